@@ -1,0 +1,48 @@
+# `make` lists the targets. Variables: EXP=experiment, CKPT=checkpoint, ARGS="further options", BENCH=benchmark, PYTHON=interpreter.
+PYTHON ?= python3
+EXP ?= toyworld
+BENCH ?= transport
+ARGS ?=
+CKPT ?=
+
+VENV := .venv
+READY := $(VENV)/.ready
+OST := $(VENV)/bin/ost
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo train eval test lint bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with the exact set of packages that the tests passed with
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(READY) ## Recognise unseen actions in a rendered world, from nothing, in minutes on a CPU
+	$(OST) demo $(ARGS)
+
+train: $(READY) ## Train an experiment: make train EXP=toyworld ARGS="--trainer.max_steps 20"
+	$(OST) fit --config experiments/$(EXP).yaml $(ARGS)
+
+eval: $(READY) ## Test an experiment: make eval EXP=toyworld CKPT=runs/toyworld/version_0/checkpoints/last.ckpt
+	$(OST) test --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt_path $(CKPT)) $(ARGS)
+
+test: $(READY) ## Run the tests (ARGS="-m slow" for the long ones)
+	$(VENV)/bin/pytest $(ARGS)
+
+lint: $(READY) ## Check style, types and the direction of imports
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(READY) ## Run a benchmark: make bench BENCH=transport
+	$(VENV)/bin/python benchmarks/$(BENCH).py $(ARGS)
+
+clean: ## Delete caches and build products; keeps .venv and runs/
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
