@@ -1,0 +1,9 @@
+"""The base of every error that the user can mend."""
+
+
+class UserError(Exception):
+    """Something given from outside is wrong: a setting, a file, a list, a checkpoint.
+
+    The message is one paragraph: where, what was found, what was expected, what to do. The `ost` command prints it
+    without a traceback.
+    """

@@ -1,0 +1,216 @@
+"""Data sets of clips: what a worker process does, and the batch that leaves it."""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ost_lightning.errors import UserError
+from ost_lightning.video.annotations import VideoRecord
+from ost_lightning.video.reader import VideoReader, VideoReadError
+from ost_lightning.video.sampling import FrameSampler, SampleKey
+
+ClipTransform = Callable[[Tensor], Tensor]
+"""uint8 (V, T, 3, H, W) -> uint8 (V', T, 3, S, S)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFailure:
+    """A video that could not be read.
+
+    Attributes:
+        id: Of its record.
+        reason: Why, with the path.
+    """
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One sample.
+
+    Attributes:
+        frames: uint8 (V, T, 3, S, S), or None if nothing could be read for it.
+        label: Class index.
+        id: Of the record that was read.
+        failures: Videos that were tried in vain.
+    """
+
+    frames: Tensor | None
+    label: int
+    id: str
+    failures: tuple[ReadFailure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClipBatch:
+    """What a loader yields. Pixels stay uint8 until they are on the device.
+
+    Attributes:
+        frames: uint8 (B, V, T, 3, S, S); zeros where nothing could be read.
+        labels: int64 (B,).
+        decoded: bool (B,), False where nothing could be read; stays in host memory.
+        ids: B record ids.
+        failures: Videos that were tried in vain for this batch.
+    """
+
+    frames: Tensor
+    labels: Tensor
+    decoded: Tensor
+    ids: tuple[str, ...]
+    failures: tuple[ReadFailure, ...] = ()
+
+    def __post_init__(self) -> None:
+        size = len(self.ids)
+        if (
+            self.frames.ndim != 6
+            or self.frames.dtype != torch.uint8
+            or not size == len(self.frames) == len(self.labels) == len(self.decoded)
+        ):
+            raise ValueError(
+                f"not a batch of clips: frames {tuple(self.frames.shape)} {self.frames.dtype}, labels "
+                f"{tuple(self.labels.shape)}, "
+                f"decoded {tuple(self.decoded.shape)}, {size} ids"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+        """Moves the tensors."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """Copies the tensors to page-locked memory; the loader calls it."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        return replace(self, frames=change(self.frames), labels=change(self.labels))
+
+
+def collate_clips(clips: Sequence[Clip | UserError]) -> ClipBatch | UserError:
+    """Stacks clips. Errors travel as values, because an exception loses its type on the way out of a worker."""
+    good: list[Clip] = []
+    for clip in clips:
+        if isinstance(clip, UserError):
+            return clip
+        good.append(clip)
+    failures = tuple(failure for clip in good for failure in clip.failures)
+    shape = next((clip.frames.shape for clip in good if clip.frames is not None), None)
+    if shape is None:
+        shape = torch.Size((1, 1, 3, 1, 1))
+    frames = [clip.frames if clip.frames is not None else torch.zeros(shape, dtype=torch.uint8) for clip in good]
+    return ClipBatch(
+        frames=torch.stack(frames),
+        labels=torch.tensor([clip.label for clip in good]),
+        decoded=torch.tensor([clip.frames is not None for clip in good]),
+        ids=tuple(clip.id for clip in good),
+        failures=failures,
+    )
+
+
+class TrainingClips(Dataset[Clip | UserError]):
+    """Augmented clips. What is drawn for a sample depends on (seed, epoch, index) only, not on who draws it.
+
+    A video that can't be read is replaced by another of its class.
+
+    Args:
+        records: Videos with labels.
+        sampler: Chooses the frames.
+        transform: Augments; draws from torch's global generator.
+        short_side: Pixels of the shorter side after reading.
+        seed: Of everything random.
+        max_replacements: How many other videos are tried for one sample.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[VideoRecord],
+        *,
+        sampler: FrameSampler,
+        transform: ClipTransform,
+        short_side: int,
+        seed: int,
+        max_replacements: int = 10,
+    ) -> None:
+        self.records, self.sampler, self.transform, self.short_side = records, sampler, transform, short_side
+        self.seed, self.max_replacements = seed, max_replacements
+        self._by_label: defaultdict[int, list[VideoRecord]] = defaultdict(list)
+        for record in records:
+            self._by_label[record.label].append(record)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: SampleKey) -> Clip | UserError:
+        seed = int.from_bytes(blake2b(f"{self.seed}/{key.epoch}/{key.index}".encode(), digest_size=8).digest())
+        wanted = self.records[key.index]
+        failures: list[ReadFailure] = []
+        for record in (wanted, *self._replacements(wanted, seed)):
+            # only the CPU's generator: seeding all of torch would reset the device's as well
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)
+                try:
+                    frames = _read(record, self.sampler.random, self.short_side)
+                except VideoReadError as error:
+                    failures.append(ReadFailure(record.id, str(error)))
+                    continue
+                try:
+                    return Clip(self.transform(frames), record.label, record.id, tuple(failures))
+                except UserError as error:
+                    return error
+        return Clip(None, wanted.label, wanted.id, tuple(failures))
+
+    def _replacements(self, record: VideoRecord, seed: int) -> list[VideoRecord]:
+        others = [other for other in self._by_label[record.label] if other is not record]
+        return random.Random(seed).sample(others, min(len(others), self.max_replacements))
+
+
+class EvaluationClips(Dataset[Clip | UserError]):
+    """Each video as it is: fixed frames, fixed crops.
+
+    One that can't be read becomes a clip without frames, never another video.
+
+    Args:
+        records: Videos with labels.
+        sampler: Chooses the frames.
+        transform: Cuts the squares.
+        short_side: Pixels of the shorter side after reading.
+    """
+
+    def __init__(
+        self, records: Sequence[VideoRecord], *, sampler: FrameSampler, transform: ClipTransform, short_side: int
+    ) -> None:
+        self.records, self.sampler, self.transform, self.short_side = records, sampler, transform, short_side
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: SampleKey) -> Clip | UserError:
+        record = self.records[key.index]
+        try:
+            frames = _read(record, self.sampler.middle, self.short_side)
+        except VideoReadError as error:
+            return Clip(None, record.label, record.id, (ReadFailure(record.id, str(error)),))
+        try:
+            return Clip(self.transform(frames), record.label, record.id)
+        except UserError as error:
+            return error
+
+
+def _read(record: VideoRecord, choose: Callable[[int], Tensor], short_side: int) -> Tensor:
+    """Frames of one record: uint8 (V, T, 3, H, W)."""
+    with VideoReader(record.path) as video:
+        span = video.span(record.start, record.end)
+        indices = choose(len(span)) + span.start
+        frames = video.read(indices.flatten(), short_side)
+    clips: Tensor = frames.unflatten(0, tuple(indices.shape))
+    return clips

@@ -1,0 +1,36 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["WANDB_SILENT"] = "true"
+os.environ.pop("WANDB_API_KEY", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Rendered videos are made once in a test run, and never in the user's cache."""
+    before = os.environ.get("OST_CACHE")
+    os.environ["OST_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["OST_CACHE"]
+    else:
+        os.environ["OST_CACHE"] = before
+
+
+@pytest.fixture(autouse=True)
+def _random_state() -> Iterator[None]:
+    """No test changes what another one draws."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.fixture
+def experiments() -> Path:
+    """The shipped YAML files."""
+    return Path(__file__).parents[1] / "experiments"

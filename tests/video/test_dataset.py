@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from ost_lightning.errors import UserError
+from ost_lightning.video import (
+    Clip,
+    ClipBatch,
+    EvaluationClips,
+    EvaluationTransform,
+    FrameSampler,
+    ReadFailure,
+    SampleKey,
+    TrainingClips,
+    TrainingSampler,
+    TrainingTransform,
+    VideoRecord,
+    collate_clips,
+    read_frames,
+)
+from tests.videos import write_video
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[VideoRecord]:
+    """Six good videos of two classes, and two broken ones: one of class 0, one that is alone in class 2."""
+    folder = tmp_path_factory.mktemp("clips")
+    good = [VideoRecord(write_video(folder / f"{k}.mp4", 12, seed=k), label=k % 2, id=f"{k}") for k in range(6)]
+    broken = folder / "broken.mp4"
+    broken.write_bytes(b"not a video")
+    return [*good, VideoRecord(broken, 0, "broken"), VideoRecord(broken, 2, "alone")]
+
+
+def training(records: list[VideoRecord], seed: int = 0) -> TrainingClips:
+    return TrainingClips(records, sampler=FrameSampler(4), transform=TrainingTransform(SIDE), short_side=40, seed=seed)
+
+
+def evaluation(records: list[VideoRecord]) -> EvaluationClips:
+    return EvaluationClips(records, sampler=FrameSampler(4, 2), transform=EvaluationTransform(SIDE, 3), short_side=40)
+
+
+def clip_of(sample: Clip | UserError) -> Clip:
+    assert isinstance(sample, Clip)
+    return sample
+
+
+def test_training_sample_depends_on_seed_epoch_and_index_only(records: list[VideoRecord]) -> None:
+    first = clip_of(training(records)[SampleKey(1, 0)])
+    torch.rand(17)  # whatever was drawn before
+    again = clip_of(training(records)[SampleKey(1, 0)])
+    assert first.frames is not None
+    assert again.frames is not None
+    assert torch.equal(first.frames, again.frames)
+    for other in (training(records)[SampleKey(1, 1)], training(records, seed=1)[SampleKey(1, 0)]):
+        changed = clip_of(other).frames
+        assert changed is not None
+        assert not torch.equal(first.frames, changed)
+
+
+def test_reading_leaves_the_global_generator_alone(records: list[VideoRecord]) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    training(records)[SampleKey(0, 0)]
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_worker_count_does_not_change_the_data(records: list[VideoRecord], workers: int) -> None:
+    def batches(count: int) -> list[ClipBatch]:
+        sampler = TrainingSampler(6, batch_size=3, seed=0)
+        loader = DataLoader(
+            training(records[:6]), batch_size=3, sampler=sampler, collate_fn=collate_clips, num_workers=count
+        )
+        return list(loader)
+
+    for alone, parallel in zip(batches(0), batches(workers), strict=True):
+        assert alone.ids == parallel.ids
+        assert torch.equal(alone.frames, parallel.frames)
+
+
+def test_broken_training_video_is_replaced_by_one_of_its_class(records: list[VideoRecord]) -> None:
+    clip = clip_of(training(records)[SampleKey(6, 0)])
+    assert clip.label == 0
+    assert clip.id in {"0", "2", "4"}
+    assert [failure.id for failure in clip.failures] == ["broken"]
+    assert "broken.mp4" in clip.failures[0].reason
+
+
+def test_class_without_a_readable_video_gives_an_empty_clip(records: list[VideoRecord]) -> None:
+    clip = clip_of(training(records)[SampleKey(7, 0)])
+    assert clip.frames is None
+    assert [failure.id for failure in clip.failures] == ["alone"]
+
+
+def test_broken_evaluation_video_is_never_replaced(records: list[VideoRecord]) -> None:
+    batch = collate_clips([evaluation(records)[SampleKey(index, 0)] for index in (5, 6)])
+    assert isinstance(batch, ClipBatch)
+    assert batch.ids == ("5", "broken")
+    assert batch.decoded.tolist() == [True, False]
+    assert batch.frames.shape == (2, 6, 4, 3, SIDE, SIDE)
+    assert not batch.frames[1].any()
+    assert batch.labels.tolist() == [1, 0]
+
+
+def test_batch_without_any_readable_video(records: list[VideoRecord]) -> None:
+    batch = collate_clips([evaluation(records)[SampleKey(6, 0)]])
+    assert isinstance(batch, ClipBatch)
+    assert batch.decoded.tolist() == [False]
+
+
+def test_record_with_times_reads_that_part(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "long.mp4", 50)
+    settings = {"sampler": FrameSampler(2), "transform": EvaluationTransform(SIDE), "short_side": 40}
+    whole = EvaluationClips([VideoRecord(path, 0, "a")], **settings)[SampleKey(0, 0)]
+    part = EvaluationClips([VideoRecord(path, 0, "a", 1.0, 1.2)], **settings)[SampleKey(0, 0)]
+    # 25 frames a second, so the part is frames 25 to 29 and their middles are 26 and 28
+    expected = EvaluationTransform(SIDE)(read_frames(path, [26, 28], 40)[None])
+    frames = clip_of(part).frames
+    assert frames is not None
+    assert torch.equal(frames, expected)
+    assert not torch.equal(frames, clip_of(whole).frames)
+
+
+def test_mistakes_in_settings_travel_as_values(records: list[VideoRecord]) -> None:
+    dataset = EvaluationClips(records, sampler=FrameSampler(2), transform=EvaluationTransform(50), short_side=40)
+    loader = DataLoader(dataset, batch_size=1, sampler=[SampleKey(0, 0)], collate_fn=collate_clips, num_workers=1)
+    (outcome,) = list(loader)
+    assert isinstance(outcome, UserError)
+    assert "too small for a crop of 50" in str(outcome)
+
+
+def test_batch_moves_and_reports_wrong_shapes() -> None:
+    frames = torch.zeros((2, 1, 4, 3, 8, 8), dtype=torch.uint8)
+    batch = ClipBatch(frames, torch.tensor([0, 1]), torch.tensor([True, True]), ("a", "b"), (ReadFailure("c", "why"),))
+    moved = batch.to("meta")
+    assert moved.frames.device.type == moved.labels.device.type == "meta"
+    assert (moved.ids, moved.failures, len(moved)) == (batch.ids, batch.failures, 2)
+    with pytest.raises(ValueError, match=r"not a batch of clips: frames \(2, 4, 3, 8, 8\)"):
+        ClipBatch(frames[:, 0], batch.labels, batch.decoded, batch.ids)

@@ -1,0 +1,107 @@
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ost_lightning.errors import UserError
+from ost_lightning.video import EvaluationSampler, FrameSampler, TrainingSampler
+
+counts = st.integers(1, 400)
+
+
+def test_middle_of_each_segment_as_in_the_field() -> None:
+    # 300 frames, T = 32: segments of 9.375 frames, the middles of the first and last are 4.69 and 295.3
+    frames = FrameSampler(32).middle(300)[0].tolist()
+    assert frames[0] == 4
+    assert frames[-1] == 295
+
+
+@given(frames=st.integers(1, 64), views=st.integers(1, 5), available=counts)
+def test_middle_is_ordered_in_range_and_repeatable(frames: int, views: int, available: int) -> None:
+    sampler = FrameSampler(frames, views)
+    indices = sampler.middle(available)
+    assert indices.shape == (views, frames)
+    assert indices.dtype == torch.int64
+    assert 0 <= int(indices.min()) <= int(indices.max()) < available
+    assert bool((indices.diff(dim=1) >= 0).all())
+    assert torch.equal(indices, sampler.middle(available))
+
+
+@given(frames=st.integers(1, 64), available=counts, seed=st.integers(0, 1000))
+def test_random_draws_one_frame_of_every_segment(frames: int, available: int, seed: int) -> None:
+    drawn = FrameSampler(frames).random(available, torch.Generator().manual_seed(seed))[0]
+    for segment, index in enumerate(drawn.tolist()):
+        # the frame that holds a point of the segment, so the segment's first frame may begin before it
+        assert segment * available // frames <= index < (segment + 1) * available / frames
+
+
+def test_random_reaches_every_frame() -> None:
+    generator = torch.Generator().manual_seed(0)
+    seen = {int(index) for _ in range(300) for index in FrameSampler(4).random(13, generator).flatten()}
+    assert seen == set(range(13))
+
+
+@pytest.mark.parametrize("available", [1, 2, 5])
+def test_fewer_frames_than_asked_for_are_repeated_in_order(available: int) -> None:
+    indices = FrameSampler(8).middle(available)[0].tolist()
+    assert set(indices) == set(range(available))
+    assert indices == sorted(indices)
+
+
+def test_views_are_distinct_and_interleave() -> None:
+    views = FrameSampler(4, views=3).middle(120)
+    assert len({tuple(view.tolist()) for view in views}) == 3
+    assert all(bool((first < second).all()) for first, second in pairwise(views))
+
+
+@pytest.mark.parametrize("wrong", [{"frames": 0}, {"frames": 8, "views": 0}])
+def test_refuses_impossible_settings(wrong: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        FrameSampler(**wrong)
+
+
+def test_refuses_an_empty_video() -> None:
+    with pytest.raises(ValueError, match="0 frames"):
+        FrameSampler(8).middle(0)
+
+
+@given(size=st.integers(1, 200), per_device=st.integers(1, 6), world=st.integers(1, 4), epoch=st.integers(0, 3))
+def test_global_batches_do_not_depend_on_the_number_of_processes(
+    size: int, per_device: int, world: int, epoch: int
+) -> None:
+    batch = per_device * world
+
+    def global_batches(processes: int) -> list[set[int]]:
+        shares = []
+        for rank in range(processes):
+            sampler = TrainingSampler(size, batch_size=batch, seed=7, rank=rank, world_size=processes)
+            sampler.set_epoch(epoch)
+            keys = list(sampler)
+            assert len(keys) == len(sampler)
+            assert all(key.epoch == epoch for key in keys)
+            shares.append([key.index for key in keys])
+        part = batch // processes
+        return [{index for share in shares for index in share[k * part : (k + 1) * part]} for k in range(size // batch)]
+
+    alone = global_batches(1)
+    assert global_batches(world) == alone
+    assert sum(len(group) for group in alone) == size // batch * batch
+
+
+def test_each_epoch_has_its_own_order_and_each_seed() -> None:
+    orders = set()
+    for seed, epoch in ((0, 0), (0, 1), (1, 0)):
+        sampler = TrainingSampler(50, batch_size=10, seed=seed)
+        sampler.set_epoch(epoch)
+        orders.add(tuple(key.index for key in sampler))
+    assert len(orders) == 3
+
+
+@given(size=st.integers(0, 50), world=st.integers(1, 5))
+def test_evaluation_visits_every_video_once(size: int, world: int) -> None:
+    samplers = [EvaluationSampler(size, rank=rank, world_size=world) for rank in range(world)]
+    visited = [key.index for sampler in samplers for key in sampler]
+    assert sorted(visited) == list(range(size))
+    assert sum(len(sampler) for sampler in samplers) == size

@@ -1,0 +1,79 @@
+"""Real video files, encoded in the test. Every frame is different, so that a wrong frame is noticed."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+
+def pictures(count: int, width: int = 64, height: int = 48, seed: int = 0) -> NDArray[np.uint8]:
+    """Frames (count, height, width, 3): a moving bar on a changing, textured ground."""
+    rng = np.random.default_rng(seed)
+    texture = rng.integers(0, 60, (height, width, 3))
+    frames = np.empty((count, height, width, 3), np.uint8)
+    for k in range(count):
+        ground = np.array([(37 * k) % 200, (61 * k + 80) % 200, (17 * k + 150) % 200])
+        frames[k] = ground + texture
+        start = (5 * k) % width
+        frames[k, :, start : start + max(2, width // 8)] = 255
+    return frames
+
+
+def write_video(
+    path: Path,
+    count: int = 30,
+    *,
+    codec: str = "libx264",
+    width: int = 64,
+    height: int = 48,
+    options: dict[str, str] | None = None,
+    pixels: str = "yuv420p",
+    ticks: list[int] | None = None,
+    rotate: int = 0,
+    seed: int = 0,
+) -> Path:
+    """Encodes `count` frames.
+
+    `ticks` are presentation times in 1/100 s, for a variable rate; `rotate` marks the display matrix.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels
+        if ticks is not None:
+            stream.codec_context.time_base = Fraction(1, 100)
+        for k, picture in enumerate(pictures(count, width, height, seed)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = ticks[k] if ticks is not None else k
+            frame.time_base = Fraction(1, 100) if ticks is not None else Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    if rotate:
+        _mark_rotated(path, rotate)
+    return path
+
+
+def _mark_rotated(path: Path, degrees: int) -> None:
+    """Rewrites the display matrix in an .mp4's track header, as phones do."""
+    data = bytearray(path.read_bytes())
+    identity = b"".join(
+        value.to_bytes(4, "big", signed=True) for value in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+    )
+    start = data.index(identity, data.index(b"tkhd"))
+    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    values = [a * 0x10000, b * 0x10000, 0, c * 0x10000, d * 0x10000, 0, 0, 0, 0x40000000]
+    data[start : start + len(identity)] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
+    path.write_bytes(data)
+
+
+def decode_all(path: Path) -> NDArray[np.uint8]:
+    """The reference: every frame in the order in which FFmpeg shows them, upright, (T, 3, H, W)."""
+    shown = []
+    with av.open(str(path)) as container:
+        reformatter = av.video.reformatter.VideoReformatter()
+        for frame in container.decode(video=0):
+            rgb = reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
+            shown.append(np.rot90(rgb, frame.rotation // 90).transpose(2, 0, 1))
+    return np.stack(shown)
