@@ -1,0 +1,114 @@
+"""From a label space to the sentences that CLIP reads."""
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, Self
+
+import yaml
+
+from ost_lightning.errors import UserError
+from ost_lightning.resources import shipped
+from ost_lightning.text.label_space import LabelSpace
+
+Kind = Literal["name", "spatio", "temporal"]
+"""What a sentence is about: the category name, a Spatio or a Temporal Descriptor."""
+
+KINDS: Final[tuple[Kind, ...]] = ("name", "spatio", "temporal")
+_SLOTS: Final[dict[Kind, frozenset[str]]] = {
+    "name": frozenset({"name"}),
+    "spatio": frozenset({"name", "descriptor"}),
+    "temporal": frozenset({"name", "descriptor"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceSet:
+    """Sentences of all classes, by kind.
+
+    Attributes:
+        sentences: kind -> K rows of equally many sentences, in the order of the label space.
+    """
+
+    sentences: Mapping[Kind, tuple[tuple[str, ...], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """Sentence templates with the slots `{name}` and `{descriptor}`.
+
+    Attributes:
+        name: For category names; several give an ensemble.
+        spatio: For Spatio Descriptors.
+        temporal: For Temporal Descriptors.
+    """
+
+    name: tuple[str, ...]
+    spatio: str
+    temporal: str
+    origin: str = field(default="given in code", compare=False)
+
+    def __post_init__(self) -> None:
+        for template in self.name:
+            self._check("name", template)
+        self._check("spatio", self.spatio)
+        self._check("temporal", self.temporal)
+
+    def _check(self, kind: Kind, template: str) -> None:
+        slots = {slot for _, slot, _, _ in string.Formatter().parse(template) if slot is not None}
+        needed = "name" if kind == "name" else "descriptor"
+        if needed not in slots or slots - _SLOTS[kind]:
+            allowed = " and ".join(f"{{{slot}}}" for slot in sorted(_SLOTS[kind]))
+            raise UserError(
+                f"The {kind} template '{template}' ({self.origin}) must hold {{{needed}}}; it may hold {allowed}, "
+                f"nothing else in braces."
+            )
+
+    @classmethod
+    def load(cls, name_or_file: str) -> Self:
+        """Reads templates that come with the package (`ost`) or a YAML file with the keys name, spatio, temporal.
+
+        Raises:
+            UserError: If there are none under that name, or the file is malformed.
+        """
+        folder = shipped("prompts") / "sentences"
+        file = Path(name_or_file) if name_or_file.endswith((".yaml", ".yml")) else folder / f"{name_or_file}.yaml"
+        if not file.is_file():
+            known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+            raise UserError(
+                f"There are no sentence templates '{name_or_file}'. Expected a YAML file or one of: {known}."
+            )
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or set(content) != set(KINDS):
+            raise UserError(f"{file} must be a mapping with exactly the keys {', '.join(KINDS)}.")
+        names = content["name"] if isinstance(content["name"], list) else [content["name"]]
+        texts = [*names, content["spatio"], content["temporal"]]
+        if not names or not all(isinstance(text, str) for text in texts):
+            raise UserError(f"{file}: every template must be a text (name may be a list of texts).")
+        return cls(tuple(names), content["spatio"], content["temporal"], origin=str(file))
+
+    def apply(self, labels: LabelSpace, kinds: tuple[Kind, ...], count: int) -> SentenceSet:
+        """Fills the templates.
+
+        Args:
+            labels: Class names and descriptors.
+            kinds: Which kinds of sentence are needed.
+            count: N, descriptors a class and kind; the first N of each list are taken.
+
+        Raises:
+            UserError: If a class has fewer than N descriptors of a needed kind.
+        """
+        sentences: dict[Kind, tuple[tuple[str, ...], ...]] = {}
+        for kind in kinds:
+            if kind == "name":
+                sentences[kind] = tuple(
+                    tuple(template.format(name=name) for template in self.name) for name in labels.names
+                )
+                continue
+            template = self.spatio if kind == "spatio" else self.temporal
+            rows = zip(labels.names, labels.descriptors_of(kind, count), strict=True)
+            sentences[kind] = tuple(
+                tuple(template.format(name=name, descriptor=text) for text in row) for name, row in rows
+            )
+        return SentenceSet(sentences)

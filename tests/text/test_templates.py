@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from ost_lightning.errors import UserError
+from ost_lightning.text import KINDS, Descriptors, LabelSpace, Templates
+
+LABELS = LabelSpace(
+    ("archery", "{odd}"),
+    {"archery": Descriptors(("a bow", "a target"), ("draws", "aims")), "{odd}": Descriptors(("x", "y"), ("p", "q"))},
+)
+
+
+def test_sentences_of_the_paper() -> None:
+    sentences = Templates.load("ost").apply(LABELS, KINDS, 2).sentences
+    assert sentences["name"][0] == ("a video of a person archery.",)
+    assert sentences["spatio"][0] == ("This is a video about a bow", "This is a video about a target")
+    assert sentences["temporal"][0] == (
+        "A video of archery usually includes draws",
+        "A video of archery usually includes aims",
+    )
+
+
+def test_braces_in_a_class_name_are_only_text() -> None:
+    assert Templates.load("ost").apply(LABELS, ("name",), 1).sentences["name"][1] == ("a video of a person {odd}.",)
+
+
+def test_only_what_is_asked_for_is_needed() -> None:
+    bare = LabelSpace(("archery",))
+    assert set(Templates.load("ost").apply(bare, ("name",), 4).sentences) == {"name"}
+
+
+def test_several_names_and_own_file(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text('name: ["{name}", "someone {name}"]\nspatio: "{name}: {descriptor}"\ntemporal: "{descriptor}"\n')
+    sentences = Templates.load(str(file)).apply(LABELS, KINDS, 1).sentences
+    assert sentences["name"][0] == ("archery", "someone archery")
+    assert sentences["spatio"][0] == ("archery: a bow",)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("name: a\nspatio: '{descriptor}'\ntemporal: '{descriptor}'", "name template 'a'.*must hold {name}"),
+        ("name: '{name}'\nspatio: '{name}'\ntemporal: '{descriptor}'", "spatio template .*must hold {descriptor}"),
+        ("name: '{name}'\nspatio: '{descriptor} {x}'\ntemporal: '{descriptor}'", "nothing else in braces"),
+        ("name: '{name}'", "exactly the keys"),
+        ("name: 3\nspatio: '{descriptor}'\ntemporal: '{descriptor}'", "must be a text"),
+    ],
+)
+def test_malformed_templates_are_named(tmp_path: Path, text: str, what: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=what) as caught:
+        Templates.load(str(file))
+    assert str(file) in str(caught.value)
+
+
+def test_unknown_templates() -> None:
+    with pytest.raises(UserError, match=r"no sentence templates 'nonsense'.*one of: .*ost"):
+        Templates.load("nonsense")
