@@ -1,0 +1,182 @@
+import warnings
+
+import numpy as np
+import ot
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ost_lightning.matching import TransportWarning, solve_transport, transport_plan
+from ost_lightning.matching import transport as module
+
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 12), st.integers(1, 8))
+
+
+def cosines(shape: tuple[int, ...], seed: int = 0, low: float = -1.0, high: float = 1.0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * (high - low) + low
+
+
+def reference(problem: Tensor, epsilon: float) -> np.ndarray:
+    """POT's logarithmic solver, run to convergence in double precision."""
+    frames, descriptors = problem.shape
+    rows, columns = np.full(frames, 1 / frames), np.full(descriptors, 1 / descriptors)
+    cost = 1 - problem.double().numpy()
+    return ot.bregman.sinkhorn_log(rows, columns, cost, epsilon, stopThr=1e-13, numItermax=200_000)
+
+
+@settings(max_examples=40, deadline=None)
+@given(shape=shapes, seed=st.integers(0, 999), epsilon=st.floats(0.05, 5))
+def test_marginals(shape: tuple[int, int, int], seed: int, epsilon: float) -> None:
+    plan = transport_plan(cosines(shape, seed), epsilon=epsilon, tolerance=1e-6, max_iterations=20_000)
+    assert bool((plan >= 0).all())
+    torch.testing.assert_close(plan.sum(-1), torch.full(shape[:2], 1 / shape[1]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(plan.sum(-2), torch.full((shape[0], shape[2]), 1 / shape[2]), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("epsilon", [0.02, 0.05, 0.1, 1.0, 10.0])
+def test_agrees_with_pot(epsilon: float) -> None:
+    problems = cosines((8, 16, 4), 1, 0.0, 0.5)
+    plans = transport_plan(problems, epsilon=epsilon, tolerance=1e-6, max_iterations=50_000)
+    for problem, plan in zip(problems, plans, strict=True):
+        np.testing.assert_allclose(plan.numpy(), reference(problem, epsilon), atol=1e-5 / 64)
+
+
+def test_double_precision_in_double_precision_out() -> None:
+    problem = cosines((1, 8, 4)).double()
+    plan = transport_plan(problem, tolerance=1e-12, max_iterations=10_000)
+    assert plan.dtype == torch.float64
+    np.testing.assert_allclose(plan[0].numpy(), reference(problem[0], 0.1), atol=1e-12)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.999, 1.0), (0.2, 0.25), (-1e-3, 1e-3), (90.0, 91.0), (-1.0, 1.0)])
+def test_any_scale_of_cosines(low: float, high: float) -> None:
+    problems = cosines((4, 8, 4), 2, low, high)
+    plans = transport_plan(problems, tolerance=1e-6, max_iterations=50_000)
+    for problem, plan in zip(problems, plans, strict=True):
+        np.testing.assert_allclose(plan.numpy(), reference(problem, 0.1), atol=1e-5 / 32)
+
+
+def test_adding_a_constant_changes_nothing() -> None:
+    problems = cosines((4, 8, 4), 3)
+    torch.testing.assert_close(
+        transport_plan(problems, tolerance=1e-6, max_iterations=10_000),
+        transport_plan(problems - 5, tolerance=1e-6, max_iterations=10_000),
+        atol=1e-6,
+        rtol=1e-4,
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(shape=shapes, seed=st.integers(0, 999), hard=st.booleans())
+def test_a_plan_does_not_depend_on_its_batch_mates(shape: tuple[int, int, int], seed: int, hard: bool) -> None:
+    problems = cosines(shape, seed)
+    if hard:
+        problems[0] *= 20  # this one converges slowly, and is solved with logarithms
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TransportWarning)
+        together = transport_plan(problems)
+        alone = torch.stack([transport_plan(problem) for problem in problems])
+    assert torch.equal(together, alone)
+
+
+def test_leading_dimensions_are_batch_dimensions() -> None:
+    problems = cosines((3, 5, 8, 4), 4)
+    torch.testing.assert_close(transport_plan(problems).flatten(0, 1), transport_plan(problems.flatten(0, 1)))
+    assert transport_plan(torch.zeros((0, 3, 8, 4))).shape == (0, 3, 8, 4)
+
+
+def test_permutations() -> None:
+    problems = cosines((3, 8, 4), 5)
+    frames, descriptors = torch.randperm(8), torch.randperm(4)
+    plan = transport_plan(problems, tolerance=1e-6, max_iterations=10_000)
+    permuted = transport_plan(problems[:, frames][:, :, descriptors], tolerance=1e-6, max_iterations=10_000)
+    torch.testing.assert_close(permuted, plan[:, frames][:, :, descriptors], atol=1e-6, rtol=1e-4)
+
+
+def test_equal_cosines_and_single_rows_and_columns() -> None:
+    torch.testing.assert_close(transport_plan(torch.full((2, 8, 4), 0.3)), torch.full((2, 8, 4), 1 / 32))
+    torch.testing.assert_close(transport_plan(cosines((2, 1, 4))), torch.full((2, 1, 4), 1 / 4))
+    torch.testing.assert_close(transport_plan(cosines((2, 8, 1))), torch.full((2, 8, 1), 1 / 8))
+    assert transport_plan(cosines((8, 4))).shape == (8, 4)
+
+
+def test_full_precision_under_autocast() -> None:
+    problems = cosines((2, 8, 4), 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        plan = transport_plan(problems)
+    assert plan.dtype == torch.float32
+    assert torch.equal(plan, transport_plan(problems))
+
+
+def test_the_plan_carries_no_gradient() -> None:
+    assert not transport_plan(cosines((8, 4)).requires_grad_()).requires_grad
+
+
+def test_logarithms_and_scaling_agree() -> None:
+    log_kernel, offset = ((cosines((6, 8, 4), 7) - 1) / 0.1).movedim(0, 2).contiguous(), torch.zeros(6)
+    plans = [
+        solve(log_kernel, offset, 10_000, 1e-6)[0]
+        for solve in (module._solve_by_scaling, module._solve_with_logarithms)
+    ]
+    torch.testing.assert_close(plans[0], plans[1], atol=1e-6, rtol=1e-4)
+
+
+def test_default_tolerance_is_tight_enough_for_scores() -> None:
+    problems = cosines((50, 32, 4), 8, 0.1, 0.4)
+    loose, exact = transport_plan(problems), transport_plan(problems, tolerance=1e-6, max_iterations=10_000)
+    assert float(((loose - exact) * problems).sum((-1, -2)).abs().max()) < 1e-5
+
+
+def test_non_convergence_is_told_with_the_knobs_to_turn() -> None:
+    problems = cosines((5, 8, 4), 9)
+    with pytest.warns(TransportWarning, match=r"5 of 5 .* after 1 iterations: raise max_iterations, epsilon"):
+        transport_plan(problems, max_iterations=1)
+    with pytest.warns(TransportWarning):
+        solution = solve_transport(torch.stack([problems[0] * 100, problems[1] / 100]))
+    assert solution.converged.tolist() == [False, True]
+
+
+def test_claims_of_convergence_hold() -> None:
+    # tiny epsilon: many iterations with little change, which must not pass for convergence
+    problems = cosines((6, 8, 4), 10) * 100
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TransportWarning)
+        solution = solve_transport(problems, epsilon=0.01, max_iterations=3000, tolerance=1e-4)
+    error = (solution.plan.sum(-1) - 1 / 8).abs().sum(-1)
+    assert bool((error[solution.converged] < 1e-3).all())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_input_that_is_not_finite_is_refused(bad: float) -> None:
+    problems = cosines((2, 8, 4))
+    problems[1, 3, 2] = bad
+    with pytest.raises(ValueError, match="1 of 64 cosines are not finite"):
+        transport_plan(problems)
+
+
+@pytest.mark.parametrize(
+    ("settings_", "what"),
+    [({"epsilon": 0.0}, "epsilon"), ({"max_iterations": 0}, "max_iterations"), ({"tolerance": 0.0}, "tolerance")],
+)
+def test_settings_out_of_range(settings_: dict[str, float], what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        transport_plan(cosines((8, 4)), **settings_)
+    with pytest.raises(ValueError, match="T, N >= 1"):
+        transport_plan(torch.zeros(8))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_same_plans_on_a_gpu_without_waiting_for_it() -> None:
+    problems = cosines((64, 32, 4), 11, 0.0, 0.5)
+    on_device = problems.cuda()
+    with torch.cuda.stream(torch.cuda.Stream()):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            solution = solve_transport(on_device)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(solution.plan.cpu(), transport_plan(problems), atol=1e-6, rtol=1e-4)
+    assert bool(solution.converged.all())
