@@ -1,0 +1,19 @@
+"""CLIP on videos, and its weights."""
+
+from ost_lightning.models.ensembling import ensemble_weights
+from ost_lightning.models.video_clip import (
+    CheckpointError,
+    DescriptorEmbeddings,
+    FrameEmbeddings,
+    TokenisedSentences,
+    VideoCLIP,
+)
+
+__all__ = [
+    "CheckpointError",
+    "DescriptorEmbeddings",
+    "FrameEmbeddings",
+    "TokenisedSentences",
+    "VideoCLIP",
+    "ensemble_weights",
+]

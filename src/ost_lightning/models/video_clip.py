@@ -1,0 +1,262 @@
+"""CLIP on videos: frames and sentences become unit vectors of one space."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoTokenizer, CLIPModel, PreTrainedTokenizerBase
+
+from ost_lightning.errors import UserError
+from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
+from ost_lightning.text import Kind, SentenceSet
+
+PixelStatistics = Literal["clip", "imagenet"]
+_STATISTICS: Final[dict[PixelStatistics, tuple[tuple[float, ...], tuple[float, ...]]]] = {
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "imagenet": ((123.675 / 255, 116.28 / 255, 103.53 / 255), (58.395 / 255, 57.12 / 255, 57.375 / 255)),
+}
+_SENTENCES_A_PASS: Final = 512
+
+FrameEmbeddings = Tensor
+"""V: (B, T, d), L2-normalised."""
+
+DescriptorEmbeddings = Mapping[Kind, Tensor]
+"""kind -> (K, N, d), L2-normalised: D^s, D^t and the category names."""
+
+
+class CheckpointError(UserError):
+    """Model weights are missing, incomplete or do not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenisedSentences:
+    """Sentences of all classes as token ids, in host memory.
+
+    Attributes:
+        tokens: kind -> int64 (K, N, L), padded.
+        lengths: kind -> int64 (K, N), start and end token included.
+    """
+
+    tokens: Mapping[Kind, Tensor]
+    lengths: Mapping[Kind, Tensor]
+
+    def select(self, classes: Tensor) -> Self:
+        """The sentences of some classes (int64 (U,), in host memory), in that order."""
+        pick = {kind: rows[classes] for kind, rows in self.tokens.items()}
+        return type(self)(pick, {kind: rows[classes] for kind, rows in self.lengths.items()})
+
+
+class VideoCLIP(nn.Module):
+    """A Hugging Face `CLIPModel` that reads clips and sentences.
+
+    Args:
+        pretrained: Hub id (`openai/clip-vit-base-patch16`), folder in HF format, or `tiny`, which comes with the
+            package.
+        freeze_vision: Keep the vision tower and its projection as they are.
+        freeze_text: Keep the text tower and its projection as they are.
+        gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
+        attention: Attention kernels; `eager` is for looking at attention maps.
+        pixel_statistics: Mean and deviation that pixels are normalised with: CLIP's own, or ImageNet's, which the
+            released OST and ViFi-CLIP weights were tuned with.
+
+    Raises:
+        CheckpointError: If there is no such model, or its weights are missing or incomplete.
+    """
+
+    def __init__(
+        self,
+        pretrained: str = "openai/clip-vit-base-patch16",
+        *,
+        freeze_vision: bool = False,
+        freeze_text: bool = False,
+        gradient_checkpointing: bool = False,
+        attention: Literal["sdpa", "eager"] = "sdpa",
+        pixel_statistics: PixelStatistics = "clip",
+    ) -> None:
+        super().__init__()
+        self.pretrained, self.freeze_text = pretrained, freeze_text
+        self.clip = _load_clip(pretrained, attention).train()
+        self.tokenizer = _load_tokenizer(pretrained, self.clip.config.text_config.vocab_size)
+        self.freeze_vision = freeze_vision
+        for frozen, tower, projection in (
+            (freeze_vision, self.clip.vision_model, self.clip.visual_projection),
+            (freeze_text, self.clip.text_model, self.clip.text_projection),
+        ):
+            for part in (tower, projection):
+                part.requires_grad_(not frozen)
+        if gradient_checkpointing:
+            with warnings.catch_warnings():
+                # its successor is not there yet in the oldest transformers that we support
+                warnings.simplefilter("ignore", FutureWarning)
+                self.clip.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in _STATISTICS[pixel_statistics])
+        self._mean: Tensor
+        self._std: Tensor
+        self.register_buffer("_mean", mean, persistent=False)
+        self.register_buffer("_std", std, persistent=False)
+
+    @property
+    def image_size(self) -> int:
+        """Pixels of the square that the vision tower reads."""
+        size: int = self.clip.config.vision_config.image_size
+        return size
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """The learned inverse temperature, exponentiated."""
+        scale: Tensor = self.clip.logit_scale.exp()
+        return scale
+
+    def encode_frames(self, frames: Tensor) -> FrameEmbeddings:
+        """Embeds every frame by itself.
+
+        Args:
+            frames: uint8 (B, T, 3, S, S), 0 to 255, with S the model's image size.
+
+        Returns:
+            fp32 (B, T, d), L2-normalised.
+
+        Raises:
+            UserError: If the frames have another size.
+        """
+        if frames.shape[-2:] != (self.image_size, self.image_size):
+            raise UserError(
+                f"The clips are {frames.shape[-2]} x {frames.shape[-1]} pixels, but {self.pretrained} reads "
+                f"{self.image_size} x {self.image_size}: "
+                f"set the data's clips.crop_size to {self.image_size}."
+            )
+        pixels = (frames.flatten(0, 1).float() / 255 - self._mean) / self._std
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_vision):
+            features = self.clip.get_image_features(pixel_values=pixels).pooler_output
+        embedded: Tensor = F.normalize(features.float(), dim=-1).unflatten(0, tuple(frames.shape[:2]))
+        return embedded
+
+    def tokenise(self, sentences: SentenceSet) -> TokenisedSentences:
+        """Token ids by the checkpoint's own tokenizer.
+
+        Warns:
+            UserWarning: If sentences are longer than the text tower's positions and are cut.
+        """
+        positions = self.clip.config.text_config.max_position_embeddings
+        tokens, lengths = {}, {}
+        for kind, rows in sentences.sentences.items():
+            flat = [sentence for row in rows for sentence in row]
+            encoded = self.tokenizer(
+                flat, padding=True, truncation=True, max_length=positions, return_tensors="pt", return_length=True
+            )
+            cut = [
+                text
+                for text, length in zip(flat, self.tokenizer(flat)["input_ids"], strict=True)
+                if len(length) > positions
+            ]
+            if cut:
+                warnings.warn(
+                    f"{len(cut)} of {len(flat)} {kind} sentences have more than {positions} tokens and are cut: "
+                    f"'{cut[0]}'",
+                    stacklevel=2,
+                )
+            shape = (len(rows), len(rows[0]))
+            tokens[kind] = encoded["input_ids"].view(*shape, -1)
+            lengths[kind] = encoded["attention_mask"].sum(-1).view(shape)
+        return TokenisedSentences(tokens, lengths)
+
+    def encode_sentences(self, sentences: TokenisedSentences) -> DescriptorEmbeddings:
+        """Embeds sentences, padded to the longest of a pass.
+
+        Returns:
+            kind -> fp32 (K, N, d), L2-normalised.
+        """
+        tokens = [row for kind in sentences.tokens for row in sentences.tokens[kind].flatten(0, 1).unbind()]
+        lengths = torch.cat([sentences.lengths[kind].flatten() for kind in sentences.tokens])
+        embedded = []
+        for start in range(0, len(tokens), _SENTENCES_A_PASS):
+            longest = int(lengths[start : start + _SENTENCES_A_PASS].max())
+            part = torch.stack([_to_length(row, longest) for row in tokens[start : start + _SENTENCES_A_PASS]])
+            embedded.append(self._encode_tokens(part))
+        sizes = [sentences.tokens[kind].shape[:2] for kind in sentences.tokens]
+        parts = torch.cat(embedded).split([rows * columns for rows, columns in sizes])
+        return {
+            kind: part.unflatten(0, tuple(size))
+            for kind, part, size in zip(sentences.tokens, parts, sizes, strict=True)
+        }
+
+    def original_parameters(self) -> dict[str, Tensor]:
+        """The pre-trained weights, by the names that `named_parameters` gives, in host memory."""
+        return {
+            f"clip.{name}": parameter.detach()
+            for name, parameter in _load_clip(self.pretrained, "sdpa").named_parameters()
+        }
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes the present weights and the tokenizer as a folder in HF format."""
+        self.clip.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def _encode_tokens(self, tokens: Tensor) -> Tensor:
+        """(n, L) -> (n, d). Attention is causal, so the padding after the end token needs no mask."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_text):
+            features = self.clip.get_text_features(
+                input_ids=tokens.to(self._mean.device, non_blocking=True)
+            ).pooler_output
+        return F.normalize(features.float(), dim=-1)
+
+
+def _to_length(tokens: Tensor, length: int) -> Tensor:
+    return tokens[:length] if len(tokens) >= length else F.pad(tokens, (0, length - len(tokens)), value=int(tokens[-1]))
+
+
+def _source(pretrained: str) -> str:
+    return str(tiny_clip_folder()) if pretrained == TINY_CLIP else pretrained
+
+
+def _load_clip(pretrained: str, attention: str) -> CLIPModel:
+    try:
+        loaded: Any = CLIPModel.from_pretrained(
+            _source(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+        )
+    except (OSError, ValueError) as error:
+        raise CheckpointError(_not_found(pretrained, "weights", error)) from error
+    model: CLIPModel = loaded[0]
+    missing: Sequence[str] = sorted(loaded[1]["missing_keys"])
+    mismatched = sorted(str(key) for key in loaded[1]["mismatched_keys"])
+    if missing or mismatched:
+        raise CheckpointError(
+            f"The weights of {pretrained} are not those of a whole CLIP: {len(missing)} are missing and "
+            f"{len(mismatched)} have another shape "
+            f"(first: {(missing or mismatched)[0]}). Expected a CLIPModel with both towers."
+        )
+    return model
+
+
+def _load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(_source(pretrained))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(_not_found(pretrained, "a tokenizer", error)) from error
+    # transformers makes up an empty tokenizer where the files are missing
+    if not 0.9 * vocabulary <= len(tokenizer) <= vocabulary:
+        raise CheckpointError(
+            f"The tokenizer of {pretrained} knows {len(tokenizer)} tokens, the model {vocabulary}: its files "
+            "(tokenizer.json, or vocab.json and merges.txt) are missing or belong to another model."
+        )
+    return tokenizer
+
+
+def _not_found(pretrained: str, what: str, error: Exception) -> str:
+    first_line = str(error).strip().split("\n")[0]
+    if Path(pretrained).is_dir():
+        return (
+            f"The CLIP folder {pretrained} can't be read: it lacks {what} or they are damaged ({first_line}). "
+            f"Expected config.json, "
+            "model.safetensors and the tokenizer's files, as `save_pretrained` writes them."
+        )
+    return (
+        f"There is no CLIP '{pretrained}': it is neither a folder nor a model that the Hugging Face hub or "
+        f"its local cache gave ({first_line}). "
+        f"Check the id and the connection, or use `{TINY_CLIP}`, which comes with the package."
+    )

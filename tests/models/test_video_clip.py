@@ -1,0 +1,171 @@
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+from transformers import AutoTokenizer, CLIPModel
+
+from ost_lightning.errors import UserError
+from ost_lightning.models import CheckpointError, VideoCLIP
+from ost_lightning.resources import tiny_clip_folder
+from ost_lightning.text import KINDS, SentenceSet, Templates
+from ost_lightning.toyworld.dataset import label_space
+
+SENTENCES = SentenceSet(
+    {
+        "name": (("a video of a person kicking drum.",), ("drum",)),
+        "spatio": (("a meadow", "an orange kite that is on a sandy beach by the sea"), ("x", "a b c d e f g h i j")),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def video_clip() -> VideoCLIP:
+    return VideoCLIP("tiny")
+
+
+@pytest.fixture(scope="module")
+def reference() -> CLIPModel:
+    return CLIPModel.from_pretrained(tiny_clip_folder(), dtype=torch.float32).eval()
+
+
+def clips(batch: int = 2, frames: int = 3, side: int = 48) -> torch.Tensor:
+    return torch.randint(0, 256, (batch, frames, 3, side, side), dtype=torch.uint8)
+
+
+@torch.no_grad()
+def test_frames_are_embedded_as_hugging_face_does(video_clip: VideoCLIP, reference: CLIPModel) -> None:
+    videos = clips()
+    mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
+    std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
+    expected = reference(
+        pixel_values=(videos.flatten(0, 1) / 255 - mean) / std, input_ids=torch.tensor([[0, 1]])
+    ).image_embeds
+    torch.testing.assert_close(video_clip.encode_frames(videos).flatten(0, 1), expected, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_sentences_are_embedded_as_hugging_face_does(video_clip: VideoCLIP, reference: CLIPModel) -> None:
+    embedded = video_clip.encode_sentences(video_clip.tokenise(SENTENCES))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_clip_folder())
+    for kind, rows in SENTENCES.sentences.items():
+        assert embedded[kind].shape[:2] == (len(rows), len(rows[0]))
+        for row, vectors in zip(rows, embedded[kind], strict=True):
+            for sentence, vector in zip(row, vectors, strict=True):
+                # one sentence by itself, padded to all positions and masked
+                tokens = tokenizer(sentence, padding="max_length", max_length=77, return_tensors="pt")
+                expected = normalize(reference.get_text_features(**tokens).pooler_output, dim=-1)[0]
+                torch.testing.assert_close(vector, expected, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_selected_classes_have_the_same_embeddings(video_clip: VideoCLIP) -> None:
+    tokens = video_clip.tokenise(Templates.load("ost").apply(label_space(0, "unseen"), KINDS, 4))
+    everything = video_clip.encode_sentences(tokens)
+    chosen = torch.tensor([7, 2, 2])
+    for kind, rows in video_clip.encode_sentences(tokens.select(chosen)).items():
+        torch.testing.assert_close(rows, everything[kind][chosen], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_embeddings_are_unit_vectors_in_full_precision(video_clip: VideoCLIP) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        frames = video_clip.encode_frames(clips())
+        texts = video_clip.encode_sentences(video_clip.tokenise(SENTENCES))
+    for embedded in (frames, *texts.values()):
+        assert embedded.dtype == torch.float32
+        torch.testing.assert_close(embedded.norm(dim=-1), torch.ones(embedded.shape[:-1]), atol=1e-5, rtol=0)
+
+
+def test_pixel_statistics() -> None:
+    videos = clips(1, 1)
+    imagenet = VideoCLIP("tiny", pixel_statistics="imagenet")
+    with torch.no_grad():
+        assert not torch.allclose(imagenet.encode_frames(videos), VideoCLIP("tiny").encode_frames(videos), atol=1e-4)
+    # what is black in one is -mean / std in both
+    torch.testing.assert_close(imagenet._mean.flatten(), torch.tensor([0.485, 0.456, 0.406]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("vision", "text"), [(False, False), (True, False), (False, True), (True, True)])
+def test_freezing(vision: bool, text: bool) -> None:
+    model = VideoCLIP("tiny", freeze_vision=vision, freeze_text=text)
+    loss = model.encode_frames(clips()).sum()
+    loss = loss + sum(rows.sum() for rows in model.encode_sentences(model.tokenise(SENTENCES)).values())
+    (loss * model.logit_scale).backward()
+    for name, parameter in model.named_parameters():
+        frozen = (vision and "vis" in name) or (text and "text" in name)
+        assert parameter.requires_grad != frozen, name
+        assert (parameter.grad is None) == frozen, name
+
+
+def test_gradient_checkpointing_gives_the_same_gradients() -> None:
+    videos, gradients = clips(), []
+    for checkpointing in (False, True):
+        model = VideoCLIP("tiny", gradient_checkpointing=checkpointing)
+        model.encode_frames(videos)[..., 0].sum().backward()
+        weight = model.clip.vision_model.encoder.layers[0].mlp.fc1.weight
+        gradients.append(weight.grad.clone())
+        assert model.clip.vision_model.encoder.layers[0].gradient_checkpointing == checkpointing
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_original_parameters_stay_what_they_were() -> None:
+    model = VideoCLIP("tiny")
+    with torch.no_grad():
+        model.clip.logit_scale += 1
+    original = model.original_parameters()
+    assert set(original) == {name for name, _ in model.named_parameters()}
+    assert float(model.clip.logit_scale.detach() - original["clip.logit_scale"]) == 1
+
+
+@torch.no_grad()
+def test_saved_folder_is_read_again(tmp_path: Path, video_clip: VideoCLIP) -> None:
+    video_clip.save_pretrained(tmp_path)
+    again = VideoCLIP(str(tmp_path))
+    videos = clips()
+    assert torch.equal(again.encode_frames(videos), video_clip.encode_frames(videos))
+    first, second = (model.encode_sentences(model.tokenise(SENTENCES))["spatio"] for model in (again, video_clip))
+    assert torch.equal(first, second)
+
+
+def test_wrong_frame_size_says_what_to_set(video_clip: VideoCLIP) -> None:
+    with pytest.raises(UserError, match=r"32 x 32 pixels, but tiny reads 48 x 48: set .*crop_size to 48"):
+        video_clip.encode_frames(clips(side=32))
+
+
+def test_long_sentences_are_told(video_clip: VideoCLIP) -> None:
+    long = SentenceSet({"name": (("drum " * 100,), ("drum",))})
+    with pytest.warns(UserWarning, match=r"1 of 2 name sentences have more than 77 tokens and are cut: 'drum drum"):
+        tokens = video_clip.tokenise(long)
+    assert tokens.tokens["name"].shape == (2, 1, 77)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        video_clip.tokenise(SENTENCES)
+
+
+def test_missing_models_are_told(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no CLIP 'nobody/nothing'.*or use `tiny`"):
+        VideoCLIP("nobody/nothing")
+    shutil.copy(tiny_clip_folder() / "config.json", tmp_path)
+    with pytest.raises(CheckpointError, match=rf"CLIP folder {tmp_path} can't be read: it lacks weights"):
+        VideoCLIP(str(tmp_path))
+
+
+def test_incomplete_weights_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "partial"
+    shutil.copytree(tiny_clip_folder(), folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] = 3
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"not those of a whole CLIP: 16 are missing .*text_model"):
+        VideoCLIP(str(folder))
+
+
+def test_folder_without_tokenizer_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "mute"
+    shutil.copytree(tiny_clip_folder(), folder, ignore=shutil.ignore_patterns("tokenizer*"))
+    with pytest.raises(CheckpointError, match=r"tokenizer of .*mute knows 2 tokens, the model 9\d\d"):
+        VideoCLIP(str(folder))
