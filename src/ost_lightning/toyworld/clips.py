@@ -1,0 +1,105 @@
+"""Videos of actions: states in order, with deviations, intrusions and a camera of their own, encoded as H.264 .mp4."""
+
+import math
+import os
+import random
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from ost_lightning.toyworld.grammar import ActionClass, vary
+from ost_lightning.toyworld.poses import Pose, between, pose_of
+from ost_lightning.toyworld.scene import FRAME_SIDE, Scene
+from ost_lightning.toyworld.vocabulary import EXTRAS, SETTINGS, STATES
+
+FRAMES: Final = 32
+FRAME_RATE: Final = 8
+DEVIATION: Final = 0.5
+"""Probability that a typical attribute is another one in this clip."""
+INTRUSION: Final = 0.8
+"""Probability that a state foreign to the action is inserted."""
+_TRANSITION: Final = 0.3
+
+
+def render_clip(action: ActionClass, seed: str) -> NDArray[np.uint8]:
+    """Renders one video of an action, as its camera sees it.
+
+    Args:
+        action: The class.
+        seed: Any text; the same one gives the same pixels.
+
+    Returns:
+        (FRAMES, FRAME_SIDE, FRAME_SIDE, 3).
+    """
+    rng = random.Random(seed)
+    appearance = vary(action.appearance, rng, rate=DEVIATION, settings=list(SETTINGS), extras=list(EXTRAS))
+    scene = Scene(appearance, rng)
+    frames = [scene.draw(pose, rng) for pose in _performance(action.steps, rng)]
+    return _film(frames, rng)
+
+
+def _performance(steps: tuple[str, ...], rng: random.Random) -> list[Pose]:
+    """Poses of every frame: each state lasts for a random time and flows into the next."""
+    states = list(steps)
+    if rng.random() < INTRUSION:
+        states.insert(rng.randint(0, len(states)), rng.choice(list(STATES)))
+    durations = np.array([rng.gammavariate(3.0, 1.0) + 0.6 for _ in states])
+    ends = np.cumsum(durations) / durations.sum()
+    held = [pose_of(state, rng) for state in states]
+    poses = []
+    for frame in range(FRAMES):
+        moment = (frame + 0.5) / FRAMES
+        k = min(int(np.searchsorted(ends, moment)), len(states) - 1)
+        start = float(ends[k - 1]) if k else 0.0
+        into = (moment - start) / (float(ends[k]) - start)
+        pose = between(held[k - 1], held[k], into / _TRANSITION) if k and into < _TRANSITION else held[k]
+        sway = 6 * math.sin(0.9 * frame)
+        poses.append(
+            replace(
+                pose,
+                x=pose.x + 0.008 * math.sin(0.7 * frame),
+                left_arm=pose.left_arm + sway,
+                right_arm=pose.right_arm - sway,
+            )
+        )
+    return poses
+
+
+def _film(frames: list[Image.Image], rng: random.Random) -> NDArray[np.uint8]:
+    """The camera, which stills do not have: exposure, colour cast, blur and sensor noise, constant in a clip."""
+    gamma, blur, noise = rng.uniform(0.5, 1.9), rng.uniform(0.6, 1.3), rng.uniform(10, 28)
+    cast = np.array([rng.uniform(0.55, 1.15) for _ in range(3)], np.float32)
+    grain = np.random.default_rng(rng.getrandbits(32))
+    filmed = np.empty((len(frames), FRAME_SIDE, FRAME_SIDE, 3), np.uint8)
+    for k, frame in enumerate(frames):
+        light = np.asarray(frame.filter(ImageFilter.GaussianBlur(blur)), np.float32) / 255
+        exposed = light**gamma * cast * 255 + grain.normal(0, noise, (FRAME_SIDE, FRAME_SIDE, 1))
+        filmed[k] = np.clip(exposed, 0, 255)
+    return filmed
+
+
+def write_mp4(path: Path, frames: NDArray[np.uint8]) -> None:
+    """Encodes frames as H.264 .mp4, one thread, complete or not at all.
+
+    Args:
+        path: The file; its folder must exist.
+        frames: uint8 (T, H, W, 3), even sides.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with av.open(str(partial), "w", format="mp4") as container:
+        stream = container.add_stream(
+            "libx264", rate=FRAME_RATE, options={"crf": "28", "preset": "veryfast", "threads": "1"}
+        )
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = Fraction(1, FRAME_RATE)
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    partial.replace(path)

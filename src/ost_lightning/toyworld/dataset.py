@@ -1,0 +1,133 @@
+"""The rendered world as a data set on disk: .mp4 files, `path label` lists and label spaces, as a real one would be."""
+
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from importlib.resources import files
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final, Literal
+
+from tqdm import tqdm
+
+from ost_lightning.errors import UserError
+from ost_lightning.resources import cache_folder
+from ost_lightning.text import Descriptors, LabelSpace
+from ost_lightning.toyworld.clips import render_clip, write_mp4
+from ost_lightning.toyworld.grammar import DRAWS, ActionClass, Group, draw_classes
+
+Split = Literal["train", "test"]
+_RENDERING: Final = ("vocabulary", "canvas", "scenery", "props", "poses", "scene", "wording", "grammar", "clips")
+_LIST: Final = "videos.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which videos: a group of classes, a split, how many of each class.
+
+    Attributes:
+        draw: Draw of classes, 0 to 4.
+        group: seen, unseen or order.
+        split: train or test; their videos are different ones.
+        clips_per_class: How many.
+    """
+
+    draw: int
+    group: Group
+    split: Split
+    clips_per_class: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.draw < DRAWS or self.clips_per_class < 1:
+            raise UserError(
+                f"The rendered world has no draw {self.draw} with {self.clips_per_class} videos a class: choose a "
+                f"draw from 0 to {DRAWS - 1} and at "
+                "least one video."
+            )
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept; the name follows the rendering code, so that a change of the world renders anew."""
+        return (
+            cache_folder()
+            / f"toyworld-{_version()}"
+            / f"draw{self.draw}-{self.group}-{self.split}-{self.clips_per_class}"
+        )
+
+    @property
+    def list_file(self) -> Path:
+        """Its `path label` list."""
+        return self.folder / _LIST
+
+
+@cache
+def _version() -> str:
+    digest = blake2b(digest_size=5)
+    for module in _RENDERING:
+        digest.update((files("ost_lightning.toyworld") / f"{module}.py").read_bytes())
+    return digest.hexdigest()
+
+
+def label_space(draw: int, group: Group) -> LabelSpace:
+    """Classes of a group with the descriptors that the grammar gives them."""
+    actions = draw_classes(draw)[group]
+    return LabelSpace(
+        names=tuple(action.name for action in actions),
+        descriptors={action.name: Descriptors(action.spatio, action.temporal) for action in actions},
+        source=f"rendered world, draw {draw}, {group} classes",
+        provenance={"source": "grammar of the rendered world"},
+        origin=f"toyworld draw {draw} {group}",
+    )
+
+
+def render_part(part: Part, workers: int | None = None) -> Path:
+    """Renders a part unless it is there.
+
+    A part is there as a whole or not at all, also when several processes render it at once.
+
+    Args:
+        part: What.
+        workers: Processes; one a core if not given.
+
+    Returns:
+        Its folder: .mp4 files, the list, and the label space.
+    """
+    if part.list_file.is_file():
+        return part.folder
+    part.folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(mkdtemp(prefix=f".{part.folder.name}-", dir=part.folder.parent))
+    try:
+        _render_into(partial, part, workers or os.cpu_count() or 1)
+        try:
+            partial.rename(part.folder)
+        except OSError:
+            if not part.list_file.is_file():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return part.folder
+
+
+def _render_into(folder: Path, part: Part, workers: int) -> None:
+    labels = label_space(part.draw, part.group)
+    actions = draw_classes(part.draw)[part.group]
+    names = [f"{action.name.replace(' ', '_')}_{k:03d}.mp4" for action in actions for k in range(part.clips_per_class)]
+    jobs = [action for action in actions for _ in range(part.clips_per_class)]
+    seeds = [f"{part.draw}/{part.group}/{part.split}/{name}" for name in names]
+    paths = [folder / name for name in names]
+    with ProcessPoolExecutor(workers) as pool:
+        done = pool.map(_render_clip, jobs, seeds, paths, chunksize=8)
+        title = f"render {part.group} classes, {part.split} videos"
+        for _ in tqdm(done, total=len(jobs), desc=title, unit="video"):
+            pass
+    labels.save(folder)
+    label_of = {name: index for index, name in enumerate(labels.names)}
+    lines = [f"{name} {label_of[action.name]}\n" for name, action in zip(names, jobs, strict=True)]
+    (folder / _LIST).write_text("".join(lines), encoding="utf-8")
+
+
+def _render_clip(action: ActionClass, seed: str, path: Path) -> None:
+    write_mp4(path, render_clip(action, seed))

@@ -1,0 +1,144 @@
+"""Action classes: what makes a "kicking drum" a "kicking drum".
+
+A class is a verb and a noun, a typical appearance and four states in order, with a Spatio Descriptor for each constant
+of the appearance and a Temporal Descriptor for each state. Classes come in families that share setting, extra object
+and two of the four states, so that they are confusable; order pairs show the same states in opposite order. A *draw* is
+one seeded set of classes; claims are made over several.
+"""
+
+import random
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from ost_lightning.errors import UserError
+from ost_lightning.toyworld.scene import Appearance
+from ost_lightning.toyworld.vocabulary import COLOURS, EXTRAS, HATS, ORDER_VERBS, PROPS, SETTINGS, STATES, VERBS
+from ost_lightning.toyworld.wording import spatio_descriptors, temporal_descriptors
+
+DRAWS: Final = 5
+FAMILY_SIZE: Final = 4
+SEEN_FAMILIES: Final = 10
+UNSEEN_FAMILIES: Final = 5
+ORDER_PAIRS: Final = 10
+
+Group = Literal["seen", "unseen", "order"]
+GROUPS: Final[tuple[Group, ...]] = ("seen", "unseen", "order")
+
+
+@dataclass(frozen=True, slots=True)
+class ActionClass:
+    """One action.
+
+    Attributes:
+        name: Verb and noun.
+        appearance: What is typical of it.
+        steps: Four states, in order.
+        spatio: One phrase for each constant: setting, person, prop, extra object.
+        temporal: One phrase for each step, in order.
+    """
+
+    name: str
+    appearance: Appearance
+    steps: tuple[str, ...]
+    spatio: tuple[str, ...]
+    temporal: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Vocabulary:
+    """The part of the world that a group of classes may use."""
+
+    settings: list[str]
+    extras: list[str]
+    states: list[str]
+    props: list[str]
+
+
+def draw_classes(draw: int) -> dict[Group, tuple[ActionClass, ...]]:
+    """One draw of 40 seen, 20 unseen and 20 order-pair classes.
+
+    Seen classes use a part of the vocabulary only (9 of 14 settings, 7 of 10 extras, 18 of 26 states, 12 of 16 props);
+    the others all of it.
+
+    Args:
+        draw: 0 to `DRAWS` - 1.
+
+    Raises:
+        UserError: If there is no such draw.
+    """
+    if not 0 <= draw < DRAWS:
+        raise UserError(f"The rendered world has no draw {draw}: choose 0 to {DRAWS - 1}.")
+    rng = random.Random(f"toyworld classes {draw}")
+    settings, extras, states, props = (
+        rng.sample(list(words), len(words)) for words in (SETTINGS, EXTRAS, STATES, PROPS)
+    )
+    part = _Vocabulary(settings[:9], extras[:7], states[:18], props[:12])
+    whole = _Vocabulary(settings, extras, states, props)
+    names: set[str] = set()
+    seen = [action for _ in range(SEEN_FAMILIES) for action in _family(part, names, rng)]
+    unseen = [action for _ in range(UNSEEN_FAMILIES) for action in _family(whole, names, rng)]
+    order = [action for k in range(ORDER_PAIRS) for action in _order_pair(k, whole, rng)]
+    return {"seen": tuple(seen), "unseen": tuple(unseen), "order": tuple(order)}
+
+
+def _appearance(words: _Vocabulary, prop: str, rng: random.Random) -> Appearance:
+    return Appearance(
+        setting=rng.choice(words.settings),
+        outfit=rng.choice(list(COLOURS)),
+        hat=rng.choice(list(HATS)),
+        prop=prop,
+        prop_colour=rng.choice(list(COLOURS)),
+        extra=rng.choice(words.extras),
+    )
+
+
+def vary(
+    appearance: Appearance, rng: random.Random, *, rate: float, settings: list[str], extras: list[str]
+) -> Appearance:
+    """Redraws each attribute but the prop with probability `rate`."""
+    return replace(
+        appearance,
+        setting=rng.choice(settings) if rng.random() < rate else appearance.setting,
+        extra=rng.choice(extras) if rng.random() < rate else appearance.extra,
+        outfit=rng.choice(list(COLOURS)) if rng.random() < rate else appearance.outfit,
+        hat=rng.choice(list(HATS)) if rng.random() < rate else appearance.hat,
+        prop_colour=rng.choice(list(COLOURS)) if rng.random() < rate else appearance.prop_colour,
+    )
+
+
+def _family(words: _Vocabulary, names: set[str], rng: random.Random) -> list[ActionClass]:
+    """Classes that look alike; `names` are taken, and the new ones are added to it."""
+    shared = rng.sample(words.states, 2)
+    prop = rng.choice(words.props)
+    typical = _appearance(words, prop, rng)
+    family = []
+    for _ in range(FAMILY_SIZE):
+        name = None
+        while name is None or name in names:
+            verb = rng.choice(list(VERBS))
+            noun = prop if rng.random() < 0.6 else rng.choice(words.props)
+            name = f"{verb} {noun}"
+        names.add(name)
+        own = [state for state in words.states if state not in shared]
+        steps = [*shared]
+        if VERBS[verb] in own and rng.random() < 0.7:
+            steps.append(VERBS[verb])
+        steps += rng.sample([state for state in own if state not in steps], 4 - len(steps))
+        rng.shuffle(steps)
+        appearance = vary(replace(typical, prop=noun), rng, rate=0.3, settings=words.settings, extras=words.extras)
+        family.append(_describe(name, appearance, tuple(steps), rng))
+    return family
+
+
+def _order_pair(index: int, words: _Vocabulary, rng: random.Random) -> list[ActionClass]:
+    prop = PROPS[(3 * index + 1) % len(PROPS)]
+    forward, backward = ORDER_VERBS[index % len(ORDER_VERBS)]
+    appearance = _appearance(words, prop, rng)
+    first = _describe(f"{forward} {prop}", appearance, tuple(rng.sample(words.states, 4)), rng)
+    second = replace(first, name=f"{backward} {prop}", steps=first.steps[::-1], temporal=first.temporal[::-1])
+    return [first, second]
+
+
+def _describe(name: str, appearance: Appearance, steps: tuple[str, ...], rng: random.Random) -> ActionClass:
+    spatio = spatio_descriptors(appearance, rng)
+    return ActionClass(name, appearance, steps, spatio, temporal_descriptors(steps, appearance.prop, rng))

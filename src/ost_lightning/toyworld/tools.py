@@ -1,0 +1,33 @@
+"""`ost toyworld ...`."""
+
+import os
+from pathlib import Path
+
+from ost_lightning.toyworld.dataset import Part, Split, render_part
+from ost_lightning.toyworld.grammar import Group
+from ost_lightning.toyworld.pretraining import Recipe
+from ost_lightning.toyworld.pretraining import pretrain as run_pretraining
+
+
+def pretrain(output: Path, recipe: Recipe = Recipe(), device: str | None = None) -> None:  # frozen
+    """Pre-trains the tiny CLIP on rendered stills: attribute warm-up, then captions and phrases.
+
+    Args:
+        output: Folder for the model in HF format, its tokenizer and the training's log.
+        recipe: How; the default takes less than half an hour on two cores.
+        device: Torch device; a GPU if there is one.
+    """
+    scores = run_pretraining(output, recipe, device=device, workers=os.cpu_count() or 1)
+    print("zero-shot by text on held-out stills: " + ", ".join(f"{key} {value:.2f}" for key, value in scores.items()))
+
+
+def render(draw: int = 0, group: Group = "unseen", split: Split = "test", clips_per_class: int = 10) -> None:
+    """Renders videos of the world and prints their folder; training and testing do it by themselves when needed.
+
+    Args:
+        draw: Draw of classes, 0 to 4.
+        group: Which classes.
+        split: Training and test videos are different ones.
+        clips_per_class: How many.
+    """
+    print(render_part(Part(draw, group, split, clips_per_class)))

@@ -1,0 +1,72 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from ost_lightning.text import LabelSpace
+from ost_lightning.toyworld.dataset import Part, label_space, render_part
+from ost_lightning.toyworld.grammar import draw_classes
+from ost_lightning.video import read_records
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OST_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_a_part_is_a_data_set_like_any_other(cache: Path) -> None:
+    part = Part(1, "unseen", "test", 1)
+    folder = render_part(part, workers=2)
+    assert folder.is_relative_to(cache)
+    labels = LabelSpace.load(folder)
+    assert labels.names == tuple(action.name for action in draw_classes(1)["unseen"])
+    assert labels.descriptors_of("temporal", 4) == tuple(action.temporal for action in draw_classes(1)["unseen"])
+    records = read_records(part.list_file, folder, labels.names)
+    assert [record.label for record in records] == list(range(20))
+    assert all(record.path.is_file() for record in records)
+
+
+def test_what_is_there_is_not_rendered_again(cache: Path) -> None:
+    part = Part(0, "order", "test", 1)
+    render_part(part, workers=2)
+    before = {file: file.stat().st_mtime_ns for file in part.folder.iterdir()}
+    render_part(part, workers=2)
+    assert {file: file.stat().st_mtime_ns for file in part.folder.iterdir()} == before
+
+
+def test_a_failure_leaves_nothing_half_written(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = Part(0, "order", "test", 1)
+
+    def fail(self: Path, *_: object, **__: object) -> int:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="disk full"):
+        render_part(part, workers=1)
+    assert list(part.folder.parent.iterdir()) == []
+
+
+def test_two_processes_may_render_the_same_part(cache: Path) -> None:
+    part = Part(0, "order", "test", 1)
+    children = []
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                render_part(part, workers=1)
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert len(list(part.folder.glob("*.mp4"))) == 20
+    assert [path.name for path in part.folder.parent.iterdir()] == [part.folder.name]
+
+
+def test_label_space_tells_where_it_comes_from() -> None:
+    labels = label_space(2, "seen")
+    assert len(labels) == 40
+    assert "draw 2" in labels.source
+    assert labels.provenance

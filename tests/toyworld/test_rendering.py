@@ -1,0 +1,127 @@
+import random
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from ost_lightning.toyworld.canvas import blend, darker, jitter
+from ost_lightning.toyworld.clips import FRAMES, render_clip, write_mp4
+from ost_lightning.toyworld.grammar import draw_classes
+from ost_lightning.toyworld.poses import POSES, between, pose_of
+from ost_lightning.toyworld.props import PAINT_PROP
+from ost_lightning.toyworld.scene import FRAME_SIDE, Appearance, Scene
+from ost_lightning.toyworld.scenery import PAINT_EXTRA, PAINT_SETTING
+from ost_lightning.toyworld.stills import render_stills, sample_still
+from ost_lightning.toyworld.vocabulary import COLOURS, EXTRAS, HATS, PROPS, SETTINGS, STATES
+from ost_lightning.toyworld.wording import caption, outfit_phrase, prop_phrase, visible_phrases
+from ost_lightning.video import read_frames
+
+PLAIN = Appearance("meadow", "red", "cap", "drum", "blue", "tree")
+
+
+def draw(appearance: Appearance, state: str, seed: int = 0) -> np.ndarray:
+    return np.asarray(Scene(appearance, random.Random(seed)).draw(POSES[state], random.Random(seed))).astype(int)
+
+
+def test_everything_in_the_vocabulary_can_be_drawn() -> None:
+    assert set(PAINT_SETTING) == set(SETTINGS)
+    assert set(PAINT_EXTRA) == set(EXTRAS)
+    assert set(PAINT_PROP) == set(PROPS)
+    assert set(POSES) == set(STATES)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "values"),
+    [
+        ("setting", SETTINGS),
+        ("outfit", COLOURS),
+        ("hat", HATS),
+        ("prop", PROPS),
+        ("prop_colour", COLOURS),
+        ("extra", EXTRAS),
+    ],
+)
+def test_every_value_of_an_attribute_looks_different(attribute: str, values: dict[str, object]) -> None:
+    import dataclasses
+
+    pictures = [draw(dataclasses.replace(PLAIN, **{attribute: value}), "beside") for value in values]
+    assert all(picture.shape == (FRAME_SIDE, FRAME_SIDE, 3) for picture in pictures)
+    for i, first in enumerate(pictures):
+        for second in pictures[:i]:
+            assert np.abs(first - second).mean() > 0.3
+
+
+def test_every_state_looks_different() -> None:
+    pictures = [draw(PLAIN, state) for state in STATES]
+    for i, first in enumerate(pictures):
+        for second in pictures[:i]:
+            assert np.abs(first - second).mean() > 0.5
+
+
+def test_same_seed_same_picture_other_seed_other_picture() -> None:
+    assert np.array_equal(draw(PLAIN, "jump", 1), draw(PLAIN, "jump", 1))
+    assert not np.array_equal(draw(PLAIN, "jump", 1), draw(PLAIN, "jump", 2))
+
+
+def test_poses_flow() -> None:
+    start, end = pose_of("crouch", random.Random(0)), pose_of("jump", random.Random(0))
+    assert between(start, end, 0) == start
+    assert between(start, end, 1).lift == pytest.approx(end.lift)
+    assert start.lift < between(start, end, 0.5).lift < end.lift
+
+
+def test_colours() -> None:
+    assert blend((0, 0, 0), (200, 100, 50), 0.5) == (100, 50, 25)
+    assert darker((100, 200, 50)) < (100, 200, 50)
+    assert all(0 <= channel <= 255 for channel in jitter((0, 255, 128), random.Random(0), 40))
+
+
+def test_clips_are_seeded_and_filmed() -> None:
+    action = draw_classes(0)["unseen"][0]
+    clip = render_clip(action, "a")
+    assert clip.shape == (FRAMES, FRAME_SIDE, FRAME_SIDE, 3)
+    assert np.array_equal(clip, render_clip(action, "a"))
+    assert not np.array_equal(clip, render_clip(action, "b"))
+
+
+def test_clip_is_a_real_mp4(tmp_path: Path) -> None:
+    clip = render_clip(draw_classes(0)["order"][0], "a")
+    path = tmp_path / "clip.mp4"
+    write_mp4(path, clip)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.width, stream.height) == ("h264", FRAME_SIDE, FRAME_SIDE)
+        assert float(stream.average_rate or 0) == 8
+    decoded = read_frames(path, range(FRAMES), short_side=None).permute(0, 2, 3, 1).numpy()
+    assert np.abs(decoded.astype(int) - clip).mean() < 12
+    assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_stills_do_not_depend_on_the_number_of_workers() -> None:
+    alone, pixels = render_stills(12, "x", workers=1, chunk=4)
+    together, same = render_stills(12, "x", workers=2, chunk=4)
+    assert alone == together
+    assert np.array_equal(pixels, same)
+    assert len({still.state for still in alone}) > 3
+
+
+def test_captions_tell_what_is_there() -> None:
+    rng = random.Random(0)
+    for _ in range(200):
+        still = sample_still(rng)
+        words = caption(still.appearance, still.state, rng, verb_rate=0)
+        phrases = set(visible_phrases(still.appearance, random.Random(0)))
+        assert {"setting", "prop", "outfit"} <= phrases
+        absent = set(COLOURS) - {still.appearance.outfit, still.appearance.prop_colour}
+        mentioned = {
+            colour for colour in absent if f" {colour} {still.appearance.prop}" in words or f"{colour} clothes" in words
+        }
+        assert not mentioned
+
+
+def test_articles() -> None:
+    for seed in range(20):
+        assert " a orange" not in f" {prop_phrase('umbrella', 'orange', random.Random(seed))}"
+        assert "a umbrella" not in prop_phrase("umbrella", "red", random.Random(seed))
+        assert "a orange" not in outfit_phrase("orange", random.Random(seed))
