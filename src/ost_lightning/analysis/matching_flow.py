@@ -1,0 +1,92 @@
+"""Looking at a matching flow: which frame of a video went to which descriptor."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ost_lightning.errors import UserError
+from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.models import VideoCLIP
+
+
+@dataclass(frozen=True, slots=True)
+class MatchingFlow:
+    """One video against the descriptors of one class.
+
+    Attributes:
+        frames: uint8 (T, 3, S, S).
+        plan: fp32 (T, N), share of the frame's mass that goes to each descriptor: rows sum to 1.
+        cosines: fp32 (T, N).
+        descriptors: N texts.
+    """
+
+    frames: Tensor
+    plan: Tensor
+    cosines: Tensor
+    descriptors: tuple[str, ...]
+
+
+@torch.no_grad()
+def matching_flow(
+    video_clip: VideoCLIP, solver: OptimalDescriptorSolver, frames: Tensor, embeddings: Tensor, texts: Sequence[str]
+) -> MatchingFlow:
+    """Solves one video against one class.
+
+    Args:
+        video_clip: Encoder.
+        solver: The matcher.
+        frames: uint8 (T, 3, S, S), on the encoder's device.
+        embeddings: (N, d), L2-normalised embeddings of the descriptors' sentences.
+        texts: The N descriptors.
+    """
+    cosines, plan = solver.cosines_and_plan(video_clip.encode_frames(frames[None]), embeddings[None])
+    return MatchingFlow(frames.cpu(), (plan[0, 0] * len(frames)).cpu(), cosines[0, 0].cpu(), tuple(texts))
+
+
+def draw_matching_flows(flows: Mapping[str, MatchingFlow], title: str, file: Path) -> None:
+    """Draws the frames of a video above the plans of one or several flows: the share of each frame's mass.
+
+    Args:
+        flows: Heading to flow; all of the same frames.
+        title: Over the picture.
+        file: PNG to write.
+
+    Raises:
+        UserError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("Pictures need matplotlib: install it with `pip install 'ost-lightning[demo]'`.") from error
+    frames = next(iter(flows.values())).frames
+    count = len(frames)
+    heights = [1.6, *(0.42 * len(flow.descriptors) + 0.35 for flow in flows.values())]
+    figure = Figure(figsize=(1.15 * count + 4.2, sum(heights) + 0.6), dpi=110, layout="constrained")
+    figure.suptitle(title)
+    axes = figure.subplots(1 + len(flows), 1, gridspec_kw={"height_ratios": heights})
+    strip = frames.permute(2, 0, 3, 1).flatten(1, 2).numpy()
+    axes[0].imshow(strip, aspect="auto", extent=(-0.5, count - 0.5, 1, 0))
+    axes[0].set_yticks([])
+    axes[0].set_xticks(range(count), [f"frame {k + 1}" for k in range(count)], fontsize=8)
+    for axis, (heading, flow) in zip(axes[1:], flows.items(), strict=True):
+        axis.imshow(flow.plan.T.numpy(), aspect="auto", cmap="viridis", vmin=0, vmax=1)
+        axis.set_title(heading, fontsize=10, loc="left")
+        axis.set_yticks(range(len(flow.descriptors)), flow.descriptors, fontsize=9)
+        axis.set_xticks([])
+        for t in range(count):
+            for n in range(len(flow.descriptors)):
+                share = float(flow.plan[t, n])
+                axis.text(
+                    t,
+                    n,
+                    f"{share:.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if share < 0.6 else "black",
+                )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file)

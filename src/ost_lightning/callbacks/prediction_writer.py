@@ -1,0 +1,67 @@
+"""Predictions as a table."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+
+from ost_lightning.tasks import Prediction, RecognitionTask
+
+
+class PredictionWriter(Callback):
+    """Writes `predictions.csv` while predicting.
+
+    A row has the video, the error if it could not be read, and class and probability of each of the likeliest classes.
+
+    With several processes each writes a file of its own.
+
+    Args:
+        folder: Where; the run's folder if not given.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self._file: Path | None = None
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Chooses the file and empties it."""
+        folder = self.folder or Path(trainer.log_dir or ".")
+        folder.mkdir(parents=True, exist_ok=True)
+        suffix = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
+        self._file = folder / f"predictions{suffix}.csv"
+        columns = [
+            column for k in range(1, RecognitionTask.shown_classes + 1) for column in (f"class_{k}", f"probability_{k}")
+        ]
+        self._file.write_text(",".join(["video", "error", *columns]) + "\n", encoding="utf-8")
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Appends a batch."""
+        predictions: Sequence[Prediction] = outputs
+        if self._file is None:
+            raise RuntimeError("a batch was predicted before the prediction started")
+        with self._file.open("a", newline="", encoding="utf-8") as handle:
+            rows = csv.writer(handle)
+            for prediction in predictions:
+                guesses = zip(prediction.classes, prediction.probabilities, strict=True)
+                rows.writerow(
+                    [
+                        prediction.id,
+                        prediction.error,
+                        *(field for name, share in guesses for field in (name, f"{share:.4f}")),
+                    ]
+                )
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tells where the file is."""
+        rank_zero_info(f"predictions are in {self._file}")

@@ -1,0 +1,21 @@
+"""On what: LightningDataModules that stream clips."""
+
+from ost_lightning.datamodules.base import ClipSettings, LabelledVideos, LoadingSettings, VideoDataModule
+from ost_lightning.datamodules.batching import BatchPlan, plan_batches
+from ost_lightning.datamodules.decode_report import DecodeReport, UndecodableVideoWarning
+from ost_lightning.datamodules.toyworld import ToyWorld
+from ost_lightning.datamodules.video_lists import VideoList, VideoLists
+
+__all__ = [
+    "BatchPlan",
+    "ClipSettings",
+    "DecodeReport",
+    "LabelledVideos",
+    "LoadingSettings",
+    "ToyWorld",
+    "UndecodableVideoWarning",
+    "VideoDataModule",
+    "VideoList",
+    "VideoLists",
+    "plan_batches",
+]

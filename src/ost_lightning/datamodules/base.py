@@ -1,0 +1,291 @@
+"""What every data module shares: loaders, batch arithmetic, and what happens to videos that can't be read."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
+from torch.utils.data import DataLoader
+
+from ost_lightning.datamodules.batching import BatchPlan, plan_batches
+from ost_lightning.datamodules.decode_report import DecodeReport
+from ost_lightning.errors import UserError
+from ost_lightning.text import LabelSpace
+from ost_lightning.video import (
+    ClipBatch,
+    EvaluationClips,
+    EvaluationSampler,
+    EvaluationTransform,
+    FrameSampler,
+    TrainingClips,
+    TrainingSampler,
+    TrainingTransform,
+    VideoRecord,
+    collate_clips,
+)
+
+EvaluationStage = Literal["val", "test", "predict"]
+VideoLoader = DataLoader[Any]
+"""Yields `ClipBatch`, or the `UserError` that a worker ran into."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledVideos:
+    """Videos and the label space that their labels index.
+
+    Attributes:
+        records: Videos.
+        labels: Classes.
+    """
+
+    records: Sequence[VideoRecord]
+    labels: LabelSpace
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """How a video becomes a clip.
+
+    Attributes:
+        frames: T.
+        short_side: Pixels of the shorter side after reading.
+        crop_size: Pixels of the square; the model's image size.
+        views: Views in time of one test video.
+        crops: Squares of one test view: 1 (centre) or 3.
+        flip: Probability of mirroring in training; 0 where left and right are part of a label.
+        colour_jitter: Probability of colour jitter in training.
+        grayscale: Probability of dropping the colours in training.
+    """
+
+    frames: int = 32
+    short_side: int = 256
+    crop_size: int = 224
+    views: int = 1
+    crops: Literal[1, 3] = 1
+    flip: float = 0.5
+    colour_jitter: float = 0.8
+    grayscale: float = 0.2
+
+
+@dataclass(frozen=True)
+class LoadingSettings:
+    """How clips are loaded.
+
+    Attributes:
+        global_batch_size: Videos of one optimiser step, over all devices and accumulation steps.
+        max_videos_per_device: Videos that fit into one device's memory in training; the rest is accumulated. None: all.
+        evaluation_batch_size: Videos that one device takes at a time in evaluation.
+        workers: Loading processes a device.
+        seed: Of order and augmentation; None follows `seed_everything`.
+        max_replacements: Other videos of the class that are tried in place of one that can't be read (training).
+        max_undecodable: Unreadable videos after which training stops.
+        on_decode_error: In evaluation: `stop`, or `count` an unreadable video as wrong and report it.
+    """
+
+    global_batch_size: int = 256
+    max_videos_per_device: int | None = None
+    evaluation_batch_size: int = 8
+    workers: int = 4
+    seed: int | None = None
+    max_replacements: int = 10
+    max_undecodable: int = 50
+    on_decode_error: Literal["stop", "count"] = "stop"
+
+
+class VideoDataModule(LightningDataModule, ABC):
+    """Streams clips out of video files.
+
+    A subclass says which videos there are; see `training_videos` and `evaluation_videos`.
+
+    Args:
+        clips: How a video becomes a clip.
+        loading: How clips are loaded.
+    """
+
+    def __init__(self, clips: ClipSettings, loading: LoadingSettings) -> None:
+        super().__init__()
+        self.clips, self.loading = clips, loading
+        self.report = DecodeReport()
+        self._training: LabelledVideos | None = None
+        self._evaluation: dict[EvaluationStage, Mapping[str, LabelledVideos]] = {}
+
+    @abstractmethod
+    def training_videos(self) -> LabelledVideos:
+        """The training set."""
+
+    @abstractmethod
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+        """The evaluation sets of a stage, by name, each with its own label space."""
+
+    @property
+    def training_labels(self) -> LabelSpace:
+        """Classes of the training videos."""
+        if self._training is None:
+            raise RuntimeError("the training set is there after setup('fit') only")
+        return self._training.labels
+
+    def evaluation_labels(self, stage: EvaluationStage) -> Mapping[str, LabelSpace]:
+        """Classes of each evaluation set, in the order of the loaders."""
+        return {name: videos.labels for name, videos in self._evaluation[stage].items()}
+
+    def prepare_data(self) -> None:
+        """Checks what can be checked before anything is made; subclasses that make data call this first."""
+        self._batch_plan()
+
+    def setup(self, stage: str) -> None:
+        """Reads the lists that a stage needs, and divides the global batch."""
+        self._refuse_lightning_sampler()
+        if stage == "fit":
+            self._training = self.training_videos()
+            self._set_accumulation(len(self._training.records))
+        if stage in ("fit", "validate"):
+            self._evaluation["val"] = self.evaluation_videos("val")
+        elif stage == "test":
+            self._evaluation["test"] = self._some(self.evaluation_videos("test"), "test")
+        elif stage == "predict":
+            self._evaluation["predict"] = self._some(self.evaluation_videos("predict"), "predict")
+
+    def train_dataloader(self) -> VideoLoader:
+        """Augmented clips; the global batches do not depend on the number of devices."""
+        if self._training is None:
+            raise RuntimeError("the training set is there after setup('fit') only")
+        loading, clips = self.loading, self.clips
+        seed = loading.seed if loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        transform = TrainingTransform(
+            clips.crop_size, flip=clips.flip, colour_jitter=clips.colour_jitter, grayscale=clips.grayscale
+        )
+        dataset = TrainingClips(
+            self._training.records,
+            sampler=FrameSampler(clips.frames),
+            transform=transform,
+            short_side=clips.short_side,
+            seed=seed,
+            max_replacements=loading.max_replacements,
+        )
+        rank, devices = self._rank_and_devices()
+        sampler = TrainingSampler(
+            len(dataset), batch_size=loading.global_batch_size, seed=seed, rank=rank, world_size=devices
+        )
+        return self._loader(dataset, sampler, self._batch_plan().device_batch)
+
+    def val_dataloader(self) -> list[VideoLoader]:
+        """One loader a validation set."""
+        return self._evaluation_loaders("val")
+
+    def test_dataloader(self) -> list[VideoLoader]:
+        """One loader a test set."""
+        return self._evaluation_loaders("test")
+
+    def predict_dataloader(self) -> list[VideoLoader]:
+        """One loader a set."""
+        return self._evaluation_loaders("predict")
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Raises what went wrong in a worker, and applies the policy for unreadable videos.
+
+        Raises:
+            UserError: If the policy says to stop.
+        """
+        if isinstance(batch, UserError):
+            raise batch
+        if isinstance(batch, ClipBatch) and batch.failures:
+            self.report.add(batch.failures)
+            if self.trainer is not None and self.trainer.training:
+                self._stop_training_if_needed(batch)
+            elif self.loading.on_decode_error == "stop" and not (self.trainer is not None and self.trainer.predicting):
+                failure = batch.failures[0]
+                raise UserError(
+                    f"A video of the evaluation can't be read: {failure.reason}. Mend or unlist it, or score "
+                    f"unreadable videos as wrong with "
+                    "--data.loading.on_decode_error count."
+                )
+        return batch
+
+    def teardown(self, stage: str) -> None:
+        """Reports the unreadable videos of this process, and lists them in the run's folder."""
+        if self.report.reasons and self.trainer is not None and self.trainer.log_dir:
+            file = Path(self.trainer.log_dir) / f"undecodable-{self.trainer.global_rank}.csv"
+            self.report.write(file)
+            rank_zero_info(f"{len(self.report.reasons)} videos could not be read; they are listed in {file}")
+
+    def _evaluation_loaders(self, stage: EvaluationStage) -> list[VideoLoader]:
+        clips = self.clips
+        rank, devices = self._rank_and_devices()
+        loaders = []
+        for videos in self._evaluation[stage].values():
+            dataset = EvaluationClips(
+                videos.records,
+                sampler=FrameSampler(clips.frames, clips.views),
+                transform=EvaluationTransform(clips.crop_size, clips.crops),
+                short_side=clips.short_side,
+            )
+            sampler = EvaluationSampler(len(dataset), rank=rank, world_size=devices)
+            loaders.append(self._loader(dataset, sampler, self.loading.evaluation_batch_size))
+        return loaders
+
+    def _loader(
+        self, dataset: TrainingClips | EvaluationClips, sampler: TrainingSampler | EvaluationSampler, batch_size: int
+    ) -> VideoLoader:
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return DataLoader[Any](
+            dataset,
+            batch_size=batch_size,
+            sampler=sampler,
+            collate_fn=collate_clips,
+            num_workers=self.loading.workers,
+            persistent_workers=self.loading.workers > 0 and isinstance(dataset, TrainingClips),
+            pin_memory=on_gpu,
+        )
+
+    def _rank_and_devices(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    def _batch_plan(self) -> BatchPlan:
+        return plan_batches(
+            self.loading.global_batch_size, self._rank_and_devices()[1], self.loading.max_videos_per_device
+        )
+
+    def _set_accumulation(self, videos: int) -> None:
+        loading, plan = self.loading, self._batch_plan()
+        if videos < loading.global_batch_size:
+            raise UserError(
+                f"The training set has {videos} videos, fewer than loading.global_batch_size "
+                f"({loading.global_batch_size}): lower it."
+            )
+        if self.trainer is None:
+            return
+        if self.trainer.accumulate_grad_batches not in (1, plan.accumulation):
+            raise UserError(
+                f"trainer.accumulate_grad_batches is {self.trainer.accumulate_grad_batches}, but the accumulation "
+                f"follows from the batch sizes "
+                f"({plan}): leave it out, and set loading.global_batch_size and loading.max_videos_per_device."
+            )
+        self.trainer.accumulate_grad_batches = plan.accumulation
+        rank_zero_info(f"{plan}")
+
+    def _stop_training_if_needed(self, batch: ClipBatch) -> None:
+        if not bool(batch.decoded.all()):
+            tried = "; ".join(failure.reason for failure in batch.failures[:3])
+            raise UserError(
+                f"No readable video was found for a training sample, nor in its place another of its class. Tried: "
+                f"{tried}."
+            )
+        self.report.stop_beyond(self.loading.max_undecodable)
+
+    def _refuse_lightning_sampler(self) -> None:
+        connector = getattr(self.trainer, "_accelerator_connector", None)
+        if getattr(connector, "use_distributed_sampler", False) and self._rank_and_devices()[1] > 1:
+            raise UserError(
+                "The data modules shard exactly by themselves: set trainer.use_distributed_sampler to false "
+                "(Lightning's sampler would shard again)."
+            )
+
+    @staticmethod
+    def _some(sets: Mapping[str, LabelledVideos], stage: str) -> Mapping[str, LabelledVideos]:
+        if not sets:
+            raise UserError(f"There is nothing to {stage}: the data's settings name no {stage} set.")
+        return sets

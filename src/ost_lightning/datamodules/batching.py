@@ -1,0 +1,66 @@
+"""From the global batch to what one process loads at a time."""
+
+from dataclasses import dataclass
+
+from ost_lightning.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """How a global batch is spread.
+
+    Attributes:
+        devices: Processes.
+        device_batch: Videos that one process takes in one forward pass.
+        accumulation: Forward passes to one optimiser step.
+    """
+
+    devices: int
+    device_batch: int
+    accumulation: int
+
+    def __str__(self) -> str:
+        total = self.devices * self.device_batch * self.accumulation
+        factors = f"{self.devices} devices x {self.device_batch} videos x {self.accumulation} accumulation steps"
+        return f"global batch {total} = {factors}"
+
+
+def plan_batches(global_batch_size: int, devices: int, max_videos_per_device: int | None) -> BatchPlan:
+    """Divides the global batch over processes and accumulation steps.
+
+    Args:
+        global_batch_size: Videos of one optimiser step.
+        devices: Processes.
+        max_videos_per_device: What fits into one device's memory; None is everything.
+
+    Raises:
+        UserError: If the numbers do not divide; the message names them and what would.
+    """
+    if global_batch_size < 1 or (max_videos_per_device is not None and max_videos_per_device < 1):
+        raise UserError(
+            f"global_batch_size ({global_batch_size}) and max_videos_per_device ({max_videos_per_device}) must be "
+            f"at least 1."
+        )
+    if global_batch_size % devices:
+        lower = global_batch_size // devices * devices
+        choices = f"{lower} or {lower + devices}" if lower else f"{devices}"
+        raise UserError(
+            f"A global batch of {global_batch_size} videos can't be shared out to {devices} devices: set "
+            f"loading.global_batch_size to {choices}."
+        )
+    share = global_batch_size // devices
+    if max_videos_per_device is None or share <= max_videos_per_device:
+        return BatchPlan(devices, share, 1)
+    if share % max_videos_per_device:
+        fitting = (
+            max(size for size in range(1, max_videos_per_device) if share % size == 0)
+            if max_videos_per_device > 1
+            else 1
+        )
+        raise UserError(
+            f"A global batch of {global_batch_size} videos gives {share} to each of {devices} devices, which is "
+            f"not a multiple of "
+            f"max_videos_per_device ({max_videos_per_device}): set it to {fitting}, or loading.global_batch_size to "
+            f"{devices * max_videos_per_device * (share // max_videos_per_device)}."
+        )
+    return BatchPlan(devices, max_videos_per_device, share // max_videos_per_device)

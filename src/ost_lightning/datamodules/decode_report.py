@@ -1,0 +1,51 @@
+"""Videos that could not be read: named once, counted, and the run stopped where the policy says so."""
+
+import csv
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+from ost_lightning.errors import UserError
+from ost_lightning.video import ReadFailure
+
+
+class UndecodableVideoWarning(UserWarning):
+    """A video could not be read."""
+
+
+class DecodeReport:
+    """Collects failures over a run."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+
+    def add(self, failures: Iterable[ReadFailure]) -> None:
+        """Notes failures, and warns of each video the first time."""
+        for failure in failures:
+            if failure.id not in self.reasons:
+                self.reasons[failure.id] = failure.reason
+                warnings.warn(failure.reason, UndecodableVideoWarning, stacklevel=2)
+
+    def stop_beyond(self, limit: int) -> None:
+        """Raises if more than `limit` videos could not be read.
+
+        Raises:
+            UserError: Naming the first few.
+        """
+        if len(self.reasons) > limit:
+            examples = "; ".join(list(self.reasons.values())[:3])
+            raise UserError(
+                f"{len(self.reasons)} videos could not be read, more than the {limit} allowed "
+                f"(loading.max_undecodable). First: {examples}. "
+                "Check the video folder, or mend or unlist these files."
+            )
+
+    def write(self, file: Path) -> None:
+        """Writes `id,reason` as CSV, if there is anything to write."""
+        if not self.reasons:
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("w", newline="", encoding="utf-8") as handle:
+            rows = csv.writer(handle)
+            rows.writerow(["id", "reason"])
+            rows.writerows(self.reasons.items())

@@ -1,0 +1,69 @@
+"""The rendered world, rendered on first use."""
+
+from collections.abc import Mapping, Sequence
+
+from ost_lightning.datamodules.base import (
+    ClipSettings,
+    EvaluationStage,
+    LabelledVideos,
+    LoadingSettings,
+    VideoDataModule,
+)
+from ost_lightning.text import LabelSpace
+from ost_lightning.toyworld.dataset import Part, render_part
+from ost_lightning.toyworld.grammar import Group
+from ost_lightning.video import read_records
+
+
+class ToyWorld(VideoDataModule):
+    """Trains on seen classes of one draw, validates on other videos of theirs, tests on classes not seen in training.
+
+    Args:
+        draw: Draw of classes, 0 to 4.
+        train_clips: Training videos a class.
+        test_clips: Test videos a class.
+        test_sets: Groups of classes to test on.
+        clips: How a video becomes a clip.
+        loading: How clips are loaded.
+    """
+
+    def __init__(
+        self,
+        draw: int = 0,
+        train_clips: int = 8,
+        test_clips: int = 10,
+        test_sets: Sequence[Group] = ("unseen",),  # read only
+        clips: ClipSettings = ClipSettings(frames=8, short_side=54, crop_size=48),  # frozen
+        loading: LoadingSettings = LoadingSettings(global_batch_size=32),  # frozen
+    ) -> None:
+        super().__init__(clips, loading)
+        self._train = Part(draw, "seen", "train", train_clips)
+        self._val = {"seen": Part(draw, "seen", "test", test_clips)}
+        self._test = {group: Part(draw, group, "test", test_clips) for group in test_sets}
+
+    def prepare_data(self) -> None:
+        """Renders what the run will ask for, with a progress bar; nothing if it is there."""
+        super().prepare_data()
+        function = self.trainer.state.fn if self.trainer is not None else None
+        parts: list[Part] = []
+        if function in (None, "fit"):
+            parts.append(self._train)
+        if function in (None, "fit", "validate"):
+            parts += self._val.values()
+        if function in (None, "test", "predict"):
+            parts += self._test.values()
+        for part in parts:
+            render_part(part)
+
+    def training_videos(self) -> LabelledVideos:
+        """Seen classes."""
+        return _read(self._train)
+
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+        """Seen classes for validation, the chosen groups for test and prediction."""
+        return {name: _read(part) for name, part in (self._val if stage == "val" else self._test).items()}
+
+
+def _read(part: Part) -> LabelledVideos:
+    labels = LabelSpace.load(part.folder)
+    return LabelledVideos(read_records(part.list_file, part.folder, labels.names), labels)

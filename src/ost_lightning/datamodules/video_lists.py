@@ -1,0 +1,72 @@
+"""Any videos with a list: `path label` lines or CSV, and a label space."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ost_lightning.datamodules.base import (
+    ClipSettings,
+    EvaluationStage,
+    LabelledVideos,
+    LoadingSettings,
+    VideoDataModule,
+)
+from ost_lightning.errors import UserError
+from ost_lightning.text import LabelSpace
+from ost_lightning.video import read_records
+
+
+@dataclass(frozen=True)
+class VideoList:
+    """One list of videos.
+
+    Attributes:
+        list: `path label` text, or CSV with a header.
+        labels: Label space: a name, or a folder.
+        root: Folder that the list's paths are relative to; None is the data module's.
+    """
+
+    list: Path
+    labels: str
+    root: Path | None = None
+
+
+class VideoLists(VideoDataModule):
+    """Videos of one or several lists.
+
+    Args:
+        root: Folder that the lists' paths are relative to.
+        train: Training list.
+        val: Validation lists, by name.
+        test: Test lists, by name; also what `predict` looks at.
+        clips: How a video becomes a clip.
+        loading: How clips are loaded.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        train: VideoList | None = None,
+        val: dict[str, VideoList] | None = None,
+        test: dict[str, VideoList] | None = None,
+        clips: ClipSettings = ClipSettings(),  # frozen
+        loading: LoadingSettings = LoadingSettings(),  # frozen
+    ) -> None:
+        super().__init__(clips, loading)
+        self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
+
+    def training_videos(self) -> LabelledVideos:
+        """The training list."""
+        if self.train is None:
+            raise UserError(
+                "There is nothing to train on: set the data's `train` to a list of videos and its label space."
+            )
+        return self._read(self.train)
+
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+        """The lists of a stage."""
+        return {name: self._read(listed) for name, listed in (self.val if stage == "val" else self.test).items()}
+
+    def _read(self, listed: VideoList) -> LabelledVideos:
+        labels = LabelSpace.load(listed.labels)
+        return LabelledVideos(read_records(listed.list, listed.root or self.root, labels.names), labels)

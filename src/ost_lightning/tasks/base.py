@@ -1,0 +1,259 @@
+"""What every recognition task shares: the model, the matcher, exact evaluation, the optimiser."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, cast
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from ost_lightning.matching import Matcher, TransportWarning
+from ost_lightning.models import DescriptorEmbeddings, TokenisedSentences, VideoCLIP
+from ost_lightning.tasks.metrics import RecognitionAccuracy
+from ost_lightning.tasks.schedules import Schedule, learning_rate_factor
+from ost_lightning.text import Kind, LabelSpace, Templates
+from ost_lightning.video import ClipBatch
+
+Stage = Literal["val", "test", "predict"]
+AS_TRAINED: Final = ""
+"""Name of the task's own weights in results; callbacks evaluate others under names of theirs."""
+
+
+class LabelledData(Protocol):
+    """What a task asks of its data module."""
+
+    @property
+    def training_labels(self) -> LabelSpace:
+        """Classes of the training videos."""
+
+    def evaluation_labels(self, stage: Stage) -> Mapping[str, LabelSpace]:
+        """Classes of each evaluation set, by the set's name, in the order of the loaders."""
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """AdamW and its schedule.
+
+    Attributes:
+        learning_rate: Peak.
+        weight_decay: On matrices; biases, norms and the logit scale have none.
+        decay_everything: Weight decay on those too, as in the released code.
+        betas: Of AdamW.
+        eps: Of AdamW.
+        schedule: Course of the learning rate; see `learning_rate_factor`.
+        warmup: Share of the training that is warm-up.
+    """
+
+    learning_rate: float = 8e-6
+    weight_decay: float = 1e-3
+    decay_everything: bool = False
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
+    schedule: Schedule = "cosine_after_warmup"
+    warmup: float = 0.1
+
+
+class Prediction(NamedTuple):
+    """What was recognised in one video.
+
+    Attributes:
+        id: Of its record.
+        classes: Class names, the likeliest first.
+        probabilities: Theirs.
+        error: Why it could not be read, if so.
+    """
+
+    id: str
+    classes: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    error: str = ""
+
+
+class RecognitionTask(LightningModule, ABC):
+    """Recognises actions by matching frames with sentences.
+
+    Evaluation logs `{stage}/{set}/top1`, `top5`, `videos` and `undecodable` for every evaluation set, with all classes
+    of the set's own label space. The sentences are encoded once per evaluation.
+
+    Attributes:
+        evaluated_weights: Names of the weights that a test scores: the task's own, and what callbacks add.
+
+    Args:
+        video_clip: Encoder of frames and sentences.
+        matcher: Mechanism that scores videos against classes; a row of Table 4a.
+        templates: Sentence templates: a name out of `prompts/sentences`, or a YAML file.
+        descriptors_per_class: N, of each kind.
+        optimisation: Optimiser and schedule.
+    """
+
+    shown_classes: ClassVar[int] = 5
+
+    def __init__(
+        self,
+        video_clip: VideoCLIP,
+        matcher: Matcher,
+        templates: str = "ost",
+        descriptors_per_class: int = 4,
+        optimisation: Optimisation = Optimisation(),  # frozen
+    ) -> None:
+        super().__init__()
+        self.video_clip, self.matcher, self.optimisation = video_clip, matcher, optimisation
+        self.templates = Templates.load(templates)
+        self.descriptors_per_class = descriptors_per_class
+        self.evaluated_weights = [AS_TRAINED]
+        self._accuracy: dict[tuple[str, str], RecognitionAccuracy] = {}
+        self._descriptors: dict[tuple[str, str], DescriptorEmbeddings] = {}
+        self._labels: dict[str, LabelSpace] = {}
+
+    @abstractmethod
+    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        """Loss of one micro-batch."""
+
+    def tokenise(self, labels: LabelSpace) -> TokenisedSentences:
+        """Tokens of all sentences that the matcher needs."""
+        kinds = cast("tuple[Kind, ...]", self.matcher.kinds)
+        return self.video_clip.tokenise(self.templates.apply(labels, kinds, self.descriptors_per_class))
+
+    def similarities(self, frames: Tensor, texts: DescriptorEmbeddings) -> Tensor:
+        """(B, T, d) against (K, N, d) of each kind: (B, K)."""
+        scores: Tensor = self.matcher(frames, *(texts[cast("Kind", kind)] for kind in self.matcher.kinds))
+        return scores
+
+    def probabilities(self, clips: Tensor, texts: DescriptorEmbeddings) -> Tensor:
+        """Class probabilities of videos, averaged over views.
+
+        Args:
+            clips: uint8 (B, V, T, 3, S, S).
+            texts: kind -> (K, N, d).
+
+        Returns:
+            fp32 (B, K).
+        """
+        frames = self.video_clip.encode_frames(clips.flatten(0, 1))
+        logits = self.video_clip.logit_scale * self.similarities(frames, texts)
+        views: Tensor = logits.float().softmax(dim=-1).unflatten(0, tuple(clips.shape[:2]))
+        return views.mean(1)
+
+    def evaluate(self, batch: ClipBatch, dataloader_idx: int, weights: str = AS_TRAINED) -> None:
+        """Counts one batch of an evaluation set.
+
+        Args:
+            batch: The clips, on the device.
+            dataloader_idx: Which set.
+            weights: Name of the weights that the model has at this moment; each name has metrics and text embeddings of
+                its own.
+        """
+        name = list(self._labels)[dataloader_idx]
+        frames, labels = batch.frames, batch.labels
+        undecodable = int((~batch.decoded).sum())
+        if undecodable:
+            kept = batch.decoded.to(self.device)
+            frames, labels = frames[kept], labels[kept]
+        if len(labels):
+            scores = self.probabilities(frames, self._texts(name, weights))
+        else:
+            scores = torch.zeros((0, len(self._labels[name])), device=self.device)
+        self._accuracy[name, weights].update(scores, labels, undecodable)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets earlier counts and text embeddings."""
+        self._begin("val")
+
+    def on_test_epoch_start(self) -> None:
+        """Forgets earlier counts and text embeddings."""
+        self._begin("test")
+
+    def on_predict_epoch_start(self) -> None:
+        """Forgets earlier text embeddings."""
+        self._begin("predict")
+
+    def validation_step(self, batch: ClipBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Counts a batch."""
+        self.evaluate(batch, dataloader_idx)
+
+    def test_step(self, batch: ClipBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Counts a batch."""
+        self.evaluate(batch, dataloader_idx)
+
+    def predict_step(self, batch: ClipBatch, batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
+        """The likeliest classes of each video."""
+        name = list(self._labels)[dataloader_idx]
+        names = self._labels[name].names
+        reasons = {failure.id: failure.reason for failure in batch.failures}
+        decoded = [id_ for id_, good in zip(batch.ids, batch.decoded.tolist(), strict=True) if good]
+        predictions = {id_: Prediction(id_, error=reason) for id_, reason in reasons.items()}
+        if decoded:
+            scores = self.probabilities(batch.frames[batch.decoded.to(self.device)], self._texts(name, AS_TRAINED))
+            best = scores.topk(min(self.shown_classes, len(names)), dim=1)
+            for id_, values, places in zip(decoded, best.values.tolist(), best.indices.tolist(), strict=True):
+                predictions[id_] = Prediction(id_, tuple(names[place] for place in places), tuple(values))
+        return [predictions[id_] for id_ in batch.ids]
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs accuracies."""
+        self._finish("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs accuracies."""
+        self._finish("test")
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW, with the schedule followed step by step."""
+        settings = self.optimisation
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        matrices = [p for p in trained if p.ndim > 1 or settings.decay_everything]
+        others = [p for p in trained if not (p.ndim > 1 or settings.decay_everything)]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "weight_decay": settings.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        groups = [group for group in groups if group["params"]]
+        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps)
+        total = int(self.trainer.estimated_stepping_batches)
+        schedule = LambdaLR(
+            optimiser, lambda step: learning_rate_factor(settings.schedule, step, total, settings.warmup)
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _begin(self, stage: Stage) -> None:
+        self._labels = dict(self._data.evaluation_labels(stage))
+        names = self.evaluated_weights if stage == "test" else [AS_TRAINED]
+        # every process has every metric, also of sets that it gets no video of: they are summed over processes
+        self._accuracy = {
+            (name, weights): RecognitionAccuracy().to(self.device) for name in self._labels for weights in names
+        }
+        self._descriptors.clear()
+
+    def _finish(self, stage: Stage) -> None:
+        for (name, weights), metric in self._accuracy.items():
+            prefix = "/".join(part for part in (stage, name, weights) if part)
+            for key, value in metric.compute().items():
+                # already summed over processes
+                self.log(f"{prefix}/{key}", value.float(), prog_bar=key == "top1", sync_dist=False)
+        self._descriptors.clear()
+        self._warn_of_unconverged()
+
+    def _warn_of_unconverged(self) -> None:
+        """On a CPU the solver warns by itself; elsewhere the count is looked at here, once."""
+        count = self.matcher.unconverged()
+        if count is not None and self.device.type != "cpu" and int(count):
+            warnings.warn(
+                f"{int(count)} transport problems of this evaluation have not converged: raise max_iterations",
+                TransportWarning,
+                stacklevel=2,
+            )
+
+    def _texts(self, name: str, weights: str) -> DescriptorEmbeddings:
+        """Embeddings of all classes of a set, encoded on first use."""
+        if (name, weights) not in self._descriptors:
+            self._descriptors[name, weights] = self.video_clip.encode_sentences(self.tokenise(self._labels[name]))
+        return self._descriptors[name, weights]
+
+    @property
+    def _data(self) -> LabelledData:
+        return cast("LabelledData", self.trainer.datamodule)  # type: ignore[attr-defined]

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from ost_lightning.callbacks import WeightEnsembling
+from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
+from ost_lightning.errors import UserError
+from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.models import VideoCLIP, ensemble_weights
+from ost_lightning.tasks import ContrastiveRecognition
+
+CLIPS = ClipSettings(frames=4, short_side=54, crop_size=48)
+
+
+def world() -> ToyWorld:
+    return ToyWorld(test_clips=2, clips=CLIPS, loading=LoadingSettings(workers=0, evaluation_batch_size=16))
+
+
+def tuned_task() -> ContrastiveRecognition:
+    """A model that is clearly not the original one."""
+    task = ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver())
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in task.video_clip.parameters():
+            parameter += 0.08 * torch.randn(parameter.shape, generator=generator) * parameter.abs().mean()
+    return task
+
+
+def score(task: ContrastiveRecognition, folder: Path, *callbacks: WeightEnsembling) -> dict[str, float]:
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        default_root_dir=folder,
+        callbacks=list(callbacks),
+    )
+    trainer.test(task, datamodule=world(), verbose=False)
+    return {key: float(value) for key, value in trainer.callback_metrics.items()}
+
+
+def test_several_ratios_in_one_run_are_those_of_separate_runs(tmp_path: Path) -> None:
+    task = tuned_task()
+    together = score(task, tmp_path, WeightEnsembling(ratios=[0.2, 0.5, 1.0]))
+    assert together["test/unseen/top1"] == score(tuned_task(), tmp_path)["test/unseen/top1"]
+    original = task.video_clip.original_parameters()
+    for ratio in (0.2, 0.5, 1.0):
+        alone = tuned_task()
+        mixture = ensemble_weights(original, dict(alone.video_clip.named_parameters()), ratio)
+        with torch.no_grad():
+            for name, parameter in alone.video_clip.named_parameters():
+                parameter.copy_(mixture[name])
+        separate = score(alone, tmp_path)
+        for key in ("top1", "top5", "videos"):
+            assert together[f"test/unseen/ensembled_{ratio:g}/{key}"] == separate[f"test/unseen/{key}"]
+
+
+def test_the_tuned_weights_are_left_as_they_were(tmp_path: Path) -> None:
+    task = tuned_task()
+    before = {name: parameter.clone() for name, parameter in task.named_parameters()}
+    score(task, tmp_path, WeightEnsembling())
+    assert all(torch.equal(parameter, before[name]) for name, parameter in task.named_parameters())
+    assert task.evaluated_weights == [""]
+    # and they can be trained on
+    assert all(not parameter.is_inference() for parameter in task.parameters())
+
+
+def test_mixture_is_saved_as_a_folder_that_is_read(tmp_path: Path) -> None:
+    task = tuned_task()
+    scored = score(task, tmp_path, WeightEnsembling(ratios=[0.3], save_to=tmp_path / "saved"))
+    again = ContrastiveRecognition(VideoCLIP(str(tmp_path / "saved" / "ensembled_0.3")), OptimalDescriptorSolver())
+    assert score(again, tmp_path)["test/unseen/top1"] == scored["test/unseen/ensembled_0.3/top1"]
+    expected = ensemble_weights(task.video_clip.original_parameters(), dict(task.video_clip.named_parameters()), 0.3)
+    for name, parameter in again.video_clip.named_parameters():
+        torch.testing.assert_close(parameter.detach(), expected[name])
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ratios holds 1\.2"):
+        WeightEnsembling(ratios=[0.2, 1.2])
+    with pytest.raises(UserError, match="not on LightningModule"):
+        WeightEnsembling().on_test_start(Trainer(accelerator="cpu", logger=False), LightningModule())

