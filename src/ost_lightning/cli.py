@@ -1,0 +1,66 @@
+"""The `ost` command: experiments (fit, validate, test, predict) and the tools beside them."""
+
+import os
+import shutil
+import sys
+import textwrap
+from argparse import ArgumentError
+from collections.abc import Sequence
+from typing import Final
+
+from jsonargparse import auto_cli
+
+from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
+from ost_lightning.demo import demo
+from ost_lightning.errors import UserError
+from ost_lightning.experiment import ExperimentCLI
+from ost_lightning.toyworld.tools import pretrain, render
+
+TOOLS: Final = {
+    "demo": demo,
+    "toyworld": {"_help": "The rendered world and its tiny CLIP.", "pretrain": pretrain, "render": render},
+}
+
+
+def run(args: Sequence[str]) -> None:
+    """Runs one command.
+
+    Args:
+        args: Command line without the program's name.
+
+    Raises:
+        UserError: If something given is wrong.
+        SystemExit: If the command line can't be parsed (status 2), or asks for help (0).
+    """
+    if args and args[0] in TOOLS:
+        auto_cli(TOOLS, args=list(args), prog="ost", exit_on_error=False)  # type: ignore[arg-type]
+    else:
+        ExperimentCLI(list(args))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs one command, with mistakes told in a paragraph instead of a traceback (OST_TRACEBACK=1 shows that too).
+
+    Args:
+        args: Command line without the program's name; that of the process if not given.
+
+    Returns:
+        Exit status: 0, or 1 after a user's mistake.
+    """
+    try:
+        run(sys.argv[1:] if args is None else args)
+    except (UserError, ArgumentError, ValueError) as error:
+        mistake = parse_error_as_mistake(error) if isinstance(error, ArgumentError) else mistake_in(error)
+        if mistake is None or os.environ.get("OST_TRACEBACK"):
+            raise
+        columns = shutil.get_terminal_size().columns
+        print(
+            textwrap.fill(f"ost: {mistake}", columns, break_long_words=False, break_on_hyphens=False), file=sys.stderr
+        )
+        return 1
+    return 0
+
+
+def entry_point() -> None:
+    """The console script."""
+    sys.exit(main())

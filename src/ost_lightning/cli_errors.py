@@ -1,0 +1,56 @@
+"""Mistakes on the command line and in YAML, told in a paragraph."""
+
+import difflib
+import inspect
+import re
+from argparse import ArgumentError
+from dataclasses import fields, is_dataclass
+from pkgutil import resolve_name
+from typing import Final, get_type_hints
+
+from ost_lightning.errors import UserError
+
+_NOISE: Final = re.compile(
+    r"Does not validate against any of the Union subtypes|(Subtypes|Given value type): .*|Given value: "
+    r"([{\[]|NestedArg|Namespace).*"
+    r"|Errors:|- Expected a <class 'NoneType'>|-$"
+)
+_HINT: Final = (
+    "(`ost fit --print_config` shows all settings, `--model.help CLASS` and `--data.help CLASS` those of a class.)"
+)
+_CLASS: Final = re.compile(r"given class_path '([\w.]+)'")
+_UNKNOWN: Final = re.compile(
+    r"Option '([\w.]+)' is not accepted|unrecognized arguments: --([\w.]+)|Group '([\w.]+)' does not accept"
+)
+
+
+def mistake_in(error: BaseException) -> UserError | None:
+    """The user's mistake that an exception comes from: configuration parsers wrap what constructors raise."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UserError):
+        cause = cause.__cause__
+    return cause
+
+
+def parse_error_as_mistake(error: ArgumentError) -> UserError:
+    """A parser's error without the noise of its type unions, with what was probably meant."""
+    lines = (_NOISE.sub("", line).strip().removeprefix("- ") for line in str(error).splitlines())
+    message = " ".join(line for line in lines if line)
+    classes, unknown = _CLASS.findall(message), _UNKNOWN.search(message)
+    if classes and unknown:
+        option = next(group for group in unknown.groups() if group)
+        accepted = _accepted(classes[-1])
+        close = difflib.get_close_matches(option, accepted, n=1, cutoff=0.5)
+        message += f". Did you mean '{close[0]}'?" if close else f". It accepts: {', '.join(accepted)}."
+    if classes or "Parser key" in message:
+        message += f" {_HINT}"
+    return UserError(message)
+
+
+def _accepted(class_path: str) -> list[str]:
+    """Settings of a class, those of its groups with a dot."""
+    constructor = resolve_name(class_path).__init__
+    hints = get_type_hints(constructor)
+    names = [name for name in inspect.signature(constructor).parameters if name != "self"]
+    groups = {name: hints[name] for name in names if isinstance(hints.get(name), type) and is_dataclass(hints[name])}
+    return names + [f"{name}.{field.name}" for name, group in groups.items() for field in fields(group)]

@@ -1,0 +1,206 @@
+"""One experiment from YAML and command line: LightningCLI with rules for loggers, checkpoints and configuration."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import yaml
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_info
+
+# imported as a whole, so that YAML may use short class names
+from ost_lightning import callbacks, datamodules, matching, models, tasks  # noqa: F401
+from ost_lightning.datamodules import VideoDataModule
+from ost_lightning.errors import UserError
+from ost_lightning.resources import shipped
+from ost_lightning.tasks import RecognitionTask
+
+_KEYWORDS: Final = frozenset({"best", "last", "hpc", "registry"})
+_CONFIG_IN_CHECKPOINT: Final = "ost_config"
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where runs are recorded: `{folder}/{name}/version_{n}`, always as CSV, and in W&B unless switched off.
+
+    Attributes:
+        name: Of the experiment; the file name of the first --config if not given.
+        folder: Of all runs.
+        wandb: Log to W&B too; offline unless WANDB_API_KEY is set.
+        project: W&B project.
+    """
+
+    name: str | None = None
+    folder: Path = Path("runs")
+    wandb: bool = True
+    project: str = "ost_lightning"
+
+
+class RunConfig(SaveConfigCallback):
+    """Keeps the whole configuration of a run: as config.yaml in its folder, in W&B, and as text in every checkpoint."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Sends the configuration to W&B, once."""
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.config.update(yaml.safe_load(self._text()), allow_val_change=True)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Adds it to a checkpoint."""
+        checkpoint[_CONFIG_IN_CHECKPOINT] = self._text()
+
+    def _text(self) -> str:
+        text: str = self.parser.dump(self.config, skip_none=False)
+        return text
+
+
+class ExperimentCLI(LightningCLI):
+    """LightningCLI over recognition tasks and video data modules.
+
+    Args:
+        args: Command line without the program's name; that of the process if not given.
+    """
+
+    def __init__(self, args: ArgsType = None) -> None:
+        super().__init__(
+            RecognitionTask,
+            VideoDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=RunConfig,
+            save_config_kwargs={"overwrite": True},  # every run has a folder of its own
+            seed_everything_default=0,
+            trainer_defaults={"use_distributed_sampler": False},  # the data modules shard exactly by themselves
+            auto_configure_optimizers=False,
+            parser_kwargs={"description": _DESCRIPTION, "version": version("ost-lightning")},
+            args=args,
+        )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Errors come out as exceptions, without the pages of usage."""
+        return super().init_parser(exit_on_error=False, **kwargs)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds `--tracking`."""
+        parser.add_class_arguments(Tracking, "tracking")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parses; checkpoints are read as data only, never as code."""
+        self.config = parser.parse_args(_with_experiments(sys.argv[1:] if args is None else list(args)))
+        chosen = self.config[self.config["subcommand"]]
+        if chosen["weights_only"] is None:
+            chosen["weights_only"] = True
+
+    def _parse_ckpt_path(self) -> None:
+        """Leaves the configuration as the user gave it; Lightning would let the checkpoint's settings override it."""
+
+    def before_instantiate_classes(self) -> None:
+        """Looks at the checkpoint before anything heavy is loaded."""
+        chosen = self.config[self.config["subcommand"]]
+        if (path := chosen.get("ckpt_path")) is not None:
+            _compare_with_checkpoint(
+                str(path), yaml.safe_load(self._parser(self.subcommand).dump(chosen, skip_none=False))
+            )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds the loggers, CSV first: its folder is the run's folder."""
+        configured = self._get(self.config_init, "trainer")["logger"]
+        others: list[Logger] = (
+            [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []
+        )
+        return super().instantiate_trainer(logger=[*self._own_loggers(), *others], **kwargs)
+
+    def _own_loggers(self) -> list[Logger]:
+        tracking: Tracking = self._get(self.config_init, "tracking")
+        files = self._get(self.config, "config") or []
+        name = tracking.name or (Path(str(files[0])).stem if files else "unnamed")
+        table = CSVLogger(tracking.folder, name=name)
+        if not tracking.wandb:
+            return [table]
+        online = bool(os.environ.get("WANDB_API_KEY"))
+        folder = Path(table.root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        return [
+            table,
+            WandbLogger(
+                name=f"{name}/{Path(table.log_dir).name}", project=tracking.project, save_dir=folder, offline=not online
+            ),
+        ]
+
+
+_DESCRIPTION: Final = (
+    "Open-vocabulary video recognition with CLIP and Spatio-Temporal Descriptors. Beside the subcommands below: "
+    "`ost demo` shows the suite at work without weights, data or GPU; `ost toyworld` renders its world "
+    "and trains its tiny CLIP."
+)
+
+
+def _with_experiments(args: Sequence[str]) -> list[str]:
+    """Checks the files given with --config, and lets a name stand for an experiment that comes with the package.
+
+    Raises:
+        UserError: If there is no such file, or it is not YAML.
+    """
+    resolved: list[str] = []
+    for arg in args:
+        key, equals, value = arg.rpartition("=")
+        if key in ("--config", "-c") or (resolved and resolved[-1] in ("--config", "-c")):
+            resolved.append(f"{key}{equals}{_experiment_file(value if key else arg)}")
+        else:
+            resolved.append(arg)
+    return resolved
+
+
+def _experiment_file(name_or_path: str) -> Path:
+    folder = shipped("experiments")
+    file = next((path for path in (Path(name_or_path), folder / f"{name_or_path}.yaml") if path.is_file()), None)
+    if file is None:
+        known = ", ".join(sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml")))
+        raise UserError(
+            f"There is no experiment file {name_or_path}. Expected a YAML file, or one that comes with the "
+            f"package: {known}."
+        )
+    try:
+        yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{file}:{line}: not valid YAML ({error.problem}).") from error
+    return file
+
+
+def _compare_with_checkpoint(path: str, config: dict[str, Any]) -> None:
+    """Refuses a checkpoint that is not there; tells where this run's model differs from the one that was trained."""
+    if path in _KEYWORDS or "://" in path:
+        return
+    if not Path(path).is_file():
+        raise UserError(
+            f"There is no checkpoint {path}. Expected a file that training wrote, or one of: "
+            f"{', '.join(sorted(_KEYWORDS))}."
+        )
+    saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get(_CONFIG_IN_CHECKPOINT)
+    if saved is None:
+        return
+    before, now = _flat(yaml.safe_load(saved)["model"]), _flat(config["model"])
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            rank_zero_info(
+                f"model.{key} is {now.get(key)} in this run; the checkpoint was trained with {before.get(key)}"
+            )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings with dotted keys."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {
+        key: value
+        for name, part in tree.items()
+        for key, value in _flat(part, f"{prefix}.{name}" if prefix else str(name)).items()
+    }
