@@ -11,10 +11,10 @@ from typing import Final
 from jsonargparse import auto_cli
 
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
-from ost_lightning.demo import demo
 from ost_lightning.errors import UserError
 from ost_lightning.experiment import ExperimentCLI
-from ost_lightning.toyworld.tools import pretrain, render
+from ost_lightning.tools.demo import demo
+from ost_lightning.tools.toyworld import pretrain, render
 
 TOOLS: Final = {
     "demo": demo,
