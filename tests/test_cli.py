@@ -96,7 +96,7 @@ def test_wandb_is_offline_without_a_key_and_the_key_is_nowhere(monkeypatch: pyte
     monkeypatch.setenv("WANDB_API_KEY", "s3cr3t" * 7)
     monkeypatch.setenv("WANDB_MODE", "offline")  # a key would go online; nothing can be reached here
     args = [argument for argument in SMALL if "wandb" not in argument]
-    assert main(["fit", *args, "--trainer.max_steps=1"]) == 0
+    assert main(["fit", *args, "--trainer.max_steps=1", "--trainer.log_every_n_steps=1"]) == 0
     files = [path for path in Path("runs").rglob("*") if path.is_file()]
     assert any(path.suffix == ".wandb" for path in files)
     assert not [path for path in files if b"s3cr3t" in path.read_bytes()]

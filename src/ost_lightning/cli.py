@@ -1,12 +1,13 @@
 """The `ost` command: experiments (fit, validate, test, predict) and the tools beside them."""
 
+import inspect
 import os
 import shutil
 import sys
 import textwrap
 from argparse import ArgumentError
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from jsonargparse import auto_cli
 
@@ -16,7 +17,7 @@ from ost_lightning.experiment import ExperimentCLI
 from ost_lightning.tools.demo import demo
 from ost_lightning.tools.toyworld import pretrain, render
 
-TOOLS: Final = {
+TOOLS: Final[dict[str, Any]] = {
     "demo": demo,
     "toyworld": {"_help": "The rendered world and its tiny CLIP.", "pretrain": pretrain, "render": render},
 }
@@ -33,9 +34,18 @@ def run(args: Sequence[str]) -> None:
         SystemExit: If the command line can't be parsed (status 2), or asks for help (0).
     """
     if args and args[0] in TOOLS:
-        auto_cli(TOOLS, args=list(args), prog="ost", exit_on_error=False)  # type: ignore[arg-type]
+        auto_cli(TOOLS, args=list(args), prog="ost", exit_on_error=False)
     else:
-        ExperimentCLI(list(args))
+        ExperimentCLI(list(args), description=_description())
+
+
+def _description() -> str:
+    """What `ost --help` says: LightningCLI lists its subcommands by itself, not the tools."""
+    told = []
+    for name, tool in TOOLS.items():
+        what: str = tool["_help"] if isinstance(tool, dict) else (inspect.getdoc(tool) or "").split("\n")[0]
+        told.append(f"`ost {name}`: {what.rstrip('.')}")
+    return f"{ExperimentCLI.description} Beside the subcommands below there are {'; '.join(told)}."
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 import yaml
@@ -66,9 +66,12 @@ class ExperimentCLI(LightningCLI):
 
     Args:
         args: Command line without the program's name; that of the process if not given.
+        description: For --help.
     """
 
-    def __init__(self, args: ArgsType = None) -> None:
+    description: ClassVar[str] = "Open-vocabulary video recognition with CLIP and Spatio-Temporal Descriptors."
+
+    def __init__(self, args: ArgsType = None, description: str = description) -> None:
         super().__init__(
             RecognitionTask,
             VideoDataModule,
@@ -79,7 +82,7 @@ class ExperimentCLI(LightningCLI):
             seed_everything_default=0,
             trainer_defaults={"use_distributed_sampler": False},  # the data modules shard exactly by themselves
             auto_configure_optimizers=False,
-            parser_kwargs={"description": _DESCRIPTION, "version": version("ost-lightning")},
+            parser_kwargs={"description": description, "version": version("ost-lightning")},
             args=args,
         )
 
@@ -133,13 +136,6 @@ class ExperimentCLI(LightningCLI):
                 name=f"{name}/{Path(table.log_dir).name}", project=tracking.project, save_dir=folder, offline=not online
             ),
         ]
-
-
-_DESCRIPTION: Final = (
-    "Open-vocabulary video recognition with CLIP and Spatio-Temporal Descriptors. Beside the subcommands below: "
-    "`ost demo` shows the suite at work without weights, data or GPU; `ost toyworld` renders its world "
-    "and trains its tiny CLIP."
-)
 
 
 def _with_experiments(args: Sequence[str]) -> list[str]:
