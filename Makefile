@@ -32,7 +32,7 @@ eval: $(READY) ## Test an experiment: make eval EXP=toyworld CKPT=runs/toyworld/
 	$(OST) test --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt_path $(CKPT)) $(ARGS)
 
 test: $(READY) ## Run the tests (ARGS="-m slow" for the long ones)
-	$(VENV)/bin/pytest $(ARGS)
+	$(VENV)/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY) ## Check style, types and the direction of imports
 	$(VENV)/bin/ruff check .
