@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import torch
+import wandb
 import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -119,6 +120,16 @@ class ExperimentCLI(LightningCLI):
             [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []
         )
         return super().instantiate_trainer(logger=[*self._own_loggers(), *others], **kwargs)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Runs, and ends the run in W&B whatever happens; the next one in this process would be added to it."""
+        failed = True
+        try:
+            super()._run_subcommand(subcommand)
+            failed = False
+        finally:
+            if wandb.run is not None:
+                wandb.finish(exit_code=int(failed))
 
     def _own_loggers(self) -> list[Logger]:
         tracking: Tracking = self._get(self.config_init, "tracking")
