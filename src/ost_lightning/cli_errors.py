@@ -20,7 +20,7 @@ _HINT: Final = (
 )
 _CLASS: Final = re.compile(r"given class_path '([\w.]+)'")
 _UNKNOWN: Final = re.compile(
-    r"Option '([\w.]+)' is not accepted|unrecognized arguments: --([\w.]+)|Group '([\w.]+)' does not accept"
+    r"(?:Group '(?P<group>[\w.]+)' does not accept option |Option |unrecognized arguments: --)'?(?P<option>[\w.]+)"
 )
 
 
@@ -38,11 +38,11 @@ def parse_error_as_mistake(error: ArgumentError) -> UserError:
     message = " ".join(line for line in lines if line)
     classes, unknown = _CLASS.findall(message), _UNKNOWN.search(message)
     if classes and unknown:
-        option = next(group for group in unknown.groups() if group)
+        option = ".".join(part for part in (unknown["group"], unknown["option"]) if part)
         accepted = _accepted(classes[-1])
         close = difflib.get_close_matches(option, accepted, n=1, cutoff=0.5)
         message += f". Did you mean '{close[0]}'?" if close else f". It accepts: {', '.join(accepted)}."
-    if classes or "Parser key" in message:
+    if classes or unknown or "Parser key" in message:
         message += f" {_HINT}"
     return UserError(message)
 
