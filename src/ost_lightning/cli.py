@@ -15,10 +15,18 @@ from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.errors import UserError
 from ost_lightning.experiment import ExperimentCLI
 from ost_lightning.tools.demo import demo
+from ost_lightning.tools.descriptors import check, diff, export, import_descriptors
 from ost_lightning.tools.toyworld import pretrain, render
 
 TOOLS: Final[dict[str, Any]] = {
     "demo": demo,
+    "descriptors": {
+        "_help": "Spatio-Temporal Descriptors: check, import, export, compare.",
+        "check": check,
+        "import": import_descriptors,
+        "export": export,
+        "diff": diff,
+    },
     "toyworld": {"_help": "The rendered world and its tiny CLIP.", "pretrain": pretrain, "render": render},
 }
 

@@ -59,3 +59,29 @@ def test_malformed_templates_are_named(tmp_path: Path, text: str, what: str) -> 
 def test_unknown_templates() -> None:
     with pytest.raises(UserError, match=r"no sentence templates 'nonsense'.*one of: .*ost"):
         Templates.load("nonsense")
+
+
+def test_conditioning_of_table_4d() -> None:
+    conditioned = {
+        choice: {
+            kind
+            for kind in ("spatio", "temporal")
+            if "archery" in Templates.load(f"condition_{choice}").apply(LABELS, (kind,), 1).sentences[kind][0][0]
+        }
+        for choice in ("none", "spatio", "temporal", "both")
+    }
+    assert conditioned == {
+        "none": set(),
+        "spatio": {"spatio"},
+        "temporal": {"temporal"},
+        "both": {"spatio", "temporal"},
+    }
+    assert Templates.load("condition_temporal") == Templates.load("ost")  # the default of the paper
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_first_of_a_ranked_list_are_taken(count: int) -> None:
+    sentences = Templates.load("ost").apply(LABELS, ("spatio", "temporal"), count).sentences
+    assert [len(row) for rows in sentences.values() for row in rows] == [count] * 4
+    assert sentences["spatio"][0][0].endswith("a bow")
+    assert sentences["temporal"][0][0].endswith("draws")

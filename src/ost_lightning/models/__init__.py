@@ -1,6 +1,7 @@
 """CLIP on videos, and its weights."""
 
 from ost_lightning.models.ensembling import ensemble_weights
+from ost_lightning.models.token_count import token_count
 from ost_lightning.models.video_clip import (
     CheckpointError,
     DescriptorEmbeddings,
@@ -16,4 +17,5 @@ __all__ = [
     "TokenisedSentences",
     "VideoCLIP",
     "ensemble_weights",
+    "token_count",
 ]

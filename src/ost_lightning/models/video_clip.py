@@ -81,7 +81,7 @@ class VideoCLIP(nn.Module):
         super().__init__()
         self.pretrained, self.freeze_text = pretrained, freeze_text
         self.clip = _load_clip(pretrained, attention).train()
-        self.tokenizer = _load_tokenizer(pretrained, self.clip.config.text_config.vocab_size)
+        self.tokenizer = load_tokenizer(pretrained, self.clip.config.text_config.vocab_size)
         self.freeze_vision = freeze_vision
         for frozen, tower, projection in (
             (freeze_vision, self.clip.vision_model, self.clip.visual_projection),
@@ -210,14 +210,15 @@ def _to_length(tokens: Tensor, length: int) -> Tensor:
     return tokens[:length] if len(tokens) >= length else F.pad(tokens, (0, length - len(tokens)), value=int(tokens[-1]))
 
 
-def _source(pretrained: str) -> str:
+def source_of(pretrained: str) -> str:
+    """What transformers loads: `tiny` is a folder of the package."""
     return str(tiny_clip_folder()) if pretrained == TINY_CLIP else pretrained
 
 
 def _load_clip(pretrained: str, attention: str) -> CLIPModel:
     try:
         loaded: Any = CLIPModel.from_pretrained(
-            _source(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+            source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
     except (OSError, ValueError) as error:
         raise CheckpointError(_not_found(pretrained, "weights", error)) from error
@@ -233,9 +234,18 @@ def _load_clip(pretrained: str, attention: str) -> CLIPModel:
     return model
 
 
-def _load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
+def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint.
+
+    Args:
+        pretrained: Hub id, folder or `tiny`.
+        vocabulary: Tokens that the model knows.
+
+    Raises:
+        CheckpointError: If there is none, or it belongs to another model.
+    """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(_source(pretrained))
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source_of(pretrained))
     except (OSError, ValueError) as error:
         raise CheckpointError(_not_found(pretrained, "a tokenizer", error)) from error
     # transformers makes up an empty tokenizer where the files are missing

@@ -1,6 +1,20 @@
 """From class names to the sentences that CLIP reads: label spaces, descriptors, templates."""
 
 from ost_lightning.text.label_space import Descriptors, LabelSpace, LabelSpaceError
+from ost_lightning.text.label_space_diff import compare
+from ost_lightning.text.linting import Finding, TokenCount, lint
 from ost_lightning.text.templates import KINDS, Kind, SentenceSet, Templates
 
-__all__ = ["KINDS", "Descriptors", "Kind", "LabelSpace", "LabelSpaceError", "SentenceSet", "Templates"]
+__all__ = [
+    "KINDS",
+    "Descriptors",
+    "Finding",
+    "Kind",
+    "LabelSpace",
+    "LabelSpaceError",
+    "SentenceSet",
+    "Templates",
+    "TokenCount",
+    "compare",
+    "lint",
+]

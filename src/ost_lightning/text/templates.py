@@ -10,7 +10,7 @@ import yaml
 
 from ost_lightning.errors import UserError
 from ost_lightning.resources import shipped
-from ost_lightning.text.label_space import LabelSpace
+from ost_lightning.text.label_space import DescriptorKind, LabelSpace
 
 Kind = Literal["name", "spatio", "temporal"]
 """What a sentence is about: the category name, a Spatio or a Temporal Descriptor."""
@@ -106,9 +106,11 @@ class Templates:
                     tuple(template.format(name=name) for template in self.name) for name in labels.names
                 )
                 continue
-            template = self.spatio if kind == "spatio" else self.temporal
             rows = zip(labels.names, labels.descriptors_of(kind, count), strict=True)
-            sentences[kind] = tuple(
-                tuple(template.format(name=name, descriptor=text) for text in row) for name, row in rows
-            )
+            sentences[kind] = tuple(tuple(self.sentence(kind, name, text) for text in row) for name, row in rows)
         return SentenceSet(sentences)
+
+    def sentence(self, kind: DescriptorKind, name: str, descriptor: str) -> str:
+        """The sentence of one descriptor of a class."""
+        template = self.spatio if kind == "spatio" else self.temporal
+        return template.format(name=name, descriptor=descriptor)

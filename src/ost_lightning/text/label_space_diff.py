@@ -1,0 +1,88 @@
+"""What differs between the descriptors of two label spaces."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ost_lightning.text.label_space import DescriptorKind, LabelSpace
+from ost_lightning.text.linting import DESCRIPTOR_KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class ListDifference:
+    """One class and kind whose lists differ.
+
+    Attributes:
+        name: Of the class.
+        kind: Of the descriptors.
+        removed: Only in the first.
+        added: Only in the second.
+        reordered: Whether what both have stands in another order.
+    """
+
+    name: str
+    kind: DescriptorKind
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+    reordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSpaceDifference:
+    """Two label spaces compared.
+
+    Attributes:
+        removed: Classes only in the first.
+        added: Classes only in the second.
+        same_order: Whether the classes of both have the same labels relative to one another.
+        lists: Lists that differ, of classes in both.
+        kept: Descriptors that both have.
+        provenance: Key -> value in the first and in the second, where they differ.
+    """
+
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+    same_order: bool
+    lists: tuple[ListDifference, ...]
+    kept: int
+    provenance: Mapping[str, tuple[Any, Any]]
+
+    def __bool__(self) -> bool:
+        return bool(self.removed or self.added or self.lists or self.provenance or not self.same_order)
+
+
+def compare(first: LabelSpace, second: LabelSpace) -> LabelSpaceDifference:
+    """Compares class by class; descriptors are the same if their texts are."""
+    common = [name for name in first.names if name in set(second.names)]
+    lists, kept = [], 0
+    for name in common:
+        for kind in DESCRIPTOR_KINDS:
+            before, after = _texts(first, name, kind), _texts(second, name, kind)
+            both = [text for text in before if text in after]
+            kept += len(both)
+            if before != after:
+                lists.append(
+                    ListDifference(
+                        name,
+                        kind,
+                        tuple(text for text in before if text not in after),
+                        tuple(text for text in after if text not in before),
+                        both != [text for text in after if text in before],
+                    )
+                )
+    keys = sorted(first.provenance.keys() | second.provenance.keys())
+    values = {key: (first.provenance.get(key), second.provenance.get(key)) for key in keys}
+    return LabelSpaceDifference(
+        tuple(name for name in first.names if name not in set(second.names)),
+        tuple(name for name in second.names if name not in set(first.names)),
+        common == [name for name in second.names if name in set(first.names)],
+        tuple(lists),
+        kept,
+        {key: pair for key, pair in values.items() if pair[0] != pair[1]},
+    )
+
+
+def _texts(labels: LabelSpace, name: str, kind: DescriptorKind) -> tuple[str, ...]:
+    if (entry := labels.descriptors.get(name)) is None:
+        return ()
+    return entry.spatio if kind == "spatio" else entry.temporal

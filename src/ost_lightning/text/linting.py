@@ -1,0 +1,197 @@
+"""What can be wrong with descriptors, found before a training is spent on them."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ost_lightning.text.label_space import DescriptorKind, LabelSpace
+from ost_lightning.text.templates import Templates
+from ost_lightning.text.typography import BULLETS, DASHES, DOUBLE_QUOTES, QUOTES
+
+Severity = Literal["error", "warning"]
+Rule = Literal[
+    "missing",
+    "extra",
+    "count",
+    "duplicate",
+    "numbering",
+    "quotes",
+    "too long",
+    "shared",
+    "class name",
+    "markup",
+    "non-ASCII",
+]
+SEVERITY: Final[dict[Rule, Severity]] = {
+    "missing": "error",
+    "extra": "error",
+    "count": "error",
+    "duplicate": "error",
+    "numbering": "error",
+    "quotes": "error",
+    "too long": "error",
+    "shared": "warning",
+    "class name": "warning",
+    "markup": "warning",
+    "non-ASCII": "warning",
+}
+DESCRIPTOR_KINDS: Final[tuple[DescriptorKind, ...]] = ("spatio", "temporal")
+
+_NUMBERING: Final = re.compile(
+    rf"\s*(?:[{re.escape(DASHES + BULLETS)}]\s|\(?\d{{1,3}}[.):](?!\d)|step\s+\d{{1,3}}\b|#\d)", re.IGNORECASE
+)
+_MARKUP: Final = re.compile(r"\*\*|__|`|<[^>]*>|\[[^\]]*\]\(|\\n|\{|\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, or looks so.
+
+    Attributes:
+        rule: Which rule.
+        name: Of the class.
+        kind: Of the descriptor; None where the class itself is meant.
+        text: The descriptor; empty where the list is meant.
+        detail: What was found.
+    """
+
+    rule: Rule
+    name: str
+    kind: DescriptorKind | None = None
+    text: str = ""
+    detail: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        """Errors make the descriptors unfit; warnings are for a person to look at."""
+        return SEVERITY[self.rule]
+
+    def __str__(self) -> str:
+        text = f" '{self.text}'" if self.text else ""
+        kind = f" ({self.kind})" if self.kind else ""
+        return f"{self.name}{kind}:{text}{f' {self.detail}' if self.detail else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCount:
+    """How long sentences are for a text tower.
+
+    Attributes:
+        count: Sentences -> tokens of each, start and end token included.
+        limit: Positions of the tower.
+        tokenizer: Whose tokens are counted, for messages.
+    """
+
+    count: Callable[[Sequence[str]], Sequence[int]]
+    limit: int
+    tokenizer: str
+
+
+def lint(labels: LabelSpace, templates: Templates, tokens: TokenCount, per_class: int | None = None) -> list[Finding]:
+    """Looks for everything that can be seen without a model.
+
+    Args:
+        labels: Classes with descriptors.
+        templates: Sentences that the descriptors will stand in; what counts is the length of the whole sentence.
+        tokens: The tokenizer that counts.
+        per_class: Descriptors that every list should have; the commonest count if not given.
+
+    Returns:
+        Findings: errors first, each rule together, in the order of the classes.
+    """
+    expected = per_class or _commonest_count(labels)
+    findings = [*_classes(labels)]
+    for name, kind, texts in _lists(labels):
+        findings += _list(name, kind, texts, expected)
+    findings += _shared(labels)
+    findings += _too_long(labels, templates, tokens)
+    order = list(SEVERITY)
+    return sorted(findings, key=lambda finding: order.index(finding.rule))
+
+
+def _lists(labels: LabelSpace) -> Iterator[tuple[str, DescriptorKind, tuple[str, ...]]]:
+    for name in labels.names:
+        if entry := labels.descriptors.get(name):
+            yield name, "spatio", entry.spatio
+            yield name, "temporal", entry.temporal
+
+
+def _commonest_count(labels: LabelSpace) -> int:
+    counts = Counter(len(texts) for _, _, texts in _lists(labels))
+    return counts.most_common(1)[0][0] if counts else 0
+
+
+def _classes(labels: LabelSpace) -> Iterator[Finding]:
+    for name in labels.names:
+        if name not in labels.descriptors:
+            yield Finding("missing", name, detail="has no descriptors")
+    for name in labels.descriptors:
+        if name not in labels.names:
+            yield Finding("extra", name, detail="is no class of this label space")
+
+
+def _list(name: str, kind: DescriptorKind, texts: Sequence[str], expected: int) -> Iterator[Finding]:
+    if not texts:
+        yield Finding("missing", name, kind, detail="has none")
+    elif len(texts) != expected:
+        yield Finding("count", name, kind, detail=f"has {len(texts)}, expected {expected}")
+    seen: set[str] = set()
+    mentions = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
+    for text in texts:
+        if normalised(text) in seen:
+            yield Finding("duplicate", name, kind, text, "stands twice")
+        seen.add(normalised(text))
+        if _NUMBERING.match(text):
+            yield Finding("numbering", name, kind, text, "begins with a number or bullet")
+        if _is_quoted(text):
+            yield Finding("quotes", name, kind, text, "is quoted")
+        if _MARKUP.search(text):
+            yield Finding("markup", name, kind, text, "holds markup")
+        if not text.isascii():
+            odd = "".join(sorted({character for character in text if not character.isascii()}))
+            yield Finding("non-ASCII", name, kind, text, f"holds {odd}")
+        if mentions.search(text):
+            yield Finding("class name", name, kind, text, "names the class")
+
+
+def _is_quoted(text: str) -> bool:
+    """Quoted as a whole, or with one mark left over; a quoted word within is none of our business."""
+    if text[0] in QUOTES and text[-1] in QUOTES:
+        return True
+    return sum(text.count(mark) for mark in DOUBLE_QUOTES) == 1
+
+
+def _shared(labels: LabelSpace) -> Iterator[Finding]:
+    for kind in DESCRIPTOR_KINDS:
+        owners: dict[str, list[str]] = defaultdict(list)
+        words: dict[str, str] = {}
+        for name, listed, texts in _lists(labels):
+            if listed == kind:
+                for text in dict.fromkeys(map(normalised, texts)):
+                    owners[text].append(name)
+                words |= {normalised(text): text for text in texts}
+        for text, names in owners.items():
+            if len(names) > 1:
+                others = ", ".join(f"'{name}'" for name in names[1:4]) + (", ..." if len(names) > 4 else "")
+                yield Finding("shared", names[0], kind, words[text], f"is also one of {others}")
+
+
+def _too_long(labels: LabelSpace, templates: Templates, tokens: TokenCount) -> Iterator[Finding]:
+    places: list[tuple[str, DescriptorKind, str]] = []
+    sentences: list[str] = []
+    for name, kind, texts in _lists(labels):
+        for text in texts:
+            places.append((name, kind, text))
+            sentences.append(templates.sentence(kind, name, text))
+    for place, length in zip(places, tokens.count(sentences) if sentences else (), strict=True):
+        if length > tokens.limit:
+            yield Finding(
+                "too long", *place, f"makes {length} tokens in its template, {tokens.limit} fit ({tokens.tokenizer})"
+            )
+
+
+def normalised(text: str) -> str:
+    """What makes two descriptors the same: case, spaces and the full stop at the end do not."""
+    return " ".join(text.casefold().split()).rstrip(".")

@@ -1,0 +1,185 @@
+"""`ost descriptors ...`: check, compare, import and export Spatio-Temporal Descriptors."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from ost_lightning.errors import UserError
+from ost_lightning.models import token_count
+from ost_lightning.resources import TINY_CLIP
+from ost_lightning.text import Finding, LabelSpace, Templates, compare, lint
+from ost_lightning.text.foreign_descriptors import (
+    check_alignment as refuse_if_misaligned,
+)
+from ost_lightning.text.foreign_descriptors import (
+    read_class_list,
+    read_indexed,
+    read_table,
+    write_class_list,
+    write_indexed,
+    write_table,
+)
+from ost_lightning.text.label_space import DescriptorKind
+
+_SHOWN: Final = 3
+
+
+def check(
+    label_space: str,
+    templates: str = "ost",
+    clip: str = TINY_CLIP,
+    per_class: int | None = None,
+    report: Path | None = None,
+) -> None:
+    """Looks for faults in the descriptors of a label space; exit status 1 if there are errors.
+
+    Errors: missing or extra classes, counts, duplicates within a class, numbering or quotes left in, sentences that are
+    too long. Warnings: descriptors that several classes share, class names, markup, characters outside ASCII.
+
+    Args:
+        label_space: Name or folder.
+        templates: Sentences that the descriptors stand in: a name out of prompts/sentences, or a YAML file.
+        clip: CLIP whose tokenizer counts: hub id, folder, or tiny, whose own small vocabulary makes more tokens of a
+            sentence than OpenAI's.
+        per_class: Descriptors that every list should have; the commonest count if not given.
+        report: CSV file for all findings; the screen shows three of each rule.
+    """
+    labels = LabelSpace.load(label_space)
+    counter = token_count(clip)
+    findings = lint(labels, Templates.load(templates), counter, per_class)
+    if report is not None:
+        _write_report(findings, report)
+    console = Console()
+    if findings:
+        console.print(_findings_table(findings))
+    errors = sum(finding.severity == "error" for finding in findings)
+    told = f"{labels.origin}: {errors} errors and {len(findings) - errors} warnings in {len(labels)} classes"
+    if errors:
+        raise UserError(f"{told}. Mend what the table calls an error, in descriptors.json, and check again.")
+    console.print(f"{told}; tokens counted by the {counter.tokenizer}", soft_wrap=True)
+
+
+def diff(first: str, second: str) -> None:
+    """Compares the descriptors of two label spaces, class by class.
+
+    Args:
+        first: Name or folder.
+        second: Name or folder.
+    """
+    difference = compare(LabelSpace.load(first), LabelSpace.load(second))
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for key, (before, after) in difference.provenance.items():
+        console.print(f"provenance.{key}: {before} -> {after}")
+    for sign, names in (("-", difference.removed), ("+", difference.added)):
+        for name in names:
+            console.print(f"{sign} class {name}")
+    if not difference.same_order:
+        console.print("the classes stand in another order")
+    for entry in difference.lists:
+        console.print(f"{entry.name} ({entry.kind}){': in another order' if entry.reordered else ''}")
+        for sign, texts in (("-", entry.removed), ("+", entry.added)):
+            for text in texts:
+                console.print(f"  {sign} {text}")
+    removed, added = (sum(len(getattr(entry, part)) for entry in difference.lists) for part in ("removed", "added"))
+    console.print(
+        f"{difference.kept} descriptors are in both, {removed} only in {first}, {added} only in {second}"
+        if difference
+        else "no difference"
+    )
+
+
+def import_descriptors(
+    *,
+    classes: str,
+    out: Path,
+    spatio: Path | None = None,
+    temporal: Path | None = None,
+    table: Path | None = None,
+    source: str = "",
+    check_alignment: bool = True,
+) -> None:
+    """Makes a label space from descriptors in the form of others.
+
+    Either index-keyed JSON files as the released code has them (`spatio`, `temporal`, or both), or one CSV table with
+    the columns class, kind, rank, descriptor. Texts are taken as they are; `ost descriptors check` tells what is wrong.
+
+    Args:
+        classes: The classes in the order of the labels: a label space by name or folder, or a list (CSV `id,name`, or
+            text, one a line).
+        out: Folder of the new label space; must not exist.
+        spatio: JSON file of Spatio Descriptors.
+        temporal: JSON file of Temporal Descriptors.
+        table: CSV table.
+        source: Where the descriptors come from, for the provenance.
+        check_alignment: Refuse files that seem to belong to another list of classes.
+    """
+    files: dict[DescriptorKind, Path] = {}
+    if spatio:
+        files["spatio"] = spatio
+    if temporal:
+        files["temporal"] = temporal
+    if bool(files) == bool(table):
+        raise UserError("Nothing to import, or two things at once: give --spatio and/or --temporal, or --table.")
+    if out.exists():
+        raise UserError(f"{out} is there already. Choose another folder for the imported label space.")
+    base = _classes(classes)
+    descriptors = read_table(table, base.names) if table else read_indexed(base.names, files)
+    named = [table.name] if table else [file.name for file in files.values()]
+    if check_alignment and not table:
+        refuse_if_misaligned(descriptors, " and ".join(map(str, files.values())))
+    provenance = {"source": source or f"imported from {' and '.join(named)}"}
+    labels = LabelSpace(base.names, descriptors, base.source, provenance, str(out))
+    labels.save(out)
+    print(f"{out}: {len(labels)} classes, {len(descriptors)} with descriptors; next: ost descriptors check {out}")
+
+
+def export(
+    label_space: str, out: Path, form: Literal["indexed", "table"] = "indexed", per_class: int | None = None
+) -> None:
+    """Writes the descriptors of a label space for other programs.
+
+    Args:
+        label_space: Name or folder.
+        out: Folder for spatio.json, temporal.json and classes.csv (indexed, as the released code reads them), or for
+            descriptors.csv (table).
+        form: Which.
+        per_class: The first N of each list; all if not given.
+    """
+    labels = LabelSpace.load(label_space)
+    if form == "table":
+        write_table(labels, out / "descriptors.csv", per_class)
+    else:
+        write_indexed(labels, {"spatio": out / "spatio.json", "temporal": out / "temporal.json"}, per_class)
+        write_class_list(labels, out / "classes.csv")
+    print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+
+
+def _classes(name_or_file: str) -> LabelSpace:
+    """A label space without descriptors, or a list of classes as one."""
+    file = Path(name_or_file)
+    if file.suffix.lower() in (".csv", ".txt"):
+        return LabelSpace(read_class_list(file), source=f"classes of {file.name}", origin=str(file))
+    return LabelSpace.load(name_or_file)
+
+
+def _findings_table(findings: Sequence[Finding]) -> Table:
+    table = Table("rule", "severity", "found", "for example")
+    for rule in dict.fromkeys(finding.rule for finding in findings):
+        found = [finding for finding in findings if finding.rule == rule]
+        more = f"\n... and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        examples = "\n".join(map(str, found[:_SHOWN])).replace("[", "\\[") + more
+        table.add_row(rule, found[0].severity, str(len(found)), examples)
+    return table
+
+
+def _write_report(findings: Sequence[Finding], file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        rows = csv.writer(handle)
+        rows.writerow(["severity", "rule", "class", "kind", "descriptor", "detail"])
+        for found in findings:
+            rows.writerow([found.severity, found.rule, found.name, found.kind or "", found.text, found.detail])

@@ -1,0 +1,38 @@
+from ost_lightning.text import Descriptors, LabelSpace, compare
+
+FIRST = LabelSpace(
+    ("a", "b", "c"),
+    {"a": Descriptors(("x", "y"), ("p", "q")), "b": Descriptors(("v", "w"), ("r", "s"))},
+    provenance={"model": "one", "per_class": 2},
+)
+
+
+def test_nothing_differs_from_itself() -> None:
+    difference = compare(FIRST, FIRST)
+    assert not difference
+    assert difference.kept == 8
+
+
+def test_everything_that_differs_is_told() -> None:
+    second = LabelSpace(
+        ("b", "a", "d"),
+        {"a": Descriptors(("y", "x"), ("p", "z")), "b": FIRST.descriptors["b"]},
+        provenance={"model": "two", "per_class": 2},
+    )
+    difference = compare(FIRST, second)
+    assert difference
+    assert (difference.removed, difference.added, difference.same_order) == (("c",), ("d",), False)
+    assert difference.provenance == {"model": ("one", "two")}
+    spatio, temporal = difference.lists
+    assert (spatio.name, spatio.kind, spatio.removed, spatio.added, spatio.reordered) == ("a", "spatio", (), (), True)
+    assert (temporal.kind, temporal.removed, temporal.added, temporal.reordered) == ("temporal", ("q",), ("z",), False)
+    assert difference.kept == 7
+
+
+def test_there_and_back_are_mirror_images() -> None:
+    second = LabelSpace(("a",), {"a": Descriptors(("x",), ("p", "q", "t"))})
+    there, back = compare(FIRST, second), compare(second, FIRST)
+    assert (there.removed, there.added, there.kept) == (back.added, back.removed, back.kept)
+    assert [(entry.removed, entry.added) for entry in there.lists] == [
+        (entry.added, entry.removed) for entry in back.lists
+    ]

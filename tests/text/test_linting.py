@@ -1,0 +1,104 @@
+from collections.abc import Sequence
+
+import pytest
+
+from ost_lightning.models import token_count
+from ost_lightning.resources import shipped
+from ost_lightning.text import Descriptors, Finding, LabelSpace, Templates, TokenCount, lint
+from ost_lightning.text.linting import SEVERITY
+
+
+def words(sentences: Sequence[str]) -> list[int]:
+    return [len(sentence.split()) for sentence in sentences]
+
+
+TOKENS = TokenCount(words, 77, "spaces")
+
+
+def found(spatio: Sequence[str], temporal: Sequence[str] = ("draws", "aims"), name: str = "archery") -> list[Finding]:
+    other = Descriptors(("a lane", "ten pins"), ("rolls", "waits"))
+    labels = LabelSpace((name, "bowling"), {name: Descriptors(tuple(spatio), tuple(temporal)), "bowling": other})
+    return lint(labels, Templates.load("ost"), TOKENS)
+
+
+def test_good_descriptors_have_no_findings() -> None:
+    assert found(["a bow", "a round target, 10 m away"]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("1. a bow", "numbering"),
+        ("2) a bow", "numbering"),
+        ("(3) a bow", "numbering"),
+        ("- a bow", "numbering"),
+        ("\u2022 a bow", "numbering"),
+        ("Step 2: aims", "numbering"),
+        ('"a bow"', "quotes"),
+        ("\u201ca bow\u201d", "quotes"),
+        ("'a bow'", "quotes"),
+        ('a bow"', "quotes"),
+        ("**a bow**", "markup"),
+        ("<b>a bow</b>", "markup"),
+        ("a b\u00f6w", "non-ASCII"),
+        ("the Archery range", "class name"),
+        ("ten pins.", "shared"),
+        ("a " * 80 + "bow", "too long"),
+    ],
+)
+def test_every_fault_has_its_rule(text: str, rule: str) -> None:
+    assert {finding.rule for finding in found([text, "a round target"])} >= {rule}
+
+
+@pytest.mark.parametrize(
+    "text", ["10 m high wall", "3.5 tonne lorry", "a 'stop' sign", 'a "stop" sign by the road', "dogs' leads", "x-ray"]
+)
+def test_what_only_looks_like_a_fault(text: str) -> None:
+    assert found([text, "a round target"]) == []
+
+
+def test_duplicates_counts_and_classes() -> None:
+    labels = LabelSpace(
+        ("a", "b", "c", "d"),
+        {
+            "a": Descriptors(("One thing", "one  thing."), ("p", "q")),
+            "b": Descriptors(("x", "y", "z"), ("r", "s")),
+            "c": Descriptors(("v", "w"), ()),
+            "e": Descriptors(("k", "l"), ("m", "n")),
+        },
+    )
+    rules = [(finding.rule, finding.name, finding.kind) for finding in lint(labels, Templates.load("ost"), TOKENS)]
+    assert rules == [
+        ("missing", "d", None),
+        ("missing", "c", "temporal"),
+        ("extra", "e", None),
+        ("count", "b", "spatio"),
+        ("duplicate", "a", "spatio"),
+    ]
+    expected = {(f.rule, f.name) for f in lint(labels, Templates.load("ost"), TOKENS, per_class=3) if f.rule == "count"}
+    assert ("count", "b") in expected  # its temporal list is short now
+    assert ("count", "a") in expected
+
+
+def test_the_whole_sentence_counts_not_the_descriptor_alone() -> None:
+    exact = TokenCount(words, 7, "spaces")  # "This is a video about" has five words
+    labels = LabelSpace(("run",), {"run": Descriptors(("a road", "one long road"), ("runs", "stops"))})
+    findings = lint(labels, Templates.load("ost"), exact)
+    assert [(finding.rule, finding.text) for finding in findings] == [("too long", "one long road")]
+    assert "8 tokens in its template, 7 fit (spaces)" in findings[0].detail
+
+
+def test_the_tiny_clips_own_tokenizer_counts() -> None:
+    counter = token_count("tiny")
+    assert counter.limit == 77
+    assert counter.tokenizer == "tokenizer of tiny"
+    short, long = counter.count(["a video", "a video of a video"])
+    assert short == 4  # two words between the start and the end token
+    assert long == 7
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in shipped("data").glob("*/descriptors.json")))
+def test_shipped_descriptors_have_no_errors(name: str) -> None:
+    labels = LabelSpace.load(name)
+    findings = lint(labels, Templates.load("condition_both"), token_count("tiny"))
+    assert [str(finding) for finding in findings if SEVERITY[finding.rule] == "error"] == []

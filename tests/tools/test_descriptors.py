@@ -1,0 +1,116 @@
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from ost_lightning.cli import main
+from ost_lightning.resources import shipped
+from ost_lightning.text import LabelSpace, compare
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def small() -> Path:
+    """Three classes, one with numbering left in."""
+    folder = Path("small")
+    folder.mkdir()
+    (folder / "classes.txt").write_text("archery\nbowling\nhug\n")
+    classes = {name: {"spatio": [f"{name} 1", "b"], "temporal": ["c", "d"]} for name in ("archery", "bowling", "hug")}
+    classes["hug"]["temporal"] = ["1. opens the arms", "2. closes them"]
+    (folder / "descriptors.json").write_text(json.dumps({"provenance": {"source": "made up"}, "classes": classes}))
+    return folder
+
+
+def test_check_fails_on_errors_and_tells_them(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "check", "small", "--report", "new/report.csv"]) == 1
+    told = capsys.readouterr()
+    assert "small: 2 errors and 6 warnings in 3 classes" in told.err
+    assert "1. opens the arms" in told.out
+    rows = Path("new/report.csv").read_text().splitlines()
+    assert len(rows) == 1 + 8
+    assert "error,numbering,hug,temporal,1. opens the arms" in rows[1]
+
+
+def test_check_passes_with_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "check", "hmdb51"]) == 0
+    told = capsys.readouterr().out
+    assert "0 errors" in told
+    assert "tokenizer of tiny" in told
+
+
+def test_check_expects_the_count_that_is_given(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "check", "small", "--per_class=4"]) == 1
+    assert "has 2, expected 4" in capsys.readouterr().out
+
+
+def test_export_and_import_come_back(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "export", "hmdb51", "out"]) == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["classes.csv", "spatio.json", "temporal.json"]
+    files = ["--spatio=out/spatio.json", "--temporal=out/temporal.json"]
+    assert main(["descriptors", "import", "--classes=out/classes.csv", *files, "--out=back"]) == 0
+    difference = compare(LabelSpace.load("hmdb51"), LabelSpace.load("back"))
+    assert (difference.removed, difference.added, difference.lists) == ((), (), ())
+    assert difference.same_order
+    assert LabelSpace.load("back").provenance["source"] == "imported from spatio.json and temporal.json"
+
+
+def test_export_and_import_as_a_table() -> None:
+    assert main(["descriptors", "export", "hmdb51", "out", "--form=table", "--per_class=4"]) == 0
+    arguments = ["--classes=hmdb51", "--table=out/descriptors.csv", "--out=back", "--source=a table"]
+    assert main(["descriptors", "import", *arguments]) == 0
+    back, labels = LabelSpace.load("back"), LabelSpace.load("hmdb51")
+    assert back.descriptors_of("temporal", 4) == labels.descriptors_of("temporal", 4)
+    assert back.provenance["source"] == "a table"
+
+
+def test_import_refuses_a_wrong_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "export", "hmdb51", "out"]) == 0
+    rows = Path("out/classes.csv").read_text().splitlines()
+    names = [row.split(",")[1] for row in rows[1:]]
+    shifted = [*names[1:], names[0]]
+    Path("shifted.csv").write_text("id,name\n" + "".join(f"{k},{name}\n" for k, name in enumerate(shifted)))
+    arguments = ["descriptors", "import", "--classes=shifted.csv", "--spatio=out/spatio.json", "--out=back"]
+    assert main(arguments) == 1
+    assert "do not seem to belong to this list" in " ".join(capsys.readouterr().err.split())
+    assert not Path("back").exists()
+    assert main([*arguments, "--check_alignment=false"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--classes=hmdb51", "--out=new"], "Nothing to import"),
+        (["--classes=hmdb51", "--out=new", "--spatio=a", "--table=b"], "two things at once"),
+        (["--classes=hmdb51", "--out=small", "--spatio=a"], "small is there already"),
+        (["--classes=nothing.csv", "--out=new", "--spatio=a"], "no list of classes nothing.csv"),
+        (["--classes=hmdb51", "--out=new", "--spatio=a.json"], "no file a.json"),
+    ],
+)
+def test_import_mistakes(small: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "import", *arguments]) == 1
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_diff(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "diff", "small", "small"]) == 0
+    assert capsys.readouterr().out == "no difference\n"
+    shutil.copytree(small, "other")
+    text = (small / "descriptors.json").read_text().replace("2. closes them", "closes [them]")
+    Path("other/descriptors.json").write_text(text)
+    assert main(["descriptors", "diff", "small", "other"]) == 0
+    told = capsys.readouterr().out
+    assert "hug (temporal)\n  - 2. closes them\n  + closes [them]\n" in told
+    assert "11 descriptors are in both, 1 only in small, 1 only in other" in told
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in shipped("data").glob("*/descriptors.json")))
+def test_check_passes_on_everything_that_is_shipped(name: str) -> None:
+    assert main(["descriptors", "check", name]) == 0
