@@ -14,11 +14,19 @@ from jsonargparse import auto_cli
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.errors import UserError
 from ost_lightning.experiment import ExperimentCLI
+from ost_lightning.tools import data
 from ost_lightning.tools.demo import demo
 from ost_lightning.tools.descriptors import check, diff, export, import_descriptors
 from ost_lightning.tools.toyworld import pretrain, render
 
 TOOLS: Final[dict[str, Any]] = {
+    "data": {
+        "_help": "Looks after lists of videos and the files that they name.",
+        "check": data.check,
+        "fewshot": data.fewshot,
+        "leak": data.leak,
+        "stats": data.stats,
+    },
     "demo": demo,
     "descriptors": {
         "_help": "Spatio-Temporal Descriptors: check, import, export, compare.",

@@ -1,0 +1,199 @@
+"""`ost data ...`: looking after lists of videos and the files that they name."""
+
+import csv
+import os
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from ost_lightning.datamodules import LabelledVideos, VideoDataModule
+from ost_lightning.errors import UserError
+from ost_lightning.video import VideoRecord
+from ost_lightning.video.few_shot import draw_shots
+from ost_lightning.video.identity import IdKind, video_id
+from ost_lightning.video.inspection import ALL_FRAMES, Inspection
+from ost_lightning.video.listed_videos import ListedVideo, read_list
+from ost_lightning.video.survey import survey
+
+Part = Literal["train", "val", "test"]
+PARTS: Final[tuple[Part, ...]] = ("train", "val", "test")
+_RECORD: Final = "videos.csv"
+_SHOWN: Final = 5
+
+
+def check(
+    list: Path | None = None,
+    root: Path | None = None,
+    data: VideoDataModule | None = None,
+    sets: Sequence[Part] = PARTS,  # read only
+    output: Path = Path("runs/data"),
+    frames: int = 8,
+    every_frame: bool = False,
+    workers: int | None = None,
+) -> None:
+    """Checks that every listed video is there and can be decoded.
+
+    Writes `videos.csv` (what was found) and `missing.csv` (id, path, what is wrong) into the output folder. Stopped or
+    killed, it goes on where it was when it is started again. Its exit status is 1 if a video can't be used.
+
+    Args:
+        list: List of videos: `path label` lines, or CSV with a column `path`.
+        root: Folder that the list's paths are relative to.
+        data: Instead of a list: a data module with its settings.
+        sets: Which of its sets: train, val, test.
+        output: Folder for the two files.
+        frames: How many frames of each are decoded, spread over the video.
+        every_frame: Decode all of them.
+        workers: Processes; as many as there are cores if not given.
+    """
+    records = _records(list, root, data, sets)
+    found = survey(records, output / _RECORD, decode=ALL_FRAMES if every_frame else frames, workers=_processes(workers))
+    bad = [entry for entry in found if entry.state != "ok"]
+    _write_missing(bad, output / "missing.csv")
+    there = sum(entry.state != "missing" for entry in found)
+    print(f"{len(found)} videos listed, {there} found, {len(found) - len(bad)} decodable")
+    if bad:
+        reasons = Counter(entry.reason for entry in bad).most_common(_SHOWN)
+        raise UserError(
+            f"{len(bad)} of {len(found)} videos can't be used; they are in {output / 'missing.csv'}. Most often: "
+            + "; ".join(f"{reason} ({count})" for reason, count in reasons)
+            + "."
+        )
+
+
+def stats(
+    list: Path | None = None,
+    root: Path | None = None,
+    data: VideoDataModule | None = None,
+    sets: Sequence[Part] = PARTS,  # read only
+    output: Path = Path("runs/data"),
+    workers: int | None = None,
+) -> None:
+    """Tells how long and large the listed videos are, from headers and packets; nothing is decoded.
+
+    Writes `videos.csv` into the output folder and prints the spread of frames, durations, rates and sizes. Started
+    again, it looks at new and changed files only.
+
+    Args:
+        list: List of videos: `path label` lines, or CSV with a column `path`.
+        root: Folder that the list's paths are relative to.
+        data: Instead of a list: a data module with its settings.
+        sets: Which of its sets: train, val, test.
+        output: Folder for the file.
+        workers: Processes; as many as there are cores if not given.
+    """
+    found = survey(_records(list, root, data, sets), output / _RECORD, decode=0, workers=_processes(workers))
+    usable = [entry for entry in found if entry.state == "ok"]
+    if not usable:
+        raise UserError(f"None of the {len(found)} listed videos can be opened; {output / _RECORD} tells why.")
+    Console().print(_spread(usable, len(found)))
+    for what, values in (
+        ("sizes", Counter(f"{entry.width}x{entry.height}" for entry in usable)),
+        ("codecs", Counter(entry.codec for entry in usable)),
+    ):
+        print(f"{what}: " + ", ".join(f"{value} ({count})" for value, count in values.most_common(_SHOWN)))
+
+
+def leak(first: Path, second: Path, by: IdKind = "video", output: Path | None = None) -> None:
+    """Counts the videos that are on both of two lists, for example of training and test.
+
+    Lists may be of any form: `path label` lines, Kinetics' CSV, Something-Something's or ActivityNet's JSON.
+
+    Args:
+        first: One list.
+        second: The other.
+        by: What makes two entries the same: `video` is the YouTube id where a name has one (so that two clips of one
+            video count), and the file's stem elsewhere; `file` is always the stem.
+        output: CSV file for the common ids.
+    """
+    ids, others = ([video_id(video.path, by) for video in read_list(file)] for file in (first, second))
+    other = set(others)
+    common = sorted({id_ for id_ in ids if id_ in other})
+    shared = sum(id_ in other for id_ in ids)
+    print(f"{shared:,} of {len(ids):,} entries of {first} are also in {second} ({len(others):,} entries)")
+    if common:
+        print("for example: " + ", ".join(common[:_SHOWN]))
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text("".join(f"{id_}\n" for id_ in ["id", *common]), encoding="utf-8")
+
+
+def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
+    """Draws K videos of every class out of a training list, and writes them as a `path label` list.
+
+    The same seed gives the same list, whatever the order of the lines; with one seed, a list of fewer shots is part of
+    one of more.
+
+    Args:
+        list: Training list: `path label` lines, or CSV with the columns `path` and `label`.
+        output: File for the drawn list.
+        shots: K.
+        seed: Of the draw.
+    """
+    videos = read_list(list)
+    if unlabelled := [video.path for video in videos if not video.label]:
+        raise UserError(f"{list}: '{unlabelled[0]}' has no label. Expected lines `path label`.")
+    drawn = draw_shots([video.path for video in videos], [video.label for video in videos], shots, seed)
+    chosen = [videos[place] for place in drawn]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
+    unfinished.write_text("".join(f"{video.path} {video.label}\n" for video in chosen), encoding="utf-8")
+    unfinished.replace(output)
+    print(f"{len(chosen)} videos of {len({video.label for video in chosen})} classes, {shots} each: {output}")
+
+
+def _records(
+    list_file: Path | None, root: Path | None, data: VideoDataModule | None, parts: Sequence[Part]
+) -> Sequence[VideoRecord]:
+    """The videos of a list, or of sets of a data module."""
+    if (list_file is None) == (data is None):
+        raise UserError("Give either a list of videos (--list, with --root) or a data module (--data CLASS).")
+    if list_file is not None:
+        folder = root or Path()
+        return [VideoRecord(folder / video.path, 0, video.path) for video in _paths(list_file)]
+    if root is not None or data is None:
+        raise UserError("--root belongs to --list; the folder of a data module is --data.root.")
+    data.prepare_data()
+    sets: list[LabelledVideos] = []
+    for part in parts:
+        sets += [data.training_videos()] if part == "train" else data.evaluation_videos(part).values()
+    return [record for videos in sets for record in videos.records]
+
+
+def _paths(file: Path) -> Sequence[ListedVideo]:
+    if file.suffix.lower() == ".json":
+        raise UserError(f"{file} names no files: check it through its data module (--data CLASS).")
+    return read_list(file)
+
+
+def _processes(workers: int | None) -> int:
+    return len(os.sched_getaffinity(0)) if workers is None else workers
+
+
+def _write_missing(bad: Sequence[Inspection], file: Path) -> None:
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        rows = csv.writer(handle)
+        rows.writerow(["id", "path", "state", "reason"])
+        rows.writerows((entry.id, entry.path, entry.state, entry.reason) for entry in bad)
+
+
+def _spread(usable: Sequence[Inspection], listed: int) -> Table:
+    table = Table(title=f"{len(usable):,} of {listed:,} listed videos")
+    for column in ("", "least", "median", "mean", "most", "total"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, values in (
+        ("frames", [float(entry.frames) for entry in usable]),
+        ("seconds", [entry.seconds for entry in usable]),
+        ("frames a second", [entry.rate for entry in usable]),
+        ("short side", [float(min(entry.width, entry.height)) for entry in usable]),
+        ("megabytes", [entry.size / 1e6 for entry in usable]),
+    ):
+        summed = f"{sum(values):,.0f}" if name in ("frames", "seconds", "megabytes") else ""
+        cells = (min(values), statistics.median(values), statistics.mean(values), max(values))
+        table.add_row(name, *(f"{cell:,.1f}" for cell in cells), summed)
+    return table
