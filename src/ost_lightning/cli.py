@@ -14,10 +14,8 @@ from jsonargparse import auto_cli
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.errors import UserError
 from ost_lightning.experiment import ExperimentCLI
-from ost_lightning.tools import data
+from ost_lightning.tools import data, descriptors, toyworld
 from ost_lightning.tools.demo import demo
-from ost_lightning.tools.descriptors import check, diff, export, import_descriptors
-from ost_lightning.tools.toyworld import pretrain, render
 
 TOOLS: Final[dict[str, Any]] = {
     "data": {
@@ -30,12 +28,17 @@ TOOLS: Final[dict[str, Any]] = {
     "demo": demo,
     "descriptors": {
         "_help": "Spatio-Temporal Descriptors: check, import, export, compare.",
-        "check": check,
-        "import": import_descriptors,
-        "export": export,
-        "diff": diff,
+        "check": descriptors.check,
+        "import": descriptors.import_descriptors,
+        "export": descriptors.export,
+        "diff": descriptors.diff,
     },
-    "toyworld": {"_help": "The rendered world and its tiny CLIP.", "pretrain": pretrain, "render": render},
+    "toyworld": {
+        "_help": "The rendered world and its tiny CLIP.",
+        "pretrain": toyworld.pretrain,
+        "render": toyworld.render,
+        "sheet": toyworld.sheet,
+    },
 }
 
 

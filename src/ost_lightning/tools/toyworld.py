@@ -1,8 +1,11 @@
 """`ost toyworld ...`."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from ost_lightning.toyworld.clips import FRAMES
+from ost_lightning.toyworld.contact_sheet import draw_contact_sheet
 from ost_lightning.toyworld.dataset import Part, Split, render_part
 from ost_lightning.toyworld.grammar import Group
 from ost_lightning.toyworld.pretraining import Recipe
@@ -31,3 +34,23 @@ def render(draw: int = 0, group: Group = "unseen", split: Split = "test", clips_
         clips_per_class: How many.
     """
     print(render_part(Part(draw, group, split, clips_per_class)))
+
+
+def sheet(
+    output: Path,
+    draw: int = 0,
+    group: Group = "unseen",
+    classes: Sequence[int] = (0, 1, 2, 3, 4, 8, 12),
+    clips_per_class: int = 10,
+) -> None:  # read only
+    """Draws one video of each of some classes, with their descriptors, as a picture.
+
+    Args:
+        output: PNG to write.
+        draw: Draw of classes, 0 to 4.
+        group: Which classes.
+        classes: Their places in the group.
+        clips_per_class: Size of the part that the videos are taken from.
+    """
+    draw_contact_sheet(Part(draw, group, "test", clips_per_class), classes, output, FRAMES)
+    print(output)

@@ -1,0 +1,44 @@
+"""Looking at the rendered world: one video of each class as a strip of frames."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFont
+
+from ost_lightning.toyworld.dataset import Part, render_part
+from ost_lightning.toyworld.grammar import draw_classes
+from ost_lightning.toyworld.scene import FRAME_SIDE
+from ost_lightning.video import FrameSampler, read_frames
+
+_SCALE: Final = 1.5
+_TEXT_WIDTH: Final = 330
+_FRAMES: Final = 8
+
+
+def draw_contact_sheet(part: Part, classes: Sequence[int], file: Path, frames_of_clip: int) -> None:
+    """Draws the first video of each class, as read back from its file, beside the class's descriptors.
+
+    Args:
+        part: Whose videos; rendered if they are not there.
+        classes: Which classes, by index.
+        file: PNG to write.
+        frames_of_clip: Frames that a video of the part has.
+    """
+    actions = draw_classes(part.draw)[part.group]
+    side = round(FRAME_SIDE * _SCALE)
+    sheet = Image.new("RGB", (_TEXT_WIDTH + _FRAMES * side, len(classes) * (side + 4)), "white")
+    pen, font, bold = ImageDraw.Draw(sheet), ImageFont.load_default(11), ImageFont.load_default(14)
+    folder = render_part(part)
+    indices = FrameSampler(_FRAMES).middle(frames_of_clip)[0]
+    for row, index in enumerate(classes):
+        action, top = actions[index], row * (side + 4)
+        pen.text((6, top + 2), action.name, fill="black", font=bold)
+        texts = (*action.spatio, *(f"{k}. {text}" for k, text in enumerate(action.temporal, start=1)))
+        pen.multiline_text((6, top + 20), "\n".join(texts), fill="dimgray", font=font, spacing=0)
+        clip = read_frames(folder / f"{action.name.replace(' ', '_')}_000.mp4", indices, short_side=None)
+        for column, frame in enumerate(clip):
+            picture = Image.fromarray(frame.permute(1, 2, 0).numpy()).resize((side, side), Image.Resampling.NEAREST)
+            sheet.paste(picture, (_TEXT_WIDTH + column * side, top))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sheet.quantize(256).save(file, format="PNG", optimize=True)
