@@ -17,7 +17,10 @@ _FORMAT: Final = 1
 _TEXT: Final = ("clip.text_model", "clip.text_projection", "clip.logit_scale")
 _WITHOUT_EFFECT: Final = frozenset(
     {"training", "pretrained", "init_from", "freeze_vision", "freeze_text", "gradient_checkpointing", "records"}
+    # of Hugging Face's modules; what counts of their configuration is looked at by itself
+    | {"config", "name_or_path", "all_tied_weights_keys"}
 )
+_WITHOUT_EFFECT_IN_CONFIG: Final = frozenset({"_name_or_path", "architectures", "dtype", "transformers_version"})
 
 
 @torch.no_grad()
@@ -36,8 +39,9 @@ def frame_fingerprint(video_clip: VideoCLIP, arithmetic: str) -> str:
         32 hexadecimal digits.
     """
     config = video_clip.clip.config
-    digest = blake2b(f"{_FORMAT}/{arithmetic}/{config._attn_implementation}".encode(), digest_size=16)
-    digest.update(config.vision_config.to_json_string(use_diff=False).encode())
+    tower = {k: v for k, v in config.vision_config.to_dict().items() if k not in _WITHOUT_EFFECT_IN_CONFIG}
+    head = f"{_FORMAT}/{arithmetic}/{config._attn_implementation}/{json.dumps(tower, sort_keys=True)}"
+    digest = blake2b(head.encode(), digest_size=16)
     for name, module in video_clip.named_modules():
         if not name.startswith(_TEXT):
             digest.update(f"{name}={_settings(module)}".encode())
