@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 OST := $(VENV)/bin/ost
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train eval test lint bench clean
+.PHONY: help setup demo train eval ablate test lint bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ train: $(READY) ## Train an experiment: make train EXP=toyworld ARGS="--trainer.
 
 eval: $(READY) ## Test an experiment: make eval EXP=toyworld CKPT=runs/toyworld/version_0/checkpoints/last.ckpt
 	$(OST) test --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt_path $(CKPT)) $(ARGS)
+
+ablate: $(READY) ## Score Table 4's rows in one pass: make ablate EXP=toyworld CKPT=... ARGS="--table table4"
+	$(OST) ablate --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt $(CKPT)) $(ARGS)
 
 test: $(READY) ## Run the tests (ARGS="-m slow" for the long ones)
 	$(VENV)/bin/pytest -n 2 --dist loadfile $(ARGS)

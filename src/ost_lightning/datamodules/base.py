@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, cast
+from typing import Any, ClassVar, Final, Literal, Protocol, cast
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
@@ -30,6 +30,7 @@ from ost_lightning.video import (
     collate_clips,
 )
 
+REAL_VIDEOS: Final = "real videos"
 _GIGABYTE: Final = 10**9
 
 EvaluationStage = Literal["val", "test", "predict"]
@@ -115,10 +116,15 @@ class VideoDataModule(LightningDataModule, ABC):
 
     A subclass says which videos there are; see `training_videos` and `evaluation_videos`.
 
+    Attributes:
+        world: What the videos show, for tables: figures of a rendered world say nothing about real videos.
+
     Args:
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
+
+    world: ClassVar[str] = REAL_VIDEOS
 
     def __init__(self, clips: ClipSettings, loading: LoadingSettings) -> None:
         super().__init__()
