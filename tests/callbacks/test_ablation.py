@@ -96,10 +96,11 @@ def right(folder: Path) -> dict[str, dict[tuple[str, str], bool]]:
 def test_every_row_is_what_a_test_of_its_own_gives_video_by_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    table, encoded = run(tmp_path, table4(), precision)
+    settings = table4() if precision == "32-true" else [table4()[k] for k in (1, 2, 6)]
+    table, encoded = run(tmp_path, settings, precision)
     found = right(tmp_path)
     assert encoded == 2 * 40 * 2  # forty videos in two views, by two sets of weights
-    for row, one in zip(table.rows, table4(), strict=True):
+    for row, one in zip(table.rows, settings, strict=True):
         alone = task(
             one.matcher, templates=one.templates or "ost", descriptors_per_class=one.descriptors_per_class or 4
         )
@@ -235,5 +236,5 @@ def test_mistakes(tmp_path: Path, settings: list[AblationSetting], told: str) ->
 
 
 def test_an_ablation_is_a_test(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="part of a test, not of fit"):
-        trainer(tmp_path, Ablation([setting(CategoryName(), "a")])).fit(task(), datamodule=world(global_batch_size=8))
+    with pytest.raises(UserError, match="part of a test"):
+        Ablation([setting(CategoryName(), "a")]).setup(trainer(tmp_path), task(), "fit")

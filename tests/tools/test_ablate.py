@@ -75,7 +75,12 @@ def own_table(folder: Path, **setting: object) -> list[str]:
     (videos / "classes.txt").write_text("juggling\nswimming\n")
     row = {"matcher": "CategoryName", "rows": [{"part": "a", "name": "names"}], **setting}
     (folder / "rows.yaml").write_text(yaml.safe_dump({"ablation": {"settings": [row]}}))
-    options = ["--model.video_clip.pretrained=tiny", "--data.clips.short_side=54", "--data.clips.crop_size=48"]
+    options = [
+        "--model.video_clip.pretrained=tiny",
+        "--model.matcher=CategoryName",
+        "--data.clips.short_side=54",
+        "--data.clips.crop_size=48",
+    ]
     options += ["--data.loading.workers=0", "--trainer.accelerator=cpu", "--trainer.precision=32", *QUIET]
     return ["ablate", "--config=own_videos", "--table=rows.yaml", *options]
 

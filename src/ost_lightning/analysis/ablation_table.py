@@ -98,7 +98,8 @@ class AblationTable:
                 raise UserError(f"{file} has format {version}, this version reads {_FORMAT}: run the ablation again.")
             rows = [AblationRow(**row) for row in content.pop("rows")]
             sets = {name: EvaluationSetCard(**card) for name, card in content.pop("sets").items()}
-            return cls(rows=rows, sets=sets, **content)
+            remarks = tuple(content.pop("remarks"))
+            return cls(rows=rows, sets=sets, remarks=remarks, **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} is not the {ABLATION_FILE} of an ablation ({error}).") from error
 
@@ -150,7 +151,7 @@ def mean_of(tables: Sequence[AblationTable]) -> AblationTable:
     conditions = {
         key: " / ".join(dict.fromkeys(str(conditions.get(key)) for conditions in every)) for key in first.conditions
     }
-    remarks = list(dict.fromkeys(remark for table in tables for remark in table.remarks))
+    remarks = tuple(dict.fromkeys(remark for table in tables for remark in table.remarks))
     return AblationTable(
         first.world, first.source, first.parts, sets, rows, conditions, remarks, sum(table.runs for table in tables)
     )

@@ -121,7 +121,7 @@ class Ablation(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Announces the mixtures of weights that will be scored."""
         if stage != "test":
-            raise UserError(f"An ablation is part of a test, not of {stage}.")
+            raise UserError("An ablation is part of a test, of nothing else: run `ost ablate`.")
         self._ensembling.setup(trainer, pl_module, stage)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -189,7 +189,7 @@ class Ablation(Callback):
             },
             rows=self._rows(task, found),
             conditions=_conditions(trainer, task, data),
-            remarks=[*self._remarks, _ONE_MODEL],
+            remarks=(*self._remarks, _ONE_MODEL),
         )
         table.save(folder)
         print(f"\n{table.markdown()}")
