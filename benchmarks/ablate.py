@@ -55,6 +55,7 @@ def run(arguments: list[str], folder: Path) -> tuple[float, Path]:
     command = [sys.executable, "-m", "ost_lightning", *arguments, f"--tracking.folder={folder}"]
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603  # our own command
     seconds = time.perf_counter() - began
+    print(f"{seconds:6.2f} s  ost {' '.join(arguments[:1] + arguments[-4:])}"[:150], file=sys.stderr, flush=True)
     (made,) = set(folder.glob("*/version_*")) - before
     return seconds, made
 
@@ -78,12 +79,16 @@ def told(times: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", help="of the tuned model; the pre-trained weights if not given")
+    parser.add_argument("--checkpoint", help="of a tuned model; one of two training steps if not given")
     parser.add_argument("--repetitions", type=int, default=3)
     options = parser.parse_args()
-    checkpoint = [f"--ckpt_path={options.checkpoint}"] if options.checkpoint else []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if not options.checkpoint:
+            tune = ["--data.train_clips=1", "--trainer.max_steps=2", "--trainer.limit_val_batches=0"]
+            _, made = run(["fit", *COMMON, *tune], folder / "tuned")
+            options.checkpoint = made / "checkpoints" / "last.ckpt"
+        checkpoint = [f"--ckpt_path={options.checkpoint}"]
         table4 = shipped("experiments") / "ablations" / "table4.yaml"
         settings = yaml.safe_load(table4.read_text())["ablation"]["settings"]
         settings = [one for one in settings if one.get("descriptors_per_class") != 8]  # the rendered world has four

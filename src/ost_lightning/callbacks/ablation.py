@@ -114,7 +114,7 @@ class Ablation(Callback):
         self._ensembling = WeightEnsembling(sorted({setting.ratio for setting in settings} - {0.0}))
         self._scorers: dict[str, list[_Scorer]] = {}
         self._texts: dict[Hashable, DescriptorEmbeddings] = {}
-        self._remarks: dict[str, None] = {}
+        self._remarks: dict[str, str] = {}
         self._ids: dict[str, list[str]] = {}
         self._seen = self._known = 0
 
@@ -139,9 +139,9 @@ class Ablation(Callback):
         for name, labels in data.evaluation_labels("test").items():
             self._scorers[name] = [self._scorer(task, setting, name, labels) for setting in self.settings]
         if not any(scorer.sentences for scorers in self._scorers.values() for scorer in scorers):
-            raise UserError(f"Nothing of this ablation can be scored: {' '.join(self._remarks)}")
-        for remark in self._remarks:
-            rank_zero_warn(remark)
+            raise UserError(f"Nothing of this ablation can be scored: {' '.join(self._remarks.values())}")
+        for remark, reason in self._remarks.items():
+            rank_zero_warn(f"{remark} {reason}")
 
     def on_test_batch_end(
         self,
@@ -219,7 +219,8 @@ class Ablation(Callback):
             sentences = templates.apply(labels, kinds, count)
         except LabelSpaceError as error:
             rows = ", ".join(f"{row.part} {row.name}" for row in setting.rows)
-            self._remarks[f"`{name}` has no row {rows}: {str(error).split(' (')[0]}."] = None
+            lacking = f"`{name}` has no row {rows}: some of its classes have fewer than {count} descriptors."
+            self._remarks[lacking] = str(error)
         weights = f"ensembled_{setting.ratio:g}" if setting.ratio else AS_TRAINED
         return _Scorer(setting, weights, len(labels), sentences, RecognitionAccuracy().to(task.device))
 
@@ -309,7 +310,7 @@ def _conditions(trainer: Trainer, task: RecognitionTask, data: VideoDataModule) 
     clips = data.clips
     return {
         "checkpoint": str(trainer.ckpt_path or "none, the pre-trained weights"),
-        "trained matcher": f"{type(task.matcher).__name__} as in the experiment",
+        "matcher of the experiment": type(task.matcher).__name__,
         "frames x views x crops": f"{clips.frames} x {clips.views} x {clips.crops}",
         "precision": f"{trainer.precision} on {task.device.type}",
     }
