@@ -12,6 +12,7 @@ import torch
 import wandb
 import yaml
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
@@ -92,8 +93,11 @@ class ExperimentCLI(LightningCLI):
         return super().init_parser(exit_on_error=False, **kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds `--tracking`."""
+        """Adds `--tracking`, and the callbacks that watch over every run."""
         parser.add_class_arguments(Tracking, "tracking")
+        parser.add_lightning_class_args(callbacks.Throughput, "throughput")
+        parser.add_lightning_class_args(callbacks.GradientNorm, "gradient_norm")
+        parser.add_lightning_class_args(callbacks.LossGuard, "loss_guard")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses; checkpoints are read as data only, never as code."""
@@ -114,12 +118,16 @@ class ExperimentCLI(LightningCLI):
             )
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds the loggers, CSV first: its folder is the run's folder."""
-        configured = self._get(self.config_init, "trainer")["logger"]
+        """Adds the progress bar and the loggers, CSV first: its folder is the run's folder."""
+        settings = self._get(self.config_init, "trainer")
+        watching = list(settings["callbacks"] or ())
+        if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in watching):
+            watching.append(callbacks.VideoProgressBar(self._get(self.config_init, "throughput")))
+        configured = settings["logger"]
         others: list[Logger] = (
             [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []
         )
-        return super().instantiate_trainer(logger=[*self._own_loggers(), *others], **kwargs)
+        return super().instantiate_trainer(logger=[*self._own_loggers(), *others], callbacks=watching, **kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Runs, and ends the run in W&B whatever happens; the next one in this process would be added to it."""
