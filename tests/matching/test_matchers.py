@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,11 +7,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ost_lightning.errors import UserError
 from ost_lightning.matching import (
     CategoryName,
     Matcher,
+    MaxSimilarity,
     OptimalDescriptorSolver,
     PooledDescriptors,
+    SoftmaxMatching,
+    TermWeights,
+    TransportProblem,
     TransportWarning,
     symmetric_kl,
     transport_plan,
@@ -19,6 +25,25 @@ from ost_lightning.matching import (
 CASES = range(4)
 VECTORS = load_file(Path(__file__).with_name("od_solver.safetensors"))
 """Figures of four cases computed with the authors' released code."""
+
+IN_ORDER = OptimalDescriptorSolver(
+    max_iterations=1000,
+    temporal=TransportProblem(order_sigma=0.2, descriptor_rho=0.5),
+    spatio=TransportProblem(mass=0.8),
+)
+TRANSPORTED = TermWeights(spatio_pooled=0, temporal_pooled=0)
+MATCHERS = [
+    CategoryName(),
+    PooledDescriptors(),
+    OptimalDescriptorSolver(),
+    OptimalDescriptorSolver(terms=TRANSPORTED, gradient="through_plan"),
+    OptimalDescriptorSolver(terms=TermWeights(temporal_pooled=0, temporal_transported=0)),
+    IN_ORDER,
+    MaxSimilarity(),
+    MaxSimilarity("descriptor"),
+    SoftmaxMatching(),
+    SoftmaxMatching(chooser="descriptor"),
+]
 
 
 def case(number: int, name: str) -> Tensor:
@@ -65,14 +90,14 @@ def test_losses_and_gradients_of_the_released_code(number: int) -> None:
         torch.testing.assert_close(tensor.grad, released, rtol=1e-4, atol=1e-4 * float(released.abs().max()))
 
 
-@pytest.mark.parametrize("matcher", [CategoryName(), PooledDescriptors(), OptimalDescriptorSolver()])
+@pytest.mark.parametrize("matcher", MATCHERS, ids=repr)
 def test_similarities_are_similarities(matcher: Matcher) -> None:
     scores = matcher(*inputs(matcher))
     assert scores.shape == (5, 7)
     assert float(scores.abs().max()) <= 1
 
 
-@pytest.mark.parametrize("matcher", [CategoryName(), PooledDescriptors(), OptimalDescriptorSolver()])
+@pytest.mark.parametrize("matcher", [matcher for matcher in MATCHERS if matcher is not IN_ORDER], ids=repr)
 def test_order_of_frames_classes_and_descriptors_does_not_matter(matcher: Matcher) -> None:
     frames, *texts = inputs(matcher)
     scores = matcher(frames, *texts)
@@ -82,7 +107,7 @@ def test_order_of_frames_classes_and_descriptors_does_not_matter(matcher: Matche
     torch.testing.assert_close(matcher(frames, *(text[classes] for text in texts)), scores[:, classes])
 
 
-@pytest.mark.parametrize("matcher", [CategoryName(), PooledDescriptors(), OptimalDescriptorSolver()])
+@pytest.mark.parametrize("matcher", MATCHERS, ids=repr)
 def test_videos_and_classes_do_not_influence_one_another(matcher: Matcher) -> None:
     frames, *texts = inputs(matcher)
     scores = matcher(frames, *texts)
@@ -142,6 +167,103 @@ def test_gradient_is_that_of_a_constant_plan() -> None:
         finite = (score(frames + 1e-5 * direction) - score(frames - 1e-5 * direction)) / 2e-5
     assert frames.grad is not None
     torch.testing.assert_close((frames.grad * direction).sum(), finite, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        TRANSPORTED,
+        TermWeights(spatio_transported=0, temporal_transported=0),
+        TermWeights(1.0, 0.0, 2.0, 0.5),
+        TermWeights(temporal_pooled=0, temporal_transported=0),
+        TermWeights(spatio_pooled=0, spatio_transported=0),
+        TermWeights(0, 0, 0, 3.0),
+    ],
+)
+def test_terms_of_equation_13_are_weighted(terms: TermWeights) -> None:
+    solver = OptimalDescriptorSolver(terms=terms)
+    texts = dict(zip(("spatio", "temporal"), inputs(OptimalDescriptorSolver())[1:], strict=True))
+    frames = embeddings(5, 6, 16)
+    expected, total = torch.zeros(5, 7), 0.0
+    for kind, text in texts.items():
+        cosines, plan = solver.cosines_and_plan(frames, text)
+        for name, score in (("pooled", cosines.mean((-1, -2))), ("transported", (plan * cosines).sum((-1, -2)))):
+            weight = getattr(terms, f"{kind}_{name}")
+            expected, total = expected + weight * score, total + weight
+    scores = solver(frames, *(texts[kind] for kind in solver.kinds))
+    torch.testing.assert_close(scores, expected / total)
+    doubled = OptimalDescriptorSolver(terms=terms, factor=0.5)
+    torch.testing.assert_close(doubled(frames, *(texts[kind] for kind in solver.kinds)), 2 * scores)
+
+
+def test_only_the_kinds_that_count_are_asked_for() -> None:
+    assert OptimalDescriptorSolver().kinds == ("spatio", "temporal")
+    assert OptimalDescriptorSolver(terms=TRANSPORTED).kinds == ("spatio", "temporal")
+    spatio = OptimalDescriptorSolver(terms=TermWeights(temporal_pooled=0, temporal_transported=0))
+    assert spatio.kinds == ("spatio",)
+    assert OptimalDescriptorSolver(terms=TermWeights(0, 0, 0, 1)).kinds == ("temporal",)
+    with pytest.raises(ValueError, match="is longer than"):
+        spatio(*inputs(OptimalDescriptorSolver()))
+
+
+def test_kinds_may_be_matched_differently() -> None:
+    frames, spatio, temporal = inputs(IN_ORDER)
+    transported = OptimalDescriptorSolver(max_iterations=1000, terms=TRANSPORTED, **IN_ORDER.problems)
+    expected = torch.zeros(5, 7)
+    for text, problem in zip((spatio, temporal), IN_ORDER.problems.values(), strict=True):
+        cosines = torch.einsum("btd,knd->bktn", frames, text)
+        expected += (
+            (transport_plan(cosines, problem=problem, max_iterations=1000) * cosines).sum((-1, -2)) / problem.mass / 2
+        )
+    torch.testing.assert_close(transported(frames, spatio, temporal), expected)
+    backwards = transported(frames.flip(1), spatio, temporal.flip(1))
+    torch.testing.assert_close(backwards, transported(frames, spatio, temporal), atol=1e-5, rtol=0)
+    shuffled = transported(frames, spatio, temporal[:, [2, 0, 3, 1]])
+    assert float((shuffled - expected).abs().max()) > 1e-3
+
+
+def test_the_kind_has_to_be_said_where_it_matters() -> None:
+    frames, spatio, temporal = inputs(IN_ORDER)
+    with pytest.raises(ValueError, match="say which these are"):
+        IN_ORDER.cosines_and_plan(frames, spatio)
+    cosines, plan = IN_ORDER.cosines_and_plan(frames, temporal, "temporal")
+    torch.testing.assert_close(plan, transport_plan(cosines, problem=IN_ORDER.problems["temporal"]))
+
+
+def test_max_similarity_is_the_limit_of_softmax_matching() -> None:
+    frames, spatio, temporal = inputs(MaxSimilarity())
+    for chooser, axis in (("frame", -1), ("descriptor", -2)):
+        hard = MaxSimilarity(chooser)(frames, spatio, temporal)
+        both = [torch.einsum("btd,knd->bktn", frames, text).amax(axis).mean(-1) for text in (spatio, temporal)]
+        torch.testing.assert_close(hard, (both[0] + both[1]) / 2)
+        torch.testing.assert_close(SoftmaxMatching(1e-5, chooser)(frames, spatio, temporal), hard, atol=1e-4, rtol=0)
+        flat = SoftmaxMatching(1e5, chooser)(frames, spatio, temporal)
+        pooled = OptimalDescriptorSolver(terms=TermWeights(spatio_transported=0, temporal_transported=0))
+        torch.testing.assert_close(flat, pooled(frames, spatio, temporal), atol=1e-4, rtol=0)
+
+
+def test_softmax_matching_is_transport_without_the_descriptors_marginal() -> None:
+    frames, spatio, temporal = inputs(SoftmaxMatching())
+    free = TransportProblem(descriptor_rho=1e-6)
+    solver = OptimalDescriptorSolver(terms=TRANSPORTED, spatio=free, temporal=free)
+    expected = SoftmaxMatching(0.1)(frames, spatio, temporal)
+    torch.testing.assert_close(solver(frames, spatio, temporal), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: OptimalDescriptorSolver(epsilon=0.0), "epsilon must be a positive number, not 0.0"),
+        (lambda: OptimalDescriptorSolver(max_iterations=0), "max_iterations must be"),
+        (lambda: OptimalDescriptorSolver(tolerance=-1.0), "tolerance must be"),
+        (lambda: TermWeights(0, 0, 0, 0), "not all 0"),
+        (lambda: TermWeights(spatio_pooled=-1.0), "0 or more"),
+        (lambda: SoftmaxMatching(temperature=0.0), "temperature must be a positive number"),
+    ],
+)
+def test_settings_out_of_range(make: Callable[[], object], what: str) -> None:
+    with pytest.raises(UserError, match=what):
+        make()
 
 
 def test_unconverged_problems_are_counted_once() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ost_lightning.matching import TransportWarning, solve_transport, transport_plan
-from ost_lightning.matching import transport as module
+from ost_lightning.matching.sinkhorn import Marginals, Sinkhorn
 
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 12), st.integers(1, 8))
 
@@ -116,11 +116,14 @@ def test_the_plan_carries_no_gradient() -> None:
 
 def test_logarithms_and_scaling_agree() -> None:
     log_kernel, offset = ((cosines((6, 8, 4), 7) - 1) / 0.1).movedim(0, 2).contiguous(), torch.zeros(6)
-    plans = [
-        solve(log_kernel, offset, 10_000, 1e-6)[0]
-        for solve in (module._solve_by_scaling, module._solve_with_logarithms)
-    ]
-    torch.testing.assert_close(plans[0], plans[1], atol=1e-6, rtol=1e-4)
+    for marginals in (Marginals(), Marginals(relaxation=0.4), Marginals(mass=0.6)):
+        solver = Sinkhorn(0.1, None, marginals, 10_000, 1e-6)
+        scaled, logarithmic = (
+            solver.solve_by_scaling(log_kernel.clone(), offset),
+            solver.solve_with_logarithms(log_kernel, offset),
+        )
+        torch.testing.assert_close(scaled.plan, logarithmic.plan, atol=1e-6, rtol=1e-4)
+        assert torch.equal(scaled.free_columns, logarithmic.free_columns)
 
 
 def test_default_tolerance_is_tight_enough_for_scores() -> None:

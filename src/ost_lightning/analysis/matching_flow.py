@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
-from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.matching import DescriptorKind, OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
 
 
@@ -31,7 +31,12 @@ class MatchingFlow:
 
 @torch.no_grad()
 def matching_flow(
-    video_clip: VideoCLIP, solver: OptimalDescriptorSolver, frames: Tensor, embeddings: Tensor, texts: Sequence[str]
+    video_clip: VideoCLIP,
+    solver: OptimalDescriptorSolver,
+    frames: Tensor,
+    embeddings: Tensor,
+    texts: Sequence[str],
+    kind: DescriptorKind | None = None,
 ) -> MatchingFlow:
     """Solves one video against one class.
 
@@ -41,8 +46,9 @@ def matching_flow(
         frames: uint8 (T, 3, S, S), on the encoder's device.
         embeddings: (N, d), L2-normalised embeddings of the descriptors' sentences.
         texts: The N descriptors.
+        kind: Theirs; may be left out if the solver asks the same of both.
     """
-    cosines, plan = solver.cosines_and_plan(video_clip.encode_frames(frames[None]), embeddings[None])
+    cosines, plan = solver.cosines_and_plan(video_clip.encode_frames(frames[None]), embeddings[None], kind)
     return MatchingFlow(frames.cpu(), (plan[0, 0] * len(frames)).cpu(), cosines[0, 0].cpu(), tuple(texts))
 
 

@@ -229,8 +229,8 @@ def _draw_first_video(cli: ExperimentCLI, file: Path) -> None:
     best = int(scores.argmax())
     name, clip = labels.names[best], batch.frames[0, 0]
     written = labels.descriptors[name]
-    spatio = matching_flow(task.video_clip, task.matcher, clip, texts["spatio"][best], written.spatio)
-    temporal = matching_flow(task.video_clip, task.matcher, clip, texts["temporal"][best], written.temporal)
+    spatio = matching_flow(task.video_clip, task.matcher, clip, texts["spatio"][best], written.spatio, "spatio")
+    temporal = matching_flow(task.video_clip, task.matcher, clip, texts["temporal"][best], written.temporal, "temporal")
     truth = labels.names[int(batch.labels[0])]
     title = f"{batch.ids[0]}: recognised as '{name}' ({100 * float(scores[best]):.0f} %), in truth '{truth}'"
     draw_matching_flows({"Spatio Descriptors": spatio, "Temporal Descriptors": temporal}, title, file)
