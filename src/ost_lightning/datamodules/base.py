@@ -59,6 +59,7 @@ class ClipSettings:
         flip: Probability of mirroring in training; 0 where left and right are part of a label.
         colour_jitter: Probability of colour jitter in training.
         grayscale: Probability of dropping the colours in training.
+        rand_augment: RandAugment's operations a clip and their strength (0 to 30) in training; none if not given.
     """
 
     frames: int = 32
@@ -69,6 +70,7 @@ class ClipSettings:
     flip: float = 0.5
     colour_jitter: float = 0.8
     grayscale: float = 0.2
+    rand_augment: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,11 @@ class VideoDataModule(LightningDataModule, ABC):
         loading, clips = self.loading, self.clips
         seed = loading.seed if loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
         transform = TrainingTransform(
-            clips.crop_size, flip=clips.flip, colour_jitter=clips.colour_jitter, grayscale=clips.grayscale
+            clips.crop_size,
+            flip=clips.flip,
+            colour_jitter=clips.colour_jitter,
+            grayscale=clips.grayscale,
+            rand_augment=clips.rand_augment,
         )
         dataset = TrainingClips(
             self._training.records,

@@ -1,6 +1,7 @@
 """CLIP on videos, and its weights."""
 
 from ost_lightning.models.ensembling import ensemble_weights
+from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.models.video_clip import (
     CheckpointError,
@@ -14,6 +15,9 @@ __all__ = [
     "CheckpointError",
     "DescriptorEmbeddings",
     "FrameEmbeddings",
+    "MeanPooling",
+    "TemporalHead",
+    "TemporalTransformer",
     "TokenisedSentences",
     "VideoCLIP",
     "ensemble_weights",

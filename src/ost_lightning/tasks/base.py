@@ -2,16 +2,20 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, cast
+from operator import itemgetter
+from typing import ClassVar, Final, Literal, NamedTuple, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.nn import Parameter
 from torch.optim.lr_scheduler import LambdaLR
 
+from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher, TransportWarning
 from ost_lightning.models import DescriptorEmbeddings, TokenisedSentences, VideoCLIP
 from ost_lightning.tasks.metrics import RecognitionAccuracy
@@ -22,6 +26,7 @@ from ost_lightning.video import ClipBatch
 Stage = Literal["val", "test", "predict"]
 AS_TRAINED: Final = ""
 """Name of the task's own weights in results; callbacks evaluate others under names of theirs."""
+_LOOK_EVERY: Final = 20
 
 
 class LabelledData(Protocol):
@@ -47,6 +52,8 @@ class Optimisation:
         eps: Of AdamW.
         schedule: Course of the learning rate; see `learning_rate_factor`.
         warmup: Share of the training that is warm-up.
+        new_modules_factor: Times the learning rate, for what pre-training did not have (temporal heads, learned
+            matchers).
     """
 
     learning_rate: float = 8e-6
@@ -56,6 +63,7 @@ class Optimisation:
     eps: float = 1e-8
     schedule: Schedule = "cosine_after_warmup"
     warmup: float = 0.1
+    new_modules_factor: float = 1.0
 
 
 class Prediction(NamedTuple):
@@ -160,6 +168,19 @@ class RecognitionTask(LightningModule, ABC):
             scores = torch.zeros((0, len(self._labels[name])), device=self.device)
         self._accuracy[name, weights].update(scores, labels, undecodable)
 
+    def refuse_non_finite(self, loss: Tensor, batch: ClipBatch, batch_idx: int) -> None:
+        """Stops a training that has gone wrong. Looks now and then only: looking makes the host wait for the device.
+
+        Raises:
+            UserError: If the loss is not finite.
+        """
+        if batch_idx % _LOOK_EVERY == 0 and not bool(torch.isfinite(loss)):
+            raise UserError(
+                f"The loss is {float(loss.detach()):g} at step {self.trainer.global_step} "
+                f"(videos {', '.join(batch.ids[:4])}, ...). "
+                "Lower the learning rate, or train in full precision (--trainer.precision 32)."
+            )
+
     def on_validation_epoch_start(self) -> None:
         """Forgets earlier counts and text embeddings."""
         self._begin("val")
@@ -205,15 +226,21 @@ class RecognitionTask(LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, with the schedule followed step by step."""
         settings = self.optimisation
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        matrices = [p for p in trained if p.ndim > 1 or settings.decay_everything]
-        others = [p for p in trained if not (p.ndim > 1 or settings.decay_everything)]
-        groups: list[dict[str, Any]] = [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        groups = [group for group in groups if group["params"]]
-        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps)
+        groups: defaultdict[tuple[float, float], list[Parameter]] = defaultdict(list)
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                factor = 1.0 if name.startswith("video_clip.clip.") else settings.new_modules_factor
+                decays = parameter.ndim > 1 or settings.decay_everything
+                rate, decay = settings.learning_rate * factor, settings.weight_decay if decays else 0.0
+                groups[rate, decay].append(parameter)
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": parameters, "lr": rate, "weight_decay": decay}
+                for (rate, decay), parameters in sorted(groups.items(), key=itemgetter(0), reverse=True)
+            ],
+            betas=settings.betas,
+            eps=settings.eps,
+        )
         total = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(
             optimiser, lambda step: learning_rate_factor(settings.schedule, step, total, settings.warmup)

@@ -1,17 +1,14 @@
 """OST's training: each video brings its own class's text, and the batch is the contrast."""
 
-from typing import Final, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher, symmetric_kl
 from ost_lightning.models import TokenisedSentences, VideoCLIP
 from ost_lightning.tasks.base import Optimisation, RecognitionTask
 from ost_lightning.video import ClipBatch
-
-_LOOK_EVERY: Final = 20
 
 
 class ContrastiveRecognition(RecognitionTask):
@@ -63,13 +60,7 @@ class ContrastiveRecognition(RecognitionTask):
             place = torch.arange(len(labels), device=self.device)
         logits = self.video_clip.logit_scale * self.similarities(frames, texts)[:, place]
         loss = symmetric_kl(logits, labels, factor=self.loss_factor)
-        # looking makes the host wait for the device, so not at every step
-        if batch_idx % _LOOK_EVERY == 0 and not bool(torch.isfinite(loss)):
-            raise UserError(
-                f"The loss is {float(loss):g} at step {self.trainer.global_step} (videos {', '.join(batch.ids[:4])}, "
-                f"...). "
-                "Lower the learning rate, or train in full precision (--trainer.precision 32)."
-            )
+        self.refuse_non_finite(loss, batch, batch_idx)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         return loss
 
