@@ -92,6 +92,14 @@ class TrainingLoader(DataLoader[Any]):
     def __len__(self) -> int:
         return super().__len__() // self._group
 
+    def state_dict(self) -> dict[str, int]:
+        """The position, which the data module keeps too; having this tells the trainer that it need not warn."""
+        return self._position.state()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Goes there."""
+        self._position.restore(state_dict)
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override] # a generator, so that nothing starts too early
         position, epoch = self._position, self._order.epoch
         done = position.batches_to_skip(epoch, len(self))
