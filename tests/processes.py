@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 from torch import distributed, multiprocessing
 
-LIMIT = 180  # seconds
+import ost_lightning
+
+LIMIT = 400  # seconds; many processes share few cores
 
 
 def in_processes(world_size: int, function: Callable[..., None], folder: Path, *arguments: object) -> None:
@@ -45,7 +47,7 @@ def environment(**more: str) -> dict[str, str]:
         "GLOO_SOCKET_IFNAME": "lo",
         "MASTER_ADDR": "127.0.0.1",
         "OMP_NUM_THREADS": "1",
-        "WANDB_MODE": "offline",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(Path(ost_lightning.__file__).parents[1])]),
         **more,
     }
 
