@@ -4,6 +4,7 @@ from ost_lightning.callbacks.gradient_norm import GradientNorm
 from ost_lightning.callbacks.loss_guard import LossGuard
 from ost_lightning.callbacks.prediction_writer import PredictionWriter
 from ost_lightning.callbacks.progress import VideoProgressBar
+from ost_lightning.callbacks.run_checkpoint import RunCheckpoint
 from ost_lightning.callbacks.throughput import BottleneckWarning, Throughput
 from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
 
@@ -12,6 +13,7 @@ __all__ = [
     "GradientNorm",
     "LossGuard",
     "PredictionWriter",
+    "RunCheckpoint",
     "Throughput",
     "VideoProgressBar",
     "WeightEnsembling",
