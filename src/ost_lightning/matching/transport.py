@@ -185,7 +185,7 @@ def solve_transport(
     if gradient == "through_plan" and torch.is_grad_enabled():
         # additive constants of a problem do not change its plan
         log_kernel = exact / epsilon if prior is None else exact / epsilon + prior
-        kappa = None if relaxation is None else torch.as_tensor(relaxation)
+        kappa = None if relaxation is None else torch.as_tensor(relaxation, dtype=torch.float64)
         plan = differentiable_plan(log_kernel, kappa, plan, free_rows, free_columns, problem.mass < 1)
     if on_cpu and not bool(converged.all()):
         value = float(torch.as_tensor(epsilon).detach())
