@@ -1,4 +1,3 @@
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,26 @@ from torch.utils.data import DataLoader, IterableDataset
 from ost_lightning.callbacks import BottleneckWarning, Throughput, VideoProgressBar
 
 
+class Clock:
+    """Time that passes when it is told to."""
+
+    now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def read(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
+@pytest.fixture(autouse=True)
+def _no_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ost_lightning.callbacks.throughput.perf_counter", CLOCK.read)
+
+
 class Slow(IterableDataset[Tensor]):
     """Numbers, each of which takes its time."""
 
@@ -23,7 +42,7 @@ class Slow(IterableDataset[Tensor]):
 
     def __iter__(self) -> Iterator[Tensor]:
         for _ in range(self.count):
-            time.sleep(self.seconds)
+            CLOCK.sleep(self.seconds)
             yield torch.ones(1)
 
 
@@ -35,7 +54,7 @@ class Model(LightningModule):
         self.layer, self.seconds = nn.Linear(1, 1), seconds
 
     def training_step(self, batch: Tensor) -> Tensor:
-        time.sleep(self.seconds)
+        CLOCK.sleep(self.seconds)
         return self.layer(batch).sum()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -53,12 +72,11 @@ def train(folder: Path, meter: Throughput, *, loading: float, step: float, **opt
 def test_slow_loader_is_named_once(tmp_path: Path) -> None:
     meter = Throughput(every=4)
     with pytest.warns(BottleneckWarning, match="Loading is the slower side") as caught:
-        train(tmp_path, meter, loading=0.01, step=0.0)
+        train(tmp_path, meter, loading=0.01, step=0.005)
     assert len([warning for warning in caught if warning.category is BottleneckWarning]) == 1
-    assert meter.data_wait is not None
-    assert meter.data_wait > 0.25
-    assert meter.videos_per_second is not None
-    assert meter.videos_per_second > 0
+    # a batch of two numbers takes 0.02 s to load and 0.005 s to work on
+    assert meter.data_wait == pytest.approx(0.8)
+    assert meter.videos_per_second == pytest.approx(2 / 0.025)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -67,8 +85,7 @@ def test_slow_model_is_no_reason_to_warn(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", BottleneckWarning)
         trainer = train(tmp_path, meter, loading=0.0, step=0.03)
-    assert meter.data_wait is not None
-    assert meter.data_wait < 0.25
+    assert meter.data_wait == pytest.approx(0)
     left = meter.seconds_left(trainer)
     assert left is not None
     assert left.total_seconds() == 0
@@ -80,7 +97,7 @@ def test_time_left_follows_from_the_steps(tmp_path: Path) -> None:
     trainer.fit_loop.epoch_loop.max_steps = 60_006
     left = meter.seconds_left(trainer)
     assert left is not None
-    assert left.total_seconds() > 60_000 * 0.05 * 0.9
+    assert left.total_seconds() == pytest.approx(60_000 * 0.05)
 
 
 def test_bar_shows_the_figures(tmp_path: Path) -> None:

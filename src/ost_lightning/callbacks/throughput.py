@@ -1,10 +1,10 @@
 """How fast a run goes, and which side holds it up."""
 
 import os
-import time
 import warnings
 from collections.abc import Sized
 from datetime import timedelta
+from time import perf_counter
 from typing import Any, Final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -65,13 +65,13 @@ class Throughput(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """The loader has delivered."""
         if self._end_of_last is not None:
-            self._waited += time.perf_counter() - self._end_of_last
+            self._waited += perf_counter() - self._end_of_last
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """The step is done."""
-        now = time.perf_counter()
+        now = perf_counter()
         if self._end_of_last is None:
             self._began = now
         else:
