@@ -27,12 +27,13 @@ TOOLS: Final[dict[str, Any]] = {
     },
     "demo": demo,
     "descriptors": {
-        "_help": "Spatio-Temporal Descriptors: generate, check, import, export, compare.",
+        "_help": "Spatio-Temporal Descriptors: generate, check, import, export, compare, measure.",
         "generate": generation.generate,
         "check": descriptors.check,
         "import": descriptors.import_descriptors,
         "export": descriptors.export,
         "diff": descriptors.diff,
+        "density": descriptors.density,
     },
     "toyworld": {
         "_help": "The rendered world and its tiny CLIP.",
