@@ -27,7 +27,7 @@ COUNTS = {"spatio": 2, "temporal": 2}
 
 
 def flow(*plan: list[float]) -> tuple[Tensor, Tensor]:
-    """One video, one view: the plan and cosines that are ten times it."""
+    """One video, one view: the plan, and cosines that are ten times it."""
     values = torch.tensor(plan)[None, None]
     return 10 * values, values
 
@@ -52,7 +52,18 @@ def test_one_video_by_hand() -> None:
     assert first.cosine == pytest.approx(3.5)
     assert first.transported_cosine == pytest.approx((0.3 * 3 + 0.4 * 4) / 0.7)
     assert (first.leads, second.leads, third.leads, fourth.leads) == (1.0, 0.0, 0.5, 0.5)
+    assert (first.closest, second.closest) == (1.0, 0.0)
     assert use.unused == (second,)
+
+
+def test_transport_forces_mass_on_what_no_frame_is_close_to() -> None:
+    cosines = torch.tensor([[0.3, 0.1], [0.3, 0.2]])[None, None]
+    forced = torch.tensor([[0.4, 0.1], [0.1, 0.4]])[None, None]
+    scores = torch.tensor([[0.1, 0.8, 0.1]])
+    (use,) = counted((torch.tensor([1]), dict.fromkeys(COUNTS, (cosines, forced)), scores, scores))
+    assert [entry.leads for entry in use.descriptors] == [0.5] * 4
+    assert [entry.closest for entry in use.descriptors] == [1, 0, 1, 0]
+    assert [entry.text for entry in use.unused] == ["c two", "c second"]
 
 
 def test_batches_and_views_only_average() -> None:

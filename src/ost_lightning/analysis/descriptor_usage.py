@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 from torchmetrics import Metric
 
 from ost_lightning.text import LabelSpace
 from ost_lightning.text.label_space import DescriptorKind
 
-_SUMS: Final = ("mass", "cosine", "transported", "led")
+_SUMS: Final = ("mass", "cosine", "transported", "led", "closest")
 _SHOWN: Final = 20
 
 
@@ -65,12 +66,13 @@ class DescriptorFlows(Metric):
         for kind, (cosines, plan) in flows.items():
             cosines, plan = cosines.double(), plan.double()
             share = plan / plan.sum((-2, -1), keepdim=True)
-            led = torch.nn.functional.one_hot(plan.argmax(-1), plan.shape[-1]).double()
+            led, closest = (one_hot(values.argmax(-1), values.shape[-1]).double() for values in (plan, cosines))
             for total, values in (
                 ("mass", share.sum(2).mean(1)),
                 ("cosine", cosines.mean((1, 2))),
                 ("transported", (share * cosines).sum(2).mean(1)),
                 ("led", led.mean((1, 2))),
+                ("closest", closest.mean((1, 2))),
             ):
                 getattr(self, f"{kind}_{total}").index_add_(0, labels, values)
 
@@ -92,7 +94,9 @@ class DescriptorUse:
         cosine: With all frames, mean.
         transported_cosine: With the frames that are transported to it, weighted by their mass; what lies above `cosine`
             is what the transport finds.
-        leads: Share of frames of which it gets more than any other descriptor of its kind.
+        leads: Share of frames of which it gets more than any other descriptor of its kind. Balanced transport makes
+            every descriptor take mass, so that even a useless one leads somewhere.
+        closest: Share of frames that are closer to it than to the others of its kind, without transport.
     """
 
     kind: DescriptorKind
@@ -102,6 +106,7 @@ class DescriptorUse:
     cosine: float
     transported_cosine: float
     leads: float
+    closest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +134,8 @@ class ClassUse:
 
     @property
     def unused(self) -> tuple[DescriptorUse, ...]:
-        """Descriptors that lead in no frame of any video."""
-        return tuple(use for use in self.descriptors if use.leads == 0)
+        """Descriptors that no frame of any video is closest to."""
+        return tuple(use for use in self.descriptors if use.closest == 0)
 
 
 def class_uses(
@@ -149,7 +154,7 @@ def class_uses(
         videos = int(sums["videos"][label])
         uses = []
         for kind, count in counts.items():
-            mass, cosine, transported, led = (sums[f"{kind}_{total}"][label].tolist() for total in _SUMS)
+            mass, cosine, transported, led, closest = (sums[f"{kind}_{total}"][label].tolist() for total in _SUMS)
             uses += [
                 DescriptorUse(
                     kind,
@@ -159,6 +164,7 @@ def class_uses(
                     cosine=cosine[n] / videos,
                     transported_cosine=transported[n] / mass[n] if mass[n] else 0.0,
                     leads=led[n] / videos,
+                    closest=closest[n] / videos,
                 )
                 for n in range(count)
             ]
@@ -180,7 +186,7 @@ def usage_csv(uses: Mapping[str, Sequence[ClassUse]]) -> str:
     """A row for each descriptor."""
     text = StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
-    measured = ("mass", "cosine", "transported_cosine", "leads")
+    measured = ("mass", "cosine", "transported_cosine", "leads", "closest")
     rows.writerow(["set", "class", "videos", "top1", "name_top1", "kind", "rank", "descriptor", *measured])
     for name, classes in uses.items():
         for entry in classes:
@@ -192,7 +198,7 @@ def usage_csv(uses: Mapping[str, Sequence[ClassUse]]) -> str:
 
 
 def usage_markdown(uses: Mapping[str, Sequence[ClassUse]]) -> str:
-    """For each set a summary, the classes that gain and lose most, and the descriptors that lead nowhere."""
+    """For each set a summary, the classes that gain and lose most, and the descriptors that fewest frames are close to."""
     return "\n".join(line for name, classes in uses.items() for line in _section(name, classes)) + "\n"
 
 
@@ -224,7 +230,7 @@ def _section(name: str, classes: Sequence[ClassUse]) -> list[str]:
         f"{summary['videos']} videos of {summary['classes']} classes: Top-1 {100 * summary['top1']:.1f} % by "
         f"descriptors, {100 * summary['name_top1']:.1f} % by category names; {summary['classes_that_gain']} classes "
         f"gain, {summary['classes_that_lose']} lose. {summary['descriptors_unused']} of {summary['descriptors']} "
-        "descriptors lead in no frame of any video.",
+        "descriptors are closest to no frame of any video.",
         "",
         "| class | videos | Top-1 (%) | by name (%) | gain |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -236,13 +242,13 @@ def _section(name: str, classes: Sequence[ClassUse]) -> list[str]:
         f"{100 * entry.gain:+.1f} |"
         for entry in shown
     ]
-    lines += ["", "| class | kind | rank | descriptor | cosine | transported cosine | leads (%) |"]
-    lines += ["| --- | --- | ---: | --- | ---: | ---: | ---: |"]
+    lines += ["", "| class | kind | rank | descriptor | cosine | transported cosine | leads (%) | closest (%) |"]
+    lines += ["| --- | --- | ---: | --- | ---: | ---: | ---: | ---: |"]
     everything = [(entry, use) for entry in classes for use in entry.descriptors]
-    everything.sort(key=lambda pair: (pair[1].leads, pair[1].transported_cosine))
+    everything.sort(key=lambda pair: (pair[1].closest, pair[1].cosine))
     lines += [
         f"| {_cell(entry.name)} | {use.kind} | {use.rank} | {_cell(use.text)} | {use.cosine:.3f} | "
-        f"{use.transported_cosine:.3f} | {100 * use.leads:.1f} |"
+        f"{use.transported_cosine:.3f} | {100 * use.leads:.1f} | {100 * use.closest:.1f} |"
         for entry, use in everything[: 2 * _SHOWN]
     ]
     return [*lines, ""]

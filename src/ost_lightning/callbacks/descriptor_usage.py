@@ -33,10 +33,10 @@ class DescriptorUsage(Callback):
     """Looks, while a test runs, where each video's transport to the descriptors of its own class goes.
 
     Writes `descriptor_usage.json`, `.csv` and `.md`: for each class and descriptor the transported mass, the cosines
-    and the share of frames that it leads in; descriptors that lead nowhere; classes that gain or lose against
-    recognition by the category name, with the same weights and frames. Frames are not encoded again: what the matcher
-    is given is looked at. It is about the task's own weights, not about mixtures. Runs with another matcher than the OD
-    Solver have no transport to look at: they are left alone, and told so.
+    and the share of frames that it leads in or is closest to; descriptors that no video uses; classes that gain or lose
+    against recognition by the category name, with the same weights and frames. Frames are not encoded again: what the
+    matcher is given is looked at. It is about the task's own weights, not about mixtures. Runs with another matcher
+    than the OD Solver have no transport to look at: they are left alone, and told so.
 
     Args:
         folder: Where; the run's folder if not given.
