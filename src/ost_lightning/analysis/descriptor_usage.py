@@ -198,7 +198,7 @@ def usage_csv(uses: Mapping[str, Sequence[ClassUse]]) -> str:
 
 
 def usage_markdown(uses: Mapping[str, Sequence[ClassUse]]) -> str:
-    """For each set a summary, the classes that gain and lose most, and the descriptors that fewest frames are close to."""
+    """For each set a summary, the classes that gain and lose most, and the descriptors that fewest frames are near."""
     return "\n".join(line for name, classes in uses.items() for line in _section(name, classes)) + "\n"
 
 
