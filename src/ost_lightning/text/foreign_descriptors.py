@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from ost_lightning.errors import UserError
-from ost_lightning.text.label_space import DescriptorKind, Descriptors, LabelSpace
+from ost_lightning.text.label_files import Descriptors
+from ost_lightning.text.label_space import DescriptorKind, LabelSpace
 from ost_lightning.text.linting import DESCRIPTOR_KINDS
 from ost_lightning.whole_files import write_whole
 
