@@ -32,6 +32,16 @@ def labels() -> Path:
     return own_labels(9)
 
 
+def test_the_publishers_spelling_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    own_labels(0)
+    Path("labels/classes.txt").write_text("apply eye makeup\tApplyEyeMakeup\narchery\n")
+    with llm.serving(lambda seen: llm.good) as server:
+        assert generate(server, monkeypatch) == 0
+    assert {seen.name for seen in server.requests} == {"apply eye makeup", "archery"}
+    found = LabelSpace.load("new")
+    assert (found.names, found.published) == (("apply eye makeup", "archery"), ("ApplyEyeMakeup", "archery"))
+
+
 def own_labels(count: int) -> Path:
     folder = Path("labels")
     folder.mkdir()

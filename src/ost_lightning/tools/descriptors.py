@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -141,7 +142,7 @@ def import_descriptors(
     if check_alignment and not table:
         refuse_if_misaligned(descriptors, " and ".join(map(str, files.values())))
     provenance = {"source": source or f"imported from {' and '.join(named)}"}
-    labels = LabelSpace(base.names, descriptors, base.source, provenance, str(out))
+    labels = replace(base, descriptors=descriptors, provenance=provenance, origin=str(out))
     labels.save(out)
     print(f"{out}: {len(labels)} classes, {len(descriptors)} with descriptors; next: ost descriptors check {out}")
 

@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ost_lightning.text.generation.journal import Answer, Journal, Question
 from ost_lightning.text.generation.prompts import Prompts
 from ost_lightning.text.generation.reading import Reading, read_answer
 from ost_lightning.text.generation.settings import Limits, Sampling, Usage
-from ost_lightning.text.label_space import Descriptors, LabelSpace
+from ost_lightning.text.label_files import Descriptors
+from ost_lightning.text.label_space import LabelSpace
 from ost_lightning.text.linting import DESCRIPTOR_KINDS
 
 _TOKENS_OF_A_MESSAGE = 8
@@ -131,7 +132,7 @@ class Generation:
             for name in self.labels.names
             if any(Question(name, kind) in lists for kind in DESCRIPTOR_KINDS)
         }
-        return LabelSpace(self.labels.names, descriptors, self.labels.source, self._provenance(), origin)
+        return replace(self.labels, descriptors=descriptors, provenance=self._provenance(), origin=origin)
 
     def problems(self) -> dict[Question, str]:
         """Lists that are not there, and why."""
