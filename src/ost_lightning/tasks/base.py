@@ -2,17 +2,22 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, cast
+from operator import itemgetter
+from typing import ClassVar, Final, Literal, NamedTuple, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.nn import Parameter
 from torch.optim.lr_scheduler import LambdaLR
 
+from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher, TransportWarning
 from ost_lightning.models import (
     DescriptorEmbeddings,
@@ -31,6 +36,7 @@ from ost_lightning.video import ClipBatch
 Stage = Literal["val", "test", "predict"]
 AS_TRAINED: Final = ""
 """Name of the task's own weights in results; callbacks evaluate others under names of theirs."""
+_LOOK_EVERY: Final = 20
 
 
 class LabelledData(Protocol):
@@ -46,6 +52,9 @@ class LabelledData(Protocol):
     def keep_embeddings(self, batch: ClipBatch, weights: str) -> None:
         """Keeps the embeddings that a batch has by these weights, if there is a cache."""
 
+    def evaluation_sizes(self, stage: Stage) -> Mapping[str, int]:
+        """Listed videos of each evaluation set."""
+
 
 @dataclass(frozen=True)
 class Optimisation:
@@ -59,6 +68,8 @@ class Optimisation:
         eps: Of AdamW.
         schedule: Course of the learning rate; see `learning_rate_factor`.
         warmup: Share of the training that is warm-up.
+        new_modules_factor: Times the learning rate, for what pre-training did not have (temporal heads, learned
+            matchers).
     """
 
     learning_rate: float = 8e-6
@@ -68,6 +79,7 @@ class Optimisation:
     eps: float = 1e-8
     schedule: Schedule = "cosine_after_warmup"
     warmup: float = 0.1
+    new_modules_factor: float = 1.0
 
 
 class Prediction(NamedTuple):
@@ -90,7 +102,8 @@ class RecognitionTask(LightningModule, ABC):
     """Recognises actions by matching frames with sentences.
 
     Evaluation logs `{stage}/{set}/top1`, `top5`, `videos` and `undecodable` for every evaluation set, with all classes
-    of the set's own label space. The sentences are encoded once per evaluation.
+    of the set's own label space, and tells how many videos were scored of those listed. The sentences are encoded once
+    per evaluation.
 
     Attributes:
         evaluated_weights: Weights that a test scores: name -> share of the original weights in them. The task's own,
@@ -128,6 +141,14 @@ class RecognitionTask(LightningModule, ABC):
     @abstractmethod
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Loss of one micro-batch."""
+
+    def setup(self, stage: str) -> None:
+        """Keeps buffers out of what DDP sends around.
+
+        They are constants, or counts of one process; and DDP would send them before every batch of a validation, of
+        which processes have different numbers, and wait for ever.
+        """
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
 
     def tokenise(self, labels: LabelSpace) -> TokenisedSentences:
         """Tokens of all sentences that the matcher needs."""
@@ -228,6 +249,19 @@ class RecognitionTask(LightningModule, ABC):
             scores = torch.zeros((0, len(self._labels[name])), device=self.device)
         self._accuracy[name, weights].update(scores, labels, undecodable)
 
+    def refuse_non_finite(self, loss: Tensor, batch: ClipBatch, batch_idx: int) -> None:
+        """Stops a training that has gone wrong. Looks now and then only: looking makes the host wait for the device.
+
+        Raises:
+            UserError: If the loss is not finite.
+        """
+        if batch_idx % _LOOK_EVERY == 0 and not bool(torch.isfinite(loss)):
+            raise UserError(
+                f"The loss is {float(loss.detach()):g} at step {self.trainer.global_step} "
+                f"(videos {', '.join(batch.ids[:4])}, ...). "
+                "Lower the learning rate, or train in full precision (--trainer.precision 32)."
+            )
+
     def on_validation_epoch_start(self) -> None:
         """Forgets earlier counts and text embeddings."""
         self._begin("val")
@@ -273,15 +307,21 @@ class RecognitionTask(LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, with the schedule followed step by step."""
         settings = self.optimisation
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        matrices = [p for p in trained if p.ndim > 1 or settings.decay_everything]
-        others = [p for p in trained if not (p.ndim > 1 or settings.decay_everything)]
-        groups: list[dict[str, Any]] = [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        groups = [group for group in groups if group["params"]]
-        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps)
+        groups: defaultdict[tuple[float, float], list[Parameter]] = defaultdict(list)
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                factor = 1.0 if name.startswith("video_clip.clip.") else settings.new_modules_factor
+                decays = parameter.ndim > 1 or settings.decay_everything
+                rate, decay = settings.learning_rate * factor, settings.weight_decay if decays else 0.0
+                groups[rate, decay].append(parameter)
+        optimiser = torch.optim.AdamW(
+            [
+                {"params": parameters, "lr": rate, "weight_decay": decay}
+                for (rate, decay), parameters in sorted(groups.items(), key=itemgetter(0), reverse=True)
+            ],
+            betas=settings.betas,
+            eps=settings.eps,
+        )
         total = int(self.trainer.estimated_stepping_batches)
         schedule = LambdaLR(
             optimiser, lambda step: learning_rate_factor(settings.schedule, step, total, settings.warmup)
@@ -300,11 +340,20 @@ class RecognitionTask(LightningModule, ABC):
     def _finish(self, stage: Stage) -> None:
         for (name, weights), metric in self._accuracy.items():
             prefix = "/".join(part for part in (stage, name, weights) if part)
-            for key, value in metric.compute().items():
-                # already summed over processes
+            results = metric.compute()  # summed over processes
+            for key, value in results.items():
                 self.log(f"{prefix}/{key}", value.float(), prog_bar=key == "top1", sync_dist=False)
+            self._tell_count(stage, prefix, int(results["videos"]), self._data.evaluation_sizes(stage)[name])
         self._descriptors.clear()
         self._warn_of_unconverged()
+
+    def _tell_count(self, stage: Stage, what: str, scored: int, listed: int) -> None:
+        """Says how many videos were scored of how many; they are all, unless the user limited the batches."""
+        limit = self.trainer.limit_val_batches if stage == "val" else self.trainer.limit_test_batches
+        limited = isinstance(limit, int) or limit < 1 or self.trainer.sanity_checking
+        if scored != listed and not limited:
+            raise RuntimeError(f"{what}: {scored} videos were scored, but {listed} are listed")
+        rank_zero_info(f"{what}: {scored} videos scored {'=' if scored == listed else 'of'} {listed} listed")
 
     def _warn_of_unconverged(self) -> None:
         """On a CPU the solver warns by itself; elsewhere the count is looked at here, once."""

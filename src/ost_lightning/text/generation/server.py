@@ -16,6 +16,7 @@ RESPONSE_FORMAT: Final[dict[str, Any]] = {
     "type": "json_schema",
     "json_schema": {"name": "descriptors", "strict": True, "schema": DescriptorList.model_json_schema()},
 }
+_OPENAI: Final = "https://api.openai.com/v1"
 _NO_KEY: Final = "none"
 _ABOUT_STRUCTURE: Final = ("response_format", "json_schema", "schema", "structured", "guided", "grammar")
 _FILTERED: Final = ("content_filter", "content_policy_violation")
@@ -56,7 +57,7 @@ class Server:
         if url is not None and urlsplit(url).scheme not in ("http", "https"):
             raise UserError(f"OPENAI_BASE_URL is '{self.hide(url)}', expected http://... or https://... up to /v1.")
         self.client = openai.AsyncOpenAI(
-            api_key=self._key or _NO_KEY, base_url=url, timeout=limits.timeout, max_retries=limits.retries
+            api_key=self._key or _NO_KEY, base_url=url or _OPENAI, timeout=limits.timeout, max_retries=limits.retries
         )
         self.host = urlsplit(str(self.client.base_url)).netloc.rpartition("@")[2]
         # no server can hold a request longer, also not one that sends a byte now and then
