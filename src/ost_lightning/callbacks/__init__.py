@@ -1,5 +1,6 @@
 """What happens beside training and evaluation."""
 
+from ost_lightning.callbacks.descriptor_usage import DescriptorUsage
 from ost_lightning.callbacks.gradient_norm import GradientNorm
 from ost_lightning.callbacks.loss_guard import LossGuard
 from ost_lightning.callbacks.prediction_writer import PredictionWriter
@@ -11,6 +12,7 @@ from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
 
 __all__ = [
     "BottleneckWarning",
+    "DescriptorUsage",
     "GradientNorm",
     "LossGuard",
     "PredictionWriter",
