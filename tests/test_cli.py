@@ -200,19 +200,6 @@ def missing_experiment(options: list[str]) -> list[str]:
     return [*options, "--config=nonsense"]
 
 
-def fully_sharded(options: list[str]) -> list[str]:
-    return [*options, "--trainer.strategy=fsdp"]
-
-
-def no_last_checkpoint(options: list[str]) -> list[str]:
-    return [*options, "--ckpt_path=last"]
-
-
-def damaged_checkpoint(options: list[str]) -> list[str]:
-    Path("damaged.ckpt").write_bytes(b"PK but no more")
-    return [*options, "--ckpt_path=damaged.ckpt"]
-
-
 def missing_checkpoint(options: list[str]) -> list[str]:
     return [*options, "--ckpt_path=nope.ckpt"]
 
@@ -234,9 +221,6 @@ def missing_checkpoint(options: list[str]) -> list[str]:
         (bad_yaml, ["more.yaml:3: not valid YAML"]),
         (missing_experiment, ["no experiment file nonsense", "toyworld"]),
         (missing_checkpoint, ["no checkpoint nope.ckpt"]),
-        (no_last_checkpoint, ["no last checkpoint in runs/own_videos", "Train first"]),
-        (damaged_checkpoint, ["checkpoint damaged.ckpt can't be read", "damaged"]),
-        (fully_sharded, ["FSDP", "logit scale is a scalar", "Use ddp"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
