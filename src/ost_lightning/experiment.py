@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 import wandb
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
@@ -103,9 +104,12 @@ class ExperimentCLI(LightningCLI):
         return super().init_parser(exit_on_error=False, **kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds `--tracking` and `--checkpoint`."""
+        """Adds `--tracking`, and the callbacks that watch over every run."""
         parser.add_class_arguments(Tracking, "tracking")
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(callbacks.Throughput, "throughput")
+        parser.add_lightning_class_args(callbacks.GradientNorm, "gradient_norm")
+        parser.add_lightning_class_args(callbacks.LossGuard, "loss_guard")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses; checkpoints are read as data only, never as code."""
@@ -151,19 +155,24 @@ class ExperimentCLI(LightningCLI):
         return str(found) if found else None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds the loggers, CSV first: its folder is the run's folder."""
-        configured = self._get(self.config_init, "trainer")["logger"]
+        """Adds the progress bar and the loggers, CSV first: its folder is the run's folder."""
+        settings = self._get(self.config_init, "trainer")
+        watching = list(settings["callbacks"] or ())
+        if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in watching):
+            watching.append(callbacks.VideoProgressBar(self._get(self.config_init, "throughput")))
+        configured = settings["logger"]
         others: list[Logger] = (
             [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []
         )
-        if "fsdp" in str(self._get(self.config_init, "trainer")["strategy"]).lower():
+        if "fsdp" in str(settings["strategy"]).lower():
             raise UserError(
                 "trainer.strategy is FSDP, which can't shard CLIP: its logit scale is a scalar. Use ddp, and bound the "
                 "memory with --data.loading.max_videos_per_device or --model.video_clip.gradient_checkpointing true."
             )
-        plugins = self._get(self.config_init, "trainer")["plugins"] or []
+        plugins = settings["plugins"] or []
         return super().instantiate_trainer(
             logger=[*self._own_loggers(), *others],
+            callbacks=watching,
             plugins=[*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()],
             **kwargs,
         )

@@ -135,12 +135,12 @@ class VideoDataModule(LightningDataModule, ABC):
         super().__init__()
         self.clips, self.loading = clips, loading
         self.report = DecodeReport()
-        self._position = TrainingPosition()
         self.embedding_cache: EmbeddingCache | None = None
         if loading.embedding_cache_gigabytes > 0:
             folder = cache_folder() / "frame_embeddings"
             self.embedding_cache = EmbeddingCache(folder, int(loading.embedding_cache_gigabytes * _GIGABYTE))
         self._fingerprints: Mapping[str, str] = {}
+        self._position = TrainingPosition()
         self._training: LabelledVideos | None = None
         self._evaluation: dict[EvaluationStage, Mapping[str, LabelledVideos]] = {}
 

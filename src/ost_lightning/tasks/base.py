@@ -49,11 +49,11 @@ class LabelledData(Protocol):
     def evaluation_labels(self, stage: Stage) -> Mapping[str, LabelSpace]:
         """Classes of each evaluation set, by the set's name, in the order of the loaders."""
 
-    def evaluation_sizes(self, stage: Stage) -> Mapping[str, int]:
-        """Listed videos of each evaluation set."""
-
     def keep_embeddings(self, batch: ClipBatch, weights: str) -> None:
         """Keeps the embeddings that a batch has by these weights, if there is a cache."""
+
+    def evaluation_sizes(self, stage: Stage) -> Mapping[str, int]:
+        """Listed videos of each evaluation set."""
 
 
 @dataclass(frozen=True)
