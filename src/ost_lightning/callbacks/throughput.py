@@ -76,7 +76,9 @@ class Throughput(Callback):
             self._began = now
         else:
             self._batches += 1
-            self._videos += len(batch) if isinstance(batch, Sized) else 1
+            # a step of several micro-batches is a tuple of them
+            parts = batch if isinstance(batch, tuple) else (batch,)
+            self._videos += sum(len(part) if isinstance(part, Sized) else 1 for part in parts)
         self._end_of_last = now
         if self._batches:
             self._measure(now, trainer.world_size)
