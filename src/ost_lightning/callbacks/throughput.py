@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from collections.abc import Sized
 from datetime import timedelta
 from time import perf_counter
 from typing import Any, Final
@@ -76,9 +75,7 @@ class Throughput(Callback):
             self._began = now
         else:
             self._batches += 1
-            # a step of several micro-batches is a tuple of them
-            parts = batch if isinstance(batch, tuple) else (batch,)
-            self._videos += sum(len(part) if isinstance(part, Sized) else 1 for part in parts)
+            self._videos += sum(map(len, batch)) if isinstance(batch, tuple) else len(batch)
         self._end_of_last = now
         if self._batches:
             self._measure(now, trainer.world_size)
