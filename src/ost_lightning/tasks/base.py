@@ -129,8 +129,7 @@ class RecognitionTask(LightningModule, ABC):
 
     def similarities(self, frames: Tensor, texts: DescriptorEmbeddings) -> Tensor:
         """(B, T, d) against (K, N, d) of each kind: (B, K)."""
-        scores: Tensor = self.matcher(frames, *(texts[cast("Kind", kind)] for kind in self.matcher.kinds))
-        return scores
+        return self.video_clip.match(self.matcher, frames, texts)
 
     def probabilities(self, clips: Tensor, texts: DescriptorEmbeddings) -> Tensor:
         """Class probabilities of videos, averaged over views.
@@ -233,6 +232,10 @@ class RecognitionTask(LightningModule, ABC):
                 decays = parameter.ndim > 1 or settings.decay_everything
                 rate, decay = settings.learning_rate * factor, settings.weight_decay if decays else 0.0
                 groups[rate, decay].append(parameter)
+        if not groups:
+            raise UserError(
+                f"There is nothing to train: all weights of this {type(self.video_clip).__name__} are frozen."
+            )
         optimiser = torch.optim.AdamW(
             [
                 {"params": parameters, "lr": rate, "weight_decay": decay}
