@@ -67,6 +67,8 @@ class VideoCLIP(nn.Module):
         attention: Attention kernels; `eager` is for looking at attention maps.
         pixel_statistics: Mean and deviation that pixels are normalised with: CLIP's own, or ImageNet's, which the
             released OST and ViFi-CLIP weights were tuned with.
+        tuned_from: Hub id or folder of the CLIP that `pretrained` was tuned from, which is then the original of
+            weight-space ensembling; `pretrained` itself if not given.
         temporal_head: Makes a head for embeddings of a given width, which stands between the frames and their
             normalisation; its weights are new unless the folder `pretrained` has them.
 
@@ -85,10 +87,12 @@ class VideoCLIP(nn.Module):
         gradient_checkpointing: bool = False,
         attention: Literal["sdpa", "eager"] = "sdpa",
         pixel_statistics: PixelStatistics = "clip",
+        tuned_from: str | None = None,
         temporal_head: Callable[[int], TemporalHead] | None = None,
     ) -> None:
         super().__init__()
         self.pretrained, self.freeze_text = pretrained, freeze_text
+        self.tuned_from = tuned_from or pretrained
         self.clip = _load_clip(self.architecture, pretrained, attention).train()
         self.temporal_head = temporal_head(self.clip.config.projection_dim) if temporal_head is not None else None
         _load_head(self.temporal_head, pretrained)
@@ -201,14 +205,24 @@ class VideoCLIP(nn.Module):
         """The pre-trained weights, by the names that `named_parameters` gives, in host memory.
 
         New modules have no earlier weights: for them these are the present ones, so that mixing leaves them alone.
+
+        Raises:
+            CheckpointError: If the CLIP that this one was tuned from is of another shape.
         """
         original = {
             f"clip.{name}": parameter.detach()
-            for name, parameter in _load_clip(self.architecture, self.pretrained, "sdpa").named_parameters()
+            for name, parameter in _load_clip(self.architecture, self.tuned_from, "sdpa").named_parameters()
         }
+        own = dict(self.named_parameters())
+        differing = [name for name, before in original.items() if name not in own or own[name].shape != before.shape]
+        if differing or any(name.startswith("clip.") and name not in original for name in own):
+            raise CheckpointError(
+                f"{self.pretrained} can't have been tuned from {self.tuned_from}: their weights differ in name or shape"
+                f"{f' (first: {differing[0]})' if differing else ''}. Set video_clip.tuned_from to the right one."
+            )
         return {
             name: original[name] if name in original else parameter.detach().cpu().clone()
-            for name, parameter in self.named_parameters()
+            for name, parameter in own.items()
         }
 
     def save_pretrained(self, folder: Path) -> None:
