@@ -2,10 +2,10 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, Protocol, cast
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader
 from ost_lightning.datamodules.batching import BatchPlan, plan_batches
 from ost_lightning.datamodules.decode_report import DecodeReport
 from ost_lightning.errors import UserError
+from ost_lightning.models import CachedClips, EmbeddingCache
+from ost_lightning.resources import cache_folder
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import (
     ClipBatch,
@@ -27,6 +29,8 @@ from ost_lightning.video import (
     VideoRecord,
     collate_clips,
 )
+
+_GIGABYTE: Final = 10**9
 
 EvaluationStage = Literal["val", "test", "predict"]
 VideoLoader = DataLoader[Any]
@@ -86,6 +90,8 @@ class LoadingSettings:
         max_replacements: Other videos of the class that are tried in place of one that can't be read (training).
         max_undecodable: Unreadable videos after which training stops.
         on_decode_error: In evaluation: `stop`, or `count` an unreadable video as wrong and report it.
+        embedding_cache_gigabytes: Size of the disk cache of frame embeddings that test and prediction read and fill, so
+            that the same weights see no video twice; 0 is no cache. It lies in `$OST_CACHE`.
     """
 
     global_batch_size: int = 256
@@ -96,6 +102,14 @@ class LoadingSettings:
     max_replacements: int = 10
     max_undecodable: int = 50
     on_decode_error: Literal["stop", "count"] = "stop"
+    embedding_cache_gigabytes: float = 0.0
+
+
+class FingerprintedTask(Protocol):
+    """What a data module with a cache of embeddings asks of the task."""
+
+    def frame_fingerprints(self) -> Mapping[str, str]:
+        """Fingerprints of all weights that a test scores, by their names."""
 
 
 class VideoDataModule(LightningDataModule, ABC):
@@ -112,6 +126,11 @@ class VideoDataModule(LightningDataModule, ABC):
         super().__init__()
         self.clips, self.loading = clips, loading
         self.report = DecodeReport()
+        self.embedding_cache: EmbeddingCache | None = None
+        if loading.embedding_cache_gigabytes > 0:
+            folder = cache_folder() / "frame_embeddings"
+            self.embedding_cache = EmbeddingCache(folder, int(loading.embedding_cache_gigabytes * _GIGABYTE))
+        self._fingerprints: Mapping[str, str] = {}
         self._training: LabelledVideos | None = None
         self._evaluation: dict[EvaluationStage, Mapping[str, LabelledVideos]] = {}
 
@@ -211,6 +230,19 @@ class VideoDataModule(LightningDataModule, ABC):
                 )
         return batch
 
+    def keep_embeddings(self, batch: ClipBatch, weights: str) -> None:
+        """Stores the embeddings that a batch has by some weights, if there is a cache.
+
+        Args:
+            batch: Clips that have been embedded.
+            weights: Name of the weights.
+        """
+        if self.embedding_cache is None or not batch.keys:
+            return
+        readable = [key for key, decoded in zip(batch.keys, batch.decoded.tolist(), strict=True) if decoded]
+        for key, embeddings in zip(readable, batch.embeddings[weights].cpu(), strict=True):
+            self.embedding_cache.store(self._fingerprints[weights], key, embeddings)
+
     def teardown(self, stage: str) -> None:
         """Reports the unreadable videos of this process, and lists them in the run's folder."""
         if self.report.reasons and self.trainer is not None and self.trainer.log_dir:
@@ -221,6 +253,9 @@ class VideoDataModule(LightningDataModule, ABC):
     def _evaluation_loaders(self, stage: EvaluationStage) -> list[VideoLoader]:
         clips = self.clips
         rank, devices = self._rank_and_devices()
+        cache = self.embedding_cache if stage != "val" else None
+        if cache is not None:
+            self._fingerprints = self._task().frame_fingerprints()
         loaders = []
         for videos in self._evaluation[stage].values():
             dataset = EvaluationClips(
@@ -230,22 +265,32 @@ class VideoDataModule(LightningDataModule, ABC):
                 short_side=clips.short_side,
             )
             sampler = EvaluationSampler(len(dataset), rank=rank, world_size=devices)
-            loaders.append(self._loader(dataset, sampler, self.loading.evaluation_batch_size))
+            known = CachedClips(dataset, cache, self._fingerprints) if cache is not None else dataset
+            loaders.append(self._loader(known, sampler, self.loading.evaluation_batch_size))
         return loaders
 
     def _loader(
-        self, dataset: TrainingClips | EvaluationClips, sampler: TrainingSampler | EvaluationSampler, batch_size: int
+        self,
+        dataset: TrainingClips | EvaluationClips | CachedClips,
+        sampler: TrainingSampler | EvaluationSampler,
+        batch_size: int,
     ) -> VideoLoader:
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        collate: Callable[[Any], Any] = dataset.collate if isinstance(dataset, CachedClips) else collate_clips
         return DataLoader[Any](
             dataset,
             batch_size=batch_size,
             sampler=sampler,
-            collate_fn=collate_clips,
+            collate_fn=collate,
             num_workers=self.loading.workers,
             persistent_workers=self.loading.workers > 0 and isinstance(dataset, TrainingClips),
             pin_memory=on_gpu,
         )
+
+    def _task(self) -> FingerprintedTask:
+        if self.trainer is None:
+            raise RuntimeError("embeddings are cached for the task of a trainer")
+        return cast("FingerprintedTask", self.trainer.lightning_module)
 
     def _rank_and_devices(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
