@@ -11,6 +11,7 @@ from typing import ClassVar, Final, Literal, NamedTuple, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import Parameter
@@ -50,6 +51,9 @@ class LabelledData(Protocol):
 
     def keep_embeddings(self, batch: ClipBatch, weights: str) -> None:
         """Keeps the embeddings that a batch has by these weights, if there is a cache."""
+
+    def evaluation_sizes(self, stage: Stage) -> Mapping[str, int]:
+        """Listed videos of each evaluation set."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,8 @@ class RecognitionTask(LightningModule, ABC):
     """Recognises actions by matching frames with sentences.
 
     Evaluation logs `{stage}/{set}/top1`, `top5`, `videos` and `undecodable` for every evaluation set, with all classes
-    of the set's own label space. The sentences are encoded once per evaluation.
+    of the set's own label space, and tells how many videos were scored of those listed. The sentences are encoded once
+    per evaluation.
 
     Attributes:
         evaluated_weights: Weights that a test scores: name -> share of the original weights in them. The task's own,
@@ -136,6 +141,14 @@ class RecognitionTask(LightningModule, ABC):
     @abstractmethod
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Loss of one micro-batch."""
+
+    def setup(self, stage: str) -> None:
+        """Keeps buffers out of what DDP sends around.
+
+        They are constants, or counts of one process; and DDP would send them before every batch of a validation, of
+        which processes have different numbers, and wait for ever.
+        """
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
 
     def tokenise(self, labels: LabelSpace) -> TokenisedSentences:
         """Tokens of all sentences that the matcher needs."""
@@ -329,11 +342,20 @@ class RecognitionTask(LightningModule, ABC):
     def _finish(self, stage: Stage) -> None:
         for (name, weights), metric in self._accuracy.items():
             prefix = "/".join(part for part in (stage, name, weights) if part)
-            for key, value in metric.compute().items():
-                # already summed over processes
+            results = metric.compute()  # summed over processes
+            for key, value in results.items():
                 self.log(f"{prefix}/{key}", value.float(), prog_bar=key == "top1", sync_dist=False)
+            self._tell_count(stage, prefix, int(results["videos"]), self._data.evaluation_sizes(stage)[name])
         self._descriptors.clear()
         self._warn_of_unconverged()
+
+    def _tell_count(self, stage: Stage, what: str, scored: int, listed: int) -> None:
+        """Says how many videos were scored of how many; they are all, unless the user limited the batches."""
+        limit = self.trainer.limit_val_batches if stage == "val" else self.trainer.limit_test_batches
+        limited = isinstance(limit, int) or limit < 1 or self.trainer.sanity_checking
+        if scored != listed and not limited:
+            raise RuntimeError(f"{what}: {scored} videos were scored, but {listed} are listed")
+        rank_zero_info(f"{what}: {scored} videos scored {'=' if scored == listed else 'of'} {listed} listed")
 
     def _warn_of_unconverged(self) -> None:
         """On a CPU the solver warns by itself; elsewhere the count is looked at here, once."""
