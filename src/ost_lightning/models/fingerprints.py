@@ -20,7 +20,16 @@ from ost_lightning.video.sources import is_remote
 
 _TEXT: Final = ("clip.text_model", "clip.text_projection", "clip.logit_scale")
 _WITHOUT_EFFECT: Final = frozenset(
-    {"training", "pretrained", "init_from", "freeze_vision", "freeze_text", "gradient_checkpointing", "records"}
+    {
+        "training",
+        "pretrained",
+        "tuned_from",
+        "init_from",
+        "freeze_vision",
+        "freeze_text",
+        "gradient_checkpointing",
+        "records",
+    }
     # of Hugging Face's modules; what counts of their configuration is looked at by itself
     | {"config", "name_or_path", "all_tied_weights_keys"}
 )
