@@ -6,6 +6,7 @@ from ost_lightning.callbacks.loss_guard import LossGuard
 from ost_lightning.callbacks.prediction_writer import PredictionWriter
 from ost_lightning.callbacks.progress import VideoProgressBar
 from ost_lightning.callbacks.run_checkpoint import RunCheckpoint
+from ost_lightning.callbacks.sample_figures import SampleFigures
 from ost_lightning.callbacks.throughput import BottleneckWarning, Throughput
 from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
 
@@ -16,6 +17,7 @@ __all__ = [
     "LossGuard",
     "PredictionWriter",
     "RunCheckpoint",
+    "SampleFigures",
     "Throughput",
     "VideoProgressBar",
     "WeightEnsembling",
