@@ -3,7 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from ost_lightning.video import (
     EvaluationSampler,
     EvaluationTransform,
     FrameSampler,
+    Reading,
     TrainingClips,
     TrainingSampler,
     TrainingTransform,
@@ -52,13 +53,15 @@ class ClipSettings:
 
     Attributes:
         frames: T.
-        short_side: Pixels of the shorter side after reading.
+        short_side: Pixels of the shorter side that crops refer to.
         crop_size: Pixels of the square; the model's image size.
         views: Views in time of one test video.
         crops: Squares of one test view: 1 (centre) or 3.
         flip: Probability of mirroring in training; 0 where left and right are part of a label.
         colour_jitter: Probability of colour jitter in training.
         grayscale: Probability of dropping the colours in training.
+        sample_aspect: Whether pixels that are not square are made so, as a player does; decord and what is read with it
+            see them as stored.
     """
 
     frames: int = 32
@@ -69,6 +72,7 @@ class ClipSettings:
     flip: float = 0.5
     colour_jitter: float = 0.8
     grayscale: float = 0.2
+    sample_aspect: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class LoadingSettings:
         max_videos_per_device: Videos that fit into one device's memory in training; the rest is accumulated. None: all.
         evaluation_batch_size: Videos that one device takes at a time in evaluation.
         workers: Loading processes a device.
+        start_method: How they start; None is the platform's way.
+        read_timeout: Seconds after which reading one video is given up, and it counts as unreadable.
         seed: Of order and augmentation; None follows `seed_everything`.
         max_replacements: Other videos of the class that are tried in place of one that can't be read (training).
         max_undecodable: Unreadable videos after which training stops.
@@ -90,6 +96,8 @@ class LoadingSettings:
     max_videos_per_device: int | None = None
     evaluation_batch_size: int = 8
     workers: int = 4
+    start_method: Literal["fork", "spawn", "forkserver"] | None = None
+    read_timeout: float = 120.0
     seed: int | None = None
     max_replacements: int = 10
     max_undecodable: int = 50
@@ -111,6 +119,7 @@ class VideoDataModule(LightningDataModule, ABC):
         self.clips, self.loading = clips, loading
         self.report = DecodeReport()
         self._training: LabelledVideos | None = None
+        self._transform: TrainingTransform | None = None
         self._evaluation: dict[EvaluationStage, Mapping[str, LabelledVideos]] = {}
 
     @abstractmethod
@@ -155,16 +164,17 @@ class VideoDataModule(LightningDataModule, ABC):
             raise RuntimeError("the training set is there after setup('fit') only")
         loading, clips = self.loading, self.clips
         seed = loading.seed if loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
-        transform = TrainingTransform(
+        self._transform = TrainingTransform(
             clips.crop_size, flip=clips.flip, colour_jitter=clips.colour_jitter, grayscale=clips.grayscale
         )
         dataset = TrainingClips(
             self._training.records,
             sampler=FrameSampler(clips.frames),
-            transform=transform,
+            transform=self._transform,
             short_side=clips.short_side,
             seed=seed,
             max_replacements=loading.max_replacements,
+            reading=self._reading,
         )
         rank, devices = self._rank_and_devices()
         sampler = TrainingSampler(
@@ -205,12 +215,22 @@ class VideoDataModule(LightningDataModule, ABC):
                 )
         return batch
 
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Changes the colours of training clips, where they are now; what is drawn came with the clips."""
+        if isinstance(batch, ClipBatch) and batch.seeds and self._transform is not None:
+            return replace(batch, frames=self._transform(batch.frames, batch.seeds), seeds=())
+        return batch
+
     def teardown(self, stage: str) -> None:
         """Reports the unreadable videos of this process, and lists them in the run's folder."""
         if self.report.reasons and self.trainer is not None and self.trainer.log_dir:
             file = Path(self.trainer.log_dir) / f"undecodable-{self.trainer.global_rank}.csv"
             self.report.write(file)
             rank_zero_info(f"{len(self.report.reasons)} videos could not be read; they are listed in {file}")
+
+    @property
+    def _reading(self) -> Reading:
+        return Reading(self.clips.sample_aspect, self.loading.read_timeout)
 
     def _evaluation_loaders(self, stage: EvaluationStage) -> list[VideoLoader]:
         clips = self.clips
@@ -222,6 +242,7 @@ class VideoDataModule(LightningDataModule, ABC):
                 sampler=FrameSampler(clips.frames, clips.views),
                 transform=EvaluationTransform(clips.crop_size, clips.crops),
                 short_side=clips.short_side,
+                reading=self._reading,
             )
             sampler = EvaluationSampler(len(dataset), rank=rank, world_size=devices)
             loaders.append(self._loader(dataset, sampler, self.loading.evaluation_batch_size))
@@ -237,6 +258,7 @@ class VideoDataModule(LightningDataModule, ABC):
             sampler=sampler,
             collate_fn=collate_clips,
             num_workers=self.loading.workers,
+            multiprocessing_context=self.loading.start_method if self.loading.workers else None,
             persistent_workers=self.loading.workers > 0 and isinstance(dataset, TrainingClips),
             pin_memory=on_gpu,
         )
