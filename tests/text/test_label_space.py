@@ -1,11 +1,9 @@
-import json
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ost_lightning.resources import shipped
 from ost_lightning.text import Descriptors, LabelSpace, LabelSpaceError
 
 texts = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
@@ -94,17 +92,79 @@ def test_unknown_and_empty_and_repeated(tmp_path: Path) -> None:
         example().select(["swimming"])
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in shipped("data").glob("*/classes.txt")))
-def test_shipped_label_spaces_are_complete(name: str) -> None:
-    labels = LabelSpace.load(name)
-    for kind in ("spatio", "temporal"):
-        assert len(labels.descriptors_of(kind, 8)) == len(labels)
-    assert labels.source
-    assert labels.provenance["source"]
+def test_the_publishers_spelling_stands_behind_a_tab_and_is_a_label_space_too(tmp_path: Path) -> None:
+    space = tmp_path / "space"
+    space.mkdir()
+    (space / "classes.txt").write_text("jump rope\tJumpRope\nbowling\n")
+    (space / "descriptors.json").write_text('{"classes": {"jump rope": {"spatio": ["a rope"], "temporal": ["jumps"]}}}')
+    labels = LabelSpace.load(space)
+    assert labels.names == ("jump rope", "bowling")
+    assert labels.published == ("JumpRope", "bowling")
+    raw = LabelSpace.load(f"{space}-raw")
+    assert raw.names == raw.published == ("JumpRope", "bowling")
+    assert raw.select(["JumpRope"]).descriptors_of("spatio", 1) == (("a rope",),)
+    labels.save(tmp_path / "again")
+    assert LabelSpace.load(tmp_path / "again").published == labels.published
 
 
-def test_counts_of_shipped_label_spaces() -> None:
-    assert len(LabelSpace.load("kinetics400")) == 400
-    assert len(LabelSpace.load("hmdb51")) == 51
-    raw = json.loads((shipped("data") / "hmdb51" / "descriptors.json").read_text())
-    assert set(raw["classes"]) == set(LabelSpace.load("hmdb51").names)
+def space_with(folder: Path, classes: str = "", selection: str = "", descriptors: str = "") -> Path:
+    folder.mkdir()
+    for name, text in (("classes.txt", classes), ("selection.txt", selection), ("descriptors.json", descriptors)):
+        if text:
+            (folder / name).write_text(text)
+    return folder
+
+
+ARCHERY = '{"provenance": {"source": "a"}, "classes": {"archery": {"spatio": ["a bow"], "temporal": ["draws"]}}}'
+
+
+def test_a_selection_takes_everything_from_its_source(tmp_path: Path) -> None:
+    space_with(tmp_path / "whole", "# all\nbowling\tBowling\narchery\nswimming\n", descriptors=ARCHERY)
+    part = LabelSpace.load(space_with(tmp_path / "part", selection="# a half\nfrom whole\narchery\nbowling\n"))
+    assert part.names == ("archery", "bowling")
+    assert part.published == ("archery", "Bowling")
+    assert part.select(["archery"]).descriptors_of("spatio", 1) == (("a bow",),)
+    assert part.source == "a half"
+    assert part.provenance == {"source": "a"}
+    assert part.origin == str(tmp_path / "part")
+
+
+def test_descriptors_are_inherited_by_name_and_own_ones_come_first(tmp_path: Path) -> None:
+    space_with(tmp_path / "old", "archery\nbowling\n", descriptors=ARCHERY)
+    own = '{"inherit": "old", "classes": {"diving": {"spatio": ["a pool"], "temporal": ["jumps"]}%s}}'
+    labels = LabelSpace.load(space_with(tmp_path / "new", "archery\ndiving\n", descriptors=own % ""))
+    assert labels.descriptors_of("spatio", 1) == (("a bow",), ("a pool",))
+    assert labels.provenance == {"inherited": {"from": "old", "source": "a"}}
+    better = ', "archery": {"spatio": ["a target"], "temporal": []}'
+    labels = LabelSpace.load(space_with(tmp_path / "newer", "archery\ndiving\n", descriptors=own % better))
+    assert labels.descriptors_of("spatio", 1) == (("a target",), ("a pool",))
+
+
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        ({"selection": "archery\n"}, r"selection\.txt:1: 'archery' does not say what is selected from"),
+        ({"selection": "# nothing\n"}, "does not say what is selected from"),
+        ({"selection": "from nowhere\narchery\n"}, "selects from 'nowhere', which is not a label space"),
+        ({"selection": "from space\narchery\n"}, "selects from 'space', which is not a label space with"),
+        ({"selection": "from kinetics400\nflying\n"}, "kinetics400 has no class 'flying'"),
+        ({"selection": "from kinetics400\n"}, "has no classes"),
+        ({"selection": "from kinetics400\nyoga\nyoga\n"}, "names 'yoga' twice"),
+        ({"classes": "a\tb\tc\n"}, r"classes\.txt:1: 'a\tb\tc' is not a class"),
+        ({"classes": "a\tb\nc\tb\n"}, "names 'b' twice"),
+        ({"classes": "a\n", "descriptors": '{"inherit": "nowhere", "classes": {}}'}, "'nowhere' to inherit"),
+        (
+            {"classes": "a\n", "descriptors": '{"inherit": "space", "classes": {}}'},
+            "'space' inherits descriptors itself",
+        ),
+    ],
+)
+def test_malformed_parts_are_named(tmp_path: Path, files: dict[str, str], what: str) -> None:
+    with pytest.raises(LabelSpaceError, match=what):
+        LabelSpace.load(space_with(tmp_path / "space", **files))
+
+
+def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(LabelSpaceError, match=r"classes\.txt is not UTF-8"):
+        LabelSpace.load(tmp_path)

@@ -95,3 +95,25 @@ def test_three_crops_along_the_longer_side(shape: tuple[int, int]) -> None:
 def test_frames_smaller_than_the_square_are_refused() -> None:
     with pytest.raises(UserError, match="too small for a crop of 32"):
         EvaluationTransform(32).squares(30, 50)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_rand_augment_changes_all_frames_of_a_clip_alike(seed: int) -> None:
+    augmented = TrainingTransform(32, rand_augment=(2, 9))(still_clips(), [seed])
+    assert augmented.dtype == torch.uint8
+    assert bool((augmented == augmented[:, :, :1]).all())
+
+
+def test_rand_augment_follows_its_strength() -> None:
+    clips = still_clips()
+
+    def change(strength: int) -> float:
+        transform = TrainingTransform(32, colour_jitter=0, grayscale=0, rand_augment=(1, strength))
+        changed = (transform(clips.clone(), [seed]).float() - clips.float() for seed in range(60))
+        return sum(float(difference.abs().mean()) for difference in changed)
+
+    weak, strong = change(3), change(30)
+    assert 0 < weak < strong
+    with pytest.raises(UserError, match=r"rand_augment is \[2, 31\].*\(0 to 30\)"):
+        TrainingTransform(32, rand_augment=(2, 31))

@@ -1,6 +1,10 @@
 """CLIP on videos, and its weights."""
 
-from ost_lightning.models.ensembling import ensemble_weights
+from ost_lightning.models.cached_clips import CachedClips
+from ost_lightning.models.embedding_cache import EmbeddingCache, EmbeddingCacheWarning
+from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
+from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
+from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.models.video_clip import (
     CheckpointError,
@@ -11,11 +15,21 @@ from ost_lightning.models.video_clip import (
 )
 
 __all__ = [
+    "CachedClips",
     "CheckpointError",
+    "ClipKeys",
     "DescriptorEmbeddings",
+    "EmbeddingCache",
+    "EmbeddingCacheWarning",
     "FrameEmbeddings",
+    "MeanPooling",
+    "TemporalHead",
+    "TemporalTransformer",
     "TokenisedSentences",
     "VideoCLIP",
     "ensemble_weights",
+    "exchanged_weights",
+    "frame_fingerprint",
+    "mixture_fingerprint",
     "token_count",
 ]

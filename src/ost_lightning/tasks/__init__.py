@@ -4,13 +4,16 @@ from ost_lightning.tasks.base import LabelledData, Optimisation, Prediction, Rec
 from ost_lightning.tasks.contrastive import ContrastiveRecognition
 from ost_lightning.tasks.metrics import RecognitionAccuracy
 from ost_lightning.tasks.schedules import learning_rate_factor
+from ost_lightning.tasks.supervised import Mixing, SupervisedRecognition
 
 __all__ = [
     "ContrastiveRecognition",
     "LabelledData",
+    "Mixing",
     "Optimisation",
     "Prediction",
     "RecognitionAccuracy",
     "RecognitionTask",
+    "SupervisedRecognition",
     "learning_rate_factor",
 ]

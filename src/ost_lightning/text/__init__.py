@@ -1,6 +1,7 @@
 """From class names to the sentences that CLIP reads: label spaces, descriptors, templates."""
 
-from ost_lightning.text.label_space import Descriptors, LabelSpace, LabelSpaceError
+from ost_lightning.text.label_files import Descriptors, LabelSpaceError
+from ost_lightning.text.label_space import LabelSpace
 from ost_lightning.text.label_space_diff import compare
 from ost_lightning.text.linting import Finding, TokenCount, lint
 from ost_lightning.text.templates import KINDS, Kind, SentenceSet, Templates

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from ost_lightning.errors import UserError
-from ost_lightning.text.label_space import DescriptorKind, Descriptors, LabelSpace
+from ost_lightning.text.label_files import Descriptors
+from ost_lightning.text.label_space import DescriptorKind, LabelSpace
 from ost_lightning.text.linting import DESCRIPTOR_KINDS
 
 TABLE_COLUMNS: Final = ("class", "kind", "rank", "descriptor")

@@ -2,42 +2,43 @@
 
 A label space is a folder with
 
-* `classes.txt`: one class name a line; line k is label k, from 0. Lines that begin with `#` tell where the names come
-from. * `descriptors.json` (only needed by matchers that use descriptors)::
+* `classes.txt`: one class name a line; line k is label k, from 0. Where the publisher spells a class otherwise, a tab
+  and that spelling follow. Lines that begin with `#` tell where the names come from.
+* `descriptors.json` (only needed by matchers that use descriptors)::
 
     {"provenance": {"source": "...", ...},
      "classes": {"archery": {"spatio": ["...", ...], "temporal": ["...", ...]}, ...}}
 
-The lists are ranked: N descriptors are the first N.
+  The lists are ranked: N descriptors are the first N. `"inherit": "NAME"` takes the descriptors of classes that are not
+  listed from another label space.
+
+or, for a part of another label space, a folder with
+
+* `selection.txt`: a line `from NAME`, then the class names in the wanted order. Nothing is copied.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
-from ost_lightning.errors import UserError
-from ost_lightning.resources import shipped
+from ost_lightning.text.label_files import (
+    CLASSES,
+    DESCRIPTORS,
+    SELECTION,
+    Descriptors,
+    LabelSpaceError,
+    find_folder,
+    known_names,
+    read_class_list,
+    read_descriptors,
+    read_selection,
+)
 
 DescriptorKind = Literal["spatio", "temporal"]
-
-
-class LabelSpaceError(UserError):
-    """A label space is missing, malformed or lacks descriptors."""
-
-
-@dataclass(frozen=True, slots=True)
-class Descriptors:
-    """What an LLM (or a person) wrote about one class.
-
-    Attributes:
-        spatio: Static visual features, the most typical first.
-        temporal: Steps, in order.
-    """
-
-    spatio: tuple[str, ...]
-    temporal: tuple[str, ...]
+RAW: Final = "-raw"
+"""Behind a name: the same label space with the publisher's spelling of the class names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,12 @@ class LabelSpace:
     """Ordered classes with their descriptors.
 
     Attributes:
-        names: K distinct class names; the place is the label.
+        names: K distinct class names, as CLIP reads them; the place is the label.
         descriptors: By class name; classes may be missing as long as nothing asks for them.
         source: Where the class names come from.
         provenance: Where the descriptors come from.
         origin: Folder, for messages.
+        published: The publisher's spelling of each name, as annotation files have it; the names if not given.
     """
 
     names: tuple[str, ...]
@@ -57,19 +59,23 @@ class LabelSpace:
     source: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     origin: str = "given in code"
+    published: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names:
             raise LabelSpaceError(f"The label space {self.origin} has no classes.")
-        repeated = (
-            sorted({name for name in self.names if self.names.count(name) > 1})
-            if len(set(self.names)) < len(self.names)
-            else []
-        )
-        if repeated:
-            raise LabelSpaceError(
-                f"The label space {self.origin} names '{repeated[0]}' twice. Every class needs a name of its own."
-            )
+        if not self.published:
+            object.__setattr__(self, "published", self.names)
+        if len(self.published) != len(self.names):
+            raise ValueError(f"{len(self.names)} names, {len(self.published)} published spellings")
+        for names in (self.names, self.published):
+            seen: set[str] = set()
+            for name in names:
+                if name in seen:
+                    raise LabelSpaceError(
+                        f"The label space {self.origin} names '{name}' twice. Every class needs a name of its own."
+                    )
+                seen.add(name)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -78,38 +84,56 @@ class LabelSpace:
     def load(cls, name_or_folder: str | Path) -> Self:
         """Reads a label space that comes with the package, by name, or any folder of that form.
 
+        With `-raw` behind the name, the classes are called as the publisher spells them.
+
         Raises:
             LabelSpaceError: If it does not exist or is malformed.
         """
-        folder = Path(name_or_folder)
-        if not folder.is_dir():
-            folder = shipped("data") / name_or_folder
-        classes = folder / "classes.txt"
-        if not classes.is_file():
-            known = ", ".join(sorted(path.parent.name for path in shipped("data").glob("*/classes.txt"))) or "none"
+        folder = find_folder(str(name_or_folder))
+        if folder is None:
+            name = str(name_or_folder)
+            if name.endswith(RAW) and find_folder(name.removesuffix(RAW)) is not None:
+                return cls.load(name.removesuffix(RAW)).as_published()
             raise LabelSpaceError(
-                f"There is no label space '{name_or_folder}'. Expected a folder with a file classes.txt (one class "
-                f"name a line), "
-                f"or one that comes with the package: {known}."
+                f"There is no label space '{name_or_folder}'. Expected a folder with a file {CLASSES} (one class "
+                f"name a line), or one that comes with the package: {', '.join(known_names()) or 'none'}."
             )
-        lines = [line.strip() for line in classes.read_text(encoding="utf-8-sig").split("\n")]
-        names = tuple(line for line in lines if line and not line.startswith("#"))
-        source = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
-        file = folder / "descriptors.json"
-        descriptors, provenance = _read_descriptors(file) if file.is_file() else ({}, {})
-        return cls(names, descriptors, source, provenance, str(folder))
+        if (folder / SELECTION).is_file():
+            return cls._load_selection(folder)
+        listed, file = read_class_list(folder / CLASSES), folder / DESCRIPTORS
+        descriptors, provenance = read_descriptors(file, listed.names) if file.is_file() else ({}, {})
+        return cls(listed.names, descriptors, listed.source, provenance, str(folder), listed.published)
+
+    @classmethod
+    def _load_selection(cls, folder: Path) -> Self:
+        file = folder / SELECTION
+        chosen = read_selection(file)
+        source = find_folder(chosen.chosen_from, beside=folder)
+        if source is None or (source / SELECTION).is_file():
+            raise LabelSpaceError(
+                f"{file} selects from '{chosen.chosen_from}', which is not a label space with a file {CLASSES}."
+            )
+        whole = cls.load(source)
+        known = set(whole.names)
+        if unknown := [name for name in chosen.names if name not in known]:
+            raise LabelSpaceError(f"{file}: the label space {whole.origin} has no class '{unknown[0]}'.")
+        return replace(whole._pick(chosen.names, str(folder)), source=chosen.source or whole.source)
 
     def save(self, folder: Path) -> None:
         """Writes the folder that `load` reads."""
         folder.mkdir(parents=True, exist_ok=True)
         header = f"# {self.source}\n" if self.source else ""
-        (folder / "classes.txt").write_text(header + "".join(f"{name}\n" for name in self.names), encoding="utf-8")
+        lines = [
+            name if name == published else f"{name}\t{published}"
+            for name, published in zip(self.names, self.published, strict=True)
+        ]
+        (folder / CLASSES).write_text(header + "".join(f"{line}\n" for line in lines), encoding="utf-8")
         if self.descriptors:
             classes = {
                 name: {"spatio": entry.spatio, "temporal": entry.temporal} for name, entry in self.descriptors.items()
             }
             content = {"provenance": dict(self.provenance), "classes": classes}
-            (folder / "descriptors.json").write_text(
+            (folder / DESCRIPTORS).write_text(
                 json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
             )
 
@@ -121,8 +145,19 @@ class LabelSpace:
         """
         if unknown := [name for name in names if name not in self.names]:
             raise LabelSpaceError(f"The label space {self.origin} has no class '{unknown[0]}'.")
+        return self._pick(names, self.origin)
+
+    def as_published(self) -> Self:
+        """The same classes under the publisher's spelling of their names."""
+        spelling = dict(zip(self.names, self.published, strict=True))
+        descriptors = {spelling[name]: entry for name, entry in self.descriptors.items() if name in spelling}
+        return replace(self, names=self.published, descriptors=descriptors)
+
+    def _pick(self, names: Sequence[str], origin: str) -> Self:
+        place = {name: index for index, name in enumerate(self.names)}
         chosen = {name: self.descriptors[name] for name in names if name in self.descriptors}
-        return type(self)(tuple(names), chosen, self.source, self.provenance, self.origin)
+        published = tuple(self.published[place[name]] for name in names)
+        return replace(self, names=tuple(names), descriptors=chosen, origin=origin, published=published)
 
     def descriptors_of(self, kind: DescriptorKind, count: int) -> tuple[tuple[str, ...], ...]:
         """The first `count` descriptors of every class.
@@ -147,28 +182,3 @@ class LabelSpace:
                 "which needs none."
             )
         return rows
-
-
-def _read_descriptors(file: Path) -> tuple[dict[str, Descriptors], Mapping[str, Any]]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise LabelSpaceError(f"{file}:{error.lineno}: not valid JSON ({error.msg}).") from error
-    if (
-        not isinstance(content, dict)
-        or not isinstance(content.get("classes"), dict)
-        or not isinstance(content.get("provenance", {}), dict)
-    ):
-        raise LabelSpaceError(
-            f'{file} must be a JSON object with the keys "provenance" and "classes" (name to lists of descriptors).'
-        )
-    descriptors = {}
-    for name, entry in content["classes"].items():
-        lists = [entry.get(kind, []) if isinstance(entry, dict) else None for kind in ("spatio", "temporal")]
-        for texts in lists:
-            if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
-                raise LabelSpaceError(
-                    f'{file}: the class \'{name}\' must have "spatio" and "temporal" lists of non-empty texts.'
-                )
-        descriptors[name] = Descriptors(*(tuple(texts or ()) for texts in lists))
-    return descriptors, content.get("provenance", {})

@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from typing import Protocol, Self
@@ -90,6 +90,10 @@ class ClipBatch:
         ids: B record ids.
         failures: Videos that were tried in vain for this batch.
         seeds: Of what is yet to be drawn for each clip on the device; empty in evaluation, and once it is done.
+        embeddings: Frame embeddings fp32 (B', V, T, d) of the B' readable videos, by the name of the weights; filled as
+            they become known. Where they come from a cache, the frames have no pixels: (B, V, T, 3, 0, 0).
+        keys: B keys of the clips in a cache of embeddings, empty for a file that is not there; nothing if there is no
+            cache.
     """
 
     frames: Tensor
@@ -98,6 +102,8 @@ class ClipBatch:
     ids: tuple[str, ...]
     failures: tuple[ReadFailure, ...] = ()
     seeds: tuple[int, ...] = ()
+    embeddings: dict[str, Tensor] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         size = len(self.ids)
@@ -124,7 +130,8 @@ class ClipBatch:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
-        return replace(self, frames=change(self.frames), labels=change(self.labels))
+        embeddings = {weights: change(embedded) for weights, embedded in self.embeddings.items()}
+        return replace(self, frames=change(self.frames), labels=change(self.labels), embeddings=embeddings)
 
 
 def collate_clips(clips: Sequence[Clip | UserError]) -> ClipBatch | UserError:

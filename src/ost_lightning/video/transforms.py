@@ -14,6 +14,7 @@ from ost_lightning.video.frame_source import Squares
 from ost_lightning.video.scaling import Box
 
 _MULTI_SCALE: Final = (1.0, 0.875, 0.75, 0.66)
+_STRONGEST: Final = 30
 
 
 class MultiScaleCrop:
@@ -46,7 +47,7 @@ class MultiScaleCrop:
 
 
 class TrainingTransform(nn.Module):
-    """Augments clips: multi-scale crop and flip while reading, colour jitter and grayscale on the device.
+    """Augments clips: multi-scale crop and flip while reading; RandAugment, colour jitter, grayscale on the device.
 
     Args:
         size: Pixels of the square.
@@ -55,6 +56,8 @@ class TrainingTransform(nn.Module):
             by up to 10 %.
         grayscale: Probability of dropping the colours.
         scales: Of `MultiScaleCrop`.
+        rand_augment: Operations a clip and their strength, 0 to 30 (Cubuk et al., 2020); None for none. (2, 9) in the
+            fully supervised recipe.
     """
 
     def __init__(
@@ -65,11 +68,23 @@ class TrainingTransform(nn.Module):
         colour_jitter: float = 0.8,
         grayscale: float = 0.2,
         scales: Sequence[float] = _MULTI_SCALE,
+        rand_augment: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
+        if rand_augment is not None and not (rand_augment[0] >= 1 and 0 <= rand_augment[1] <= _STRONGEST):
+            raise UserError(
+                f"rand_augment is {list(rand_augment)}, but it is a number of operations (at least 1) and a strength "
+                f"(0 to {_STRONGEST})."
+            )
         self.size, self.flip, self.crop = size, flip, MultiScaleCrop(scales)
         jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
-        self.colours = v2.Compose([v2.RandomApply([jitter], p=colour_jitter), v2.RandomGrayscale(grayscale)])
+        self.changes = v2.Compose(
+            [
+                *([v2.RandAugment(*rand_augment, num_magnitude_bins=_STRONGEST + 1)] if rand_augment else []),
+                v2.RandomApply([jitter], p=colour_jitter),
+                v2.RandomGrayscale(grayscale),
+            ]
+        )
 
     def squares(self, height: int, width: int, generator: Generator) -> Squares:
         """Draws the part of the pictures that a clip shows, and whether it is mirrored."""
@@ -77,7 +92,7 @@ class TrainingTransform(nn.Module):
         return Squares((box,), self.size, flip=bool(torch.rand((), generator=generator) < self.flip))
 
     def forward(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Changes the colours of each clip, in place.
+        """Changes each clip in place, all its frames alike.
 
         Args:
             clips: uint8 (B, V, T, 3, S, S), on any device.
@@ -91,7 +106,7 @@ class TrainingTransform(nn.Module):
             for clip, seed in zip(clips, seeds, strict=True):
                 torch.default_generator.manual_seed(seed)
                 for view in clip:
-                    view.copy_(self.colours(view))
+                    view.copy_(self.changes(view))
         return clips
 
 

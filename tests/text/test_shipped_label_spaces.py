@@ -1,0 +1,124 @@
+"""The label spaces that come with the package, against what is known of the data sets."""
+
+import json
+import re
+
+import pytest
+
+from ost_lightning.resources import shipped
+from ost_lightning.text import LabelSpace
+
+COUNTS = {
+    "activitynet": 200,
+    "hmdb51": 51,
+    "hmdb51-base": 26,
+    "hmdb51-novel": 25,
+    "hmdb51-released": 51,
+    "k600-split1": 160,
+    "k600-split2": 160,
+    "k600-split3": 160,
+    "kinetics400": 400,
+    "kinetics400-base": 200,
+    "kinetics400-novel": 200,
+    "kinetics600": 600,
+    "ssv2": 174,
+    "ssv2-base": 87,
+    "ssv2-novel": 87,
+    "ucf101": 101,
+    "ucf101-base": 51,
+    "ucf101-novel": 50,
+}
+OWN_CLASSES = sorted(path.parent.name for path in shipped("data").glob("*/classes.txt"))
+
+
+def test_these_label_spaces_come_with_the_package() -> None:
+    folders = {path.name for path in shipped("data").iterdir() if path.is_dir()}
+    assert folders == set(COUNTS)
+
+
+@pytest.mark.parametrize("name", sorted(COUNTS))
+def test_classes_and_descriptors_are_complete(name: str) -> None:
+    labels = LabelSpace.load(name)
+    assert len(labels) == COUNTS[name]
+    assert labels.source
+    assert "large language model" in labels.provenance["source"]
+    for kind in ("spatio", "temporal"):
+        rows = labels.descriptors_of(kind, 8)
+        assert all(len(set(row)) == 8 for row in rows)
+
+
+@pytest.mark.parametrize("name", OWN_CLASSES)
+def test_no_descriptor_belongs_to_no_class(name: str) -> None:
+    content = json.loads((shipped("data") / name / "descriptors.json").read_text())
+    assert set(content["classes"]) <= set(LabelSpace.load(name).names)
+    for entry in content["classes"].values():
+        assert len(entry["spatio"]) == len(entry["temporal"]) == 8
+
+
+@pytest.mark.parametrize("name", ["kinetics400", "hmdb51", "ucf101", "ssv2"])
+def test_the_halves_make_up_the_whole(name: str) -> None:
+    base, novel = LabelSpace.load(f"{name}-base").names, LabelSpace.load(f"{name}-novel").names
+    assert sorted(base + novel) == sorted(LabelSpace.load(name).names)
+
+
+def test_zero_shot_splits_are_of_classes_that_kinetics400_has_not() -> None:
+    known = set(LabelSpace.load("kinetics400").names)
+    splits = [set(LabelSpace.load(f"k600-split{number}").names) for number in (1, 2, 3)]
+    for names in splits:
+        assert names <= set(LabelSpace.load("kinetics600").names) - known
+    assert len(set.union(*splits)) == 217
+
+
+def test_kinetics600_has_the_descriptors_of_kinetics400_and_its_own() -> None:
+    old, new = LabelSpace.load("kinetics400"), LabelSpace.load("kinetics600")
+    shared = set(old.names) & set(new.names)
+    assert len(shared) == 369
+    assert all(new.descriptors[name] == old.descriptors[name] for name in shared)
+    own = json.loads((shipped("data") / "kinetics600" / "descriptors.json").read_text())
+    assert len(own["classes"]) == 231
+    assert new.provenance["inherited"]["from"] == "kinetics400"
+    place = new.names.index("passing American football (not in game)")
+    assert new.published[place] == "passing american football (not in game)"
+
+
+def test_names_of_ucf101_are_words_and_its_raw_form_is_the_publishers() -> None:
+    labels, raw = LabelSpace.load("ucf101"), LabelSpace.load("ucf101-raw")
+    assert labels.names[0] == "apply eye makeup"
+    assert raw.names[0] == labels.published[0] == "ApplyEyeMakeup"
+    for name, published in zip(labels.names, labels.published, strict=True):
+        assert name == re.sub("(?<=[a-z])(?=[A-Z])", " ", published).lower()
+    assert sum(" " in name for name in labels.names) == 77
+    assert raw.descriptors_of("spatio", 4) == labels.descriptors_of("spatio", 4)
+    assert list(raw.names) == sorted(raw.names, key=str.lower)
+    assert set(LabelSpace.load("ucf101-novel-raw").names) < set(raw.names)
+
+
+def test_hmdb51_is_in_the_order_of_the_lists_and_the_released_order_is_another_name() -> None:
+    labels, released = LabelSpace.load("hmdb51"), LabelSpace.load("hmdb51-released")
+    assert list(labels.names) == sorted(labels.names)
+    assert labels.published == tuple(name.replace(" ", "_") for name in labels.names)
+    swapped = [place for place in range(51) if labels.names[place] != released.names[place]]
+    assert [labels.names[place] for place in swapped] == ["kick", "kick ball", "sword", "sword exercise"]
+    assert [released.names[place] for place in swapped] == ["kick ball", "kick", "sword exercise", "sword"]
+
+
+def test_misspellings_of_activitynet_are_mended_for_clip_only() -> None:
+    labels = LabelSpace.load("activitynet")
+    mended = {p: n for n, p in zip(labels.names, labels.published, strict=True) if n != p}
+    assert mended == {
+        "Mooping floor": "Mopping floor",
+        "Plataform diving": "Platform diving",
+        "Playing flauta": "Playing flute",
+        "Playing guitarra": "Playing guitar",
+        "Polishing forniture": "Polishing furniture",
+    }
+    assert list(labels.published) == sorted(labels.published)
+
+
+def test_ssv2_holds_the_templates_without_brackets() -> None:
+    labels = LabelSpace.load("ssv2")
+    assert labels.names == labels.published
+    assert not [name for name in labels.names if re.search(r"[\[\]\"]", name)]
+    assert labels.names[0] == "Approaching something with your camera"
+    assert labels.names[-1] == "Wiping something off of something"
+    assert labels.names[93] == "Pushing something from left to right"
