@@ -64,7 +64,8 @@ class VideoReader(FrameSource):
         try:
             self._stream = CodedStream(self._container, threads)
         except (av.error.FFmpegError, ValueError) as error:
-            raise VideoReadError(self.path, f"the file is cut off or damaged ({cause(error)})") from error
+            what = f"cut off: {lacking} bytes are missing" if lacking else f"cut off or damaged ({cause(error)})"
+            raise VideoReadError(self.path, f"the file is {what}") from error
         frames = len(self._stream.order)
         if lacking or self._stream.lacking:
             what = f"{lacking} bytes" if lacking else f"{self._stream.lacking} frames"
