@@ -85,9 +85,12 @@ def measure(paths: list[Path], frames: int, options: argparse.Namespace) -> None
     records = [VideoRecord(path, 0, path.name) for path in paths] * (batch // len(paths))
     transform = TrainingTransform(SIDE)
     dataset = TrainingClips(records, sampler=FrameSampler(frames), transform=transform, short_side=SHORT_SIDE, seed=0)
-    data = module(paths[0].parent, [path.name for path in paths], frames, options.workers, batch // len(paths))
-    data.setup("fit")
-    loader = data.train_dataloader()
+    names = [path.name for path in paths]
+    loaders = []
+    for _ in range(options.repetitions + 1):  # one for each repetition: a pass is over once it has been gone through
+        data = module(paths[0].parent, names, frames, options.workers, batch // len(paths))
+        data.setup("fit")
+        loaders.append(data.train_dataloader())
     generator = torch.Generator().manual_seed(0)
 
     def indices() -> torch.Tensor:
@@ -109,7 +112,7 @@ def measure(paths: list[Path], frames: int, options: argparse.Namespace) -> None
         return batch
 
     def load_all() -> int:
-        return sum(len(loaded) for loaded in loader)
+        return sum(len(loaded) for loaded in loaders.pop())
 
     clips = torch.randint(0, 256, (batch, 1, frames, 3, SIDE, SIDE), dtype=torch.uint8)
 
