@@ -185,7 +185,8 @@ class VideoDataModule(LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Checks what can be checked before anything is made; subclasses that make data call this first."""
-        self._batch_plan()
+        if self.trainer is None or self.trainer.state.fn == "fit":
+            self._batch_plan()  # an evaluation does not care whether the training's batch can be shared out
 
     def setup(self, stage: str) -> None:
         """Reads the lists that a stage needs, and divides the global batch."""
