@@ -136,11 +136,10 @@ class VideoDataModule(LightningDataModule, ABC):
         loading: How clips are loaded.
     """
 
-    # with few videos and many processes a process may get none of a set
-    allow_zero_length_dataloader_with_multiple_devices = True
-
     def __init__(self, clips: ClipSettings, loading: LoadingSettings) -> None:
         super().__init__()
+        # with few videos and many processes a process may get none of a set
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.clips, self.loading = clips, loading
         self.report = DecodeReport()
         self.embedding_cache: EmbeddingCache | None = None
