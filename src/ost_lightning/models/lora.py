@@ -57,13 +57,8 @@ class AdaptedVideoCLIP(VideoCLIP):
         """The pre-trained weights under the adapted names: a mixture with them mixes what the adapters do."""
         plain = dict(load_clip(self.architecture, self.tuned_from, "sdpa").named_parameters())
         adapted = original_of(dict(self.clip.named_parameters()), plain)
-        return {
-            name: (adapted[name.removeprefix("clip.")] if name.startswith("clip.") else parameter)
-            .detach()
-            .cpu()
-            .clone()
-            for name, parameter in self.named_parameters()
-        }
+        present = {name: weight.detach().cpu().clone() for name, weight in self.named_parameters()}
+        return present | {f"clip.{name}": weight.detach().cpu() for name, weight in adapted.items()}
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes a plain model, with the adapters added into its weights."""
