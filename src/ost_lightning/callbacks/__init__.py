@@ -1,6 +1,7 @@
 """What happens beside training and evaluation."""
 
 from ost_lightning.callbacks.ablation import Ablation, AblationSetting, ShownRow
+from ost_lightning.callbacks.compiled_vision import CompiledVision
 from ost_lightning.callbacks.descriptor_usage import DescriptorUsage
 from ost_lightning.callbacks.gradient_norm import GradientNorm
 from ost_lightning.callbacks.loss_guard import LossGuard
@@ -15,6 +16,7 @@ __all__ = [
     "Ablation",
     "AblationSetting",
     "BottleneckWarning",
+    "CompiledVision",
     "DescriptorUsage",
     "GradientNorm",
     "LossGuard",

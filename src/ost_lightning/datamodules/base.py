@@ -142,11 +142,10 @@ class VideoDataModule(LightningDataModule, ABC):
 
     world: ClassVar[str] = REAL_VIDEOS
 
-    # with few videos and many processes a process may get none of a set
-    allow_zero_length_dataloader_with_multiple_devices = True
-
     def __init__(self, clips: ClipSettings, loading: LoadingSettings) -> None:
         super().__init__()
+        # with few videos and many processes a process may get none of a set
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.clips, self.loading = clips, loading
         self.report = DecodeReport()
         self.embedding_cache: EmbeddingCache | None = None
@@ -192,7 +191,8 @@ class VideoDataModule(LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Checks what can be checked before anything is made; subclasses that make data call this first."""
-        self._batch_plan()
+        if self.trainer is None or self.trainer.state.fn == "fit":
+            self._batch_plan()  # an evaluation does not care whether the training's batch can be shared out
 
     def setup(self, stage: str) -> None:
         """Reads the lists that a stage needs, and divides the global batch."""
