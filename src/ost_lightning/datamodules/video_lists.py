@@ -23,19 +23,19 @@ class VideoList:
     Attributes:
         list: `path label` text, or CSV with a header.
         labels: Label space: a name, or a folder.
-        root: Folder that the list's paths are relative to; None is the data module's.
+        root: What the list's paths are relative to (see `VideoLists`); None is the data module's.
     """
 
     list: Path
     labels: str
-    root: Path | None = None
+    root: str | None = None
 
 
 class VideoLists(VideoDataModule):
     """Videos of one or several lists.
 
     Args:
-        root: Folder that the lists' paths are relative to.
+        root: What the lists' paths are relative to: a folder of videos, frame folders or tar shards, or a URL.
         train: Training list.
         val: Validation lists, by name.
         test: Test lists, by name; also what `predict` looks at.
@@ -45,7 +45,7 @@ class VideoLists(VideoDataModule):
 
     def __init__(
         self,
-        root: Path,
+        root: str,
         train: VideoList | None = None,
         val: dict[str, VideoList] | None = None,
         test: dict[str, VideoList] | None = None,

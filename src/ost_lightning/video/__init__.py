@@ -4,6 +4,7 @@ from ost_lightning.video.annotations import AnnotationError, VideoRecord, read_r
 from ost_lightning.video.dataset import Clip, ClipBatch, EvaluationClips, ReadFailure, TrainingClips, collate_clips
 from ost_lightning.video.reader import VideoReader, VideoReadError, read_frames
 from ost_lightning.video.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
+from ost_lightning.video.sources import ShardMember, VideoAddress, VideoRoot
 from ost_lightning.video.transforms import EvaluationTransform, MultiScaleCrop, TrainingTransform
 
 __all__ = [
@@ -17,12 +18,15 @@ __all__ = [
     "MultiScaleCrop",
     "ReadFailure",
     "SampleKey",
+    "ShardMember",
     "TrainingClips",
     "TrainingSampler",
     "TrainingTransform",
+    "VideoAddress",
     "VideoReadError",
     "VideoReader",
     "VideoRecord",
+    "VideoRoot",
     "collate_clips",
     "read_frames",
     "read_records",

@@ -7,18 +7,17 @@ wanted frame after it are decoded.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 import av
 import numpy as np
 import torch
-from av.container import InputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 from torch import Tensor
 
 from ost_lightning.errors import UserError
+from ost_lightning.video.sources import TRANSFER_ERRORS, VideoAddress, is_remote, local_url, read_bytes
 
 if TYPE_CHECKING:
     VideoPacket = av.Packet[av.VideoStream]  # PyAV's classes take no parameters at run time
@@ -31,15 +30,15 @@ class VideoReadError(UserError):
     """A file can't be read as a video, or not up to the frames asked for.
 
     Attributes:
-        path: The file.
+        path: The file; for a shard's member, the shard and its name.
         reason: What is wrong with it.
     """
 
-    def __init__(self, path: Path | str, reason: str) -> None:
+    def __init__(self, path: VideoAddress, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
-        self.path, self.reason = Path(path), reason
+        self.path, self.reason = str(path), reason
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Path, str]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
         return type(self), (self.path, self.reason)
 
 
@@ -47,19 +46,23 @@ class VideoReader:
     """An open video file; use it in a `with` statement.
 
     Args:
-        path: The file.
+        path: The file: a path, a URL, or a member of a tar shard.
         threads: Decoding threads; one is best in a worker process, where clips are decoded side by side.
 
     Raises:
         VideoReadError: If it is missing, not a video, or has no frames.
     """
 
-    def __init__(self, path: Path | str, *, threads: int = 1) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise VideoReadError(path, "there is no such file")
+    def __init__(self, path: VideoAddress, *, threads: int = 1) -> None:
+        self.path = path
         try:
-            self._container: InputContainer = av.open(str(path), metadata_errors="ignore")
+            source = read_bytes(path) if is_remote(path) else local_url(path)
+        except FileNotFoundError as error:
+            raise VideoReadError(path, "there is no such file") from error
+        except TRANSFER_ERRORS as error:
+            raise VideoReadError(path, f"it can't be fetched ({error})") from error
+        try:
+            self._container = av.open(source, "r", metadata_errors="ignore")
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoReadError(path, f"not a readable video file ({_cause(error)})") from error
         try:
@@ -243,11 +246,11 @@ class VideoReader:
         return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
-def read_frames(path: Path | str, indices: Sequence[int] | Tensor, short_side: int | None = 256) -> Tensor:
+def read_frames(path: VideoAddress, indices: Sequence[int] | Tensor, short_side: int | None = 256) -> Tensor:
     """Reads frames of a video file by index.
 
     Args:
-        path: The file.
+        path: The file: a path, a URL, or a member of a tar shard.
         indices: Frames in presentation order; any order, repetition allowed.
         short_side: Pixels of the shorter side after resizing; None keeps the size.
 
