@@ -99,6 +99,26 @@ class VideoReader:
         """Number of frames, in presentation order."""
         return len(self._times)
 
+    @property
+    def rate(self) -> float:
+        """Frames a second on average; 0 if the file does not say."""
+        return float(self._stream.average_rate or 0)
+
+    @property
+    def width(self) -> int:
+        """Pixels as stored, before any rotation."""
+        return int(self._codec.width)
+
+    @property
+    def height(self) -> int:
+        """Pixels as stored, before any rotation."""
+        return int(self._codec.height)
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of the codec."""
+        return self._codec.name
+
     def span(self, start: float | None = None, end: float | None = None) -> range:
         """The frames shown in part of the video.
 

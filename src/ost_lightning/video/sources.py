@@ -91,6 +91,27 @@ def is_remote(address: VideoAddress) -> bool:
     return isinstance(address, str) and "://" in address
 
 
+def stamp(address: VideoAddress) -> tuple[int, int]:
+    """Bytes of a video, and when it was last written (ns since 1970; 0 where not known); zeros if it is not there.
+
+    Raises:
+        UserError: If it may not be looked at.
+    """
+    try:
+        if is_remote(address):
+            shard = address.shard if isinstance(address, ShardMember) else str(address)
+            files, path = url_to_fs(shard)
+            size, modified = int(files.size(path) or 0), 0
+        else:
+            status = Path(address.shard if isinstance(address, ShardMember) else address).stat()
+            size, modified = status.st_size, status.st_mtime_ns
+    except FileNotFoundError:
+        return 0, 0
+    except TRANSFER_ERRORS as error:
+        raise UserError(f"{address} can't be looked at ({error}).") from error
+    return (address.size if isinstance(address, ShardMember) else size), modified
+
+
 def read_bytes(address: VideoAddress) -> BytesIO:
     """Fetches what is at a URL, or a member of a shard there, in one request.
 
