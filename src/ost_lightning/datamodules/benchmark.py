@@ -154,11 +154,9 @@ class Benchmark(VideoDataModule):
             records = read_records(file, ClassIndex(labels.names, labels.published))
             self._check_names(records, labels, file)
 
-        def folders(record: VideoRecord) -> list[str]:
-            known = self.folders(part, labels.published[record.label])
-            return list(known) if list_file is None else ["", *known]
-
-        return locate(records, self.root, labels, folders, mirrorable=self.mirrorable)
+        first = [] if list_file is None else [""]
+        known = [[*first, *self.folders(part, published)] for published in labels.published]
+        return locate(records, self.root, labels, lambda record: known[record.label], mirrorable=self.mirrorable)
 
     def _of_publisher(self, part: Part, split: int | None, labels: LabelSpace) -> list[VideoRecord]:
         """The publisher's records of the wanted classes, with their numbers."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Final
 
 from ost_lightning.datamodules.base import LabelledVideos
@@ -46,13 +45,14 @@ def locate(
     missing: set[int] = set()
     looked_in = ""
     for place, record in enumerate(records):
-        candidates = [str(PurePosixPath(folder) / str(record.path)) for folder in (folders or _here)(record)]
-        addresses = map(finder.find, candidates)
-        address = next((address for address in addresses if address is not None), None)
+        path = str(record.path)
+        places = (_join(folder, path) for folder in (folders or _here)(record))
+        address = next((address for tried in places if (address := finder.find(tried)) is not None), None)
         if address is None:
-            address = finder.root.locate(candidates[0])
+            tried = [_join(folder, path) for folder in (folders or _here)(record)]
+            address = finder.root.locate(tried[0])
             missing.add(place)
-            looked_in = looked_in or f"{', '.join(dict.fromkeys(candidates))} below {root}"
+            looked_in = looked_in or f"{', '.join(dict.fromkeys(tried))} below {root}"
         found.append(replace(record, path=address))
     return LabelledVideos(found, labels, frozenset(missing), looked_in, mirrorable)
 
@@ -61,26 +61,43 @@ def _here(_: VideoRecord) -> tuple[str]:
     return ("",)
 
 
+def _join(folder: str, path: str) -> str:
+    return f"{folder}/{path}" if folder and not path.startswith("/") and "://" not in path else path
+
+
 class _Finder:
     """Looks names up in listings of folders, each listed once."""
 
     def __init__(self, root: str) -> None:
         self.root = VideoRoot(root)
-        self._stems: dict[str, dict[str, str] | None] = {}
+        self._listings: dict[str, tuple[frozenset[str], dict[str, str]] | None] = {}
 
     def find(self, path: str) -> VideoAddress | None:
         """The address of a path below the root, or None if nothing is there."""
+        if "://" in path:
+            return self.root.locate(path)
         folder, _, name = path.rpartition("/")
-        if folder not in self._stems:
-            names = self.root.names_in(folder)
-            # exact names win over names without their extension, files over folders of frames
-            stems = {_stem(name): name for name in sorted(names, reverse=True)} if names is not None else {}
-            self._stems[folder] = None if names is None else stems | {name: name for name in names}
-        known = self._stems[folder]
+        folder = folder or ("/" if path.startswith("/") else "")
+        if folder not in self._listings:
+            self._listings[folder] = _listing(self.root.names_in(folder))
+        known = self._listings[folder]
         if known is None:
             return self.root.locate(path)
-        actual = known.get(name) or known.get(_stem(name))
-        return None if actual is None else self.root.locate(f"{folder}/{actual}" if folder else actual)
+        names, by_stem = known
+        actual = name if name in names else by_stem.get(_stem(name))
+        return None if actual is None else self.root.locate(path.removesuffix(name) + actual)
+
+
+def _listing(names: frozenset[str] | None) -> tuple[frozenset[str], dict[str, str]] | None:
+    """Names, and the name of each stem: a file's before a folder's of the same stem."""
+    if names is None:
+        return None
+    by_stem: dict[str, str] = {}
+    for name in sorted(names):
+        stem = _stem(name)
+        if by_stem.get(stem, stem) == stem:
+            by_stem[stem] = name
+    return names, by_stem
 
 
 def _stem(name: str) -> str:
