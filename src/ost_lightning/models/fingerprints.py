@@ -4,13 +4,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from ost_lightning.models.video_clip import VideoCLIP
-from ost_lightning.video import EvaluationClips, VideoRecord
+from ost_lightning.video import EvaluationClips, ShardMember, VideoRecord
+from ost_lightning.video.sources import is_remote, stamp
 
 _FORMAT: Final = 1
 """Raised whenever the same video, settings and weights would give other embeddings than before."""
@@ -83,13 +85,13 @@ class ClipKeys:
 
     def of(self, record: VideoRecord) -> str | None:
         """Key of one record's clip, 32 hexadecimal digits; None if there is no such file."""
-        try:
-            path = record.path.resolve(strict=True)
-            status = path.stat()
-        except OSError:
+        size, changed = stamp(record.path)
+        if not size and not changed:
             return None
+        elsewhere = isinstance(record.path, ShardMember) or is_remote(record.path)
+        path = str(record.path) if elsewhere else str(Path(str(record.path)).resolve())
         # the id counts because frames may be drawn by it
-        video = (record.id, str(path), status.st_size, status.st_mtime_ns, record.start, record.end)
+        video = (record.id, path, size, changed, record.start, record.end)
         state = (_FORMAT, video, self._taken)
         return blake2b(repr(state).encode(), digest_size=16).hexdigest()
 
