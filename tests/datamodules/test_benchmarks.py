@@ -116,6 +116,19 @@ def test_classes_follow_the_publishers_files_whatever_the_order_of_the_label_spa
         assert all(("kick_ball" in id_) == (class_ == "kick ball") for id_, class_ in labels_of(videos).items())
 
 
+@pytest.mark.parametrize("below", ["", "videos"])
+def test_videos_may_lie_all_together(below: str) -> None:
+    hmdb51_data()
+    ucf = miniatures.ucf101(Path("ucf"), UCF)
+    miniatures.label_space(Path("few-ucf"), "ucf101", ("handstand pushups", "apply eye makeup"))
+    for root in (Path("data"), ucf):
+        (root / below).mkdir(exist_ok=True)
+        for path in list(root.rglob("*.avi")):
+            path.rename(root / below / path.name)
+    assert not HMDB51("data", labels="few").training_videos().missing
+    assert not UCF101("ucf", labels="few-ucf").training_videos().missing
+
+
 def test_parts_of_a_label_space_are_test_sets_of_their_own() -> None:
     miniatures.ucf101(Path("data"), UCF)
     miniatures.label_space(Path("base"), "ucf101", ("apply eye makeup",))

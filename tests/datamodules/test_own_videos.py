@@ -16,7 +16,7 @@ from tests.datamodules.miniatures import label_space, tiny_video, write
 
 QUIET = ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 SMALL = ["--data.clips.frames=2", "--data.clips.short_side=54", "--data.clips.crop_size=48"]
-SMALL += ["--data.loading.global_batch_size=2", "--data.loading.workers=0", "--config=toyworld", *QUIET]
+SMALL += ["--data.loading.global_batch_size=2", "--data.loading.workers=0", *QUIET]
 BY_NAME = ["--model.matcher=CategoryName"]
 
 
@@ -42,8 +42,7 @@ def metrics(version: int) -> dict[str, str]:
 
 def test_folders_of_classes_through_the_command() -> None:
     folders(Path("own"))
-    options = ["--data=VideoFolder", "--data.root=own", *SMALL, *BY_NAME]
-    options.insert(0, "--config=toyworld")
+    options = ["--config=toyworld", "--data=VideoFolder", "--data.root=own", *SMALL, *BY_NAME]
     assert main(["fit", *options, "--trainer.max_steps=2"]) == 0
     assert main(["test", *options]) == 0
     assert float(metrics(1)["test/test/videos"]) == 4
@@ -95,10 +94,10 @@ def test_tables_through_the_command() -> None:
         {"path": ["0.mp4", "1.mp4"], "label": ["juggling", "jump rope"], "start": [0.0, 0.1], "end": [0.1, 0.2]}
     )
     parquet.write_table(table, "test.parquet")
-    options = [*SMALL, "--data=VideoTable", "--data.root=clips", "--data.train=train.csv", *BY_NAME]
-    options += ["--data.test={own: test.parquet}"]
-    assert main(["fit", "--config=toyworld", *options, "--trainer.max_steps=2"]) == 0
-    assert main(["test", "--config=toyworld", *options]) == 0
+    options = ["--config=toyworld", "--data=VideoTable", "--data.root=clips", "--data.train=train.csv"]
+    options += ["--data.test={own: test.parquet}", *SMALL, *BY_NAME]
+    assert main(["fit", *options, "--trainer.max_steps=2"]) == 0
+    assert main(["test", *options]) == 0
     assert float(metrics(1)["test/own/videos"]) == 2
 
 

@@ -101,8 +101,8 @@ def test_mistakes_in_kinetics(tmp_path: Path, text: str, where: str, what: str) 
 def test_ucf101(tmp_path: Path) -> None:
     folder = ucf(tmp_path, "Catch/v_Catch_g08_c01.avi 2\n\nhug/v_hug_g08_c01.avi 3\r\n", "hug/v_hug_g01_c01.avi\n")
     assert read_ucf101(folder, "train", 1, CLASSES) == [
-        VideoRecord("Catch/v_Catch_g08_c01.avi", 1, "Catch/v_Catch_g08_c01.avi"),
-        VideoRecord("hug/v_hug_g08_c01.avi", 2, "hug/v_hug_g08_c01.avi"),
+        VideoRecord("v_Catch_g08_c01.avi", 1, "v_Catch_g08_c01.avi"),
+        VideoRecord("v_hug_g08_c01.avi", 2, "v_hug_g08_c01.avi"),
     ]
     assert [record.label for record in read_ucf101(folder, "test", 1, CLASSES)] == [2]
 
@@ -137,7 +137,7 @@ def test_mistakes_in_ucf101(tmp_path: Path, files: dict[str, str], part: Any, wh
 def test_hmdb51(tmp_path: Path) -> None:
     folder = hmdb(tmp_path, "a_brush_hair_u.avi 1 \nb.avi 2\nc c.avi 0 \n", "d.avi 2\n", "e.avi 1\n")
     test = read_hmdb51(folder, "test", 2, CLASSES, [0, 1])
-    assert test == [VideoRecord("brush_hair/b.avi", 0, "b.avi"), VideoRecord("Catch/d.avi", 1, "d.avi")]
+    assert test == [VideoRecord("b.avi", 0, "b.avi"), VideoRecord("d.avi", 1, "d.avi")]
     assert [record.label for record in read_hmdb51(folder, "train", 2, CLASSES, [0, 1, 2])] == [0, 2]
 
 

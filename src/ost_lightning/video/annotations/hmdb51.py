@@ -23,7 +23,7 @@ def read_hmdb51(
         wanted: Classes whose files are read.
 
     Returns:
-        Records with paths below a folder of the class, `brush_hair/name.avi`.
+        Records with file names; copies keep them by class or all together.
 
     Raises:
         AnnotationError: If a file is missing, or a line is malformed.
@@ -42,5 +42,5 @@ def read_hmdb51(
                     f"2 (test)."
                 )
             if _USES[fields[1]] == part:
-                records.append(VideoRecord(f"{published}/{fields[0]}", label, fields[0]))
+                records.append(VideoRecord(fields[0], label, fields[0]))
     return some(records, folder)

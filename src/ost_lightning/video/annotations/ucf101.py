@@ -18,7 +18,7 @@ def read_ucf101(folder: Path, part: Literal["train", "test"], split: int, classe
         classes: All classes of the data set.
 
     Returns:
-        Records with paths as published, `ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi`.
+        Records with file names, `v_ApplyEyeMakeup_g08_c01.avi`; copies keep them by class or all together.
 
     Raises:
         AnnotationError: If a file is missing, or a line is malformed.
@@ -43,7 +43,7 @@ def read_ucf101(folder: Path, part: Literal["train", "test"], split: int, classe
             raise AnnotationError(
                 f"{where}: the number {fields[1]} is not that of {published} in {folder / 'classInd.txt'}."
             )
-        records.append(VideoRecord(fields[0], label, fields[0]))
+        records.append(VideoRecord(name, label, name))
     return some(records, file)
 
 
