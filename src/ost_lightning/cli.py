@@ -15,9 +15,11 @@ from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.errors import UserError
 from ost_lightning.experiment import ExperimentCLI
 from ost_lightning.tools import data, descriptors, toyworld
+from ost_lightning.tools.convert import convert
 from ost_lightning.tools.demo import demo
 
 TOOLS: Final[dict[str, Any]] = {
+    "convert": convert,
     "data": {
         "_help": "Looks after lists of videos and the files that they name.",
         "check": data.check,

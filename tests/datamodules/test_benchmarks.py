@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ost_lightning.cli import main
 from ost_lightning.datamodules import (
@@ -25,6 +26,7 @@ from ost_lightning.datamodules.base import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from tests.datamodules import miniatures
+from tests.videos import decode_all
 
 HMDB = ("brush_hair", "kick", "kick_ball")
 UCF = ("ApplyEyeMakeup", "HandstandPushups")
@@ -265,6 +267,21 @@ def test_videos_may_lie_in_tar_shards_or_have_another_extension() -> None:
     assert main(["test", *options("HMDB51")]) == 0
     with Path("runs/toyworld/version_0/metrics.csv").open(newline="") as file:
         assert float(next(csv.DictReader(file))["test/few-split2/videos"]) == 6
+
+
+def test_videos_may_be_folders_of_frames() -> None:
+    hmdb51_data()
+    videos = sorted(Path("data").rglob("*.avi"))
+    for path in videos[::2]:
+        path.with_suffix("").mkdir()
+        for number, pixels in enumerate(decode_all(path), start=1):
+            Image.fromarray(pixels.transpose(1, 2, 0)).save(path.with_suffix("") / f"img_{number:05d}.jpg")
+        path.unlink()
+    assert not HMDB51("data", labels="few").training_videos().missing
+    assert main(["test", *options("HMDB51")]) == 0
+    with Path("runs/toyworld/version_0/metrics.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    assert (float(row["test/few-split1/videos"]), float(row["test/few-split1/undecodable"])) == (6, 0)
 
 
 def test_annotation_files_that_are_not_there_are_named_with_the_places() -> None:

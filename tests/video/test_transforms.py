@@ -85,3 +85,32 @@ def test_three_crops_along_the_longer_side(shape: tuple[int, int]) -> None:
 def test_frames_smaller_than_the_square_are_refused() -> None:
     with pytest.raises(UserError, match="too small for a crop of 32"):
         EvaluationTransform(32)(torch.zeros((1, 2, 3, 30, 50), dtype=torch.uint8))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_rand_augment_changes_all_frames_of_a_clip_alike(seed: int) -> None:
+    torch.manual_seed(seed)
+    augmented = TrainingTransform(32, rand_augment=(2, 9))(still_clip())
+    assert augmented.shape == (1, 6, 3, 32, 32)
+    assert augmented.dtype == torch.uint8
+    assert bool((augmented == augmented[:, :1]).all())
+
+
+def test_rand_augment_follows_its_strength() -> None:
+    clip = still_clip(height=64, width=64)
+
+    def change(strength: int) -> float:
+        transform = TrainingTransform(
+            64, flip=0, colour_jitter=0, grayscale=0, scales=(1.0,), rand_augment=(1, strength)
+        )
+        total = 0.0
+        for seed in range(60):
+            torch.manual_seed(seed)
+            total += float((transform(clip).float() - clip.float()).abs().mean())
+        return total
+
+    weak, strong = change(3), change(30)
+    assert 0 < weak < strong
+    with pytest.raises(UserError, match=r"rand_augment is \[2, 31\].*\(0 to 30\)"):
+        TrainingTransform(32, rand_augment=(2, 31))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ost_lightning.models.video_clip import VideoCLIP
 from ost_lightning.video import EvaluationClips, ShardMember, VideoRecord
-from ost_lightning.video.sources import is_remote, stamp
+from ost_lightning.video.sources import is_remote
 
 _FORMAT: Final = 1
 """Raised whenever the same video, settings and weights would give other embeddings than before."""
@@ -84,15 +84,19 @@ class ClipKeys:
         self._taken = f"{_settings(clips)}{[(name, _settings(part)) for name, part in parts.items()]}"
 
     def of(self, record: VideoRecord) -> str | None:
-        """Key of one record's clip, 32 hexadecimal digits; None if there is no such file."""
-        size, changed = stamp(record.path)
-        if not size and not changed:
+        """Key of one record's clip, 32 hexadecimal digits; None if there is no such file on this machine."""
+        address = record.path
+        file = address.shard if isinstance(address, ShardMember) else address
+        if is_remote(str(file)):
             return None
-        elsewhere = isinstance(record.path, ShardMember) or is_remote(record.path)
-        path = str(record.path) if elsewhere else str(Path(str(record.path)).resolve())
+        try:
+            path = Path(file).resolve(strict=True)
+            status = path.stat()
+        except OSError:
+            return None
         # the id counts because frames may be drawn by it
-        video = (record.id, path, size, changed, record.start, record.end)
-        state = (_FORMAT, video, self._taken)
+        video = (record.id, str(path), status.st_size, status.st_mtime_ns, record.start, record.end)
+        state = (_FORMAT, video, str(address) if isinstance(address, ShardMember) else "", self._taken)
         return blake2b(repr(state).encode(), digest_size=16).hexdigest()
 
 

@@ -1,17 +1,19 @@
 """CLIP on videos: frames and sentences become unit vectors of one space."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPModel, PreTrainedTokenizerBase
 
 from ost_lightning.errors import UserError
+from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
 from ost_lightning.text import Kind, SentenceSet
 
@@ -21,6 +23,7 @@ _STATISTICS: Final[dict[PixelStatistics, tuple[tuple[float, ...], tuple[float, .
     "imagenet": ((123.675 / 255, 116.28 / 255, 103.53 / 255), (58.395 / 255, 57.12 / 255, 57.375 / 255)),
 }
 _SENTENCES_A_PASS: Final = 512
+_HEAD_FILE: Final = "temporal_head.safetensors"
 
 FrameEmbeddings = Tensor
 """V: (B, T, d), L2-normalised."""
@@ -63,6 +66,8 @@ class VideoCLIP(nn.Module):
         attention: Attention kernels; `eager` is for looking at attention maps.
         pixel_statistics: Mean and deviation that pixels are normalised with: CLIP's own, or ImageNet's, which the
             released OST and ViFi-CLIP weights were tuned with.
+        temporal_head: Makes a head for embeddings of a given width, which stands between the frames and their
+            normalisation; its weights are new unless the folder `pretrained` has them.
 
     Raises:
         CheckpointError: If there is no such model, or its weights are missing or incomplete.
@@ -77,10 +82,13 @@ class VideoCLIP(nn.Module):
         gradient_checkpointing: bool = False,
         attention: Literal["sdpa", "eager"] = "sdpa",
         pixel_statistics: PixelStatistics = "clip",
+        temporal_head: Callable[[int], TemporalHead] | None = None,
     ) -> None:
         super().__init__()
         self.pretrained, self.freeze_text = pretrained, freeze_text
         self.clip = _load_clip(pretrained, attention).train()
+        self.temporal_head = temporal_head(self.clip.config.projection_dim) if temporal_head is not None else None
+        _load_head(self.temporal_head, pretrained)
         self.tokenizer = load_tokenizer(pretrained, self.clip.config.text_config.vocab_size)
         self.freeze_vision = freeze_vision
         for frozen, tower, projection in (
@@ -113,13 +121,13 @@ class VideoCLIP(nn.Module):
         return scale
 
     def encode_frames(self, frames: Tensor) -> FrameEmbeddings:
-        """Embeds every frame by itself.
+        """Embeds every frame by itself; a temporal head then relates or pools the frames of a clip.
 
         Args:
             frames: uint8 (B, T, 3, S, S), 0 to 255, with S the model's image size.
 
         Returns:
-            fp32 (B, T, d), L2-normalised.
+            fp32 (B, T, d), L2-normalised; (B, 1, d) if the head pools.
 
         Raises:
             UserError: If the frames have another size.
@@ -133,8 +141,10 @@ class VideoCLIP(nn.Module):
         pixels = (frames.flatten(0, 1).float() / 255 - self._mean) / self._std
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_vision):
             features = self.clip.get_image_features(pixel_values=pixels).pooler_output
-        embedded: Tensor = F.normalize(features.float(), dim=-1).unflatten(0, tuple(frames.shape[:2]))
-        return embedded
+        embedded: Tensor = features.unflatten(0, tuple(frames.shape[:2]))
+        if self.temporal_head is not None:
+            embedded = self.temporal_head(embedded)
+        return F.normalize(embedded.float(), dim=-1)
 
     def tokenise(self, sentences: SentenceSet) -> TokenisedSentences:
         """Token ids by the checkpoint's own tokenizer.
@@ -186,16 +196,25 @@ class VideoCLIP(nn.Module):
         }
 
     def original_parameters(self) -> dict[str, Tensor]:
-        """The pre-trained weights, by the names that `named_parameters` gives, in host memory."""
-        return {
+        """The pre-trained weights, by the names that `named_parameters` gives, in host memory.
+
+        New modules have no earlier weights: for them these are the present ones, so that mixing leaves them alone.
+        """
+        original = {
             f"clip.{name}": parameter.detach()
             for name, parameter in _load_clip(self.pretrained, "sdpa").named_parameters()
         }
+        return {
+            name: original[name] if name in original else parameter.detach().cpu().clone()
+            for name, parameter in self.named_parameters()
+        }
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes the present weights and the tokenizer as a folder in HF format."""
+        """Writes the present weights and the tokenizer as a folder in HF format, a temporal head beside them."""
         self.clip.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        if self.temporal_head is not None and (weights := self.temporal_head.state_dict()):
+            save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / _HEAD_FILE)
 
     def _encode_tokens(self, tokens: Tensor) -> Tensor:
         """(n, L) -> (n, d). Attention is causal, so the padding after the end token needs no mask."""
@@ -232,6 +251,26 @@ def _load_clip(pretrained: str, attention: str) -> CLIPModel:
             f"(first: {(missing or mismatched)[0]}). Expected a CLIPModel with both towers."
         )
     return model
+
+
+def _load_head(head: TemporalHead | None, pretrained: str) -> None:
+    """Gives a new head the weights that lie beside those of CLIP, if any do."""
+    file = Path(source_of(pretrained)) / _HEAD_FILE
+    if not file.is_file():
+        return
+    if head is None:
+        raise CheckpointError(
+            f"{pretrained} was tuned with a temporal head ({_HEAD_FILE}), but none is set: set "
+            "video_clip.temporal_head to the class and settings that it was tuned with."
+        )
+    try:
+        head.load_state_dict(load_file(file))
+    except RuntimeError as error:
+        found = str(error).replace("\n\t", " ").strip()
+        raise CheckpointError(
+            f"The weights in {file} are not those of the {type(head).__name__} that is set ({found[:300]}): give it "
+            "the settings that it was tuned with."
+        ) from error
 
 
 def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:

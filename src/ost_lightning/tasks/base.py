@@ -4,14 +4,13 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, cast
+from typing import ClassVar, Final, Literal, NamedTuple, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from ost_lightning.matching import Matcher, TransportWarning
 from ost_lightning.models import (
@@ -24,7 +23,7 @@ from ost_lightning.models import (
     mixture_fingerprint,
 )
 from ost_lightning.tasks.metrics import RecognitionAccuracy
-from ost_lightning.tasks.schedules import Schedule, learning_rate_factor
+from ost_lightning.tasks.optimisation import Optimisation, optimiser_and_schedule
 from ost_lightning.text import Kind, LabelSpace, Templates
 from ost_lightning.video import ClipBatch
 
@@ -46,28 +45,8 @@ class LabelledData(Protocol):
     def keep_embeddings(self, batch: ClipBatch, weights: str) -> None:
         """Keeps the embeddings that a batch has by these weights, if there is a cache."""
 
-
-@dataclass(frozen=True)
-class Optimisation:
-    """AdamW and its schedule.
-
-    Attributes:
-        learning_rate: Peak.
-        weight_decay: On matrices; biases, norms and the logit scale have none.
-        decay_everything: Weight decay on those too, as in the released code.
-        betas: Of AdamW.
-        eps: Of AdamW.
-        schedule: Course of the learning rate; see `learning_rate_factor`.
-        warmup: Share of the training that is warm-up.
-    """
-
-    learning_rate: float = 8e-6
-    weight_decay: float = 1e-3
-    decay_everything: bool = False
-    betas: tuple[float, float] = (0.9, 0.98)
-    eps: float = 1e-8
-    schedule: Schedule = "cosine_after_warmup"
-    warmup: float = 0.1
+    def evaluation_sizes(self, stage: Stage) -> Mapping[str, int]:
+        """Listed videos of each evaluation set."""
 
 
 class Prediction(NamedTuple):
@@ -90,7 +69,8 @@ class RecognitionTask(LightningModule, ABC):
     """Recognises actions by matching frames with sentences.
 
     Evaluation logs `{stage}/{set}/top1`, `top5`, `videos` and `undecodable` for every evaluation set, with all classes
-    of the set's own label space. The sentences are encoded once per evaluation.
+    of the set's own label space, and tells how many videos were scored of those listed. The sentences are encoded once
+    per evaluation.
 
     Attributes:
         evaluated_weights: Weights that a test scores: name -> share of the original weights in them. The task's own,
@@ -128,6 +108,14 @@ class RecognitionTask(LightningModule, ABC):
     @abstractmethod
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Loss of one micro-batch."""
+
+    def setup(self, stage: str) -> None:
+        """Keeps buffers out of what DDP sends around.
+
+        They are constants, or counts of one process; and DDP would send them before every batch of a validation, of
+        which processes have different numbers, and wait for ever.
+        """
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
 
     def tokenise(self, labels: LabelSpace) -> TokenisedSentences:
         """Tokens of all sentences that the matcher needs."""
@@ -272,21 +260,8 @@ class RecognitionTask(LightningModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, with the schedule followed step by step."""
-        settings = self.optimisation
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        matrices = [p for p in trained if p.ndim > 1 or settings.decay_everything]
-        others = [p for p in trained if not (p.ndim > 1 or settings.decay_everything)]
-        groups: list[dict[str, Any]] = [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        groups = [group for group in groups if group["params"]]
-        optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps)
         total = int(self.trainer.estimated_stepping_batches)
-        schedule = LambdaLR(
-            optimiser, lambda step: learning_rate_factor(settings.schedule, step, total, settings.warmup)
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return optimiser_and_schedule(self.named_parameters(), self.optimisation, total)
 
     def _begin(self, stage: Stage) -> None:
         self._labels = dict(self._data.evaluation_labels(stage))
@@ -300,11 +275,20 @@ class RecognitionTask(LightningModule, ABC):
     def _finish(self, stage: Stage) -> None:
         for (name, weights), metric in self._accuracy.items():
             prefix = "/".join(part for part in (stage, name, weights) if part)
-            for key, value in metric.compute().items():
-                # already summed over processes
+            results = metric.compute()  # summed over processes
+            for key, value in results.items():
                 self.log(f"{prefix}/{key}", value.float(), prog_bar=key == "top1", sync_dist=False)
+            self._tell_count(stage, prefix, int(results["videos"]), self._data.evaluation_sizes(stage)[name])
         self._descriptors.clear()
         self._warn_of_unconverged()
+
+    def _tell_count(self, stage: Stage, what: str, scored: int, listed: int) -> None:
+        """Says how many videos were scored of how many; they are all, unless the user limited the batches."""
+        limit = self.trainer.limit_val_batches if stage == "val" else self.trainer.limit_test_batches
+        limited = isinstance(limit, int) or limit < 1 or self.trainer.sanity_checking
+        if scored != listed and not limited:
+            raise RuntimeError(f"{what}: {scored} videos were scored, but {listed} are listed")
+        rank_zero_info(f"{what}: {scored} videos scored {'=' if scored == listed else 'of'} {listed} listed")
 
     def _warn_of_unconverged(self) -> None:
         """On a CPU the solver warns by itself; elsewhere the count is looked at here, once."""

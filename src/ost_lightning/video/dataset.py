@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from ost_lightning.errors import UserError
 from ost_lightning.video.annotations import VideoRecord
-from ost_lightning.video.reader import VideoReader, VideoReadError
+from ost_lightning.video.reader import VideoReadError, open_video
 from ost_lightning.video.sampling import FrameSampler, SampleKey
 
 ClipTransform = Callable[[Tensor], Tensor]
@@ -215,7 +215,7 @@ class EvaluationClips(Dataset[Clip | UserError]):
 
 def _read(record: VideoRecord, choose: Callable[[int], Tensor], short_side: int) -> Tensor:
     """Frames of one record: uint8 (V, T, 3, H, W)."""
-    with VideoReader(record.path) as video:
+    with open_video(record.path) as video:
         span = video.span(record.start, record.end)
         indices = choose(len(span)) + span.start
         frames = video.read(indices.flatten(), short_side)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from ost_lightning.video.annotations import VideoRecord
-from ost_lightning.video.reader import VideoReader, VideoReadError
+from ost_lightning.video.frame_source import FrameSource
+from ost_lightning.video.reader import VideoReadError, open_video
 from ost_lightning.video.sampling import FrameSampler
 from ost_lightning.video.sources import stamp
 
@@ -83,7 +84,7 @@ def inspect_video(record: VideoRecord, decode: int = 8) -> Inspection:
     if not (size or modified):
         return Inspection(record.id, *Inspection.key(record), "missing", "there is no such file")
     try:
-        with VideoReader(record.path) as video:
+        with open_video(record.path) as video:
             span = video.span(record.start, record.end)
             _decode_some(video, span, decode)
             rate, width, height, codec = round(video.rate, 3), video.width, video.height, video.codec
@@ -103,7 +104,7 @@ def inspect_video(record: VideoRecord, decode: int = 8) -> Inspection:
     )
 
 
-def _decode_some(video: VideoReader, span: range, decode: int) -> None:
+def _decode_some(video: FrameSource, span: range, decode: int) -> None:
     if decode == ALL_FRAMES:
         # in pieces, so that a long video does not have to fit into memory
         for start in range(0, len(span), 64):

@@ -12,6 +12,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.pytorchvideo_compat import uniform_crop
 
 _MULTI_SCALE: Final = (1.0, 0.875, 0.75, 0.66)
+_STRONGEST: Final = 30
 
 
 class MultiScaleCrop(v2.Transform):  # type: ignore[misc]  # torchvision is not typed
@@ -46,7 +47,9 @@ class MultiScaleCrop(v2.Transform):  # type: ignore[misc]  # torchvision is not 
 
 
 class TrainingTransform(nn.Module):
-    """Augments one clip: multi-scale crop, flip, colour jitter, grayscale. Draws from torch's global generator.
+    """Augments one clip: multi-scale crop, flip, RandAugment, colour jitter, grayscale.
+
+    Draws from torch's global generator.
 
     Args:
         size: Pixels of the square.
@@ -55,6 +58,8 @@ class TrainingTransform(nn.Module):
             by up to 10 %.
         grayscale: Probability of dropping the colours.
         scales: Of `MultiScaleCrop`.
+        rand_augment: Operations a clip and their strength, 0 to 30 (Cubuk et al., 2020); None for none. (2, 9) in the
+            fully supervised recipe.
     """
 
     def __init__(
@@ -65,13 +70,20 @@ class TrainingTransform(nn.Module):
         colour_jitter: float = 0.8,
         grayscale: float = 0.2,
         scales: Sequence[float] = _MULTI_SCALE,
+        rand_augment: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
+        if rand_augment is not None and not (rand_augment[0] >= 1 and 0 <= rand_augment[1] <= _STRONGEST):
+            raise UserError(
+                f"rand_augment is {list(rand_augment)}, but it is a number of operations (at least 1) and a strength "
+                f"(0 to {_STRONGEST})."
+            )
         jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
         self.steps = v2.Compose(
             [
                 MultiScaleCrop(size, scales),
                 v2.RandomHorizontalFlip(flip),
+                *([v2.RandAugment(*rand_augment, num_magnitude_bins=_STRONGEST + 1)] if rand_augment else []),
                 v2.RandomApply([jitter], p=colour_jitter),
                 v2.RandomGrayscale(grayscale),
             ]

@@ -1,0 +1,112 @@
+"""Heads between the frames of a clip and their matching, which know of the order that CLIP does not see."""
+
+from abc import ABC, abstractmethod
+from typing import Final
+
+from torch import Tensor, nn
+from transformers.activations import QuickGELUActivation
+
+from ost_lightning.errors import UserError
+
+_CHANNELS_A_HEAD: Final = 64  # in every CLIP
+
+
+class TemporalHead(nn.Module, ABC):
+    """Relates the frames of a clip, or pools them, before the embeddings are normalised.
+
+    Args:
+        width: d, of the embeddings; the model gives it.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    @abstractmethod
+    def forward(self, frames: Tensor) -> Tensor:
+        """Changes embeddings.
+
+        Args:
+            frames: (B, T, d), projected but not normalised.
+
+        Returns:
+            (B, T, d), or (B, 1, d) if the frames are pooled.
+        """
+
+
+class MeanPooling(TemporalHead):
+    """ViFi-CLIP's clip embedding: the frames averaged before they are normalised (Rasheed et al., CVPR 2023).
+
+    Without it, matchers average frames that have been normalised one by one, as OST does.
+
+    Args:
+        width: d, of the embeddings; the model gives it.
+    """
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(B, T, d) to (B, 1, d)."""
+        return frames.mean(1, keepdim=True)
+
+
+class TemporalTransformer(TemporalHead):
+    r"""A transformer over the frames, added to them: the head of ActionCLIP and Text4Vis.
+
+    .. math:: V' = V + f(V + E_{1..T})
+
+    where f is a stack of pre-norm blocks with CLIP's activation and E are learned positions. Both methods average V'
+    (`pool`); left unpooled, its T embeddings are what the OD Solver matches on top of Text4Vis (Table 3).
+
+    Sources: Wang et al., "ActionCLIP", 2021; Wu et al., "Revisiting Classifier", AAAI 2023.
+
+    Args:
+        width: d, of the embeddings; the model gives it.
+        layers: Number of blocks.
+        heads: Attention heads; one for every 64 channels if not given.
+        positions: Largest T.
+        pool: Average the frames.
+    """
+
+    def __init__(
+        self, width: int, layers: int = 6, heads: int | None = None, positions: int = 77, pool: bool = True
+    ) -> None:
+        super().__init__(width)
+        self.pool = pool
+        self.positions = nn.Embedding(positions, width)
+        blocks = [_block(width, heads or max(1, width // _CHANNELS_A_HEAD)) for _ in range(layers)]
+        self.blocks = nn.Sequential(*blocks)
+        self.apply(_initialise)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(B, T, d) to (B, T, d), or (B, 1, d) if pooled.
+
+        Raises:
+            UserError: If there are more frames than positions.
+        """
+        length = frames.shape[1]
+        if length > self.positions.num_embeddings:
+            raise UserError(
+                f"The clips have {length} frames, but the temporal head has {self.positions.num_embeddings} positions: "
+                "raise its `positions`, or lower the data's clips.frames."
+            )
+        related: Tensor = frames + self.blocks(frames + self.positions.weight[:length])
+        return related.mean(1, keepdim=True) if self.pool else related
+
+
+def _block(width: int, heads: int) -> nn.TransformerEncoderLayer:
+    return nn.TransformerEncoderLayer(
+        width,
+        heads,
+        dim_feedforward=4 * width,
+        dropout=0.0,
+        activation=QuickGELUActivation(),
+        layer_norm_eps=1e-12,
+        batch_first=True,
+        norm_first=True,
+    )
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,114 @@
+"""Fully supervised training: cross-entropy over all classes, with their sentences as the classifier."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from ost_lightning.errors import UserError
+from ost_lightning.matching import Matcher
+from ost_lightning.models import DescriptorEmbeddings, TokenisedSentences, VideoCLIP
+from ost_lightning.tasks.base import RecognitionTask
+from ost_lightning.tasks.optimisation import Optimisation
+from ost_lightning.video import ClipBatch
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Videos of a batch mixed in pairs, their labels in the same proportion. If both are on, a coin decides each step.
+
+    Attributes:
+        mixup: Alpha of mixup (pixels averaged; Zhang et al., ICLR 2018); 0 switches it off. ViFi-CLIP: 0.8.
+        cutmix: Alpha of CutMix (a rectangle replaced; Yun et al., ICCV 2019); 0 switches it off. ViFi-CLIP: 1.
+    """
+
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+
+class SupervisedRecognition(RecognitionTask):
+    r"""Fine-tunes with cross-entropy over all training classes.
+
+    .. math:: L = -\sum_k q_k \log \mathrm{softmax}_k(\tau \, S(V, D_k))
+
+    With `CategoryName` and mean pooling this is ViFi-CLIP's training, with a frozen text tower and a temporal
+    transformer Text4Vis', and with the OD Solver in place of the name OST on top of it (Table 3).
+
+    While the text tower is frozen the sentences are encoded once; else all of them at every step, with gradients.
+
+    Args:
+        video_clip: Encoder of frames and sentences.
+        matcher: Mechanism that scores videos against classes; a row of Table 4a.
+        templates: Sentence templates: a name out of `prompts/sentences`, or a YAML file.
+        descriptors_per_class: N, of each kind.
+        optimisation: Optimiser and schedule.
+        label_smoothing: Share of the target spread over all classes, 0 to 1.
+        mixing: Mixup and CutMix.
+    """
+
+    def __init__(
+        self,
+        video_clip: VideoCLIP,
+        matcher: Matcher,
+        templates: str = "ost",
+        descriptors_per_class: int = 4,
+        optimisation: Optimisation = Optimisation(),  # frozen
+        label_smoothing: float = 0.0,
+        mixing: Mixing = Mixing(),  # frozen
+    ) -> None:
+        super().__init__(video_clip, matcher, templates, descriptors_per_class, optimisation)
+        if not 0 <= label_smoothing <= 1:
+            raise UserError(f"label_smoothing is {label_smoothing}, but a share is 0 to 1.")
+        if min(mixing.mixup, mixing.cutmix) < 0:
+            raise UserError(f"mixing is {mixing}, but its alphas are at least 0.")
+        self.label_smoothing, self.mixing = label_smoothing, mixing
+        self._training_tokens: TokenisedSentences | None = None
+        self._frozen_texts: DescriptorEmbeddings | None = None
+
+    def on_train_start(self) -> None:
+        """Tokenises the training classes once, and encodes them if that will do for the whole training."""
+        self._training_tokens = self.tokenise(self._data.training_labels)
+        self._frozen_texts = None
+        if self.video_clip.freeze_text:
+            with torch.no_grad():
+                self._frozen_texts = self.video_clip.encode_sentences(self._training_tokens)
+
+    def on_train_end(self) -> None:
+        """Frees the embeddings."""
+        self._frozen_texts = None
+
+    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        """Loss of one micro-batch.
+
+        Raises:
+            UserError: If the loss is not finite.
+        """
+        texts = self._training_texts()
+        clips, targets = self._mix(batch.frames.flatten(0, 1), batch.labels, len(next(iter(texts.values()))))
+        frames = self.video_clip.encode_frames(clips)
+        logits = self.video_clip.logit_scale * self.similarities(frames, texts)
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
+        return loss
+
+    def _training_texts(self) -> DescriptorEmbeddings:
+        if self._training_tokens is None:
+            raise RuntimeError("the training classes have not been tokenised: training goes through Trainer.fit")
+        if self._frozen_texts is not None:
+            return self._frozen_texts
+        return self.video_clip.encode_sentences(self._training_tokens)
+
+    def _mix(self, clips: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+        """uint8 (B, T, 3, S, S) and int64 (B,), or both mixed: uint8 again (half a grey level is lost) and (B, K)."""
+        ways: list[v2.Transform] = []
+        if self.mixing.mixup:
+            ways.append(v2.MixUp(alpha=self.mixing.mixup, num_classes=classes))
+        if self.mixing.cutmix:
+            ways.append(v2.CutMix(alpha=self.mixing.cutmix, num_classes=classes))
+        if not ways:
+            return clips, labels
+        mixed, targets = ways[int(torch.randint(len(ways), ()))](tv_tensors.Video(clips.float()), labels)
+        return mixed.as_subclass(Tensor).round().to(torch.uint8), targets

@@ -1,0 +1,208 @@
+import random
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from torch import Tensor
+from torch.nn.functional import log_softmax, normalize
+from torch.utils.data import DataLoader
+
+from ost_lightning.errors import UserError
+from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
+from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
+from ost_lightning.tasks import Mixing, Optimisation, SupervisedRecognition
+from ost_lightning.text import Templates
+from ost_lightning.toyworld.dataset import label_space
+from ost_lightning.toyworld.stills import render_still, sample_still
+from ost_lightning.video import ClipBatch
+
+QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+
+
+class OneBatch(LightningDataModule):
+    """The same four videos, of four classes, at every step."""
+
+    def __init__(self, steps: int = 1) -> None:
+        super().__init__()
+        labels = label_space(0, "seen")
+        self.training_labels = labels.select(labels.names[::10])
+        rng = random.Random(0)
+        pictures = [render_still(sample_still(rng), rng) for _ in range(8)]
+        frames = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)[..., 3:51, 3:51].unflatten(0, (4, 1, 2))
+        names = tuple(f"{k}.mp4" for k in range(4))
+        self.batch = ClipBatch(frames, torch.randperm(4), torch.ones(4, dtype=torch.bool), names)
+        self.steps = steps
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader([self.batch] * self.steps, batch_size=None)
+
+
+def trainer(folder: Path, **options: object) -> Trainer:
+    return Trainer(**{"accelerator": "cpu", "default_root_dir": folder, "num_sanity_val_steps": 0, **QUIET, **options})
+
+
+class Watch(Callback):
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: dict, *_: object) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+
+@torch.no_grad()
+def recognised(module: SupervisedRecognition, data: OneBatch) -> Tensor:
+    module.eval()
+    texts = module.video_clip.encode_sentences(module.tokenise(data.training_labels))
+    return module.probabilities(data.batch.frames, texts).argmax(1)
+
+
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> float:
+    losses = []
+    for row, label in zip(log_softmax(logits, -1), labels, strict=True):
+        target = torch.full_like(row, smoothing / len(row))
+        target[label] += 1 - smoothing
+        losses.append(-(target * row).sum())
+    return float(torch.stack(losses).mean())
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_is_that_of_vifi_clip(tmp_path: Path, smoothing: float) -> None:
+    """Mean of raw frame embeddings, normalised, against every class's name; cross-entropy."""
+    module = SupervisedRecognition(
+        VideoCLIP("tiny", temporal_head=MeanPooling), CategoryName(), label_smoothing=smoothing
+    )
+    watch, data = Watch(), OneBatch()
+    trainer(tmp_path, max_steps=1, limit_val_batches=0, callbacks=[watch]).fit(module, datamodule=data)
+    fresh, batch = VideoCLIP("tiny"), data.batch
+    sentences = Templates.load("ost").apply(data.training_labels, ("name",), 4)
+    with torch.no_grad():
+        pixels = (batch.frames.flatten(0, 2) / 255 - fresh._mean) / fresh._std
+        frames = fresh.clip.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (4, 2))
+        names = fresh.encode_sentences(fresh.tokenise(sentences))["name"][:, 0]
+        logits = fresh.clip.logit_scale.exp() * normalize(frames.mean(1), dim=-1) @ names.T
+    assert watch.losses[0] == pytest.approx(smoothed_cross_entropy(logits, batch.labels, smoothing), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("matcher", "head", "frozen"),
+    [
+        (CategoryName(), None, False),
+        (CategoryName(), MeanPooling, False),
+        (CategoryName(), partial(TemporalTransformer, layers=2), True),
+        (OptimalDescriptorSolver(), partial(TemporalTransformer, layers=2, pool=False), True),
+    ],
+    ids=["names", "vifi_clip", "text4vis", "ost_on_text4vis"],
+)
+def test_a_small_batch_is_learned_by_heart(tmp_path: Path, matcher: Matcher, head: object, frozen: bool) -> None:
+    module = SupervisedRecognition(
+        VideoCLIP("tiny", temporal_head=head, freeze_text=frozen),
+        matcher,
+        optimisation=Optimisation(learning_rate=5e-4, warmup=0.0, new_modules_factor=2.0),
+    )
+    watch, data = Watch(), OneBatch(steps=25)
+    trainer(tmp_path, max_epochs=1, limit_val_batches=0, callbacks=[watch]).fit(module, datamodule=data)
+    assert watch.losses[-1] < 0.1 * watch.losses[0]
+    assert torch.equal(recognised(module, data), data.batch.labels)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_sentences_are_encoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frozen: bool) -> None:
+    module, calls = SupervisedRecognition(VideoCLIP("tiny", freeze_text=frozen), CategoryName()), []
+    encode = module.video_clip.encode_sentences
+    monkeypatch.setattr(module.video_clip, "encode_sentences", lambda tokens: calls.append(1) or encode(tokens))
+    before = {name: value.clone() for name, value in module.video_clip.clip.text_model.named_parameters()}
+    trainer(tmp_path, max_epochs=3, limit_val_batches=0).fit(module, datamodule=OneBatch())
+    assert len(calls) == (1 if frozen else 3)
+    after = dict(module.video_clip.clip.text_model.named_parameters())
+    assert all(torch.equal(after[name], value) for name, value in before.items()) == frozen
+
+
+def test_frozen_and_trained_text_have_the_same_loss(tmp_path: Path) -> None:
+    losses, data = [], OneBatch()
+    for frozen in (True, False):
+        module, watch = SupervisedRecognition(VideoCLIP("tiny", freeze_text=frozen), OptimalDescriptorSolver()), Watch()
+        trainer(tmp_path, max_steps=1, limit_val_batches=0, callbacks=[watch]).fit(module, datamodule=data)
+        losses.append(watch.losses[0])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_new_modules_learn_faster(tmp_path: Path) -> None:
+    module = SupervisedRecognition(
+        VideoCLIP("tiny", temporal_head=partial(TemporalTransformer, layers=1)),
+        CategoryName(),
+        optimisation=Optimisation(learning_rate=1e-5, weight_decay=0.2, new_modules_factor=10.0),
+    )
+    run = trainer(tmp_path, max_steps=1, limit_val_batches=0)
+    run.fit(module, datamodule=OneBatch())
+    rates = {
+        id(parameter): (group["initial_lr"], group["weight_decay"])
+        for group in run.optimizers[0].param_groups
+        for parameter in group["params"]
+    }
+    assert set(rates) == {id(parameter) for parameter in module.parameters()}
+    for name, parameter in module.named_parameters():
+        rate = 1e-4 if "temporal_head" in name else 1e-5
+        assert rates[id(parameter)] == (pytest.approx(rate), 0.2 if parameter.ndim > 1 else 0.0), name
+
+
+def test_mixup_averages_pixels_and_labels() -> None:
+    module = SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), mixing=Mixing(mixup=0.8))
+    clips, labels = torch.randint(0, 256, (5, 3, 3, 48, 48), dtype=torch.uint8), torch.tensor([0, 4, 2, 2, 1])
+    mixed, targets = module._mix(clips, labels, 6)
+    assert (mixed.dtype, mixed.shape, targets.shape) == (torch.uint8, clips.shape, (5, 6))
+    torch.testing.assert_close(targets.sum(1), torch.ones(5))
+    share = float(targets[0, 0])
+    assert 0 < share < 1
+    expected = share * clips.float() + (1 - share) * clips.roll(1, 0).float()
+    assert float((mixed.float() - expected).abs().max()) <= 0.5 + 1e-3
+    partners = torch.nn.functional.one_hot(labels, 6).float()
+    torch.testing.assert_close(targets, share * partners + (1 - share) * partners.roll(1, 0))
+
+
+def test_cutmix_replaces_one_rectangle_of_all_frames() -> None:
+    module = SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), mixing=Mixing(cutmix=1.0))
+    # a picture a video, so that the origin of every pixel shows
+    clips = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1, 1).expand(4, 3, 3, 48, 48)
+    mixed, targets = module._mix(clips, torch.arange(4), 4)
+    assert bool((mixed == mixed[:, :1, :1]).all())
+    own = (mixed == clips).float().mean((1, 2, 3, 4))
+    torch.testing.assert_close(targets.diagonal(), own)
+    torch.testing.assert_close(targets.sum(1), torch.ones(4))
+
+
+def test_both_ways_of_mixing_are_drawn() -> None:
+    module = SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), mixing=Mixing(mixup=0.8, cutmix=1.0))
+    clips = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1, 1).expand(2, 1, 3, 48, 48)
+    cut = 0
+    for _ in range(60):
+        mixed, _targets = module._mix(clips, torch.arange(2), 2)
+        cut += bool(((mixed == 0) | (mixed == 255)).all())
+    assert 10 < cut < 50
+
+
+def test_mixed_batches_teach_the_pure_videos(tmp_path: Path) -> None:
+    module = SupervisedRecognition(
+        VideoCLIP("tiny", temporal_head=MeanPooling),
+        CategoryName(),
+        optimisation=Optimisation(learning_rate=5e-4, warmup=0.0),
+        label_smoothing=0.1,
+        mixing=Mixing(mixup=0.8, cutmix=1.0),
+    )
+    data = OneBatch(steps=40)
+    trainer(tmp_path, max_epochs=1, limit_val_batches=0).fit(module, datamodule=data)
+    assert torch.equal(recognised(module, data), data.batch.labels)
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"label_smoothing is 1\.5"):
+        SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), label_smoothing=1.5)
+    with pytest.raises(UserError, match=r"mixing is .*-1.*at least 0"):
+        SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), mixing=Mixing(mixup=-1.0))
+    module = SupervisedRecognition(VideoCLIP("tiny"), CategoryName())
+    with torch.no_grad():
+        module.video_clip.clip.logit_scale.fill_(float("inf"))
+    with pytest.raises(UserError, match=r"The loss is (nan|inf) at step 0 \(videos .*\.mp4"):
+        trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(module, datamodule=OneBatch())

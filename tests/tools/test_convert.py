@@ -1,0 +1,65 @@
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ost_lightning.cli import main
+from tests.models.foreign import RELEASED, payloads, tokenizer
+
+EVALUATION = [
+    "--config=toyworld",
+    "--model.video_clip.pretrained=ost",
+    "--model.video_clip.pixel_statistics=imagenet",
+    "--model.matcher.factor=0.5",
+    "--data.clips.crop_size=32",
+    "--data.test_clips=1",
+    "--data.loading.workers=0",
+    "--tracking.wandb=false",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command runs in a folder that holds only a tokenizer."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+    tokenizer().save_pretrained("clip")
+
+
+def test_convert_evaluate_and_convert_back(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(RELEASED), "ost", "--clip=clip"]) == 0
+    told = capsys.readouterr().out
+    assert "ost: 62 tensors matched, 0 missing, 0 unexpected, 0 completed, 0 ignored (layout 'released')" in told
+    assert "CC BY-NC-SA 4.0" in told
+    assert main(["test", *EVALUATION]) == 0
+    with Path("runs/toyworld/version_0/metrics.csv").open(newline="") as file:
+        assert float(list(csv.DictReader(file))[-1]["test/unseen/videos"]) == 20
+    assert main(["convert", "ost", "back.pth"]) == 0
+    assert "back.pth: 62 tensors in the layout 'released'" in capsys.readouterr().out
+    back = torch.load("back.pth", weights_only=True)["model"]
+    assert back["module.image_encoder.proj"].shape == (64, 48)
+    assert main(["convert", "ost", "openai.pt", "--layout=openai"]) == 0
+    assert torch.load("openai.pt", weights_only=True)["visual.proj"].shape == (64, 48)
+    assert main(["convert", "openai.pt", "again", "--clip=clip"]) == 0
+    assert "CC BY-NC-SA" not in Path("again/ORIGIN.txt").read_text()
+
+
+def test_mistakes_are_told_in_a_paragraph(capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(payloads(Path("mark"))["in an extra key"], "hostile.pth")
+    for arguments, words in (
+        (["hostile.pth", "out"], ["hostile.pth asks for Python's `posix.system`", "nothing of it has been run"]),
+        (["nothing.pth", "out"], ["There is no checkpoint nothing.pth"]),
+        ([str(RELEASED), "clip", "--clip=clip"], ["clip is there already"]),
+        ([str(RELEASED), "out", "--clip=nobody/nothing"], ["There is no CLIP 'nobody/nothing'"]),
+    ):
+        assert main(["convert", *arguments]) == 1
+        message = " ".join(capsys.readouterr().err.split())
+        for expected in words:
+            assert expected in message
+        assert "Traceback" not in message
+    assert not Path("out").exists()
+    assert not Path("mark").exists()
