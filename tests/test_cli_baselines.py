@@ -4,22 +4,32 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from ost_lightning.cli import main
+from ost_lightning.experiment import ExperimentCLI
+from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
+from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
+from ost_lightning.resources import shipped
+from ost_lightning.tasks import ContrastiveRecognition, SupervisedRecognition
 
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0"]
 SMALL += ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 OST_ON_TEXT4VIS = [
-    "--model=SupervisedRecognition",
-    "--model.video_clip.freeze_text=true",
-    "--model.video_clip.temporal_head=TemporalTransformer",
+    "--config=baselines/ost_on_text4vis",
     "--model.video_clip.temporal_head.layers=2",
-    "--model.video_clip.temporal_head.pool=false",
-    "--model.optimisation.new_modules_factor=10",
     "--model.label_smoothing=0.1",
     "--model.mixing.mixup=0.8",
     "--data.clips.rand_augment=[2,9]",
 ]
+BASELINES = {
+    "clip": (MeanPooling, CategoryName, ContrastiveRecognition),
+    "vifi_clip": (MeanPooling, CategoryName, SupervisedRecognition),
+    "vifi_clip_contrastive": (MeanPooling, CategoryName, ContrastiveRecognition),
+    "action_clip": (TemporalTransformer, CategoryName, ContrastiveRecognition),
+    "text4vis": (TemporalTransformer, CategoryName, SupervisedRecognition),
+    "ost_on_text4vis": (TemporalTransformer, OptimalDescriptorSolver, SupervisedRecognition),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +42,35 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def rows(run: str) -> list[dict[str, str]]:
     with (Path(run) / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_every_baseline_is_tried() -> None:
+    names = {path.stem for path in (shipped("experiments") / "baselines").glob("*.yaml")}
+    assert names == {*BASELINES, "x_clip"}
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_lie_over_an_experiment(name: str) -> None:
+    """The overlay says which mechanisms, the experiment everything else."""
+    head, matcher, task = BASELINES[name]
+    options = [*SMALL, f"--config=baselines/{name}", "--trainer.limit_test_batches=1", "--trainer.callbacks=[]"]
+    cli = ExperimentCLI(["test", *options, "--data.loading.evaluation_batch_size=2"])
+    assert isinstance(cli.model, task)
+    assert isinstance(cli.model.matcher, matcher)
+    assert isinstance(cli.model.video_clip, VideoCLIP)
+    assert cli.model.video_clip.pretrained == "tiny"
+    assert isinstance(cli.model.video_clip.temporal_head, head)
+    assert float(cli.trainer.callback_metrics["test/unseen/videos"]) == 2
+
+
+def test_x_clip_lies_over_an_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its weights are on the hub, so this only parses."""
+    with pytest.raises(SystemExit) as stop:
+        main(["test", "--config=own_videos", "--config=baselines/x_clip", "--print_config"])
+    assert stop.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["model"]["init_args"]["video_clip"]["class_path"] == "ost_lightning.models.XCLIP"
+    assert printed["model"]["init_args"]["video_clip"]["init_args"]["pixel_statistics"] == "imagenet"
 
 
 def test_supervised_fit_checkpoint_test_gives_the_same_metric() -> None:

@@ -164,6 +164,11 @@ class ExperimentCLI(LightningCLI):
         others: list[Logger] = (
             [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []
         )
+        if "fsdp" in str(settings["strategy"]).lower():
+            raise UserError(
+                "trainer.strategy is FSDP, which can't shard CLIP: its logit scale is a scalar. Use ddp, and bound the "
+                "memory with --data.loading.max_videos_per_device or --model.video_clip.gradient_checkpointing true."
+            )
         plugins = settings["plugins"] or []
         return super().instantiate_trainer(
             logger=[*self._own_loggers(), *others],

@@ -229,3 +229,16 @@ def test_origin_and_use_as_pretrained(converted: Path) -> None:
     model = VideoCLIP(str(converted), pixel_statistics="imagenet")
     embedded = model.encode_frames(torch.randint(0, 256, (2, 3, 3, 32, 32), dtype=torch.uint8))
     assert embedded.shape == (2, 3, 48)
+
+
+def test_weights_that_a_converted_checkpoint_was_tuned_from(converted: Path, clip: str) -> None:
+    model = VideoCLIP(str(converted), tuned_from=clip)
+    original = model.original_parameters()
+    expected = CLIPModel.from_pretrained(clip, dtype=torch.float32)
+    assert original.keys() == dict(model.named_parameters()).keys()
+    for name, value in expected.named_parameters():
+        assert torch.equal(original[f"clip.{name}"], value)
+    with pytest.raises(
+        CheckpointError, match=r"can't have been tuned from tiny: .*first: clip\..*video_clip\.tuned_from"
+    ):
+        VideoCLIP(str(converted), tuned_from="tiny").original_parameters()

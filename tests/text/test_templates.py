@@ -85,3 +85,16 @@ def test_the_first_of_a_ranked_list_are_taken(count: int) -> None:
     assert [len(row) for rows in sentences.values() for row in rows] == [count] * 4
     assert sentences["spatio"][0][0].endswith("a bow")
     assert sentences["temporal"][0][0].endswith("draws")
+
+
+def test_templates_of_vanilla_clip() -> None:
+    """28 sentences for Kinetics, 48 for UCF101, the bare name; all different."""
+    labels = LabelSpace(("archery",))
+    for name, count in (("clip_kinetics", 28), ("clip_ucf101", 48), ("raw_name", 1)):
+        ((row,),) = Templates.load(name).apply(labels, ("name",), 1).sentences.values()
+        assert len(row) == len(set(row)) == count
+    assert row == ("archery",)
+    assert (
+        "a demonstration of the person practicing archery."
+        in Templates.load("clip_ucf101").apply(labels, ("name",), 1).sentences["name"][0]
+    )

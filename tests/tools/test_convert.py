@@ -12,6 +12,7 @@ EVALUATION = [
     "--config=toyworld",
     "--model.video_clip.pretrained=ost",
     "--model.video_clip.pixel_statistics=imagenet",
+    "--model.video_clip.tuned_from=again",
     "--model.matcher.factor=0.5",
     "--data.clips.crop_size=32",
     "--data.test_clips=1",
@@ -35,9 +36,6 @@ def test_convert_evaluate_and_convert_back(capsys: pytest.CaptureFixture[str]) -
     told = capsys.readouterr().out
     assert "ost: 62 tensors matched, 0 missing, 0 unexpected, 0 completed, 0 ignored (layout 'released')" in told
     assert "CC BY-NC-SA 4.0" in told
-    assert main(["test", *EVALUATION]) == 0
-    with Path("runs/toyworld/version_0/metrics.csv").open(newline="") as file:
-        assert float(list(csv.DictReader(file))[-1]["test/unseen/videos"]) == 20
     assert main(["convert", "ost", "back.pth"]) == 0
     assert "back.pth: 62 tensors in the layout 'released'" in capsys.readouterr().out
     back = torch.load("back.pth", weights_only=True)["model"]
@@ -46,6 +44,12 @@ def test_convert_evaluate_and_convert_back(capsys: pytest.CaptureFixture[str]) -
     assert torch.load("openai.pt", weights_only=True)["visual.proj"].shape == (64, 48)
     assert main(["convert", "openai.pt", "again", "--clip=clip"]) == 0
     assert "CC BY-NC-SA" not in Path("again/ORIGIN.txt").read_text()
+    # with the authors' temperature, pixel statistics and ensembling
+    assert main(["test", *EVALUATION]) == 0
+    with Path("runs/toyworld/version_0/metrics.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[-1]
+    assert float(row["test/unseen/videos"]) == 20
+    assert row["test/unseen/ensembled_0.2/top1"] == row["test/unseen/top1"]
 
 
 def test_mistakes_are_told_in_a_paragraph(capsys: pytest.CaptureFixture[str]) -> None:

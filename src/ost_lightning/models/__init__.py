@@ -13,8 +13,10 @@ from ost_lightning.models.video_clip import (
     TokenisedSentences,
     VideoCLIP,
 )
+from ost_lightning.models.x_clip import XCLIP
 
 __all__ = [
+    "XCLIP",
     "CachedClips",
     "CheckpointError",
     "ClipKeys",

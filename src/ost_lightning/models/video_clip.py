@@ -4,15 +4,16 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self, cast
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer, CLIPModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, CLIPModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from ost_lightning.errors import UserError
+from ost_lightning.matching import Matcher
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
 from ost_lightning.text import Kind, SentenceSet
@@ -66,12 +67,16 @@ class VideoCLIP(nn.Module):
         attention: Attention kernels; `eager` is for looking at attention maps.
         pixel_statistics: Mean and deviation that pixels are normalised with: CLIP's own, or ImageNet's, which the
             released OST and ViFi-CLIP weights were tuned with.
+        tuned_from: Hub id or folder of the CLIP that `pretrained` was tuned from, which is then the original of
+            weight-space ensembling; `pretrained` itself if not given.
         temporal_head: Makes a head for embeddings of a given width, which stands between the frames and their
             normalisation; its weights are new unless the folder `pretrained` has them.
 
     Raises:
         CheckpointError: If there is no such model, or its weights are missing or incomplete.
     """
+
+    architecture: ClassVar[type[PreTrainedModel]] = CLIPModel
 
     def __init__(
         self,
@@ -82,11 +87,13 @@ class VideoCLIP(nn.Module):
         gradient_checkpointing: bool = False,
         attention: Literal["sdpa", "eager"] = "sdpa",
         pixel_statistics: PixelStatistics = "clip",
+        tuned_from: str | None = None,
         temporal_head: Callable[[int], TemporalHead] | None = None,
     ) -> None:
         super().__init__()
         self.pretrained, self.freeze_text = pretrained, freeze_text
-        self.clip = _load_clip(pretrained, attention).train()
+        self.tuned_from = tuned_from or pretrained
+        self.clip = _load_clip(self.architecture, pretrained, attention).train()
         self.temporal_head = temporal_head(self.clip.config.projection_dim) if temporal_head is not None else None
         _load_head(self.temporal_head, pretrained)
         self.tokenizer = load_tokenizer(pretrained, self.clip.config.text_config.vocab_size)
@@ -132,13 +139,7 @@ class VideoCLIP(nn.Module):
         Raises:
             UserError: If the frames have another size.
         """
-        if frames.shape[-2:] != (self.image_size, self.image_size):
-            raise UserError(
-                f"The clips are {frames.shape[-2]} x {frames.shape[-1]} pixels, but {self.pretrained} reads "
-                f"{self.image_size} x {self.image_size}: "
-                f"set the data's clips.crop_size to {self.image_size}."
-            )
-        pixels = (frames.flatten(0, 1).float() / 255 - self._mean) / self._std
+        pixels = self._pixels(frames)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_vision):
             features = self.clip.get_image_features(pixel_values=pixels).pooler_output
         embedded: Tensor = features.unflatten(0, tuple(frames.shape[:2]))
@@ -195,18 +196,33 @@ class VideoCLIP(nn.Module):
             for kind, part, size in zip(sentences.tokens, parts, sizes, strict=True)
         }
 
+    def match(self, matcher: Matcher, frames: FrameEmbeddings, texts: DescriptorEmbeddings) -> Tensor:
+        """Similarities of videos with classes, (B, K); for models whose texts depend on the video to change."""
+        similarities: Tensor = matcher(frames, *(texts[cast("Kind", kind)] for kind in matcher.kinds))
+        return similarities
+
     def original_parameters(self) -> dict[str, Tensor]:
         """The pre-trained weights, by the names that `named_parameters` gives, in host memory.
 
         New modules have no earlier weights: for them these are the present ones, so that mixing leaves them alone.
+
+        Raises:
+            CheckpointError: If the CLIP that this one was tuned from is of another shape.
         """
         original = {
             f"clip.{name}": parameter.detach()
-            for name, parameter in _load_clip(self.pretrained, "sdpa").named_parameters()
+            for name, parameter in _load_clip(self.architecture, self.tuned_from, "sdpa").named_parameters()
         }
+        own = dict(self.named_parameters())
+        differing = [name for name, before in original.items() if name not in own or own[name].shape != before.shape]
+        if differing or any(name.startswith("clip.") and name not in original for name in own):
+            raise CheckpointError(
+                f"{self.pretrained} can't have been tuned from {self.tuned_from}: their weights differ in name or shape"
+                f"{f' (first: {differing[0]})' if differing else ''}. Set video_clip.tuned_from to the right one."
+            )
         return {
             name: original[name] if name in original else parameter.detach().cpu().clone()
-            for name, parameter in self.named_parameters()
+            for name, parameter in own.items()
         }
 
     def save_pretrained(self, folder: Path) -> None:
@@ -215,6 +231,16 @@ class VideoCLIP(nn.Module):
         self.tokenizer.save_pretrained(folder)
         if self.temporal_head is not None and (weights := self.temporal_head.state_dict()):
             save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / _HEAD_FILE)
+
+    def _pixels(self, frames: Tensor) -> Tensor:
+        """uint8 (B, T, 3, S, S) normalised: fp32 (B x T, 3, S, S)."""
+        if frames.shape[-2:] != (self.image_size, self.image_size):
+            raise UserError(
+                f"The clips are {frames.shape[-2]} x {frames.shape[-1]} pixels, but {self.pretrained} reads "
+                f"{self.image_size} x {self.image_size}: "
+                f"set the data's clips.crop_size to {self.image_size}."
+            )
+        return (frames.flatten(0, 1).float() / 255 - self._mean) / self._std
 
     def _encode_tokens(self, tokens: Tensor) -> Tensor:
         """(n, L) -> (n, d). Attention is causal, so the padding after the end token needs no mask."""
@@ -234,23 +260,22 @@ def source_of(pretrained: str) -> str:
     return str(tiny_clip_folder()) if pretrained == TINY_CLIP else pretrained
 
 
-def _load_clip(pretrained: str, attention: str) -> CLIPModel:
+def _load_clip(architecture: type[PreTrainedModel], pretrained: str, attention: str) -> Any:
     try:
-        loaded: Any = CLIPModel.from_pretrained(
+        loaded: Any = architecture.from_pretrained(
             source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
     except (OSError, ValueError) as error:
         raise CheckpointError(_not_found(pretrained, "weights", error)) from error
-    model: CLIPModel = loaded[0]
     missing: Sequence[str] = sorted(loaded[1]["missing_keys"])
     mismatched = sorted(str(key) for key in loaded[1]["mismatched_keys"])
     if missing or mismatched:
         raise CheckpointError(
             f"The weights of {pretrained} are not those of a whole CLIP: {len(missing)} are missing and "
             f"{len(mismatched)} have another shape "
-            f"(first: {(missing or mismatched)[0]}). Expected a CLIPModel with both towers."
+            f"(first: {(missing or mismatched)[0]}). Expected a {architecture.__name__} with both towers."
         )
-    return model
+    return loaded[0]
 
 
 def _load_head(head: TemporalHead | None, pretrained: str) -> None:

@@ -126,9 +126,7 @@ class RecognitionTask(LightningModule, ABC):
         self, frames: FrameEmbeddings, texts: DescriptorEmbeddings, matcher: Matcher | None = None
     ) -> Tensor:
         """(B, T, d) against (K, N, d) of each kind: (B, K), by the task's matcher or another one."""
-        matcher = matcher or self.matcher
-        scores: Tensor = matcher(frames, *(texts[cast("Kind", kind)] for kind in matcher.kinds))
-        return scores
+        return self.video_clip.match(matcher or self.matcher, frames, texts)
 
     def probabilities(self, clips: Tensor, texts: DescriptorEmbeddings) -> Tensor:
         """Class probabilities of videos, averaged over views.

@@ -1,0 +1,96 @@
+"""X-CLIP: frames that talk to one another, and class texts that are prompted by the video (Ni et al., ECCV 2022)."""
+
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import PreTrainedModel, XCLIPModel
+
+from ost_lightning.errors import UserError
+from ost_lightning.matching import Matcher
+from ost_lightning.models.video_clip import DescriptorEmbeddings, FrameEmbeddings, PixelStatistics, VideoCLIP
+from ost_lightning.text import Kind
+
+
+class XCLIP(VideoCLIP):
+    """A Hugging Face `XCLIPModel`, for evaluation.
+
+    With the matcher `CategoryName` this is X-CLIP. Its texts depend on the video, so what `encode_frames` and
+    `encode_sentences` return is for this model's `match` only.
+
+    Args:
+        pretrained: Hub id or folder in HF format.
+        attention: Attention kernels.
+        pixel_statistics: Mean and deviation that pixels are normalised with; X-CLIP was trained with ImageNet's.
+
+    Raises:
+        CheckpointError: If there is no such model, or its weights are missing or incomplete.
+    """
+
+    architecture: ClassVar[type[PreTrainedModel]] = XCLIPModel
+
+    def __init__(
+        self,
+        pretrained: str = "microsoft/xclip-base-patch16-zero-shot",
+        *,
+        attention: Literal["sdpa", "eager"] = "sdpa",
+        pixel_statistics: PixelStatistics = "imagenet",
+    ) -> None:
+        super().__init__(
+            pretrained,
+            freeze_vision=True,
+            freeze_text=True,
+            attention=attention,
+            pixel_statistics=pixel_statistics,
+        )
+        self.requires_grad_(False)
+
+    @torch.no_grad()
+    def encode_frames(self, frames: Tensor) -> FrameEmbeddings:
+        """Embeds a clip as a whole, and what prompts the class texts.
+
+        Args:
+            frames: uint8 (B, T, 3, S, S), 0 to 255, with T and S the model's.
+
+        Returns:
+            fp32 (B, 1 + P, d): the clip, L2-normalised, then the mean over its frames of each of P patches.
+
+        Raises:
+            UserError: If the frames have another size or number.
+        """
+        model, length = self._model, self._model.config.vision_config.num_frames
+        if frames.shape[1] != length:
+            raise UserError(
+                f"The clips have {frames.shape[1]} frames, but {self.pretrained} reads {length}: "
+                f"set the data's clips.frames to {length}."
+            )
+        seen = model.vision_model(pixel_values=self._pixels(frames))
+        clip = model.mit(model.visual_projection(seen.pooler_output).unflatten(0, (-1, length))).pooler_output
+        patches = model.prompts_visual_layernorm(seen.last_hidden_state[:, 1:]) @ model.prompts_visual_projection
+        context = patches.unflatten(0, (-1, length)).mean(1)
+        return torch.cat([F.normalize(clip.float(), dim=-1)[:, None], context.float()], dim=1)
+
+    @torch.no_grad()
+    def match(self, matcher: Matcher, frames: FrameEmbeddings, texts: DescriptorEmbeddings) -> Tensor:
+        """Similarities of each video with the texts that it has prompted: (B, K)."""
+        clips, context = frames[:, :1], frames[:, 1:]
+        prompted = [self._prompt(texts[cast("Kind", kind)], context) for kind in matcher.kinds]
+        # texts of its own for every video, and matchers take the same for all
+        return torch.cat([matcher(clip[None], *rows) for clip, *rows in zip(clips, *prompted, strict=True)])
+
+    def _prompt(self, texts: Tensor, context: Tensor) -> Tensor:
+        """(K, N, d) and (B, P, d): L2-normalised (B, K, N, d)."""
+        flat = texts.flatten(0, 1).expand(len(context), -1, -1)
+        prompted = flat + self._model.prompts_generator(flat, context)
+        unit: Tensor = F.normalize(prompted.float(), dim=-1).unflatten(1, tuple(texts.shape[:2]))
+        return unit
+
+    def _encode_tokens(self, tokens: Tensor) -> Tensor:
+        """(n, L) -> (n, d), not normalised: the prompt is added before that."""
+        features: Tensor = self.clip.get_text_features(input_ids=tokens.to(self._mean.device)).pooler_output
+        return features.float()
+
+    @property
+    def _model(self) -> Any:
+        return cast("Any", self.clip)
