@@ -14,7 +14,7 @@ from jsonargparse import auto_cli
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.errors import UserError
 from ost_lightning.experiment import ExperimentCLI
-from ost_lightning.tools import data, descriptors, generation, toyworld
+from ost_lightning.tools import data, descriptors, generation, toyworld, video_files
 from ost_lightning.tools.convert import convert
 from ost_lightning.tools.demo import demo
 
@@ -25,7 +25,9 @@ TOOLS: Final[dict[str, Any]] = {
         "check": data.check,
         "fewshot": data.fewshot,
         "leak": data.leak,
+        "shard": video_files.shard,
         "stats": data.stats,
+        "transcode": video_files.transcode,
     },
     "demo": demo,
     "descriptors": {

@@ -14,7 +14,7 @@ from ost_lightning.models.video_clip import VideoCLIP
 from ost_lightning.video import EvaluationClips, ShardMember, VideoRecord
 from ost_lightning.video.sources import is_remote
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 """Raised whenever the same video, settings and weights would give other embeddings than before."""
 _TEXT: Final = ("clip.text_model", "clip.text_projection", "clip.logit_scale")
 _WITHOUT_EFFECT: Final = frozenset(
