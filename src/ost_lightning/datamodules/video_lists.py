@@ -11,9 +11,10 @@ from ost_lightning.datamodules.base import (
     LoadingSettings,
     VideoDataModule,
 )
+from ost_lightning.datamodules.locate import locate
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
-from ost_lightning.video import read_records
+from ost_lightning.video.annotations import ClassIndex, read_records
 
 
 @dataclass(frozen=True)
@@ -69,4 +70,5 @@ class VideoLists(VideoDataModule):
 
     def _read(self, listed: VideoList) -> LabelledVideos:
         labels = LabelSpace.load(listed.labels)
-        return LabelledVideos(read_records(listed.list, listed.root or self.root, labels.names), labels)
+        records = read_records(listed.list, ClassIndex(labels.names, labels.published))
+        return locate(records, listed.root or self.root, labels)
