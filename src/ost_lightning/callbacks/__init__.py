@@ -1,5 +1,6 @@
 """What happens beside training and evaluation."""
 
+from ost_lightning.callbacks.ablation import Ablation, AblationSetting, ShownRow
 from ost_lightning.callbacks.compiled_vision import CompiledVision
 from ost_lightning.callbacks.descriptor_usage import DescriptorUsage
 from ost_lightning.callbacks.gradient_norm import GradientNorm
@@ -12,6 +13,8 @@ from ost_lightning.callbacks.throughput import BottleneckWarning, Throughput
 from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
 
 __all__ = [
+    "Ablation",
+    "AblationSetting",
     "BottleneckWarning",
     "CompiledVision",
     "DescriptorUsage",
@@ -20,6 +23,7 @@ __all__ = [
     "PredictionWriter",
     "RunCheckpoint",
     "SampleFigures",
+    "ShownRow",
     "Throughput",
     "VideoProgressBar",
     "WeightEnsembling",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, cast
+from typing import Any, ClassVar, Final, Literal, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -34,6 +34,7 @@ from ost_lightning.video import (
     collate_clips,
 )
 
+REAL_VIDEOS: Final = "real videos"
 _GIGABYTE: Final = 10**9
 
 EvaluationStage = Literal["val", "test", "predict"]
@@ -146,10 +147,15 @@ class VideoDataModule(LightningDataModule, ABC):
     Training can go on from any checkpoint: its position in the epoch is saved, what is drawn for a sample depends on
     (seed, epoch, index), and what a training step draws on (seed, epoch, batch, process).
 
+    Attributes:
+        world: What the videos show, for tables: figures of a rendered world say nothing about real videos.
+
     Args:
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
+
+    world: ClassVar[str] = REAL_VIDEOS
 
     def __init__(self, clips: ClipSettings, loading: LoadingSettings) -> None:
         super().__init__()
@@ -308,7 +314,8 @@ class VideoDataModule(LightningDataModule, ABC):
             return
         readable = [key for key, decoded in zip(batch.keys, batch.decoded.tolist(), strict=True) if decoded]
         for key, embeddings in zip(readable, batch.embeddings[weights].cpu(), strict=True):
-            self.embedding_cache.store(self._fingerprints[weights], key, embeddings)
+            if key:  # files elsewhere have none: they could change unnoticed
+                self.embedding_cache.store(self._fingerprints[weights], key, embeddings)
 
     def teardown(self, stage: str) -> None:
         """Reports the unreadable videos of this process, and lists them in the run's folder."""
