@@ -17,6 +17,7 @@ from ost_lightning.experiment import ExperimentCLI
 from ost_lightning.tools import data, descriptors, toyworld
 from ost_lightning.tools.convert import convert
 from ost_lightning.tools.demo import demo
+from ost_lightning.tools.results import results, runs_as_one
 
 TOOLS: Final[dict[str, Any]] = {
     "convert": convert,
@@ -35,6 +36,7 @@ TOOLS: Final[dict[str, Any]] = {
         "export": descriptors.export,
         "diff": descriptors.diff,
     },
+    "results": results,
     "toyworld": {
         "_help": "The rendered world and its tiny CLIP.",
         "pretrain": toyworld.pretrain,
@@ -55,7 +57,8 @@ def run(args: Sequence[str]) -> None:
         SystemExit: If the command line can't be parsed (status 2), or asks for help (0).
     """
     if args and args[0] in TOOLS:
-        auto_cli(TOOLS, args=list(args), prog="ost", exit_on_error=False)
+        tool_args = runs_as_one(args) if args[0] == "results" else list(args)
+        auto_cli(TOOLS, args=tool_args, prog="ost", exit_on_error=False)
     else:
         ExperimentCLI(list(args), description=_description())
 

@@ -92,8 +92,9 @@ class ExperimentCLI(LightningCLI):
         return super().init_parser(exit_on_error=False, **kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds `--tracking`."""
+        """Adds `--tracking` and `--results`: every run has a `ResultsWriter`."""
         parser.add_class_arguments(Tracking, "tracking")
+        parser.add_lightning_class_args(callbacks.ResultsWriter, "results")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses; checkpoints are read as data only, never as code."""

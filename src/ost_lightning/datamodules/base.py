@@ -56,6 +56,8 @@ class ClipSettings:
         crop_size: Pixels of the square; the model's image size.
         views: Views in time of one test video.
         crops: Squares of one test view: 1 (centre) or 3.
+        view_frames: Frames of the test views: `spread` evenly over each segment, the same for every call; or `random`,
+            as the released code draws them when there are several views, so that scores depend on the seed.
         flip: Probability of mirroring in training; 0 where left and right are part of a label.
         colour_jitter: Probability of colour jitter in training.
         grayscale: Probability of dropping the colours in training.
@@ -67,6 +69,7 @@ class ClipSettings:
     crop_size: int = 224
     views: int = 1
     crops: Literal[1, 3] = 1
+    view_frames: Literal["spread", "random"] = "spread"
     flip: float = 0.5
     colour_jitter: float = 0.8
     grayscale: float = 0.2
@@ -124,11 +127,20 @@ class VideoDataModule(LightningDataModule, ABC):
         """The evaluation sets of a stage, by name, each with its own label space."""
 
     @property
-    def training_labels(self) -> LabelSpace:
-        """Classes of the training videos."""
+    def training_set(self) -> LabelledVideos:
+        """The videos that are trained on."""
         if self._training is None:
             raise RuntimeError("the training set is there after setup('fit') only")
-        return self._training.labels
+        return self._training
+
+    @property
+    def training_labels(self) -> LabelSpace:
+        """Classes of the training videos."""
+        return self.training_set.labels
+
+    def evaluation_sets(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+        """The evaluation sets of a stage that was set up, in the order of the loaders."""
+        return self._evaluation[stage]
 
     def evaluation_labels(self, stage: EvaluationStage) -> Mapping[str, LabelSpace]:
         """Classes of each evaluation set, in the order of the loaders."""
@@ -156,7 +168,7 @@ class VideoDataModule(LightningDataModule, ABC):
         if self._training is None:
             raise RuntimeError("the training set is there after setup('fit') only")
         loading, clips = self.loading, self.clips
-        seed = loading.seed if loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
+        seed = self._seed()
         transform = TrainingTransform(
             clips.crop_size,
             flip=clips.flip,
@@ -228,6 +240,7 @@ class VideoDataModule(LightningDataModule, ABC):
                 sampler=FrameSampler(clips.frames, clips.views),
                 transform=EvaluationTransform(clips.crop_size, clips.crops),
                 short_side=clips.short_side,
+                view_seed=self._seed() if clips.view_frames == "random" and clips.views > 1 else None,
             )
             sampler = EvaluationSampler(len(dataset), rank=rank, world_size=devices)
             loaders.append(self._loader(dataset, sampler, self.loading.evaluation_batch_size))
@@ -246,6 +259,9 @@ class VideoDataModule(LightningDataModule, ABC):
             persistent_workers=self.loading.workers > 0 and isinstance(dataset, TrainingClips),
             pin_memory=on_gpu,
         )
+
+    def _seed(self) -> int:
+        return self.loading.seed if self.loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
     def _rank_and_devices(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

@@ -1,16 +1,17 @@
 """CLIP on videos, and its weights."""
 
 from ost_lightning.models.ensembling import ensemble_weights
+from ost_lightning.models.initial_weights import CheckpointError
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.models.video_clip import (
-    CheckpointError,
     DescriptorEmbeddings,
     FrameEmbeddings,
     TokenisedSentences,
     VideoCLIP,
 )
 from ost_lightning.models.x_clip import XCLIP
+from ost_lightning.models.weights_digest import weights_digest
 
 __all__ = [
     "XCLIP",
@@ -24,4 +25,5 @@ __all__ = [
     "VideoCLIP",
     "ensemble_weights",
     "token_count",
+    "weights_digest",
 ]

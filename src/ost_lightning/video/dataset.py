@@ -4,6 +4,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from typing import Self
 
@@ -184,12 +185,21 @@ class EvaluationClips(Dataset[Clip | UserError]):
         sampler: Chooses the frames.
         transform: Cuts the squares.
         short_side: Pixels of the shorter side after reading.
+        view_seed: Draws the frames of the views at random, as in training, from this seed and the video's id; without
+            it they are fixed.
     """
 
     def __init__(
-        self, records: Sequence[VideoRecord], *, sampler: FrameSampler, transform: ClipTransform, short_side: int
+        self,
+        records: Sequence[VideoRecord],
+        *,
+        sampler: FrameSampler,
+        transform: ClipTransform,
+        short_side: int,
+        view_seed: int | None = None,
     ) -> None:
         self.records, self.sampler, self.transform, self.short_side = records, sampler, transform, short_side
+        self.view_seed = view_seed
 
     def __len__(self) -> int:
         return len(self.records)
@@ -197,13 +207,19 @@ class EvaluationClips(Dataset[Clip | UserError]):
     def __getitem__(self, key: SampleKey) -> Clip | UserError:
         record = self.records[key.index]
         try:
-            frames = _read(record, self.sampler.middle, self.short_side)
+            frames = _read(record, self._choice(record), self.short_side)
         except VideoReadError as error:
             return Clip(None, record.label, record.id, (ReadFailure(record.id, str(error)),))
         try:
             return Clip(self.transform(frames), record.label, record.id)
         except UserError as error:
             return error
+
+    def _choice(self, record: VideoRecord) -> Callable[[int], Tensor]:
+        if self.view_seed is None:
+            return self.sampler.middle
+        seed = int.from_bytes(blake2b(f"{self.view_seed}/{record.id}".encode(), digest_size=8).digest())
+        return partial(self.sampler.random, generator=torch.Generator().manual_seed(seed))
 
 
 def _read(record: VideoRecord, choose: Callable[[int], Tensor], short_side: int) -> Tensor:
