@@ -62,6 +62,8 @@ class ClipSettings:
         colour_jitter: Probability of colour jitter in training.
         grayscale: Probability of dropping the colours in training.
         rand_augment: RandAugment's operations a clip and their strength (0 to 30) in training; none if not given.
+        jitter_each_frame: Draw the colour jitter anew for every frame, so that training clips flicker, as in the
+            released code; otherwise all frames of a clip change alike.
     """
 
     frames: int = 32
@@ -74,6 +76,7 @@ class ClipSettings:
     colour_jitter: float = 0.8
     grayscale: float = 0.2
     rand_augment: tuple[int, int] | None = None
+    jitter_each_frame: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,7 @@ class VideoDataModule(LightningDataModule, ABC):
             colour_jitter=clips.colour_jitter,
             grayscale=clips.grayscale,
             rand_augment=clips.rand_augment,
+            jitter_each_frame=clips.jitter_each_frame,
         )
         dataset = TrainingClips(
             self._training.records,
