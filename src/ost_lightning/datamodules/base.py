@@ -149,6 +149,11 @@ class VideoDataModule(LightningDataModule, ABC):
         """Classes of each evaluation set, in the order of the loaders."""
         return {name: videos.labels for name, videos in self._evaluation[stage].items()}
 
+    @property
+    def seed(self) -> int:
+        """Of order, augmentation and draws of videos."""
+        return self.loading.seed if self.loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
     def prepare_data(self) -> None:
         """Checks what can be checked before anything is made; subclasses that make data call this first."""
         self._batch_plan()
@@ -171,7 +176,7 @@ class VideoDataModule(LightningDataModule, ABC):
         if self._training is None:
             raise RuntimeError("the training set is there after setup('fit') only")
         loading, clips = self.loading, self.clips
-        seed = self._seed()
+        seed = self.seed
         transform = TrainingTransform(
             clips.crop_size,
             flip=clips.flip,
@@ -244,7 +249,7 @@ class VideoDataModule(LightningDataModule, ABC):
                 sampler=FrameSampler(clips.frames, clips.views),
                 transform=EvaluationTransform(clips.crop_size, clips.crops),
                 short_side=clips.short_side,
-                view_seed=self._seed() if clips.view_frames == "random" and clips.views > 1 else None,
+                view_seed=self.seed if clips.view_frames == "random" and clips.views > 1 else None,
             )
             sampler = EvaluationSampler(len(dataset), rank=rank, world_size=devices)
             loaders.append(self._loader(dataset, sampler, self.loading.evaluation_batch_size))
@@ -263,9 +268,6 @@ class VideoDataModule(LightningDataModule, ABC):
             persistent_workers=self.loading.workers > 0 and isinstance(dataset, TrainingClips),
             pin_memory=on_gpu,
         )
-
-    def _seed(self) -> int:
-        return self.loading.seed if self.loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
     def _rank_and_devices(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

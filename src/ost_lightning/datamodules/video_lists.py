@@ -14,6 +14,7 @@ from ost_lightning.datamodules.base import (
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import read_records
+from ost_lightning.video.few_shot import draw_shots
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,12 @@ class VideoLists(VideoDataModule):
     Args:
         root: Folder that the lists' paths are relative to.
         train: Training list.
+        shots: Videos of every class that are drawn from the training list, by the seed of `loading` or of the run; all
+            if not given.
         val: Validation lists, by name.
         test: Test lists, by name; also what `predict` looks at.
+        label_spaces: Label spaces that take the place of others wherever a list names those, for example
+            `{ucf101: ucf101-raw}` for the class names as the publisher spells them.
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
@@ -47,12 +52,15 @@ class VideoLists(VideoDataModule):
         self,
         root: Path,
         train: VideoList | None = None,
+        shots: int | None = None,
         val: dict[str, VideoList] | None = None,
         test: dict[str, VideoList] | None = None,
+        label_spaces: dict[str, str] | None = None,
         clips: ClipSettings = ClipSettings(),  # frozen
         loading: LoadingSettings = LoadingSettings(),  # frozen
     ) -> None:
         super().__init__(clips, loading)
+        self.shots, self.label_spaces = shots, label_spaces or {}
         self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
 
     def training_videos(self) -> LabelledVideos:
@@ -61,12 +69,17 @@ class VideoLists(VideoDataModule):
             raise UserError(
                 "There is nothing to train on: set the data's `train` to a list of videos and its label space."
             )
-        return self._read(self.train)
+        videos = self._read(self.train)
+        if self.shots is None:
+            return videos
+        ids, labels = [record.id for record in videos.records], [record.label for record in videos.records]
+        drawn = draw_shots(ids, labels, self.shots, self.seed)
+        return LabelledVideos([videos.records[place] for place in drawn], videos.labels)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
         """The lists of a stage."""
         return {name: self._read(listed) for name, listed in (self.val if stage == "val" else self.test).items()}
 
     def _read(self, listed: VideoList) -> LabelledVideos:
-        labels = LabelSpace.load(listed.labels)
+        labels = LabelSpace.load(self.label_spaces.get(listed.labels, listed.labels))
         return LabelledVideos(read_records(listed.list, listed.root or self.root, labels.names), labels)
