@@ -62,16 +62,11 @@ def identify(digest: str, labels: LabelSpace, parts: Sequence[str] = ()) -> Benc
 @cache
 def _classes_of(label_space: str) -> frozenset[str] | None:
     try:
-        return frozenset(_published(LabelSpace.load(label_space)))
+        return frozenset(LabelSpace.load(label_space).published)
     except LabelSpaceError:
         return None
 
 
 def same_classes(labels: LabelSpace, label_space: str) -> bool:
     """Whether these are the classes of a label space that comes with the package, in any order and spelling."""
-    return frozenset(_published(labels)) == _classes_of(label_space)
-
-
-def _published(labels: LabelSpace) -> tuple[str, ...]:
-    names: tuple[str, ...] = getattr(labels, "published", labels.names)
-    return names
+    return frozenset(labels.published) == _classes_of(label_space)

@@ -133,7 +133,7 @@ def _card(videos: LabelledVideos, training: TrainingRecord | None) -> DataCard:
     return DataCard(
         label_space=label_space_name(labels),
         classes=len(labels),
-        name_form="as published" if labels.names == getattr(labels, "published", labels.names) else "words",
+        name_form="as published" if labels.names == labels.published else "words",
         digest=digest,
         list=published.name if published else None,
         benchmark=published.benchmark if published else None,
