@@ -31,10 +31,10 @@ FIT_FOR_A_CPU = [
     "--tracking.wandb=false",
 ]
 LISTS = {
-    "kinetics400": ["train.txt"],
+    "kinetics400": ["train.txt", "val.txt"],
     "hmdb51": ["train1.txt", "train1_few_shot_16.txt", "val1.txt", "val2.txt", "val3.txt"],
     "ucf101": ["train1_few_shot_16.txt", "val1.txt", "val2.txt", "val3.txt"],
-    "ssv2": ["train1_few_shot_16.txt", "validation.txt"],
+    "ssv2": ["train.txt", "train1_few_shot_16.txt", "validation.txt"],
     "kinetics600": ["ZS_split1.txt", "ZS_split2.txt", "ZS_split3.txt"],
 }
 PRESETS = sorted(shipped("experiments").glob("presets/*.yaml"))
@@ -132,6 +132,41 @@ def test_base_to_novel_gives_the_harmonic_mean() -> None:
     assert results["remarks"] == []
 
 
+@pytest.mark.parametrize(
+    ("overlays", "head", "matcher"),
+    [
+        ([], "TemporalTransformer", "OptimalDescriptorSolver"),
+        pytest.param(["baselines/text4vis"], "TemporalTransformer", "CategoryName", marks=pytest.mark.slow),
+        pytest.param(
+            ["presets/supervised_ssv2"], "TemporalTransformer", "OptimalDescriptorSolver", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_supervised(overlays: list[str], head: str, matcher: str) -> None:
+    options = [f"--config={overlay}" for overlay in overlays]
+    checkpoint = fit("supervised", *options)
+    results = evaluate("supervised", *options, f"--ckpt_path={checkpoint}")
+    assert (results["model"]["temporal_head"], results["model"]["matcher"]["class"]) == (head, matcher)
+    (result,) = results["sets"].values()
+    assert (result["card"]["part"], result["card"]["listed"]) == ("validation", 4)
+    if not overlays:
+        assert results["remarks"] == []
+
+
+def test_supervised_on_parts_of_videos() -> None:
+    """ActivityNet: lists with seconds."""
+    for name, source in (("train", "train.txt"), ("validation", "val.txt")):
+        lines = Path("lists/kinetics400", source).read_text().splitlines()
+        rows = ["path,label,start,end", *(f"{line.split()[0]},{line.split()[1]},0.04,0.2" for line in lines)]
+        file = Path("lists/activitynet", f"{name}.csv")
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.write_text("\n".join(rows) + "\n")
+    options = ["--config=presets/supervised_activitynet", "--data.root=videos/kinetics400"]
+    results = evaluate("supervised", *options, "--model.matcher=CategoryName")
+    (result,) = results["sets"].values()
+    assert (result["card"]["benchmark"], result["scores"]["as trained"]["scored"]) == ("activitynet", 4)
+
+
 def test_the_released_way_is_an_overlay_of_named_switches() -> None:
     tests = {
         f"{name}-split1": {"list": f"lists/{name}/val1.txt", "labels": name, "root": f"videos/{name}"}
@@ -153,7 +188,7 @@ def test_the_released_way_is_an_overlay_of_named_switches() -> None:
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_parses_over_an_experiment(path: Path) -> None:
-    experiment = "fewshot" if "fewshot" in path.stem else "zeroshot_k400"
+    experiment = next((name for name in ("fewshot", "supervised") if name in path.stem), "zeroshot_k400")
     with pytest.raises(SystemExit) as stop:
         main(["fit", f"--config={experiment}", f"--config=presets/{path.stem}", "--print_config"])
     assert stop.value.code == 0

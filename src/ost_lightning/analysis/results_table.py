@@ -207,7 +207,9 @@ def _row(
         protocol=run.protocol or "",
         benchmark=benchmark,
         setting=setting,
-        method=f"{run.model['task']}, {run.model['matcher']['class']}",
+        method=", ".join(
+            filter(None, (run.model["task"], run.model.get("temporal_head"), run.model["matcher"]["class"]))
+        ),
         backbone=run.model["backbone"],
         frames=f"{run.clips['frames']}" + (f" x {views} views" if views > 1 else ""),
         weights=weights,

@@ -21,6 +21,8 @@ def model_settings(task: RecognitionTask) -> dict[str, Any]:
         "task": type(task).__name__,
         "backbone": backbone(clip),
         "pretrained": clip.pretrained,
+        "tuned_from": clip.tuned_from,
+        "temporal_head": type(clip.temporal_head).__name__ if clip.temporal_head is not None else None,
         "init_from": str(clip.init_from) if clip.init_from is not None else None,
         "weights": weights_digest(clip),
         "pixel_statistics": clip.pixel_statistics,

@@ -10,8 +10,8 @@ from ost_lightning.models.video_clip import (
     TokenisedSentences,
     VideoCLIP,
 )
-from ost_lightning.models.x_clip import XCLIP
 from ost_lightning.models.weights_digest import weights_digest
+from ost_lightning.models.x_clip import XCLIP
 
 __all__ = [
     "XCLIP",
