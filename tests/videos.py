@@ -32,19 +32,24 @@ def write_video(
     pixels: str = "yuv420p",
     ticks: list[int] | None = None,
     rotate: int = 0,
+    aspect: Fraction = Fraction(1),
     seed: int = 0,
+    shots: NDArray[np.uint8] | None = None,
 ) -> Path:
     """Encodes `count` frames.
 
-    `ticks` are presentation times in 1/100 s, for a variable rate; `rotate` marks the display matrix.
+    `ticks` are presentation times in 1/100 s, for a variable rate; `rotate` marks the display matrix,
+    `aspect` is that of a pixel; `shots` are other frames than `pictures`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
+        if aspect != 1:
+            stream.sample_aspect_ratio = aspect
         if ticks is not None:
             stream.codec_context.time_base = Fraction(1, 100)
-        for k, picture in enumerate(pictures(count, width, height, seed)):
+        for k, picture in enumerate(pictures(count, width, height, seed) if shots is None else shots):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = ticks[k] if ticks is not None else k
             frame.time_base = Fraction(1, 100) if ticks is not None else Fraction(1, 25)

@@ -1,6 +1,7 @@
 """One experiment from YAML and command line: LightningCLI with rules for loggers, checkpoints and configuration."""
 
 import os
+import secrets
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,23 +9,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-import torch
 import wandb
 import yaml
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 # imported as a whole, so that YAML may use short class names
 from ost_lightning import callbacks, datamodules, matching, models, tasks  # noqa: F401
+from ost_lightning.callbacks import RunCheckpoint
 from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.errors import UserError
 from ost_lightning.resources import shipped
+from ost_lightning.runs import (
+    CONFIG_IN_CHECKPOINT,
+    AtomicCheckpointIO,
+    CheckpointNotes,
+    MetricsTable,
+    last_checkpoint,
+    read_notes,
+    version_of,
+)
 from ost_lightning.tasks import RecognitionTask
 
 _KEYWORDS: Final = frozenset({"best", "last", "hpc", "registry"})
-_CONFIG_IN_CHECKPOINT: Final = "ost_config"
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class RunConfig(SaveConfigCallback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds it to a checkpoint."""
-        checkpoint[_CONFIG_IN_CHECKPOINT] = self._text()
+        checkpoint[CONFIG_IN_CHECKPOINT] = self._text()
 
     def _text(self) -> str:
         text: str = self.parser.dump(self.config, skip_none=False)
@@ -71,6 +81,8 @@ class ExperimentCLI(LightningCLI):
     """
 
     description: ClassVar[str] = "Open-vocabulary video recognition with CLIP and Spatio-Temporal Descriptors."
+    _resumed: Path | None = None
+    _notes = CheckpointNotes()
 
     def __init__(self, args: ArgsType = None, description: str = description) -> None:
         super().__init__(
@@ -92,8 +104,12 @@ class ExperimentCLI(LightningCLI):
         return super().init_parser(exit_on_error=False, **kwargs)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds `--tracking` and `--results`: every run has a `ResultsWriter`."""
+        """Adds `--tracking`, and the callbacks that watch over every run."""
         parser.add_class_arguments(Tracking, "tracking")
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(callbacks.Throughput, "throughput")
+        parser.add_lightning_class_args(callbacks.GradientNorm, "gradient_norm")
+        parser.add_lightning_class_args(callbacks.LossGuard, "loss_guard")
         parser.add_lightning_class_args(callbacks.ResultsWriter, "results")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -109,18 +125,59 @@ class ExperimentCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Looks at the checkpoint before anything heavy is loaded."""
         chosen = self.config[self.config["subcommand"]]
-        if (path := chosen.get("ckpt_path")) is not None:
-            _compare_with_checkpoint(
-                str(path), yaml.safe_load(self._parser(self.subcommand).dump(chosen, skip_none=False))
+        if chosen.get("ckpt_path") == "last":
+            chosen["ckpt_path"] = self._last_checkpoint(self._experiment_folder(chosen["tracking"], chosen["config"]))
+        path = chosen.get("ckpt_path")
+        if path is None or str(path) in _KEYWORDS or "://" in str(path):
+            return
+        if not Path(path).is_file():
+            raise UserError(
+                f"There is no checkpoint {path}. Expected a file that training wrote, or one of: "
+                f"{', '.join(sorted(_KEYWORDS))}."
             )
+        self._notes = read_notes(Path(path))
+        if self._notes.config is not None:
+            config = self._parser(self.subcommand).dump(chosen, skip_none=False)
+            _tell_differences(yaml.safe_load(self._notes.config), yaml.safe_load(config))
+
+    def _last_checkpoint(self, experiment: Path) -> str | None:
+        """The newest run's; `fit` goes on with that run, in its folder, or begins if there is none."""
+        found = last_checkpoint(experiment)
+        if self.subcommand == "fit":
+            self._resumed = found
+            rank_zero_info(
+                f"going on from {found}" if found else f"{experiment} has no checkpoint yet: training begins"
+            )
+        elif found is None:
+            raise UserError(
+                f"There is no last checkpoint in {experiment}/version_*/checkpoints. Train first, or give the path of "
+                "a checkpoint with --ckpt_path."
+            )
+        return str(found) if found else None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds the loggers, CSV first: its folder is the run's folder."""
-        configured = self._get(self.config_init, "trainer")["logger"]
+        """Adds the progress bar and the loggers, CSV first: its folder is the run's folder."""
+        settings = self._get(self.config_init, "trainer")
+        watching = list(settings["callbacks"] or ())
+        if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in watching):
+            watching.append(callbacks.VideoProgressBar(self._get(self.config_init, "throughput")))
+        configured = settings["logger"]
         others: list[Logger] = (
             [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []
         )
-        return super().instantiate_trainer(logger=[*self._own_loggers(), *others], **kwargs)
+        plugins = settings["plugins"] or []
+        return super().instantiate_trainer(
+            logger=[*self._own_loggers(), *others],
+            callbacks=watching,
+            plugins=[*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()],
+            **kwargs,
+        )
+
+    def _instantiate_trainer(self, config: dict[str, Any], extra: list[Callback]) -> Trainer:
+        """Leaves out the run's checkpoint where the user wants none."""
+        if config.get("enable_checkpointing") is False or config.get("barebones"):
+            extra = [callback for callback in extra if not isinstance(callback, RunCheckpoint)]
+        return super()._instantiate_trainer(config, extra)
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Runs, and ends the run in W&B whatever happens; the next one in this process would be added to it."""
@@ -134,20 +191,32 @@ class ExperimentCLI(LightningCLI):
 
     def _own_loggers(self) -> list[Logger]:
         tracking: Tracking = self._get(self.config_init, "tracking")
-        files = self._get(self.config, "config") or []
-        name = tracking.name or (Path(str(files[0])).stem if files else "unnamed")
-        table = CSVLogger(tracking.folder, name=name)
+        experiment = self._experiment_folder(tracking, self._get(self.config, "config"))
+        resumed = self._resumed
+        table = MetricsTable(
+            tracking.folder,
+            experiment.name,
+            version=version_of(resumed) if resumed else None,
+            kept_rows=self._notes.metrics_rows if resumed else None,
+        )
         if not tracking.wandb:
             return [table]
-        online = bool(os.environ.get("WANDB_API_KEY"))
-        folder = Path(table.root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        experiment.mkdir(parents=True, exist_ok=True)
         return [
             table,
             WandbLogger(
-                name=f"{name}/{Path(table.log_dir).name}", project=tracking.project, save_dir=folder, offline=not online
+                name=f"{experiment.name}/{Path(table.log_dir).name}",
+                project=tracking.project,
+                save_dir=experiment,
+                offline=not os.environ.get("WANDB_API_KEY"),
+                id=(self._notes.wandb_id if resumed else None) or secrets.token_hex(4),
             ),
         ]
+
+    @staticmethod
+    def _experiment_folder(tracking: Any, configs: Sequence[Any] | None) -> Path:
+        """`{folder}/{name}`, from `Tracking` or the parser's view of it."""
+        return Path(tracking.folder) / (tracking.name or (Path(str(configs[0])).stem if configs else "unnamed"))
 
 
 def _with_experiments(args: Sequence[str]) -> list[str]:
@@ -183,23 +252,13 @@ def _experiment_file(name_or_path: str) -> Path:
     return file
 
 
-def _compare_with_checkpoint(path: str, config: dict[str, Any]) -> None:
-    """Refuses a checkpoint that is not there; tells where this run's model differs from the one that was trained."""
-    if path in _KEYWORDS or "://" in path:
-        return
-    if not Path(path).is_file():
-        raise UserError(
-            f"There is no checkpoint {path}. Expected a file that training wrote, or one of: "
-            f"{', '.join(sorted(_KEYWORDS))}."
-        )
-    saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get(_CONFIG_IN_CHECKPOINT)
-    if saved is None:
-        return
-    before, now = _flat(yaml.safe_load(saved)["model"]), _flat(config["model"])
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
+def _tell_differences(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Tells where this run's model differs from the one that was trained."""
+    trained, given = _flat(before["model"]), _flat(now["model"])
+    for key in sorted(trained.keys() | given.keys()):
+        if trained.get(key) != given.get(key):
             rank_zero_info(
-                f"model.{key} is {now.get(key)} in this run; the checkpoint was trained with {before.get(key)}"
+                f"model.{key} is {given.get(key)} in this run; the checkpoint was trained with {trained.get(key)}"
             )
 
 

@@ -44,7 +44,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "best.yaml").write_text(
         "trainer:\n  callbacks:\n    - class_path: ModelCheckpoint\n      init_args:\n"
         "        {monitor: val/own/top1, mode: max, save_top_k: 1, filename: best}\n"
-        "    - {class_path: ModelCheckpoint, init_args: {save_last: true}}\n"
         "    - class_path: WeightEnsembling\n"
         "data:\n  init_args:\n    val:\n      own: {list: videos/test.txt, labels: videos}\n"
     )

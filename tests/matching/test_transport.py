@@ -117,9 +117,9 @@ def test_the_plan_carries_no_gradient() -> None:
 def test_logarithms_and_scaling_agree() -> None:
     log_kernel, offset = ((cosines((6, 8, 4), 7) - 1) / 0.1).movedim(0, 2).contiguous(), torch.zeros(6)
     for marginals in (Marginals(), Marginals(relaxation=0.4), Marginals(mass=0.6)):
-        solver = Sinkhorn(marginals, 10_000, 1e-6)
+        solver = Sinkhorn(0.1, None, marginals, 10_000, 1e-6)
         scaled, logarithmic = (
-            solver.solve_by_scaling(log_kernel, offset),
+            solver.solve_by_scaling(log_kernel.clone(), offset),
             solver.solve_with_logarithms(log_kernel, offset),
         )
         torch.testing.assert_close(scaled.plan, logarithmic.plan, atol=1e-6, rtol=1e-4)

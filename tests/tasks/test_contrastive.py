@@ -71,6 +71,27 @@ def test_loss_of_a_step_is_that_of_its_parts(tmp_path: Path) -> None:
     assert losses.values[0] == pytest.approx(float(expected), rel=1e-4)
 
 
+def steps_taken(folder: Path, contrast: str, limit: int | None) -> torch.Tensor:
+    """How far two optimiser steps move all weights."""
+    # with an eps this large AdamW follows the gradient, instead of making whole steps of rounding
+    optimisation = Optimisation(learning_rate=0.1, weight_decay=0.0, eps=1.0, schedule="released", warmup=0.0)
+    module = task(contrast=contrast, optimisation=optimisation)
+    before = torch.nn.utils.parameters_to_vector(module.parameters()).detach().clone()
+    run = trainer(folder, max_steps=2, limit_val_batches=0)
+    run.fit(module, datamodule=world(max_videos_per_device=limit))
+    assert run.global_step == 2
+    return torch.nn.utils.parameters_to_vector(module.parameters()).detach() - before
+
+
+def test_global_contrast_does_not_depend_on_what_fits_into_memory(tmp_path: Path) -> None:
+    whole = steps_taken(tmp_path, "micro_batch", None)
+    for limit in (None, 4):
+        cached = steps_taken(tmp_path, "global_batch", limit)
+        assert (cached - whole).norm() < 1e-3 * whole.norm()
+    released = steps_taken(tmp_path, "micro_batch", 4)
+    assert (released - whole).norm() > 0.05 * whole.norm()
+
+
 def test_evaluation_is_exact_and_per_set(tmp_path: Path) -> None:
     module = task()
     data = ToyWorld(

@@ -18,17 +18,17 @@ def write(folder: Path, text: str, name: str = "list.txt") -> Path:
 def test_reads_path_label_lines(tmp_path: Path) -> None:
     file = write(tmp_path, "a.avi 0\nsub dir/b c.avi 2\n\n  d.avi   1  \n")
     assert read_records(file, tmp_path, NAMES) == [
-        VideoRecord(tmp_path / "a.avi", 0, "a.avi"),
-        VideoRecord(tmp_path / "sub dir/b c.avi", 2, "sub dir/b c.avi"),
-        VideoRecord(tmp_path / "d.avi", 1, "d.avi"),
+        VideoRecord(f"{tmp_path}/a.avi", 0, "a.avi"),
+        VideoRecord(f"{tmp_path}/sub dir/b c.avi", 2, "sub dir/b c.avi"),
+        VideoRecord(f"{tmp_path}/d.avi", 1, "d.avi"),
     ]
 
 
 def test_reads_csv_with_names_times_and_ids(tmp_path: Path) -> None:
     text = 'label,path,start,end,id\ncartwheel,"a, b.mp4",1.5,4,first\n2,c.mp4,,,\n8,d.mp4,,,\n'
     records = read_records(write(tmp_path, text, "list.csv"), tmp_path, NAMES)
-    assert records[0] == VideoRecord(tmp_path / "a, b.mp4", 1, "first", 1.5, 4.0)
-    assert records[1] == VideoRecord(tmp_path / "c.mp4", 2, "c.mp4")
+    assert records[0] == VideoRecord(f"{tmp_path}/a, b.mp4", 1, "first", 1.5, 4.0)
+    assert records[1] == VideoRecord(f"{tmp_path}/c.mp4", 2, "c.mp4")
     assert records[2].label == 3  # a class called 8, not the class number 8
 
 

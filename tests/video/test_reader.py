@@ -1,5 +1,6 @@
 import pickle
 import random
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ost_lightning.video import VideoReader, VideoReadError, read_frames
-from tests.videos import decode_all, write_video
+from ost_lightning.video import Box, Squares, VideoReader, VideoReadError, open_video, read_frames
+from tests.videos import decode_all, pictures, write_video
 
 VARIABLE = [0, 3, 5, 11, 12, 13, 30, 31, 33, 60, 61, 70, 100, 101, 102, 103, 150, 151, 155, 160]
 FILES: dict[str, dict[str, Any]] = {
@@ -26,6 +27,27 @@ FILES: dict[str, dict[str, Any]] = {
     "hevc.mp4": {"codec": "libx265", "options": {"x265-params": "log-level=none:keyint=8"}},
     "av1.mkv": {"codec": "libsvtav1", "options": {"svtav1-params": "keyint=8"}},
     "odd.mp4": {"width": 67, "height": 45, "pixels": "yuv444p"},
+    "h264.ts": {"options": {"g": "9", "bf": "2"}},
+    "h264_pyramid.mp4": {"options": {"g": "20", "bf": "3", "x264-params": "b-pyramid=strict:b-adapt=0"}},
+    "h264_slices.mkv": {"options": {"g": "8", "bf": "2", "slices": "3"}},
+    "h264_refresh.mp4": {"options": {"g": "8", "bf": "0", "intra-refresh": "1"}},
+    "h264_baseline.mp4": {"options": {"profile": "baseline"}},
+    "h264_interlaced.mp4": {"options": {"x264-params": "tff=1:keyint=10:bframes=2"}},
+    "h264_10_bit.mp4": {"pixels": "yuv420p10le"},
+    "h264_444.mp4": {"pixels": "yuv444p", "width": 61, "height": 47},
+    "hevc_layers.mp4": {
+        "codec": "libx265",
+        "options": {"x265-params": "log-level=none:keyint=12:bframes=3:temporal-layers=3:b-adapt=0"},
+    },
+    "hevc_10_bit.mkv": {"codec": "libx265", "pixels": "yuv420p10le", "options": {"x265-params": "log-level=none"}},
+    "av1_10_bit.mkv": {"codec": "libsvtav1", "pixels": "yuv420p10le", "options": {"svtav1-params": "keyint=10"}},
+    "vp8.webm": {"codec": "libvpx", "options": {"g": "12", "lag-in-frames": "8", "auto-alt-ref": "1"}},
+    "mpeg1.mpg": {"codec": "mpeg1video", "options": {"bf": "2"}},
+    "mpeg2.ts": {"codec": "mpeg2video", "options": {"bf": "2", "g": "9"}},
+    "mpeg4.mp4": {"codec": "mpeg4", "options": {"bf": "2", "g": "9"}},
+    "mjpeg.avi": {"codec": "mjpeg", "pixels": "yuvj420p"},
+    "msmpeg4.avi": {"codec": "msmpeg4"},
+    "h264_b_frames.avi": {"options": {"bf": "2", "g": "9"}},
     "one_frame.mp4": {"count": 1},
     "variable.mp4": {"count": len(VARIABLE), "ticks": VARIABLE},
     "variable.webm": {"codec": "libvpx-vp9", "count": len(VARIABLE), "ticks": VARIABLE},
@@ -61,6 +83,119 @@ def test_rotated_video_is_upright(folder: Path) -> None:
     assert torch.equal(upright, torch.rot90(read_frames(plain, [3], short_side=None), -1, (2, 3)))
 
 
+DISCARDED = ("h264.mp4", "h264.ts", "h264_pyramid.mp4", "h264_slices.mkv", "h264_interlaced.mp4", "hevc.mp4")
+DISCARDED += ("hevc_layers.mp4", "mpeg2.mpg", "mpeg2.ts", "mpeg1.mpg", "mpeg4.mp4", "mpeg4_b_frames.avi")
+
+
+@pytest.mark.parametrize("name", DISCARDED)
+def test_nothing_depends_on_what_is_left_out(folder: Path, name: str) -> None:
+    path = folder / f"discarded_{name}"
+    if not path.exists():
+        write_video(path, **{"count": 40, **FILES[name]})
+    reference = torch.from_numpy(decode_all(path))
+    with VideoReader(path) as video:
+        stream = video._stream
+        left_out = [place for place in stream.order if not stream._needed(place)]
+        assert left_out
+        # decode with all of them left out, and with all but one
+        for spared in (None, *left_out[:: max(1, len(left_out) // 4)]):
+            kept = [k for k, place in enumerate(stream.order) if place not in left_out or place == spared]
+            assert torch.equal(video.read(kept), reference[kept])
+
+
+@pytest.mark.parametrize("name", ["vp9.webm", "vp8.webm", "av1.mkv", "h264_baseline.mp4", "mjpeg.avi", "msmpeg4.avi"])
+def test_everything_is_decoded_where_leaving_out_is_not_exact(folder: Path, name: str) -> None:
+    path = folder / f"kept_{name}"
+    write_video(path, **{"count": 20, **FILES[name]})
+    with VideoReader(path) as video:
+        assert all(video._stream._needed(place) for place in video._stream.order)
+
+
+def test_two_pictures_in_one_packet(tmp_path: Path) -> None:
+    """DivX's way to put B frames into AVI: the picture and the B picture before it in one packet, then a dummy."""
+    plain = write_video(tmp_path / "plain.avi", 31, codec="mpeg4", options={"bf": "1", "g": "100", "sc_threshold": "0"})
+    with av.open(str(plain)) as container:
+        stream = container.streams.video[0]
+        packets = [bytes(packet) for packet in container.demux(stream) if packet.size]
+        extradata = stream.codec_context.extradata or b""
+    is_b = [packet[packet.index(b"\0\0\1\xb6") + 4] >> 6 == 2 for packet in packets]
+    assert sum(is_b) > 5
+    packed = []
+    for k, packet in enumerate(packets):
+        if is_b[k]:
+            packed.append(b"\0\0\1\xb6\x51\x00")
+        else:
+            follower = packets[k + 1] if k + 1 < len(packets) and is_b[k + 1] else b""
+            mark = b"\0\0\1\xb2DivX503b1393p" if k == 0 else b""
+            packed.append(mark + packet + follower)
+    path = tmp_path / "packed.avi"
+    with av.open(str(path), "w") as container:
+        copy = container.add_stream("mpeg4", rate=25)
+        copy.width, copy.height, copy.codec_context.extradata = 64, 48, extradata
+        for k, data in enumerate(packed):
+            one = av.Packet(data)
+            one.stream, one.pts, one.dts, one.time_base, one.is_keyframe = copy, k, k, Fraction(1, 25), k == 0
+            container.mux(one)
+    reference = torch.from_numpy(decode_all(plain))
+    assert torch.equal(read_frames(path, range(31), None), reference)
+    assert torch.equal(read_frames(path, [17, 4, 30], None), reference[[17, 4, 30]])
+
+
+def test_one_file_with_several_streams(tmp_path: Path) -> None:
+    """The first video stream counts; sound and a second picture are passed over."""
+    path = tmp_path / "several.mkv"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=8000)
+        sound.layout = "mono"
+        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for k in range(12):
+            for seed, stream in enumerate(streams):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pictures(12, seed=seed)[k], format="rgb24")))
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 320), np.float32), format="fltp", layout="mono")
+            samples.sample_rate, samples.pts = 8000, 320 * k
+            container.mux(sound.encode(samples))
+        for stream in (*streams, sound):
+            container.mux(stream.encode(None))
+    assert torch.equal(read_frames(path, range(12), None), torch.from_numpy(decode_all(path)))
+
+
+def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "wide.mp4", 4, aspect=Fraction(4, 3))
+    assert read_frames(path, [1], None).shape == (1, 3, 48, 85)
+    assert read_frames(path, [1], 24).shape == (1, 3, 24, 42)
+    with open_video(path, sample_aspect=False) as video:
+        assert torch.equal(video.read([1]), torch.from_numpy(decode_all(path))[1:2])
+
+
+def test_frames_by_time(folder: Path) -> None:
+    with VideoReader(write_video(folder / "times.mp4", len(VARIABLE), ticks=VARIABLE)) as video:
+        assert video.indices_at([0, 0.04, 0.05, 1.0, 99]) == [0, 1, 2, VARIABLE.index(100), len(VARIABLE) - 1]
+        with pytest.raises(VideoReadError, match=r"no frame is shown at -0\.1 s"):
+            video.indices_at([0.1, -0.1])
+
+
+def test_stream_that_starts_late_counts_from_its_first_frame(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "late.ts", 20, ticks=[1000 + 4 * k for k in range(20)])
+    with VideoReader(path) as video:
+        assert video.indices_at([0.0, 0.081]) == [0, 2]
+        assert torch.equal(video.read(range(20)), torch.from_numpy(decode_all(path)))
+
+
+def test_stream_cut_between_keyframes(tmp_path: Path) -> None:
+    """As a recording begins: only what a player shows counts."""
+    whole = write_video(tmp_path / "whole.ts", 40, options={"g": "10", "bf": "2"})
+    with av.open(str(whole)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    path = tmp_path / "cut.ts"
+    data = whole.read_bytes()
+    path.write_bytes(data[: 188 * 3] + data[packets[14].pos :])
+    reference = torch.from_numpy(decode_all(path))
+    assert len(reference) < 30
+    assert torch.equal(read_frames(path, range(len(reference)), None), reference)
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(indices=st.lists(st.integers(0, 29), min_size=1, max_size=12))
 def test_any_order_and_repetition(folder: Path, indices: list[int]) -> None:
@@ -87,6 +222,40 @@ def test_resized_frames_resemble_the_original(folder: Path) -> None:
     original = read_frames(path, [1], short_side=None).float()
     reference = torch.nn.functional.interpolate(original, size=(48, 64), mode="area")
     assert float((small - reference).abs().mean()) < 6
+
+
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+@pytest.mark.parametrize("aspect", [Fraction(1), Fraction(4, 3)])
+def test_a_part_is_what_is_cut_out_of_the_whole(folder: Path, rotate: int, aspect: Fraction) -> None:
+    ramps = np.zeros((4, 120, 160, 3), np.uint8)  # red tells the column, green the row
+    ramps[..., 0], ramps[..., 1] = np.linspace(30, 220, 160), np.linspace(30, 220, 120)[:, None]
+    path = folder / f"part{rotate}{aspect.numerator}.mp4"
+    write_video(path, width=160, height=120, rotate=rotate, aspect=aspect, shots=ramps, options={"crf": "5"})
+    seen: list[tuple[int, int]] = []
+
+    def cut(height: int, width: int) -> Squares:
+        seen.append((height, width))
+        return Squares((Box(8, 4, 48, 48), Box(height - 40, width - 56, 40, 56)), 48)
+
+    with VideoReader(path) as video:
+        whole = video.read([3, 1], 96)
+        parts = video.read_squares([3, 1], 96, cut)
+    assert seen == [tuple(whole.shape[2:])]
+    assert parts.shape == (2, 2, 3, 48, 48)
+    corner = whole[..., -40:, -56:].float()
+    resized = torch.nn.functional.interpolate(corner, (48, 48), mode="bicubic", antialias=True)
+    for part, expected in ((parts[0], whole[..., 8:56, 4:52].float()), (parts[1], resized)):
+        # to within a pixel, which is one step of the ramps
+        assert float((part.float() - expected).abs().mean()) < 2
+        assert float((part.float() - expected).abs().max()) < 15
+
+
+def test_an_unscaled_part_is_cut_exactly_and_mirrored(folder: Path) -> None:
+    path = write_video(folder / "exact.mp4", 4)
+    with VideoReader(path) as video:
+        whole = video.read([2])
+        part = video.read_squares([2], 48, lambda height, width: Squares((Box(7, 5, 32, 32),), 32, flip=True))
+    assert torch.equal(part[0], whole[..., 7:39, 5:37].flip(-1))
 
 
 def test_spans_in_seconds(folder: Path) -> None:

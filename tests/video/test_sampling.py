@@ -90,6 +90,44 @@ def test_global_batches_do_not_depend_on_the_number_of_processes(
     assert sum(len(group) for group in alone) == size // batch * batch
 
 
+@given(batches=st.integers(1, 3), micro=st.integers(1, 4), accumulation=st.integers(1, 4), world=st.integers(1, 4))
+def test_what_is_in_memory_together_does_not_depend_on_the_number_of_processes(
+    batches: int, micro: int, accumulation: int, world: int
+) -> None:
+    together, total = micro * world, micro * world * accumulation
+
+    def micro_batches(processes: int) -> list[set[int]]:
+        shares = [
+            [
+                key.index
+                for key in TrainingSampler(
+                    total * batches + 1,
+                    batch_size=total,
+                    seed=3,
+                    rank=rank,
+                    world_size=processes,
+                    accumulation=accumulation,
+                )
+            ]
+            for rank in range(processes)
+        ]
+        part = together // processes
+        return [
+            {index for share in shares for index in share[m * part : (m + 1) * part]}
+            for m in range(accumulation * batches)
+        ]
+
+    assert micro_batches(world) == micro_batches(1)
+
+
+def test_a_pass_can_begin_later_once() -> None:
+    sampler = TrainingSampler(20, batch_size=4, seed=0, rank=1, world_size=2)
+    whole = list(sampler)
+    sampler.skip(6)
+    assert list(sampler) == whole[6:]
+    assert list(sampler) == whole
+
+
 def test_each_epoch_has_its_own_order_and_each_seed() -> None:
     orders = set()
     for seed, epoch in ((0, 0), (0, 1), (1, 0)):

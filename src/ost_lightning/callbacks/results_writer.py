@@ -21,8 +21,10 @@ from ost_lightning.datamodules import LabelledVideos, VideoDataModule
 from ost_lightning.errors import UserError
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.video.identity import list_digest, video_id
+from ost_lightning.video.sources import stamp
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
+_NOT_THERE: Final = (0, 0)
 _MIXTURE: Final = "ensembled_"
 
 
@@ -79,10 +81,6 @@ class ResultsWriter(Callback):
         folder = Path(trainer.log_dir or ".")
         results.save(folder / RESULTS_FILE)
         (folder / "results.md").write_text(results.markdown(), encoding="utf-8")
-        for name, result in results.sets.items():
-            score = next(iter(result.scores.values()))
-            equal = "=" if score.scored == result.card.listed else "of"
-            rank_zero_info(f"{name}: {score.scored:,} videos scored {equal} {result.card.listed:,} listed")
         for remark in results.remarks:
             rank_zero_warn(remark)
         rank_zero_info(f"results are in {folder / RESULTS_FILE}")
@@ -139,7 +137,7 @@ def _card(videos: LabelledVideos, training: TrainingRecord | None) -> DataCard:
         benchmark=published.benchmark if published else None,
         part=published.part if published else None,
         listed=len(videos.records),
-        found=sum(record.path.exists() for record in videos.records),
+        found=sum(stamp(record.path) != _NOT_THERE for record in videos.records),
         in_training=training.seen(videos) if training is not None else None,
     )
 

@@ -2,18 +2,23 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, Protocol, cast
 
+import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from ost_lightning.datamodules.batching import BatchPlan, plan_batches
 from ost_lightning.datamodules.decode_report import DecodeReport
+from ost_lightning.datamodules.training_loader import TrainingLoader, TrainingPosition
 from ost_lightning.errors import UserError
+from ost_lightning.models import CachedClips, EmbeddingCache
+from ost_lightning.resources import cache_folder
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import (
     ClipBatch,
@@ -27,6 +32,8 @@ from ost_lightning.video import (
     VideoRecord,
     collate_clips,
 )
+
+_GIGABYTE: Final = 10**9
 
 EvaluationStage = Literal["val", "test", "predict"]
 VideoLoader = DataLoader[Any]
@@ -92,6 +99,8 @@ class LoadingSettings:
         max_replacements: Other videos of the class that are tried in place of one that can't be read (training).
         max_undecodable: Unreadable videos after which training stops.
         on_decode_error: In evaluation: `stop`, or `count` an unreadable video as wrong and report it.
+        embedding_cache_gigabytes: Size of the disk cache of frame embeddings that test and prediction read and fill, so
+            that the same weights see no video twice; 0 is no cache. It lies in `$OST_CACHE`.
     """
 
     global_batch_size: int = 256
@@ -102,6 +111,14 @@ class LoadingSettings:
     max_replacements: int = 10
     max_undecodable: int = 50
     on_decode_error: Literal["stop", "count"] = "stop"
+    embedding_cache_gigabytes: float = 0.0
+
+
+class FingerprintedTask(Protocol):
+    """What a data module with a cache of embeddings asks of the task."""
+
+    def frame_fingerprints(self) -> Mapping[str, str]:
+        """Fingerprints of all weights that a test scores, by their names."""
 
 
 class VideoDataModule(LightningDataModule, ABC):
@@ -109,15 +126,27 @@ class VideoDataModule(LightningDataModule, ABC):
 
     A subclass says which videos there are; see `training_videos` and `evaluation_videos`.
 
+    Training can go on from any checkpoint: its position in the epoch is saved, what is drawn for a sample depends on
+    (seed, epoch, index), and what a training step draws on (seed, epoch, batch, process).
+
     Args:
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
 
+    # with few videos and many processes a process may get none of a set
+    allow_zero_length_dataloader_with_multiple_devices = True
+
     def __init__(self, clips: ClipSettings, loading: LoadingSettings) -> None:
         super().__init__()
         self.clips, self.loading = clips, loading
         self.report = DecodeReport()
+        self.embedding_cache: EmbeddingCache | None = None
+        if loading.embedding_cache_gigabytes > 0:
+            folder = cache_folder() / "frame_embeddings"
+            self.embedding_cache = EmbeddingCache(folder, int(loading.embedding_cache_gigabytes * _GIGABYTE))
+        self._fingerprints: Mapping[str, str] = {}
+        self._position = TrainingPosition()
         self._training: LabelledVideos | None = None
         self._evaluation: dict[EvaluationStage, Mapping[str, LabelledVideos]] = {}
 
@@ -154,6 +183,18 @@ class VideoDataModule(LightningDataModule, ABC):
         """Of order, augmentation and draws of videos."""
         return self.loading.seed if self.loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
+    def evaluation_sizes(self, stage: EvaluationStage) -> Mapping[str, int]:
+        """Listed videos of each evaluation set."""
+        return {name: len(videos.records) for name, videos in self._evaluation[stage].items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far training has come."""
+        return self._position.state()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self._position.restore(state_dict)
+
     def prepare_data(self) -> None:
         """Checks what can be checked before anything is made; subclasses that make data call this first."""
         self._batch_plan()
@@ -175,8 +216,7 @@ class VideoDataModule(LightningDataModule, ABC):
         """Augmented clips; the global batches do not depend on the number of devices."""
         if self._training is None:
             raise RuntimeError("the training set is there after setup('fit') only")
-        loading, clips = self.loading, self.clips
-        seed = self.seed
+        loading, clips, seed = self.loading, self.clips, self.seed
         transform = TrainingTransform(
             clips.crop_size,
             flip=clips.flip,
@@ -193,11 +233,24 @@ class VideoDataModule(LightningDataModule, ABC):
             seed=seed,
             max_replacements=loading.max_replacements,
         )
-        rank, devices = self._rank_and_devices()
+        (rank, devices), plan = self._rank_and_devices(), self._batch_plan()
         sampler = TrainingSampler(
-            len(dataset), batch_size=loading.global_batch_size, seed=seed, rank=rank, world_size=devices
+            len(dataset),
+            batch_size=loading.global_batch_size,
+            seed=seed,
+            rank=rank,
+            world_size=devices,
+            accumulation=plan.accumulation,
         )
-        return self._loader(dataset, sampler, self._batch_plan().device_batch)
+        return TrainingLoader(
+            dataset,
+            sampler,
+            plan.device_batch,
+            micro_batches=plan.accumulation if self._takes_whole_steps else 1,
+            position=self._position,
+            workers=loading.workers,
+            pin_memory=self._on_gpu,
+        )
 
     def val_dataloader(self) -> list[VideoLoader]:
         """One loader a validation set."""
@@ -212,36 +265,50 @@ class VideoDataModule(LightningDataModule, ABC):
         return self._evaluation_loaders("predict")
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Raises what went wrong in a worker, and applies the policy for unreadable videos.
+        """Raises what went wrong in a worker, applies the policy for unreadable videos, and seeds a training step.
 
         Raises:
             UserError: If the policy says to stop.
         """
         if isinstance(batch, UserError):
             raise batch
-        if isinstance(batch, ClipBatch) and batch.failures:
-            self.report.add(batch.failures)
-            if self.trainer is not None and self.trainer.training:
-                self._stop_training_if_needed(batch)
-            elif self.loading.on_decode_error == "stop" and not (self.trainer is not None and self.trainer.predicting):
-                failure = batch.failures[0]
-                raise UserError(
-                    f"A video of the evaluation can't be read: {failure.reason}. Mend or unlist it, or score "
-                    f"unreadable videos as wrong with "
-                    "--data.loading.on_decode_error count."
-                )
+        for part in batch if isinstance(batch, tuple) else (batch,):
+            if isinstance(part, ClipBatch) and part.failures:
+                self._report_failures(part)
+        if self.trainer is not None and self.trainer.training:
+            # what was drawn before, in an interrupted run or in a validation, makes no difference
+            step = f"{self.seed}/{self._position.epoch}/{self._position.batches}/{self.trainer.global_rank}"
+            torch.manual_seed(int.from_bytes(blake2b(step.encode(), digest_size=8).digest()))
         return batch
+
+    def keep_embeddings(self, batch: ClipBatch, weights: str) -> None:
+        """Stores the embeddings that a batch has by some weights, if there is a cache.
+
+        Args:
+            batch: Clips that have been embedded.
+            weights: Name of the weights.
+        """
+        if self.embedding_cache is None or not batch.keys:
+            return
+        readable = [key for key, decoded in zip(batch.keys, batch.decoded.tolist(), strict=True) if decoded]
+        for key, embeddings in zip(readable, batch.embeddings[weights].cpu(), strict=True):
+            self.embedding_cache.store(self._fingerprints[weights], key, embeddings)
 
     def teardown(self, stage: str) -> None:
         """Reports the unreadable videos of this process, and lists them in the run's folder."""
-        if self.report.reasons and self.trainer is not None and self.trainer.log_dir:
-            file = Path(self.trainer.log_dir) / f"undecodable-{self.trainer.global_rank}.csv"
+        # every process asks for the folder, for they agree on it
+        folder = self.trainer.log_dir if self.trainer is not None else None
+        if self.report.reasons and self.trainer is not None and folder:
+            file = Path(folder) / f"undecodable-{self.trainer.global_rank}.csv"
             self.report.write(file)
             rank_zero_info(f"{len(self.report.reasons)} videos could not be read; they are listed in {file}")
 
     def _evaluation_loaders(self, stage: EvaluationStage) -> list[VideoLoader]:
         clips = self.clips
         rank, devices = self._rank_and_devices()
+        cache = self.embedding_cache if stage != "val" else None
+        if cache is not None:
+            self._fingerprints = self._task().frame_fingerprints()
         loaders = []
         for videos in self._evaluation[stage].values():
             dataset = EvaluationClips(
@@ -251,23 +318,33 @@ class VideoDataModule(LightningDataModule, ABC):
                 short_side=clips.short_side,
                 view_seed=self.seed if clips.view_frames == "random" and clips.views > 1 else None,
             )
-            sampler = EvaluationSampler(len(dataset), rank=rank, world_size=devices)
-            loaders.append(self._loader(dataset, sampler, self.loading.evaluation_batch_size))
+            known = CachedClips(dataset, cache, self._fingerprints) if cache is not None else dataset
+            collate: Callable[[Any], Any] = known.collate if isinstance(known, CachedClips) else collate_clips
+            loaders.append(
+                DataLoader[Any](
+                    known,
+                    batch_size=self.loading.evaluation_batch_size,
+                    sampler=EvaluationSampler(len(dataset), rank=rank, world_size=devices),
+                    collate_fn=collate,
+                    num_workers=self.loading.workers,
+                    pin_memory=self._on_gpu,
+                )
+            )
         return loaders
 
-    def _loader(
-        self, dataset: TrainingClips | EvaluationClips, sampler: TrainingSampler | EvaluationSampler, batch_size: int
-    ) -> VideoLoader:
-        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return DataLoader[Any](
-            dataset,
-            batch_size=batch_size,
-            sampler=sampler,
-            collate_fn=collate_clips,
-            num_workers=self.loading.workers,
-            persistent_workers=self.loading.workers > 0 and isinstance(dataset, TrainingClips),
-            pin_memory=on_gpu,
-        )
+    @property
+    def _on_gpu(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+    @property
+    def _takes_whole_steps(self) -> bool:
+        """Whether the task wants all micro-batches of an optimiser step at once."""
+        return self.trainer is not None and bool(getattr(self.trainer.lightning_module, "takes_whole_steps", False))
+
+    def _task(self) -> FingerprintedTask:
+        if self.trainer is None:
+            raise RuntimeError("embeddings are cached for the task of a trainer")
+        return cast("FingerprintedTask", self.trainer.lightning_module)
 
     def _rank_and_devices(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
@@ -292,8 +369,20 @@ class VideoDataModule(LightningDataModule, ABC):
                 f"follows from the batch sizes "
                 f"({plan}): leave it out, and set loading.global_batch_size and loading.max_videos_per_device."
             )
-        self.trainer.accumulate_grad_batches = plan.accumulation
+        self.trainer.accumulate_grad_batches = 1 if self._takes_whole_steps else plan.accumulation
         rank_zero_info(f"{plan}")
+
+    def _report_failures(self, batch: ClipBatch) -> None:
+        self.report.add(batch.failures)
+        if self.trainer is not None and self.trainer.training:
+            self._stop_training_if_needed(batch)
+        elif self.loading.on_decode_error == "stop" and not (self.trainer is not None and self.trainer.predicting):
+            failure = batch.failures[0]
+            raise UserError(
+                f"A video of the evaluation can't be read: {failure.reason}. Mend or unlist it, or score "
+                f"unreadable videos as wrong with "
+                "--data.loading.on_decode_error count."
+            )
 
     def _stop_training_if_needed(self, batch: ClipBatch) -> None:
         if not bool(batch.decoded.all()):

@@ -24,19 +24,19 @@ class VideoList:
     Attributes:
         list: `path label` text, or CSV with a header.
         labels: Label space: a name, or a folder.
-        root: Folder that the list's paths are relative to; None is the data module's.
+        root: What the list's paths are relative to (see `VideoLists`); None is the data module's.
     """
 
     list: Path
     labels: str
-    root: Path | None = None
+    root: str | None = None
 
 
 class VideoLists(VideoDataModule):
     """Videos of one or several lists.
 
     Args:
-        root: Folder that the lists' paths are relative to.
+        root: What the lists' paths are relative to: a folder of videos, frame folders or tar shards, or a URL.
         train: Training list.
         shots: Videos of every class that are drawn from the training list, by the seed of `loading` or of the run; all
             if not given.
@@ -50,7 +50,7 @@ class VideoLists(VideoDataModule):
 
     def __init__(
         self,
-        root: Path,
+        root: str,
         train: VideoList | None = None,
         shots: int | None = None,
         val: dict[str, VideoList] | None = None,

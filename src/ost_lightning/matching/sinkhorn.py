@@ -58,78 +58,119 @@ class Scaled(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sinkhorn:
-    """The iterations and when they stop.
+    """The problem, the iterations, and when they stop.
 
     Attributes:
+        epsilon: Weight of the entropy, > 0.
+        log_prior: (T, N), added to the kernel's logarithms.
         marginals: What is asked of the plan's sums.
         max_iterations: Of one problem.
         tolerance: See `transport_plan`.
     """
 
+    epsilon: float | Tensor
+    log_prior: Tensor | None
     marginals: Marginals
     max_iterations: int
     tolerance: float
 
-    def solve(self, log_kernel: Tensor, offset: Tensor) -> Scaled:
+    def solve(self, cosines: Tensor) -> Scaled:
         """Solves every problem by itself.
 
         On a CPU in chunks that fit the cache, by plain scaling where the kernel can be exponentiated; elsewhere with
         logarithms, all problems at once, and without asking the device for anything.
 
         Args:
-            log_kernel: (T, N, P), at most 0.
-            offset: (P,), what has to be added to log a to give the scaling of Eq. 5.
+            cosines: (T, N, P). Problems last: the reductions over T and N are then vectorised across problems.
         """
-        if log_kernel.device.type != "cpu":
-            return self.solve_with_logarithms(log_kernel, offset)
-        safe = log_kernel.amin((0, 1)) > _SAFE_EXPONENT
-        if bool(safe.all()):
-            return self._solve_in_chunks(log_kernel, offset)
-        easy = self._solve_in_chunks(log_kernel[:, :, safe], offset[safe])
-        # large logarithms lose too many digits in fp32
-        hard = self.solve_with_logarithms(log_kernel[:, :, ~safe].double(), offset[~safe].double())
-        solved = Scaled(*(part.new_empty((*part.shape[:-1], len(safe))) for part in easy))
-        for whole, easy_part, hard_part in zip(solved, easy, hard, strict=True):
-            whole[..., safe], whole[..., ~safe] = easy_part, hard_part.to(whole.dtype)
+        if cosines.device.type != "cpu":
+            return self.solve_with_logarithms(*self._log_kernel(cosines.clone()))
+        frames, descriptors, problems = cosines.shape
+        size = max(_VECTOR, _CPU_CHUNK // (frames * descriptors) // _VECTOR * _VECTOR)
+        solved = Scaled(
+            cosines.new_empty(cosines.shape),
+            *(torch.empty((*shape, problems), dtype=torch.bool) for shape in ((), (frames,), (descriptors,))),
+        )
+        for start in range(0, problems, size):
+            chunk = self._solve_chunk(cosines[:, :, start : start + size])
+            for whole, part in zip(solved, chunk, strict=True):
+                whole[..., start : start + size] = part
         return solved
 
+    def _log_kernel(self, cosines: Tensor) -> tuple[Tensor, Tensor]:
+        """Logarithm of the kernel, (T, N, P), at most 0, and what has to be added to log a for that of Eq. 5, (P,).
+
+        The cosines' memory becomes the kernel's.
+        """
+        # differences to the largest cosine are exact, so the kernel is too, whatever the cosines' scale
+        largest = cosines.amax((0, 1))
+        log_kernel = cosines.sub_(largest).div_(self.epsilon)
+        if self.log_prior is not None:
+            log_kernel += self.log_prior[..., None]
+        return log_kernel, (1 - largest) / self.epsilon
+
+    def _solve_chunk(self, cosines: Tensor) -> Scaled:
+        # filled up to whole vectors, so that sums run in the same order for every problem
+        problems = cosines.shape[2]
+        log_kernel, offset = self._log_kernel(pad(cosines, (0, -problems % _VECTOR)))  # a copy, also without padding
+        safe = log_kernel.amin((0, 1)) > _SAFE_EXPONENT
+        if bool(safe.all()):
+            return Scaled(*(part[..., :problems] for part in self.solve_by_scaling(log_kernel, offset)))
+        solved = self.solve_by_scaling(torch.where(safe, log_kernel, 0), offset)
+        # large logarithms lose too many digits in fp32
+        hard = self.solve_with_logarithms(log_kernel[:, :, ~safe].double(), offset[~safe].double())
+        for whole, part in zip(solved, hard, strict=True):
+            whole[..., ~safe] = part.to(whole.dtype)
+        return Scaled(*(part[..., :problems] for part in solved))
+
     def solve_by_scaling(self, log_kernel: Tensor, offset: Tensor) -> Scaled:
-        """Alternates a <- mu / K b and b <- nu / K^T a (Eq. 5)."""
+        """Alternates a <- mu / K b and b <- nu / K^T a (Eq. 5).
+
+        Args:
+            log_kernel: (T, N, P), at most 0; its memory is used up.
+            offset: (P,), what has to be added to log a to give the scaling of Eq. 5.
+        """
         frames, descriptors, problems = log_kernel.shape
         relaxation, mass = self.marginals.relaxation, self.marginals.mass
-        kernel, scale = log_kernel.exp(), offset.exp()
+        kernel, scale = log_kernel.exp_(), offset.exp()
+        resolution = torch.finfo(kernel.dtype).eps
+        product = torch.empty_like(kernel)  # fresh memory for every product would cost more than the product
 
         def row_for(column: Tensor) -> Tensor:
-            return 1 / (frames * (kernel * column).sum(1))
+            # N is small: adding up columns of K is twice as fast as a product and its sum
+            total = kernel[:, 0] * column[0]
+            for n in range(1, descriptors):
+                total.addcmul_(kernel[:, n], column[n])
+            return total.mul_(frames).reciprocal_()
 
         def update(state: _State) -> _State:
             _, column, bound = state
             row = row_for(column)
             if mass is not None:
                 row = torch.minimum(row, bound)
-            column = 1 / (descriptors * (kernel * row[:, None]).sum(0))
+            column = torch.mul(kernel, row[:, None], out=product).sum(0).mul_(descriptors).reciprocal_()
             if relaxation is not None:
                 log_column = column.log() / (1 + relaxation)
                 column = (log_column + _translation(log_column, relaxation)).exp()
             if mass is not None:
                 column = column.clamp(max=1)
-                growth = mass / (row * (kernel * column).sum(1)).sum(0)
+                growth = mass * frames / (row / row_for(column)).sum(0)
                 row, bound = row * growth, bound * growth
             return row, column, bound
 
         def change(state: _State, before: _State) -> Tensor:
             if mass is not None:
                 relative = torch.cat([(old / new - 1).abs() for old, new in zip(before[:2], state[:2], strict=True)])
-                return _weighted_change(relative, _PARTIAL_WEIGHT, torch.finfo(kernel.dtype).eps)
-            weight = (state[0] * scale).clamp(*_ABSOLUTE_RANGE)
-            return _weighted_change((before[0] / state[0] - 1).abs(), weight, torch.finfo(kernel.dtype).eps)
+                return self._weighted_change(relative, _PARTIAL_WEIGHT, resolution)
+            weight = (state[0] * scale).clamp_(*_ABSOLUTE_RANGE)
+            return self._weighted_change((before[0] / state[0]).sub_(1).abs_(), weight, resolution)
 
         bound = kernel.new_ones(problems) if mass is None else mass / kernel.sum((0, 1))
         start = kernel.new_ones(frames, problems), kernel.new_ones(descriptors, problems), bound
         (row, column, bound), converged = self._iterate(update, change, start)
         if relaxation is not None:
             row = row_for(column)  # the rows have the last word, since their sums are exact
-        return self._scaled(kernel * row[:, None] * column, converged, row >= bound, column >= 1)
+        return self._scaled(kernel.mul_(column).mul_(row[:, None]), converged, row >= bound, column >= 1)
 
     def solve_with_logarithms(self, log_kernel: Tensor, offset: Tensor) -> Scaled:
         """The same with u = log a and v = log b, which neither over- nor underflow."""
@@ -162,9 +203,9 @@ class Sinkhorn:
                 relative = torch.cat(
                     [torch.expm1(old - new).abs() for old, new in zip(before[:2], state[:2], strict=True)]
                 )
-                return _weighted_change(relative, _PARTIAL_WEIGHT, resolution)
+                return self._weighted_change(relative, _PARTIAL_WEIGHT, resolution)
             weight = (row + offset).clamp(low, high).exp()
-            return _weighted_change(torch.expm1(before[0] - row).abs(), weight, resolution)
+            return self._weighted_change(torch.expm1(before[0] - row).abs(), weight, resolution)
 
         bound = log_kernel.new_zeros(problems)
         if mass is not None:
@@ -175,42 +216,41 @@ class Sinkhorn:
             row = row_for(column)
         return self._scaled((log_kernel + row[:, None] + column).exp(), converged, row >= bound, column >= 0)
 
-    def _solve_in_chunks(self, log_kernel: Tensor, offset: Tensor) -> Scaled:
-        """Chunks that fit the cache, filled up to whole vectors: sums then run in the same order for every problem."""
-        problems = log_kernel.shape[2]
-        padding = (0, -problems % _VECTOR)
-        log_kernel, offset = pad(log_kernel, padding), pad(offset, padding)
-        size = max(_VECTOR, _CPU_CHUNK // (log_kernel.shape[0] * log_kernel.shape[1]) // _VECTOR * _VECTOR)
-        parts = [
-            self.solve_by_scaling(part.contiguous(), shift)
-            for part, shift in zip(log_kernel.split(size, dim=2), offset.split(size), strict=True)
-        ]
-        return Scaled(*(torch.cat(pieces, -1)[..., :problems] for pieces in zip(*parts, strict=True)))
-
     def _iterate(
         self, update: Callable[[_State], _State], change: Callable[[_State, _State], Tensor], state: _State
     ) -> tuple[_State, Tensor]:
         """Alternates until every problem has stopped; one that has stopped is left as it is."""
         done = torch.zeros(state[0].shape[-1], dtype=torch.bool, device=state[0].device)
-        may_stop_early = done.device.type == "cpu"  # elsewhere, asking would make the host wait for the device
-        for _ in range(self.max_iterations):
+        may_look = done.device.type == "cpu"  # elsewhere, that would make the host wait for the device
+        stopped = 0
+        for iteration in range(self.max_iterations):
             new = update(state)
+            if iteration == 0:  # there is nothing to compare with
+                state = new
+                continue
             newly = change(new, state) < self.tolerance
-            row, column, bound = (torch.where(done, old, fresh) for old, fresh in zip(state, new, strict=True))
-            state = row, column, bound
+            if stopped or not may_look:
+                row, column, bound = (torch.where(done, old, fresh) for old, fresh in zip(state, new, strict=True))
+                state = row, column, bound
+            else:
+                state = new
             done = done | newly
-            if may_stop_early and bool(done.all()):
-                break
+            if may_look:
+                stopped = int(done.sum())
+                if stopped == len(done):
+                    break
         return state, done
+
+    def _weighted_change(self, relative: Tensor, weight: Tensor | float, resolution: Tensor | float) -> Tensor:
+        """Change of the scalings, (T, P) -> (P,); none where it is down to rounding."""
+        change = relative.mul(weight).sum(0)
+        if isinstance(resolution, float) and self.tolerance > 4 * resolution * len(relative) * _ABSOLUTE_RANGE[1]:
+            return change  # rounding is no matter
+        return torch.where(relative.amax(0) <= 4 * resolution, 0, change)
 
     def _scaled(self, plan: Tensor, converged: Tensor, free_rows: Tensor, free_columns: Tensor) -> Scaled:
         partial = self.marginals.mass is not None
         return Scaled(plan, converged, free_rows & partial, free_columns & partial)
-
-
-def _weighted_change(relative: Tensor, weight: Tensor | float, resolution: Tensor | float) -> Tensor:
-    """Change of the scalings (T, P) -> (P,); none where it is down to rounding."""
-    return torch.where(relative.amax(0) <= 4 * resolution, 0, (relative * weight).sum(0))
 
 
 def _translation(log_column: Tensor, relaxation: float | Tensor) -> Tensor:

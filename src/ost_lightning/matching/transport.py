@@ -172,31 +172,21 @@ def solve_transport(
     if cosines.ndim < 2 or 0 in cosines.shape[-2:]:
         raise ValueError(f"cosines must be (..., T, N) with T, N >= 1, not {tuple(cosines.shape)}")
     on_cpu = cosines.device.type == "cpu"
-    if on_cpu and not bool(torch.isfinite(cosines).all()):
-        count = int((~torch.isfinite(cosines)).sum())
-        raise ValueError(
-            f"{count} of {cosines.numel()} cosines are not finite: look for NaN in the weights or a learning rate "
-            f"that is too high"
-        )
-    with_gradient = gradient == "through_plan" and torch.is_grad_enabled()
-    with torch.set_grad_enabled(with_gradient), torch.autocast(cosines.device.type, enabled=False):
-        exact = cosines.to(torch.float64 if cosines.dtype == torch.float64 else torch.float32)
-        # differences to the largest cosine are exact, so the kernel is too, whatever the cosines' scale
-        largest = exact.detach().amax((-2, -1), keepdim=True)
-        log_kernel = (exact - largest) / epsilon
-        if problem.order_sigma is not None:
-            log_kernel = log_kernel + _log_prior(exact, problem.order_sigma)
-        relaxation = None if problem.descriptor_rho is None else epsilon / problem.descriptor_rho
+    exact = cosines.to(torch.float64 if cosines.dtype == torch.float64 else torch.float32)
+    if on_cpu:
+        _check_finite(exact)
+    prior = _log_prior(exact, problem.order_sigma) if problem.order_sigma is not None else None
+    relaxation = None if problem.descriptor_rho is None else epsilon / problem.descriptor_rho
+    with torch.no_grad(), torch.autocast(cosines.device.type, enabled=False):
         marginals = Marginals(relaxation, problem.mass if problem.mass < 1 else None)
-        with torch.no_grad():
-            solver = Sinkhorn(marginals, max_iterations, tolerance)
-            # problems last: the reductions over T and N are then vectorised across problems
-            problems = rearrange(log_kernel, "... t n -> t n (...)").contiguous()
-            solved = solver.solve(problems, ((1 - largest) / epsilon).flatten())
-            plan, converged, free_rows, free_columns = _problems_first(solved, cosines.shape)
-        if with_gradient:
-            kappa = torch.as_tensor(relaxation) if relaxation is not None else None
-            plan = differentiable_plan(log_kernel, kappa, plan, free_rows, free_columns, problem.mass < 1)
+        solver = Sinkhorn(epsilon, prior, marginals, max_iterations, tolerance)
+        solved = solver.solve(rearrange(exact, "... t n -> t n (...)").contiguous())
+        plan, converged, free_rows, free_columns = _problems_first(solved, cosines.shape)
+    if gradient == "through_plan" and torch.is_grad_enabled():
+        # additive constants of a problem do not change its plan
+        log_kernel = exact / epsilon if prior is None else exact / epsilon + prior
+        kappa = None if relaxation is None else torch.as_tensor(relaxation, dtype=torch.float64)
+        plan = differentiable_plan(log_kernel, kappa, plan, free_rows, free_columns, problem.mass < 1)
     if on_cpu and not bool(converged.all()):
         value = float(torch.as_tensor(epsilon).detach())
         warnings.warn(
@@ -207,6 +197,18 @@ def solve_transport(
             stacklevel=3,
         )
     return TransportSolution(plan, converged)
+
+
+def _check_finite(cosines: Tensor) -> None:
+    # a sum is quick and shows what is not finite; so does, rarely, one that is too large
+    if bool(torch.isfinite(cosines.detach().sum())):
+        return
+    count = int((~torch.isfinite(cosines)).sum())
+    if count:
+        raise ValueError(
+            f"{count} of {cosines.numel()} cosines are not finite: look for NaN in the weights or a learning rate "
+            f"that is too high"
+        )
 
 
 def _log_prior(cosines: Tensor, sigma: float) -> Tensor:

@@ -1,6 +1,9 @@
 """CLIP on videos, and its weights."""
 
-from ost_lightning.models.ensembling import ensemble_weights
+from ost_lightning.models.cached_clips import CachedClips
+from ost_lightning.models.embedding_cache import EmbeddingCache, EmbeddingCacheWarning
+from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
+from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
 from ost_lightning.models.initial_weights import CheckpointError
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
@@ -15,8 +18,12 @@ from ost_lightning.models.x_clip import XCLIP
 
 __all__ = [
     "XCLIP",
+    "CachedClips",
     "CheckpointError",
+    "ClipKeys",
     "DescriptorEmbeddings",
+    "EmbeddingCache",
+    "EmbeddingCacheWarning",
     "FrameEmbeddings",
     "MeanPooling",
     "TemporalHead",
@@ -24,6 +31,9 @@ __all__ = [
     "TokenisedSentences",
     "VideoCLIP",
     "ensemble_weights",
+    "exchanged_weights",
+    "frame_fingerprint",
+    "mixture_fingerprint",
     "token_count",
     "weights_digest",
 ]

@@ -1,9 +1,10 @@
 """Weight-space ensembling: a fine-tuned model pulled back towards what it was (Wortsman et al., CVPR 2022)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @torch.no_grad()
@@ -38,3 +39,21 @@ def ensemble_weights(original: Mapping[str, Tensor], tuned: Mapping[str, Tensor]
             )
         mixed[name] = torch.lerp(weight.detach(), before, ratio)
     return mixed
+
+
+@contextmanager
+def exchanged_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Lets a module's parameters point at other values for a while; nothing is copied.
+
+    Args:
+        module: The module.
+        weights: Values of all its parameters, by the names that `named_parameters` gives.
+    """
+    own = {name: parameter.data for name, parameter in module.named_parameters()}
+    try:
+        for name, parameter in module.named_parameters():
+            parameter.data = weights[name]
+        yield
+    finally:
+        for name, parameter in module.named_parameters():
+            parameter.data = own[name]

@@ -3,13 +3,15 @@
 import warnings
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import ClassVar, Final, Literal, NamedTuple, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import Parameter
@@ -17,7 +19,15 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher, TransportWarning
-from ost_lightning.models import DescriptorEmbeddings, TokenisedSentences, VideoCLIP
+from ost_lightning.models import (
+    DescriptorEmbeddings,
+    FrameEmbeddings,
+    TokenisedSentences,
+    VideoCLIP,
+    exchanged_weights,
+    frame_fingerprint,
+    mixture_fingerprint,
+)
 from ost_lightning.tasks.metrics import RecognitionAccuracy
 from ost_lightning.tasks.schedules import Schedule, learning_rate_factor
 from ost_lightning.text import Kind, LabelSpace, Templates
@@ -38,6 +48,12 @@ class LabelledData(Protocol):
 
     def evaluation_labels(self, stage: Stage) -> Mapping[str, LabelSpace]:
         """Classes of each evaluation set, by the set's name, in the order of the loaders."""
+
+    def keep_embeddings(self, batch: ClipBatch, weights: str) -> None:
+        """Keeps the embeddings that a batch has by these weights, if there is a cache."""
+
+    def evaluation_sizes(self, stage: Stage) -> Mapping[str, int]:
+        """Listed videos of each evaluation set."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +102,13 @@ class RecognitionTask(LightningModule, ABC):
     """Recognises actions by matching frames with sentences.
 
     Evaluation logs `{stage}/{set}/top1`, `top5`, `videos` and `undecodable` for every evaluation set, with all classes
-    of the set's own label space. The sentences are encoded once per evaluation.
+    of the set's own label space, and tells how many videos were scored of those listed. The sentences are encoded once
+    per evaluation.
 
     Attributes:
-        evaluated_weights: Names of the weights that a test scores: the task's own, and what callbacks add.
+        evaluated_weights: Weights that a test scores: name -> share of the original weights in them. The task's own,
+            and what callbacks add in `setup`.
+        mixtures: The parameters of those that callbacks have added, by name.
 
     Args:
         video_clip: Encoder of frames and sentences.
@@ -113,7 +132,8 @@ class RecognitionTask(LightningModule, ABC):
         self.video_clip, self.matcher, self.optimisation = video_clip, matcher, optimisation
         self.templates = Templates.load(templates)
         self.descriptors_per_class = descriptors_per_class
-        self.evaluated_weights = [AS_TRAINED]
+        self.evaluated_weights: dict[str, float] = {AS_TRAINED: 0.0}
+        self.mixtures: dict[str, Mapping[str, Tensor]] = {}
         self._accuracy: dict[tuple[str, str], RecognitionAccuracy] = {}
         self._descriptors: dict[tuple[str, str], DescriptorEmbeddings] = {}
         self._labels: dict[str, LabelSpace] = {}
@@ -122,14 +142,24 @@ class RecognitionTask(LightningModule, ABC):
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         """Loss of one micro-batch."""
 
+    def setup(self, stage: str) -> None:
+        """Keeps buffers out of what DDP sends around.
+
+        They are constants, or counts of one process; and DDP would send them before every batch of a validation, of
+        which processes have different numbers, and wait for ever.
+        """
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
+
     def tokenise(self, labels: LabelSpace) -> TokenisedSentences:
         """Tokens of all sentences that the matcher needs."""
         kinds = cast("tuple[Kind, ...]", self.matcher.kinds)
         return self.video_clip.tokenise(self.templates.apply(labels, kinds, self.descriptors_per_class))
 
-    def similarities(self, frames: Tensor, texts: DescriptorEmbeddings) -> Tensor:
-        """(B, T, d) against (K, N, d) of each kind: (B, K)."""
-        return self.video_clip.match(self.matcher, frames, texts)
+    def similarities(
+        self, frames: FrameEmbeddings, texts: DescriptorEmbeddings, matcher: Matcher | None = None
+    ) -> Tensor:
+        """(B, T, d) against (K, N, d) of each kind: (B, K), by the task's matcher or another one."""
+        return self.video_clip.match(matcher or self.matcher, frames, texts)
 
     def probabilities(self, clips: Tensor, texts: DescriptorEmbeddings) -> Tensor:
         """Class probabilities of videos, averaged over views.
@@ -141,10 +171,62 @@ class RecognitionTask(LightningModule, ABC):
         Returns:
             fp32 (B, K).
         """
-        frames = self.video_clip.encode_frames(clips.flatten(0, 1))
-        logits = self.video_clip.logit_scale * self.similarities(frames, texts)
-        views: Tensor = logits.float().softmax(dim=-1).unflatten(0, tuple(clips.shape[:2]))
+        return self.probabilities_of(self._encode(clips), texts)
+
+    def probabilities_of(
+        self, embedded: FrameEmbeddings, texts: DescriptorEmbeddings, matcher: Matcher | None = None
+    ) -> Tensor:
+        """Class probabilities of videos that have been embedded, averaged over views.
+
+        Args:
+            embedded: (B, V, T, d).
+            texts: kind -> (K, N, d).
+            matcher: Mechanism; the task's own if not given.
+
+        Returns:
+            fp32 (B, K).
+        """
+        logits = self.video_clip.logit_scale * self.similarities(embedded.flatten(0, 1), texts, matcher)
+        views: Tensor = logits.float().softmax(dim=-1).unflatten(0, tuple(embedded.shape[:2]))
         return views.mean(1)
+
+    def embed(self, batch: ClipBatch, weights: str = AS_TRAINED) -> FrameEmbeddings:
+        """Embeds the readable videos of a batch, once: what the batch has already is not encoded again.
+
+        Args:
+            batch: The clips, on the device.
+            weights: Name of the weights that the encoder has at this moment.
+
+        Returns:
+            fp32 (B', V, T, d).
+        """
+        if weights not in batch.embeddings:
+            readable = batch.frames if bool(batch.decoded.all()) else batch.frames[batch.decoded.to(self.device)]
+            batch.embeddings[weights] = self._encode(readable)
+            self._data.keep_embeddings(batch, weights)
+        return batch.embeddings[weights]
+
+    @contextmanager
+    def using(self, weights: str) -> Iterator[None]:
+        """Lets the encoder have one of `evaluated_weights` for a while, in the run's precision."""
+        with self.trainer.precision_plugin.forward_context():
+            if weights == AS_TRAINED:
+                yield
+            else:
+                with exchanged_weights(self.video_clip, self.mixtures[weights]):
+                    yield
+
+    def frame_fingerprints(self) -> dict[str, str]:
+        """What identifies the frame embeddings that each of `evaluated_weights` gives in this run."""
+        arithmetic = f"{self.trainer.precision} {self.device.type} {torch.get_float32_matmul_precision()}"
+        own = frame_fingerprint(self.video_clip, arithmetic)
+        if not any(self.evaluated_weights.values()):
+            return dict.fromkeys(self.evaluated_weights, own)
+        types = {name: parameter.dtype for name, parameter in self.video_clip.named_parameters()}
+        before = {name: weight.to(types[name]) for name, weight in self.video_clip.original_parameters().items()}
+        with exchanged_weights(self.video_clip, before):
+            original = frame_fingerprint(self.video_clip, arithmetic)
+        return {name: mixture_fingerprint(original, own, ratio) for name, ratio in self.evaluated_weights.items()}
 
     def evaluate(self, batch: ClipBatch, dataloader_idx: int, weights: str = AS_TRAINED) -> None:
         """Counts one batch of an evaluation set.
@@ -152,17 +234,15 @@ class RecognitionTask(LightningModule, ABC):
         Args:
             batch: The clips, on the device.
             dataloader_idx: Which set.
-            weights: Name of the weights that the model has at this moment; each name has metrics and text embeddings of
+            weights: Name of the weights that count, one of `evaluated_weights`; each has metrics and text embeddings of
                 its own.
         """
         name = list(self._labels)[dataloader_idx]
-        frames, labels = batch.frames, batch.labels
         undecodable = int((~batch.decoded).sum())
-        if undecodable:
-            kept = batch.decoded.to(self.device)
-            frames, labels = frames[kept], labels[kept]
+        labels = batch.labels[batch.decoded.to(self.device)] if undecodable else batch.labels
         if len(labels):
-            scores = self.probabilities(frames, self._texts(name, weights))
+            with self.using(weights):
+                scores = self.probabilities_of(self.embed(batch, weights), self._texts(name, weights))
         else:
             scores = torch.zeros((0, len(self._labels[name])), device=self.device)
         self._accuracy[name, weights].update(scores, labels, undecodable)
@@ -208,7 +288,7 @@ class RecognitionTask(LightningModule, ABC):
         decoded = [id_ for id_, good in zip(batch.ids, batch.decoded.tolist(), strict=True) if good]
         predictions = {id_: Prediction(id_, error=reason) for id_, reason in reasons.items()}
         if decoded:
-            scores = self.probabilities(batch.frames[batch.decoded.to(self.device)], self._texts(name, AS_TRAINED))
+            scores = self.probabilities_of(self.embed(batch), self._texts(name, AS_TRAINED))
             best = scores.topk(min(self.shown_classes, len(names)), dim=1)
             for id_, values, places in zip(decoded, best.values.tolist(), best.indices.tolist(), strict=True):
                 predictions[id_] = Prediction(id_, tuple(names[place] for place in places), tuple(values))
@@ -252,7 +332,7 @@ class RecognitionTask(LightningModule, ABC):
 
     def _begin(self, stage: Stage) -> None:
         self._labels = dict(self._data.evaluation_labels(stage))
-        names = self.evaluated_weights if stage == "test" else [AS_TRAINED]
+        names = list(self.evaluated_weights) if stage == "test" else [AS_TRAINED]
         # every process has every metric, also of sets that it gets no video of: they are summed over processes
         self._accuracy = {
             (name, weights): RecognitionAccuracy().to(self.device) for name in self._labels for weights in names
@@ -262,11 +342,20 @@ class RecognitionTask(LightningModule, ABC):
     def _finish(self, stage: Stage) -> None:
         for (name, weights), metric in self._accuracy.items():
             prefix = "/".join(part for part in (stage, name, weights) if part)
-            for key, value in metric.compute().items():
-                # already summed over processes
+            results = metric.compute()  # summed over processes
+            for key, value in results.items():
                 self.log(f"{prefix}/{key}", value.float(), prog_bar=key == "top1", sync_dist=False)
+            self._tell_count(stage, prefix, int(results["videos"]), self._data.evaluation_sizes(stage)[name])
         self._descriptors.clear()
         self._warn_of_unconverged()
+
+    def _tell_count(self, stage: Stage, what: str, scored: int, listed: int) -> None:
+        """Says how many videos were scored of how many; they are all, unless the user limited the batches."""
+        limit = self.trainer.limit_val_batches if stage == "val" else self.trainer.limit_test_batches
+        limited = isinstance(limit, int) or limit < 1 or self.trainer.sanity_checking
+        if scored != listed and not limited:
+            raise RuntimeError(f"{what}: {scored} videos were scored, but {listed} are listed")
+        rank_zero_info(f"{what}: {scored} videos scored {'=' if scored == listed else 'of'} {listed} listed")
 
     def _warn_of_unconverged(self) -> None:
         """On a CPU the solver warns by itself; elsewhere the count is looked at here, once."""
@@ -283,6 +372,11 @@ class RecognitionTask(LightningModule, ABC):
         if (name, weights) not in self._descriptors:
             self._descriptors[name, weights] = self.video_clip.encode_sentences(self.tokenise(self._labels[name]))
         return self._descriptors[name, weights]
+
+    def _encode(self, clips: Tensor) -> FrameEmbeddings:
+        """uint8 (B, V, T, 3, S, S) -> (B, V, T, d)."""
+        embedded: Tensor = self.video_clip.encode_frames(clips.flatten(0, 1)).unflatten(0, tuple(clips.shape[:2]))
+        return embedded
 
     @property
     def _data(self) -> LabelledData:

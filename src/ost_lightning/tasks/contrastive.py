@@ -1,18 +1,26 @@
 """OST's training: each video brings its own class's text, and the batch is the contrast."""
 
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from ost_lightning.matching import Matcher, symmetric_kl
-from ost_lightning.models import TokenisedSentences, VideoCLIP
+from ost_lightning.models import DescriptorEmbeddings, TokenisedSentences, VideoCLIP
 from ost_lightning.tasks.base import Optimisation, RecognitionTask
+from ost_lightning.tasks.gathering import gather, process_count, process_rank
 from ost_lightning.video import ClipBatch
+
+Contrast = Literal["micro_batch", "global_batch"]
+_Embeddings = TypeVar("_Embeddings")
 
 
 class ContrastiveRecognition(RecognitionTask):
-    """Fine-tunes CLIP with the symmetric KL loss over the (gathered) micro-batch (Sec. 3.4 of the paper).
+    """Fine-tunes CLIP with the symmetric KL loss over a batch (Sec. 3.4 of the paper).
+
+    Every class of the batch is encoded once, by one process; its text goes to the others with true gradients.
 
     Args:
         video_clip: Encoder of frames and sentences.
@@ -21,6 +29,10 @@ class ContrastiveRecognition(RecognitionTask):
         descriptors_per_class: N, of each kind.
         optimisation: Optimiser and schedule.
         loss_factor: 1/2 is Eq. 15; the released code sums the two directions (1).
+        contrast: What a video is told apart from. `micro_batch`, as released: the videos that all devices have in
+            memory at a time; accumulated gradients are the mean over micro-batches. `global_batch`: all videos of an
+            optimiser step, in the memory of one micro-batch, for one more forward pass (gradient cache; Gao et al.,
+            2021). Without accumulation the two are the same.
     """
 
     def __init__(
@@ -31,40 +43,72 @@ class ContrastiveRecognition(RecognitionTask):
         descriptors_per_class: int = 4,
         optimisation: Optimisation = Optimisation(),  # frozen
         loss_factor: float = 0.5,
+        contrast: Contrast = "micro_batch",
     ) -> None:
         super().__init__(video_clip, matcher, templates, descriptors_per_class, optimisation)
-        self.loss_factor = loss_factor
+        self.loss_factor, self.contrast = loss_factor, contrast
         self._training_tokens: TokenisedSentences | None = None
+
+    @property
+    def takes_whole_steps(self) -> bool:
+        """Whether a training step gets all micro-batches of an optimiser step at once."""
+        return self.contrast == "global_batch"
 
     def on_fit_start(self) -> None:
         """Tokenises the training classes once."""
         self._training_tokens = self.tokenise(self._data.training_labels)
 
-    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
-        """Loss of one micro-batch over all processes.
-
-        Raises:
-            UserError: If the loss is not finite.
-        """
+    def training_step(self, batch: ClipBatch | Sequence[ClipBatch], batch_idx: int) -> Tensor:
+        """Loss over all processes, the same in each."""
         if self._training_tokens is None:
             raise RuntimeError("the training classes have not been tokenised: training goes through Trainer.fit")
-        frames = self.video_clip.encode_frames(batch.frames.flatten(0, 1))
-        classes, place = batch.labels.unique(return_inverse=True)
-        texts = self.video_clip.encode_sentences(self._training_tokens.select(classes.cpu()))
-        labels = batch.labels
-        if self.trainer.world_size > 1:
-            # every process sees every video and every class text of this step; the gradients come back to where they
-            # belong
-            texts = {kind: self._gathered(rows[place]) for kind, rows in texts.items()}
-            frames, labels = self._gathered(frames), self._gathered(labels)
-            place = torch.arange(len(labels), device=self.device)
-        logits = self.video_clip.logit_scale * self.similarities(frames, texts)[:, place]
-        loss = symmetric_kl(logits, labels, factor=self.loss_factor)
-        self.refuse_non_finite(loss, batch, batch_idx)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
+        parts = [batch] if isinstance(batch, ClipBatch) else list(batch)
+        loss = self.loss([part.frames for part in parts], [part.labels for part in parts], self._training_tokens)
+        self.refuse_non_finite(loss, parts[0], batch_idx)
+        self.log("train/loss", loss, prog_bar=True, batch_size=sum(map(len, parts)))
         return loss
 
-    def _gathered(self, tensor: Tensor) -> Tensor:
-        """(B, ...) of every process as (W x B, ...), with true gradients."""
-        gathered = cast("Tensor", self.all_gather(tensor, sync_grads=tensor.requires_grad))
-        return gathered.flatten(0, 1)
+    def loss(self, clips: Sequence[Tensor], labels: Sequence[Tensor], sentences: TokenisedSentences) -> Tensor:
+        """Contrast of all given videos of all processes.
+
+        With several micro-batches each is encoded without keeping activations, and once more when its gradient is due,
+        so that the activations of one are in memory at a time.
+
+        Args:
+            clips: uint8 (B, V, T, 3, S, S) of each micro-batch; every process has the same number of videos.
+            labels: int64 (B,) of each.
+            sentences: Of all classes.
+
+        Returns:
+            Scalar, the same in every process.
+        """
+        sizes = [len(part) for part in clips]
+        encode = _recomputed if len(clips) > 1 else _at_once
+        everyone = gather(torch.cat(list(labels)))
+        classes, place = everyone.unique(return_inverse=True)
+        texts = self._class_texts(sentences.select(classes.cpu()), max(sizes), encode)
+        frames = torch.cat([encode(self.video_clip.encode_frames, part.flatten(0, 1)) for part in clips])
+        # a process scores its own videos; what is gathered are its rows of logits, not its frames
+        logits = gather(self.video_clip.logit_scale * self.similarities(frames, texts)[:, place])
+        return symmetric_kl(logits, everyone, factor=self.loss_factor)
+
+    def _class_texts(
+        self, sentences: TokenisedSentences, at_a_time: int, encode: Callable[..., Any]
+    ) -> DescriptorEmbeddings:
+        """Embeds classes, each in one process, as many at a time as a micro-batch has videos."""
+        count, processes = len(next(iter(sentences.lengths.values()))), process_count()
+        share = -(-count // processes)
+        mine = torch.arange(process_rank() * share, (process_rank() + 1) * share).clamp(max=count - 1)
+        parts = [mine] if encode is _at_once else list(mine.split(at_a_time))
+        embedded = [encode(self.video_clip.encode_sentences, sentences.select(part)) for part in parts]
+        return {kind: gather(torch.cat([part[kind] for part in embedded]))[:count] for kind in sentences.tokens}
+
+
+def _at_once(encoder: Callable[..., _Embeddings], inputs: Any) -> _Embeddings:
+    return encoder(inputs)
+
+
+def _recomputed(encoder: Callable[..., _Embeddings], inputs: Any) -> _Embeddings:
+    """Keeps no activations; the backward pass makes them again, with the same random numbers."""
+    embeddings: _Embeddings = checkpoint(encoder, inputs, use_reentrant=False)
+    return embeddings

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ost_lightning.datamodules import LabelledVideos, VideoDataModule
 from ost_lightning.errors import UserError
-from ost_lightning.video import VideoRecord
+from ost_lightning.video import VideoRecord, VideoRoot
 from ost_lightning.video.few_shot import draw_shots
 from ost_lightning.video.identity import IdKind, video_id
 from ost_lightning.video.inspection import ALL_FRAMES, Inspection
@@ -28,7 +28,7 @@ _SHOWN: Final = 5
 
 def check(
     list: Path | None = None,
-    root: Path | None = None,
+    root: str | None = None,
     data: VideoDataModule | None = None,
     sets: Sequence[Part] = PARTS,  # read only
     output: Path = Path("runs/data"),
@@ -43,7 +43,7 @@ def check(
 
     Args:
         list: List of videos: `path label` lines, or CSV with a column `path`.
-        root: Folder that the list's paths are relative to.
+        root: What the list's paths are relative to: a folder of videos or tar shards, or a URL.
         data: Instead of a list: a data module with its settings.
         sets: Which of its sets: train, val, test.
         output: Folder for the two files.
@@ -68,7 +68,7 @@ def check(
 
 def stats(
     list: Path | None = None,
-    root: Path | None = None,
+    root: str | None = None,
     data: VideoDataModule | None = None,
     sets: Sequence[Part] = PARTS,  # read only
     output: Path = Path("runs/data"),
@@ -81,7 +81,7 @@ def stats(
 
     Args:
         list: List of videos: `path label` lines, or CSV with a column `path`.
-        root: Folder that the list's paths are relative to.
+        root: What the list's paths are relative to: a folder of videos or tar shards, or a URL.
         data: Instead of a list: a data module with its settings.
         sets: Which of its sets: train, val, test.
         output: Folder for the file.
@@ -148,14 +148,14 @@ def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
 
 
 def _records(
-    list_file: Path | None, root: Path | None, data: VideoDataModule | None, parts: Sequence[Part]
+    list_file: Path | None, root: str | None, data: VideoDataModule | None, parts: Sequence[Part]
 ) -> Sequence[VideoRecord]:
     """The videos of a list, or of sets of a data module."""
     if (list_file is None) == (data is None):
         raise UserError("Give either a list of videos (--list, with --root) or a data module (--data CLASS).")
     if list_file is not None:
-        folder = root or Path()
-        return [VideoRecord(folder / video.path, 0, video.path) for video in _paths(list_file)]
+        videos = VideoRoot(root or ".")
+        return [VideoRecord(videos.locate(video.path), 0, video.path) for video in _paths(list_file)]
     if root is not None or data is None:
         raise UserError("--root belongs to --list; the folder of a data module is --data.root.")
     data.prepare_data()

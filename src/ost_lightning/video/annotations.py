@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ost_lightning.errors import UserError
+from ost_lightning.video.sources import VideoAddress, VideoRoot
 
 CSV_COLUMNS: Final = ("path", "label", "start", "end", "id")
 
@@ -25,26 +26,26 @@ class VideoRecord:
     """One labelled video or part of one.
 
     Attributes:
-        path: The file.
+        path: The file, frame folder, shard member or URL; see `VideoRoot`.
         label: Class index, from 0.
         id: Name in reports; unique within its list by convention.
         start: Seconds from the video's beginning, or None for all of it.
         end: Seconds, or None.
     """
 
-    path: Path
+    path: VideoAddress
     label: int
     id: str
     start: float | None = None
     end: float | None = None
 
 
-def read_records(list_file: Path, root: Path, class_names: Sequence[str]) -> list[VideoRecord]:
+def read_records(list_file: Path, root: Path | str, class_names: Sequence[str]) -> list[VideoRecord]:
     """Reads a list of videos: CSV if the file is called `.csv`, `path label` lines otherwise.
 
     Args:
         list_file: The list.
-        root: Folder that its paths are relative to.
+        root: What its paths are relative to: a folder of videos, frame folders or tar shards, or a URL.
         class_names: The label space; a label is an index into it or, in CSV, one of its names.
 
     Raises:
@@ -52,11 +53,10 @@ def read_records(list_file: Path, root: Path, class_names: Sequence[str]) -> lis
     """
     if not list_file.is_file():
         raise AnnotationError(f"The list of videos {list_file} does not exist. Check the path in the experiment file.")
-    if not root.is_dir():
-        raise AnnotationError(
-            f"The video folder {root} (for the list {list_file}) does not exist. Set the data's `root` to where "
-            f"the videos are."
-        )
+    try:
+        videos = VideoRoot(root)
+    except UserError as error:
+        raise AnnotationError(f"{error} (for the list {list_file})") from error
     try:
         text = list_file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -64,13 +64,13 @@ def read_records(list_file: Path, root: Path, class_names: Sequence[str]) -> lis
             f"{list_file} is not UTF-8 text ({error.reason} at byte {error.start}). A list of videos is plain text."
         ) from error
     parse = _parse_csv if list_file.suffix.lower() == ".csv" else _parse_path_label
-    records = parse(text, list_file, root, class_names)
+    records = parse(text, list_file, videos, class_names)
     if not records:
         raise AnnotationError(f"{list_file} lists no videos.")
     return records
 
 
-def _parse_path_label(text: str, list_file: Path, root: Path, class_names: Sequence[str]) -> list[VideoRecord]:
+def _parse_path_label(text: str, list_file: Path, videos: VideoRoot, class_names: Sequence[str]) -> list[VideoRecord]:
     """`path label` a line; the label is what follows the last blank, so that paths may hold blanks."""
     records = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -89,11 +89,11 @@ def _parse_path_label(text: str, list_file: Path, root: Path, class_names: Seque
                 f"{where}: the label '{label}' is not a class index. Expected `path label` with a label from 0 to "
                 f"{len(class_names) - 1}."
             )
-        records.append(VideoRecord(root / path, _checked_index(int(label), class_names, where), path))
+        records.append(VideoRecord(videos.locate(path), _checked_index(int(label), class_names, where), path))
     return records
 
 
-def _parse_csv(text: str, list_file: Path, root: Path, class_names: Sequence[str]) -> list[VideoRecord]:
+def _parse_csv(text: str, list_file: Path, videos: VideoRoot, class_names: Sequence[str]) -> list[VideoRecord]:
     """CSV with a header: `path` and `label`, and optionally `start`, `end` (seconds) and `id`."""
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
@@ -118,14 +118,14 @@ def _parse_csv(text: str, list_file: Path, root: Path, class_names: Sequence[str
                     f"{where}: {len(row)} fields where the header has {len(header)}. Quote a path that holds a comma."
                 )
             fields = dict(zip(header, (field.strip() for field in row), strict=True))
-            records.append(_csv_record(fields, root, class_names, index_of, where))
+            records.append(_csv_record(fields, videos, class_names, index_of, where))
     except csv.Error as error:
         raise AnnotationError(f"{list_file}:{rows.line_num}: not valid CSV ({error}).") from error
     return records
 
 
 def _csv_record(
-    fields: dict[str, str], root: Path, class_names: Sequence[str], index_of: dict[str, int], where: str
+    fields: dict[str, str], videos: VideoRoot, class_names: Sequence[str], index_of: dict[str, int], where: str
 ) -> VideoRecord:
     path, label = fields["path"], fields["label"]
     if not path or not label:
@@ -142,7 +142,7 @@ def _csv_record(
     start, end = (_seconds(fields.get(name, ""), name, where) for name in ("start", "end"))
     if end is not None and end <= (start or 0.0):
         raise AnnotationError(f"{where}: the end ({end:g} s) is not after the start ({start or 0:g} s).")
-    return VideoRecord(root / path, index, fields.get("id") or path, start, end)
+    return VideoRecord(videos.locate(path), index, fields.get("id") or path, start, end)
 
 
 def _checked_index(index: int, class_names: Sequence[str], where: str) -> int:

@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from typing import Self
@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from ost_lightning.errors import UserError
 from ost_lightning.video.annotations import VideoRecord
-from ost_lightning.video.reader import VideoReader, VideoReadError
+from ost_lightning.video.reader import VideoReadError, open_video
 from ost_lightning.video.sampling import FrameSampler, SampleKey
 
 ClipTransform = Callable[[Tensor], Tensor]
@@ -61,6 +61,10 @@ class ClipBatch:
         decoded: bool (B,), False where nothing could be read; stays in host memory.
         ids: B record ids.
         failures: Videos that were tried in vain for this batch.
+        embeddings: Frame embeddings fp32 (B', V, T, d) of the B' readable videos, by the name of the weights; filled as
+            they become known. Where they come from a cache, the frames have no pixels: (B, V, T, 3, 0, 0).
+        keys: B keys of the clips in a cache of embeddings, empty for a file that is not there; nothing if there is no
+            cache.
     """
 
     frames: Tensor
@@ -68,6 +72,8 @@ class ClipBatch:
     decoded: Tensor
     ids: tuple[str, ...]
     failures: tuple[ReadFailure, ...] = ()
+    embeddings: dict[str, Tensor] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         size = len(self.ids)
@@ -94,7 +100,8 @@ class ClipBatch:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
-        return replace(self, frames=change(self.frames), labels=change(self.labels))
+        embeddings = {weights: change(embedded) for weights, embedded in self.embeddings.items()}
+        return replace(self, frames=change(self.frames), labels=change(self.labels), embeddings=embeddings)
 
 
 def collate_clips(clips: Sequence[Clip | UserError]) -> ClipBatch | UserError:
@@ -224,7 +231,7 @@ class EvaluationClips(Dataset[Clip | UserError]):
 
 def _read(record: VideoRecord, choose: Callable[[int], Tensor], short_side: int) -> Tensor:
     """Frames of one record: uint8 (V, T, 3, H, W)."""
-    with VideoReader(record.path) as video:
+    with open_video(record.path) as video:
         span = video.span(record.start, record.end)
         indices = choose(len(span)) + span.start
         frames = video.read(indices.flatten(), short_side)

@@ -1,15 +1,13 @@
 """What a look into a video file tells: whether it is there, whether it decodes, how long and large it is."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal, Self
 
-import av
-
-from ost_lightning.errors import UserError
 from ost_lightning.video.annotations import VideoRecord
-from ost_lightning.video.reader import VideoReader, VideoReadError
+from ost_lightning.video.frame_source import FrameSource
+from ost_lightning.video.reader import VideoReadError, open_video
 from ost_lightning.video.sampling import FrameSampler
+from ost_lightning.video.sources import stamp
 
 State = Literal["ok", "missing", "undecodable"]
 ALL_FRAMES: Final = -1
@@ -62,16 +60,16 @@ class Inspection:
         """Duration of the part, 0 if the rate is unknown."""
         return self.frames / self.rate if self.rate else 0.0
 
-    def still_holds(self, decode: int) -> bool:
+    def still_holds(self, record: VideoRecord, decode: int) -> bool:
         """Whether the file is as it was, and was decoded at least as far."""
         enough = self.decoded == ALL_FRAMES or 0 <= decode <= self.decoded
-        return enough and self.state != "missing" and (self.size, self.modified) == _written(Path(self.path))
+        return enough and self.state != "missing" and (self.size, self.modified) == stamp(record.path)
 
     @classmethod
     def failure(cls, record: VideoRecord, reason: str, decode: int) -> Self:
         """A video that is there but can't be used."""
-        size, modified = _written(record.path)
-        state: State = "undecodable" if size or record.path.is_file() else "missing"
+        size, modified = stamp(record.path)
+        state: State = "undecodable" if size or modified else "missing"
         return cls(record.id, *cls.key(record), state, reason, size, modified, decode)
 
 
@@ -82,17 +80,14 @@ def inspect_video(record: VideoRecord, decode: int = 8) -> Inspection:
         record: The video, or part of one.
         decode: How many frames, spread over the part as in a test, the last one among them; 0 for none, -1 for all.
     """
-    if not record.path.is_file():
+    size, modified = stamp(record.path)
+    if not (size or modified):
         return Inspection(record.id, *Inspection.key(record), "missing", "there is no such file")
-    size, modified = _written(record.path)
     try:
-        with VideoReader(record.path) as video:
+        with open_video(record.path) as video:
             span = video.span(record.start, record.end)
             _decode_some(video, span, decode)
-        with av.open(str(record.path), metadata_errors="ignore") as container:
-            stream = container.streams.video[0]
-            rate = round(float(stream.average_rate or 0), 3)
-            width, height, codec = stream.width, stream.height, stream.codec_context.name
+            rate, width, height, codec = round(video.rate, 3), video.width, video.height, video.codec
     except VideoReadError as error:
         return Inspection.failure(record, error.reason, decode)
     return Inspection(
@@ -109,7 +104,7 @@ def inspect_video(record: VideoRecord, decode: int = 8) -> Inspection:
     )
 
 
-def _decode_some(video: VideoReader, span: range, decode: int) -> None:
+def _decode_some(video: FrameSource, span: range, decode: int) -> None:
     if decode == ALL_FRAMES:
         # in pieces, so that a long video does not have to fit into memory
         for start in range(0, len(span), 64):
@@ -117,18 +112,3 @@ def _decode_some(video: VideoReader, span: range, decode: int) -> None:
     elif decode:
         places = FrameSampler(decode).middle(len(span)).flatten().tolist()
         video.read([span[place] for place in {*places, len(span) - 1}], short_side=16)
-
-
-def _written(path: Path) -> tuple[int, int]:
-    """Size and time of a file; zeros if there is none.
-
-    Raises:
-        UserError: If it may not be looked at.
-    """
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return 0, 0
-    except OSError as error:
-        raise UserError(f"{path} can't be looked at ({error.strerror}).") from error
-    return status.st_size, status.st_mtime_ns

@@ -78,24 +78,34 @@ class SampleKey:
 class TrainingSampler(Sampler[SampleKey]):
     """Shuffles anew each epoch, the same on any number of processes, and cuts off what does not fill a global batch.
 
-    Process r of W takes the r-th slice of each global batch, so that the global batches are the same for every W.
+    A global batch is cut into micro-batches, and process r of W takes the r-th slice of each, so that what is in memory
+    together over all processes is the same for every W.
 
     Args:
         size: Number of records.
         batch_size: Global batch: the videos of one optimiser step, over all processes and accumulation steps; divisible
-            by W.
+            by W times `accumulation`.
         seed: Seed of the order.
         rank: This process.
         world_size: W.
+        accumulation: Micro-batches of a global batch.
     """
 
-    def __init__(self, size: int, *, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, size: int, *, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, accumulation: int = 1
+    ) -> None:
         self.size, self.batch_size, self.seed, self.rank, self.world_size = size, batch_size, seed, rank, world_size
+        self.micro_batch_size = batch_size // accumulation
         self.epoch = 0
+        self._skipped = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the pass; the trainer calls it."""
         self.epoch = epoch
+
+    def skip(self, samples: int) -> None:
+        """Lets the next pass begin after this many samples of this process."""
+        self._skipped = samples
 
     def __len__(self) -> int:
         return self.size // self.batch_size * (self.batch_size // self.world_size)
@@ -103,7 +113,9 @@ class TrainingSampler(Sampler[SampleKey]):
     def __iter__(self) -> Iterator[SampleKey]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.size, generator=generator)[: self.size // self.batch_size * self.batch_size]
-        mine = order.view(-1, self.world_size, self.batch_size // self.world_size)[:, self.rank].reshape(-1)
+        slices = order.view(-1, self.world_size, self.micro_batch_size // self.world_size)
+        mine = slices[:, self.rank].reshape(-1)[self._skipped :]
+        self._skipped = 0
         return iter([SampleKey(index, self.epoch) for index in mine.tolist()])
 
 

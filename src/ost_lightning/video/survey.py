@@ -38,7 +38,8 @@ def survey(records: Sequence[VideoRecord], file: Path, *, decode: int = 8, worke
         UserError: If `file` is something else.
     """
     wanted = {Inspection.key(record): record for record in records}
-    entries = {key: entry for key, entry in _read(file).items() if entry.still_holds(decode)}
+    known = _read(file).items()
+    entries = {key: entry for key, entry in known if key not in wanted or entry.still_holds(wanted[key], decode)}
     rest = [record for key, record in wanted.items() if key not in entries]
     look = partial(inspect_video, decode=decode)
     killed = partial(Inspection.failure, reason="reading it kills the process", decode=decode)

@@ -1,0 +1,138 @@
+"""What matching and text cost in an evaluation of OST, with a random CLIP of ViT-B size.
+
+1. The head's share of an evaluation step: frames are encoded, then matched with K = 160 classes of both kinds.
+2. Time per video with the text encoded once per evaluation, against a loop that encodes all 2 x N x K sentences again
+   for every two videos, padded to CLIP's 77 positions as the released code does; and against the same loop without the
+   padding.
+
+Sentences are random tokens: 20 a sentence, which is long for the 10 to 14 words of Kinetics' sentences. Weights are
+random, so nothing is downloaded, and the time is that of trained ones.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import CLIPConfig, CLIPModel
+
+from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.models import TokenisedSentences, VideoCLIP
+from ost_lightning.resources import tiny_clip_folder
+
+POSITIONS = 77
+VIDEOS_A_STEP = 2
+
+
+def random_clip(patch: int, device: str) -> VideoCLIP:
+    """ViT-B with random weights. The tokenizer, which is not timed, is the small one that comes with the package."""
+    small = CLIPConfig.from_pretrained(tiny_clip_folder())
+    ends = {key: getattr(small.text_config, key) for key in ("vocab_size", "bos_token_id", "eos_token_id")}
+    config = CLIPConfig(text_config=ends, vision_config={"patch_size": patch})
+    with tempfile.TemporaryDirectory() as folder:
+        CLIPModel(config).save_pretrained(folder)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            (Path(folder) / name).write_bytes((tiny_clip_folder() / name).read_bytes())
+        return VideoCLIP(folder).eval().to(device)
+
+
+def sentences(clip: VideoCLIP, classes: int, length: int) -> TokenisedSentences:
+    text = clip.clip.config.text_config
+    tokens = torch.randint(3, text.vocab_size, (classes, 4, length))
+    tokens[..., 0], tokens[..., -1] = text.bos_token_id, text.eos_token_id
+    lengths = torch.full((classes, 4), length)
+    return TokenisedSentences(
+        dict.fromkeys(("spatio", "temporal"), tokens), dict.fromkeys(("spatio", "temporal"), lengths)
+    )
+
+
+def seconds(work: Callable[[], object], repetitions: int, device: str) -> list[float]:
+    taken = []
+    for _ in range(repetitions + 1):
+        began = time.perf_counter()
+        work()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - began)
+    return taken[1:]  # the first one warms up
+
+
+def spread(taken: list[float]) -> str:
+    return f"{1000 * statistics.median(taken):.1f} ms (min {1000 * min(taken):.1f}, max {1000 * max(taken):.1f})"
+
+
+def report_share(
+    clip: VideoCLIP, solver: OptimalDescriptorSolver, texts: list[Tensor], options: argparse.Namespace
+) -> None:
+    frames = torch.randint(
+        0, 256, (options.batch, options.frames, 3, 224, 224), dtype=torch.uint8, device=options.device
+    )
+    embedded = clip.encode_frames(frames)
+    encoding = seconds(lambda: clip.encode_frames(frames), options.repetitions, options.device)
+    matching = seconds(lambda: solver(embedded, *texts), 5 * options.repetitions, options.device)
+    share = statistics.median(matching) / (statistics.median(encoding) + statistics.median(matching))
+    print(
+        f"step of {options.batch} videos x {options.frames} frames, K = {options.classes}: frames {spread(encoding)}, "
+        f"head {spread(matching)}: the head is {100 * share:.2f} % of the step",
+        flush=True,
+    )
+
+
+PARTS = 4
+"""Sentences are timed a quarter at a time, to keep the benchmark short: their cost is proportional to their number."""
+
+
+def report_text(
+    clip: VideoCLIP, solver: OptimalDescriptorSolver, texts: list[Tensor], options: argparse.Namespace
+) -> None:
+    frames = torch.randint(
+        0, 256, (VIDEOS_A_STEP, options.frames, 3, 224, 224), dtype=torch.uint8, device=options.device
+    )
+    step = seconds(lambda: solver(clip.encode_frames(frames), *texts), options.repetitions, options.device)
+    costs = {}
+    for name, length in (("padded to 77", POSITIONS), (f"of {options.tokens} tokens", options.tokens)):
+        tokens = sentences(clip, options.classes // PARTS, length)
+        taken = seconds(lambda tokens=tokens: clip.encode_sentences(tokens), options.text_repetitions, options.device)
+        costs[name] = [PARTS * each for each in taken]
+        print(f"{8 * options.classes} sentences {name}: {spread(costs[name])}", flush=True)
+    print(f"step of {VIDEOS_A_STEP} videos without text: {spread(step)}")
+    video = statistics.median(step) / VIDEOS_A_STEP
+    once = statistics.median(costs[f"of {options.tokens} tokens"]) / options.videos + video
+    for name, taken in costs.items():
+        again = statistics.median(taken) / VIDEOS_A_STEP + video
+        print(
+            f"a video in an evaluation of {options.videos}: {1000 * once:.1f} ms with the text encoded once, "
+            f"{1000 * again:.1f} ms with sentences {name} encoded every {VIDEOS_A_STEP} videos: {again / once:.1f} x"
+        )
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--patch", type=int, default=32, help="32 or 16: ViT-B/32 or ViT-B/16")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--classes", type=int, default=160)
+    parser.add_argument("--batch", type=int, default=8, help="videos of the evaluation step whose head is timed")
+    parser.add_argument("--tokens", type=int, default=20)
+    parser.add_argument("--videos", type=int, default=14_084, help="of the evaluation; split 1 of Kinetics-600")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--text-repetitions", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    clip, solver = random_clip(options.patch, options.device), OptimalDescriptorSolver().to(options.device)
+    encoded = clip.encode_sentences(sentences(clip, options.classes, options.tokens))
+    texts = [encoded["spatio"], encoded["temporal"]]
+    print(f"ViT-B/{options.patch}, random weights, {options.device}, {options.threads} thread(s)")
+    report_share(clip, solver, texts, options)
+    report_text(clip, solver, texts, options)
+
+
+if __name__ == "__main__":
+    main()

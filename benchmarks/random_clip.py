@@ -1,0 +1,36 @@
+"""CLIP of ViT-B size with random weights: nothing is downloaded, and the time is that of trained ones."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import CLIPConfig, CLIPModel
+
+from ost_lightning.models import TokenisedSentences, VideoCLIP
+from ost_lightning.resources import tiny_clip_folder
+from ost_lightning.text import Kind
+
+
+def random_clip(patch: int, device: str, **options: Any) -> VideoCLIP:
+    """ViT-B/32 or ViT-B/16; the tokenizer, which is not timed, is the small one that comes with the package."""
+    small = CLIPConfig.from_pretrained(tiny_clip_folder())
+    ends = {key: getattr(small.text_config, key) for key in ("vocab_size", "bos_token_id", "eos_token_id")}
+    config = CLIPConfig(text_config=ends, vision_config={"patch_size": patch})
+    with tempfile.TemporaryDirectory() as folder:
+        CLIPModel(config).save_pretrained(folder)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            (Path(folder) / name).write_bytes((tiny_clip_folder() / name).read_bytes())
+        return VideoCLIP(folder, **options).to(device)
+
+
+def random_sentences(clip: VideoCLIP, kinds: tuple[Kind, ...], classes: int, length: int) -> TokenisedSentences:
+    """Four sentences a class and kind (one for the name), of random tokens."""
+    text = clip.clip.config.text_config
+    tokens, lengths = {}, {}
+    for kind in kinds:
+        count = 1 if kind == "name" else 4
+        rows = torch.randint(3, text.vocab_size, (classes, count, length))
+        rows[..., 0], rows[..., -1] = text.bos_token_id, text.eos_token_id
+        tokens[kind], lengths[kind] = rows, torch.full((classes, count), length)
+    return TokenisedSentences(tokens, lengths)

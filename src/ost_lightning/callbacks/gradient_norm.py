@@ -1,0 +1,23 @@
+"""The length of the gradient."""
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.optim import Optimizer
+
+
+class GradientNorm(Callback):
+    """Logs `train/gradient_norm`, the Euclidean norm over all trained weights, before clipping.
+
+    Args:
+        every: Optimiser steps from one measurement to the next.
+    """
+
+    def __init__(self, every: int = 10) -> None:
+        self.every = every
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Measures."""
+        if trainer.global_step % self.every:
+            return
+        gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
+        pl_module.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))

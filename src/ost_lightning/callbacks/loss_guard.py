@@ -1,0 +1,79 @@
+"""Stops a training whose loss is no number any more, while it can still be told why."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ost_lightning.errors import UserError
+from ost_lightning.video import ClipBatch
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step whose loss is on its way to the host."""
+
+    number: int
+    batch: ClipBatch
+    loss: Tensor
+    arrived: torch.cuda.Event | None
+
+
+class LossGuard(Callback):
+    """Looks at the loss of every step, one step late on an accelerator, so that its queue never runs empty.
+
+    A loss that is not finite stops the run with the ids of the videos; the batch itself is saved in the run's folder as
+    `nonfinite-step{n}-{process}.safetensors` (frames uint8, labels; ids in its metadata). The weights may be ruined by
+    then, the last checkpoint is not.
+    """
+
+    def __init__(self) -> None:
+        self._last: _Step | None = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Sends this step's loss to the host and looks at the one before."""
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if not isinstance(loss, Tensor) or not isinstance(batch, ClipBatch):
+            return
+        self._look(trainer)
+        self._last = _sent(loss.detach(), batch, trainer.global_step)
+        if self._last.arrived is None:
+            self._look(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks at the last step."""
+        self._look(trainer)
+
+    def _look(self, trainer: Trainer) -> None:
+        step, self._last = self._last, None
+        if step is None:
+            return
+        if step.arrived is not None:
+            step.arrived.synchronize()
+        if bool(torch.isfinite(step.loss).all()):
+            return
+        file = Path(trainer.log_dir or ".") / f"nonfinite-step{step.number}-{trainer.global_rank}.safetensors"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        tensors = {"frames": step.batch.frames.cpu().contiguous(), "labels": step.batch.labels.cpu().contiguous()}
+        save_file(tensors, file, metadata={"ids": "\n".join(step.batch.ids)})
+        raise UserError(
+            f"The loss is {float(step.loss):g} after step {step.number}, with the videos {', '.join(step.batch.ids)} "
+            f"(saved as {file}). Lower the learning rate, clip gradients (--trainer.gradient_clip_val 1), or train in "
+            f"full precision (--trainer.precision 32)."
+        )
+
+
+def _sent(loss: Tensor, batch: ClipBatch, number: int) -> _Step:
+    """Starts the copy; nobody waits for it."""
+    if loss.device.type != "cuda":
+        return _Step(number, batch, loss, None)
+    arrived = torch.cuda.Event()
+    copy = torch.empty_like(loss, device="cpu", pin_memory=True).copy_(loss, non_blocking=True)
+    arrived.record()
+    return _Step(number, batch, copy, arrived)

@@ -1,0 +1,103 @@
+"""Low-rank adapters (LoRA, Hu et al., ICLR 2022) in CLIP's towers, by peft."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import torch
+from torch import Tensor
+from transformers import CLIPModel
+
+from ost_lightning.errors import UserError
+
+_TOWERS: Final = {"vision": "vision_model", "text": "text_model"}
+_BASE: Final = ".base_layer"
+_DOWN: Final = ".lora_A."
+_UP: Final = ".lora_B."
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """Adapters: W x becomes W x + (alpha / rank) B A x, with W as it was pre-trained and B beginning at zero.
+
+    Attributes:
+        rank: Of the product B A.
+        alpha: Its weight, times the rank.
+        dropout: On the adapters' input, 0 to 1.
+        towers: Which towers have adapters; everything else but the logit scale is kept as it is.
+        layers: Names of the linear layers that are adapted.
+    """
+
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.0
+    towers: Literal["vision", "text", "both"] = "both"
+    layers: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "out_proj")
+
+
+def add_adapters(clip: CLIPModel, settings: LoRA) -> None:
+    """Puts adapters into a model; afterwards they and the logit scale are all that is trained.
+
+    Raises:
+        UserError: If peft is not installed, or the model has no such layers.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise UserError("LoRA needs peft: install it with `pip install 'ost-lightning[lora]'`.") from error
+    towers = "|".join(_TOWERS.values() if settings.towers == "both" else [_TOWERS[settings.towers]])
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=rf"({towers})\..*\.({'|'.join(settings.layers)})",
+    )
+    try:
+        inject_adapter_in_model(config, clip)
+    except ValueError as error:
+        raise UserError(
+            f"No layer of the {settings.towers} tower is called {' or '.join(settings.layers)}: set lora.layers to "
+            f"names of linear layers, such as q_proj, v_proj, fc1."
+        ) from error
+    clip.logit_scale.requires_grad_(True)
+
+
+def original_of(adapted: Mapping[str, Tensor], original: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The pre-trained weights under the names of an adapted model: adapters that change nothing.
+
+    A mixture of these with the tuned weights, (1 - r) B for B and A as it is, is the mixture of the products.
+
+    Args:
+        adapted: Name to weight of the adapted model.
+        original: Name to weight of the pre-trained one.
+    """
+    weights = {}
+    for name, weight in adapted.items():
+        if _UP in name:
+            weights[name] = torch.zeros_like(weight)
+        elif _DOWN in name:
+            weights[name] = weight.detach().clone()
+        else:
+            weights[name] = original[name.replace(_BASE, "")]
+    return weights
+
+
+@torch.no_grad()
+def merged(clip: CLIPModel) -> CLIPModel:
+    """A plain model with the adapters added into its weights; the given one stays as it is."""
+    from peft.tuners.lora import Linear
+
+    deltas = {
+        f"{name}.weight": module.get_delta_weight("default")
+        for name, module in clip.named_modules()
+        if isinstance(module, Linear)
+    }
+    state: dict[str, Any] = {}
+    for name, weight in clip.state_dict().items():
+        if _UP not in name and _DOWN not in name:
+            plain = name.replace(_BASE, "")
+            state[plain] = weight + deltas[plain] if plain in deltas else weight
+    model = CLIPModel(deepcopy(clip.config))
+    model.load_state_dict(state)
+    return model

@@ -1,0 +1,20 @@
+"""Runs on disk: checkpoint files, the table of metrics, and how a run is found again."""
+
+from ost_lightning.runs.checkpoint_files import (
+    CONFIG_IN_CHECKPOINT,
+    AtomicCheckpointIO,
+    CheckpointNotes,
+    read_notes,
+)
+from ost_lightning.runs.metrics_table import MetricsTable
+from ost_lightning.runs.resuming import last_checkpoint, version_of
+
+__all__ = [
+    "CONFIG_IN_CHECKPOINT",
+    "AtomicCheckpointIO",
+    "CheckpointNotes",
+    "MetricsTable",
+    "last_checkpoint",
+    "read_notes",
+    "version_of",
+]

@@ -1,0 +1,221 @@
+"""What a video file and a folder of frames have in common: frames by index or time, as tensors."""
+
+from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+from ost_lightning.errors import UserError
+from ost_lightning.video.scaling import Box, FrameScaler, Pixels
+from ost_lightning.video.sources import VideoAddress
+
+
+class VideoReadError(UserError):
+    """A file can't be read as a video, or not up to the frames asked for.
+
+    Attributes:
+        path: The file; for a shard's member, the shard and its name.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path: VideoAddress, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path, self.reason = str(path), reason
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        return type(self), (self.path, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Squares:
+    """Which parts of the pictures become squares, the same in all frames of a clip.
+
+    Attributes:
+        boxes: C parts, in pixels of the picture after resizing.
+        side: S.
+        flip: Whether they are mirrored.
+    """
+
+    boxes: tuple[Box, ...]
+    side: int
+    flip: bool = False
+
+
+Cut = Callable[[int, int], Squares]
+"""Chooses the squares for pictures of a height and width."""
+
+
+class FrameSource(ABC):
+    """Frames of one video, opened; use it in a `with` statement.
+
+    Attributes:
+        path: Its address.
+        rate: Frames a second on average; 0 if not known.
+        width: Pixels as stored, before any rotation.
+        height: Pixels as stored, before any rotation.
+        codec: FFmpeg's name of the codec.
+    """
+
+    rate: float
+    width: int
+    height: int
+    codec: str
+
+    def __init__(self, path: VideoAddress) -> None:
+        self.path = path
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of frames, in presentation order."""
+
+    @abstractmethod
+    def _seconds(self) -> Sequence[float]:
+        """When each frame is shown, from the first one on, ascending."""
+
+    @abstractmethod
+    def _scaled_by(self) -> FrameScaler:
+        """Converts its frames."""
+
+    @abstractmethod
+    def _frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decodes frames (ascending, distinct indices), each with its index, in any order."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Lets go of what is open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def span(self, start: float | None = None, end: float | None = None) -> range:
+        """The frames shown in part of the video.
+
+        Args:
+            start: Seconds from the first frame; None is the beginning.
+            end: Seconds; None is the end.
+
+        Raises:
+            VideoReadError: If no frame lies in between, or the frames have no times.
+        """
+        if start is None and end is None:
+            return range(len(self))
+        seconds = self._seconds()
+        first = 0 if start is None else bisect_left(seconds, start)
+        last = len(seconds) if end is None else bisect_left(seconds, end)
+        if first >= last:
+            until = "the end" if end is None else f"{end:g} s"
+            raise VideoReadError(
+                self.path, f"no frame between {start or 0:g} s and {until}: the last one is at {seconds[-1]:.2f} s"
+            )
+        return range(first, last)
+
+    def indices_at(self, times: Sequence[float]) -> list[int]:
+        """The frames that are on the screen at some times.
+
+        Args:
+            times: Seconds from the first frame on.
+
+        Raises:
+            VideoReadError: If a time is before the first frame, or the frames have no times.
+        """
+        seconds = self._seconds()
+        if early := [time for time in times if not time >= 0]:
+            raise VideoReadError(self.path, f"no frame is shown at {early[0]:g} s: times count from the first frame")
+        return [bisect_right(seconds, time) - 1 for time in times]
+
+    def read(self, indices: Sequence[int] | Tensor, short_side: int | None = None) -> Tensor:
+        """Decodes frames.
+
+        Args:
+            indices: Frames in presentation order, each in [0, len(self)); any order, repetition allowed.
+            short_side: Pixels of the shorter side after resizing (bicubic, aspect kept, in the same pass as the colour
+                conversion); None keeps the size.
+
+        Returns:
+            uint8 (T, 3, H, W), RGB, upright, in the order of `indices`.
+
+        Raises:
+            VideoReadError: If a frame does not exist or can't be decoded.
+        """
+        scaler = self._scaled_by()
+        slots = self._slots(indices)
+        clip: Pixels | None = None
+        for index, frame in self._checked_frames(slots):
+            picture = scaler.whole(frame, short_side)
+            if clip is None:
+                clip = np.empty((len(indices), *picture.shape), np.uint8)
+            elif clip[0].shape != picture.shape:
+                raise VideoReadError(self.path, f"the pictures change their size at frame {index}")
+            clip[slots[index]] = picture
+        if clip is None:
+            raise ValueError("no frames were asked for")
+        return torch.from_numpy(clip)
+
+    def read_squares(self, indices: Sequence[int] | Tensor, short_side: int, cut: Cut) -> Tensor:
+        """Decodes frames and converts only parts of them, each resized once.
+
+        Args:
+            indices: Frames in presentation order; any order, repetition allowed.
+            short_side: Pixels of the shorter side that the boxes refer to.
+            cut: Chooses C boxes; called once, with height and width of the resized picture.
+
+        Returns:
+            uint8 (C, T, 3, S, S), RGB, upright.
+
+        Raises:
+            VideoReadError: If a frame does not exist or can't be decoded.
+        """
+        scaler = self._scaled_by()
+        slots = self._slots(indices)
+        size: tuple[int, int] | None = None
+        for index, frame in self._checked_frames(slots):
+            if size is None:
+                size = scaler.size(frame, short_side)
+                squares = cut(*size)
+                clips = np.empty((len(squares.boxes), len(indices), 3, squares.side, squares.side), np.uint8)
+            elif size != scaler.size(frame, short_side):
+                raise VideoReadError(self.path, f"the pictures change their size at frame {index}")
+            for place, box in enumerate(squares.boxes):
+                pixels = scaler.part(frame, short_side, box, squares.side)
+                clips[place, slots[index]] = pixels[:, :, ::-1] if squares.flip else pixels
+        if size is None:
+            raise ValueError("no frames were asked for")
+        return torch.from_numpy(clips)
+
+    def _slots(self, indices: Sequence[int] | Tensor) -> dict[int, list[int]]:
+        """Where each wanted frame goes."""
+        slots: dict[int, list[int]] = {}
+        for slot, index in enumerate(int(index) for index in indices):
+            if not 0 <= index < len(self):
+                raise VideoReadError(
+                    self.path, f"frame {index} does not exist: the video has {len(self)} frames (0 to {len(self) - 1})"
+                )
+            slots.setdefault(index, []).append(slot)
+        return slots
+
+    def _checked_frames(self, slots: dict[int, list[int]]) -> Iterator[tuple[int, av.VideoFrame]]:
+        missing = set(slots)
+        for index, frame in self._frames(sorted(slots)):
+            if frame.is_corrupt:
+                raise VideoReadError(self.path, f"frame {index} of {len(self)} is damaged")
+            missing.discard(index)
+            yield index, frame
+        if missing:
+            raise VideoReadError(self.path, f"frame {min(missing)} of {len(self)} could not be decoded")
+
+
+def cause(error: Exception) -> str:
+    """The library's words without the path, which the caller names."""
+    return str(getattr(error, "strerror", None) or error)

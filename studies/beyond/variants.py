@@ -1,0 +1,77 @@
+"""The matchers that are compared."""
+
+from ost_lightning.matching import (
+    CategoryName,
+    Matcher,
+    MaxSimilarity,
+    OptimalDescriptorSolver,
+    PooledDescriptors,
+    SoftmaxMatching,
+    TermWeights,
+    TransportProblem,
+)
+
+SIGMAS = (0.1, 0.15, 0.2, 0.3, 0.5)
+RHOS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0)
+MASSES = (0.5, 0.7, 0.8, 0.9)
+EPSILONS = (0.02, 0.05, 0.2, 0.5)
+
+TERMS = {
+    "eq13": TermWeights(),
+    "ot": TermWeights(spatio_pooled=0, temporal_pooled=0),
+    "t-ot": TermWeights(0, 0, 0, 1),
+}
+"""All four terms of Eq. 13; the transported ones alone; the transported temporal one alone."""
+
+
+def solver(
+    terms: str, sigma: float | None = None, rho: float | None = None, mass: float = 1.0, epsilon: float = 0.1
+) -> Matcher:
+    return OptimalDescriptorSolver(
+        epsilon=epsilon,
+        max_iterations=500,
+        terms=TERMS[terms],
+        spatio=TransportProblem(descriptor_rho=rho, mass=mass),
+        temporal=TransportProblem(order_sigma=sigma, descriptor_rho=rho, mass=mass),
+    )
+
+
+def grid() -> dict[str, Matcher]:
+    """Everything that is chosen from."""
+    found: dict[str, Matcher] = {}
+    for terms in TERMS:
+        found[terms] = solver(terms)
+        found |= {f"{terms} sigma {sigma:g}": solver(terms, sigma=sigma) for sigma in SIGMAS}
+        found |= {f"{terms} rho {rho:g}": solver(terms, rho=rho) for rho in RHOS}
+        found |= {f"{terms} mass {mass:g}": solver(terms, mass=mass) for mass in MASSES}
+        found |= {f"{terms} epsilon {epsilon:g}": solver(terms, epsilon=epsilon) for epsilon in EPSILONS}
+    return found
+
+
+def baselines() -> dict[str, Matcher]:
+    return {
+        "name": CategoryName(),
+        "name and pooled": PooledDescriptors(),
+        "pooled": OptimalDescriptorSolver(terms=TermWeights(spatio_transported=0, temporal_transported=0)),
+        "spatio": OptimalDescriptorSolver(terms=TermWeights(temporal_pooled=0, temporal_transported=0)),
+        "temporal": OptimalDescriptorSolver(terms=TermWeights(spatio_pooled=0, spatio_transported=0)),
+        "s-ot": OptimalDescriptorSolver(terms=TermWeights(0, 0, 1, 0)),
+        "t-pooled": OptimalDescriptorSolver(terms=TermWeights(0, 1, 0, 0)),
+        "s-pooled": OptimalDescriptorSolver(terms=TermWeights(1, 0, 0, 0)),
+        "max, frames choose": MaxSimilarity(),
+        "max, descriptors choose": MaxSimilarity("descriptor"),
+        "softmax, frames choose": SoftmaxMatching(),
+        "softmax, descriptors choose": SoftmaxMatching(chooser="descriptor"),
+    }
+
+
+def chosen(sigma: float, rho: float, mass: float, epsilon: float = 0.1) -> dict[str, Matcher]:
+    """Each mechanism at its chosen setting, for every set of terms."""
+    found: dict[str, Matcher] = {}
+    for terms in TERMS:
+        found[terms] = solver(terms, epsilon=epsilon)
+        found[f"{terms} +order"] = solver(terms, sigma=sigma, epsilon=epsilon)
+        found[f"{terms} +relaxed"] = solver(terms, rho=rho, epsilon=epsilon)
+        found[f"{terms} +partial"] = solver(terms, mass=mass, epsilon=epsilon)
+        found[f"{terms} +order +relaxed"] = solver(terms, sigma=sigma, rho=rho, epsilon=epsilon)
+    return found

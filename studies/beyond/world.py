@@ -1,0 +1,104 @@
+"""Videos and sentences of the rendered world as embeddings: encoded once, scored with any number of matchers."""
+
+import random
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ost_lightning.datamodules import ToyWorld
+from ost_lightning.models import VideoCLIP
+from ost_lightning.text import KINDS, Descriptors, LabelSpace, Templates
+from ost_lightning.toyworld.grammar import GROUPS, Group
+
+DESCRIPTORS = 4
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One group of classes of one draw, as one set of weights sees it.
+
+    Attributes:
+        frames: (B, T, d).
+        labels: int64 (B,).
+        texts: kind -> (K, N, d).
+    """
+
+    frames: Tensor
+    labels: Tensor
+    texts: dict[str, Tensor]
+
+
+@cache
+def videos(draw: int) -> dict[Group, tuple[Tensor, Tensor, LabelSpace]]:
+    """Decoded test videos of every group: uint8 (B, T, 3, S, S), labels, label space. Of seen classes, those that
+    training validates on.
+    """
+    data = ToyWorld(draw, test_sets=GROUPS)
+    data.loading = replace(data.loading, workers=0)
+    data.prepare_data()
+    data.setup("test")
+    decoded = {}
+    for (group, labels), loader in zip(data.evaluation_labels("test").items(), data.test_dataloader(), strict=True):
+        batches = list(loader)
+        frames = torch.cat([batch.frames[:, 0] for batch in batches])
+        decoded[group] = frames, torch.cat([batch.labels for batch in batches]), labels
+    return decoded
+
+
+class Encoder:
+    """One set of weights on one draw.
+
+    Args:
+        weights: `tiny`, or a folder in HF format.
+        draw: Draw of classes.
+    """
+
+    def __init__(self, weights: str | Path, draw: int) -> None:
+        self.clip, self.draw = VideoCLIP(str(weights)).eval(), draw
+        self._templates = Templates.load("ost")
+        self._frames: dict[Group, Tensor] = {}
+
+    @torch.no_grad()
+    def encode(self, group: Group, labels: LabelSpace | None = None) -> Encoded:
+        """A group, with other descriptors if a label space is given."""
+        clips, truth, own = videos(self.draw)[group]
+        if group not in self._frames:
+            self._frames[group] = torch.cat([self.clip.encode_frames(part) for part in clips.split(50)])
+        sentences = self._templates.apply(labels or own, KINDS, DESCRIPTORS)
+        texts = self.clip.encode_sentences(self.clip.tokenise(sentences))
+        return Encoded(self._frames[group], truth, dict(texts))
+
+    def hallucinated(self, group: Group, count: int, seed: int) -> LabelSpace:
+        """The group's label space with `count` descriptors of each kind and class replaced by another class's."""
+        labels, rng = videos(self.draw)[group][2], random.Random(f"hallucination {self.draw} {group} {count} {seed}")
+        written = {}
+        for name in labels.names:
+            kinds = {}
+            for kind in ("spatio", "temporal"):
+                texts = list(getattr(labels.descriptors[name], kind))
+                for place in rng.sample(range(DESCRIPTORS), count):
+                    other = rng.choice([other for other in labels.names if other != name])
+                    texts[place] = rng.choice(getattr(labels.descriptors[other], kind))
+                kinds[kind] = tuple(texts)
+            written[name] = Descriptors(**kinds)
+        return replace(labels, descriptors=written)
+
+
+def with_steps_shuffled(encoded: Encoded, seed: int) -> Encoded:
+    """Every class's temporal descriptors in a random order of their own."""
+    generator = torch.Generator().manual_seed(seed)
+    temporal = encoded.texts["temporal"]
+    orders = torch.stack([torch.randperm(DESCRIPTORS, generator=generator) for _ in temporal])
+    shuffled = temporal.gather(1, orders[..., None].expand_as(temporal))
+    return replace(encoded, texts={**encoded.texts, "temporal": shuffled})
+
+
+def with_frames_shuffled(encoded: Encoded, seed: int) -> Encoded:
+    """Every video's frames in a random order of their own: videos without an order."""
+    generator = torch.Generator().manual_seed(seed)
+    frames = encoded.frames
+    orders = torch.stack([torch.randperm(frames.shape[1], generator=generator) for _ in frames])
+    return replace(encoded, frames=frames.gather(1, orders[..., None].expand_as(frames)))

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from ost_lightning.callbacks import GradientNorm, LossGuard
+from ost_lightning.errors import UserError
+from ost_lightning.video import ClipBatch
+
+BAD = 3
+
+
+class Model(LightningModule):
+    """A loss that is no number at step `BAD`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        loss = self.layer(torch.ones(1, 1)).sum()
+        return loss * float("nan") if batch_idx == BAD else loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def batch(number: int) -> ClipBatch:
+    frames = torch.full((2, 1, 1, 3, 4, 4), number, dtype=torch.uint8)
+    ids = (f"first{number}.mp4", f"second{number}.mp4")
+    return ClipBatch(frames, torch.tensor([0, number]), torch.ones(2, dtype=torch.bool), ids)
+
+
+def trainer(folder: Path, count: int) -> None:
+    run = Trainer(
+        callbacks=[LossGuard(), GradientNorm(every=1)],
+        logger=CSVLogger(folder, name="run", version=0),
+        max_epochs=1,
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+    run.fit(Model(), DataLoader([batch(number) for number in range(count)], batch_size=None))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_videos_are_named_and_saved(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"The loss is nan after step 4, with the videos first3\.mp4, second3\.mp4"):
+        trainer(tmp_path, BAD + 3)
+    (file,) = (tmp_path / "run").rglob("nonfinite-*.safetensors")
+    with safe_open(file, framework="pt") as saved:
+        assert torch.equal(saved.get_tensor("frames"), batch(BAD).frames)
+        assert torch.equal(saved.get_tensor("labels"), batch(BAD).labels)
+        assert saved.metadata()["ids"].split("\n") == list(batch(BAD).ids)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_finite_loss_goes_on_and_the_gradient_is_measured(tmp_path: Path) -> None:
+    trainer(tmp_path, BAD)
+    assert not list(tmp_path.rglob("nonfinite-*"))
+    header, *rows = (tmp_path / "run" / "version_0" / "metrics.csv").read_text().splitlines()
+    place = header.split(",").index("train/gradient_norm")
+    # the layer's gradient is (1, 1) for weight and bias, at every step
+    assert [float(row.split(",")[place]) for row in rows] == pytest.approx([2**0.5] * BAD)

@@ -1,0 +1,116 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from ost_lightning.models import CachedClips, ClipKeys, EmbeddingCache
+from ost_lightning.video import (
+    EvaluationClips,
+    EvaluationSampler,
+    EvaluationTransform,
+    FrameSampler,
+    SampleKey,
+    VideoRecord,
+    collate_clips,
+)
+from tests.videos import write_video
+
+WEIGHTS = {"": "a" * 32, "ensembled_0.2": "b" * 32}
+
+
+class Counted(EvaluationClips):
+    """Notes which videos are opened."""
+
+    def __getitem__(self, key: SampleKey) -> object:
+        self._opened = [*getattr(self, "_opened", []), key.index]
+        return super().__getitem__(key)
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Counted:
+    records = []
+    for k in range(4):
+        path = write_video(tmp_path / f"{k}.mp4", 6, width=64, height=64, seed=k)
+        records.append(VideoRecord(path, k % 2, f"{k}.mp4"))
+    return Counted(records, sampler=FrameSampler(4, 2), transform=EvaluationTransform(48), short_side=54)
+
+
+def fill(clips: EvaluationClips, cache: EmbeddingCache, videos: list[int]) -> None:
+    for k in videos:
+        for fingerprint in WEIGHTS.values():
+            embedded = torch.full((2, 4, 8), float(k)) + (fingerprint == "b" * 32) / 2
+            cache.store(fingerprint, ClipKeys(clips).of(clips.records[k]), embedded)
+
+
+def loaded(clips: EvaluationClips, cache: EmbeddingCache, workers: int = 0) -> list:
+    loader = DataLoader(
+        CachedClips(clips, cache, WEIGHTS),
+        batch_size=2,
+        sampler=EvaluationSampler(len(clips)),
+        collate_fn=CachedClips.collate,
+        num_workers=workers,
+    )
+    return list(loader)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nothing_is_opened_when_all_is_known(tmp_path: Path, clips: Counted, workers: int) -> None:
+    cache = EmbeddingCache(tmp_path / "cache", 10**9)
+    fill(clips, cache, [0, 1, 2, 3])
+    for record in clips.records:  # same state, no longer a video
+        status, content = record.path.stat(), b"x" * record.path.stat().st_size
+        record.path.write_bytes(content)
+        os.utime(record.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    first, second = loaded(clips, cache, workers)
+    assert not hasattr(clips, "_opened")
+    assert first.frames.shape == (2, 2, 4, 3, 0, 0)
+    assert first.decoded.all()
+    assert second.ids == ("2.mp4", "3.mp4")
+    assert second.labels.tolist() == [0, 1]
+    assert second.embeddings[""][:, 0, 0, 0].tolist() == [2, 3]
+    assert second.embeddings["ensembled_0.2"][:, 0, 0, 0].tolist() == [2.5, 3.5]
+    moved = second.to("meta")
+    assert {embedded.device.type for embedded in moved.embeddings.values()} == {"meta"}
+
+
+def test_a_batch_that_is_not_known_as_a_whole_is_decoded_as_ever(tmp_path: Path, clips: Counted) -> None:
+    cache = EmbeddingCache(tmp_path / "cache", 10**9)
+    fill(clips, cache, [0, 2, 3])
+    first, second = loaded(clips, cache)
+    assert sorted(clips._opened) == [0, 1]
+    expected = collate_clips([EvaluationClips.__getitem__(clips, SampleKey(k, 0)) for k in (0, 1)])
+    assert torch.equal(first.frames, expected.frames)
+    assert (first.ids, first.embeddings) == (expected.ids, {})
+    assert list(first.keys) == [ClipKeys(clips).of(record) for record in clips.records[:2]]
+    assert set(second.embeddings) == set(WEIGHTS)
+
+
+def test_one_of_the_weights_is_not_enough(tmp_path: Path, clips: Counted) -> None:
+    cache = EmbeddingCache(tmp_path / "cache", 10**9)
+    for record in clips.records:
+        cache.store(WEIGHTS[""], ClipKeys(clips).of(record), torch.ones(2, 4, 8))
+    assert all(not batch.embeddings for batch in loaded(clips, cache))
+
+
+def test_unreadable_videos_are_reported_each_time_and_cost_nothing_else(tmp_path: Path, clips: Counted) -> None:
+    cache = EmbeddingCache(tmp_path / "cache", 10**9)
+    clips.records[1].path.write_bytes(b"broken")
+    clips.records[2].path.unlink()
+    fill(clips, cache, [0, 3])
+    for batch, (good, bad) in zip(loaded(clips, cache), [(0, 1), (3, 2)], strict=True):
+        assert [failure.id for failure in batch.failures] == [f"{bad}.mp4"]
+        assert batch.embeddings[""].shape == (1, 2, 4, 8)
+        assert float(batch.embeddings[""].mean()) == good
+        assert batch.decoded.tolist() == [id_ == f"{good}.mp4" for id_ in batch.ids]
+    assert sorted(clips._opened) == [1, 2]
+
+
+def test_batches_without_any_readable_video(tmp_path: Path, clips: Counted) -> None:
+    for record in clips.records:
+        record.path.write_bytes(b"broken")
+    for batch in loaded(clips, EmbeddingCache(tmp_path / "cache", 10**9)):
+        assert not batch.decoded.any()
+        assert len(batch.failures) == 2
+        assert not batch.embeddings

@@ -1,0 +1,101 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ost_lightning.models import ClipKeys, VideoCLIP, exchanged_weights, frame_fingerprint, mixture_fingerprint
+from ost_lightning.video import EvaluationClips, EvaluationTransform, FrameSampler, VideoRecord
+
+
+@pytest.fixture
+def video_clip() -> VideoCLIP:
+    return VideoCLIP("tiny")
+
+
+def test_equal_encoders_are_equal_wherever_they_come_from(tmp_path: Path, video_clip: VideoCLIP) -> None:
+    video_clip.save_pretrained(tmp_path)
+    again = VideoCLIP(str(tmp_path), freeze_vision=True, freeze_text=True).eval()
+    assert frame_fingerprint(again, "fp32") == frame_fingerprint(video_clip, "fp32")
+
+
+def test_all_that_changes_frame_embeddings_counts(video_clip: VideoCLIP) -> None:
+    found = [frame_fingerprint(video_clip, "fp32"), frame_fingerprint(video_clip, "bf16")]
+    found.append(frame_fingerprint(VideoCLIP("tiny", pixel_statistics="imagenet"), "fp32"))
+    found.append(frame_fingerprint(VideoCLIP("tiny", attention="eager"), "fp32"))
+    for name, parameter in video_clip.named_parameters():
+        if "vis" in name:
+            with torch.no_grad():
+                parameter.view(-1)[0] += 0.5
+            found.append(frame_fingerprint(video_clip, "fp32"))
+    video_clip.head = nn.Dropout(0.0)
+    found.append(frame_fingerprint(video_clip, "fp32"))
+    video_clip.head.p = 0.5  # a setting without weights
+    found.append(frame_fingerprint(video_clip, "fp32"))
+    assert len(set(found)) == len(found)
+
+
+def test_text_weights_do_not_count(video_clip: VideoCLIP) -> None:
+    before = frame_fingerprint(video_clip, "fp32")
+    with torch.no_grad():
+        for name, parameter in video_clip.named_parameters():
+            if "vis" not in name:
+                parameter += 0.5
+    assert frame_fingerprint(video_clip, "fp32") == before
+
+
+def test_exchanged_weights_are_those_that_count(video_clip: VideoCLIP) -> None:
+    other = {name: parameter.detach() + 0.1 for name, parameter in video_clip.named_parameters()}
+    before = frame_fingerprint(video_clip, "")
+    with exchanged_weights(video_clip, other):
+        during = frame_fingerprint(video_clip, "")
+    assert frame_fingerprint(video_clip, "") == before != during
+
+
+def test_mixtures() -> None:
+    assert mixture_fingerprint("a", "b", 0) == "b"
+    assert mixture_fingerprint("a", "b", 1) == "a"
+    assert mixture_fingerprint("a", "a", 0.3) == "a"
+    others = {mixture_fingerprint(*pair, ratio) for pair in ("ab", "ba") for ratio in (0.2, 0.25)}
+    assert len(others) == 4
+
+
+def clips(record: VideoRecord, frames: int = 4, views: int = 1, size: int = 48, short_side: int = 54) -> ClipKeys:
+    crops = EvaluationTransform(size, 3 if size == 40 else 1)
+    return ClipKeys(
+        EvaluationClips([record], sampler=FrameSampler(frames, views), transform=crops, short_side=short_side)
+    )
+
+
+def test_keys_of_clips(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"one")
+    record = VideoRecord(path, 0, "a")
+    keys = {clips(record).of(record)}
+    for changed in (
+        replace(record, start=1.0),
+        replace(record, end=1.0),
+        replace(record, id="b"),
+    ):
+        keys.add(clips(record).of(changed))
+    for taken in (clips(record, 8), clips(record, 4, 2), clips(record, size=40), clips(record, short_side=60)):
+        keys.add(taken.of(record))
+    path.write_bytes(b"two!")
+    keys.add(clips(record).of(record))
+    os.utime(path, (5, 5))
+    keys.add(clips(record).of(record))
+    assert len(keys) == 10
+    assert None not in keys
+    path.unlink()
+    assert clips(record).of(record) is None
+
+
+def test_labels_and_spellings_of_a_path_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"one")
+    (tmp_path / "x").mkdir()
+    record = VideoRecord(path, 0, "a")
+    same = replace(record, label=1, path=tmp_path / "x" / ".." / "a.mp4")
+    assert clips(record).of(record) == clips(record).of(same)

@@ -1,0 +1,71 @@
+import pytest
+import torch
+from transformers import CLIPModel
+
+from ost_lightning.errors import UserError
+from ost_lightning.models import ensemble_weights
+from ost_lightning.models.lora import LoRA, add_adapters, merged, original_of
+from ost_lightning.resources import tiny_clip_folder
+
+
+@pytest.fixture
+def plain() -> CLIPModel:
+    return CLIPModel.from_pretrained(tiny_clip_folder(), dtype=torch.float32).eval()
+
+
+@pytest.fixture
+def tuned() -> CLIPModel:
+    """Adapters as training leaves them: B is not zero any more."""
+    model = CLIPModel.from_pretrained(tiny_clip_folder(), dtype=torch.float32).eval()
+    add_adapters(model, LoRA(rank=2, alpha=4))
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    return model
+
+
+@torch.no_grad()
+def features(model: CLIPModel) -> torch.Tensor:
+    torch.manual_seed(0)
+    pixels, tokens = torch.randn(2, 3, 48, 48), torch.randint(5, 400, (2, 9))
+    image = model.get_image_features(pixel_values=pixels).pooler_output
+    return torch.cat([image, model.get_text_features(input_ids=tokens).pooler_output])
+
+
+def test_new_adapters_change_nothing_and_are_all_that_is_trained(plain: CLIPModel) -> None:
+    before = features(plain)
+    total = sum(parameter.numel() for parameter in plain.parameters())
+    add_adapters(plain, LoRA(rank=2))
+    torch.testing.assert_close(features(plain), before)
+    trained = {name for name, parameter in plain.named_parameters() if parameter.requires_grad}
+    assert all("lora_" in name or name == "logit_scale" for name in trained)
+    assert {name.split("_model")[0] for name in trained} == {"vision", "text", "logit_scale"}
+    assert sum(parameter.numel() for parameter in plain.parameters() if parameter.requires_grad) < 0.05 * total
+
+
+def test_one_tower_can_be_adapted(plain: CLIPModel) -> None:
+    add_adapters(plain, LoRA(towers="vision", layers=("v_proj",)))
+    trained = [name for name, parameter in plain.named_parameters() if parameter.requires_grad]
+    assert all(name.startswith("vision_model") and "v_proj" in name for name in trained if name != "logit_scale")
+
+
+def test_merged_model_is_plain_and_the_same(plain: CLIPModel, tuned: CLIPModel) -> None:
+    together = merged(tuned).eval()
+    assert set(together.state_dict()) == set(plain.state_dict())
+    torch.testing.assert_close(features(together), features(tuned), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(features(together), features(plain))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.2, 1.0])
+def test_ensembling_mixes_the_products(plain: CLIPModel, tuned: CLIPModel, ratio: float) -> None:
+    weights = dict(tuned.named_parameters())
+    expected = ensemble_weights(dict(plain.named_parameters()), dict(merged(tuned).named_parameters()), ratio)
+    mixed = ensemble_weights(original_of(weights, dict(plain.named_parameters())), weights, ratio)
+    tuned.load_state_dict(mixed, strict=False)
+    for name, weight in merged(tuned).named_parameters():
+        torch.testing.assert_close(weight, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_layers_that_are_not_there_are_named(plain: CLIPModel) -> None:
+    with pytest.raises(UserError, match="No layer of the text tower is called nonsense"):
+        add_adapters(plain, LoRA(towers="text", layers=("nonsense",)))

@@ -1,0 +1,70 @@
+"""Several processes that train together on this machine, over loopback only."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import distributed, multiprocessing
+
+import ost_lightning
+
+LIMIT = 400  # seconds; many processes share few cores
+
+
+def in_processes(world_size: int, function: Callable[..., None], folder: Path, *arguments: object) -> None:
+    """Calls `function(folder, *arguments)` in each of several processes with a gloo group."""
+    meeting = folder / f"meeting-{world_size}"
+    context = multiprocessing.spawn(
+        _start, (world_size, function, meeting, folder, *arguments), nprocs=world_size, join=False
+    )
+    end = time.monotonic() + LIMIT
+    while not context.join(timeout=1):
+        if time.monotonic() > end:
+            for process in context.processes:
+                process.kill()
+            raise TimeoutError(f"{world_size} processes did not end within {LIMIT} s")
+
+
+def _start(rank: int, world_size: int, function: Callable[..., None], meeting: Path, *arguments: object) -> None:
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world_size)
+    try:
+        function(*arguments)
+    finally:
+        distributed.destroy_process_group()
+
+
+def environment(**more: str) -> dict[str, str]:
+    """For commands that the tests start: nothing of this process's ranks, everything on loopback."""
+    kept = {key: value for key, value in os.environ.items() if key not in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK")}
+    return {
+        **kept,
+        "GLOO_SOCKET_IFNAME": "lo",
+        "MASTER_ADDR": "127.0.0.1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(Path(ost_lightning.__file__).parents[1])]),
+        **more,
+    }
+
+
+def command(*arguments: str) -> list[str]:
+    """The `ost` command of this installation."""
+    return [sys.executable, "-m", "ost_lightning", *arguments]
+
+
+def ost(arguments: Sequence[str], folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in a folder, to its end."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )

@@ -1,0 +1,202 @@
+"""The real command on several processes of this machine: results must be those of one."""
+
+import csv
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ost_lightning.runs import read_notes
+from tests.processes import LIMIT, command, environment, ost
+from tests.test_resuming import same
+from tests.videos import write_video
+
+QUIET = ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+WORLD = ["--config=toyworld", "--data.test_clips=1", "--data.loading.workers=0", *QUIET]
+TRAINING = [
+    *WORLD,
+    "--data.train_clips=1",
+    "--data.loading.global_batch_size=12",
+    "--trainer.max_epochs=2",
+    "--trainer.check_val_every_n_epoch=1",
+    "--trainer.log_every_n_steps=1",
+]
+pytestmark = pytest.mark.slow
+
+
+def on(devices: int) -> list[str]:
+    return (
+        [f"--trainer.devices={devices}", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"] if devices > 1 else []
+    )
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    folder.mkdir(exist_ok=True)
+    done = ost(arguments, folder)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def last_row(folder: Path) -> dict[str, str]:
+    (table,) = folder.rglob("metrics.csv")
+    with table.open(newline="") as file:
+        return {key: value for key, value in list(csv.DictReader(file))[-1].items() if "/" in key}
+
+
+def weights(folder: Path) -> torch.Tensor:
+    (file,) = folder.rglob("last.ckpt")
+    state = torch.load(file, weights_only=True)["state_dict"]
+    # biases of keys have no gradient but rounding, of which Adam makes whole steps; softmax does not see them
+    return torch.cat([value.flatten() for name, value in state.items() if not name.endswith("k_proj.bias")])
+
+
+def two_sets(folder: Path) -> list[str]:
+    """Seven videos in one set and one in the other, so that some processes have none of it."""
+    for k in range(8):
+        write_video(folder / f"{k}.mp4", 10, width=64, height=64, seed=k)
+    (folder / "classes.txt").write_text("juggling\nswimming\n")
+    (folder / "descriptors.json").write_text(
+        '{"classes": {"juggling": {"spatio": ["a ball", "hands"], "temporal": ["throws", "catches"]}, '
+        '"swimming": {"spatio": ["a pool", "water"], "temporal": ["dives", "swims"]}}}'
+    )
+    lists = {"many": range(7), "one": range(7, 8), "train": range(6)}
+    for name, places in lists.items():
+        (folder / f"{name}.txt").write_text("".join(f"{k}.mp4 {k % 2}\n" for k in places))
+    sets = {name: {"list": str(folder / f"{name}.txt"), "labels": str(folder)} for name in ("many", "one")}
+    return [
+        "--config=own_videos",
+        "--model.video_clip.pretrained=tiny",
+        "--model.descriptors_per_class=2",
+        f"--data.root={folder}",
+        f"--data.train={{list: {folder}/train.txt, labels: {folder}}}",
+        f"--data.val={sets}",
+        f"--data.test={sets}",
+        "--data.clips.short_side=54",
+        "--data.clips.crop_size=48",
+        "--data.loading.global_batch_size=6",
+        "--data.loading.max_videos_per_device=2",
+        "--data.loading.evaluation_batch_size=2",
+        "--data.loading.workers=0",
+        "--trainer.accelerator=cpu",
+        "--trainer.precision=32",
+        "--trainer.max_epochs=1",
+        *QUIET,
+    ]
+
+
+def test_evaluation_is_the_same_on_any_number_of_processes(tmp_path: Path) -> None:
+    rows = {}
+    for devices in (1, 2, 3):
+        folder = tmp_path / str(devices)
+        done = run(
+            ["test", *WORLD, "--data.test_sets=[unseen,order]", "--data.loading.evaluation_batch_size=7", *on(devices)],
+            folder,
+        )
+        for name in ("unseen", "order"):
+            assert f"test/{name}: 20 videos scored = 20 listed" in done.stderr
+        rows[devices] = last_row(folder)
+    assert rows[1] == rows[2] == rows[3]
+    assert rows[1]["test/unseen/videos"] == "20.0"
+    assert float(rows[1]["test/unseen/top1"]) > 0
+
+
+def test_every_video_once_also_where_a_process_has_none_of_a_set(tmp_path: Path) -> None:
+    options = two_sets(tmp_path / "videos")
+    rows = {}
+    for devices in (1, 2, 3):
+        folder = tmp_path / str(devices)
+        done = run(["test", *options, *on(devices)], folder)
+        counts = re.findall(r"test/(\w+): (\d+) videos scored = (\d+) listed", done.stderr)
+        assert counts == [("many", "7", "7"), ("one", "1", "1")]
+        rows[devices] = last_row(folder)
+        run(["predict", *options, *on(devices)], folder / "predicted")
+        ids = [
+            row["video"]
+            for table in folder.rglob("predictions*.csv")
+            for row in csv.DictReader(table.read_text().splitlines())
+        ]
+        assert sorted(ids) == [f"{k}.mp4" for k in range(8)]
+    assert rows[1] == rows[2] == rows[3]
+
+
+def test_validation_within_training_ends_with_unequal_shares(tmp_path: Path) -> None:
+    options = two_sets(tmp_path / "videos")
+    rows = {}
+    for devices in (1, 3):
+        folder = tmp_path / str(devices)
+        done = run(["fit", *options, *on(devices)], folder)
+        assert "val/many: 7 videos scored = 7 listed" in done.stderr
+        assert "val/one: 1 videos scored = 1 listed" in done.stderr
+        rows[devices] = last_row(folder)
+    assert rows[1] == rows[3]
+
+
+@pytest.mark.parametrize("contrast", ["micro_batch", "global_batch"])
+def test_training_on_two_processes_is_training_on_one(tmp_path: Path, contrast: str) -> None:
+    found = {}
+    for devices, limit in ((1, 6), (2, 3)):
+        folder = tmp_path / str(devices)
+        options = [f"--model.contrast={contrast}", f"--data.loading.max_videos_per_device={limit}"]
+        run(["fit", *TRAINING, *options, *on(devices)], folder)
+        found[devices] = weights(folder), last_row(folder)
+    assert found[1][1].keys() == found[2][1].keys()
+    assert (found[1][0] - found[2][0]).norm() < 1e-4 * found[1][0].norm()
+
+
+def test_two_processes_go_on_as_if_they_had_not_been_interrupted(tmp_path: Path) -> None:
+    fit = ["fit", *TRAINING, "--trainer.callbacks+=tests.interruptions.Dropout", *on(2), "--checkpoint.every_n_steps=2"]
+    interrupt = ["--trainer.callbacks+=tests.interruptions.InterruptAt", "--trainer.callbacks.step=4"]
+    run(fit, tmp_path / "whole")
+    (expected,) = (tmp_path / "whole").rglob("last.ckpt")
+    for how, status in (("SIGKILL", None), ("SIGTERM", 128 + signal.SIGTERM)):
+        folder = tmp_path / how
+        folder.mkdir()
+        # the signal reaches one process only
+        at = [*interrupt, "--trainer.callbacks.moment=batch_start", f"--trainer.callbacks.how={how}"]
+        stopped = ost([*fit, *at, f"--trainer.callbacks.rank={int(how == 'SIGKILL')}"], folder)
+        assert stopped.returncode == status if status else stopped.returncode != 0
+        run([*fit, "--ckpt_path=last"], folder)
+        (last,) = folder.rglob("last.ckpt")
+        found, wanted = (torch.load(file, weights_only=True) for file in (last, expected))
+        for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
+            same(found[part], wanted[part], f"{how}/{part}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_two_nodes_by_torchrun_are_one_process(tmp_path: Path) -> None:
+    run(["fit", *TRAINING], tmp_path / "one")
+    folder = tmp_path / "nodes"
+    folder.mkdir()
+    port = free_port()
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1"]
+    arguments = command("fit", *TRAINING, *on(2)[1:], "--trainer.devices=1", "--trainer.num_nodes=2")[1:]
+    nodes = [
+        subprocess.Popen(
+            [*launch, f"--node_rank={rank}", "--master_addr=127.0.0.1", f"--master_port={port}", *arguments],
+            cwd=folder,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        told = [node.communicate(timeout=LIMIT)[1] for node in nodes]
+    finally:
+        for node in nodes:
+            node.kill()
+    assert [node.returncode for node in nodes] == [0, 0], told
+    assert (weights(folder) - weights(tmp_path / "one")).norm() < 1e-4 * weights(folder).norm()
+    (file,) = folder.rglob("last.ckpt")
+    assert read_notes(file).metrics_rows > 0

@@ -1,0 +1,222 @@
+"""Runs that are interrupted and go on: everything must be as if they had not been."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ost_lightning.cli import main
+from ost_lightning.runs import read_notes
+from tests.interruptions import Interrupted
+from tests.processes import LIMIT, command, environment, ost
+
+SETTINGS = [
+    "--config=toyworld",
+    "--data.train_clips=1",
+    "--data.test_clips=1",
+    "--data.loading.workers=0",
+    "--data.loading.global_batch_size=8",
+    "--data.loading.max_videos_per_device=4",  # two micro-batches to a step, five steps to an epoch
+    "--trainer.max_epochs=3",
+    "--trainer.check_val_every_n_epoch=2",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--trainer.callbacks+=tests.interruptions.Dropout",
+    "--checkpoint.every_n_steps=2",
+]
+RUN = Path("runs/toyworld/version_0")
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run, to compare with."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["ost"])
+        assert main(["fit", *SETTINGS, "--tracking.wandb=false"]) == 0
+    return folder / RUN
+
+
+def interruption(moment: str, step: int, how: str = "raise") -> list[str]:
+    return [
+        "--trainer.callbacks+=tests.interruptions.InterruptAt",
+        f"--trainer.callbacks.moment={moment}",
+        f"--trainer.callbacks.step={step}",
+        f"--trainer.callbacks.how={how}",
+    ]
+
+
+def same(found: object, expected: object, where: str = "") -> None:
+    """Bit for bit."""
+    if isinstance(expected, torch.Tensor):
+        assert torch.equal(found, expected), where
+    elif isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key, value in expected.items():
+            same(found[key], value, f"{where}/{key}")
+    elif isinstance(expected, list):
+        assert len(found) == len(expected), where
+        for k, value in enumerate(expected):
+            same(found[k], value, f"{where}/{k}")
+    else:
+        assert found == expected, where
+
+
+def same_run(found: Path, expected: Path) -> None:
+    last, wanted = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (found, expected))
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "ToyWorld"):
+        same(last[part], wanted[part], part)
+    rows, wanted_rows = ((run / "metrics.csv").read_text().splitlines() for run in (found, expected))
+    # the trainer logs a step after the hook in which its checkpoint is written, so that one row may be missing
+    missing = [row for row in wanted_rows if row not in rows]
+    assert len(missing) <= 1
+    assert rows == [row for row in wanted_rows if row not in missing]
+    assert not list(found.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("moment", "step"),
+    [
+        ("before_update", 3),  # mid-epoch, with gradients accumulated; the checkpoint is a step old
+        ("batch_start", 7),  # in the second epoch
+        ("validation", 10),
+        ("epoch_end", 10),  # after the validation
+    ],
+)
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(uninterrupted: Path, moment: str, step: int) -> None:
+    with pytest.raises(Interrupted):
+        main(["fit", *SETTINGS, "--tracking.wandb=false", *interruption(moment, step)])
+    assert main(["fit", *SETTINGS, "--tracking.wandb=false", "--ckpt_path=last"]) == 0
+    assert [run.name for run in RUN.parent.iterdir()] == ["version_0"]
+    same_run(RUN, uninterrupted)
+
+
+def finish(expected: Path, *options: str) -> None:
+    done = ost(["fit", *SETTINGS, *options, "--ckpt_path=last"], Path())
+    assert done.returncode == 0, done.stderr
+    assert [run.name for run in sorted(RUN.parent.glob("version_*"))] == ["version_0"]
+    same_run(RUN, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "step"), [("batch_start", 7), ("before_update", 4), ("validation", 10)])
+def test_kill_with_workers_and_wandb(uninterrupted: Path, moment: str, step: int) -> None:
+    workers = "--data.loading.workers=2"
+    killed = ost(["fit", *SETTINGS, workers, *interruption(moment, step, "SIGKILL")], Path())
+    assert killed.returncode == -signal.SIGKILL
+    id_before = read_notes(RUN / "checkpoints/last.ckpt").wandb_id
+    finish(uninterrupted, workers)
+    assert read_notes(RUN / "checkpoints/last.ckpt").wandb_id == id_before
+    assert {folder.name.rsplit("-", 1)[1] for folder in RUN.parent.glob("wandb/offline-run-*")} == {id_before}
+
+
+@pytest.mark.slow
+def test_kill_while_a_checkpoint_is_written(uninterrupted: Path) -> None:
+    killed = ost(["fit", *SETTINGS, "--tracking.wandb=false", *interruption("writing", 4, "SIGKILL")], Path())
+    assert killed.returncode == -signal.SIGKILL
+    assert list(RUN.rglob(".last.ckpt.part"))
+    assert torch.load(RUN / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
+    finish(uninterrupted, "--tracking.wandb=false")
+
+
+@pytest.mark.slow
+def test_kills_at_any_time(uninterrupted: Path) -> None:
+    draw = random.Random(0)
+    options = ["fit", *SETTINGS, "--tracking.wandb=false", "--data.loading.workers=1", "--ckpt_path=last"]
+    for _ in range(4):
+        with subprocess.Popen(
+            command(*options), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as run:
+            wait_for(RUN / "checkpoints/last.ckpt")
+            time.sleep(draw.uniform(0, 15))
+            run.kill()
+    finish(uninterrupted, "--tracking.wandb=false")
+
+
+def wait_for(file: Path) -> None:
+    end = time.monotonic() + LIMIT
+    while not file.exists():
+        assert time.monotonic() < end, f"{file} was not written"
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "step"), [("batch_start", 3), ("batch_end", 4), ("validation", 10)])
+def test_sigterm_saves_and_the_run_goes_on(uninterrupted: Path, moment: str, step: int) -> None:
+    rarely = "--checkpoint.every_n_steps=1000"
+    stopped = ost(["fit", *SETTINGS, "--tracking.wandb=false", rarely, *interruption(moment, step, "SIGTERM")], Path())
+    assert stopped.returncode == 128 + signal.SIGTERM
+    assert "Stopped by SIGTERM" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    last = torch.load(RUN / "checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] in (step, step + 1)
+    finish(uninterrupted, "--tracking.wandb=false")
+
+
+@pytest.mark.slow
+def test_a_slurm_job_queues_up_again_unless_it_was_cancelled(uninterrupted: Path) -> None:
+    asked = Path("asked.txt").absolute()
+    scontrol = Path("bin/scontrol").absolute()
+    scontrol.parent.mkdir()
+    scontrol.write_text(
+        f'#!/bin/sh\necho "$@" >> {asked}\necho "JobId=$3 JobState=${{FAKE_STATE:-RUNNING}} Requeue=1"\n'
+    )
+    scontrol.chmod(0o755)
+    slurm = {
+        "PATH": f"{scontrol.parent}:{os.environ['PATH']}",
+        "SLURM_JOB_ID": "17",
+        "SLURM_JOB_NAME": "ost",
+        "SLURM_NTASKS": "1",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
+        "SLURM_NODEID": "0",
+        "SLURM_NODELIST": "localhost",
+    }
+    job = ["fit", *SETTINGS, "--tracking.wandb=false", "--ckpt_path=last"]
+    stopped = ost([*job, *interruption("batch_start", 3, "SIGUSR1")], Path(), **slurm)
+    assert stopped.returncode == 128 + signal.SIGUSR1, stopped.stderr
+    assert asked.read_text().splitlines() == ["show job 17 --oneliner", "requeue 17"]
+    cancelled = ost([*job, *interruption("batch_start", 7, "SIGTERM")], Path(), **slurm, FAKE_STATE="CANCELLED")
+    assert "not queued again" in cancelled.stderr
+    assert asked.read_text().splitlines()[2:] == ["show job 17 --oneliner"]
+    finish(uninterrupted, "--tracking.wandb=false")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_full_disk_is_told_and_the_last_checkpoint_stays_whole(uninterrupted: Path) -> None:
+    disk = Path("disk").absolute()
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=22m", "tmpfs", disk], check=True)
+    try:
+        full = ost(["fit", *SETTINGS, "--tracking.wandb=false", f"--tracking.folder={disk}/runs"], Path())
+        assert full.returncode == 1
+        message = " ".join(full.stderr.split("ost: ")[-1].split())
+        assert "last.ckpt can't be written: No space left on device" in message
+        assert "The one written before is whole." in message
+        assert "Traceback" not in message
+        last = disk / RUN / "checkpoints/last.ckpt"
+        assert torch.load(last, weights_only=True)["global_step"] == 2
+        assert not list(disk.rglob("*.part"))
+        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+        done = ost(
+            ["fit", *SETTINGS, "--tracking.wandb=false", f"--tracking.folder={disk}/runs", "--ckpt_path=last"], Path()
+        )
+        assert done.returncode == 0, done.stderr
+        same_run(disk / RUN, uninterrupted)
+    finally:
+        subprocess.run(["umount", disk], check=True)

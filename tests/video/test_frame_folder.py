@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from ost_lightning.video import VideoReadError, VideoRoot, open_video, read_frames
+from tests.videos import pictures
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twelve frames whose names sort wrongly as text, and something else."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for k, picture in enumerate(pictures(12)):
+        Image.fromarray(picture).save(folder / f"img_{k}.jpg", quality=97, subsampling=0)
+    (folder / "times.txt").write_text("x")
+    return folder
+
+
+def test_frames_come_in_the_order_of_their_numbers(folder: Path) -> None:
+    frames = read_frames(folder, [11, 2, 2], short_side=None)
+    expected = torch.from_numpy(pictures(12)).permute(0, 3, 1, 2)[[11, 2, 2]]
+    assert float((frames.float() - expected.float()).abs().mean()) < 4
+    with open_video(folder) as video:
+        assert (len(video), video.width, video.height, video.codec) == (12, 64, 48, "mjpeg")
+        assert video.span() == range(12)
+    assert read_frames(folder, [0], short_side=24).shape == (1, 3, 24, 32)
+
+
+def test_lossless_frames_are_exact(tmp_path: Path) -> None:
+    for k, picture in enumerate(pictures(3)):
+        Image.fromarray(picture).save(tmp_path / f"{k:05d}.png")
+    expected = torch.from_numpy(pictures(3)).permute(0, 3, 1, 2)
+    assert torch.equal(read_frames(tmp_path, range(3), short_side=None), expected)
+
+
+def test_a_list_may_name_the_video_that_the_frames_are_from(folder: Path) -> None:
+    address = VideoRoot(folder.parent).locate("clip.avi")
+    assert torch.equal(read_frames(address, [5]), read_frames(folder, [5]))
+
+
+@pytest.mark.parametrize("data", [b"", b"not a picture", None])
+def test_damaged_frames_are_named(folder: Path, data: bytes | None) -> None:
+    whole = (folder / "img_4.jpg").read_bytes()
+    (folder / "img_4.jpg").write_bytes(whole[: len(whole) // 2] if data is None else data)
+    assert len(read_frames(folder, [3, 5])) == 2
+    with pytest.raises(VideoReadError, match=r"clip: the frame img_4\.jpg"):
+        read_frames(folder, [3, 4])
+
+
+def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(VideoReadError, match="empty: the folder holds no frames"):
+        read_frames(tmp_path / "empty", [0])
+    with pytest.raises(VideoReadError, match="frame 12 does not exist: the video has 12 frames"):
+        read_frames(folder, [12])
+    with open_video(folder) as video, pytest.raises(VideoReadError, match="has no times"):
+        video.span(1.0)
