@@ -5,7 +5,6 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
-from ost_lightning.errors import UserError
 from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver, PooledDescriptors, symmetric_kl
 from ost_lightning.models import VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition, Optimisation
@@ -145,14 +144,6 @@ def test_released_weight_decay_reaches_everything(tmp_path: Path) -> None:
     assert [group["weight_decay"] for group in groups[True]] == [0.01]
     assert [group["weight_decay"] for group in groups[False]] == [0.01, 0.0]
     assert all(parameter.ndim > 1 for parameter in groups[False][0]["params"])
-
-
-def test_loss_that_is_not_finite_stops_with_names(tmp_path: Path) -> None:
-    module = task()
-    with torch.no_grad():
-        module.video_clip.clip.logit_scale.fill_(float("inf"))
-    with pytest.raises(UserError, match=r"The loss is (nan|inf) at step 0 \(videos .*\.mp4.*Lower the learning rate"):
-        trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(module, datamodule=world())
 
 
 def test_prediction(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ class _Step:
     """A step whose loss is on its way to the host."""
 
     number: int
-    batch: ClipBatch
+    parts: tuple[ClipBatch, ...]
     loss: Tensor
     arrived: torch.cuda.Event | None
 
@@ -39,10 +39,11 @@ class LossGuard(Callback):
     ) -> None:
         """Sends this step's loss to the host and looks at the one before."""
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if not isinstance(loss, Tensor) or not isinstance(batch, ClipBatch):
+        if not isinstance(loss, Tensor):
             return
         self._look(trainer)
-        self._last = _sent(loss.detach(), batch, trainer.global_step)
+        parts = batch if isinstance(batch, tuple) else (batch,)
+        self._last = _sent(loss.detach(), parts, trainer.global_step)
         if self._last.arrived is None:
             self._look(trainer)
 
@@ -60,20 +61,22 @@ class LossGuard(Callback):
             return
         file = Path(trainer.log_dir or ".") / f"nonfinite-step{step.number}-{trainer.global_rank}.safetensors"
         file.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {"frames": step.batch.frames.cpu().contiguous(), "labels": step.batch.labels.cpu().contiguous()}
-        save_file(tensors, file, metadata={"ids": "\n".join(step.batch.ids)})
+        ids = [id_ for part in step.parts for id_ in part.ids]
+        frames = torch.cat([part.frames.cpu() for part in step.parts])
+        labels = torch.cat([part.labels.cpu() for part in step.parts])
+        save_file({"frames": frames, "labels": labels}, file, metadata={"ids": "\n".join(ids)})
         raise UserError(
-            f"The loss is {float(step.loss):g} after step {step.number}, with the videos {', '.join(step.batch.ids)} "
+            f"The loss is {float(step.loss):g} after step {step.number}, with the videos {', '.join(ids)} "
             f"(saved as {file}). Lower the learning rate, clip gradients (--trainer.gradient_clip_val 1), or train in "
             f"full precision (--trainer.precision 32)."
         )
 
 
-def _sent(loss: Tensor, batch: ClipBatch, number: int) -> _Step:
+def _sent(loss: Tensor, parts: tuple[ClipBatch, ...], number: int) -> _Step:
     """Starts the copy; nobody waits for it."""
     if loss.device.type != "cuda":
-        return _Step(number, batch, loss, None)
+        return _Step(number, parts, loss, None)
     arrived = torch.cuda.Event()
     copy = torch.empty_like(loss, device="cpu", pin_memory=True).copy_(loss, non_blocking=True)
     arrived.record()
-    return _Step(number, batch, copy, arrived)
+    return _Step(number, parts, copy, arrived)

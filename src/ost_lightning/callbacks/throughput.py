@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from collections.abc import Sized
 from datetime import timedelta
 from time import perf_counter
 from typing import Any, Final
@@ -76,7 +75,7 @@ class Throughput(Callback):
             self._began = now
         else:
             self._batches += 1
-            self._videos += len(batch) if isinstance(batch, Sized) else 1
+            self._videos += sum(map(len, batch)) if isinstance(batch, tuple) else len(batch)
         self._end_of_last = now
         if self._batches:
             self._measure(now, trainer.world_size)

@@ -1,8 +1,9 @@
 """What is trained: LightningModules."""
 
-from ost_lightning.tasks.base import LabelledData, Optimisation, Prediction, RecognitionTask
+from ost_lightning.tasks.base import LabelledData, Prediction, RecognitionTask
 from ost_lightning.tasks.contrastive import ContrastiveRecognition
 from ost_lightning.tasks.metrics import RecognitionAccuracy
+from ost_lightning.tasks.optimisation import Optimisation
 from ost_lightning.tasks.schedules import learning_rate_factor
 from ost_lightning.tasks.supervised import Mixing, SupervisedRecognition
 

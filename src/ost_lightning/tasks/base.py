@@ -2,11 +2,8 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from operator import itemgetter
 from typing import ClassVar, Final, Literal, NamedTuple, Protocol, cast
 
 import torch
@@ -14,10 +11,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.nn import Parameter
-from torch.optim.lr_scheduler import LambdaLR
 
-from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher, TransportWarning
 from ost_lightning.models import (
     DescriptorEmbeddings,
@@ -29,14 +23,13 @@ from ost_lightning.models import (
     mixture_fingerprint,
 )
 from ost_lightning.tasks.metrics import RecognitionAccuracy
-from ost_lightning.tasks.schedules import Schedule, learning_rate_factor
+from ost_lightning.tasks.optimisation import Optimisation, optimiser_and_schedule
 from ost_lightning.text import Kind, LabelSpace, Templates
 from ost_lightning.video import ClipBatch
 
 Stage = Literal["val", "test", "predict"]
 AS_TRAINED: Final = ""
 """Name of the task's own weights in results; callbacks evaluate others under names of theirs."""
-_LOOK_EVERY: Final = 20
 
 
 class LabelledData(Protocol):
@@ -54,32 +47,6 @@ class LabelledData(Protocol):
 
     def evaluation_sizes(self, stage: Stage) -> Mapping[str, int]:
         """Listed videos of each evaluation set."""
-
-
-@dataclass(frozen=True)
-class Optimisation:
-    """AdamW and its schedule.
-
-    Attributes:
-        learning_rate: Peak.
-        weight_decay: On matrices; biases, norms and the logit scale have none.
-        decay_everything: Weight decay on those too, as in the released code.
-        betas: Of AdamW.
-        eps: Of AdamW.
-        schedule: Course of the learning rate; see `learning_rate_factor`.
-        warmup: Share of the training that is warm-up.
-        new_modules_factor: Times the learning rate, for what pre-training did not have (temporal heads, learned
-            matchers).
-    """
-
-    learning_rate: float = 8e-6
-    weight_decay: float = 1e-3
-    decay_everything: bool = False
-    betas: tuple[float, float] = (0.9, 0.98)
-    eps: float = 1e-8
-    schedule: Schedule = "cosine_after_warmup"
-    warmup: float = 0.1
-    new_modules_factor: float = 1.0
 
 
 class Prediction(NamedTuple):
@@ -247,19 +214,6 @@ class RecognitionTask(LightningModule, ABC):
             scores = torch.zeros((0, len(self._labels[name])), device=self.device)
         self._accuracy[name, weights].update(scores, labels, undecodable)
 
-    def refuse_non_finite(self, loss: Tensor, batch: ClipBatch, batch_idx: int) -> None:
-        """Stops a training that has gone wrong. Looks now and then only: looking makes the host wait for the device.
-
-        Raises:
-            UserError: If the loss is not finite.
-        """
-        if batch_idx % _LOOK_EVERY == 0 and not bool(torch.isfinite(loss)):
-            raise UserError(
-                f"The loss is {float(loss.detach()):g} at step {self.trainer.global_step} "
-                f"(videos {', '.join(batch.ids[:4])}, ...). "
-                "Lower the learning rate, or train in full precision (--trainer.precision 32)."
-            )
-
     def on_validation_epoch_start(self) -> None:
         """Forgets earlier counts and text embeddings."""
         self._begin("val")
@@ -304,31 +258,8 @@ class RecognitionTask(LightningModule, ABC):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, with the schedule followed step by step."""
-        settings = self.optimisation
-        groups: defaultdict[tuple[float, float], list[Parameter]] = defaultdict(list)
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                factor = 1.0 if name.startswith("video_clip.clip.") else settings.new_modules_factor
-                decays = parameter.ndim > 1 or settings.decay_everything
-                rate, decay = settings.learning_rate * factor, settings.weight_decay if decays else 0.0
-                groups[rate, decay].append(parameter)
-        if not groups:
-            raise UserError(
-                f"There is nothing to train: all weights of this {type(self.video_clip).__name__} are frozen."
-            )
-        optimiser = torch.optim.AdamW(
-            [
-                {"params": parameters, "lr": rate, "weight_decay": decay}
-                for (rate, decay), parameters in sorted(groups.items(), key=itemgetter(0), reverse=True)
-            ],
-            betas=settings.betas,
-            eps=settings.eps,
-        )
         total = int(self.trainer.estimated_stepping_batches)
-        schedule = LambdaLR(
-            optimiser, lambda step: learning_rate_factor(settings.schedule, step, total, settings.warmup)
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return optimiser_and_schedule(self.named_parameters(), self.optimisation, total)
 
     def _begin(self, stage: Stage) -> None:
         self._labels = dict(self._data.evaluation_labels(stage))

@@ -9,8 +9,9 @@ from torch.utils.checkpoint import checkpoint
 
 from ost_lightning.matching import Matcher, symmetric_kl
 from ost_lightning.models import DescriptorEmbeddings, TokenisedSentences, VideoCLIP
-from ost_lightning.tasks.base import Optimisation, RecognitionTask
+from ost_lightning.tasks.base import RecognitionTask
 from ost_lightning.tasks.gathering import gather, process_count, process_rank
+from ost_lightning.tasks.optimisation import Optimisation
 from ost_lightning.video import ClipBatch
 
 Contrast = Literal["micro_batch", "global_batch"]
@@ -64,7 +65,6 @@ class ContrastiveRecognition(RecognitionTask):
             raise RuntimeError("the training classes have not been tokenised: training goes through Trainer.fit")
         parts = [batch] if isinstance(batch, ClipBatch) else list(batch)
         loss = self.loss([part.frames for part in parts], [part.labels for part in parts], self._training_tokens)
-        self.refuse_non_finite(loss, parts[0], batch_idx)
         self.log("train/loss", loss, prog_bar=True, batch_size=sum(map(len, parts)))
         return loss
 

@@ -11,7 +11,8 @@ from torchvision.transforms import v2
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models import DescriptorEmbeddings, TokenisedSentences, VideoCLIP
-from ost_lightning.tasks.base import Optimisation, RecognitionTask
+from ost_lightning.tasks.base import RecognitionTask
+from ost_lightning.tasks.optimisation import Optimisation
 from ost_lightning.video import ClipBatch
 
 
@@ -90,7 +91,6 @@ class SupervisedRecognition(RecognitionTask):
         frames = self.video_clip.encode_frames(clips)
         logits = self.video_clip.logit_scale * self.similarities(frames, texts)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        self.refuse_non_finite(loss, batch, batch_idx)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         return loss
 
