@@ -78,12 +78,16 @@ class ClipSettings:
         crop_size: Pixels of the square; the model's image size.
         views: Views in time of one test video.
         crops: Squares of one test view: 1 (centre) or 3.
+        view_frames: Frames of the test views: `spread` evenly over each segment, the same for every call; or `random`,
+            as the released code draws them when there are several views, so that scores depend on the seed.
         flip: Probability of mirroring in training; None is 0.5, or 0 where left and right are part of a label.
         colour_jitter: Probability of colour jitter in training.
         grayscale: Probability of dropping the colours in training.
         sample_aspect: Whether pixels that are not square are made so, as a player does; decord and what is read with it
             see them as stored.
         rand_augment: RandAugment's operations a clip and their strength (0 to 30) in training; none if not given.
+        jitter_each_frame: Draw the colour jitter anew for every frame, so that training clips flicker, as in the
+            released code; otherwise all frames of a clip change alike.
     """
 
     frames: int = 32
@@ -91,11 +95,13 @@ class ClipSettings:
     crop_size: int = 224
     views: int = 1
     crops: Literal[1, 3] = 1
+    view_frames: Literal["spread", "random"] = "spread"
     flip: float | None = None
     colour_jitter: float = 0.8
     grayscale: float = 0.2
     sample_aspect: bool = True
     rand_augment: tuple[int, int] | None = None
+    jitter_each_frame: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,15 +188,29 @@ class VideoDataModule(LightningDataModule, ABC):
         """The evaluation sets of a stage, by name, each with its own label space."""
 
     @property
-    def training_labels(self) -> LabelSpace:
-        """Classes of the training videos."""
+    def training_set(self) -> LabelledVideos:
+        """The videos that are trained on."""
         if self._training is None:
             raise RuntimeError("the training set is there after setup('fit') only")
-        return self._training.labels
+        return self._training
+
+    @property
+    def training_labels(self) -> LabelSpace:
+        """Classes of the training videos."""
+        return self.training_set.labels
+
+    def evaluation_sets(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+        """The evaluation sets of a stage that was set up, in the order of the loaders."""
+        return self._evaluation[stage]
 
     def evaluation_labels(self, stage: EvaluationStage) -> Mapping[str, LabelSpace]:
         """Classes of each evaluation set, in the order of the loaders."""
         return {name: videos.labels for name, videos in self._evaluation[stage].items()}
+
+    @property
+    def seed(self) -> int:
+        """Of order, augmentation and draws of videos."""
+        return self.loading.seed if self.loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
     def evaluation_sizes(self, stage: EvaluationStage) -> Mapping[str, int]:
         """Videos of each evaluation set that are there."""
@@ -228,7 +248,7 @@ class VideoDataModule(LightningDataModule, ABC):
         """Augmented clips; the global batches do not depend on the number of devices."""
         if self._training is None:
             raise RuntimeError("the training set is there after setup('fit') only")
-        loading, clips, seed = self.loading, self.clips, self._seed
+        loading, clips, seed = self.loading, self.clips, self.seed
         flip = clips.flip if clips.flip is not None else 0.5 if self._training.mirrorable else 0.0
         self._transform = TrainingTransform(
             clips.crop_size,
@@ -236,6 +256,7 @@ class VideoDataModule(LightningDataModule, ABC):
             colour_jitter=clips.colour_jitter,
             grayscale=clips.grayscale,
             rand_augment=clips.rand_augment,
+            jitter_each_frame=clips.jitter_each_frame,
         )
         dataset = TrainingClips(
             self._training.found,
@@ -291,7 +312,7 @@ class VideoDataModule(LightningDataModule, ABC):
                 self._report_failures(part)
         if self.trainer is not None and self.trainer.training:
             # what was drawn before, in an interrupted run or in a validation, makes no difference
-            step = f"{self._seed}/{self._position.epoch}/{self._position.batches}/{self.trainer.global_rank}"
+            step = f"{self.seed}/{self._position.epoch}/{self._position.batches}/{self.trainer.global_rank}"
             torch.manual_seed(int.from_bytes(blake2b(step.encode(), digest_size=8).digest()))
         return batch
 
@@ -344,6 +365,7 @@ class VideoDataModule(LightningDataModule, ABC):
                 transform=EvaluationTransform(clips.crop_size, clips.crops),
                 short_side=clips.short_side,
                 reading=self._reading,
+                view_seed=self.seed if clips.view_frames == "random" and clips.views > 1 else None,
             )
             known = CachedClips(dataset, cache, self._fingerprints) if cache is not None else dataset
             collate: Callable[[Any], Any] = known.collate if isinstance(known, CachedClips) else collate_clips
@@ -359,10 +381,6 @@ class VideoDataModule(LightningDataModule, ABC):
                 )
             )
         return loaders
-
-    @property
-    def _seed(self) -> int:
-        return self.loading.seed if self.loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
     @property
     def _on_gpu(self) -> bool:
