@@ -1,5 +1,6 @@
 """What happens beside training and evaluation."""
 
+from ost_lightning.callbacks.compiled_vision import CompiledVision
 from ost_lightning.callbacks.descriptor_usage import DescriptorUsage
 from ost_lightning.callbacks.gradient_norm import GradientNorm
 from ost_lightning.callbacks.loss_guard import LossGuard
@@ -12,6 +13,7 @@ from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
 
 __all__ = [
     "BottleneckWarning",
+    "CompiledVision",
     "DescriptorUsage",
     "GradientNorm",
     "LossGuard",

@@ -4,6 +4,7 @@ from ost_lightning.models.cached_clips import CachedClips
 from ost_lightning.models.embedding_cache import EmbeddingCache, EmbeddingCacheWarning
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
+from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.models.video_clip import (
@@ -17,6 +18,7 @@ from ost_lightning.models.x_clip import XCLIP
 
 __all__ = [
     "XCLIP",
+    "AdaptedVideoCLIP",
     "CachedClips",
     "CheckpointError",
     "ClipKeys",
@@ -24,6 +26,7 @@ __all__ = [
     "EmbeddingCache",
     "EmbeddingCacheWarning",
     "FrameEmbeddings",
+    "LoRA",
     "MeanPooling",
     "TemporalHead",
     "TemporalTransformer",

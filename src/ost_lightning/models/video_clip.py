@@ -93,7 +93,7 @@ class VideoCLIP(nn.Module):
         super().__init__()
         self.pretrained, self.freeze_text = pretrained, freeze_text
         self.tuned_from = tuned_from or pretrained
-        self.clip = _load_clip(self.architecture, pretrained, attention).train()
+        self.clip = load_clip(self.architecture, pretrained, attention).train()
         self.temporal_head = temporal_head(self.clip.config.projection_dim) if temporal_head is not None else None
         _load_head(self.temporal_head, pretrained)
         self.tokenizer = load_tokenizer(pretrained, self.clip.config.text_config.vocab_size)
@@ -211,7 +211,7 @@ class VideoCLIP(nn.Module):
         """
         original = {
             f"clip.{name}": parameter.detach()
-            for name, parameter in _load_clip(self.architecture, self.tuned_from, "sdpa").named_parameters()
+            for name, parameter in load_clip(self.architecture, self.tuned_from, "sdpa").named_parameters()
         }
         own = dict(self.named_parameters())
         differing = [name for name, before in original.items() if name not in own or own[name].shape != before.shape]
@@ -260,7 +260,12 @@ def source_of(pretrained: str) -> str:
     return str(tiny_clip_folder()) if pretrained == TINY_CLIP else pretrained
 
 
-def _load_clip(architecture: type[PreTrainedModel], pretrained: str, attention: str) -> Any:
+def load_clip(architecture: type[PreTrainedModel], pretrained: str, attention: str) -> Any:
+    """The model of a hub id or folder, whole, in fp32.
+
+    Raises:
+        CheckpointError: If there is none, or its weights are missing or incomplete.
+    """
     try:
         loaded: Any = architecture.from_pretrained(
             source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
