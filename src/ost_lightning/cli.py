@@ -18,6 +18,7 @@ from ost_lightning.tools import data, descriptors, generation, toyworld, video_f
 from ost_lightning.tools.ablate import ablate
 from ost_lightning.tools.convert import convert
 from ost_lightning.tools.demo import demo
+from ost_lightning.tools.results import results, runs_as_one
 
 TOOLS: Final[dict[str, Any]] = {
     "convert": convert,
@@ -40,6 +41,7 @@ TOOLS: Final[dict[str, Any]] = {
         "diff": descriptors.diff,
         "density": descriptors.density,
     },
+    "results": results,
     "toyworld": {
         "_help": "The rendered world and its tiny CLIP.",
         "pretrain": toyworld.pretrain,
@@ -62,7 +64,8 @@ def run(args: Sequence[str]) -> None:
     if args and args[0] == "ablate":
         ablate(args[1:])
     elif args and args[0] in TOOLS:
-        auto_cli(TOOLS, args=[_underscored(argument) for argument in args], prog="ost", exit_on_error=False)
+        given = runs_as_one(args) if args[0] == "results" else args
+        auto_cli(TOOLS, args=[_underscored(argument) for argument in given], prog="ost", exit_on_error=False)
     else:
         ExperimentCLI(list(args), description=_description())
 

@@ -112,6 +112,7 @@ class ExperimentCLI(LightningCLI):
         parser.add_lightning_class_args(callbacks.Throughput, "throughput")
         parser.add_lightning_class_args(callbacks.GradientNorm, "gradient_norm")
         parser.add_lightning_class_args(callbacks.LossGuard, "loss_guard")
+        parser.add_lightning_class_args(callbacks.ResultsWriter, "results")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses; checkpoints are read as data only, never as code."""

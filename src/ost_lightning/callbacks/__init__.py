@@ -7,6 +7,7 @@ from ost_lightning.callbacks.gradient_norm import GradientNorm
 from ost_lightning.callbacks.loss_guard import LossGuard
 from ost_lightning.callbacks.prediction_writer import PredictionWriter
 from ost_lightning.callbacks.progress import VideoProgressBar
+from ost_lightning.callbacks.results_writer import ResultsWriter
 from ost_lightning.callbacks.run_checkpoint import RunCheckpoint
 from ost_lightning.callbacks.sample_figures import SampleFigures
 from ost_lightning.callbacks.throughput import BottleneckWarning, Throughput
@@ -21,6 +22,7 @@ __all__ = [
     "GradientNorm",
     "LossGuard",
     "PredictionWriter",
+    "ResultsWriter",
     "RunCheckpoint",
     "SampleFigures",
     "ShownRow",
