@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -69,3 +70,11 @@ def test_readers_give_the_same_frames(tmp_path: Path, name: str, reader: str, ff
     # other builds of FFmpeg round colours differently by a level; another frame differs by dozens
     same = bool(np.abs(reference.astype(int) - theirs).mean((1, 2, 3)).max() < 1.5)
     assert same == ((reader, name) not in READS_OTHER_FRAMES)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PyAV's wheels carry FFmpeg elsewhere")
+def test_ffmpeg_is_linked_under_the_names_that_are_looked_for(tmp_path: Path) -> None:
+    for _ in range(2):  # again, over what is there
+        link_ffmpeg(tmp_path)
+    for library, version in av.library_versions.items():
+        assert (tmp_path / f"{library}.so.{version[0]}").resolve(strict=True).is_file()
