@@ -181,3 +181,33 @@ def test_several_views_and_crops(videos: Path, tmp_path: Path) -> None:
     lists.clips = ClipSettings(frames=4, short_side=40, crop_size=32, views=2, crops=3)
     trainer(tmp_path).test(Shapes(), datamodule=lists, verbose=False)
     assert shapes == [(1, 6, 4, 3, 32, 32)]
+
+
+def test_random_views_are_for_several_views_only(videos: Path, tmp_path: Path) -> None:
+    def frames(views: int, view_frames: str, seed: int = 0) -> Tensor:
+        lists = data(videos, tests=["b.csv"], seed=seed)
+        lists.clips = ClipSettings(frames=2, short_side=40, crop_size=32, views=views, view_frames=view_frames)
+        lists.setup("test")
+        (batch,) = lists.test_dataloader()[0]
+        assert isinstance(batch, ClipBatch)
+        return batch.frames
+
+    assert torch.equal(frames(1, "random"), frames(1, "spread"))
+    assert not torch.equal(frames(3, "random"), frames(3, "spread"))
+    assert torch.equal(frames(3, "random", seed=1), frames(3, "random", seed=1))
+    assert not torch.equal(frames(3, "random", seed=1), frames(3, "random", seed=2))
+
+
+def test_shots_are_drawn_from_the_training_list(videos: Path) -> None:
+    lists = VideoLists(videos, VideoList(videos / "train.txt", str(videos)), shots=2, clips=CLIPS)
+    labels = [record.label for record in lists.training_videos().records]
+    assert sorted(labels) == [0, 0, 1, 1]
+    with pytest.raises(UserError, match="fewer than 5 videos"):
+        VideoLists(videos, VideoList(videos / "train.txt", str(videos)), shots=5, clips=CLIPS).training_videos()
+
+
+def test_label_spaces_can_be_exchanged_for_a_run(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("1st\n2nd\n")
+    train = VideoList(videos / "train.txt", str(videos))
+    lists = VideoLists(videos, train, clips=CLIPS, label_spaces={str(videos): str(tmp_path)})
+    assert lists.training_videos().labels.names == ("1st", "2nd")

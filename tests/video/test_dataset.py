@@ -180,3 +180,25 @@ def test_batch_moves_and_reports_wrong_shapes() -> None:
     assert (moved.ids, moved.failures, len(moved)) == (batch.ids, batch.failures, 2)
     with pytest.raises(ValueError, match=r"not a batch of clips: frames \(2, 4, 3, 8, 8\)"):
         ClipBatch(frames[:, 0], batch.labels, batch.decoded, batch.ids)
+
+
+def test_random_views_follow_the_seed_and_the_video(tmp_path: Path) -> None:
+    records = [VideoRecord(write_video(tmp_path / f"{k}.mp4", 40, seed=k), 0, f"{k}") for k in range(2)]
+
+    def clips(seed: int | None) -> list[torch.Tensor]:
+        data = EvaluationClips(
+            records,
+            sampler=FrameSampler(4, views=3),
+            transform=EvaluationTransform(32),
+            short_side=32,
+            view_seed=seed,
+        )
+        read = [data[SampleKey(index, 0)] for index in (1, 0)]
+        return [clip.frames for clip in read if isinstance(clip, Clip) and clip.frames is not None]
+
+    fixed, one, again, other = clips(None), clips(1), clips(1), clips(2)
+    assert [tuple(clip.shape) for clip in one] == [(3, 4, 3, 32, 32)] * 2
+    assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
+    assert not torch.equal(one[0], other[0])
+    assert not torch.equal(one[0], fixed[0])
+    assert not torch.equal(one[0][0], one[0][1])

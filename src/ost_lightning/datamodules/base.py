@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, cast
+from typing import Any, ClassVar, Final, Literal, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -34,6 +34,7 @@ from ost_lightning.video import (
     collate_clips,
 )
 
+REAL_VIDEOS: Final = "real videos"
 _GIGABYTE: Final = 10**9
 
 EvaluationStage = Literal["val", "test", "predict"]
@@ -46,12 +47,25 @@ class LabelledVideos:
     """Videos and the label space that their labels index.
 
     Attributes:
-        records: Videos.
+        records: All listed videos.
         labels: Classes.
+        missing: Places in `records` of the videos that are not there.
+        looked_in: Where they were looked for, for messages.
+        mirrorable: Whether a mirrored video still shows its class.
     """
 
     records: Sequence[VideoRecord]
     labels: LabelSpace
+    missing: frozenset[int] = frozenset()
+    looked_in: str = ""
+    mirrorable: bool = True
+
+    @property
+    def found(self) -> Sequence[VideoRecord]:
+        """The videos that are there."""
+        if not self.missing:
+            return self.records
+        return [record for place, record in enumerate(self.records) if place not in self.missing]
 
 
 @dataclass(frozen=True)
@@ -64,12 +78,16 @@ class ClipSettings:
         crop_size: Pixels of the square; the model's image size.
         views: Views in time of one test video.
         crops: Squares of one test view: 1 (centre) or 3.
-        flip: Probability of mirroring in training; 0 where left and right are part of a label.
+        view_frames: Frames of the test views: `spread` evenly over each segment, the same for every call; or `random`,
+            as the released code draws them when there are several views, so that scores depend on the seed.
+        flip: Probability of mirroring in training; None is 0.5, or 0 where left and right are part of a label.
         colour_jitter: Probability of colour jitter in training.
         grayscale: Probability of dropping the colours in training.
         sample_aspect: Whether pixels that are not square are made so, as a player does; decord and what is read with it
             see them as stored.
         rand_augment: RandAugment's operations a clip and their strength (0 to 30) in training; none if not given.
+        jitter_each_frame: Draw the colour jitter anew for every frame, so that training clips flicker, as in the
+            released code; otherwise all frames of a clip change alike.
     """
 
     frames: int = 32
@@ -77,11 +95,13 @@ class ClipSettings:
     crop_size: int = 224
     views: int = 1
     crops: Literal[1, 3] = 1
-    flip: float = 0.5
+    view_frames: Literal["spread", "random"] = "spread"
+    flip: float | None = None
     colour_jitter: float = 0.8
     grayscale: float = 0.2
     sample_aspect: bool = True
     rand_augment: tuple[int, int] | None = None
+    jitter_each_frame: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +121,7 @@ class LoadingSettings:
         on_decode_error: In evaluation: `stop`, or `count` an unreadable video as wrong and report it.
         embedding_cache_gigabytes: Size of the disk cache of frame embeddings that test and prediction read and fill, so
             that the same weights see no video twice; 0 is no cache. It lies in `$OST_CACHE`.
+        on_missing: If listed videos are not there: `stop` before anything begins, or `leave_out` these.
     """
 
     global_batch_size: int = 256
@@ -114,6 +135,7 @@ class LoadingSettings:
     max_undecodable: int = 50
     on_decode_error: Literal["stop", "count"] = "stop"
     embedding_cache_gigabytes: float = 0.0
+    on_missing: Literal["stop", "leave_out"] = "stop"
 
 
 class FingerprintedTask(Protocol):
@@ -131,16 +153,20 @@ class VideoDataModule(LightningDataModule, ABC):
     Training can go on from any checkpoint: its position in the epoch is saved, what is drawn for a sample depends on
     (seed, epoch, index), and what a training step draws on (seed, epoch, batch, process).
 
+    Attributes:
+        world: What the videos show, for tables: figures of a rendered world say nothing about real videos.
+
     Args:
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
 
-    # with few videos and many processes a process may get none of a set
-    allow_zero_length_dataloader_with_multiple_devices = True
+    world: ClassVar[str] = REAL_VIDEOS
 
     def __init__(self, clips: ClipSettings, loading: LoadingSettings) -> None:
         super().__init__()
+        # with few videos and many processes a process may get none of a set
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.clips, self.loading = clips, loading
         self.report = DecodeReport()
         self.embedding_cache: EmbeddingCache | None = None
@@ -162,19 +188,33 @@ class VideoDataModule(LightningDataModule, ABC):
         """The evaluation sets of a stage, by name, each with its own label space."""
 
     @property
-    def training_labels(self) -> LabelSpace:
-        """Classes of the training videos."""
+    def training_set(self) -> LabelledVideos:
+        """The videos that are trained on."""
         if self._training is None:
             raise RuntimeError("the training set is there after setup('fit') only")
-        return self._training.labels
+        return self._training
+
+    @property
+    def training_labels(self) -> LabelSpace:
+        """Classes of the training videos."""
+        return self.training_set.labels
+
+    def evaluation_sets(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+        """The evaluation sets of a stage that was set up, in the order of the loaders."""
+        return self._evaluation[stage]
 
     def evaluation_labels(self, stage: EvaluationStage) -> Mapping[str, LabelSpace]:
         """Classes of each evaluation set, in the order of the loaders."""
         return {name: videos.labels for name, videos in self._evaluation[stage].items()}
 
+    @property
+    def seed(self) -> int:
+        """Of order, augmentation and draws of videos."""
+        return self.loading.seed if self.loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
     def evaluation_sizes(self, stage: EvaluationStage) -> Mapping[str, int]:
-        """Listed videos of each evaluation set."""
-        return {name: len(videos.records) for name, videos in self._evaluation[stage].items()}
+        """Videos of each evaluation set that are there."""
+        return {name: len(videos.found) for name, videos in self._evaluation[stage].items()}
 
     def state_dict(self) -> dict[str, Any]:
         """How far training has come."""
@@ -186,35 +226,40 @@ class VideoDataModule(LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Checks what can be checked before anything is made; subclasses that make data call this first."""
-        self._batch_plan()
+        if self.trainer is None or self.trainer.state.fn == "fit":
+            self._batch_plan()  # an evaluation does not care whether the training's batch can be shared out
 
     def setup(self, stage: str) -> None:
         """Reads the lists that a stage needs, and divides the global batch."""
         self._refuse_lightning_sampler()
         if stage == "fit":
             self._training = self.training_videos()
-            self._set_accumulation(len(self._training.records))
+            self._check_presence({"the training set": self._training})
+            self._set_accumulation(len(self._training.found))
         if stage in ("fit", "validate"):
             self._evaluation["val"] = self.evaluation_videos("val")
-        elif stage == "test":
-            self._evaluation["test"] = self._some(self.evaluation_videos("test"), "test")
-        elif stage == "predict":
-            self._evaluation["predict"] = self._some(self.evaluation_videos("predict"), "predict")
+            self._check_presence(self._evaluation["val"])
+        elif stage in ("test", "predict"):
+            chosen: EvaluationStage = "test" if stage == "test" else "predict"
+            self._evaluation[chosen] = self._some(self.evaluation_videos(chosen), chosen)
+            self._check_presence(self._evaluation[chosen])
 
     def train_dataloader(self) -> VideoLoader:
         """Augmented clips; the global batches do not depend on the number of devices."""
         if self._training is None:
             raise RuntimeError("the training set is there after setup('fit') only")
-        loading, clips, seed = self.loading, self.clips, self._seed
+        loading, clips, seed = self.loading, self.clips, self.seed
+        flip = clips.flip if clips.flip is not None else 0.5 if self._training.mirrorable else 0.0
         self._transform = TrainingTransform(
             clips.crop_size,
-            flip=clips.flip,
+            flip=flip,
             colour_jitter=clips.colour_jitter,
             grayscale=clips.grayscale,
             rand_augment=clips.rand_augment,
+            jitter_each_frame=clips.jitter_each_frame,
         )
         dataset = TrainingClips(
-            self._training.records,
+            self._training.found,
             sampler=FrameSampler(clips.frames),
             transform=self._transform,
             short_side=clips.short_side,
@@ -267,7 +312,7 @@ class VideoDataModule(LightningDataModule, ABC):
                 self._report_failures(part)
         if self.trainer is not None and self.trainer.training:
             # what was drawn before, in an interrupted run or in a validation, makes no difference
-            step = f"{self._seed}/{self._position.epoch}/{self._position.batches}/{self.trainer.global_rank}"
+            step = f"{self.seed}/{self._position.epoch}/{self._position.batches}/{self.trainer.global_rank}"
             torch.manual_seed(int.from_bytes(blake2b(step.encode(), digest_size=8).digest()))
         return batch
 
@@ -290,7 +335,8 @@ class VideoDataModule(LightningDataModule, ABC):
             return
         readable = [key for key, decoded in zip(batch.keys, batch.decoded.tolist(), strict=True) if decoded]
         for key, embeddings in zip(readable, batch.embeddings[weights].cpu(), strict=True):
-            self.embedding_cache.store(self._fingerprints[weights], key, embeddings)
+            if key:  # files elsewhere have none: they could change unnoticed
+                self.embedding_cache.store(self._fingerprints[weights], key, embeddings)
 
     def teardown(self, stage: str) -> None:
         """Reports the unreadable videos of this process, and lists them in the run's folder."""
@@ -314,11 +360,12 @@ class VideoDataModule(LightningDataModule, ABC):
         loaders = []
         for videos in self._evaluation[stage].values():
             dataset = EvaluationClips(
-                videos.records,
+                videos.found,
                 sampler=FrameSampler(clips.frames, clips.views),
                 transform=EvaluationTransform(clips.crop_size, clips.crops),
                 short_side=clips.short_side,
                 reading=self._reading,
+                view_seed=self.seed if clips.view_frames == "random" and clips.views > 1 else None,
             )
             known = CachedClips(dataset, cache, self._fingerprints) if cache is not None else dataset
             collate: Callable[[Any], Any] = known.collate if isinstance(known, CachedClips) else collate_clips
@@ -334,10 +381,6 @@ class VideoDataModule(LightningDataModule, ABC):
                 )
             )
         return loaders
-
-    @property
-    def _seed(self) -> int:
-        return self.loading.seed if self.loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
     @property
     def _on_gpu(self) -> bool:
@@ -399,6 +442,28 @@ class VideoDataModule(LightningDataModule, ABC):
                 f"{tried}."
             )
         self.report.stop_beyond(self.loading.max_undecodable)
+
+    def _check_presence(self, sets: Mapping[str, LabelledVideos]) -> None:
+        """Looks at what is missing before anything is read.
+
+        Raises:
+            UserError: If the policy says to stop, or nothing is there.
+        """
+        for name, videos in sets.items():
+            if not videos.missing:
+                continue
+            lost, listed = len(videos.missing), len(videos.records)
+            first = videos.records[min(videos.missing)]
+            told = (
+                f"{lost:,} of {listed:,} listed videos of {name} are missing, the first of them {first.id} (looked for "
+                f"{videos.looked_in})."
+            )
+            if self.loading.on_missing == "stop" or lost == listed:
+                raise UserError(
+                    f"{told} Set the data's `root` to where the videos are, or go on with the {listed - lost:,} that "
+                    f"are there: --data.loading.on_missing leave_out."
+                )
+            rank_zero_info(f"{told} They are left out.")
 
     def _refuse_lightning_sampler(self) -> None:
         connector = getattr(self.trainer, "_accelerator_connector", None)

@@ -1,6 +1,7 @@
 """The rendered world, rendered on first use."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from ost_lightning.datamodules.base import (
     ClipSettings,
@@ -9,6 +10,7 @@ from ost_lightning.datamodules.base import (
     LoadingSettings,
     VideoDataModule,
 )
+from ost_lightning.datamodules.locate import locate
 from ost_lightning.text import LabelSpace
 from ost_lightning.toyworld.dataset import Part, render_part
 from ost_lightning.toyworld.grammar import Group
@@ -26,6 +28,8 @@ class ToyWorld(VideoDataModule):
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
+
+    world: ClassVar[str] = "rendered world"
 
     def __init__(
         self,
@@ -66,4 +70,4 @@ class ToyWorld(VideoDataModule):
 
 def _read(part: Part) -> LabelledVideos:
     labels = LabelSpace.load(part.folder)
-    return LabelledVideos(read_records(part.list_file, part.folder, labels.names), labels)
+    return locate(read_records(part.list_file, labels.names), str(part.folder), labels)

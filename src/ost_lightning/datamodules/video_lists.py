@@ -11,9 +11,11 @@ from ost_lightning.datamodules.base import (
     LoadingSettings,
     VideoDataModule,
 )
+from ost_lightning.datamodules.locate import locate
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
-from ost_lightning.video import read_records
+from ost_lightning.video.annotations import ClassIndex, read_records
+from ost_lightning.video.few_shot import draw_shots
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,12 @@ class VideoLists(VideoDataModule):
     Args:
         root: What the lists' paths are relative to: a folder of videos, frame folders or tar shards, or a URL.
         train: Training list.
+        shots: Videos of every class that are drawn from the training list, by the seed of `loading` or of the run; all
+            if not given.
         val: Validation lists, by name.
         test: Test lists, by name; also what `predict` looks at.
+        label_spaces: Label spaces that take the place of others wherever a list names those, for example
+            `{ucf101: ucf101-raw}` for the class names as the publisher spells them.
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
@@ -47,12 +53,15 @@ class VideoLists(VideoDataModule):
         self,
         root: str,
         train: VideoList | None = None,
+        shots: int | None = None,
         val: dict[str, VideoList] | None = None,
         test: dict[str, VideoList] | None = None,
+        label_spaces: dict[str, str] | None = None,
         clips: ClipSettings = ClipSettings(),  # frozen
         loading: LoadingSettings = LoadingSettings(),  # frozen
     ) -> None:
         super().__init__(clips, loading)
+        self.shots, self.label_spaces = shots, label_spaces or {}
         self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
 
     def training_videos(self) -> LabelledVideos:
@@ -61,12 +70,18 @@ class VideoLists(VideoDataModule):
             raise UserError(
                 "There is nothing to train on: set the data's `train` to a list of videos and its label space."
             )
-        return self._read(self.train)
+        return self._read(self.train, self.shots)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
         """The lists of a stage."""
         return {name: self._read(listed) for name, listed in (self.val if stage == "val" else self.test).items()}
 
-    def _read(self, listed: VideoList) -> LabelledVideos:
-        labels = LabelSpace.load(listed.labels)
-        return LabelledVideos(read_records(listed.list, listed.root or self.root, labels.names), labels)
+    def _read(self, listed: VideoList, shots: int | None = None) -> LabelledVideos:
+        labels = LabelSpace.load(self.label_spaces.get(listed.labels, listed.labels))
+        records = read_records(listed.list, ClassIndex(labels.names, labels.published))
+        if shots is not None:
+            drawn = draw_shots(
+                [record.id for record in records], [record.label for record in records], shots, self.seed
+            )
+            records = [records[place] for place in drawn]
+        return locate(records, listed.root or self.root, labels)

@@ -4,19 +4,22 @@ from ost_lightning.models.cached_clips import CachedClips
 from ost_lightning.models.embedding_cache import EmbeddingCache, EmbeddingCacheWarning
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
+from ost_lightning.models.initial_weights import CheckpointError
+from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.models.video_clip import (
-    CheckpointError,
     DescriptorEmbeddings,
     FrameEmbeddings,
     TokenisedSentences,
     VideoCLIP,
 )
+from ost_lightning.models.weights_digest import weights_digest
 from ost_lightning.models.x_clip import XCLIP
 
 __all__ = [
     "XCLIP",
+    "AdaptedVideoCLIP",
     "CachedClips",
     "CheckpointError",
     "ClipKeys",
@@ -24,6 +27,7 @@ __all__ = [
     "EmbeddingCache",
     "EmbeddingCacheWarning",
     "FrameEmbeddings",
+    "LoRA",
     "MeanPooling",
     "TemporalHead",
     "TemporalTransformer",
@@ -34,4 +38,5 @@ __all__ = [
     "frame_fingerprint",
     "mixture_fingerprint",
     "token_count",
+    "weights_digest",
 ]

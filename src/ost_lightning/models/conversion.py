@@ -15,8 +15,9 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from ost_lightning.models.foreign_layouts import KeyReport, Layout, from_hugging_face, layout_of, to_hugging_face
+from ost_lightning.models.initial_weights import CheckpointError
 from ost_lightning.models.safe_checkpoints import read_weights
-from ost_lightning.models.video_clip import CheckpointError, load_tokenizer, source_of
+from ost_lightning.models.video_clip import load_tokenizer, source_of
 
 RELEASED_NOTICE: Final = (
     "If these are weights that the authors of OST released: the page that hosts them puts them under CC BY-NC-SA 4.0 "

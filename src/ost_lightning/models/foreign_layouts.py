@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from ost_lightning.models.video_clip import CheckpointError
+from ost_lightning.models.initial_weights import CheckpointError
 
 Layout = Literal["openai", "released"]
 """`openai`: OpenAI's CLIP. `released`: OST and ViFi-CLIP, whose towers are called image_encoder and text_encoder."""

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, CLIPModel, PreTrainedModel, PreTrainedTo
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
+from ost_lightning.models.initial_weights import CheckpointError, checkpoint_weights, refuse_other_names
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
 from ost_lightning.text import Kind, SentenceSet
@@ -31,10 +32,6 @@ FrameEmbeddings = Tensor
 
 DescriptorEmbeddings = Mapping[Kind, Tensor]
 """kind -> (K, N, d), L2-normalised: D^s, D^t and the category names."""
-
-
-class CheckpointError(UserError):
-    """Model weights are missing, incomplete or do not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +68,9 @@ class VideoCLIP(nn.Module):
             weight-space ensembling; `pretrained` itself if not given.
         temporal_head: Makes a head for embeddings of a given width, which stands between the frames and their
             normalisation; its weights are new unless the folder `pretrained` has them.
+        init_from: Weights to begin with: a checkpoint that training wrote (`.ckpt`) or a folder in HF format. Nothing
+            but the weights is taken, so a training has a schedule of its own; `--ckpt_path` goes on with the old one.
+            `pretrained` (or `tuned_from`) stays what weight-space ensembling mixes with.
 
     Raises:
         CheckpointError: If there is no such model, or its weights are missing or incomplete.
@@ -89,11 +89,13 @@ class VideoCLIP(nn.Module):
         pixel_statistics: PixelStatistics = "clip",
         tuned_from: str | None = None,
         temporal_head: Callable[[int], TemporalHead] | None = None,
+        init_from: Path | None = None,
     ) -> None:
         super().__init__()
         self.pretrained, self.freeze_text = pretrained, freeze_text
         self.tuned_from = tuned_from or pretrained
-        self.clip = _load_clip(self.architecture, pretrained, attention).train()
+        self.pixel_statistics, self.init_from = pixel_statistics, init_from
+        self.clip = load_clip(self.architecture, pretrained, attention).train()
         self.temporal_head = temporal_head(self.clip.config.projection_dim) if temporal_head is not None else None
         _load_head(self.temporal_head, pretrained)
         self.tokenizer = load_tokenizer(pretrained, self.clip.config.text_config.vocab_size)
@@ -114,6 +116,8 @@ class VideoCLIP(nn.Module):
         self._std: Tensor
         self.register_buffer("_mean", mean, persistent=False)
         self.register_buffer("_std", std, persistent=False)
+        if init_from is not None:
+            self._begin_with(init_from)
 
     @property
     def image_size(self) -> int:
@@ -211,7 +215,7 @@ class VideoCLIP(nn.Module):
         """
         original = {
             f"clip.{name}": parameter.detach()
-            for name, parameter in _load_clip(self.architecture, self.tuned_from, "sdpa").named_parameters()
+            for name, parameter in load_clip(self.architecture, self.tuned_from, "sdpa").named_parameters()
         }
         own = dict(self.named_parameters())
         differing = [name for name, before in original.items() if name not in own or own[name].shape != before.shape]
@@ -242,6 +246,27 @@ class VideoCLIP(nn.Module):
             )
         return (frames.flatten(0, 1).float() / 255 - self._mean) / self._std
 
+    @torch.no_grad()
+    def _begin_with(self, source: Path) -> None:
+        """Puts other weights in place of the pre-trained ones."""
+        if source.is_dir():
+            clip = load_clip(self.architecture, str(source), "sdpa").state_dict()
+            weights = {f"clip.{name}": weight for name, weight in clip.items()}
+            if (source / _HEAD_FILE).is_file():
+                head = load_file(source / _HEAD_FILE)
+                weights |= {f"temporal_head.{name}": weight for name, weight in head.items()}
+        else:
+            weights = checkpoint_weights(source)
+        own = self.state_dict()
+        refuse_other_names(set(own), set(weights), source)
+        for name, weight in weights.items():
+            if weight.shape != own[name].shape:
+                raise CheckpointError(
+                    f"{name} has shape {tuple(weight.shape)} in {source}, but {tuple(own[name].shape)} in "
+                    f"{self.pretrained}: set `pretrained` as it was in the training that wrote it."
+                )
+            own[name].copy_(weight)
+
     def _encode_tokens(self, tokens: Tensor) -> Tensor:
         """(n, L) -> (n, d). Attention is causal, so the padding after the end token needs no mask."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_text):
@@ -260,7 +285,12 @@ def source_of(pretrained: str) -> str:
     return str(tiny_clip_folder()) if pretrained == TINY_CLIP else pretrained
 
 
-def _load_clip(architecture: type[PreTrainedModel], pretrained: str, attention: str) -> Any:
+def load_clip(architecture: type[PreTrainedModel], pretrained: str, attention: str) -> Any:
+    """The model of a hub id or folder, whole, in fp32.
+
+    Raises:
+        CheckpointError: If there is none, or its weights are missing or incomplete.
+    """
     try:
         loaded: Any = architecture.from_pretrained(
             source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True

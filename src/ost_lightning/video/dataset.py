@@ -225,6 +225,8 @@ class EvaluationClips(Dataset[Clip | UserError]):
         transform: Cuts the squares.
         short_side: Pixels of the shorter side that crops refer to.
         reading: How files are read.
+        view_seed: Draws the frames of the views at random, as in training, from this seed and the video's id; without
+            it they are fixed.
     """
 
     def __init__(
@@ -235,9 +237,10 @@ class EvaluationClips(Dataset[Clip | UserError]):
         transform: FixedSquares,
         short_side: int,
         reading: Reading = Reading(),  # frozen
+        view_seed: int | None = None,
     ) -> None:
         self.records, self.sampler, self.transform, self.short_side = records, sampler, transform, short_side
-        self.reading = reading
+        self.reading, self.view_seed = reading, view_seed
 
     def __len__(self) -> int:
         return len(self.records)
@@ -245,12 +248,18 @@ class EvaluationClips(Dataset[Clip | UserError]):
     def __getitem__(self, key: SampleKey) -> Clip | UserError:
         record = self.records[key.index]
         try:
-            frames = _read(record, self.sampler.middle, self.short_side, self.transform.squares, self.reading)
+            frames = _read(record, self._choice(record), self.short_side, self.transform.squares, self.reading)
         except VideoReadError as error:
             return Clip(None, record.label, record.id, (ReadFailure(record.id, str(error)),))
         except UserError as error:
             return error
         return Clip(frames, record.label, record.id)
+
+    def _choice(self, record: VideoRecord) -> Callable[[int], Tensor]:
+        if self.view_seed is None:
+            return self.sampler.middle
+        seed = int.from_bytes(blake2b(f"{self.view_seed}/{record.id}".encode(), digest_size=8).digest())
+        return partial(self.sampler.random, generator=torch.Generator().manual_seed(seed))
 
 
 def _read(record: VideoRecord, choose: Callable[[int], Tensor], short_side: int, cut: Cut, reading: Reading) -> Tensor:

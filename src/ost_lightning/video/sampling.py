@@ -16,7 +16,7 @@ class FrameSampler:
 
     Attributes:
         frames: T, frames a view.
-        views: V, views of one video in time (test only).
+        views: V, views of one video in time; 1 in training.
     """
 
     frames: int
@@ -43,16 +43,16 @@ class FrameSampler:
         return self._at(available, offsets[:, None].expand(-1, self.frames))
 
     def random(self, available: int, generator: torch.Generator | None = None) -> Tensor:
-        """The frames of a training sample: one uniformly random point of each segment.
+        """The frames of a training sample: one uniformly random point of each segment, for each view.
 
         Args:
             available: Frames that the video has, at least 1.
             generator: Source of randomness; the global one if none is given.
 
         Returns:
-            (1, T) int64, non-decreasing, in [0, available).
+            (V, T) int64, each row non-decreasing, in [0, available).
         """
-        return self._at(available, torch.rand((1, self.frames), dtype=torch.float64, generator=generator))
+        return self._at(available, torch.rand((self.views, self.frames), dtype=torch.float64, generator=generator))
 
     def _at(self, available: int, offsets: Tensor) -> Tensor:
         """Frames at `offsets` in [0, 1) of each segment."""

@@ -55,6 +55,8 @@ class TrainingTransform(nn.Module):
         colour_jitter: Probability of changing brightness, contrast and saturation by up to 40, 40 and 20 % and the hue
             by up to 10 %.
         grayscale: Probability of dropping the colours.
+        jitter_each_frame: Draw the colour jitter anew for every frame, so that the clip flickers, as in the released
+            code; otherwise all frames of a clip change alike.
         scales: Of `MultiScaleCrop`.
         rand_augment: Operations a clip and their strength, 0 to 30 (Cubuk et al., 2020); None for none. (2, 9) in the
             fully supervised recipe.
@@ -67,6 +69,7 @@ class TrainingTransform(nn.Module):
         flip: float = 0.5,
         colour_jitter: float = 0.8,
         grayscale: float = 0.2,
+        jitter_each_frame: bool = False,
         scales: Sequence[float] = _MULTI_SCALE,
         rand_augment: tuple[int, int] | None = None,
     ) -> None:
@@ -77,7 +80,9 @@ class TrainingTransform(nn.Module):
                 f"(0 to {_STRONGEST})."
             )
         self.size, self.flip, self.crop = size, flip, MultiScaleCrop(scales)
-        jitter = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
+        jitter: nn.Module = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
+        if jitter_each_frame:
+            jitter = _EachFrame(jitter)
         self.changes = v2.Compose(
             [
                 *([v2.RandAugment(*rand_augment, num_magnitude_bins=_STRONGEST + 1)] if rand_augment else []),
@@ -108,6 +113,18 @@ class TrainingTransform(nn.Module):
                 for view in clip:
                     view.copy_(self.changes(view))
         return clips
+
+
+class _EachFrame(nn.Module):
+    """Applies a random change to every frame by itself."""
+
+    def __init__(self, change: nn.Module) -> None:
+        super().__init__()
+        self.change = change
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """(T, 3, H, W) to the same shape."""
+        return torch.stack([self.change(frame) for frame in clip])
 
 
 class EvaluationTransform:

@@ -1,0 +1,193 @@
+"""What one test run found, and under which conditions: the contents of `results.json`."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from ost_lightning.errors import UserError
+
+FORMAT: Final = 1
+RESULTS_FILE: Final = "results.json"
+AS_TRAINED: Final = "as trained"
+"""What the task's own weights are called in results."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataCard:
+    """Conditions of one evaluation set.
+
+    Attributes:
+        label_space: Name of the classes.
+        classes: K.
+        name_form: `words` if class names were rewritten as words, else `as published`.
+        digest: Of the ids of the listed videos, in any order.
+        list: Name of the published list that these videos are, if they are one.
+        benchmark: Data set of that list.
+        part: Its part: a split, validation, base, novel.
+        listed: Videos on the list.
+        found: Of these, there.
+        in_training: Of these, seen in the training of the checkpoint (by video id); None if that is not known.
+    """
+
+    label_space: str
+    classes: int
+    name_form: str
+    digest: str
+    list: str | None
+    benchmark: str | None
+    part: str | None
+    listed: int
+    found: int
+    in_training: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Accuracy of some weights on one evaluation set.
+
+    Attributes:
+        top1: 0 to 1, over all scored videos; those that could not be read count as wrong.
+        top5: The same.
+        scored: Videos that were counted.
+        undecodable: Of these, could not be read.
+        ensembling_ratio: Share of the original weights in the scored ones.
+    """
+
+    top1: float
+    top5: float
+    scored: int
+    undecodable: int
+    ensembling_ratio: float = 0.0
+
+    @property
+    def top1_of_decoded(self) -> float | None:
+        """Top-1 over the videos that could be read."""
+        decoded = self.scored - self.undecodable
+        return self.top1 * self.scored / decoded if decoded else None
+
+
+@dataclass(frozen=True, slots=True)
+class SetResult:
+    """One evaluation set.
+
+    Attributes:
+        card: Its conditions.
+        scores: By the name of the weights.
+    """
+
+    card: DataCard
+    scores: Mapping[str, Score]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A figure over several sets of one run.
+
+    Attributes:
+        what: `hmdb51, mean of 3 splits`, or `hmdb51, harmonic mean of base and novel`.
+        benchmark: Data set.
+        weights: Name of the weights.
+        top1: 0 to 1.
+        top5: 0 to 1.
+        top1_std: Sample standard deviation over the splits; None for a harmonic mean.
+        top5_std: The same.
+    """
+
+    what: str
+    benchmark: str
+    weights: str
+    top1: float
+    top5: float
+    top1_std: float | None = None
+    top5_std: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResults:
+    """A test run.
+
+    Attributes:
+        run: Name of the experiment and of its run.
+        protocol: That was asked for.
+        seed: Of the run.
+        package: Version of ost_lightning.
+        git: Revision of the source tree and whether it was changed, if it is one.
+        model: Backbone, weights, templates, matcher, pixel statistics.
+        clips: Frames, views, crops, sizes.
+        checkpoint: File, content hash, how it was selected, what it was trained on; None without one.
+        sets: By name.
+        summaries: Over splits, or over base and novel.
+        remarks: What sets this run apart from the protocol, in sentences.
+    """
+
+    run: str
+    protocol: str | None
+    seed: int | None
+    package: str
+    git: Mapping[str, Any] | None
+    model: Mapping[str, Any]
+    clips: Mapping[str, Any]
+    checkpoint: Mapping[str, Any] | None
+    sets: Mapping[str, SetResult]
+    summaries: Sequence[Summary] = ()
+    remarks: Sequence[str] = field(default=())
+
+    def save(self, file: Path) -> None:
+        """Writes JSON; the file is whole or not there."""
+        content = {"format": FORMAT, **asdict(self)}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        unfinished.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            UserError: If it is something else.
+        """
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if (version := content.pop("format")) != FORMAT:
+                raise UserError(f"{file} has format {version}, but this version reads {FORMAT}: run the test again.")
+            sets = {
+                name: SetResult(
+                    DataCard(**entry["card"]), {key: Score(**score) for key, score in entry["scores"].items()}
+                )
+                for name, entry in content.pop("sets").items()
+            }
+            summaries = [Summary(**entry) for entry in content.pop("summaries")]
+            return cls(sets=sets, summaries=summaries, **content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{file} is not the results.json of a test run ({error}).") from error
+
+    def markdown(self) -> str:
+        """A row for each set and summary, and the remarks."""
+        lines = [
+            "| set | weights | Top-1 | Top-5 | scored / listed | undecodable | frames x views | matcher |",
+            "| --- | --- | ---: | ---: | ---: | ---: | --- | --- |",
+        ]
+        conditions = f"{self.clips['frames']} x {self.clips['views']} x {self.clips['crops']}"
+        matcher = self.model["matcher"]["class"]
+        for name, result in self.sets.items():
+            for weights, score in result.scores.items():
+                counts = f"{score.scored:,} / {result.card.listed:,} | {score.undecodable:,}"
+                lines.append(
+                    f"| {name} | {weights} | {percent(score.top1)} | {percent(score.top5)} | {counts} | {conditions} | "
+                    f"{matcher} |"
+                )
+        for summary in self.summaries:
+            first, fifth = percent(summary.top1, summary.top1_std), percent(summary.top5, summary.top5_std)
+            lines.append(f"| {summary.what} | {summary.weights} | {first} | {fifth} | | | {conditions} | {matcher} |")
+        head = f"{self.run}; protocol: {self.protocol or 'none named'}; seed {self.seed}"
+        remarks = [f"- {remark}" for remark in self.remarks]
+        return "\n".join([head, "", *lines, *(["", "Remarks:", "", *remarks] if remarks else [])]) + "\n"
+
+
+def percent(share: float, std: float | None = None) -> str:
+    """`55.9` or `55.9 ± 1.2` out of shares."""
+    return f"{100 * share:.1f}" + (f" ± {100 * std:.1f}" if std is not None else "")

@@ -1,0 +1,69 @@
+"""Settings of a run as plain values, read off the objects that were used."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from torch import nn
+
+from ost_lightning.datamodules import VideoDataModule
+from ost_lightning.models import VideoCLIP, weights_digest
+from ost_lightning.tasks import RecognitionTask
+
+_SIZES: Final = {768: "B", 1024: "L", 1280: "H"}
+
+
+def model_settings(task: RecognitionTask) -> dict[str, Any]:
+    """What the scores depend on in the model."""
+    clip = task.video_clip
+    return {
+        "task": type(task).__name__,
+        "backbone": backbone(clip),
+        "pretrained": clip.pretrained,
+        "tuned_from": clip.tuned_from,
+        "temporal_head": type(clip.temporal_head).__name__ if clip.temporal_head is not None else None,
+        "init_from": str(clip.init_from) if clip.init_from is not None else None,
+        "weights": weights_digest(clip),
+        "pixel_statistics": clip.pixel_statistics,
+        "matcher": {"class": type(task.matcher).__name__, **public_settings(task.matcher)},
+        "templates": {name: value for name, value in asdict(task.templates).items() if name != "origin"},
+        "descriptors_per_class": task.descriptors_per_class,
+    }
+
+
+def clip_settings(data: VideoDataModule) -> dict[str, Any]:
+    """What the scores depend on in the clips."""
+    return asdict(data.clips)
+
+
+def backbone(clip: VideoCLIP) -> str:
+    """`ViT-B/16`, or layers, width and patch of another size."""
+    vision = clip.clip.config.vision_config
+    size = _SIZES.get(vision.hidden_size) if vision.num_hidden_layers >= 12 else None
+    name = f"ViT-{size}" if size else f"ViT-{vision.num_hidden_layers}x{vision.hidden_size}"
+    pixels = f" at {vision.image_size}" if vision.image_size != 224 else ""
+    return f"{name}/{vision.patch_size}{pixels}"
+
+
+def public_settings(module: nn.Module) -> dict[str, Any]:
+    """Public attributes with plain values: what the constructor was given, by the convention of this package."""
+    held = {name: _plain(value) for name, value in vars(module).items() if not name.startswith("_")}
+    return {name: value for name, value in held.items() if name != "training" and value is not _NOT_PLAIN}
+
+
+_NOT_PLAIN: Final = object()
+
+
+def _plain(value: object) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(part) for part in value]
+    return _NOT_PLAIN

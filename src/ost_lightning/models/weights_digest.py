@@ -1,0 +1,23 @@
+"""Which weights these are."""
+
+from hashlib import blake2b
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def weights_digest(module: nn.Module) -> str:
+    """Identifies the values of all parameters, wherever they were loaded from.
+
+    Args:
+        module: On any device.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    digest = blake2b(digest_size=16)
+    for name, parameter in sorted(module.named_parameters()):
+        digest.update(f"{name}={parameter.dtype}{tuple(parameter.shape)}".encode())
+        digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
