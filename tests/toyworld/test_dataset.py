@@ -22,9 +22,9 @@ def test_a_part_is_a_data_set_like_any_other(cache: Path) -> None:
     labels = LabelSpace.load(folder)
     assert labels.names == tuple(action.name for action in draw_classes(1)["unseen"])
     assert labels.descriptors_of("temporal", 4) == tuple(action.temporal for action in draw_classes(1)["unseen"])
-    records = read_records(part.list_file, folder, labels.names)
+    records = read_records(part.list_file, labels.names)
     assert [record.label for record in records] == list(range(20))
-    assert all(record.path.is_file() for record in records)
+    assert all((folder / str(record.path)).is_file() for record in records)
 
 
 def test_what_is_there_is_not_rendered_again(cache: Path) -> None:

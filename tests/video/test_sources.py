@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ost_lightning.errors import UserError
-from ost_lightning.video import ShardMember, VideoReadError, VideoRoot, read_frames, read_records
+from ost_lightning.video import ShardMember, VideoReadError, VideoRoot, read_frames
 from ost_lightning.video.shard_index import INDEX_NAME
 from tests.videos import write_video
 
@@ -151,9 +151,11 @@ def test_what_is_not_behind_a_url_is_named(url: str) -> None:
         read_frames(url, [0])
 
 
-def test_lists_name_files_in_shards(shards: Path, tmp_path: Path) -> None:
-    file = tmp_path / "list.txt"
-    file.write_text("val/0.mp4 1\nval/gone.mp4 0\n")
-    first, second = read_records(file, shards, ("a", "b"))
-    assert isinstance(first.path, ShardMember)
-    assert (first.id, second.path) == ("val/0.mp4", f"{shards}/val/gone.mp4")
+def test_names_are_listed_in_shards_and_beside_them(shards: Path) -> None:
+    (shards / "val").mkdir()
+    (shards / "val" / "loose.mp4").write_bytes(b"x")
+    root = VideoRoot(shards)
+    assert {"0.mp4", "loose.mp4"} <= (root.names_in("val") or set())
+    assert "val" in (root.names_in("") or set())
+    assert root.names_in("nowhere") == frozenset()
+    assert VideoRoot("memory://bucket/elsewhere").names_in("") is None

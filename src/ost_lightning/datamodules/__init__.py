@@ -1,21 +1,42 @@
 """On what: LightningDataModules that stream clips."""
 
+from ost_lightning.datamodules.activitynet import ActivityNet
 from ost_lightning.datamodules.base import ClipSettings, LabelledVideos, LoadingSettings, VideoDataModule
 from ost_lightning.datamodules.batching import BatchPlan, plan_batches
+from ost_lightning.datamodules.benchmark import Benchmark, EvaluationSet, ListFiles
 from ost_lightning.datamodules.decode_report import DecodeReport, UndecodableVideoWarning
+from ost_lightning.datamodules.hmdb51 import HMDB51
+from ost_lightning.datamodules.kinetics import Kinetics400, Kinetics600
+from ost_lightning.datamodules.several_sets import SeveralSets
+from ost_lightning.datamodules.something_something import SomethingSomethingV2
 from ost_lightning.datamodules.toyworld import ToyWorld
+from ost_lightning.datamodules.ucf101 import UCF101
+from ost_lightning.datamodules.video_folder import VideoFolder
 from ost_lightning.datamodules.video_lists import VideoList, VideoLists
+from ost_lightning.datamodules.video_table import VideoTable
 
 __all__ = [
+    "HMDB51",
+    "UCF101",
+    "ActivityNet",
     "BatchPlan",
+    "Benchmark",
     "ClipSettings",
     "DecodeReport",
+    "EvaluationSet",
+    "Kinetics400",
+    "Kinetics600",
     "LabelledVideos",
+    "ListFiles",
     "LoadingSettings",
+    "SeveralSets",
+    "SomethingSomethingV2",
     "ToyWorld",
     "UndecodableVideoWarning",
     "VideoDataModule",
+    "VideoFolder",
     "VideoList",
     "VideoLists",
+    "VideoTable",
     "plan_batches",
 ]

@@ -45,12 +45,25 @@ class LabelledVideos:
     """Videos and the label space that their labels index.
 
     Attributes:
-        records: Videos.
+        records: All listed videos.
         labels: Classes.
+        missing: Places in `records` of the videos that are not there.
+        looked_in: Where they were looked for, for messages.
+        mirrorable: Whether a mirrored video still shows its class.
     """
 
     records: Sequence[VideoRecord]
     labels: LabelSpace
+    missing: frozenset[int] = frozenset()
+    looked_in: str = ""
+    mirrorable: bool = True
+
+    @property
+    def found(self) -> Sequence[VideoRecord]:
+        """The videos that are there."""
+        if not self.missing:
+            return self.records
+        return [record for place, record in enumerate(self.records) if place not in self.missing]
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class ClipSettings:
         crops: Squares of one test view: 1 (centre) or 3.
         view_frames: Frames of the test views: `spread` evenly over each segment, the same for every call; or `random`,
             as the released code draws them when there are several views, so that scores depend on the seed.
-        flip: Probability of mirroring in training; 0 where left and right are part of a label.
+        flip: Probability of mirroring in training; None is 0.5, or 0 where left and right are part of a label.
         colour_jitter: Probability of colour jitter in training.
         grayscale: Probability of dropping the colours in training.
         rand_augment: RandAugment's operations a clip and their strength (0 to 30) in training; none if not given.
@@ -79,7 +92,7 @@ class ClipSettings:
     views: int = 1
     crops: Literal[1, 3] = 1
     view_frames: Literal["spread", "random"] = "spread"
-    flip: float = 0.5
+    flip: float | None = None
     colour_jitter: float = 0.8
     grayscale: float = 0.2
     rand_augment: tuple[int, int] | None = None
@@ -101,6 +114,7 @@ class LoadingSettings:
         on_decode_error: In evaluation: `stop`, or `count` an unreadable video as wrong and report it.
         embedding_cache_gigabytes: Size of the disk cache of frame embeddings that test and prediction read and fill, so
             that the same weights see no video twice; 0 is no cache. It lies in `$OST_CACHE`.
+        on_missing: If listed videos are not there: `stop` before anything begins, or `leave_out` these.
     """
 
     global_batch_size: int = 256
@@ -112,6 +126,7 @@ class LoadingSettings:
     max_undecodable: int = 50
     on_decode_error: Literal["stop", "count"] = "stop"
     embedding_cache_gigabytes: float = 0.0
+    on_missing: Literal["stop", "leave_out"] = "stop"
 
 
 class FingerprintedTask(Protocol):
@@ -204,29 +219,32 @@ class VideoDataModule(LightningDataModule, ABC):
         self._refuse_lightning_sampler()
         if stage == "fit":
             self._training = self.training_videos()
-            self._set_accumulation(len(self._training.records))
+            self._check_presence({"the training set": self._training})
+            self._set_accumulation(len(self._training.found))
         if stage in ("fit", "validate"):
             self._evaluation["val"] = self.evaluation_videos("val")
-        elif stage == "test":
-            self._evaluation["test"] = self._some(self.evaluation_videos("test"), "test")
-        elif stage == "predict":
-            self._evaluation["predict"] = self._some(self.evaluation_videos("predict"), "predict")
+            self._check_presence(self._evaluation["val"])
+        elif stage in ("test", "predict"):
+            chosen: EvaluationStage = "test" if stage == "test" else "predict"
+            self._evaluation[chosen] = self._some(self.evaluation_videos(chosen), chosen)
+            self._check_presence(self._evaluation[chosen])
 
     def train_dataloader(self) -> VideoLoader:
         """Augmented clips; the global batches do not depend on the number of devices."""
         if self._training is None:
             raise RuntimeError("the training set is there after setup('fit') only")
         loading, clips, seed = self.loading, self.clips, self.seed
+        flip = clips.flip if clips.flip is not None else 0.5 if self._training.mirrorable else 0.0
         transform = TrainingTransform(
             clips.crop_size,
-            flip=clips.flip,
+            flip=flip,
             colour_jitter=clips.colour_jitter,
             grayscale=clips.grayscale,
             rand_augment=clips.rand_augment,
             jitter_each_frame=clips.jitter_each_frame,
         )
         dataset = TrainingClips(
-            self._training.records,
+            self._training.found,
             sampler=FrameSampler(clips.frames),
             transform=transform,
             short_side=clips.short_side,
@@ -312,7 +330,7 @@ class VideoDataModule(LightningDataModule, ABC):
         loaders = []
         for videos in self._evaluation[stage].values():
             dataset = EvaluationClips(
-                videos.records,
+                videos.found,
                 sampler=FrameSampler(clips.frames, clips.views),
                 transform=EvaluationTransform(clips.crop_size, clips.crops),
                 short_side=clips.short_side,
@@ -392,6 +410,28 @@ class VideoDataModule(LightningDataModule, ABC):
                 f"{tried}."
             )
         self.report.stop_beyond(self.loading.max_undecodable)
+
+    def _check_presence(self, sets: Mapping[str, LabelledVideos]) -> None:
+        """Looks at what is missing before anything is read.
+
+        Raises:
+            UserError: If the policy says to stop, or nothing is there.
+        """
+        for name, videos in sets.items():
+            if not videos.missing:
+                continue
+            lost, listed = len(videos.missing), len(videos.records)
+            first = videos.records[min(videos.missing)]
+            told = (
+                f"{lost:,} of {listed:,} listed videos of {name} are missing, the first of them {first.id} (looked for "
+                f"{videos.looked_in})."
+            )
+            if self.loading.on_missing == "stop" or lost == listed:
+                raise UserError(
+                    f"{told} Set the data's `root` to where the videos are, or go on with the {listed - lost:,} that "
+                    f"are there: --data.loading.on_missing leave_out."
+                )
+            rank_zero_info(f"{told} They are left out.")
 
     def _refuse_lightning_sampler(self) -> None:
         connector = getattr(self.trainer, "_accelerator_connector", None)

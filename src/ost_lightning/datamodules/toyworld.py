@@ -9,6 +9,7 @@ from ost_lightning.datamodules.base import (
     LoadingSettings,
     VideoDataModule,
 )
+from ost_lightning.datamodules.locate import locate
 from ost_lightning.text import LabelSpace
 from ost_lightning.toyworld.dataset import Part, render_part
 from ost_lightning.toyworld.grammar import Group
@@ -66,4 +67,4 @@ class ToyWorld(VideoDataModule):
 
 def _read(part: Part) -> LabelledVideos:
     labels = LabelSpace.load(part.folder)
-    return LabelledVideos(read_records(part.list_file, part.folder, labels.names), labels)
+    return locate(read_records(part.list_file, labels.names), str(part.folder), labels)

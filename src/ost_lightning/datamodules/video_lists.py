@@ -1,7 +1,7 @@
 """Any videos with a list: `path label` lines or CSV, and a label space."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ost_lightning.datamodules.base import (
@@ -11,9 +11,10 @@ from ost_lightning.datamodules.base import (
     LoadingSettings,
     VideoDataModule,
 )
+from ost_lightning.datamodules.locate import locate
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
-from ost_lightning.video import read_records
+from ost_lightning.video.annotations import ClassIndex, read_records
 from ost_lightning.video.few_shot import draw_shots
 
 
@@ -42,8 +43,6 @@ class VideoLists(VideoDataModule):
             if not given.
         val: Validation lists, by name.
         test: Test lists, by name; also what `predict` looks at.
-        label_spaces: Label spaces that take the place of others wherever a list names those, for example
-            `{ucf101: ucf101-raw}` for the class names as the publisher spells them.
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
@@ -55,12 +54,11 @@ class VideoLists(VideoDataModule):
         shots: int | None = None,
         val: dict[str, VideoList] | None = None,
         test: dict[str, VideoList] | None = None,
-        label_spaces: dict[str, str] | None = None,
         clips: ClipSettings = ClipSettings(),  # frozen
         loading: LoadingSettings = LoadingSettings(),  # frozen
     ) -> None:
         super().__init__(clips, loading)
-        self.shots, self.label_spaces = shots, label_spaces or {}
+        self.shots = shots
         self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
 
     def training_videos(self) -> LabelledVideos:
@@ -74,12 +72,14 @@ class VideoLists(VideoDataModule):
             return videos
         ids, labels = [record.id for record in videos.records], [record.label for record in videos.records]
         drawn = draw_shots(ids, labels, self.shots, self.seed)
-        return LabelledVideos([videos.records[place] for place in drawn], videos.labels)
+        missing = frozenset(place for place, origin in enumerate(drawn) if origin in videos.missing)
+        return replace(videos, records=[videos.records[place] for place in drawn], missing=missing)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
         """The lists of a stage."""
         return {name: self._read(listed) for name, listed in (self.val if stage == "val" else self.test).items()}
 
     def _read(self, listed: VideoList) -> LabelledVideos:
-        labels = LabelSpace.load(self.label_spaces.get(listed.labels, listed.labels))
-        return LabelledVideos(read_records(listed.list, listed.root or self.root, labels.names), labels)
+        labels = LabelSpace.load(listed.labels)
+        records = read_records(listed.list, ClassIndex(labels.names, labels.published))
+        return locate(records, listed.root or self.root, labels)

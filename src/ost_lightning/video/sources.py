@@ -3,11 +3,14 @@
 A record keeps an address, which is small and picklable; nothing is opened before a reader asks for it.
 """
 
+import os
 import re
 import tarfile
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
+from posixpath import normpath
 from typing import Final
 
 from fsspec.core import url_to_fs
@@ -82,6 +85,31 @@ class VideoRoot:
         if self._index is not None and (place := self._index.find(path)) is not None:
             return ShardMember(self._prefix + place.shard if place.shard else self.root, path, place.offset, place.size)
         return path if path.startswith("/") or "://" in path else self._prefix + path
+
+    def names_in(self, folder: str) -> frozenset[str] | None:
+        """What lies directly in a folder below the root, in shards and beside them.
+
+        Args:
+            folder: Relative to the root; empty for the root itself.
+
+        Returns:
+            Names, or None behind a URL without an index of shards, where looking is slow or impossible.
+        """
+        if self._index is None and is_remote(self.root):
+            return None
+        inside = self._shard_names.get(normpath(f"./{folder}"), ())
+        place = Path(self.root) / folder
+        beside = os.listdir(place) if not is_remote(self.root) and place.is_dir() else ()
+        return frozenset([*inside, *beside])
+
+    @cached_property
+    def _shard_names(self) -> dict[str, list[str]]:
+        """Names in the shards, by folder."""
+        names: dict[str, list[str]] = {}
+        for path in self._index.places if self._index is not None else ():
+            folder, _, name = path.rpartition("/")
+            names.setdefault(folder or ".", []).append(name)
+        return names
 
 
 def is_remote(address: VideoAddress) -> bool:

@@ -1,0 +1,105 @@
+"""Where the videos of a list are: the one place where listed paths become addresses."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from ost_lightning.datamodules.base import LabelledVideos
+from ost_lightning.text import LabelSpace
+from ost_lightning.video import VideoAddress, VideoRecord, VideoRoot
+
+VIDEO_SUFFIXES: Final = frozenset(
+    {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"}
+)
+
+Folders = Callable[[VideoRecord], Sequence[str]]
+"""Folders below the root where a record's video may be, the likeliest first."""
+
+
+def locate(
+    records: Sequence[VideoRecord],
+    root: str,
+    labels: LabelSpace,
+    folders: Folders | None = None,
+    *,
+    mirrorable: bool = True,
+) -> LabelledVideos:
+    """Gives each record the address of its video, without opening any.
+
+    A video is there if, in one of its folders, a file, a shard's member or a folder of frames has its name; the
+    extension may be another one than listed, and a folder of frames has none. Behind a URL without an index of shards
+    nothing is looked up: there the first folder and the listed name have to be right.
+
+    Args:
+        records: Parsed; their paths relative to the root.
+        root: Folder of videos, frame folders or tar shards, or a URL.
+        labels: Classes of the records.
+        folders: Of each record; the root itself if not given.
+        mirrorable: Whether a mirrored video still shows its class.
+
+    Raises:
+        UserError: If the root does not exist.
+    """
+    finder = _Finder(root)
+    found: list[VideoRecord] = []
+    missing: set[int] = set()
+    looked_in = ""
+    for place, record in enumerate(records):
+        path = str(record.path)
+        places = (_join(folder, path) for folder in (folders or _here)(record))
+        address = next((address for tried in places if (address := finder.find(tried)) is not None), None)
+        if address is None:
+            tried = [_join(folder, path) for folder in (folders or _here)(record)]
+            address = finder.root.locate(tried[0])
+            missing.add(place)
+            looked_in = looked_in or f"{', '.join(dict.fromkeys(tried))} below {root}"
+        found.append(replace(record, path=address))
+    return LabelledVideos(found, labels, frozenset(missing), looked_in, mirrorable)
+
+
+def _here(_: VideoRecord) -> tuple[str]:
+    return ("",)
+
+
+def _join(folder: str, path: str) -> str:
+    return f"{folder}/{path}" if folder and not path.startswith("/") and "://" not in path else path
+
+
+class _Finder:
+    """Looks names up in listings of folders, each listed once."""
+
+    def __init__(self, root: str) -> None:
+        self.root = VideoRoot(root)
+        self._listings: dict[str, tuple[frozenset[str], dict[str, str]] | None] = {}
+
+    def find(self, path: str) -> VideoAddress | None:
+        """The address of a path below the root, or None if nothing is there."""
+        if "://" in path:
+            return self.root.locate(path)
+        folder, _, name = path.rpartition("/")
+        folder = folder or ("/" if path.startswith("/") else "")
+        if folder not in self._listings:
+            self._listings[folder] = _listing(self.root.names_in(folder))
+        known = self._listings[folder]
+        if known is None:
+            return self.root.locate(path)
+        names, by_stem = known
+        actual = name if name in names else by_stem.get(_stem(name))
+        return None if actual is None else self.root.locate(path.removesuffix(name) + actual)
+
+
+def _listing(names: frozenset[str] | None) -> tuple[frozenset[str], dict[str, str]] | None:
+    """Names, and the name of each stem: a file's before a folder's of the same stem."""
+    if names is None:
+        return None
+    by_stem: dict[str, str] = {}
+    for name in sorted(names):
+        stem = _stem(name)
+        if by_stem.get(stem, stem) == stem:
+            by_stem[stem] = name
+    return names, by_stem
+
+
+def _stem(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in VIDEO_SUFFIXES else name

@@ -1,0 +1,68 @@
+"""One's own videos in a table, CSV or Parquet."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ost_lightning.datamodules.base import (
+    ClipSettings,
+    EvaluationStage,
+    LabelledVideos,
+    LoadingSettings,
+    VideoDataModule,
+)
+from ost_lightning.datamodules.locate import locate
+from ost_lightning.errors import UserError
+from ost_lightning.text import LabelSpace
+from ost_lightning.video.annotations import ClassIndex, Columns, read_table, table_classes
+
+
+class VideoTable(VideoDataModule):
+    """Videos of CSV or Parquet tables, a row a video or a part of one.
+
+    Args:
+        root: What the tables' paths are relative to: a folder of videos, frame folders or tar shards, or a URL.
+        train: Training table.
+        val: Validation tables, by name.
+        test: Test tables, by name; also what `predict` looks at.
+        labels: Label space: a name, or a folder. If not given, the classes are the labels of the training table or,
+            without one, of the first test table.
+        columns: Names of the columns.
+        clips: How a video becomes a clip.
+        loading: How clips are loaded.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        train: Path | None = None,
+        val: dict[str, Path] | None = None,
+        test: dict[str, Path] | None = None,
+        labels: str | None = None,
+        columns: Columns = Columns(),  # frozen
+        clips: ClipSettings = ClipSettings(),  # frozen
+        loading: LoadingSettings = LoadingSettings(),  # frozen
+    ) -> None:
+        super().__init__(clips, loading)
+        self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
+        self.labels, self.columns = labels, columns
+
+    def training_videos(self) -> LabelledVideos:
+        """The training table."""
+        if self.train is None:
+            raise UserError("There is nothing to train on: set the data's `train` to a table of videos.")
+        return self._read(self.train)
+
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+        """The tables of a stage."""
+        return {name: self._read(table) for name, table in (self.val if stage == "val" else self.test).items()}
+
+    def _read(self, table: Path) -> LabelledVideos:
+        labels = self._label_space(table)
+        records = read_table(table, ClassIndex(labels.names, labels.published), self.columns)
+        return locate(records, self.root, labels)
+
+    def _label_space(self, table: Path) -> LabelSpace:
+        if self.labels is not None:
+            return LabelSpace.load(self.labels)
+        origin = self.train or next(iter(self.test.values()), table)
+        return LabelSpace(table_classes(origin, self.columns), source=f"labels of {origin}", origin=str(origin))

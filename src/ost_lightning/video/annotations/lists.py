@@ -1,0 +1,44 @@
+"""Lists of videos: the `path label` text format of the field; CSV and Parquet by their file names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ost_lightning.video.annotations.records import AnnotationError, ClassIndex, VideoRecord, read_text, some
+from ost_lightning.video.annotations.tables import TABLE_SUFFIXES, read_table
+
+
+def read_records(list_file: Path, classes: ClassIndex | Sequence[str]) -> list[VideoRecord]:
+    """Reads a list of videos: a table if the file is called `.csv` or `.parquet`, `path label` lines otherwise.
+
+    Every malformed line is an error that names the file and the line; no line is ever dropped or given a guessed label.
+
+    Args:
+        list_file: The list.
+        classes: The label space; a label is an index into it or, in tables, one of its names.
+
+    Returns:
+        Records whose paths are as listed: relative to the videos' root.
+
+    Raises:
+        AnnotationError: If the list is missing, or a line is malformed.
+    """
+    index = classes if isinstance(classes, ClassIndex) else ClassIndex(classes)
+    if list_file.suffix.lower() in TABLE_SUFFIXES:
+        return read_table(list_file, index)
+    return some(_parse(read_text(list_file), list_file, index), list_file)
+
+
+def _parse(text: str, list_file: Path, classes: ClassIndex) -> list[VideoRecord]:
+    """`path label` a line; the label is what follows the last blank, so that paths may hold blanks."""
+    records = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{list_file}:{number}"
+        parts = line.strip().rsplit(maxsplit=1)
+        if len(parts) < 2:
+            raise AnnotationError(
+                f"{where}: '{line.strip()}' has no label. Expected `path label`, for example `clips/a.mp4 17`."
+            )
+        records.append(VideoRecord(parts[0], classes.numbered(parts[1], where), parts[0]))
+    return records

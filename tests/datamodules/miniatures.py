@@ -1,0 +1,94 @@
+"""Miniatures of the six data sets in their publishers' layouts: real videos of a few frames, real annotation files."""
+
+import json
+from pathlib import Path
+
+from tests.videos import write_video
+
+
+def tiny_video(path: Path, seed: int, codec: str = "libx264") -> None:
+    write_video(path, 6, width=56, height=54, seed=seed, codec=codec)
+
+
+def kinetics(root: Path, classes: tuple[str, ...], *, by_class: bool = True, videos: int = 2) -> Path:
+    """`train` and `val`, by class or all together, and the publisher's CSV files."""
+    for part, name in (("train", "train"), ("val", "validate")):
+        rows = ["label,youtube_id,time_start,time_end,split"]
+        for label, class_ in enumerate(classes):
+            for k in range(videos):
+                youtube = f"{part[:1]}{label:04d}_{k:05d}"
+                rows.append(f"{class_},{youtube},{k},{k + 10},{name}")
+                folder = root / part / class_ if by_class else root / part
+                tiny_video(folder / f"{youtube}_{k:06d}_{k + 10:06d}.mp4", label)
+        write(root / "annotations" / f"{name}.csv", "\n".join(rows) + "\n")
+    return root
+
+
+def ucf101(root: Path, classes: tuple[str, ...], videos: int = 2) -> Path:
+    """`UCF-101/Class/v_Class_g01_c01.avi` and `ucfTrainTestlist`."""
+    lists = root / "ucfTrainTestlist"
+    write(lists / "classInd.txt", "".join(f"{k} {name}\n" for k, name in enumerate(classes, start=1)))
+    for split in (1, 2, 3):
+        train, test = [], []
+        for number, name in enumerate(classes, start=1):
+            for k in range(2 * videos):
+                path = f"{name}/v_{name}_g{k + 1:02d}_c01.avi"
+                if split == 1:
+                    tiny_video(root / "UCF-101" / path, number, "mpeg4")
+                (train if (k + split) % 2 else test).append((path, number))
+        write(lists / f"trainlist{split:02d}.txt", "".join(f"{path} {number}\n" for path, number in train))
+        write(lists / f"testlist{split:02d}.txt", "".join(f"{path}\n" for path, _ in test))
+    return root
+
+
+def hmdb51(root: Path, classes: tuple[str, ...], videos: int = 2) -> Path:
+    """`class/name_class_marks.avi` and `testTrainMulti_7030_splits`."""
+    for label, name in enumerate(classes):
+        names = [f"Film_{k}_{name}_f_cm_np1_ba_med_{k}.avi" for k in range(2 * videos + 1)]
+        for file in names[:-1]:  # the unused one is not even there
+            tiny_video(root / name / file, label, "mpeg4")
+        for split in (1, 2, 3):
+            uses = [str(1 + (k + split) % 2) for k in range(2 * videos)] + ["0"]
+            lines = "".join(f"{file} {use} \n" for file, use in zip(names, uses, strict=True))
+            write(root / "testTrainMulti_7030_splits" / f"{name}_test_split{split}.txt", lines)
+    return root
+
+
+def ssv2(root: Path, templates: tuple[str, ...], numbers: dict[str, int], videos: int = 2) -> Path:
+    """`20bn-something-something-v2/1.webm` and the three JSON files."""
+    next_id = 1
+    for part in ("train", "validation"):
+        entries = []
+        for label, template in enumerate(templates):
+            for _ in range(videos):
+                tiny_video(root / "20bn-something-something-v2" / f"{next_id}.webm", label, "libvpx-vp9")
+                entries.append({"id": str(next_id), "label": "with a spoon", "template": template, "placeholders": []})
+                next_id += 1
+        write(root / f"something-something-v2-{part}.json", json.dumps(entries))
+    write(root / "something-something-v2-labels.json", json.dumps({name: str(k) for name, k in numbers.items()}))
+    return root
+
+
+def activitynet(root: Path, classes: tuple[str, ...], videos: int = 2) -> Path:
+    """`train/v_id.mp4`, `val/v_id.mp4` and one JSON file; the publisher's test videos are not there."""
+    database = {"hidden00000": {"subset": "testing", "duration": 1.0, "annotations": []}}
+    for subset, folder in (("training", "train"), ("validation", "val")):
+        for label, name in enumerate(classes):
+            for k in range(videos):
+                id_ = f"{subset[:1]}{label:05d}_{k:04d}"
+                tiny_video(root / folder / f"v_{id_}.mp4", label)
+                segments = [{"label": name, "segment": [0.0, 0.1]}, {"label": name, "segment": [0.1, 0.2]}]
+                database[id_] = {"subset": subset, "duration": 0.24, "annotations": segments}
+    write(root / "activity_net.v1-3.min.json", json.dumps({"version": "VERSION 1.3", "database": database}))
+    return root
+
+
+def label_space(folder: Path, source: str, names: tuple[str, ...]) -> Path:
+    """Some classes of a label space that comes with the package."""
+    write(folder / "selection.txt", f"from {source}\n" + "".join(f"{name}\n" for name in names))
+    return folder
+
+
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")

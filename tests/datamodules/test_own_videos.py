@@ -1,0 +1,116 @@
+"""One's own videos, in folders and tables."""
+
+import csv
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from ost_lightning.cli import main
+from ost_lightning.datamodules import ClipSettings, LoadingSettings, VideoFolder, VideoTable
+from ost_lightning.errors import UserError
+from ost_lightning.video.annotations import Columns
+from tests.datamodules.miniatures import label_space, tiny_video, write
+
+QUIET = ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+SMALL = ["--data.clips.frames=2", "--data.clips.short_side=54", "--data.clips.crop_size=48"]
+SMALL += ["--data.loading.global_batch_size=2", "--data.loading.workers=0", *QUIET]
+BY_NAME = ["--model.matcher=CategoryName"]
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+
+
+def folders(root: Path) -> Path:
+    for part in ("train", "test"):
+        for seed, name in enumerate(("jump_rope", "juggling")):
+            for k in range(2):
+                tiny_video(root / part / name / f"{k}.mp4", seed)
+            write(root / part / name / "notes.txt", "not a video")
+    return root
+
+
+def metrics(version: int) -> dict[str, str]:
+    with Path(f"runs/toyworld/version_{version}/metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))[-1]
+
+
+def test_folders_of_classes_through_the_command() -> None:
+    folders(Path("own"))
+    options = ["--config=toyworld", "--data=VideoFolder", "--data.root=own", *SMALL, *BY_NAME]
+    assert main(["fit", *options, "--trainer.max_steps=2"]) == 0
+    assert main(["test", *options]) == 0
+    assert float(metrics(1)["test/test/videos"]) == 4
+
+
+def test_class_names_come_from_folders_from_a_file_or_from_a_label_space() -> None:
+    root = folders(Path("own"))
+    videos = VideoFolder(root).training_videos()
+    assert videos.labels.names == ("juggling", "jump rope")
+    assert [(record.id, record.label) for record in videos.records] == [
+        ("juggling/0.mp4", 0),
+        ("juggling/1.mp4", 0),
+        ("jump_rope/0.mp4", 1),
+        ("jump_rope/1.mp4", 1),
+    ]
+    write(root / "classes.txt", "skipping\tjump_rope\nswimming\njuggling\n")
+    videos = VideoFolder(root).evaluation_videos("test")["test"]
+    assert [videos.labels.names[record.label] for record in videos.records] == ["juggling"] * 2 + ["skipping"] * 2
+    label_space(Path("other"), "kinetics400", ("juggling balls",))
+    with pytest.raises(UserError, match=r"own/train/juggling: 'juggling' is not one of the 1 classes .*Did it mean"):
+        VideoFolder(root, labels="other").training_videos()
+
+
+def test_a_folder_of_frames_is_a_video_and_a_test_folder_without_training_is_enough() -> None:
+    root = folders(Path("own"))
+    write(root / "test" / "juggling" / "extracted" / "img_00001.jpg", "")
+    sets = VideoFolder(root / "test", test=".").evaluation_videos("test")
+    assert [record.id for record in sets["test"].records][2] == "juggling/extracted"
+    assert not sets["test"].missing
+    assert VideoFolder(root).evaluation_videos("val") == {}
+
+
+def test_folders_without_videos_are_named() -> None:
+    with pytest.raises(UserError, match="There is no folder nowhere/train"):
+        VideoFolder(Path("nowhere")).training_videos()
+    Path("empty/train").mkdir(parents=True)
+    with pytest.raises(UserError, match="empty/train has no folders"):
+        VideoFolder(Path("empty")).training_videos()
+    Path("empty/train/running").mkdir()
+    with pytest.raises(UserError, match="hold no videos"):
+        VideoFolder(Path("empty")).training_videos()
+
+
+def test_tables_through_the_command() -> None:
+    for k in range(4):
+        tiny_video(Path("clips") / f"{k}.mp4", k % 2)
+    write(Path("train.csv"), "path,label\n0.mp4,juggling\n1.mp4,jump rope\n2.mp4,juggling\n3.mp4,jump rope\n")
+    table = pa.table(
+        {"path": ["0.mp4", "1.mp4"], "label": ["juggling", "jump rope"], "start": [0.0, 0.1], "end": [0.1, 0.2]}
+    )
+    parquet.write_table(table, "test.parquet")
+    options = ["--config=toyworld", "--data=VideoTable", "--data.root=clips", "--data.train=train.csv"]
+    options += ["--data.test={own: test.parquet}", *SMALL, *BY_NAME]
+    assert main(["fit", *options, "--trainer.max_steps=2"]) == 0
+    assert main(["test", *options]) == 0
+    assert float(metrics(1)["test/own/videos"]) == 2
+
+
+def test_classes_of_tables_are_those_of_the_training_table() -> None:
+    write(Path("train.csv"), "clip,action\n0.mp4,swim\n1.mp4,dive\n")
+    write(Path("test.csv"), "clip,action\n0.mp4,swim\n")
+    columns = Columns(path="clip", label="action")
+    data = VideoTable(".", Path("train.csv"), test={"own": Path("test.csv")}, columns=columns)
+    assert data.evaluation_videos("test")["own"].labels.names == ("dive", "swim")
+    alone = VideoTable(".", test={"own": Path("test.csv")}, columns=columns)
+    assert alone.evaluation_videos("test")["own"].labels.names == ("swim",)
+    with pytest.raises(UserError, match="nothing to train on"):
+        alone.training_videos()
+    loading = LoadingSettings(global_batch_size=1)
+    with pytest.raises(UserError, match=r"2 of 2 listed videos of the training set are missing, the first of them 0"):
+        VideoTable(".", Path("train.csv"), columns=columns, clips=ClipSettings(), loading=loading).setup("fit")

@@ -1,0 +1,89 @@
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+
+from ost_lightning.errors import UserError
+from ost_lightning.video.annotations import AnnotationError, ClassIndex, Columns, VideoRecord, read_table, table_classes
+
+CLASSES = ClassIndex(("brush hair", "catch"), ("brush_hair", "catch"))
+texts = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=10)
+
+
+def write_parquet(file: Path, **columns: list[object]) -> Path:
+    parquet.write_table(pa.table(columns), file)
+    return file
+
+
+def test_parquet_is_read_like_csv(tmp_path: Path) -> None:
+    table = write_parquet(
+        tmp_path / "t.parquet", path=["a.mp4", "b.mp4"], label=["brush_hair", "1"], start=[0.5, None], end=[2.0, None]
+    )
+    assert read_table(table, CLASSES) == [
+        VideoRecord("a.mp4", 0, "a.mp4", 0.5, 2.0),
+        VideoRecord("b.mp4", 1, "b.mp4"),
+    ]
+    numbers = write_parquet(tmp_path / "n.parquet", path=["a.mp4"], label=[1], id=[17])
+    assert read_table(numbers, CLASSES) == [VideoRecord("a.mp4", 1, "17")]
+
+
+def test_columns_may_be_called_otherwise_and_others_are_ignored_then(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("clip,action,camera\na.mp4,catch,3\n")
+    assert read_table(file, CLASSES, Columns(path="clip", label="action")) == [VideoRecord("a.mp4", 1, "a.mp4")]
+    with pytest.raises(AnnotationError, match="unknown column 'clip'"):
+        read_table(file, CLASSES)
+    with pytest.raises(UserError, match="need different names"):
+        Columns(path="label")
+
+
+def test_classes_of_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text("path,label\na,walking\nb,running\nc,walking\n")
+    assert table_classes(file) == ("running", "walking")
+    file.write_text("path,label\na,walking\nb,7\n")
+    with pytest.raises(AnnotationError, match=r"t\.csv:3: the label '7' does not name a class"):
+        table_classes(file)
+    file.write_text("path,label\n")
+    with pytest.raises(AnnotationError, match="lists no videos"):
+        table_classes(file)
+
+
+@pytest.mark.parametrize(
+    ("columns", "what"),
+    [
+        ({"path": ["a"], "label": ["throw"]}, r"t\.parquet: row 1: the label 'throw' is neither"),
+        ({"path": ["a", None], "label": [0, 1]}, r"row 2: the path is empty"),
+        ({"path": ["a"], "label": [0], "end": [-1.0]}, "row 1: the end '-1.0' is not a time"),
+        ({"path": ["a"]}, "the column 'label' is missing"),
+    ],
+)
+def test_malformed_rows_of_parquet_are_named(tmp_path: Path, columns: dict[str, list[object]], what: str) -> None:
+    with pytest.raises(AnnotationError, match=what):
+        read_table(write_parquet(tmp_path / "t.parquet", **columns), CLASSES)
+
+
+def test_a_file_that_is_not_parquet_and_a_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "t.parquet"
+    with pytest.raises(AnnotationError, match="does not exist"):
+        read_table(file, CLASSES)
+    file.write_text("path,label\n")
+    with pytest.raises(AnnotationError, match="not a readable Parquet table"):
+        read_table(file, CLASSES)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match=r"pip install 'ost-lightning\[tables\]'"):
+        read_table(file, CLASSES)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@given(rows=st.lists(st.tuples(texts, st.integers(0, 1), st.floats(0, 1e6), st.floats(0.001, 1e6)), min_size=1))
+def test_what_is_written_is_read(tmp_path: Path, rows: list[tuple[str, int, float, float]]) -> None:
+    paths, labels, starts, lengths = (list(column) for column in zip(*rows, strict=True))
+    ends = [start + length for start, length in zip(starts, lengths, strict=True)]
+    table = write_parquet(tmp_path / "t.parquet", path=paths, label=labels, start=starts, end=ends)
+    expected = [VideoRecord(*fields) for fields in zip(paths, labels, paths, starts, ends, strict=True)]
+    assert read_table(table, CLASSES) == expected
