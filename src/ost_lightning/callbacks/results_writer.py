@@ -20,6 +20,7 @@ from ost_lightning.callbacks.training_record import KEY, TrainingRecord, label_s
 from ost_lightning.datamodules import LabelledVideos, VideoDataModule
 from ost_lightning.errors import UserError
 from ost_lightning.tasks import RecognitionTask
+from ost_lightning.text import Templates
 from ost_lightning.video.identity import list_digest, video_id
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
@@ -87,7 +88,9 @@ class ResultsWriter(Callback):
         task, data = _known(trainer, pl_module)
         videos = data.evaluation_sets("test")
         sets = {
-            name: SetResult(_card(labelled, self._training), _scores(trainer.callback_metrics, name, videos))
+            name: SetResult(
+                _card(labelled, self._training, task.templates), _scores(trainer.callback_metrics, name, videos)
+            )
             for name, labelled in videos.items()
         }
         training = self._training.card() if self._training is not None else None
@@ -123,13 +126,13 @@ def _selection_remarks(checkpoint: Mapping[str, Any], tested: Mapping[str, str])
     return []
 
 
-def _card(videos: LabelledVideos, training: TrainingRecord | None) -> DataCard:
+def _card(videos: LabelledVideos, training: TrainingRecord | None, templates: Templates) -> DataCard:
     labels, digest = videos.labels, _digest(videos)
     published = identify(digest, labels, (*TEST_PARTS, "base", "novel"))
     return DataCard(
         label_space=label_space_name(labels),
         classes=len(labels),
-        name_form="as published" if labels.names == labels.published else "words",
+        name_form="as published" if templates.spells_as_published(labels) else "words",
         digest=digest,
         list=published.name if published else None,
         benchmark=published.benchmark if published else None,
