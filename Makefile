@@ -1,19 +1,21 @@
-# `make` lists the targets. Variables: EXP=experiment, CKPT=checkpoint, ARGS="further options", BENCH=benchmark, PYTHON=interpreter.
+# `make` lists the targets. Variables: EXP=experiment, CKPT=checkpoint, LABELS=label space, OUT=folder, ARGS="further options", BENCH=benchmark, PYTHON=interpreter.
 PYTHON ?= python3
 EXP ?= toyworld
 BENCH ?= transport
 ARGS ?=
 CKPT ?=
+LABELS ?= kinetics400
+OUT ?= runs/descriptors/$(LABELS)
 
 VENV := .venv
 READY := $(VENV)/.ready
 OST := $(VENV)/bin/ost
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train eval test lint bench clean
+.PHONY: help setup demo train eval descriptors test lint bench clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with the exact set of packages that the tests passed with
 
@@ -30,6 +32,9 @@ train: $(READY) ## Train an experiment: make train EXP=toyworld ARGS="--trainer.
 
 eval: $(READY) ## Test an experiment: make eval EXP=toyworld CKPT=runs/toyworld/version_0/checkpoints/last.ckpt
 	$(OST) test --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt_path $(CKPT)) $(ARGS)
+
+descriptors: $(READY) ## Let an LLM write descriptors: make descriptors LABELS=kinetics400 OUT=runs/descriptors/kinetics400 ARGS="--model gpt-4o-mini"
+	$(OST) descriptors generate --label-space $(LABELS) --out $(OUT) $(ARGS)
 
 test: $(READY) ## Run the tests (ARGS="-m slow" for the long ones)
 	$(VENV)/bin/pytest -n 2 --dist loadfile $(ARGS)

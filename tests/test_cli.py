@@ -1,12 +1,14 @@
 import csv
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+import wandb
 import yaml
 
 from ost_lightning.cli import main
@@ -107,6 +109,23 @@ def test_wandb_is_offline_without_a_key_and_the_key_is_nowhere(monkeypatch: pyte
     monkeypatch.delenv("WANDB_MODE")
     assert main(["test", *args]) == 0
     assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 2
+
+
+def test_a_run_goes_on_when_wandb_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("WANDB_API_KEY", "s3cr3t" * 7)
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "2")
+    monkeypatch.delenv("WANDB_MODE", raising=False)  # left by an offline run of this process
+    wandb.teardown()
+    args = [argument for argument in SMALL if "wandb" not in argument]
+    with pytest.warns(UserWarning, match="W&B can't be reached"):
+        assert main(["test", *args]) == 0
+    assert "test/unseen/top1" in last_row(Path("runs/toyworld/version_0"))
+    assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 1
+    assert not [path for path in Path("runs").rglob("*") if path.is_file() and b"s3cr3t" in path.read_bytes()]
 
 
 def own_videos(folder: Path) -> list[str]:

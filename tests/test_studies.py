@@ -54,7 +54,10 @@ def test_controls_shuffle_and_nothing_else() -> None:
 
 def test_report_pairs_within_a_draw(capsys: pytest.CaptureFixture[str]) -> None:
     report = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/report.py")))
-    assert report.difference([1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 1.0, 2.0, 3.0, 7.0]) == "+0.4 ± 1.3 (4/1)"
-    assert report.cell([1.0, 2.0, 3.0, 4.0, 5.0]) == "3.0 ± 1.6"
+    values, base = (dict(enumerate(row)) for row in ([1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 1.0, 2.0, 3.0, 7.0]))
+    assert report.difference(values, base) == "+0.4 ± 1.3 (4/5)"
+    assert report.difference({1: 3.0}, base) == "+2.0 (1/1)"
+    assert report.cell(values) == "3.0 ± 1.6"
+    assert report.cell({}) == "-"
     report.table(["a", "b"], [["1", "2"]])
     assert capsys.readouterr().out == "| a | b |\n| --- | --- |\n| 1 | 2 |\n\n"

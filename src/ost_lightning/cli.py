@@ -14,7 +14,7 @@ from jsonargparse import auto_cli
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.errors import UserError
 from ost_lightning.experiment import ExperimentCLI
-from ost_lightning.tools import data, descriptors, toyworld
+from ost_lightning.tools import data, descriptors, generation, toyworld
 from ost_lightning.tools.convert import convert
 from ost_lightning.tools.demo import demo
 from ost_lightning.tools.results import results, runs_as_one
@@ -30,11 +30,13 @@ TOOLS: Final[dict[str, Any]] = {
     },
     "demo": demo,
     "descriptors": {
-        "_help": "Spatio-Temporal Descriptors: check, import, export, compare.",
+        "_help": "Spatio-Temporal Descriptors: generate, check, import, export, compare, measure.",
+        "generate": generation.generate,
         "check": descriptors.check,
         "import": descriptors.import_descriptors,
         "export": descriptors.export,
         "diff": descriptors.diff,
+        "density": descriptors.density,
     },
     "results": results,
     "toyworld": {
@@ -57,10 +59,16 @@ def run(args: Sequence[str]) -> None:
         SystemExit: If the command line can't be parsed (status 2), or asks for help (0).
     """
     if args and args[0] in TOOLS:
-        tool_args = runs_as_one(args) if args[0] == "results" else list(args)
-        auto_cli(TOOLS, args=tool_args, prog="ost", exit_on_error=False)
+        given = runs_as_one(args) if args[0] == "results" else args
+        auto_cli(TOOLS, args=[_underscored(argument) for argument in given], prog="ost", exit_on_error=False)
     else:
         ExperimentCLI(list(args), description=_description())
+
+
+def _underscored(argument: str) -> str:
+    """`--label-space` as `--label_space`: both are understood."""
+    option, equals, value = argument.partition("=")
+    return f"--{option[2:].replace('-', '_')}{equals}{value}" if option.startswith("--") else argument
 
 
 def _description() -> str:

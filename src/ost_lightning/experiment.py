@@ -3,8 +3,9 @@
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -15,7 +16,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from wandb.errors import CommError
 
 # imported as a whole, so that YAML may use short class names
 from ost_lightning import callbacks, datamodules, matching, models, tasks  # noqa: F401
@@ -165,6 +167,11 @@ class ExperimentCLI(LightningCLI):
         others: list[Logger] = (
             [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []
         )
+        if "fsdp" in str(settings["strategy"]).lower():
+            raise UserError(
+                "trainer.strategy is FSDP, which can't shard CLIP: its logit scale is a scalar. Use ddp, and bound the "
+                "memory with --data.loading.max_videos_per_device or --model.video_clip.gradient_checkpointing true."
+            )
         plugins = settings["plugins"] or []
         return super().instantiate_trainer(
             logger=[*self._own_loggers(), *others],
@@ -202,21 +209,33 @@ class ExperimentCLI(LightningCLI):
         if not tracking.wandb:
             return [table]
         experiment.mkdir(parents=True, exist_ok=True)
-        return [
-            table,
-            WandbLogger(
-                name=f"{experiment.name}/{Path(table.log_dir).name}",
-                project=tracking.project,
-                save_dir=experiment,
-                offline=not os.environ.get("WANDB_API_KEY"),
-                id=(self._notes.wandb_id if resumed else None) or secrets.token_hex(4),
-            ),
-        ]
+        make = partial(
+            WandbLogger,
+            name=f"{experiment.name}/{Path(table.log_dir).name}",
+            project=tracking.project,
+            save_dir=experiment,
+            id=(self._notes.wandb_id if resumed else None) or secrets.token_hex(4),
+        )
+        return [table, _reachable(make) if os.environ.get("WANDB_API_KEY") else make(offline=True)]
 
     @staticmethod
     def _experiment_folder(tracking: Any, configs: Sequence[Any] | None) -> Path:
         """`{folder}/{name}`, from `Tracking` or the parser's view of it."""
         return Path(tracking.folder) / (tracking.name or (Path(str(configs[0])).stem if configs else "unnamed"))
+
+
+def _reachable(make: Callable[..., WandbLogger]) -> WandbLogger:
+    """A logger that sends what is logged; one that keeps it, if W&B does not answer: a run is not lost for that."""
+    logger = make(offline=False)
+    try:
+        _ = logger.experiment
+    except CommError as error:
+        rank_zero_warn(
+            f"W&B can't be reached ({str(error).splitlines()[0]}): the run is kept offline, and `wandb sync` sends it."
+        )
+        wandb.teardown()  # the failed attempt still holds the run's id
+        return make(offline=True)
+    return logger
 
 
 def _with_experiments(args: Sequence[str]) -> list[str]:

@@ -1,19 +1,19 @@
 """Tables of the study, from what score.py wrote: Markdown on standard output.
 
 Within a draw, repetitions of a control and training seeds are averaged first; then mean and standard deviation over the
-five draws, of the accuracies and of their paired differences, with the number of draws on which the difference is
-positive.
+draws that were scored, of the accuracies and of their paired differences, with the number of draws on which the
+difference is positive.
 """
 
 import argparse
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-DRAWS = range(5)
+MECHANISMS = ("paper", "order", "relaxed", "transported", "learned_epsilon")
 
 
 class Scores:
@@ -30,21 +30,27 @@ class Scores:
                         key = (row["weights"], row["group"], row["condition"], row["variant"], measure)
                         self._values[key][row["draw"]].append(row[measure])
 
-    def by_draw(self, weights: str, group: str, condition: str, variant: str, measure: str = "top1") -> list[float]:
-        return [statistics.mean(self._values[weights, group, condition, variant, measure][draw]) for draw in DRAWS]
-
-    def has(self, weights: str) -> bool:
-        return {draw for draw, _ in self.runs[weights]} == set(DRAWS)
-
-
-def cell(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
+    def by_draw(
+        self, weights: str, group: str, condition: str, variant: str, measure: str = "top1"
+    ) -> dict[int, float]:
+        values = self._values[weights, group, condition, variant, measure]
+        return {draw: statistics.mean(rows) for draw, rows in sorted(values.items())}
 
 
-def difference(values: Sequence[float], base: Sequence[float]) -> str:
-    paired = [value - other for value, other in zip(values, base, strict=True)]
-    positive, negative = sum(delta > 0 for delta in paired), sum(delta < 0 for delta in paired)
-    return f"{statistics.mean(paired):+.1f} ± {statistics.stdev(paired):.1f} ({positive}/{negative})"
+def cell(values: Mapping[int, float]) -> str:
+    return spread(list(values.values()), ".1f")
+
+
+def difference(values: Mapping[int, float], base: Mapping[int, float]) -> str:
+    paired = [values[draw] - base[draw] for draw in values if draw in base]
+    return f"{spread(paired, '+.1f')} ({sum(delta > 0 for delta in paired)}/{len(paired)})"
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    if not values:
+        return "-"
+    deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):{form}}{deviation}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -56,7 +62,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def pretrained(scores: Scores, **unused: Any) -> None:
-    def top1(variant: str, condition: str = "clean", group: str = "unseen") -> list[float]:
+    def top1(variant: str, condition: str = "clean", group: str = "unseen") -> dict[int, float]:
         return scores.by_draw("pretrained", group, condition, variant)
 
     print("### Mechanisms, clean data, pre-trained weights: seen, unseen, order (top-1), pairs\n")
@@ -110,13 +116,12 @@ def pretrained(scores: Scores, **unused: Any) -> None:
 def sweeps(scores: Scores, seen: list[dict[str, Any]]) -> None:
     """Every setting on seen (that is where they were chosen) and unseen classes."""
 
-    def chosen_from(variant: str, condition: str) -> list[float]:
-        return [
-            statistics.mean(
-                r["top1"] for r in seen if (r["draw"], r["variant"], r["condition"]) == (draw, variant, condition)
-            )
-            for draw in DRAWS
-        ]
+    def chosen_from(variant: str, condition: str) -> dict[int, float]:
+        values: dict[int, list[float]] = defaultdict(list)
+        for row in seen:
+            if (row["variant"], row["condition"]) == (variant, condition):
+                values[row["draw"]].append(row["top1"])
+        return {draw: statistics.mean(rows) for draw, rows in values.items()}
 
     variants = sorted({row["variant"] for row in seen})
     for letter in ("sigma", "rho", "mass", "epsilon"):
@@ -127,35 +132,21 @@ def sweeps(scores: Scores, seen: list[dict[str, Any]]) -> None:
             for name in [terms, *sorted(values, key=lambda v: float(v.split()[-1]))]:
                 row = [name]
                 for condition in ("clean", "1 hallucinated"):
-                    row += [
-                        cell(chosen_from(name, condition)),
-                        cell(scores.by_draw("pretrained", "unseen", condition, name)),
-                    ]
-                for condition in ("steps shuffled", "frames shuffled"):
+                    values = chosen_from(name, condition)
+                    row += [cell(values), difference(values, chosen_from(terms, condition))]
+                row.append(cell(scores.by_draw("pretrained", "unseen", "clean", name)))
+                for condition in ("clean", "steps shuffled", "frames shuffled"):
                     base = scores.by_draw("pretrained", "unseen", condition, terms)
                     row.append(difference(scores.by_draw("pretrained", "unseen", condition, name), base))
                 row.append(cell(scores.by_draw("pretrained", "order", "clean", name, "pair")))
                 rows.append(row)
-        header = [
-            "setting",
-            "seen",
-            "unseen",
-            "seen, 1 hall.",
-            "unseen, 1 hall.",
-            "steps shuffled",
-            "frames shuffled",
-            "pair",
-        ]
-        table(header, rows)
+        header = ["setting", "seen", "paired", "seen, 1 hallucinated", "paired", "unseen", "paired"]
+        table([*header, "steps shuffled", "frames shuffled", "pair"], rows)
 
 
 def trained(scores: Scores) -> None:
     print("### Trained and tested with each\n")
-    names = [
-        name
-        for name in ("pretrained", "paper", "order", "relaxed", "transported", "learned_epsilon")
-        if scores.has(name)
-    ]
+    names = [name for name in ("pretrained", *MECHANISMS) if scores.runs[name]]
     for variant in ("eq13", "eq13 +order", "eq13 +relaxed", "ot", "ot +order", "ot +relaxed", "t-ot", "t-ot +order"):
         rows = []
         for name in names:
@@ -167,7 +158,7 @@ def trained(scores: Scores) -> None:
                 ("order", "clean"),
             ):
                 values = scores.by_draw(name, group, condition, variant)
-                base = scores.by_draw("paper", group, condition, variant) if scores.has("paper") else values
+                base = scores.by_draw("paper", group, condition, variant)
                 row.append(f"{cell(values)} [{difference(values, base)}]")
             row.append(cell(scores.by_draw(name, "order", "clean", variant, "pair")))
             rows.append(row)
@@ -175,7 +166,7 @@ def trained(scores: Scores) -> None:
         table(
             ["trained with", "runs", "seen", "unseen", "unseen, 1 hallucinated", "order, 20-way", "order, pair"], rows
         )
-    if scores.has("learned_epsilon"):
+    if scores.runs["learned_epsilon"]:
         for variant in ("eq13, learned epsilon", "ot, learned epsilon"):
             values = scores.by_draw("learned_epsilon", "unseen", "clean", variant)
             print(
@@ -187,7 +178,7 @@ def trained(scores: Scores) -> None:
     rows = []
     for terms in ("eq13", "ot", "t-ot"):
         for option in ("order", "relaxed"):
-            if not scores.has(option):
+            if not scores.runs[option]:
                 continue
             for condition in ("clean", "1 hallucinated", "2 hallucinated", "steps shuffled", "frames shuffled"):
                 base = scores.by_draw("paper", "unseen", condition, terms)

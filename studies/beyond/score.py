@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/beyond"))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    # narrow priors and nearly complete partial plans creep: 500 iterations are enough for scores
+    # narrow priors and nearly complete partial plans creep: 200 iterations are enough for scores
     warnings.simplefilter("ignore", TransportWarning)
     if options.what == "choose":
         choose(options.folder)

@@ -29,7 +29,7 @@ def solver(
 ) -> Matcher:
     return OptimalDescriptorSolver(
         epsilon=epsilon,
-        max_iterations=500,
+        max_iterations=200,
         terms=TERMS[terms],
         spatio=TransportProblem(descriptor_rho=rho, mass=mass),
         temporal=TransportProblem(order_sigma=sigma, descriptor_rho=rho, mass=mass),

@@ -13,6 +13,7 @@ from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
 from ost_lightning.models import XCLIP, CheckpointError
 from ost_lightning.resources import tiny_clip_folder
 from ost_lightning.tasks import ContrastiveRecognition
+from ost_lightning.tasks.optimisation import optimiser_and_schedule
 from ost_lightning.text import SentenceSet
 from tests.models.foreign import tokenizer
 
@@ -95,8 +96,9 @@ def test_mistakes(folder: Path) -> None:
     with pytest.raises(CheckpointError, match=r"whole|another shape"):
         XCLIP(str(tiny_clip_folder()))
     assert not any(parameter.requires_grad for parameter in model.parameters())
-    with pytest.raises(UserError, match="nothing to train: all weights are frozen"):
-        ContrastiveRecognition(model, CategoryName()).configure_optimizers()
+    task = ContrastiveRecognition(model, CategoryName())
+    with pytest.raises(UserError, match=r"nothing to train: all weights are frozen"):
+        optimiser_and_schedule(task.named_parameters(), task.optimisation, 1)
 
 
 def test_it_is_tested_like_any_other_model(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

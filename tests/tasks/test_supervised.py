@@ -196,13 +196,8 @@ def test_mixed_batches_teach_the_pure_videos(tmp_path: Path) -> None:
     assert torch.equal(recognised(module, data), data.batch.labels)
 
 
-def test_mistakes(tmp_path: Path) -> None:
+def test_mistakes() -> None:
     with pytest.raises(UserError, match=r"label_smoothing is 1\.5"):
         SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), label_smoothing=1.5)
     with pytest.raises(UserError, match=r"mixing is .*-1.*at least 0"):
         SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), mixing=Mixing(mixup=-1.0))
-    module = SupervisedRecognition(VideoCLIP("tiny"), CategoryName())
-    with torch.no_grad():
-        module.video_clip.clip.logit_scale.fill_(float("inf"))
-    with pytest.raises(UserError, match=r"The loss is (nan|inf) at step 0 \(videos .*\.mp4"):
-        trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(module, datamodule=OneBatch())

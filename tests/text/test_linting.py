@@ -3,8 +3,8 @@ from collections.abc import Sequence
 import pytest
 
 from ost_lightning.models import token_count
-from ost_lightning.resources import shipped
 from ost_lightning.text import Descriptors, Finding, LabelSpace, Templates, TokenCount, lint
+from ost_lightning.text.label_files import known_names
 from ost_lightning.text.linting import SEVERITY
 
 
@@ -97,7 +97,7 @@ def test_the_tiny_clips_own_tokenizer_counts() -> None:
     assert long == 7
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in shipped("data").glob("*/descriptors.json")))
+@pytest.mark.parametrize("name", known_names())
 def test_shipped_descriptors_have_no_errors(name: str) -> None:
     labels = LabelSpace.load(name)
     findings = lint(labels, Templates.load("condition_both"), token_count("tiny"))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ost_lightning.cli import main
-from ost_lightning.resources import shipped
 from ost_lightning.text import LabelSpace, compare
+from ost_lightning.text.label_files import known_names
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +111,23 @@ def test_diff(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "11 descriptors are in both, 1 only in small, 1 only in other" in told
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in shipped("data").glob("*/descriptors.json")))
+@pytest.mark.parametrize("name", known_names())
 def test_check_passes_on_everything_that_is_shipped(name: str) -> None:
     assert main(["descriptors", "check", name]) == 0
+
+
+def test_density(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "density", "toyworld-0-unseen,hmdb51", "--out=new/density", "--per_class=2"]) == 0
+    assert sorted(path.name for path in Path("new/density").iterdir()) == ["density.json", "density.png", "map.png"]
+    found = json.loads(Path("new/density/density.json").read_text())
+    assert (found["clip"], found["per_class"]) == ("tiny", 2)
+    assert {name: measured["classes"] for name, measured in found["label_spaces"].items()} == {
+        "toyworld-0-unseen": 20,
+        "hmdb51": 51,
+    }
+    assert "the tiny CLIP of the rendered world" in capsys.readouterr().out
+
+
+def test_density_of_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "density", "hmdb51,toyworld-9-unseen"]) == 1
+    assert "no label space 'toyworld-9-unseen'" in " ".join(capsys.readouterr().err.split())

@@ -1,5 +1,27 @@
 """Looking at results; nothing is trained here."""
 
+from ost_lightning.analysis.confusion import ClassErrors, draw_confusion, worst_classes
+from ost_lightning.analysis.density import (
+    Density,
+    class_embeddings,
+    density,
+    density_results,
+    draw_density,
+    draw_map,
+)
 from ost_lightning.analysis.matching_flow import MatchingFlow, draw_matching_flows, matching_flow
 
-__all__ = ["MatchingFlow", "draw_matching_flows", "matching_flow"]
+__all__ = [
+    "ClassErrors",
+    "Density",
+    "MatchingFlow",
+    "class_embeddings",
+    "density",
+    "density_results",
+    "draw_confusion",
+    "draw_density",
+    "draw_map",
+    "draw_matching_flows",
+    "matching_flow",
+    "worst_classes",
+]

@@ -18,7 +18,16 @@ _FORMAT: Final = 1
 """Raised whenever the same video, settings and weights would give other embeddings than before."""
 _TEXT: Final = ("clip.text_model", "clip.text_projection", "clip.logit_scale")
 _WITHOUT_EFFECT: Final = frozenset(
-    {"training", "pretrained", "init_from", "freeze_vision", "freeze_text", "gradient_checkpointing", "records"}
+    {
+        "training",
+        "pretrained",
+        "tuned_from",
+        "init_from",
+        "freeze_vision",
+        "freeze_text",
+        "gradient_checkpointing",
+        "records",
+    }
     # of Hugging Face's modules; what counts of their configuration is looked at by itself
     | {"config", "name_or_path", "all_tied_weights_keys"}
 )

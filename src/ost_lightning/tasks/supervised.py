@@ -81,11 +81,7 @@ class SupervisedRecognition(RecognitionTask):
         self._frozen_texts = None
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
-        """Loss of one micro-batch.
-
-        Raises:
-            UserError: If the loss is not finite.
-        """
+        """Loss of one micro-batch."""
         texts = self._training_texts()
         clips, targets = self._mix(batch.frames.flatten(0, 1), batch.labels, len(next(iter(texts.values()))))
         frames = self.video_clip.encode_frames(clips)

@@ -18,6 +18,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.text.label_files import Descriptors
 from ost_lightning.text.label_space import DescriptorKind, LabelSpace
 from ost_lightning.text.linting import DESCRIPTOR_KINDS
+from ost_lightning.whole_files import write_whole
 
 TABLE_COLUMNS: Final = ("class", "kind", "rank", "descriptor")
 _MIN_CLASSES_TO_JUDGE: Final = 8
@@ -76,12 +77,12 @@ def write_indexed(labels: LabelSpace, files: Mapping[DescriptorKind, Path], per_
     for kind, file in files.items():
         rows = _rows(labels, kind, per_class)
         content = {str(label): list(row) for label, row in enumerate(rows)}
-        _write(file, json.dumps(content, indent=4, ensure_ascii=False) + "\n")
+        write_whole(file, json.dumps(content, indent=4, ensure_ascii=False) + "\n")
 
 
 def write_class_list(labels: LabelSpace, file: Path) -> None:
     """Writes the CSV list `id,name` that index-keyed files are aligned with."""
-    _write(file, _csv_text(("id", "name"), ((label, name) for label, name in enumerate(labels.names))))
+    write_whole(file, _csv_text(("id", "name"), ((label, name) for label, name in enumerate(labels.names))))
 
 
 def read_table(file: Path, names: Sequence[str] | None = None) -> dict[str, Descriptors]:
@@ -134,7 +135,7 @@ def write_table(labels: LabelSpace, file: Path, per_class: int | None = None) ->
     ]
     label_of = {name: label for label, name in enumerate(labels.names)}
     rows.sort(key=lambda row: (label_of[row[0]], DESCRIPTOR_KINDS.index(row[1]), row[2]))
-    _write(file, _csv_text(TABLE_COLUMNS, rows))
+    write_whole(file, _csv_text(TABLE_COLUMNS, rows))
 
 
 def check_alignment(descriptors: Mapping[str, Descriptors], origin: str) -> None:
@@ -214,10 +215,3 @@ def _csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)

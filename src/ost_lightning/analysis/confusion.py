@@ -1,0 +1,87 @@
+"""Which classes are taken for which."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ost_lightning.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class ClassErrors:
+    """How one class fares.
+
+    Attributes:
+        name: Of the class.
+        videos: Scored ones.
+        recall: Share that is recognised, 0 to 1.
+        taken_for: The class that its videos are most often taken for wrongly; empty if they never are.
+        mistakes: How many are taken for that one.
+    """
+
+    name: str
+    videos: int
+    recall: float
+    taken_for: str
+    mistakes: int
+
+
+def worst_classes(confusion: Tensor, names: Sequence[str], count: int) -> list[ClassErrors]:
+    """The classes with the lowest recall, worst first; those without videos are left out.
+
+    Args:
+        confusion: int (K, K), videos of class i that are recognised as j.
+        names: K class names.
+        count: How many.
+    """
+    videos = confusion.sum(1)
+    recall = confusion.diagonal() / videos.clamp(min=1)
+    order = sorted((k for k in range(len(names)) if videos[k] > 0), key=lambda k: (float(recall[k]), names[k]))
+    wrong = confusion.clone().fill_diagonal_(0)
+    found = []
+    for k in order[:count]:
+        most = int(wrong[k].argmax())
+        mistakes = int(wrong[k, most])
+        found.append(ClassErrors(names[k], int(videos[k]), float(recall[k]), names[most] if mistakes else "", mistakes))
+    return found
+
+
+def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: str, file: Path) -> None:
+    """Draws the confusion among the worst classes and those that they are taken for.
+
+    Args:
+        confusion: int (K, K).
+        names: K class names.
+        count: Worst classes that are shown.
+        title: Over the picture.
+        file: PNG to write.
+
+    Raises:
+        UserError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("Pictures need matplotlib: install it with `pip install 'ost-lightning[figures]'`.") from error
+    worst = worst_classes(confusion, names, count)
+    shown = list(dict.fromkeys(name for entry in worst for name in (entry.name, entry.taken_for) if name))
+    places = torch.tensor([names.index(name) for name in shown], dtype=torch.long)
+    part = confusion[places][:, places]
+    share = part / confusion[places].sum(1, keepdim=True).clamp(min=1)
+    side = 2.5 + 0.3 * len(shown)
+    figure = Figure(figsize=(side + 1, side), dpi=110, layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(share.numpy(), cmap="viridis", vmin=0, vmax=1)
+    axis.set_title(title, fontsize=10)
+    axis.set_xticks(range(len(shown)), shown, rotation=90, fontsize=8)
+    axis.set_yticks(range(len(shown)), shown, fontsize=8)
+    axis.set_xlabel("recognised as")
+    axis.set_ylabel("in truth")
+    for row, column in part.nonzero().tolist():
+        colour = "white" if share[row, column] < 0.6 else "black"
+        axis.text(column, row, str(int(part[row, column])), ha="center", va="center", fontsize=7, color=colour)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file)

@@ -1,0 +1,207 @@
+"""Semantic density (Fig. 2): how close the classes of a data set stand to one another, by name and by descriptors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ost_lightning.errors import UserError
+from ost_lightning.models import VideoCLIP
+from ost_lightning.text import KINDS, LabelSpace, Templates
+
+_NAME_COLOUR, _DESCRIPTOR_COLOUR = "#8c9bab", "#d1495b"
+_MARKERS: Final = "osD^vPX*<>"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassEmbeddings:
+    """One embedding a class, by different texts; all fp32 (K, d), L2-normalised.
+
+    Attributes:
+        name: Of the category name's sentences.
+        spatio: Mean of the Spatio Descriptors, normalised again.
+        temporal: Mean of the Temporal Descriptors, normalised again.
+        descriptors: Mean of both kinds, normalised again.
+    """
+
+    name: Tensor
+    spatio: Tensor
+    temporal: Tensor
+    descriptors: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Density:
+    """Mean pair-wise cosines between the classes of one data set, -1 to 1; lower is easier to tell apart.
+
+    Attributes:
+        classes: K.
+        name: Between category names.
+        descriptors: Between classes, each the mean of its descriptors: the second bar of Fig. 2.
+        spatio: The same with Spatio Descriptors alone.
+        temporal: The same with Temporal Descriptors alone.
+        single_descriptors: Between single descriptors of different classes. Averaging removes what is particular to
+            each text, so this is lower than the cosine between means, whatever the texts are.
+    """
+
+    classes: int
+    name: float
+    descriptors: float
+    spatio: float
+    temporal: float
+    single_descriptors: float
+
+
+@torch.no_grad()
+def class_embeddings(
+    video_clip: VideoCLIP, labels: LabelSpace, templates: Templates, per_class: int
+) -> tuple[ClassEmbeddings, Tensor]:
+    """Encodes a label space.
+
+    Args:
+        video_clip: Encoder.
+        labels: At least two classes, with descriptors.
+        templates: Their sentences.
+        per_class: N, of each kind.
+
+    Returns:
+        One embedding a class, and the single descriptors, (K, 2N, d).
+
+    Raises:
+        UserError: If there are fewer than two classes, or too few descriptors.
+    """
+    if len(labels) < 2:
+        raise UserError(f"The label space {labels.origin} has one class: a density needs pairs.")
+    texts = video_clip.encode_sentences(video_clip.tokenise(templates.apply(labels, KINDS, per_class)))
+    single = torch.cat([texts["spatio"], texts["temporal"]], dim=1)
+    means = {kind: F.normalize(texts[kind].mean(1), dim=-1).cpu() for kind in KINDS}
+    return ClassEmbeddings(**means, descriptors=F.normalize(single.mean(1), dim=-1).cpu()), single.cpu()
+
+
+def density(embeddings: ClassEmbeddings, single: Tensor) -> Density:
+    """Mean pair-wise cosines.
+
+    Args:
+        embeddings: One a class.
+        single: fp32 (K, 2N, d), single descriptors.
+    """
+    return Density(
+        classes=len(embeddings.name),
+        single_descriptors=mean_cosine_between_classes(single),
+        **{
+            kind: mean_cosine_between_classes(getattr(embeddings, kind)[:, None])
+            for kind in ("name", "descriptors", "spatio", "temporal")
+        },
+    )
+
+
+def mean_cosine_between_classes(embeddings: Tensor) -> float:
+    """Mean cosine over all pairs of texts of different classes.
+
+    Args:
+        embeddings: (K, M, d), M texts a class, L2-normalised; K >= 2.
+    """
+    wide = embeddings.double()
+    by_class = wide.sum(1)
+    # |sum of all|^2 holds every pair; |sum of a class|^2 those within it
+    between = by_class.sum(0).square().sum() - by_class.square().sum()
+    classes, texts = embeddings.shape[:2]
+    return float(between / (classes * (classes - 1) * texts**2))
+
+
+def draw_density(densities: Mapping[str, Density], title: str, file: Path) -> None:
+    """Bars of two a data set: category name, descriptors (Fig. 2, right).
+
+    Args:
+        densities: By name of the data set.
+        title: Over the picture; should name the CLIP.
+        file: PNG to write.
+
+    Raises:
+        UserError: If matplotlib is not installed.
+    """
+    figure = _figure((1.8 + 1.5 * len(densities), 4.2))
+    axis = figure.subplots()
+    places = np.arange(len(densities))
+    shown = (("name", "category name", _NAME_COLOUR), ("descriptors", "descriptors", _DESCRIPTOR_COLOUR))
+    for side, (kind, label, colour) in zip((-0.2, 0.2), shown, strict=True):
+        values = [100 * getattr(found, kind) for found in densities.values()]
+        axis.bar_label(axis.bar(places + side, values, 0.38, label=label, color=colour), fmt="%.1f", fontsize=9)
+    axis.set_xticks(places, [f"{name}\n{found.classes} classes" for name, found in densities.items()])
+    axis.set_ylabel("mean pair-wise cosine (%)")
+    axis.set_ylim(top=1.15 * axis.get_ylim()[1])
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, ncols=2, loc="upper center")
+    figure.suptitle(title, fontsize=10)
+    _save(figure, file)
+
+
+def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, seed: int = 0) -> None:
+    """t-SNE of the classes of all data sets: by name on the left, by descriptors on the right (Fig. 2, left).
+
+    Args:
+        embeddings: By name of the data set.
+        title: Over the picture; should name the CLIP.
+        file: PNG to write.
+        seed: Of t-SNE.
+
+    Raises:
+        UserError: If matplotlib or scikit-learn is not installed, or there are fewer than five classes in all.
+    """
+    figure = _figure((10.5, 5.2))
+    for axis, (kind, heading) in zip(
+        figure.subplots(1, 2), (("name", "category names"), ("descriptors", "descriptors")), strict=True
+    ):
+        vectors = [getattr(found, kind) for found in embeddings.values()]
+        points = tsne(torch.cat(vectors), seed)
+        parts = np.split(points, np.cumsum([len(part) for part in vectors])[:-1])
+        for k, (name, part) in enumerate(zip(embeddings, parts, strict=True)):
+            marker = _MARKERS[k % len(_MARKERS)]
+            axis.scatter(part[:, 0], part[:, 1], s=16, marker=marker, alpha=0.75, linewidths=0, label=name)
+        axis.set_title(heading, fontsize=10)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.suptitle(title, fontsize=10)
+    _save(figure, file)
+
+
+def tsne(embeddings: Tensor, seed: int) -> NDArray[np.float32]:
+    """Places embeddings (n, d) on a plane: (n, 2).
+
+    Raises:
+        UserError: If scikit-learn is not installed, or n < 5.
+    """
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise UserError("t-SNE needs scikit-learn: install it with `pip install 'ost-lightning[figures]'`.") from error
+    if len(embeddings) < 5:
+        raise UserError(f"A t-SNE picture of {len(embeddings)} classes says nothing: give label spaces with 5 or more.")
+    perplexity = min(30.0, (len(embeddings) - 1) / 3)
+    model = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=seed)
+    return cast("NDArray[np.float32]", model.fit_transform(embeddings.numpy()))
+
+
+def density_results(densities: Mapping[str, Density], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is written as JSON: the settings and, for each data set, the figures."""
+    return {**settings, "label_spaces": {name: asdict(found) for name, found in densities.items()}}
+
+
+def _figure(size: Sequence[float]) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("Pictures need matplotlib: install it with `pip install 'ost-lightning[figures]'`.") from error
+    return Figure(figsize=(size[0], size[1]), dpi=130, layout="constrained")
+
+
+def _save(figure: Any, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file)

@@ -1,0 +1,258 @@
+"""Which descriptors work: where the transport of test videos to the descriptors of their own class goes."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from io import StringIO
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+from torchmetrics import Metric
+
+from ost_lightning.text import LabelSpace
+from ost_lightning.text.label_space import DescriptorKind
+
+_SUMS: Final = ("mass", "cosine", "transported", "led", "closest")
+_SHOWN: Final = 20
+
+
+class DescriptorFlows(Metric):
+    """Sums over videos of the transport to the descriptors of each video's own class.
+
+    Args:
+        classes: K.
+        counts: kind -> N.
+    """
+
+    is_differentiable = False
+    higher_is_better = None
+    full_state_update = False
+
+    videos: Tensor
+    hits: Tensor
+    name_hits: Tensor
+
+    def __init__(self, classes: int, counts: Mapping[DescriptorKind, int]) -> None:
+        super().__init__()
+        for state in ("videos", "hits", "name_hits"):
+            self.add_state(state, default=torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
+        for kind, count in counts.items():
+            for total in _SUMS:
+                zeros = torch.zeros((classes, count), dtype=torch.float64)
+                self.add_state(f"{kind}_{total}", default=zeros, dist_reduce_fx="sum")
+
+    def update(
+        self,
+        labels: Tensor,
+        flows: Mapping[DescriptorKind, tuple[Tensor, Tensor]],
+        scores: Tensor,
+        name_scores: Tensor,
+    ) -> None:
+        """Counts a batch.
+
+        Args:
+            labels: int64 (B,).
+            flows: kind -> cosines and plan of each video against its own class, each (B, V, T, N), V views.
+            scores: (B, K), by descriptors.
+            name_scores: (B, K), by category names.
+        """
+        ones = torch.ones_like(labels)
+        self.videos.index_add_(0, labels, ones)
+        self.hits.index_add_(0, labels, (scores.argmax(1) == labels).long())
+        self.name_hits.index_add_(0, labels, (name_scores.argmax(1) == labels).long())
+        for kind, (cosines, plan) in flows.items():
+            cosines, plan = cosines.double(), plan.double()
+            share = plan / plan.sum((-2, -1), keepdim=True)
+            led, closest = (one_hot(values.argmax(-1), values.shape[-1]).double() for values in (plan, cosines))
+            for total, values in (
+                ("mass", share.sum(2).mean(1)),
+                ("cosine", cosines.mean((1, 2))),
+                ("transported", (share * cosines).sum(2).mean(1)),
+                ("led", led.mean((1, 2))),
+                ("closest", closest.mean((1, 2))),
+            ):
+                getattr(self, f"{kind}_{total}").index_add_(0, labels, values)
+
+    def compute(self) -> dict[str, Tensor]:
+        """All sums, in host memory."""
+        return {name: getattr(self, name).cpu() for name in self._defaults}
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptorUse:
+    """How the videos of its class use one descriptor.
+
+    Attributes:
+        kind: spatio or temporal.
+        rank: Place in its list, from 1.
+        text: The descriptor.
+        mass: Share of the transported mass that it takes, mean over videos. Balanced transport gives every descriptor
+            1/N by construction; only plans with a relaxed marginal differ.
+        cosine: With all frames, mean.
+        transported_cosine: With the frames that are transported to it, weighted by their mass; what lies above `cosine`
+            is what the transport finds.
+        leads: Share of frames of which it gets more than any other descriptor of its kind. Balanced transport makes
+            every descriptor take mass, so that even a useless one leads somewhere.
+        closest: Share of frames that are closer to it than to the others of its kind, without transport.
+    """
+
+    kind: DescriptorKind
+    rank: int
+    text: str
+    mass: float
+    cosine: float
+    transported_cosine: float
+    leads: float
+    closest: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClassUse:
+    """One class that has videos.
+
+    Attributes:
+        name: Of the class.
+        videos: How many.
+        top1: Share that is recognised by descriptors.
+        name_top1: Share that is recognised by category names, with the same weights and frames.
+        descriptors: Its descriptors.
+    """
+
+    name: str
+    videos: int
+    top1: float
+    name_top1: float
+    descriptors: tuple[DescriptorUse, ...]
+
+    @property
+    def gain(self) -> float:
+        """What descriptors add to the category name, -1 to 1."""
+        return self.top1 - self.name_top1
+
+    @property
+    def unused(self) -> tuple[DescriptorUse, ...]:
+        """Descriptors that no frame of any video is closest to."""
+        return tuple(use for use in self.descriptors if use.closest == 0)
+
+
+def class_uses(
+    labels: LabelSpace, sums: Mapping[str, Tensor], counts: Mapping[DescriptorKind, int]
+) -> tuple[ClassUse, ...]:
+    """Means out of the sums of `DescriptorFlows`, for the classes that have videos.
+
+    Args:
+        labels: Classes and descriptors.
+        sums: What `DescriptorFlows.compute` gave.
+        counts: kind -> N.
+    """
+    texts = {kind: labels.descriptors_of(kind, count) for kind, count in counts.items()}
+    found = []
+    for label in sums["videos"].nonzero()[:, 0].tolist():
+        videos = int(sums["videos"][label])
+        uses = []
+        for kind, count in counts.items():
+            mass, cosine, transported, led, closest = (sums[f"{kind}_{total}"][label].tolist() for total in _SUMS)
+            uses += [
+                DescriptorUse(
+                    kind,
+                    n + 1,
+                    texts[kind][label][n],
+                    mass=mass[n] / videos,
+                    cosine=cosine[n] / videos,
+                    transported_cosine=transported[n] / mass[n] if mass[n] else 0.0,
+                    leads=led[n] / videos,
+                    closest=closest[n] / videos,
+                )
+                for n in range(count)
+            ]
+        hits, name_hits = int(sums["hits"][label]), int(sums["name_hits"][label])
+        found.append(ClassUse(labels.names[label], videos, hits / videos, name_hits / videos, tuple(uses)))
+    return tuple(found)
+
+
+def usage_json(uses: Mapping[str, Sequence[ClassUse]]) -> str:
+    """JSON: set -> summary and classes."""
+    content = {
+        name: {"summary": _summary(classes), "classes": [asdict(entry) | {"gain": entry.gain} for entry in classes]}
+        for name, classes in uses.items()
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def usage_csv(uses: Mapping[str, Sequence[ClassUse]]) -> str:
+    """A row for each descriptor."""
+    text = StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    measured = ("mass", "cosine", "transported_cosine", "leads", "closest")
+    rows.writerow(["set", "class", "videos", "top1", "name_top1", "kind", "rank", "descriptor", *measured])
+    for name, classes in uses.items():
+        for entry in classes:
+            known = [name, entry.name, entry.videos, f"{entry.top1:.4f}", f"{entry.name_top1:.4f}"]
+            for use in entry.descriptors:
+                values = [f"{getattr(use, key):.4f}" for key in measured]
+                rows.writerow([*known, use.kind, use.rank, use.text, *values])
+    return text.getvalue()
+
+
+def usage_markdown(uses: Mapping[str, Sequence[ClassUse]]) -> str:
+    """For each set a summary, the classes that gain and lose most, and the descriptors that fewest frames are near."""
+    return "\n".join(line for name, classes in uses.items() for line in _section(name, classes)) + "\n"
+
+
+def _summary(classes: Sequence[ClassUse]) -> dict[str, Any]:
+    videos = sum(entry.videos for entry in classes)
+    descriptors = sum(len(entry.descriptors) for entry in classes)
+    return {
+        "classes": len(classes),
+        "videos": videos,
+        "top1": _weighted(classes, "top1", videos),
+        "name_top1": _weighted(classes, "name_top1", videos),
+        "classes_that_gain": sum(entry.gain > 0 for entry in classes),
+        "classes_that_lose": sum(entry.gain < 0 for entry in classes),
+        "descriptors": descriptors,
+        "descriptors_unused": sum(len(entry.unused) for entry in classes),
+    }
+
+
+def _weighted(classes: Sequence[ClassUse], key: str, videos: int) -> float:
+    values: list[float] = [getattr(entry, key) * entry.videos for entry in classes]
+    return sum(values) / max(videos, 1)
+
+
+def _section(name: str, classes: Sequence[ClassUse]) -> list[str]:
+    summary = _summary(classes)
+    lines = [
+        f"## {name}",
+        "",
+        f"{summary['videos']} videos of {summary['classes']} classes: Top-1 {100 * summary['top1']:.1f} % by "
+        f"descriptors, {100 * summary['name_top1']:.1f} % by category names; {summary['classes_that_gain']} classes "
+        f"gain, {summary['classes_that_lose']} lose. {summary['descriptors_unused']} of {summary['descriptors']} "
+        "descriptors are closest to no frame of any video.",
+        "",
+        "| class | videos | Top-1 (%) | by name (%) | gain |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    ranked = sorted(classes, key=lambda entry: entry.gain, reverse=True)
+    shown = ranked if len(ranked) <= 2 * _SHOWN else [*ranked[:_SHOWN], *ranked[-_SHOWN:]]
+    lines += [
+        f"| {_cell(entry.name)} | {entry.videos} | {100 * entry.top1:.1f} | {100 * entry.name_top1:.1f} | "
+        f"{100 * entry.gain:+.1f} |"
+        for entry in shown
+    ]
+    lines += ["", "| class | kind | rank | descriptor | cosine | transported cosine | leads (%) | closest (%) |"]
+    lines += ["| --- | --- | ---: | --- | ---: | ---: | ---: | ---: |"]
+    everything = [(entry, use) for entry in classes for use in entry.descriptors]
+    everything.sort(key=lambda pair: (pair[1].closest, pair[1].cosine))
+    lines += [
+        f"| {_cell(entry.name)} | {use.kind} | {use.rank} | {_cell(use.text)} | {use.cosine:.3f} | "
+        f"{use.transported_cosine:.3f} | {100 * use.leads:.1f} | {100 * use.closest:.1f} |"
+        for entry, use in everything[: 2 * _SHOWN]
+    ]
+    return [*lines, ""]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,166 @@
+"""Pictures of what a training has learned so far."""
+
+import copy
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from ost_lightning.analysis import MatchingFlow, draw_confusion, draw_matching_flows, worst_classes
+from ost_lightning.errors import UserError
+from ost_lightning.matching import DescriptorKind, OptimalDescriptorSolver
+from ost_lightning.tasks import RecognitionTask
+from ost_lightning.text import LabelSpace
+from ost_lightning.video import ClipBatch
+
+
+class SampleFigures(Callback):
+    """Every few validations: the matching flow of a video, the worst classes and what they are taken for.
+
+    For each validation set `figures/epoch{e}/{set}_confusion.png` and, with the OD Solver, `{set}_flow.png` of the
+    first video, in the run's folder and in W&B, where the worst classes are a table too. Nothing is encoded again: what
+    the matcher is given is looked at.
+
+    Args:
+        every: Validations from one to the next.
+        classes: Worst classes that are shown.
+    """
+
+    def __init__(self, every: int = 3, classes: int = 12) -> None:
+        self.every, self.classes = every, classes
+        self._validations = 0
+        self._due, self._can_draw = False, False
+        self._hook: RemovableHandle | None = None
+        self._given: tuple[Tensor, ...] = ()
+        self._scores = torch.empty(0)
+        self._confusion: dict[str, MulticlassConfusionMatrix] = {}
+        self._flows: dict[str, tuple[str, dict[str, MatchingFlow]]] = {}
+        self._labels: dict[str, LabelSpace] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tells if there is nothing to draw with, instead of ending a training for it."""
+        self._can_draw = find_spec("matplotlib") is not None
+        if not self._can_draw:
+            rank_zero_warn(
+                "SampleFigures draws nothing: install matplotlib with `pip install 'ost-lightning[figures]'`."
+            )
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to look, if it is time."""
+        self._due = self._can_draw and not trainer.sanity_checking and self._validations % self.every == 0
+        self._validations += not trainer.sanity_checking
+        if not self._due:
+            return
+        task = _recognition(pl_module)
+        self._labels = dict(trainer.datamodule.evaluation_labels("val"))  # type: ignore[attr-defined]
+        # every process has every metric: they are summed over processes
+        self._confusion = {
+            name: MulticlassConfusionMatrix(len(labels)).to(task.device) for name, labels in self._labels.items()
+        }
+        self._flows = {}
+        self._hook = task.matcher.register_forward_hook(self._listen)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: ClipBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Counts a batch, and keeps the first video's flow."""
+        if not self._due or not self._given:
+            return
+        name = list(self._labels)[dataloader_idx]
+        kept = batch.decoded.nonzero()[:, 0]
+        labels = batch.labels[kept.to(batch.labels.device)].to(self._scores.device)
+        scores = self._scores.float().unflatten(0, (len(labels), -1)).mean(1)
+        self._confusion[name].update(scores.argmax(1), labels)
+        task = _recognition(pl_module)
+        if name not in self._flows and isinstance(task.matcher, OptimalDescriptorSolver):
+            first, best = int(kept[0]), int(scores[0].argmax())
+            names = self._labels[name].names
+            title = f"{batch.ids[first]}: recognised as '{names[best]}', in truth '{names[int(labels[0])]}'"
+            self._flows[name] = title, self._flow(task, batch.frames[first, 0].cpu(), best, self._labels[name])
+        self._given = ()
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draws."""
+        if not self._due:
+            return
+        self._stop()
+        folder = Path(trainer.log_dir or ".") / "figures" / f"epoch{trainer.current_epoch:03d}"
+        for name, metric in self._confusion.items():
+            confusion = metric.compute().cpu()
+            if trainer.is_global_zero:
+                self._draw(trainer, name, confusion, folder)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Stops looking."""
+        self._stop()
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many validations there were."""
+        return {"validations": self._validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self._validations = state_dict["validations"]
+
+    def _draw(self, trainer: Trainer, name: str, confusion: Tensor, folder: Path) -> None:
+        names, pictures = self._labels[name].names, {}
+        pictures["confusion"] = folder / f"{name}_confusion.png"
+        draw_confusion(confusion, names, self.classes, f"worst classes of {name}", pictures["confusion"])
+        if name in self._flows:
+            title, flows = self._flows[name]
+            pictures["flow"] = folder / f"{name}_flow.png"
+            draw_matching_flows(flows, title, pictures["flow"])
+        rows = [
+            [entry.name, entry.videos, entry.recall, entry.taken_for, entry.mistakes]
+            for entry in worst_classes(confusion, names, self.classes)
+        ]
+        columns = ["class", "videos", "recall", "taken for", "mistakes"]
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                for what, file in pictures.items():
+                    logger.log_image(f"{name}/{what}", [str(file)], step=trainer.global_step)
+                logger.log_table(f"{name}/worst_classes", columns=columns, data=rows, step=trainer.global_step)
+
+    def _flow(self, task: RecognitionTask, frames: Tensor, best: int, labels: LabelSpace) -> dict[str, MatchingFlow]:
+        # a copy, so that the task's count of unsolved problems stays its own
+        solver = copy.deepcopy(cast("OptimalDescriptorSolver", task.matcher))
+        embedded, *texts = self._given
+        written = labels.descriptors[labels.names[best]]
+        flows = {}
+        for kind, descriptors in zip(cast("Sequence[DescriptorKind]", solver.kinds), texts, strict=True):
+            cosines, plan = solver.cosines_and_plan(embedded[:1], descriptors[best, None], kind)
+            share = (plan[0, 0] * plan.shape[2]).float().cpu()
+            heading = f"{kind.capitalize()} Descriptors"
+            flows[heading] = MatchingFlow(
+                frames, share, cosines[0, 0].float().cpu(), getattr(written, kind)[: share.shape[1]]
+            )
+        return flows
+
+    def _listen(self, matcher: nn.Module, given: tuple[Tensor, ...], scores: Tensor) -> None:
+        if not self._given:
+            self._given, self._scores = given, scores
+
+    def _stop(self) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+        self._hook, self._given = None, ()
+
+
+def _recognition(module: LightningModule) -> RecognitionTask:
+    if not isinstance(module, RecognitionTask):
+        raise UserError(f"SampleFigures works on recognition tasks, not on {type(module).__name__}.")
+    return module

@@ -1,0 +1,147 @@
+"""From an LLM's words to a list: JSON where it is there, else numbered, bulleted or plain lines; prose is left out."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from ost_lightning.text.typography import BULLETS, QUOTES, plain
+
+
+class DescriptorList(BaseModel):
+    """The answer's JSON schema."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    descriptors: list[str]
+
+
+_THOUGHTS: Final = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL | re.IGNORECASE)
+_FENCE: Final = re.compile(r"^[ \t]*(```|~~~)[^\n]*$", re.MULTILINE)
+_MARKER: Final = re.compile(
+    rf"""\s*(?:[*_]{{2}})?                       # bold begins
+    (?:
+        \(?(?P<number>\d{{1,3}})(?:[.)\]:](?!\d)|\s-\s)   # 1.  1)  (1)  1:  1 -
+      | (?:step|descriptor)\s+\d{{1,3}}\s*[.):-]?  # Step 1:
+      | [-{re.escape(BULLETS)}](?=\s|[*_]{{2}})    # - * and the like
+    )(?:[*_]{{2}})?[ \t]*""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_INLINE: Final = re.compile(r"(?:^|(?<=\s))\(?(\d{1,2})[.)](?=\s)")
+_REFUSAL: Final = re.compile(
+    r"\b(?:I(?:'m| am) (?:sorry|unable|not able)|I (?:can ?not|can't|won't)|as an AI)\b", re.IGNORECASE
+)
+_EMPHASIS: Final = re.compile(r"\*\*|__|`|(?<![\w*])\*(?=\w)|(?<=\w)\*(?![\w*])")
+
+
+def parse_descriptors(answer: str) -> tuple[str, ...]:
+    """The descriptors in an answer, in its order, each on one line without numbering, quotes and markup.
+
+    Args:
+        answer: Anything that a model may write.
+
+    Returns:
+        What looks like a list; empty if nothing does.
+    """
+    text = _FENCE.sub("", _THOUGHTS.sub("", answer))
+    found = _from_json(text)
+    if found is None:
+        found = _from_lines(text)
+    return tuple(cleaned for cleaned in map(clean, found) if cleaned)
+
+
+def is_refusal(answer: str) -> bool:
+    """Whether a model seems to say that it won't."""
+    return _REFUSAL.search(plain(answer)) is not None
+
+
+def clean(text: str) -> str:
+    """One descriptor without what belongs to the list: marker, quotes, emphasis, full stop, typographic characters."""
+    text = " ".join(plain(text).split())
+    before = None
+    while text != before:
+        before = text
+        text = _EMPHASIS.sub("", text).strip()
+        if marker := _MARKER.match(text):
+            text = text[marker.end() :].strip()
+        text = text.rstrip(",;").strip()
+        if len(text) > 1 and text[0] in QUOTES and text[-1] in QUOTES:
+            text = text[1:-1].strip()
+        if text.endswith(".") and not text.endswith(".."):
+            text = text[:-1].strip()
+    return text
+
+
+def _from_json(text: str) -> list[str] | None:
+    """The first JSON value that holds a list of texts."""
+    for value in _json_values(text):
+        if (texts := _texts_in(value)) is not None:
+            return texts
+    return None
+
+
+def _json_values(text: str) -> Iterator[Any]:
+    decoder = json.JSONDecoder()
+    start = 0
+    while (begin := re.compile(r"[\[{]").search(text, start)) is not None:
+        try:
+            value, end = decoder.raw_decode(text, begin.start())
+        except (json.JSONDecodeError, RecursionError):
+            start = begin.end()
+        else:
+            start = end
+            yield value
+
+
+def _texts_in(value: Any) -> list[str] | None:
+    """A list of texts, or an object around one: {"descriptors": [...]}, [{"descriptor": "..."}], {"1": "...", ...}."""
+    if isinstance(value, list):
+        inner = [next(iter(item.values())) if isinstance(item, dict) and len(item) == 1 else item for item in value]
+        return inner if inner and all(isinstance(item, str) for item in inner) else None
+    if not isinstance(value, dict):
+        return None
+    if value and all(isinstance(item, str) for item in value.values()):
+        return list(value.values())
+    lists = [texts for item in value.values() if (texts := _texts_in(item)) is not None]
+    return lists[0] if len(lists) == 1 else None
+
+
+def _from_lines(text: str) -> list[str]:
+    lines = [line.rstrip() for line in text.splitlines()]
+    marked: list[str] = []
+    open_item = False
+    for line in lines:
+        if marker := _MARKER.match(line):
+            marked.append(line[marker.end() :])
+            open_item = True
+        elif open_item and line[:1] in (" ", "\t") and line.strip():
+            marked[-1] += f" {line.strip()}"
+        else:
+            open_item = False
+    if len(marked) > 1:
+        return marked
+    if inline := _from_one_line(text):
+        return inline
+    return marked or _from_plain_lines([line.strip() for line in lines if line.strip()])
+
+
+def _from_one_line(text: str) -> list[str]:
+    """Items of "1. a bow 2. an arrow", if the numbers count up from 1."""
+    places = list(_INLINE.finditer(text))
+    if len(places) < 2 or [int(place.group(1)) for place in places] != list(range(1, len(places) + 1)):
+        return []
+    ends = [place.start() for place in places[1:]] + [len(text)]
+    return [text[place.end() : end] for place, end in zip(places, ends, strict=True)]
+
+
+def _from_plain_lines(lines: list[str]) -> list[str]:
+    """Lines without markers: short ones, after a heading; or one line with commas or semicolons."""
+    if lines and lines[0].endswith(":"):
+        lines = lines[1:]
+    if len(lines) == 1 and not re.search(r"[.!?]\s", lines[0]) and not is_refusal(lines[0]):
+        for separator in (";", ","):
+            if separator in lines[0]:
+                return lines[0].split(separator)
+    return lines if len(lines) > 1 and not any(re.search(r"[.!?]\s+\w", line) for line in lines) else []

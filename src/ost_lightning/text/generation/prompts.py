@@ -1,0 +1,99 @@
+"""Prompts for an LLM: what is asked for each kind of descriptor."""
+
+import json
+import string
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, Self
+
+import yaml
+
+from ost_lightning.errors import UserError
+from ost_lightning.resources import shipped
+from ost_lightning.text.label_space import DescriptorKind
+
+_SLOTS: Final = {
+    "system": frozenset[str](),
+    "spatio": frozenset({"name", "count"}),
+    "temporal": frozenset({"name", "count"}),
+    "again": frozenset({"problem"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """The texts of one prompt file.
+
+    Attributes:
+        system: Who answers, and in what form.
+        spatio: Asks for Spatio Descriptors; slots `{name}`, `{count}`.
+        temporal: Asks for Temporal Descriptors; the same slots.
+        again: Goes below the question after an answer that could not be used; slot `{problem}`.
+        origin: File, for messages and provenance.
+    """
+
+    system: str
+    spatio: str
+    temporal: str
+    again: str
+    origin: str = "given in code"
+
+    def __post_init__(self) -> None:
+        for key, allowed in _SLOTS.items():
+            try:
+                slots = {slot for _, slot, _, _ in string.Formatter().parse(getattr(self, key)) if slot is not None}
+            except ValueError as error:
+                raise UserError(f"The prompt '{key}' ({self.origin}) has unmatched braces ({error}).") from error
+            if slots != allowed:
+                names = " and ".join(f"{{{slot}}}" for slot in sorted(allowed)) or "nothing"
+                raise UserError(f"The prompt '{key}' ({self.origin}) must hold {names} in braces, and nothing else.")
+
+    @classmethod
+    def load(cls, name_or_file: str) -> Self:
+        """Reads prompts that come with the package (`ost`, `ranked`) or a YAML file with the same keys.
+
+        Raises:
+            UserError: If there are none under that name, or the file is malformed.
+        """
+        folder = shipped("prompts") / "descriptors"
+        file = Path(name_or_file) if name_or_file.endswith((".yaml", ".yml")) else folder / f"{name_or_file}.yaml"
+        if not file.is_file():
+            known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+            raise UserError(f"There are no prompts '{name_or_file}'. Expected a YAML file or one of: {known}.")
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise UserError(f"{file}:{line}: not valid YAML ({error.problem}).") from error
+        if not isinstance(content, dict) or set(content) != set(_SLOTS):
+            raise UserError(f"{file} must be a mapping with exactly the keys {', '.join(_SLOTS)}.")
+        if wrong := [key for key, text in content.items() if not isinstance(text, str) or not text.strip()]:
+            raise UserError(f"{file}: '{wrong[0]}' must be a text.")
+        return cls(**{key: text.strip() for key, text in content.items()}, origin=file.stem)
+
+    @property
+    def digest(self) -> str:
+        """Short hash of the texts, whatever the file is called."""
+        texts = json.dumps([getattr(self, key) for key in _SLOTS], ensure_ascii=False)
+        return sha256(texts.encode()).hexdigest()[:16]
+
+    def messages(
+        self, kind: DescriptorKind, name: str, count: int, *, as_json: bool, problem: str = ""
+    ) -> list[dict[str, str]]:
+        """A conversation to be completed.
+
+        Args:
+            kind: What is asked for.
+            name: Of the class.
+            count: N.
+            as_json: Say that JSON is expected; the schema itself travels beside the messages.
+            problem: Why an earlier answer could not be used, if there was one.
+        """
+        asked = (self.spatio if kind == "spatio" else self.temporal).format(name=name, count=count)
+        form = 'As JSON: {"descriptors": [...]}.' if as_json else "One a line."
+        noted = f"\n\n{self.again.format(problem=problem)}" if problem else ""
+        return [
+            {"role": "system", "content": self.system},
+            {"role": "user", "content": f"{asked}\n\n{form}{noted}"},
+        ]

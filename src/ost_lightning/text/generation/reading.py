@@ -1,0 +1,98 @@
+"""Judges an answer: its descriptors, or why they can't be used."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, Field, ValidationError
+
+from ost_lightning.text.generation.parsing import is_refusal, parse_descriptors
+from ost_lightning.text.label_space import DescriptorKind
+from ost_lightning.text.linting import normalised
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Completion(BaseModel):
+    """What is needed of a chat completion; servers that leave out the rest are welcome."""
+
+    choices: list[_Choice] = Field(min_length=1)
+    model: str | None = None
+    usage: _Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an answer gave.
+
+    Attributes:
+        descriptors: N texts; empty if there is a problem.
+        problem: Why the answer can't be used; empty if it can.
+        model: That answered, as the server names it.
+        prompt_tokens: Read, if the server tells.
+        completion_tokens: Written, if the server tells.
+    """
+
+    descriptors: tuple[str, ...] = ()
+    problem: str = ""
+    model: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+def read_answer(body: str, kind: DescriptorKind, per_class: int, max_words: int) -> Reading:
+    """Reads the body of a response.
+
+    Args:
+        body: As it came.
+        kind: What was asked for. More Spatio Descriptors than asked for are cut, they are ranked; a cut sequence of
+            steps would lose its end, so that is a problem.
+        per_class: N that was asked for.
+        max_words: The longest that a descriptor may be.
+    """
+    try:
+        completion = Completion.model_validate_json(body)
+    except ValidationError:
+        return Reading(problem="the response was not a chat completion, or broke off")
+    choice, usage = completion.choices[0], completion.usage or _Usage()
+    descriptors, problem = _judge(choice, kind, per_class, max_words)
+    return Reading(
+        descriptors if not problem else (),
+        problem,
+        completion.model or "",
+        usage.prompt_tokens or 0,
+        usage.completion_tokens or 0,
+    )
+
+
+def _judge(choice: _Choice, kind: DescriptorKind, per_class: int, max_words: int) -> tuple[tuple[str, ...], str]:
+    content = choice.message.content or ""
+    if choice.message.refusal or choice.finish_reason == "content_filter":
+        return (), "it was refused"
+    if choice.finish_reason == "length":
+        return (), "it broke off at the length limit"
+    if not content.strip():
+        return (), "it was empty"
+    texts = parse_descriptors(content)
+    if len(texts) < per_class and is_refusal(content):
+        return (), "it was refused"
+    if len(texts) > per_class and kind == "spatio":
+        texts = texts[:per_class]
+    if len(texts) != per_class:
+        return (), f"it had {len(texts)} items instead of {per_class}"
+    if long := [text for text in texts if len(text.split()) > max_words]:
+        return (), f"an item had {len(long[0].split())} words, at most {max_words} are allowed"
+    if len({normalised(text) for text in texts}) < len(texts):
+        return (), "an item stood twice"
+    return texts, ""

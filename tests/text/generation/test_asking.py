@@ -1,0 +1,328 @@
+import asyncio
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ost_lightning.errors import UserError
+from ost_lightning.text import LabelSpace
+from ost_lightning.text.generation.asking import Asker
+from ost_lightning.text.generation.journal import Journal, Question
+from ost_lightning.text.generation.prompts import Prompts
+from ost_lightning.text.generation.server import Server
+from ost_lightning.text.generation.settings import Limits, Sampling
+from ost_lightning.text.generation.state import Generation
+from tests.text.generation import fake_llm as llm
+
+LABELS = LabelSpace(tuple(f"action {k}" for k in range(6)), source="made up")
+PROMPTS = Prompts.load("ost")
+SAMPLING = Sampling("fake", 0.7, 5, 3, PROMPTS.digest)
+LIMITS = Limits(concurrency=3, timeout=5, retries=2, attempts=3)
+SOON = {"retry-after-ms": "20"}
+
+
+def generate(
+    file: Path,
+    server: llm.FakeLLM,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: Limits = LIMITS,
+    labels: LabelSpace = LABELS,
+) -> Generation:
+    """One run; the journal is closed afterwards, what it held stays in the generation."""
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-made-up")
+
+    async def run(generation: Generation) -> None:
+        async with Server(limits) as client:
+            await Asker(generation, client, lambda question, problem: None).run()
+
+    with Journal(file) as journal:
+        generation = Generation(labels, PROMPTS, SAMPLING, limits, journal)
+        asyncio.run(run(generation))
+    return generation
+
+
+def complete(generation: Generation) -> None:
+    result = generation.result("here")
+    assert generation.problems() == {}
+    for kind in ("spatio", "temporal"):
+        for name, texts in zip(result.names, result.descriptors_of(kind, 3), strict=True):
+            assert texts == tuple(f"{kind} thing {k} of {name}" for k in range(3))
+
+
+def once(behaviour: llm.Behaviour, times: int = 1) -> llm.Script:
+    """Every question meets a fault before it is answered."""
+    return lambda seen: behaviour if seen.time < times else llm.good
+
+
+def test_every_list_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with llm.serving(lambda seen: llm.good) as server:
+        complete(generate(tmp_path / "j", server, monkeypatch))
+        assert Counter(seen.question for seen in server.requests) == dict.fromkeys(server.answered, 1)
+        assert len(server.answered) == 12
+        # a finished generation asks nothing
+        complete(generate(tmp_path / "j", server, monkeypatch))
+        assert len(server.requests) == 12
+    body = server.requests[0].body
+    assert (body["model"], body["temperature"], body["seed"]) == ("fake", 0.7, 5)
+    assert body["response_format"]["json_schema"]["schema"]["properties"]["descriptors"]["type"] == "array"
+    assert body["response_format"]["json_schema"]["schema"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("behaviour", ["prose_around", "fenced"])
+def test_answers_that_need_reading_are_asked_for_once(
+    behaviour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with llm.serving(lambda seen: getattr(llm, behaviour)) as server:
+        complete(generate(tmp_path / "j", server, monkeypatch))
+        assert len(server.requests) == 12
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [llm.error(429, headers=SOON), llm.error(500, headers=SOON), llm.error(503, headers=SOON), llm.cut_connection],
+    ids=["429", "500", "503", "cut connection"],
+)
+def test_what_passes_is_waited_for(fault: llm.Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = LabelSpace(LABELS.names[:2])
+    with llm.serving(once(fault)) as server:
+        complete(generate(tmp_path / "j", server, monkeypatch, labels=few))
+        assert Counter(seen.question for seen in server.requests) == dict.fromkeys(server.answered, 2)
+        # a repeated request is the same request
+        assert all(seen.body["seed"] == 5 for seen in server.requests)
+
+
+def test_a_hanging_server_is_given_up_and_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with llm.serving(once(llm.hang)) as server:
+        limits = Limits(concurrency=12, timeout=0.3, retries=2)
+        complete(generate(tmp_path / "j", server, monkeypatch, limits))
+        assert Counter(seen.question for seen in server.requests) == dict.fromkeys(server.answered, 2)
+
+
+def test_retry_after_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = LabelSpace(LABELS.names[:1])
+    with llm.serving(once(llm.error(429, headers={"Retry-After": "1"}))) as server:
+        complete(generate(tmp_path / "j", server, monkeypatch, labels=one))
+    for kind in ("spatio", "temporal"):
+        first, second = [seen.at for seen in server.requests if seen.kind == kind]
+        assert second - first >= 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "told"),
+    [
+        ("too_few", "it had 2 items instead of 3"),
+        ("repeated", "an item stood twice"),
+        ("over_long", "an item had 60 words"),
+        ("refused", "it was refused"),
+        ("cut_off", "it broke off at the length limit"),
+        ("cut_json", "items instead of 3"),
+        ("empty", "it was empty"),
+        ("broken_body", "not a chat completion"),
+    ],
+)
+def test_unusable_answers_are_kept_and_asked_for_again(
+    behaviour: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = LabelSpace(LABELS.names[:2])
+    with llm.serving(once(getattr(llm, behaviour))) as server:
+        generation = generate(tmp_path / "j", server, monkeypatch, labels=few)
+        complete(generation)
+        assert len(server.requests) == 8
+    # the second request tells what was wrong, and has another seed
+    second = next(seen for seen in server.requests if seen.time == 1)
+    assert told in second.body["messages"][-1]["content"]
+    assert second.body["seed"] == 6
+    assert generation.usage.answers == 8
+    with Journal(tmp_path / "j") as journal:
+        assert [len(answers) for answers in journal.answers(SAMPLING.run).values()] == [2] * 4
+
+
+def test_too_many_steps_are_asked_for_again_too_many_sights_are_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with llm.serving(once(llm.too_many)) as server:
+        complete(generate(tmp_path / "j", server, monkeypatch))
+        assert Counter(seen.kind for seen in server.requests) == {"spatio": 6, "temporal": 12}
+
+
+def test_what_never_comes_is_listed_and_the_rest_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = {("action 2", "spatio"), ("action 4", "temporal")}
+    with llm.serving(lambda seen: llm.refused if seen.question in bad else llm.good) as server:
+        generation = generate(tmp_path / "j", server, monkeypatch)
+        assert Counter(seen.question for seen in server.requests if seen.question in bad) == dict.fromkeys(bad, 3)
+        problems = {(question.name, question.kind): reason for question, reason in generation.problems().items()}
+        assert problems == dict.fromkeys(bad, "3 answers, of the last one: it was refused")
+        result = generation.result("here")
+        assert result.descriptors["action 2"].spatio == ()
+        assert len(result.descriptors["action 2"].temporal) == 3
+        # it is not asked again on its own account, only with a higher limit
+        generate(tmp_path / "j", server, monkeypatch)
+        assert len(server.requests) == 10 + 6
+        generate(tmp_path / "j", server, monkeypatch, Limits(concurrency=3, attempts=4))
+        assert len(server.requests) == 10 + 8
+
+
+def test_a_server_without_structured_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with llm.serving(lambda seen: llm.no_structure) as server:
+        complete(generate(tmp_path / "j", server, monkeypatch))
+        refused = [seen for seen in server.requests if "response_format" in seen.body]
+        assert len(refused) == 1  # the first request goes alone
+        assert len(server.requests) == 13
+        more = LabelSpace((*LABELS.names, "another"))
+        complete(generate(tmp_path / "j", server, monkeypatch, labels=more))
+        assert len(server.requests) == 15  # and is remembered
+
+
+def test_no_more_than_the_limit_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, most, lock = 0, 0, threading.Lock()
+    barrier = threading.Barrier(3)
+
+    def watched(reply: llm.Reply, seen: llm.Seen) -> None:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        if len(server.requests) > 1:
+            try:
+                barrier.wait(timeout=0.5)  # three at once is possible
+            except threading.BrokenBarrierError:
+                barrier.reset()
+        with lock:
+            inside -= 1
+        llm.good(reply, seen)
+
+    with llm.serving(lambda seen: watched) as server:
+        complete(generate(tmp_path / "j", server, monkeypatch))
+    assert most == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (llm.error(401, "bad key sk-made-up"), "does not accept the key"),
+        (llm.error(403), "does not accept the key"),
+        (llm.error(404, "no model 'fake'"), "knows no such model or address .* no model 'fake'"),
+        (
+            llm.error(400, "temperature must be 1"),
+            "does not accept the request: .*temperature must be 1.*--temperature null",
+        ),
+        (llm.error(429, headers=SOON, code="insufficient_quota"), "no credit left"),
+    ],
+    ids=["401", "403", "404", "400", "quota"],
+)
+def test_what_will_not_pass_ends_at_once(
+    fault: llm.Behaviour, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with llm.serving(lambda seen: fault) as server, pytest.raises(UserError, match=told) as caught:
+        generate(tmp_path / "j", server, monkeypatch)
+    assert len({seen.question for seen in server.requests}) == 1
+    assert "sk-made-up" not in str(caught.value)
+
+
+def test_a_dead_server_is_not_asked_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = LabelSpace(tuple(f"action {k}" for k in range(100)))
+    limits = Limits(concurrency=2, retries=1)
+    with llm.serving(lambda seen: llm.error(500, headers=SOON)) as server:
+        with pytest.raises(UserError, match=r"10 requests in a row got no answer .*is kept"):
+            generate(tmp_path / "j", server, monkeypatch, limits, many)
+        assert len({seen.question for seen in server.requests}) <= 11
+
+
+def test_one_bad_question_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def script(seen: llm.Seen) -> llm.Behaviour:
+        if seen.name != "action 1":
+            return llm.good
+        return (
+            llm.error(400, "filtered", code="content_filter") if seen.kind == "spatio" else llm.error(500, headers=SOON)
+        )
+
+    with llm.serving(script) as server:
+        generation = generate(tmp_path / "j", server, monkeypatch)
+    problems = generation.problems()
+    assert set(problems) == {Question("action 1", "spatio"), Question("action 1", "temporal")}
+    assert all(reason.startswith("no answer: ") for reason in problems.values())
+
+
+def test_ctrl_c_waits_for_the_answers_that_are_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = threading.Event()
+
+    def script(seen: llm.Seen) -> llm.Behaviour:
+        def interrupting(reply: llm.Reply, seen: llm.Seen) -> None:
+            if not interrupted.is_set():
+                interrupted.set()
+                os.kill(os.getpid(), signal.SIGINT)
+            llm.good(reply, seen)
+
+        return interrupting if len(server.requests) >= 4 else llm.good
+
+    with llm.serving(script) as server:
+        with pytest.raises(UserError, match=r"Stopped. What has been answered is kept"):
+            generate(tmp_path / "j", server, monkeypatch)
+        asked = len(server.requests)
+        assert asked < 12
+        with Journal(tmp_path / "j") as journal:
+            assert len(journal.answers(SAMPLING.run)) == asked
+        complete(generate(tmp_path / "j", server, monkeypatch))
+        assert len(server.requests) == 12
+
+
+@pytest.mark.parametrize(
+    "changes", [{"model": "other"}, {"temperature": 0.1}, {"seed": None}, {"per_class": 2}, {"prompt_hash": "x"}]
+)
+def test_other_settings_ask_anew(changes: dict[str, object]) -> None:
+    from dataclasses import replace
+
+    assert replace(SAMPLING, **changes).run != SAMPLING.run
+    assert replace(SAMPLING).run == SAMPLING.run
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({}, "There is no key: set OPENAI_API_KEY"),
+        ({"OPENAI_API_KEY": "two words"}, "characters that no key has"),
+        ({"OPENAI_API_KEY": "k\u00e9y"}, "characters that no key has"),
+        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "localhost:8000"}, "expected http"),
+    ],
+)
+def test_the_environment_is_checked(variables: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=told):
+        Server(LIMITS)
+
+
+def test_a_server_of_ones_own_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "  \n")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://user:secret@localhost:1/v1")
+    server = Server(LIMITS)
+    assert server.host == "localhost:1"
+    asyncio.run(server.client.close())
+
+
+@pytest.mark.parametrize("name", ["concurrency", "timeout", "retries", "attempts", "max_words", "poll"])
+def test_limits_are_checked(name: str) -> None:
+    with pytest.raises(UserError, match=rf"limits\.{name} is -1, expected at least"):
+        Limits(**{name: -1})
+
+
+def test_the_estimate_counts_what_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def estimate() -> Sequence[int]:
+        with Journal(tmp_path / "j") as journal:
+            found = Generation(LABELS, PROMPTS, SAMPLING, LIMITS, journal).estimate()
+        return found.requests, found.answered, found.prompt_tokens, found.completion_tokens
+
+    requests, answered, read, written = estimate()
+    assert (requests, answered, written) == (12, 0, 12 * 3 * 14)
+    assert 100 < read / requests < 300
+    bad = {("action 2", "spatio")}
+    with llm.serving(lambda seen: llm.refused if seen.question in bad else llm.good) as server:
+        generate(tmp_path / "j", server, monkeypatch, Limits(attempts=1))
+    assert estimate()[:2] == (1, 11)

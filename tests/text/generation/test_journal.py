@@ -1,0 +1,96 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ost_lightning.errors import UserError
+from ost_lightning.text.generation.journal import Answer, Journal, Question
+
+ARCHERY = Question("archery", "spatio")
+
+
+def fill(file: Path, *bodies: str) -> None:
+    with Journal(file) as journal:
+        for attempt, body in enumerate(bodies):
+            journal.append_answer("run", Answer(ARCHERY, attempt, body, "host"))
+
+
+def bodies(file: Path, run: str = "run") -> list[str]:
+    with Journal(file) as journal:
+        return [answer.body for answer in journal.answers(run).get(ARCHERY, [])]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(content=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=4))
+def test_answers_come_back_whatever_they_hold(tmp_path: Path, content: list[str]) -> None:
+    file = tmp_path / "journal.jsonl"
+    file.unlink(missing_ok=True)
+    fill(file, *content)
+    assert bodies(file) == content
+    assert len(file.read_bytes().splitlines()) >= len(content)
+
+
+def test_runs_are_kept_apart(tmp_path: Path) -> None:
+    fill(tmp_path / "j", "one")
+    assert bodies(tmp_path / "j", run="another") == []
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_line_that_was_cut_off_is_dropped_and_the_rest_kept(tmp_path: Path, cut: int) -> None:
+    file = tmp_path / "j"
+    fill(file, "one", "two")
+    whole = file.read_bytes()
+    first, second = whole.splitlines(keepends=True)
+    file.write_bytes(first + second[: -cut - 1])
+    assert bodies(file) == ["one"]
+    assert file.read_bytes() == first
+    fill_more = Answer(ARCHERY, 1, "again", "host")
+    with Journal(file) as journal:
+        journal.append_answer("run", fill_more)
+    assert bodies(file) == ["one", "again"]
+
+
+def test_a_line_that_only_lacks_its_end_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "j"
+    fill(file, "one", "two")
+    file.write_bytes(file.read_bytes()[:-1])
+    fill(file, "three")
+    assert sorted(bodies(file)) == ["one", "three", "two"]
+
+
+@pytest.mark.parametrize("line", ["nonsense", "[]", "{}", '{"event": "answer", "run": "r", "at": "t", "name": "x"}'])
+def test_damage_within_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "j"
+    fill(file, "one")
+    file.write_text(f"{file.read_text()}{line}\n{file.read_text()}")
+    with pytest.raises(UserError, match=r"j:2: not "):
+        Journal(file)
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    file = tmp_path / "j"
+    code = "from pathlib import Path; from ost_lightning.text.generation.journal import Journal; "
+    code += f"Journal(Path({str(file)!r}))"
+    with Journal(file):
+        with pytest.raises(UserError, match="Another process is writing"):
+            Journal(file)
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert "Another process is writing" in other.stderr
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_event_is_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    synced: list[bytes] = []
+    file = tmp_path / "j"
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (sync(descriptor), synced.append(file.read_bytes())))
+    with Journal(file) as journal:
+        for attempt in range(3):
+            journal.append_answer("run", Answer(ARCHERY, attempt, f"body {attempt}", "host"))
+            assert json.loads(synced[-1].splitlines()[-1])["body"] == f"body {attempt}"
