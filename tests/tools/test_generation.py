@@ -307,7 +307,7 @@ def test_make_descriptors_fills_400_classes_under_twenty_percent_of_faults() -> 
         f"OST={sys.executable} -m ost_lightning",
     ]
     out = Path("kinetics").resolve()
-    options = "--limits.concurrency=32 --limits.timeout=2 --limits.attempts=8"
+    options = "--limits.concurrency=32 --limits.timeout=10 --limits.attempts=8"
     with llm.serving(script) as server:
         environment = os.environ | {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY}
         command = [*make, "LABELS=kinetics400", f"OUT={out}", f"ARGS={options}"]

@@ -99,7 +99,7 @@ class DescriptorUsage(Callback):
         flows = {
             kind: self._own_class(frames, texts, labels, kind) for kind, texts in zip(kinds, descriptors, strict=True)
         }
-        by_name = self._names(frames, self._names_of(name, task))
+        by_name = self._names(frames.float(), self._names_of(name, task).float())
         self._flows[name].update(
             labels,
             flows,

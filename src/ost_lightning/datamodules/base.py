@@ -200,7 +200,7 @@ class VideoDataModule(LightningDataModule, ABC):
 
     def evaluation_sizes(self, stage: EvaluationStage) -> Mapping[str, int]:
         """Listed videos of each evaluation set."""
-        return {name: len(videos.records) for name, videos in self._evaluation[stage].items()}
+        return {name: len(videos.found) for name, videos in self._evaluation[stage].items()}
 
     def state_dict(self) -> dict[str, Any]:
         """How far training has come."""

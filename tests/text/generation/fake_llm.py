@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -112,9 +113,13 @@ def completion(content: str | None, finish: str = "stop", refusal: str | None = 
 
 
 def good(reply: Reply, seen: Seen) -> None:
-    reply.server.answered[seen.question] += 1
     content = as_json(seen) if "response_format" in seen.body else as_numbered_list(seen)
-    reply.send_json(completion(content))
+    reply.server.answered[seen.question] += 1
+    try:
+        reply.send_json(completion(content))
+    except ConnectionError:  # the client had given up
+        reply.server.answered[seen.question] -= 1
+        raise
 
 
 def as_json(seen: Seen) -> str:
@@ -193,6 +198,11 @@ class FakeLLM(ThreadingHTTPServer):
         self.batches: dict[str, dict[str, Any]] = {}
         self.batch_polls = 0
         self._lock = threading.Lock()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up, as killed ones do, are nothing to talk about."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

@@ -98,7 +98,7 @@ def test_what_passes_is_waited_for(fault: llm.Behaviour, tmp_path: Path, monkeyp
 
 def test_a_hanging_server_is_given_up_and_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with llm.serving(once(llm.hang)) as server:
-        limits = Limits(concurrency=12, timeout=0.3, retries=2)
+        limits = Limits(concurrency=12, timeout=2, retries=2)
         complete(generate(tmp_path / "j", server, monkeypatch, limits))
         assert Counter(seen.question for seen in server.requests) == dict.fromkeys(server.answered, 2)
 
