@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 OST := $(VENV)/bin/ost
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train eval descriptors test lint bench clean
+.PHONY: help setup demo train eval ablate descriptors test lint bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ train: $(READY) ## Train an experiment: make train EXP=toyworld ARGS="--trainer.
 
 eval: $(READY) ## Test an experiment: make eval EXP=toyworld CKPT=runs/toyworld/version_0/checkpoints/last.ckpt
 	$(OST) test --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt_path $(CKPT)) $(ARGS)
+
+ablate: $(READY) ## Score Table 4's rows in one pass: make ablate EXP=toyworld CKPT=... ARGS="--table table4"
+	$(OST) ablate --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt $(CKPT)) $(ARGS)
 
 descriptors: $(READY) ## Let an LLM write descriptors: make descriptors LABELS=kinetics400 OUT=runs/descriptors/kinetics400 ARGS="--model gpt-4o-mini"
 	$(OST) descriptors generate --label-space $(LABELS) --out $(OUT) $(ARGS)

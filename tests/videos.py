@@ -35,15 +35,17 @@ def write_video(
     aspect: Fraction = Fraction(1),
     seed: int = 0,
     shots: NDArray[np.uint8] | None = None,
+    container: dict[str, str] | None = None,
 ) -> Path:
     """Encodes `count` frames.
 
     `ticks` are presentation times in 1/100 s, for a variable rate; `rotate` marks the display matrix,
-    `aspect` is that of a pixel; `shots` are other frames than `pictures`.
+    `aspect` is that of a pixel; `shots` are other frames than `pictures`,
+    `container` the muxer's options.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
+    with av.open(str(path), "w", options=container or {}) as output:
+        stream = output.add_stream(codec, rate=25, options=options or {})
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         if aspect != 1:
             stream.sample_aspect_ratio = aspect
@@ -53,8 +55,8 @@ def write_video(
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = ticks[k] if ticks is not None else k
             frame.time_base = Fraction(1, 100) if ticks is not None else Fraction(1, 25)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
     if rotate:
         _mark_rotated(path, rotate)
     return path

@@ -14,7 +14,8 @@ from jsonargparse import auto_cli
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.errors import UserError
 from ost_lightning.experiment import ExperimentCLI
-from ost_lightning.tools import data, descriptors, generation, toyworld
+from ost_lightning.tools import data, descriptors, generation, toyworld, video_files
+from ost_lightning.tools.ablate import ablate
 from ost_lightning.tools.convert import convert
 from ost_lightning.tools.demo import demo
 from ost_lightning.tools.results import results, runs_as_one
@@ -26,7 +27,9 @@ TOOLS: Final[dict[str, Any]] = {
         "check": data.check,
         "fewshot": data.fewshot,
         "leak": data.leak,
+        "shard": video_files.shard,
         "stats": data.stats,
+        "transcode": video_files.transcode,
     },
     "demo": demo,
     "descriptors": {
@@ -58,7 +61,9 @@ def run(args: Sequence[str]) -> None:
         UserError: If something given is wrong.
         SystemExit: If the command line can't be parsed (status 2), or asks for help (0).
     """
-    if args and args[0] in TOOLS:
+    if args and args[0] == "ablate":
+        ablate(args[1:])
+    elif args and args[0] in TOOLS:
         given = runs_as_one(args) if args[0] == "results" else args
         auto_cli(TOOLS, args=[_underscored(argument) for argument in given], prog="ost", exit_on_error=False)
     else:
@@ -74,7 +79,7 @@ def _underscored(argument: str) -> str:
 def _description() -> str:
     """What `ost --help` says: LightningCLI lists its subcommands by itself, not the tools."""
     told = []
-    for name, tool in TOOLS.items():
+    for name, tool in sorted({**TOOLS, "ablate": ablate}.items()):
         what: str = tool["_help"] if isinstance(tool, dict) else (inspect.getdoc(tool) or "").split("\n")[0]
         told.append(f"`ost {name}`: {what.rstrip('.')}")
     return f"{ExperimentCLI.description} Beside the subcommands below there are {'; '.join(told)}."

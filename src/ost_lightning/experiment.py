@@ -258,7 +258,10 @@ def _experiment_file(name_or_path: str) -> Path:
     folder = shipped("experiments")
     file = next((path for path in (Path(name_or_path), folder / f"{name_or_path}.yaml") if path.is_file()), None)
     if file is None:
-        known = ", ".join(sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml")))
+        files = (path.relative_to(folder) for path in folder.rglob("*.yaml"))
+        known = ", ".join(
+            sorted(str(path.with_suffix("")) for path in files if path.parts[0] not in ("ablations", "sweeps"))
+        )
         raise UserError(
             f"There is no experiment file {name_or_path}. Expected a YAML file, or one that comes with the "
             f"package: {known}."

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from ost_lightning.video import (
     EvaluationTransform,
     FrameSampler,
     ReadFailure,
+    Reading,
     SampleKey,
     TrainingClips,
     TrainingSampler,
     TrainingTransform,
     VideoRecord,
     collate_clips,
-    read_frames,
+    open_video,
 )
 from tests.videos import write_video
 
@@ -69,18 +71,43 @@ def test_reading_leaves_the_global_generator_alone(records: list[VideoRecord]) -
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_worker_count_does_not_change_the_data(records: list[VideoRecord], workers: int) -> None:
+@pytest.mark.parametrize(("workers", "start"), [(1, "fork"), (2, "fork"), (2, "spawn")])
+def test_workers_do_not_change_the_data(records: list[VideoRecord], workers: int, start: str) -> None:
     def batches(count: int) -> list[ClipBatch]:
-        sampler = TrainingSampler(6, batch_size=3, seed=0)
         loader = DataLoader(
-            training(records[:6]), batch_size=3, sampler=sampler, collate_fn=collate_clips, num_workers=count
+            training(records[:6]),
+            batch_size=3,
+            sampler=TrainingSampler(6, batch_size=3, seed=0),
+            collate_fn=collate_clips,
+            num_workers=count,
+            multiprocessing_context=start if count else None,
         )
         return list(loader)
 
     for alone, parallel in zip(batches(0), batches(workers), strict=True):
-        assert alone.ids == parallel.ids
+        assert (alone.ids, alone.seeds) == (parallel.ids, parallel.seeds)
+        assert len(set(alone.seeds)) == 3
         assert torch.equal(alone.frames, parallel.frames)
+        assert parallel.frames.is_shared()
+
+
+def test_hung_file_becomes_an_error_with_its_name(records: list[VideoRecord], tmp_path: Path) -> None:
+    """A pipe that nobody writes to, as a file on a dead network share."""
+    pipe = tmp_path / "hung.mp4"
+    os.mkfifo(pipe)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "is_file", lambda self: True)
+        clips = EvaluationClips(
+            [VideoRecord(pipe, 0, "hung")],
+            sampler=FrameSampler(2),
+            transform=EvaluationTransform(SIDE),
+            short_side=40,
+            reading=Reading(timeout=0.2),
+        )
+        clip = clip_of(clips[SampleKey(0, 0)])
+    assert clip.frames is None
+    assert clip.failures == (ReadFailure("hung", f"{pipe}: reading it took longer than 0.2 s (loading.read_timeout)"),)
+    os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))  # lets the thread go
 
 
 def test_broken_training_video_is_replaced_by_one_of_its_class(records: list[VideoRecord]) -> None:
@@ -105,6 +132,16 @@ def test_broken_evaluation_video_is_never_replaced(records: list[VideoRecord]) -
     assert batch.frames.shape == (2, 6, 4, 3, SIDE, SIDE)
     assert not batch.frames[1].any()
     assert batch.labels.tolist() == [1, 0]
+    assert batch.seeds == ()
+
+
+def test_squares_of_a_view_are_side_by_side(records: list[VideoRecord]) -> None:
+    frames = clip_of(evaluation(records)[SampleKey(0, 0)]).frames
+    assert frames is not None
+    with open_video(records[0].path) as video:
+        for view, indices in enumerate(FrameSampler(4, 2).middle(len(video))):
+            squares = video.read_squares(indices, 40, EvaluationTransform(SIDE, 3).squares)
+            assert torch.equal(frames[3 * view : 3 * view + 3], squares)
 
 
 def test_batch_without_any_readable_video(records: list[VideoRecord]) -> None:
@@ -119,9 +156,10 @@ def test_record_with_times_reads_that_part(tmp_path: Path) -> None:
     whole = EvaluationClips([VideoRecord(path, 0, "a")], **settings)[SampleKey(0, 0)]
     part = EvaluationClips([VideoRecord(path, 0, "a", 1.0, 1.2)], **settings)[SampleKey(0, 0)]
     # 25 frames a second, so the part is frames 25 to 29 and their middles are 26 and 28
-    expected = EvaluationTransform(SIDE)(read_frames(path, [26, 28], 40)[None])
     frames = clip_of(part).frames
     assert frames is not None
+    with open_video(path) as video:
+        expected = video.read_squares([26, 28], 40, EvaluationTransform(SIDE).squares)
     assert torch.equal(frames, expected)
     assert not torch.equal(frames, clip_of(whole).frames)
 

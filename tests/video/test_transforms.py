@@ -2,113 +2,116 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.transforms.v2 import functional as F
 
 from ost_lightning.errors import UserError
-from ost_lightning.video import EvaluationTransform, MultiScaleCrop, TrainingTransform
+from ost_lightning.pytorchvideo_compat import uniform_crop
+from ost_lightning.video import Box, EvaluationTransform, MultiScaleCrop, TrainingTransform
 
 
-def still_clip(frames: int = 6, height: int = 48, width: int = 64) -> torch.Tensor:
-    """One picture repeated: (1, T, 3, H, W)."""
-    picture = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
-    return picture.expand(1, frames, 3, height, width).contiguous()
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def still_clips(clips: int = 1, frames: int = 6) -> torch.Tensor:
+    """One picture repeated: (B, 1, T, 3, S, S)."""
+    picture = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)
+    return picture.expand(clips, 1, frames, 3, 32, 32).contiguous()
 
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_all_frames_of_a_clip_are_changed_alike(seed: int) -> None:
-    torch.manual_seed(seed)
-    augmented = TrainingTransform(32)(still_clip())
-    assert augmented.shape == (1, 6, 3, 32, 32)
-    assert augmented.dtype == torch.uint8
-    assert bool((augmented == augmented[:, :1]).all())
+    changed = TrainingTransform(32)(still_clips(), [seed])
+    assert changed.shape == (1, 1, 6, 3, 32, 32)
+    assert changed.dtype == torch.uint8
+    assert bool((changed == changed[:, :, :1]).all())
 
 
-def test_augmentation_follows_the_global_generator() -> None:
-    clip = still_clip()
-    results = []
-    for seed in (3, 3, 4):
-        torch.manual_seed(seed)
-        results.append(TrainingTransform(32)(clip))
-    assert torch.equal(results[0], results[1])
-    assert not torch.equal(results[0], results[2])
+def test_colours_depend_on_the_clips_seed_only() -> None:
+    clips, transform = still_clips(3), TrainingTransform(32, colour_jitter=1)
+    together = transform(clips.clone(), [3, 4, 3])
+    assert torch.equal(together[0], together[2])
+    assert not torch.equal(together[0], together[1])
+    torch.rand(17)  # whatever was drawn before
+    assert torch.equal(transform(clips[:1].clone(), [4])[0], together[1])
+
+
+def test_changing_colours_leaves_the_global_generator_alone() -> None:
+    clips = still_clips()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    TrainingTransform(32, colour_jitter=1)(clips, [9])
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_colours_are_those_of_torchvision() -> None:
+    clips = still_clips()
+    grey = TrainingTransform(32, colour_jitter=0, grayscale=1)(clips.clone(), [0])
+    assert torch.equal(grey[0, 0], F.rgb_to_grayscale(clips[0, 0], num_output_channels=3))
+    plain = TrainingTransform(32, colour_jitter=0, grayscale=0)(clips.clone(), [0])
+    assert torch.equal(plain, clips)
 
 
 def test_multi_scale_crop_uses_scales_and_places() -> None:
-    clip = torch.zeros((2, 3, 100, 140), dtype=torch.uint8)
-    crop = MultiScaleCrop(32)
-    sizes, places = set(), set()
-    for seed in range(400):
-        torch.manual_seed(seed)
-        params = crop.make_params([clip])
-        sizes.add((params["height"], params["width"]))
-        places.add((params["top"] > 0, params["left"] > 0))
-        assert params["top"] + params["height"] <= 100
-        assert params["left"] + params["width"] <= 140
-    assert sizes == {
+    crop, source = MultiScaleCrop(), generator()
+    boxes = [crop.draw(100, 140, source) for _ in range(400)]
+    assert {(box.height, box.width) for box in boxes} == {
         (a, b) for i, a in enumerate((100, 87, 75, 66)) for j, b in enumerate((100, 87, 75, 66)) if abs(i - j) < 2
     }
-    assert places == {(False, False), (False, True), (True, False), (True, True)}
+    assert {(box.top > 0, box.left > 0) for box in boxes} == {
+        (False, False),
+        (False, True),
+        (True, False),
+        (True, True),
+    }
+    assert all(box.top + box.height <= 100 and box.left + box.width <= 140 for box in boxes)
 
 
-def test_nothing_random_is_left_when_switched_off() -> None:
-    clip = still_clip(height=64, width=64)
-    plain = TrainingTransform(64, flip=0, colour_jitter=0, grayscale=0, scales=(1.0,))
-    assert torch.equal(plain(clip), clip)
-
-
-def test_flip_mirrors() -> None:
-    clip = still_clip(height=64, width=64)
-    mirrored = TrainingTransform(64, flip=1, colour_jitter=0, grayscale=0, scales=(1.0,))(clip)
-    assert torch.equal(mirrored, clip.flip(-1))
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_squares_of_training_follow_their_generator(flip: float) -> None:
+    transform = TrainingTransform(48, flip=flip)
+    drawn = [transform.squares(100, 140, generator(seed)) for seed in (3, 3, 4, 5)]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) > 1
+    assert all(squares.side == 48 and squares.flip == bool(flip) and len(squares.boxes) == 1 for squares in drawn)
 
 
 def test_centre_crop() -> None:
-    clips = torch.randint(0, 256, (2, 4, 3, 40, 60), dtype=torch.uint8)
-    assert torch.equal(EvaluationTransform(32)(clips), clips[..., 4:36, 14:46])
+    squares = EvaluationTransform(32).squares(40, 60)
+    assert (squares.boxes, squares.side, squares.flip) == ((Box(4, 14, 32, 32),), 32, False)
 
 
-@pytest.mark.parametrize("shape", [(40, 60), (60, 40)])
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (33, 71)])
 def test_three_crops_along_the_longer_side(shape: tuple[int, int]) -> None:
-    clips = torch.randint(0, 256, (2, 4, 3, *shape), dtype=torch.uint8)
-    crops = EvaluationTransform(32, 3)(clips)
-    assert crops.shape == (6, 4, 3, 32, 32)
-    wide = shape[1] > shape[0]
-    for view in range(2):
-        start, centre, end = (crops[3 * view + k] for k in range(3))
-        expected = [
-            clips[view, :, :, 4:36, a : a + 32] if wide else clips[view, :, :, a : a + 32, 4:36] for a in (0, 14, 28)
-        ]
-        for crop, reference in zip((start, centre, end), expected, strict=True):
-            assert torch.equal(crop, reference)
+    frames = torch.randint(0, 256, (3, 4, *shape), dtype=torch.uint8)
+    boxes = EvaluationTransform(32, 3).squares(*shape).boxes
+    for place, box in enumerate(boxes):
+        cut = frames[..., box.top : box.top + box.height, box.left : box.left + box.width]
+        assert torch.equal(cut, uniform_crop(frames, 32, place))
 
 
 def test_frames_smaller_than_the_square_are_refused() -> None:
     with pytest.raises(UserError, match="too small for a crop of 32"):
-        EvaluationTransform(32)(torch.zeros((1, 2, 3, 30, 50), dtype=torch.uint8))
+        EvaluationTransform(32).squares(30, 50)
 
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_rand_augment_changes_all_frames_of_a_clip_alike(seed: int) -> None:
-    torch.manual_seed(seed)
-    augmented = TrainingTransform(32, rand_augment=(2, 9))(still_clip())
-    assert augmented.shape == (1, 6, 3, 32, 32)
+    augmented = TrainingTransform(32, rand_augment=(2, 9))(still_clips(), [seed])
     assert augmented.dtype == torch.uint8
-    assert bool((augmented == augmented[:, :1]).all())
+    assert bool((augmented == augmented[:, :, :1]).all())
 
 
 def test_rand_augment_follows_its_strength() -> None:
-    clip = still_clip(height=64, width=64)
+    clips = still_clips()
 
     def change(strength: int) -> float:
-        transform = TrainingTransform(
-            64, flip=0, colour_jitter=0, grayscale=0, scales=(1.0,), rand_augment=(1, strength)
-        )
-        total = 0.0
-        for seed in range(60):
-            torch.manual_seed(seed)
-            total += float((transform(clip).float() - clip.float()).abs().mean())
-        return total
+        transform = TrainingTransform(32, colour_jitter=0, grayscale=0, rand_augment=(1, strength))
+        changed = (transform(clips.clone(), [seed]).float() - clips.float() for seed in range(60))
+        return sum(float(difference.abs().mean()) for difference in changed)
 
     weak, strong = change(3), change(30)
     assert 0 < weak < strong

@@ -1,5 +1,6 @@
 """Looking at results; nothing is trained here."""
 
+from ost_lightning.analysis.ablation_table import AblationRow, AblationTable, EvaluationSetCard, mean_of
 from ost_lightning.analysis.confusion import ClassErrors, draw_confusion, worst_classes
 from ost_lightning.analysis.density import (
     Density,
@@ -12,8 +13,11 @@ from ost_lightning.analysis.density import (
 from ost_lightning.analysis.matching_flow import MatchingFlow, draw_matching_flows, matching_flow
 
 __all__ = [
+    "AblationRow",
+    "AblationTable",
     "ClassErrors",
     "Density",
+    "EvaluationSetCard",
     "MatchingFlow",
     "class_embeddings",
     "density",
@@ -23,5 +27,6 @@ __all__ = [
     "draw_map",
     "draw_matching_flows",
     "matching_flow",
+    "mean_of",
     "worst_classes",
 ]

@@ -1,5 +1,7 @@
 """What happens beside training and evaluation."""
 
+from ost_lightning.callbacks.ablation import Ablation, AblationSetting, ShownRow
+from ost_lightning.callbacks.compiled_vision import CompiledVision
 from ost_lightning.callbacks.descriptor_usage import DescriptorUsage
 from ost_lightning.callbacks.gradient_norm import GradientNorm
 from ost_lightning.callbacks.loss_guard import LossGuard
@@ -12,7 +14,10 @@ from ost_lightning.callbacks.throughput import BottleneckWarning, Throughput
 from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
 
 __all__ = [
+    "Ablation",
+    "AblationSetting",
     "BottleneckWarning",
+    "CompiledVision",
     "DescriptorUsage",
     "GradientNorm",
     "LossGuard",
@@ -20,6 +25,7 @@ __all__ = [
     "ResultsWriter",
     "RunCheckpoint",
     "SampleFigures",
+    "ShownRow",
     "Throughput",
     "VideoProgressBar",
     "WeightEnsembling",

@@ -31,6 +31,7 @@ class WeightEnsembling(Callback):
             )
         self.ratios, self.save_to = tuple(ratios), save_to
         self._names = {f"ensembled_{ratio:g}": ratio for ratio in self.ratios}
+        self._untuned = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Announces the mixtures before the loaders are made: a cache of embeddings has to know of them."""
@@ -44,7 +45,8 @@ class WeightEnsembling(Callback):
         original = task.video_clip.original_parameters()
         for name, ratio in self._names.items():
             task.mixtures[name] = ensemble_weights(original, tuned, ratio)
-        if all(torch.equal(weight.detach().cpu(), original[name]) for name, weight in tuned.items()):
+        self._untuned = all(torch.equal(weight.detach().cpu(), original[name]) for name, weight in tuned.items())
+        if self._untuned:
             rank_zero_info("WeightEnsembling: the weights are the original ones, so every mixture is too")
         if self.save_to is not None and trainer.is_global_zero:
             for name in self._names:
@@ -63,6 +65,8 @@ class WeightEnsembling(Callback):
         """Scores the batch with each mixture."""
         task = _recognition(pl_module)
         for name in self._names:
+            if self._untuned and bool(batch.decoded.any()):
+                batch.embeddings[name] = task.embed(batch)
             task.evaluate(batch, dataloader_idx, weights=name)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

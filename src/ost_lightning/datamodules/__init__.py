@@ -1,7 +1,13 @@
 """On what: LightningDataModules that stream clips."""
 
 from ost_lightning.datamodules.activitynet import ActivityNet
-from ost_lightning.datamodules.base import ClipSettings, LabelledVideos, LoadingSettings, VideoDataModule
+from ost_lightning.datamodules.base import (
+    REAL_VIDEOS,
+    ClipSettings,
+    LabelledVideos,
+    LoadingSettings,
+    VideoDataModule,
+)
 from ost_lightning.datamodules.batching import BatchPlan, plan_batches
 from ost_lightning.datamodules.benchmark import Benchmark, EvaluationSet, ListFiles
 from ost_lightning.datamodules.decode_report import DecodeReport, UndecodableVideoWarning
@@ -17,6 +23,7 @@ from ost_lightning.datamodules.video_table import VideoTable
 
 __all__ = [
     "HMDB51",
+    "REAL_VIDEOS",
     "UCF101",
     "ActivityNet",
     "BatchPlan",

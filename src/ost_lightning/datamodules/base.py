@@ -3,10 +3,10 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, cast
+from typing import Any, ClassVar, Final, Literal, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -26,6 +26,7 @@ from ost_lightning.video import (
     EvaluationSampler,
     EvaluationTransform,
     FrameSampler,
+    Reading,
     TrainingClips,
     TrainingSampler,
     TrainingTransform,
@@ -33,6 +34,7 @@ from ost_lightning.video import (
     collate_clips,
 )
 
+REAL_VIDEOS: Final = "real videos"
 _GIGABYTE: Final = 10**9
 
 EvaluationStage = Literal["val", "test", "predict"]
@@ -72,7 +74,7 @@ class ClipSettings:
 
     Attributes:
         frames: T.
-        short_side: Pixels of the shorter side after reading.
+        short_side: Pixels of the shorter side that crops refer to.
         crop_size: Pixels of the square; the model's image size.
         views: Views in time of one test video.
         crops: Squares of one test view: 1 (centre) or 3.
@@ -81,6 +83,8 @@ class ClipSettings:
         flip: Probability of mirroring in training; None is 0.5, or 0 where left and right are part of a label.
         colour_jitter: Probability of colour jitter in training.
         grayscale: Probability of dropping the colours in training.
+        sample_aspect: Whether pixels that are not square are made so, as a player does; decord and what is read with it
+            see them as stored.
         rand_augment: RandAugment's operations a clip and their strength (0 to 30) in training; none if not given.
         jitter_each_frame: Draw the colour jitter anew for every frame, so that training clips flicker, as in the
             released code; otherwise all frames of a clip change alike.
@@ -95,6 +99,7 @@ class ClipSettings:
     flip: float | None = None
     colour_jitter: float = 0.8
     grayscale: float = 0.2
+    sample_aspect: bool = True
     rand_augment: tuple[int, int] | None = None
     jitter_each_frame: bool = False
 
@@ -108,6 +113,8 @@ class LoadingSettings:
         max_videos_per_device: Videos that fit into one device's memory in training; the rest is accumulated. None: all.
         evaluation_batch_size: Videos that one device takes at a time in evaluation.
         workers: Loading processes a device.
+        start_method: How they start; None is the platform's way.
+        read_timeout: Seconds after which reading one video is given up, and it counts as unreadable.
         seed: Of order and augmentation; None follows `seed_everything`.
         max_replacements: Other videos of the class that are tried in place of one that can't be read (training).
         max_undecodable: Unreadable videos after which training stops.
@@ -121,6 +128,8 @@ class LoadingSettings:
     max_videos_per_device: int | None = None
     evaluation_batch_size: int = 8
     workers: int = 4
+    start_method: Literal["fork", "spawn", "forkserver"] | None = None
+    read_timeout: float = 120.0
     seed: int | None = None
     max_replacements: int = 10
     max_undecodable: int = 50
@@ -144,16 +153,20 @@ class VideoDataModule(LightningDataModule, ABC):
     Training can go on from any checkpoint: its position in the epoch is saved, what is drawn for a sample depends on
     (seed, epoch, index), and what a training step draws on (seed, epoch, batch, process).
 
+    Attributes:
+        world: What the videos show, for tables: figures of a rendered world say nothing about real videos.
+
     Args:
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
 
-    # with few videos and many processes a process may get none of a set
-    allow_zero_length_dataloader_with_multiple_devices = True
+    world: ClassVar[str] = REAL_VIDEOS
 
     def __init__(self, clips: ClipSettings, loading: LoadingSettings) -> None:
         super().__init__()
+        # with few videos and many processes a process may get none of a set
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.clips, self.loading = clips, loading
         self.report = DecodeReport()
         self.embedding_cache: EmbeddingCache | None = None
@@ -163,6 +176,7 @@ class VideoDataModule(LightningDataModule, ABC):
         self._fingerprints: Mapping[str, str] = {}
         self._position = TrainingPosition()
         self._training: LabelledVideos | None = None
+        self._transform: TrainingTransform | None = None
         self._evaluation: dict[EvaluationStage, Mapping[str, LabelledVideos]] = {}
 
     @abstractmethod
@@ -199,7 +213,7 @@ class VideoDataModule(LightningDataModule, ABC):
         return self.loading.seed if self.loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
     def evaluation_sizes(self, stage: EvaluationStage) -> Mapping[str, int]:
-        """Listed videos of each evaluation set."""
+        """Videos of each evaluation set that are there."""
         return {name: len(videos.found) for name, videos in self._evaluation[stage].items()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -212,7 +226,8 @@ class VideoDataModule(LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Checks what can be checked before anything is made; subclasses that make data call this first."""
-        self._batch_plan()
+        if self.trainer is None or self.trainer.state.fn == "fit":
+            self._batch_plan()  # an evaluation does not care whether the training's batch can be shared out
 
     def setup(self, stage: str) -> None:
         """Reads the lists that a stage needs, and divides the global batch."""
@@ -235,7 +250,7 @@ class VideoDataModule(LightningDataModule, ABC):
             raise RuntimeError("the training set is there after setup('fit') only")
         loading, clips, seed = self.loading, self.clips, self.seed
         flip = clips.flip if clips.flip is not None else 0.5 if self._training.mirrorable else 0.0
-        transform = TrainingTransform(
+        self._transform = TrainingTransform(
             clips.crop_size,
             flip=flip,
             colour_jitter=clips.colour_jitter,
@@ -246,10 +261,11 @@ class VideoDataModule(LightningDataModule, ABC):
         dataset = TrainingClips(
             self._training.found,
             sampler=FrameSampler(clips.frames),
-            transform=transform,
+            transform=self._transform,
             short_side=clips.short_side,
             seed=seed,
             max_replacements=loading.max_replacements,
+            reading=self._reading,
         )
         (rank, devices), plan = self._rank_and_devices(), self._batch_plan()
         sampler = TrainingSampler(
@@ -267,6 +283,7 @@ class VideoDataModule(LightningDataModule, ABC):
             micro_batches=plan.accumulation if self._takes_whole_steps else 1,
             position=self._position,
             workers=loading.workers,
+            start_method=loading.start_method,
             pin_memory=self._on_gpu,
         )
 
@@ -299,6 +316,14 @@ class VideoDataModule(LightningDataModule, ABC):
             torch.manual_seed(int.from_bytes(blake2b(step.encode(), digest_size=8).digest()))
         return batch
 
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Changes the colours of training clips, where they are now; what is drawn came with the clips."""
+        if isinstance(batch, tuple):
+            return tuple(self.on_after_batch_transfer(part, dataloader_idx) for part in batch)
+        if isinstance(batch, ClipBatch) and batch.seeds and self._transform is not None:
+            return replace(batch, frames=self._transform(batch.frames, batch.seeds), seeds=())
+        return batch
+
     def keep_embeddings(self, batch: ClipBatch, weights: str) -> None:
         """Stores the embeddings that a batch has by some weights, if there is a cache.
 
@@ -310,7 +335,8 @@ class VideoDataModule(LightningDataModule, ABC):
             return
         readable = [key for key, decoded in zip(batch.keys, batch.decoded.tolist(), strict=True) if decoded]
         for key, embeddings in zip(readable, batch.embeddings[weights].cpu(), strict=True):
-            self.embedding_cache.store(self._fingerprints[weights], key, embeddings)
+            if key:  # files elsewhere have none: they could change unnoticed
+                self.embedding_cache.store(self._fingerprints[weights], key, embeddings)
 
     def teardown(self, stage: str) -> None:
         """Reports the unreadable videos of this process, and lists them in the run's folder."""
@@ -320,6 +346,10 @@ class VideoDataModule(LightningDataModule, ABC):
             file = Path(folder) / f"undecodable-{self.trainer.global_rank}.csv"
             self.report.write(file)
             rank_zero_info(f"{len(self.report.reasons)} videos could not be read; they are listed in {file}")
+
+    @property
+    def _reading(self) -> Reading:
+        return Reading(self.clips.sample_aspect, self.loading.read_timeout)
 
     def _evaluation_loaders(self, stage: EvaluationStage) -> list[VideoLoader]:
         clips = self.clips
@@ -334,6 +364,7 @@ class VideoDataModule(LightningDataModule, ABC):
                 sampler=FrameSampler(clips.frames, clips.views),
                 transform=EvaluationTransform(clips.crop_size, clips.crops),
                 short_side=clips.short_side,
+                reading=self._reading,
                 view_seed=self.seed if clips.view_frames == "random" and clips.views > 1 else None,
             )
             known = CachedClips(dataset, cache, self._fingerprints) if cache is not None else dataset
@@ -345,6 +376,7 @@ class VideoDataModule(LightningDataModule, ABC):
                     sampler=EvaluationSampler(len(dataset), rank=rank, world_size=devices),
                     collate_fn=collate,
                     num_workers=self.loading.workers,
+                    multiprocessing_context=self.loading.start_method if self.loading.workers else None,
                     pin_memory=self._on_gpu,
                 )
             )

@@ -1,6 +1,7 @@
 """The rendered world, rendered on first use."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from ost_lightning.datamodules.base import (
     ClipSettings,
@@ -27,6 +28,8 @@ class ToyWorld(VideoDataModule):
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
+
+    world: ClassVar[str] = "rendered world"
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from torch.utils.data import DataLoader
 
@@ -64,6 +64,7 @@ class TrainingLoader(DataLoader[Any]):
         micro_batches: How many the trainer takes at a time; 1 gives them singly.
         position: How far training has come; kept up to date while batches are given out.
         workers: Loading processes.
+        start_method: How they start; None is the platform's way.
         pin_memory: Load into page-locked memory.
     """
 
@@ -76,6 +77,7 @@ class TrainingLoader(DataLoader[Any]):
         micro_batches: int,
         position: TrainingPosition,
         workers: int,
+        start_method: Literal["fork", "spawn", "forkserver"] | None = None,
         pin_memory: bool,
     ) -> None:
         super().__init__(
@@ -84,6 +86,7 @@ class TrainingLoader(DataLoader[Any]):
             sampler=sampler,
             collate_fn=collate_clips,
             num_workers=workers,
+            multiprocessing_context=start_method if workers else None,
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
         )

@@ -1,7 +1,7 @@
 """Any videos with a list: `path label` lines or CSV, and a label space."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ost_lightning.datamodules.base import (
@@ -67,19 +67,18 @@ class VideoLists(VideoDataModule):
             raise UserError(
                 "There is nothing to train on: set the data's `train` to a list of videos and its label space."
             )
-        videos = self._read(self.train)
-        if self.shots is None:
-            return videos
-        ids, labels = [record.id for record in videos.records], [record.label for record in videos.records]
-        drawn = draw_shots(ids, labels, self.shots, self.seed)
-        missing = frozenset(place for place, origin in enumerate(drawn) if origin in videos.missing)
-        return replace(videos, records=[videos.records[place] for place in drawn], missing=missing)
+        return self._read(self.train, self.shots)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
         """The lists of a stage."""
         return {name: self._read(listed) for name, listed in (self.val if stage == "val" else self.test).items()}
 
-    def _read(self, listed: VideoList) -> LabelledVideos:
+    def _read(self, listed: VideoList, shots: int | None = None) -> LabelledVideos:
         labels = LabelSpace.load(listed.labels)
         records = read_records(listed.list, ClassIndex(labels.names, labels.published))
+        if shots is not None:
+            drawn = draw_shots(
+                [record.id for record in records], [record.label for record in records], shots, self.seed
+            )
+            records = [records[place] for place in drawn]
         return locate(records, listed.root or self.root, labels)

@@ -5,6 +5,7 @@ from ost_lightning.models.embedding_cache import EmbeddingCache, EmbeddingCacheW
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
 from ost_lightning.models.initial_weights import CheckpointError
+from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.models.video_clip import (
@@ -18,6 +19,7 @@ from ost_lightning.models.x_clip import XCLIP
 
 __all__ = [
     "XCLIP",
+    "AdaptedVideoCLIP",
     "CachedClips",
     "CheckpointError",
     "ClipKeys",
@@ -25,6 +27,7 @@ __all__ = [
     "EmbeddingCache",
     "EmbeddingCacheWarning",
     "FrameEmbeddings",
+    "LoRA",
     "MeanPooling",
     "TemporalHead",
     "TemporalTransformer",

@@ -3,19 +3,21 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
+from functools import cache
 from hashlib import blake2b
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+import av
 import torch
+import transformers
 from torch import Tensor, nn
 
 from ost_lightning.models.video_clip import VideoCLIP
 from ost_lightning.video import EvaluationClips, ShardMember, VideoRecord
 from ost_lightning.video.sources import is_remote
 
-_FORMAT: Final = 1
-"""Raised whenever the same video, settings and weights would give other embeddings than before."""
 _TEXT: Final = ("clip.text_model", "clip.text_projection", "clip.logit_scale")
 _WITHOUT_EFFECT: Final = frozenset(
     {
@@ -39,7 +41,8 @@ def frame_fingerprint(video_clip: VideoCLIP, arithmetic: str) -> str:
     """Identifies everything that turns pixels into frame embeddings.
 
     That is: names, types, shapes and values of all parameters and buffers except the text tower's (so the vision tower,
-    its projection, any head on top, pixel statistics), the plain settings of all these modules, and the arithmetic.
+    its projection, any head on top, pixel statistics), the plain settings of all these modules, the arithmetic, the
+    code of `models` and `video`, and the versions of the libraries.
     Where the weights came from does not matter.
 
     Args:
@@ -51,7 +54,7 @@ def frame_fingerprint(video_clip: VideoCLIP, arithmetic: str) -> str:
     """
     config = video_clip.clip.config
     tower = {k: v for k, v in config.vision_config.to_dict().items() if k not in _WITHOUT_EFFECT_IN_CONFIG}
-    head = f"{_FORMAT}/{arithmetic}/{config._attn_implementation}/{json.dumps(tower, sort_keys=True)}"
+    head = f"{_code()}/{arithmetic}/{config._attn_implementation}/{json.dumps(tower, sort_keys=True)}"
     digest = blake2b(head.encode(), digest_size=16)
     for name, module in video_clip.named_modules():
         if not name.startswith(_TEXT):
@@ -105,8 +108,18 @@ class ClipKeys:
             return None
         # the id counts because frames may be drawn by it
         video = (record.id, str(path), status.st_size, status.st_mtime_ns, record.start, record.end)
-        state = (_FORMAT, video, str(address) if isinstance(address, ShardMember) else "", self._taken)
+        state = (_code(), video, str(address) if isinstance(address, ShardMember) else "", self._taken)
         return blake2b(repr(state).encode(), digest_size=16).hexdigest()
+
+
+@cache
+def _code() -> str:
+    """The code that turns a file into embeddings: ours, and the versions of the libraries below it."""
+    digest = blake2b(f"{torch.__version__} {transformers.__version__} {av.__version__}".encode(), digest_size=8)
+    for package in ("ost_lightning.video", "ost_lightning.models"):
+        for file in sorted(Path(str(files(package))).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _settings(thing: object) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from transformers import CLIPModel
 
 from ost_lightning.errors import UserError
+from ost_lightning.models.video_clip import VideoCLIP, load_clip
 
 _TOWERS: Final = {"vision": "vision_model", "text": "text_model"}
 _BASE: Final = ".base_layer"
@@ -34,6 +36,37 @@ class LoRA:
     dropout: float = 0.0
     towers: Literal["vision", "text", "both"] = "both"
     layers: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "out_proj")
+
+
+class AdaptedVideoCLIP(VideoCLIP):
+    """A `VideoCLIP` of which low-rank adapters, the logit scale and a temporal head are all that is trained.
+
+    Args:
+        pretrained: As in `VideoCLIP`.
+        lora: The adapters.
+        options: The other arguments of `VideoCLIP`.
+    """
+
+    def __init__(
+        self, pretrained: str = "openai/clip-vit-base-patch16", *, lora: LoRA = LoRA(), **options: Any
+    ) -> None:  # frozen
+        super().__init__(pretrained, **options)
+        add_adapters(self.clip, lora)
+
+    def original_parameters(self) -> dict[str, Tensor]:
+        """The pre-trained weights under the adapted names: a mixture with them mixes what the adapters do."""
+        plain = dict(load_clip(self.architecture, self.tuned_from, "sdpa").named_parameters())
+        adapted = original_of(dict(self.clip.named_parameters()), plain)
+        present = {name: weight.detach().cpu().clone() for name, weight in self.named_parameters()}
+        return present | {f"clip.{name}": weight.detach().cpu() for name, weight in adapted.items()}
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes a plain model, with the adapters added into its weights."""
+        adapted, self.clip = self.clip, merged(self.clip)
+        try:
+            super().save_pretrained(folder)
+        finally:
+            self.clip = adapted
 
 
 def add_adapters(clip: CLIPModel, settings: LoRA) -> None:

@@ -95,7 +95,7 @@ class VideoCLIP(nn.Module):
         self.pretrained, self.freeze_text = pretrained, freeze_text
         self.tuned_from = tuned_from or pretrained
         self.pixel_statistics, self.init_from = pixel_statistics, init_from
-        self.clip = _load_clip(self.architecture, pretrained, attention).train()
+        self.clip = load_clip(self.architecture, pretrained, attention).train()
         self.temporal_head = temporal_head(self.clip.config.projection_dim) if temporal_head is not None else None
         _load_head(self.temporal_head, pretrained)
         self.tokenizer = load_tokenizer(pretrained, self.clip.config.text_config.vocab_size)
@@ -215,7 +215,7 @@ class VideoCLIP(nn.Module):
         """
         original = {
             f"clip.{name}": parameter.detach()
-            for name, parameter in _load_clip(self.architecture, self.tuned_from, "sdpa").named_parameters()
+            for name, parameter in load_clip(self.architecture, self.tuned_from, "sdpa").named_parameters()
         }
         own = dict(self.named_parameters())
         differing = [name for name, before in original.items() if name not in own or own[name].shape != before.shape]
@@ -250,7 +250,7 @@ class VideoCLIP(nn.Module):
     def _begin_with(self, source: Path) -> None:
         """Puts other weights in place of the pre-trained ones."""
         if source.is_dir():
-            clip = _load_clip(self.architecture, str(source), "sdpa").state_dict()
+            clip = load_clip(self.architecture, str(source), "sdpa").state_dict()
             weights = {f"clip.{name}": weight for name, weight in clip.items()}
             if (source / _HEAD_FILE).is_file():
                 head = load_file(source / _HEAD_FILE)
@@ -285,7 +285,12 @@ def source_of(pretrained: str) -> str:
     return str(tiny_clip_folder()) if pretrained == TINY_CLIP else pretrained
 
 
-def _load_clip(architecture: type[PreTrainedModel], pretrained: str, attention: str) -> Any:
+def load_clip(architecture: type[PreTrainedModel], pretrained: str, attention: str) -> Any:
+    """The model of a hub id or folder, whole, in fp32.
+
+    Raises:
+        CheckpointError: If there is none, or its weights are missing or incomplete.
+    """
     try:
         loaded: Any = architecture.from_pretrained(
             source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True

@@ -1,6 +1,6 @@
 """What is trained: LightningModules."""
 
-from ost_lightning.tasks.base import LabelledData, Prediction, RecognitionTask
+from ost_lightning.tasks.base import AS_TRAINED, LabelledData, Prediction, RecognitionTask
 from ost_lightning.tasks.contrastive import ContrastiveRecognition
 from ost_lightning.tasks.metrics import RecognitionAccuracy
 from ost_lightning.tasks.optimisation import Optimisation
@@ -8,6 +8,7 @@ from ost_lightning.tasks.schedules import learning_rate_factor
 from ost_lightning.tasks.supervised import Mixing, SupervisedRecognition
 
 __all__ = [
+    "AS_TRAINED",
     "ContrastiveRecognition",
     "LabelledData",
     "Mixing",

@@ -1,7 +1,15 @@
 """From a file to a clip tensor: annotation lists, sampling arithmetic, the PyAV reader, transforms, the data set."""
 
 from ost_lightning.video.annotations import AnnotationError, VideoRecord, read_records
-from ost_lightning.video.dataset import Clip, ClipBatch, EvaluationClips, ReadFailure, TrainingClips, collate_clips
+from ost_lightning.video.dataset import (
+    Clip,
+    ClipBatch,
+    EvaluationClips,
+    ReadFailure,
+    Reading,
+    TrainingClips,
+    collate_clips,
+)
 from ost_lightning.video.frame_source import FrameSource, Squares
 from ost_lightning.video.reader import VideoReader, VideoReadError, open_video, read_frames
 from ost_lightning.video.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
@@ -21,6 +29,7 @@ __all__ = [
     "FrameSource",
     "MultiScaleCrop",
     "ReadFailure",
+    "Reading",
     "SampleKey",
     "ShardMember",
     "Squares",

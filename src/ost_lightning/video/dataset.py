@@ -6,19 +6,45 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from ost_lightning.errors import UserError
 from ost_lightning.video.annotations import VideoRecord
-from ost_lightning.video.reader import VideoReadError, open_video
+from ost_lightning.video.frame_source import Cut, Squares, VideoReadError
+from ost_lightning.video.reader import open_video
 from ost_lightning.video.sampling import FrameSampler, SampleKey
+from ost_lightning.video.watchdog import READ_TIMEOUT, within
 
-ClipTransform = Callable[[Tensor], Tensor]
-"""uint8 (V, T, 3, H, W) -> uint8 (V', T, 3, S, S)."""
+
+class RandomSquares(Protocol):
+    """Of a training transform: draws what part of the pictures a clip shows."""
+
+    def squares(self, height: int, width: int, generator: torch.Generator) -> Squares:
+        """For pictures of a height and width."""
+
+
+class FixedSquares(Protocol):
+    """Of an evaluation transform: the parts of the pictures that are looked at."""
+
+    def squares(self, height: int, width: int) -> Squares:
+        """For pictures of a height and width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How files are read.
+
+    Attributes:
+        sample_aspect: Whether pixels that are not square are made so, as a player does; readers of the field do not.
+        timeout: Seconds after which reading a video is given up; None waits for ever.
+    """
+
+    sample_aspect: bool = True
+    timeout: float | None = READ_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +69,14 @@ class Clip:
         label: Class index.
         id: Of the record that was read.
         failures: Videos that were tried in vain.
+        seed: Of what is drawn for the clip on the device; None in evaluation.
     """
 
     frames: Tensor | None
     label: int
     id: str
     failures: tuple[ReadFailure, ...] = ()
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +89,7 @@ class ClipBatch:
         decoded: bool (B,), False where nothing could be read; stays in host memory.
         ids: B record ids.
         failures: Videos that were tried in vain for this batch.
+        seeds: Of what is yet to be drawn for each clip on the device; empty in evaluation, and once it is done.
         embeddings: Frame embeddings fp32 (B', V, T, d) of the B' readable videos, by the name of the weights; filled as
             they become known. Where they come from a cache, the frames have no pixels: (B, V, T, 3, 0, 0).
         keys: B keys of the clips in a cache of embeddings, empty for a file that is not there; nothing if there is no
@@ -72,6 +101,7 @@ class ClipBatch:
     decoded: Tensor
     ids: tuple[str, ...]
     failures: tuple[ReadFailure, ...] = ()
+    seeds: tuple[int, ...] = ()
     embeddings: dict[str, Tensor] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
 
@@ -117,11 +147,12 @@ def collate_clips(clips: Sequence[Clip | UserError]) -> ClipBatch | UserError:
         shape = torch.Size((1, 1, 3, 1, 1))
     frames = [clip.frames if clip.frames is not None else torch.zeros(shape, dtype=torch.uint8) for clip in good]
     return ClipBatch(
-        frames=torch.stack(frames),
+        frames=default_collate(frames),  # in a worker: straight into shared memory
         labels=torch.tensor([clip.label for clip in good]),
         decoded=torch.tensor([clip.frames is not None for clip in good]),
         ids=tuple(clip.id for clip in good),
         failures=failures,
+        seeds=tuple(clip.seed for clip in good if clip.seed is not None),
     )
 
 
@@ -133,10 +164,11 @@ class TrainingClips(Dataset[Clip | UserError]):
     Args:
         records: Videos with labels.
         sampler: Chooses the frames.
-        transform: Augments; draws from torch's global generator.
-        short_side: Pixels of the shorter side after reading.
+        transform: Chooses the part of the pictures.
+        short_side: Pixels of the shorter side that crops refer to.
         seed: Of everything random.
         max_replacements: How many other videos are tried for one sample.
+        reading: How files are read.
     """
 
     def __init__(
@@ -144,13 +176,14 @@ class TrainingClips(Dataset[Clip | UserError]):
         records: Sequence[VideoRecord],
         *,
         sampler: FrameSampler,
-        transform: ClipTransform,
+        transform: RandomSquares,
         short_side: int,
         seed: int,
         max_replacements: int = 10,
+        reading: Reading = Reading(),  # frozen
     ) -> None:
         self.records, self.sampler, self.transform, self.short_side = records, sampler, transform, short_side
-        self.seed, self.max_replacements = seed, max_replacements
+        self.seed, self.max_replacements, self.reading = seed, max_replacements, reading
         self._by_label: defaultdict[int, list[VideoRecord]] = defaultdict(list)
         for record in records:
             self._by_label[record.label].append(record)
@@ -163,19 +196,18 @@ class TrainingClips(Dataset[Clip | UserError]):
         wanted = self.records[key.index]
         failures: list[ReadFailure] = []
         for record in (wanted, *self._replacements(wanted, seed)):
-            # only the CPU's generator: seeding all of torch would reset the device's as well
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed)
-                try:
-                    frames = _read(record, self.sampler.random, self.short_side)
-                except VideoReadError as error:
-                    failures.append(ReadFailure(record.id, str(error)))
-                    continue
-                try:
-                    return Clip(self.transform(frames), record.label, record.id, tuple(failures))
-                except UserError as error:
-                    return error
-        return Clip(None, wanted.label, wanted.id, tuple(failures))
+            generator = torch.Generator().manual_seed(seed)
+            choose = partial(self.sampler.random, generator=generator)
+            cut = partial(self.transform.squares, generator=generator)
+            try:
+                frames = _read(record, choose, self.short_side, cut, self.reading)
+            except VideoReadError as error:
+                failures.append(ReadFailure(record.id, str(error)))
+            except UserError as error:
+                return error
+            else:
+                return Clip(frames, record.label, record.id, tuple(failures), seed)
+        return Clip(None, wanted.label, wanted.id, tuple(failures), seed)
 
     def _replacements(self, record: VideoRecord, seed: int) -> list[VideoRecord]:
         others = [other for other in self._by_label[record.label] if other is not record]
@@ -191,7 +223,8 @@ class EvaluationClips(Dataset[Clip | UserError]):
         records: Videos with labels.
         sampler: Chooses the frames.
         transform: Cuts the squares.
-        short_side: Pixels of the shorter side after reading.
+        short_side: Pixels of the shorter side that crops refer to.
+        reading: How files are read.
         view_seed: Draws the frames of the views at random, as in training, from this seed and the video's id; without
             it they are fixed.
     """
@@ -201,12 +234,13 @@ class EvaluationClips(Dataset[Clip | UserError]):
         records: Sequence[VideoRecord],
         *,
         sampler: FrameSampler,
-        transform: ClipTransform,
+        transform: FixedSquares,
         short_side: int,
+        reading: Reading = Reading(),  # frozen
         view_seed: int | None = None,
     ) -> None:
         self.records, self.sampler, self.transform, self.short_side = records, sampler, transform, short_side
-        self.view_seed = view_seed
+        self.reading, self.view_seed = reading, view_seed
 
     def __len__(self) -> int:
         return len(self.records)
@@ -214,13 +248,12 @@ class EvaluationClips(Dataset[Clip | UserError]):
     def __getitem__(self, key: SampleKey) -> Clip | UserError:
         record = self.records[key.index]
         try:
-            frames = _read(record, self._choice(record), self.short_side)
+            frames = _read(record, self._choice(record), self.short_side, self.transform.squares, self.reading)
         except VideoReadError as error:
             return Clip(None, record.label, record.id, (ReadFailure(record.id, str(error)),))
-        try:
-            return Clip(self.transform(frames), record.label, record.id)
         except UserError as error:
             return error
+        return Clip(frames, record.label, record.id)
 
     def _choice(self, record: VideoRecord) -> Callable[[int], Tensor]:
         if self.view_seed is None:
@@ -229,11 +262,15 @@ class EvaluationClips(Dataset[Clip | UserError]):
         return partial(self.sampler.random, generator=torch.Generator().manual_seed(seed))
 
 
-def _read(record: VideoRecord, choose: Callable[[int], Tensor], short_side: int) -> Tensor:
-    """Frames of one record: uint8 (V, T, 3, H, W)."""
-    with open_video(record.path) as video:
-        span = video.span(record.start, record.end)
-        indices = choose(len(span)) + span.start
-        frames = video.read(indices.flatten(), short_side)
-    clips: Tensor = frames.unflatten(0, tuple(indices.shape))
-    return clips
+def _read(record: VideoRecord, choose: Callable[[int], Tensor], short_side: int, cut: Cut, reading: Reading) -> Tensor:
+    """Squares of one record: uint8 (V x C, T, 3, S, S), the C squares of a view side by side."""
+
+    def read() -> Tensor:
+        with open_video(record.path, sample_aspect=reading.sample_aspect) as video:
+            span = video.span(record.start, record.end)
+            indices = choose(len(span)) + span.start
+            squares = video.read_squares(indices.flatten(), short_side, cut)
+        views: Tensor = squares.unflatten(1, tuple(indices.shape)).transpose(0, 1).flatten(0, 1)
+        return views
+
+    return within(reading.timeout, record.path, read)

@@ -31,7 +31,7 @@ class FrameFolder(FrameSource):
         self._files = sorted(files, key=_natural)
         if not self._files:
             raise VideoReadError(path, f"the folder holds no frames ({', '.join(CODECS)})")
-        self._scaler = FrameScaler()
+        self.scaler = FrameScaler()
         first = self._decode_file(self._files[0])
         self.width, self.height, self.codec, self.rate = first.width, first.height, CODECS[self._suffix(0)], 0.0
 
@@ -47,9 +47,6 @@ class FrameFolder(FrameSource):
 
     def _seconds(self) -> Sequence[float]:
         raise VideoReadError(self.path, "a folder of frames has no times: list it without start and end")
-
-    def _scaled_by(self) -> FrameScaler:
-        return self._scaler
 
     def _frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         for index in wanted:

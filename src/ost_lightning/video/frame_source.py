@@ -61,12 +61,14 @@ class FrameSource(ABC):
         width: Pixels as stored, before any rotation.
         height: Pixels as stored, before any rotation.
         codec: FFmpeg's name of the codec.
+        scaler: Converts its frames.
     """
 
     rate: float
     width: int
     height: int
     codec: str
+    scaler: FrameScaler
 
     def __init__(self, path: VideoAddress) -> None:
         self.path = path
@@ -78,10 +80,6 @@ class FrameSource(ABC):
     @abstractmethod
     def _seconds(self) -> Sequence[float]:
         """When each frame is shown, from the first one on, ascending."""
-
-    @abstractmethod
-    def _scaled_by(self) -> FrameScaler:
-        """Converts its frames."""
 
     @abstractmethod
     def _frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -149,11 +147,10 @@ class FrameSource(ABC):
         Raises:
             VideoReadError: If a frame does not exist or can't be decoded.
         """
-        scaler = self._scaled_by()
         slots = self._slots(indices)
         clip: Pixels | None = None
         for index, frame in self._checked_frames(slots):
-            picture = scaler.whole(frame, short_side)
+            picture = self.scaler.whole(frame, short_side)
             if clip is None:
                 clip = np.empty((len(indices), *picture.shape), np.uint8)
             elif clip[0].shape != picture.shape:
@@ -177,22 +174,31 @@ class FrameSource(ABC):
         Raises:
             VideoReadError: If a frame does not exist or can't be decoded.
         """
-        scaler = self._scaled_by()
         slots = self._slots(indices)
         size: tuple[int, int] | None = None
         for index, frame in self._checked_frames(slots):
             if size is None:
-                size = scaler.size(frame, short_side)
+                size = self.scaler.size(frame, short_side)
                 squares = cut(*size)
                 clips = np.empty((len(squares.boxes), len(indices), 3, squares.side, squares.side), np.uint8)
-            elif size != scaler.size(frame, short_side):
+            elif size != self.scaler.size(frame, short_side):
                 raise VideoReadError(self.path, f"the pictures change their size at frame {index}")
             for place, box in enumerate(squares.boxes):
-                pixels = scaler.part(frame, short_side, box, squares.side)
+                pixels = self.scaler.part(frame, short_side, box, squares.side)
                 clips[place, slots[index]] = pixels[:, :, ::-1] if squares.flip else pixels
         if size is None:
             raise ValueError("no frames were asked for")
         return torch.from_numpy(clips)
+
+    def frames_in_order(self) -> Iterator[tuple[float, av.VideoFrame]]:
+        """Decodes all frames one after the other, each with the second that it is shown at.
+
+        Raises:
+            VideoReadError: If one can't be decoded.
+        """
+        seconds = self._seconds()
+        for index, frame in self._checked_frames({index: [index] for index in range(len(self))}):
+            yield seconds[index], frame
 
     def _slots(self, indices: Sequence[int] | Tensor) -> dict[int, list[int]]:
         """Where each wanted frame goes."""

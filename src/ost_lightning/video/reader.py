@@ -56,13 +56,16 @@ class VideoReader(FrameSource):
     def _prepare(self, threads: int, lacking: int, sample_aspect: bool) -> None:
         if not self._container.streams.video:
             raise VideoReadError(self.path, "the file has no video stream")
+        if self._container.streams.video[0].codec_context is None:
+            raise VideoReadError(self.path, "there is no decoder for the video's codec")
         for other in self._container.streams:
             if other.type != "video":
                 other.discard = Discard.all
         try:
             self._stream = CodedStream(self._container, threads)
         except (av.error.FFmpegError, ValueError) as error:
-            raise VideoReadError(self.path, f"the file is cut off or damaged ({cause(error)})") from error
+            what = f"cut off: {lacking} bytes are missing" if lacking else f"cut off or damaged ({cause(error)})"
+            raise VideoReadError(self.path, f"the file is {what}") from error
         frames = len(self._stream.order)
         if lacking or self._stream.lacking:
             what = f"{lacking} bytes" if lacking else f"{self._stream.lacking} frames"
@@ -72,7 +75,7 @@ class VideoReader(FrameSource):
         video = self._container.streams.video[0]
         self.width, self.height = self._stream.codec.width, self._stream.codec.height
         self.codec, self.rate = self._stream.codec.name, float(video.average_rate or 0)
-        self._scaler = FrameScaler(float(video.sample_aspect_ratio or 1) if sample_aspect else 1.0)
+        self.scaler = FrameScaler(float(video.sample_aspect_ratio or 1) if sample_aspect else 1.0)
 
     def close(self) -> None:
         """Closes the file."""
@@ -84,9 +87,6 @@ class VideoReader(FrameSource):
 
     def _seconds(self) -> Sequence[float]:
         return self._stream.seconds
-
-    def _scaled_by(self) -> FrameScaler:
-        return self._scaler
 
     def _frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         index_of = {self._stream.order[index]: index for index in wanted}

@@ -68,7 +68,7 @@ class ShardIndex:
         """
         if "://" in root and not root.endswith(".tar"):
             return cls._parse(_text_at(f"{root}/{INDEX_NAME}"), f"{root}/{INDEX_NAME}")
-        sizes = _shard_sizes(root)
+        sizes = shard_sizes(root)
         beside = Path(root) / INDEX_NAME
         kept = cache_folder() / "shards" / f"{blake2b(root.encode(), digest_size=8).hexdigest()}.tsv"
         for file in (beside, kept):
@@ -131,7 +131,7 @@ class ShardIndex:
         return cls(shards, places)
 
 
-def _shard_sizes(root: str) -> dict[str, int]:
+def shard_sizes(root: str) -> dict[str, int]:
     """Bytes of each shard by name, in alphabetical order."""
     if root.endswith(".tar"):
         files, path = url_to_fs(root)

@@ -1,55 +1,53 @@
-"""From frames to the model's square: crops, flips and colours, the same for all frames of a clip, in uint8."""
+"""From frames to the model's square: crops and flips while reading, colours on the device, alike for a whole clip."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from functools import cache
+from typing import Final, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
 from ost_lightning.errors import UserError
 from ost_lightning.pytorchvideo_compat import uniform_crop
+from ost_lightning.video.frame_source import Squares
+from ost_lightning.video.scaling import Box
 
 _MULTI_SCALE: Final = (1.0, 0.875, 0.75, 0.66)
 _STRONGEST: Final = 30
 
 
-class MultiScaleCrop(v2.Transform):  # type: ignore[misc]  # torchvision is not typed
-    """Crops at one of a few scales and five places, then resizes to a square (Wang et al., ECCV 2016).
+class MultiScaleCrop:
+    """Crops at one of a few scales and five places (Wang et al., ECCV 2016).
 
     Height and width are the short side times two scales that stand next to each other in `scales` or are equal; the
     place is a corner or the centre.
 
     Args:
-        size: Pixels of the resulting square.
         scales: Shares of the short side, descending.
     """
 
-    def __init__(self, size: int, scales: Sequence[float] = _MULTI_SCALE) -> None:
-        super().__init__()
-        self.size, self.scales = size, tuple(scales)
+    def __init__(self, scales: Sequence[float] = _MULTI_SCALE) -> None:
+        self.scales = tuple(scales)
 
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, int]:
-        """Draws one crop for the whole clip."""
-        height, width = flat_inputs[0].shape[-2:]
+    def draw(self, height: int, width: int, generator: Generator) -> Box:
+        """Draws one crop for a whole clip.
+
+        Args:
+            height: Of the pictures.
+            width: Of the pictures.
+            generator: Source of randomness.
+        """
         sides = [int(min(height, width) * scale) for scale in self.scales]
         pairs = [(a, b) for i, a in enumerate(sides) for j, b in enumerate(sides) if abs(i - j) <= 1]
-        crop_height, crop_width = pairs[_draw(len(pairs))]
+        crop_height, crop_width = pairs[_draw(len(pairs), generator)]
         down, across = height - crop_height, width - crop_width
-        top, left = [(0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)][_draw(5)]
-        return {"top": top, "left": left, "height": crop_height, "width": crop_width}
-
-    def transform(self, inpt: Tensor, params: dict[str, int]) -> Tensor:
-        """Cuts and resizes (..., 3, H, W) to (..., 3, size, size)."""
-        resized: Tensor = F.resized_crop(inpt, **params, size=[self.size, self.size], antialias=True)
-        return resized
+        places = [(0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)]
+        return Box(*places[_draw(len(places), generator)], crop_height, crop_width)
 
 
 class TrainingTransform(nn.Module):
-    """Augments one clip: multi-scale crop, flip, RandAugment, colour jitter, grayscale.
-
-    Draws from torch's global generator.
+    """Augments clips: multi-scale crop and flip while reading; RandAugment, colour jitter, grayscale on the device.
 
     Args:
         size: Pixels of the square.
@@ -81,22 +79,40 @@ class TrainingTransform(nn.Module):
                 f"rand_augment is {list(rand_augment)}, but it is a number of operations (at least 1) and a strength "
                 f"(0 to {_STRONGEST})."
             )
+        self.size, self.flip, self.crop = size, flip, MultiScaleCrop(scales)
         jitter: nn.Module = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
         if jitter_each_frame:
             jitter = _EachFrame(jitter)
-        self.steps = v2.Compose(
+        self.changes = v2.Compose(
             [
-                MultiScaleCrop(size, scales),
-                v2.RandomHorizontalFlip(flip),
                 *([v2.RandAugment(*rand_augment, num_magnitude_bins=_STRONGEST + 1)] if rand_augment else []),
                 v2.RandomApply([jitter], p=colour_jitter),
                 v2.RandomGrayscale(grayscale),
             ]
         )
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """uint8 (V, T, 3, H, W) to (V, T, 3, size, size)."""
-        return torch.stack([self.steps(clip) for clip in clips])
+    def squares(self, height: int, width: int, generator: Generator) -> Squares:
+        """Draws the part of the pictures that a clip shows, and whether it is mirrored."""
+        box = self.crop.draw(height, width, generator)
+        return Squares((box,), self.size, flip=bool(torch.rand((), generator=generator) < self.flip))
+
+    def forward(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
+        """Changes each clip in place, all its frames alike.
+
+        Args:
+            clips: uint8 (B, V, T, 3, S, S), on any device.
+            seeds: B; what is drawn for a clip depends on its seed only.
+
+        Returns:
+            The same tensor.
+        """
+        # only the CPU's generator, which torchvision draws from: seeding all of torch would reset the device's as well
+        with torch.random.fork_rng(devices=[]):
+            for clip, seed in zip(clips, seeds, strict=True):
+                torch.default_generator.manual_seed(seed)
+                for view in clip:
+                    view.copy_(self.changes(view))
+        return clips
 
 
 class _EachFrame(nn.Module):
@@ -111,7 +127,7 @@ class _EachFrame(nn.Module):
         return torch.stack([self.change(frame) for frame in clip])
 
 
-class EvaluationTransform(nn.Module):
+class EvaluationTransform:
     """Cuts fixed squares: the centre, or three along the longer side.
 
     Args:
@@ -120,26 +136,32 @@ class EvaluationTransform(nn.Module):
     """
 
     def __init__(self, size: int, crops: Literal[1, 3] = 1) -> None:
-        super().__init__()
         self.size, self.crops = size, crops
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """uint8 (V, T, 3, H, W) to (V x crops, T, 3, size, size), the crops of a view side by side.
+    def squares(self, height: int, width: int) -> Squares:
+        """The squares of pictures of a height and width.
 
         Raises:
-            UserError: If the frames are smaller than the square.
+            UserError: If they are smaller than the square.
         """
-        if min(clips.shape[-2:]) < self.size:
+        if min(height, width) < self.size:
             raise UserError(
-                f"The frames are {clips.shape[-2]} x {clips.shape[-1]} pixels, too small for a crop of {self.size}: "
+                f"The frames are {height} x {width} pixels, too small for a crop of {self.size}: "
                 f"set the clips' short_side to at least their crop_size."
             )
-        if self.crops == 1:
-            centre: Tensor = F.center_crop(clips, [self.size, self.size])
-            return centre
-        # pytorchvideo crops (C, T, H, W); which axis is which does not matter as long as H and W are last
-        return torch.stack([uniform_crop(clip, self.size, place) for clip in clips for place in range(3)])
+        if self.crops == 3:
+            return Squares(_three_boxes(height, width, self.size), self.size)
+        top, left = round((height - self.size) / 2), round((width - self.size) / 2)
+        return Squares((Box(top, left, self.size, self.size),), self.size)
 
 
-def _draw(count: int) -> int:
-    return int(torch.randint(count, ()))
+@cache
+def _three_boxes(height: int, width: int, side: int) -> tuple[Box, ...]:
+    """Where pytorchvideo's three crops lie: found by cropping the pixels' coordinates."""
+    grid = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))[:, None]
+    corners = (uniform_crop(grid, side, place)[:, 0, 0, 0].tolist() for place in range(3))
+    return tuple(Box(top, left, side, side) for top, left in corners)
+
+
+def _draw(count: int, generator: Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))

@@ -34,7 +34,7 @@ def promised_bytes(head: bytes) -> int:
     Args:
         head: Its first bytes.
     """
-    if head[:4] == b"RIFF":
+    if head[:4] == b"RIFF" and len(head) >= 8:
         return 8 + int.from_bytes(head[4:8], "little")
     if head[:4] != _EBML:
         return 0
@@ -52,4 +52,6 @@ def _variable_size(data: bytes, place: int) -> tuple[int | None, int]:
         return None, place
     length = 9 - data[place].bit_length()
     value = int.from_bytes(data[place : place + length], "big") & ((1 << 7 * length) - 1)
+    if place + length > len(data):
+        return None, place
     return (None if value == (1 << 7 * length) - 1 else value), place + length

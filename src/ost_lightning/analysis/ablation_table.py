@@ -1,0 +1,197 @@
+"""What an ablation found, beside what was published: JSON, Markdown, and means over runs."""
+
+import json
+import os
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from ost_lightning.errors import UserError
+
+ABLATION_FILE: Final = "ablation.json"
+_FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSetCard:
+    """One evaluation set.
+
+    Attributes:
+        classes: K.
+        videos: Scored, unreadable ones included: they count as wrong.
+        undecodable: Of these, could not be read.
+    """
+
+    classes: int
+    videos: int
+    undecodable: int
+
+
+@dataclass(frozen=True, slots=True)
+class AblationRow:
+    """One row of the table.
+
+    Attributes:
+        part: Of the table, as `4a`.
+        name: What is varied.
+        setting: What was scored, in words of the configuration.
+        top1: 0 to 1, by evaluation set; sets that could not be scored are missing.
+        top5: The same.
+        paper: Published Top-1 in percent, by data set.
+        top1_std: Standard deviation over runs, by evaluation set; nothing for a single run.
+    """
+
+    part: str
+    name: str
+    setting: str
+    top1: Mapping[str, float]
+    top5: Mapping[str, float]
+    paper: Mapping[str, float]
+    top1_std: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AblationTable:
+    """An ablation of one model, or the mean of several.
+
+    Attributes:
+        world: What the videos are, and which CLIP looked at them.
+        source: Where the published figures are from.
+        parts: Title of each part of the table.
+        sets: Evaluation sets.
+        rows: In the order of the table.
+        conditions: Model, checkpoint, clips, precision.
+        remarks: What could not be scored and why, and what sets the run apart.
+        runs: How many runs this is the mean of.
+    """
+
+    world: str
+    source: str
+    parts: Mapping[str, str]
+    sets: Mapping[str, EvaluationSetCard]
+    rows: Sequence[AblationRow]
+    conditions: Mapping[str, Any]
+    remarks: Sequence[str] = ()
+    runs: int = 1
+
+    def save(self, folder: Path) -> None:
+        """Writes ablation.json and ablation.md; a file is whole or not there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        content = json.dumps({"format": _FORMAT, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
+        for name, text in ((ABLATION_FILE, content), ("ablation.md", self.markdown())):
+            unfinished = folder / f".{name}.{os.getpid()}"
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(folder / name)
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Reads the JSON that `save` wrote.
+
+        Raises:
+            UserError: If it is something else.
+        """
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            if (version := content.pop("format")) != _FORMAT:
+                raise UserError(f"{file} has format {version}, this version reads {_FORMAT}: run the ablation again.")
+            rows = [AblationRow(**row) for row in content.pop("rows")]
+            sets = {name: EvaluationSetCard(**card) for name, card in content.pop("sets").items()}
+            remarks = tuple(content.pop("remarks"))
+            return cls(rows=rows, sets=sets, remarks=remarks, **content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{file} is not the {ABLATION_FILE} of an ablation ({error}).") from error
+
+    def markdown(self) -> str:
+        """The table with a row for each setting, then what it is made of."""
+        published = list(dict.fromkeys(name for row in self.rows for name in row.paper))
+        head = ["", "setting", *(f"{name} (ours)" for name in self.sets), *(f"{name} (paper)" for name in published)]
+        lines = [_line(head), _line(["---", "---", *["---:"] * (len(head) - 2)])]
+        shown = ""
+        for row in self.rows:
+            title = f"{row.part} {self.parts.get(row.part, '')}".strip() if row.part != shown else ""
+            shown = row.part
+            ours = [_percent(row, name) for name in self.sets]
+            theirs = [f"{row.paper[name]:.1f}" if name in row.paper else "" for name in published]
+            lines.append(_line([title, row.name, *ours, *theirs]))
+        return "\n".join([*lines, "", *self._notes()]) + "\n"
+
+    def _notes(self) -> list[str]:
+        notes = [f"Top-1 (%). Ours: {self.world}. {self.source}".strip()]
+        for name, card in self.sets.items():
+            error = 50 / card.videos**0.5 if card.videos else 0.0
+            notes.append(
+                f"`{name}`: {card.videos:,} videos of {card.classes} classes, {card.undecodable:,} of them unreadable "
+                f"(counted as wrong); chance {100 / card.classes:.1f}; standard error of a figure of one run at most "
+                f"{error:.1f}."
+            )
+        if self.runs > 1:
+            notes.append(f"Mean and standard deviation of {self.runs} runs.")
+        notes.append("Conditions: " + "; ".join(f"{key} {value}" for key, value in self.conditions.items()) + ".")
+        notes += self.remarks
+        return [f"- {note}" for note in notes]
+
+
+def mean_of(tables: Sequence[AblationTable]) -> AblationTable:
+    """Mean and standard deviation over runs of one table: other seeds, draws or splits.
+
+    Raises:
+        UserError: If they are not runs of one table on evaluation sets of the same names.
+    """
+    first = tables[0]
+    for table in tables[1:]:
+        for what in ("world", "sets", "rows"):
+            one, other = _outline(first, what), _outline(table, what)
+            if one != other:
+                raise UserError(f"These ablations can't be averaged: their {what} differ ({one} and {other}).")
+    sets = {name: _same_or_sum([table.sets[name] for table in tables]) for name in first.sets}
+    rows = [_mean_row([table.rows[k] for table in tables]) for k in range(len(first.rows))]
+    every = [table.conditions for table in tables]
+    conditions = {
+        key: " / ".join(dict.fromkeys(str(conditions.get(key)) for conditions in every)) for key in first.conditions
+    }
+    remarks = tuple(dict.fromkeys(remark for table in tables for remark in table.remarks))
+    return AblationTable(
+        first.world, first.source, first.parts, sets, rows, conditions, remarks, sum(table.runs for table in tables)
+    )
+
+
+def _outline(table: AblationTable, what: str) -> object:
+    if what == "sets":
+        return list(table.sets)
+    return table.world if what == "world" else [(row.part, row.name, row.setting) for row in table.rows]
+
+
+def _same_or_sum(cards: Sequence[EvaluationSetCard]) -> EvaluationSetCard:
+    if len({card.classes for card in cards}) > 1:
+        raise UserError(
+            f"These ablations can't be averaged: a set has {cards[0].classes} classes in one run, not in all."
+        )
+    return cards[0]
+
+
+def _mean_row(rows: Sequence[AblationRow]) -> AblationRow:
+    names = [name for name in rows[0].top1 if all(name in row.top1 for row in rows)]
+    top1 = {name: [row.top1[name] for row in rows] for name in names}
+    spread = {name: statistics.stdev(values) for name, values in top1.items()} if len(rows) > 1 else {}
+    return AblationRow(
+        rows[0].part,
+        rows[0].name,
+        rows[0].setting,
+        {name: statistics.mean(values) for name, values in top1.items()},
+        {name: statistics.mean(row.top5[name] for row in rows) for name in names},
+        rows[0].paper,
+        spread,
+    )
+
+
+def _percent(row: AblationRow, name: str) -> str:
+    if name not in row.top1:
+        return "-"
+    spread = f" ± {100 * row.top1_std[name]:.1f}" if name in row.top1_std else ""
+    return f"{100 * row.top1[name]:.1f}{spread}"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,158 @@
+import csv
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ost_lightning.analysis import AblationTable
+from ost_lightning.cli import main
+from ost_lightning.resources import shipped
+from tests.videos import write_video
+
+QUIET = ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0", *QUIET]
+PAPER = {  # Table 4 of the paper: HMDB51, UCF101, K600
+    "4a": [[50.9, 75.5, 70.8], [53.3, 76.6, 69.3], [54.5, 77.9, 72.3]],
+    "4b": [[46.7, 65.3, 56.3], [53.1, 77.5, 71.6], [54.5, 77.9, 72.3]],
+    "4c": [[53.8, 77.3, 72.1], [54.5, 77.9, 72.3], [53.0, 77.5, 72.6]],
+    "4d": [[49.8, 74.1, 64.2], [53.5, 79.0, 71.8], [53.5, 78.9, 72.1], [54.5, 77.9, 72.3]],
+    "4e": [[55.4, 80.1, 72.9], [55.9, 79.7, 75.1]],
+}
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+
+
+def table_of(run: str) -> AblationTable:
+    return AblationTable.load(Path("runs/toyworld") / run / "ablation.json")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_table_4_of_a_trained_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("OST_CACHE", str(Path("cache").resolve()))
+    assert main(["fit", *SMALL, "--trainer.max_steps=2", "--trainer.limit_val_batches=0"]) == 0
+    checkpoint = "runs/toyworld/version_0/checkpoints/last.ckpt"
+    assert main(["ablate", *SMALL, "--ckpt", checkpoint]) == 0
+    table = table_of("version_1")
+    published = {part: [list(row.paper.values()) for row in table.rows if row.part == part] for part in table.parts}
+    assert published == PAPER
+    assert list(table.rows[0].paper) == ["HMDB51", "UCF101", "K600"]
+    assert [row.name for row in table.rows if not row.top1] == ["N = 8"]  # the rendered world has four
+    printed = capsys.readouterr().out
+    assert "| 4a matching | category name |" in printed
+    assert checkpoint in printed
+    # the same figures as a test of its own
+    assert main(["test", *SMALL, f"--ckpt_path={checkpoint}"]) == 0
+    with Path("runs/toyworld/version_2/metrics.csv").open(newline="") as file:
+        tested = list(csv.DictReader(file))[-1]
+    solver = next(row for row in table.rows if row.name == "OD Solver")
+    ensembled = table.rows[-1]
+    assert float(tested["test/unseen/top1"]) == solver.top1["unseen"]
+    assert float(tested["test/unseen/ensembled_0.2/top1"]) == ensembled.top1["unseen"]
+    # what is logged beside the table is true as well
+    with Path("runs/toyworld/version_1/metrics.csv").open(newline="") as file:
+        logged = list(csv.DictReader(file))[-1]
+    assert logged["test/unseen/ensembled_0.2/top1"] == tested["test/unseen/ensembled_0.2/top1"]
+    assert main(["ablate", *SMALL, "--ckpt", checkpoint, "--output", "elsewhere"]) == 0
+    assert AblationTable.load(Path("elsewhere/ablation.json")) == table
+    assert main(["ablate", "--mean", "elsewhere/ablation.json", "runs/toyworld/version_1/ablation.json"]) == 0
+    assert re.search(r"category name \| [\d.]+ ± 0\.0 \| 50\.9", capsys.readouterr().out)
+
+
+def own_table(folder: Path, **setting: object) -> list[str]:
+    """Four videos, one of them unreadable, and a table with one row."""
+    videos = folder / "videos"
+    for k in range(4):
+        write_video(videos / f"{k}.mp4", 10, width=64, height=64, seed=k)
+    (videos / "3.mp4").write_text("not a video")
+    (videos / "test.txt").write_text("0.mp4 0\n1.mp4 1\n2.mp4 0\n3.mp4 1\n")
+    (videos / "classes.txt").write_text("juggling\nswimming\n")
+    row = {"matcher": "CategoryName", "rows": [{"part": "a", "name": "names"}], **setting}
+    (folder / "rows.yaml").write_text(yaml.safe_dump({"ablation": {"settings": [row]}}))
+    options = [
+        "--model.video_clip.pretrained=tiny",
+        "--model.matcher=CategoryName",
+        "--data.clips.short_side=54",
+        "--data.clips.crop_size=48",
+    ]
+    options += ["--data.loading.workers=0", "--trainer.accelerator=cpu", "--trainer.precision=32", *QUIET]
+    return ["ablate", "--config=own_videos", "--table=rows.yaml", *options]
+
+
+def test_unreadable_videos_follow_the_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    command = own_table(Path())
+    assert main(command) == 1
+    assert "videos/3.mp4" in capsys.readouterr().err
+    assert not list(Path("runs").rglob("ablation*"))
+    for _ in range(2):  # with an empty and with a full cache
+        with pytest.warns(UserWarning, match=r"videos/3\.mp4"):
+            assert main([*command, "--data.loading.on_decode_error=count", "--output=found"]) == 0
+        table = AblationTable.load(Path("found/ablation.json"))
+        assert (table.sets["own"].videos, table.sets["own"].undecodable) == (4, 1)
+        assert "4 videos of 2 classes, 1 of them unreadable" in capsys.readouterr().out
+        with Path("found/ablation_videos.csv").open(newline="") as file:
+            assert [row["video"] for row in csv.DictReader(file)] == ["0.mp4", "1.mp4", "2.mp4", "3.mp4"]
+    assert table.world.startswith("real videos, tiny CLIP")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "needs an experiment"),
+        (["--config=nonsense"], "no experiment file nonsense"),
+        (["--config=toyworld", "--table=nonsense"], "no ablation table nonsense. Expected a YAML file, or .*table4"),
+        (["--config=toyworld", "--ckpt=nope.ckpt"], "no checkpoint nope.ckpt"),
+        (["--config=toyworld", "--data.drow=1"], "drow"),
+        (["--config=toyworld", "--cache_gigabytes=much"], "argument --cache_gigabytes: invalid float value: 'much'"),
+        (["--mean", "nope.json"], "nope.json is not the ablation.json"),
+        (["--mean", "nope.json", "--data.draw=1"], "--mean only reads earlier tables"),
+    ],
+)
+def test_mistakes_are_told(arguments: Sequence[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ablate", *arguments]) == 1
+    error = " ".join(capsys.readouterr().err.split())
+    assert re.search(told, error)
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"matcher": "CategoryNam"}, "CategoryNam"),
+        ({"ratios": 0.2}, "ratios"),
+        ({"ratio": "much"}, "ratio"),
+        ({"ratio": 1.5}, "share of the original weights"),
+        ({"templates": "nonsense"}, "no sentence templates 'nonsense'"),
+        ({"rows": [{"part": "a", "name": "b", "paper": {"HMDB51": "good"}}]}, "good"),
+    ],
+)
+def test_mistakes_in_a_table_are_told(
+    setting: dict[str, object], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(own_table(Path(), **setting)) == 1
+    assert told in " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["ablate", "--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "--ckpt" in printed
+    assert "table4" in printed
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "ost ablate" in capsys.readouterr().out
+
+
+def test_every_shipped_table_is_a_table() -> None:
+    files = sorted((shipped("experiments") / "ablations").glob("*.yaml"))
+    assert files
+    for file in files:
+        assert set(yaml.safe_load(file.read_text())) == {"ablation"}

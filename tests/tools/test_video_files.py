@@ -1,0 +1,56 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from ost_lightning.cli import main
+from tests.videos import write_video
+
+
+@pytest.fixture
+def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three videos in a folder and a list of them."""
+    monkeypatch.chdir(tmp_path)
+    for k, name in enumerate(("a/x.avi", "a/y.mp4", "b/z.mp4")):
+        codec = "mpeg4" if name.endswith("avi") else "libx264"
+        write_video(tmp_path / "videos" / name, 8, codec=codec, seed=k)
+    (tmp_path / "list.txt").write_text("a/x.avi 0\na/y.mp4 1\nb/z.mp4 1\n")
+    return tmp_path / "videos"
+
+
+TRANSCODE = ["data", "transcode", "list.txt"]
+SMALL = ["--settings.short_side=40", "--workers=0"]
+
+
+def test_transcode_writes_videos_list_and_report(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRANSCODE, str(videos), "new", *SMALL]) == 0
+    assert Path("new/list.txt").read_text() == "a/x.mp4 0\na/y.mp4 1\nb/z.mp4 1\n"
+    with Path("new/transcoded.csv").open(newline="") as report:
+        rows = list(csv.DictReader(report))
+    assert [(row["name"], row["frames"], row["error"]) for row in rows] == [
+        ("a/x.avi", "8", ""),
+        ("a/y.mp4", "8", ""),
+        ("b/z.mp4", "8", ""),
+    ]
+    assert "3 of 3 videos rewritten, with the same number of frames" in capsys.readouterr().out
+    # what was written is a data set for the next tool
+    assert main(["data", "check", "--list=new/list.txt", "--root=new", "--workers=0"]) == 0
+
+
+def test_transcode_names_what_it_could_not_rewrite(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (videos / "a/y.mp4").write_bytes(b"broken")
+    assert main([*TRANSCODE, str(videos), "new", *SMALL]) == 1
+    told = capsys.readouterr()
+    assert "2 of 3 videos rewritten" in told.out
+    assert "1 of 3 videos could not be rewritten" in " ".join(told.err.split())
+    assert main([*TRANSCODE, str(videos), "videos", *SMALL]) == 1
+    assert "would replace the old ones" in " ".join(capsys.readouterr().err.split())
+
+
+def test_shards_take_the_place_of_the_folder(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["data", "shard", "list.txt", str(videos), "shards", "--workers=0"]
+    assert main(command) == 0
+    assert "3 videos in 1 shards, 1 of them written now" in capsys.readouterr().out
+    assert main(["data", "check", "--list=list.txt", "--root=shards", "--workers=0"]) == 0
+    assert "3 videos listed, 3 found, 3 decodable" in capsys.readouterr().out
+    assert main([*command, "--megabytes=0"]) == 1
