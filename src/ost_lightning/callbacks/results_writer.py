@@ -22,10 +22,8 @@ from ost_lightning.errors import UserError
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import Templates
 from ost_lightning.video.identity import list_digest, video_id
-from ost_lightning.video.sources import stamp
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
-_NOT_THERE: Final = (0, 0)
 _MIXTURE: Final = "ensembled_"
 
 
@@ -140,7 +138,7 @@ def _card(videos: LabelledVideos, training: TrainingRecord | None, templates: Te
         benchmark=published.benchmark if published else None,
         part=published.part if published else None,
         listed=len(videos.records),
-        found=sum(stamp(record.path) != _NOT_THERE for record in videos.records),
+        found=len(videos.found),
         in_training=training.seen(videos) if training is not None else None,
     )
 
