@@ -1,7 +1,8 @@
-# `make` lists the targets. Variables: EXP=experiment, CKPT=checkpoint, LABELS=label space, OUT=folder, ARGS="further options", BENCH=benchmark, PYTHON=interpreter.
+# `make` lists the targets. Variables: EXP=experiment, CKPT=checkpoint, LABELS=label space, OUT=folder, ARGS="further options", BENCH=benchmark, SWEEP=sweep, PYTHON=interpreter.
 PYTHON ?= python3
 EXP ?= toyworld
 BENCH ?= transport
+SWEEP ?= epsilon
 ARGS ?=
 CKPT ?=
 LABELS ?= kinetics400
@@ -12,7 +13,7 @@ READY := $(VENV)/.ready
 OST := $(VENV)/bin/ost
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train eval ablate descriptors test lint bench clean
+.PHONY: help setup demo train eval ablate descriptors sweep test lint bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +39,10 @@ ablate: $(READY) ## Score Table 4's rows in one pass: make ablate EXP=toyworld C
 
 descriptors: $(READY) ## Let an LLM write descriptors: make descriptors LABELS=kinetics400 OUT=runs/descriptors/kinetics400 ARGS="--model gpt-4o-mini"
 	$(OST) descriptors generate --label-space $(LABELS) --out $(OUT) $(ARGS)
+
+sweep: $(READY) ## Start a W&B sweep and an agent for it (after `wandb login`): make sweep SWEEP=epsilon
+	agent=$$($(VENV)/bin/wandb sweep --project ost_lightning experiments/sweeps/$(SWEEP).yaml 2>&1 | tee /dev/stderr | sed -n 's/.*Run sweep agent with: wandb agent //p') && \
+	test -n "$$agent" && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/wandb agent $$agent $(ARGS)
 
 test: $(READY) ## Run the tests (ARGS="-m slow" for the long ones)
 	$(VENV)/bin/pytest -n 2 --dist loadfile $(ARGS)

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import textwrap
+import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
 from typing import Any, Final
@@ -94,6 +95,8 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0, or 1 after a user's mistake.
     """
+    # Lightning 2.6 asks PyTorch in a way that it is about to drop; no user can do anything about it
+    warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
     try:
         run(sys.argv[1:] if args is None else args)
     except (UserError, ArgumentError, ValueError) as error:

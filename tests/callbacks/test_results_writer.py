@@ -139,15 +139,18 @@ def test_missing_unreadable_and_unscored_videos_are_visible() -> None:
     Path("videos/broken.mp4").write_bytes(b"x")
     Path("videos/holes.txt").write_text(Path("videos/test.txt").read_text() + "broken.mp4 0\nnone.mp4 1\n")
     results = test(
-        "--data.test={own: {list: videos/holes.txt, labels: videos}}", "--data.loading.on_decode_error=count"
+        "--data.test={own: {list: videos/holes.txt, labels: videos}}",
+        "--data.loading.on_decode_error=count",
+        "--data.loading.on_missing=leave_out",
     )
     card, score = results["sets"]["own"]["card"], results["sets"]["own"]["scores"]["as trained"]
     assert (card["listed"], card["found"], card["in_training"]) == (7, 6, None)
-    assert (score["scored"], score["undecodable"]) == (7, 2)
+    assert (score["scored"], score["undecodable"]) == (6, 1)
     assert results["checkpoint"] is None
     told = " ".join(results["remarks"])
     assert "own: 1 of 7 listed videos are not there" in told
-    assert "own: 2 of 7 videos could not be read; they count as wrong" in told
+    assert "own: only 6 of 7 listed videos were scored" in told
+    assert "own: 1 of 7 videos could not be read; they count as wrong" in told
     limited = test("--trainer.limit_test_batches=1", "--data.loading.evaluation_batch_size=2")
     assert "own: only 2 of 5 listed videos were scored." in limited["remarks"]
 

@@ -22,7 +22,7 @@ from ost_lightning.datamodules import (
     SeveralSets,
     SomethingSomethingV2,
 )
-from ost_lightning.datamodules.base import ClipSettings, LoadingSettings
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from tests.datamodules import miniatures

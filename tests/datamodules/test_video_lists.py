@@ -204,10 +204,3 @@ def test_shots_are_drawn_from_the_training_list(videos: Path) -> None:
     assert sorted(labels) == [0, 0, 1, 1]
     with pytest.raises(UserError, match="fewer than 5 videos"):
         VideoLists(videos, VideoList(videos / "train.txt", str(videos)), shots=5, clips=CLIPS).training_videos()
-
-
-def test_label_spaces_can_be_exchanged_for_a_run(videos: Path, tmp_path: Path) -> None:
-    (tmp_path / "classes.txt").write_text("1st\n2nd\n")
-    train = VideoList(videos / "train.txt", str(videos))
-    lists = VideoLists(videos, train, clips=CLIPS, label_spaces={str(videos): str(tmp_path)})
-    assert lists.training_videos().labels.names == ("1st", "2nd")

@@ -122,7 +122,8 @@ def test_rand_augment_follows_its_strength() -> None:
 @pytest.mark.parametrize("each", [False, True])
 def test_colour_jitter_changes_all_frames_alike_unless_asked(each: bool) -> None:
     frame = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)
-    clip = frame.expand(1, 4, 3, 40, 40).contiguous()
-    (jittered,) = TrainingTransform(32, flip=0, colour_jitter=1, grayscale=0, jitter_each_frame=each, scales=[1])(clip)
+    clips = frame.expand(1, 1, 4, 3, 40, 40).contiguous()
+    transform = TrainingTransform(40, flip=0, colour_jitter=1, grayscale=0, jitter_each_frame=each)
+    jittered = transform(clips, seeds=[7])[0, 0]
     alike = all(torch.equal(jittered[0], other) for other in jittered[1:])
     assert alike is not each

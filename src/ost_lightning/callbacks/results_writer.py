@@ -20,11 +20,10 @@ from ost_lightning.callbacks.training_record import KEY, TrainingRecord, label_s
 from ost_lightning.datamodules import LabelledVideos, VideoDataModule
 from ost_lightning.errors import UserError
 from ost_lightning.tasks import RecognitionTask
+from ost_lightning.text import Templates
 from ost_lightning.video.identity import list_digest, video_id
-from ost_lightning.video.sources import stamp
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
-_NOT_THERE: Final = (0, 0)
 _MIXTURE: Final = "ensembled_"
 
 
@@ -89,7 +88,9 @@ class ResultsWriter(Callback):
         task, data = _known(trainer, pl_module)
         videos = data.evaluation_sets("test")
         sets = {
-            name: SetResult(_card(labelled, self._training), _scores(trainer.callback_metrics, name, videos))
+            name: SetResult(
+                _card(labelled, self._training, task.templates), _scores(trainer.callback_metrics, name, videos)
+            )
             for name, labelled in videos.items()
         }
         training = self._training.card() if self._training is not None else None
@@ -125,19 +126,19 @@ def _selection_remarks(checkpoint: Mapping[str, Any], tested: Mapping[str, str])
     return []
 
 
-def _card(videos: LabelledVideos, training: TrainingRecord | None) -> DataCard:
+def _card(videos: LabelledVideos, training: TrainingRecord | None, templates: Templates) -> DataCard:
     labels, digest = videos.labels, _digest(videos)
     published = identify(digest, labels, (*TEST_PARTS, "base", "novel"))
     return DataCard(
         label_space=label_space_name(labels),
         classes=len(labels),
-        name_form="as published" if labels.names == labels.published else "words",
+        name_form="as published" if templates.spells_as_published(labels) else "words",
         digest=digest,
         list=published.name if published else None,
         benchmark=published.benchmark if published else None,
         part=published.part if published else None,
         listed=len(videos.records),
-        found=sum(stamp(record.path) != _NOT_THERE for record in videos.records),
+        found=len(videos.found),
         in_training=training.seen(videos) if training is not None else None,
     )
 

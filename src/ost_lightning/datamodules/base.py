@@ -2,8 +2,8 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Protocol, cast
@@ -15,6 +15,8 @@ from torch.utils.data import DataLoader
 
 from ost_lightning.datamodules.batching import BatchPlan, plan_batches
 from ost_lightning.datamodules.decode_report import DecodeReport
+from ost_lightning.datamodules.labelled_videos import LabelledVideos
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.datamodules.training_loader import TrainingLoader, TrainingPosition
 from ost_lightning.errors import UserError
 from ost_lightning.models import CachedClips, EmbeddingCache
@@ -30,7 +32,6 @@ from ost_lightning.video import (
     TrainingClips,
     TrainingSampler,
     TrainingTransform,
-    VideoRecord,
     collate_clips,
 )
 
@@ -40,102 +41,6 @@ _GIGABYTE: Final = 10**9
 EvaluationStage = Literal["val", "test", "predict"]
 VideoLoader = DataLoader[Any]
 """Yields `ClipBatch`, or the `UserError` that a worker ran into."""
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledVideos:
-    """Videos and the label space that their labels index.
-
-    Attributes:
-        records: All listed videos.
-        labels: Classes.
-        missing: Places in `records` of the videos that are not there.
-        looked_in: Where they were looked for, for messages.
-        mirrorable: Whether a mirrored video still shows its class.
-    """
-
-    records: Sequence[VideoRecord]
-    labels: LabelSpace
-    missing: frozenset[int] = frozenset()
-    looked_in: str = ""
-    mirrorable: bool = True
-
-    @property
-    def found(self) -> Sequence[VideoRecord]:
-        """The videos that are there."""
-        if not self.missing:
-            return self.records
-        return [record for place, record in enumerate(self.records) if place not in self.missing]
-
-
-@dataclass(frozen=True)
-class ClipSettings:
-    """How a video becomes a clip.
-
-    Attributes:
-        frames: T.
-        short_side: Pixels of the shorter side that crops refer to.
-        crop_size: Pixels of the square; the model's image size.
-        views: Views in time of one test video.
-        crops: Squares of one test view: 1 (centre) or 3.
-        view_frames: Frames of the test views: `spread` evenly over each segment, the same for every call; or `random`,
-            as the released code draws them when there are several views, so that scores depend on the seed.
-        flip: Probability of mirroring in training; None is 0.5, or 0 where left and right are part of a label.
-        colour_jitter: Probability of colour jitter in training.
-        grayscale: Probability of dropping the colours in training.
-        sample_aspect: Whether pixels that are not square are made so, as a player does; decord and what is read with it
-            see them as stored.
-        rand_augment: RandAugment's operations a clip and their strength (0 to 30) in training; none if not given.
-        jitter_each_frame: Draw the colour jitter anew for every frame, so that training clips flicker, as in the
-            released code; otherwise all frames of a clip change alike.
-    """
-
-    frames: int = 32
-    short_side: int = 256
-    crop_size: int = 224
-    views: int = 1
-    crops: Literal[1, 3] = 1
-    view_frames: Literal["spread", "random"] = "spread"
-    flip: float | None = None
-    colour_jitter: float = 0.8
-    grayscale: float = 0.2
-    sample_aspect: bool = True
-    rand_augment: tuple[int, int] | None = None
-    jitter_each_frame: bool = False
-
-
-@dataclass(frozen=True)
-class LoadingSettings:
-    """How clips are loaded.
-
-    Attributes:
-        global_batch_size: Videos of one optimiser step, over all devices and accumulation steps.
-        max_videos_per_device: Videos that fit into one device's memory in training; the rest is accumulated. None: all.
-        evaluation_batch_size: Videos that one device takes at a time in evaluation.
-        workers: Loading processes a device.
-        start_method: How they start; None is the platform's way.
-        read_timeout: Seconds after which reading one video is given up, and it counts as unreadable.
-        seed: Of order and augmentation; None follows `seed_everything`.
-        max_replacements: Other videos of the class that are tried in place of one that can't be read (training).
-        max_undecodable: Unreadable videos after which training stops.
-        on_decode_error: In evaluation: `stop`, or `count` an unreadable video as wrong and report it.
-        embedding_cache_gigabytes: Size of the disk cache of frame embeddings that test and prediction read and fill, so
-            that the same weights see no video twice; 0 is no cache. It lies in `$OST_CACHE`.
-        on_missing: If listed videos are not there: `stop` before anything begins, or `leave_out` these.
-    """
-
-    global_batch_size: int = 256
-    max_videos_per_device: int | None = None
-    evaluation_batch_size: int = 8
-    workers: int = 4
-    start_method: Literal["fork", "spawn", "forkserver"] | None = None
-    read_timeout: float = 120.0
-    seed: int | None = None
-    max_replacements: int = 10
-    max_undecodable: int = 50
-    on_decode_error: Literal["stop", "count"] = "stop"
-    embedding_cache_gigabytes: float = 0.0
-    on_missing: Literal["stop", "leave_out"] = "stop"
 
 
 class FingerprintedTask(Protocol):

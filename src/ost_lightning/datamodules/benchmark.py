@@ -7,14 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ost_lightning.datamodules.base import (
-    ClipSettings,
-    EvaluationStage,
-    LabelledVideos,
-    LoadingSettings,
-    VideoDataModule,
-)
+from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.locate import locate
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ost_lightning.datamodules.base import ClipSettings, LoadingSettings
 from ost_lightning.datamodules.benchmark import Benchmark, ListFiles, Part, by_split, find_annotations
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex, read_hmdb51

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
-from ost_lightning.datamodules.base import ClipSettings, LoadingSettings
 from ost_lightning.datamodules.benchmark import (
     Benchmark,
     EvaluationSet,
@@ -14,6 +13,7 @@ from ost_lightning.datamodules.benchmark import (
     by_split,
     find_annotations,
 )
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex, read_kinetics
 

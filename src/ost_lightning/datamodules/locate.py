@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from ost_lightning.datamodules.base import LabelledVideos
+from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoAddress, VideoRecord, VideoRoot
 

@@ -3,13 +3,9 @@
 import inspect
 from collections.abc import Mapping
 
-from ost_lightning.datamodules.base import (
-    ClipSettings,
-    EvaluationStage,
-    LabelledVideos,
-    LoadingSettings,
-    VideoDataModule,
-)
+from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.labelled_videos import LabelledVideos
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
 
 

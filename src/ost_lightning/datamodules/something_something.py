@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ost_lightning.datamodules.base import ClipSettings, LoadingSettings
 from ost_lightning.datamodules.benchmark import Benchmark, ListFiles, Part, by_labels, find_annotations
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex, check_ssv2_labels, read_ssv2
 

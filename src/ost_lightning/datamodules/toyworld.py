@@ -3,14 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from ost_lightning.datamodules.base import (
-    ClipSettings,
-    EvaluationStage,
-    LabelledVideos,
-    LoadingSettings,
-    VideoDataModule,
-)
+from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.locate import locate
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.text import LabelSpace
 from ost_lightning.toyworld.dataset import Part, render_part
 from ost_lightning.toyworld.grammar import Group

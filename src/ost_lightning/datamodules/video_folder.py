@@ -4,14 +4,10 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ost_lightning.datamodules.base import (
-    ClipSettings,
-    EvaluationStage,
-    LabelledVideos,
-    LoadingSettings,
-    VideoDataModule,
-)
+from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.locate import VIDEO_SUFFIXES, locate
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord

@@ -4,14 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ost_lightning.datamodules.base import (
-    ClipSettings,
-    EvaluationStage,
-    LabelledVideos,
-    LoadingSettings,
-    VideoDataModule,
-)
+from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.locate import locate
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations import ClassIndex, read_records
@@ -43,8 +39,6 @@ class VideoLists(VideoDataModule):
             if not given.
         val: Validation lists, by name.
         test: Test lists, by name; also what `predict` looks at.
-        label_spaces: Label spaces that take the place of others wherever a list names those, for example
-            `{ucf101: ucf101-raw}` for the class names as the publisher spells them.
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
@@ -56,12 +50,11 @@ class VideoLists(VideoDataModule):
         shots: int | None = None,
         val: dict[str, VideoList] | None = None,
         test: dict[str, VideoList] | None = None,
-        label_spaces: dict[str, str] | None = None,
         clips: ClipSettings = ClipSettings(),  # frozen
         loading: LoadingSettings = LoadingSettings(),  # frozen
     ) -> None:
         super().__init__(clips, loading)
-        self.shots, self.label_spaces = shots, label_spaces or {}
+        self.shots = shots
         self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
 
     def training_videos(self) -> LabelledVideos:
@@ -77,7 +70,7 @@ class VideoLists(VideoDataModule):
         return {name: self._read(listed) for name, listed in (self.val if stage == "val" else self.test).items()}
 
     def _read(self, listed: VideoList, shots: int | None = None) -> LabelledVideos:
-        labels = LabelSpace.load(self.label_spaces.get(listed.labels, listed.labels))
+        labels = LabelSpace.load(listed.labels)
         records = read_records(listed.list, ClassIndex(labels.names, labels.published))
         if shots is not None:
             drawn = draw_shots(

@@ -16,6 +16,7 @@ Kind = Literal["name", "spatio", "temporal"]
 """What a sentence is about: the category name, a Spatio or a Temporal Descriptor."""
 
 KINDS: Final[tuple[Kind, ...]] = ("name", "spatio", "temporal")
+_PUBLISHED: Final = "published_names"
 _SLOTS: Final[dict[Kind, frozenset[str]]] = {
     "name": frozenset({"name"}),
     "spatio": frozenset({"name", "descriptor"}),
@@ -42,11 +43,14 @@ class Templates:
         name: For category names; several give an ensemble.
         spatio: For Spatio Descriptors.
         temporal: For Temporal Descriptors.
+        published_names: Label spaces whose class names go into the sentences as the publisher spells them
+            (`ApplyEyeMakeup`), not as words.
     """
 
     name: tuple[str, ...]
     spatio: str
     temporal: str
+    published_names: tuple[str, ...] = ()
     origin: str = field(default="given in code", compare=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +73,8 @@ class Templates:
     def load(cls, name_or_file: str) -> Self:
         """Reads templates that come with the package (`ost`) or a YAML file with the keys name, spatio, temporal.
 
+        A list `published_names` may stand beside these.
+
         Raises:
             UserError: If there are none under that name, or the file is malformed.
         """
@@ -80,13 +86,16 @@ class Templates:
                 f"There are no sentence templates '{name_or_file}'. Expected a YAML file or one of: {known}."
             )
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        published = content.pop(_PUBLISHED, []) if isinstance(content, dict) else []
+        if not isinstance(published, list) or not all(isinstance(name, str) for name in published):
+            raise UserError(f"{file}: {_PUBLISHED} must be a list of names of label spaces.")
         if not isinstance(content, dict) or set(content) != set(KINDS):
             raise UserError(f"{file} must be a mapping with exactly the keys {', '.join(KINDS)}.")
         names = content["name"] if isinstance(content["name"], list) else [content["name"]]
         texts = [*names, content["spatio"], content["temporal"]]
         if not names or not all(isinstance(text, str) for text in texts):
             raise UserError(f"{file}: every template must be a text (name may be a list of texts).")
-        return cls(tuple(names), content["spatio"], content["temporal"], origin=str(file))
+        return cls(tuple(names), content["spatio"], content["temporal"], tuple(published), origin=str(file))
 
     def apply(self, labels: LabelSpace, kinds: tuple[Kind, ...], count: int) -> SentenceSet:
         """Fills the templates.
@@ -99,6 +108,8 @@ class Templates:
         Raises:
             UserError: If a class has fewer than N descriptors of a needed kind.
         """
+        if self.spells_as_published(labels):
+            labels = labels.as_published()
         sentences: dict[Kind, tuple[tuple[str, ...], ...]] = {}
         for kind in kinds:
             if kind == "name":
@@ -109,6 +120,10 @@ class Templates:
             rows = zip(labels.names, labels.descriptors_of(kind, count), strict=True)
             sentences[kind] = tuple(tuple(self.sentence(kind, name, text) for text in row) for name, row in rows)
         return SentenceSet(sentences)
+
+    def spells_as_published(self, labels: LabelSpace) -> bool:
+        """Whether the class names of a label space go in as its publisher spells them."""
+        return labels.names == labels.published or Path(labels.origin).name in self.published_names
 
     def sentence(self, kind: DescriptorKind, name: str, descriptor: str) -> str:
         """The sentence of one descriptor of a class."""
