@@ -111,8 +111,9 @@ class DescriptorUsage(Callback):
         """Writes the tables."""
         counts = self._counts(_recognition(pl_module))
         uses = {name: class_uses(self._labels[name], flows.compute(), counts) for name, flows in self._flows.items()}
+        folder = self.folder or Path(trainer.log_dir or ".")  # all processes ask, for they agree on it
         if uses and trainer.is_global_zero:
-            self._write(uses, self.folder or Path(trainer.log_dir or "."))
+            self._write(uses, folder)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops listening."""

@@ -33,6 +33,11 @@ class LossGuard(Callback):
 
     def __init__(self) -> None:
         self._last: _Step | None = None
+        self._folder = Path()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Learns the folder while all processes are there to agree on it: a loss may be wrong in one of them only."""
+        self._folder = Path(trainer.log_dir or ".")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -59,7 +64,7 @@ class LossGuard(Callback):
             step.arrived.synchronize()
         if bool(torch.isfinite(step.loss).all()):
             return
-        file = Path(trainer.log_dir or ".") / f"nonfinite-step{step.number}-{trainer.global_rank}.safetensors"
+        file = self._folder / f"nonfinite-step{step.number}-{trainer.global_rank}.safetensors"
         file.parent.mkdir(parents=True, exist_ok=True)
         ids = [id_ for part in step.parts for id_ in part.ids]
         frames = torch.cat([part.frames.cpu() for part in step.parts])

@@ -74,17 +74,17 @@ class ResultsWriter(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the files and prints the remarks."""
+        folder = Path(trainer.log_dir or ".")  # all processes ask, for they agree on it
         if not trainer.is_global_zero:
             return
-        results = self._results(trainer, pl_module)
-        folder = Path(trainer.log_dir or ".")
+        results = self._results(trainer, pl_module, folder)
         results.save(folder / RESULTS_FILE)
         (folder / "results.md").write_text(results.markdown(), encoding="utf-8")
         for remark in results.remarks:
             rank_zero_warn(remark)
         rank_zero_info(f"results are in {folder / RESULTS_FILE}")
 
-    def _results(self, trainer: Trainer, pl_module: LightningModule) -> RunResults:
+    def _results(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> RunResults:
         task, data = _known(trainer, pl_module)
         videos = data.evaluation_sets("test")
         sets = {
@@ -98,7 +98,6 @@ class ResultsWriter(Callback):
         if self._checkpoint is not None:
             digests = {result.card.digest: name for name, result in sets.items()}
             told += _selection_remarks(self._checkpoint, digests)
-        folder = Path(trainer.log_dir or ".")
         return RunResults(
             run=f"{folder.parent.name}/{folder.name}",
             protocol=self.protocol,
