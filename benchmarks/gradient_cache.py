@@ -7,6 +7,7 @@ CPU, allocated memory on a GPU. The tiny CLIP by default; any other with --pretr
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -21,6 +22,9 @@ from ost_lightning.tasks import ContrastiveRecognition
 from ost_lightning.toyworld.dataset import label_space
 
 MODES = ("at once", "gradient cache", "one micro-batch")
+# glibc keeps freed blocks to itself once it has seen large ones, and resident memory would count them; these give every
+# tensor back at once
+PLAIN_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
 def peak(device: torch.device) -> float:
@@ -80,7 +84,8 @@ def main() -> None:
         return
     for mode in options.modes:
         again = [sys.executable, *sys.argv, f"--alone={mode}"]
-        done = subprocess.run(again, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # noqa: S603 # itself
+        environment = {**os.environ, **PLAIN_MALLOC}
+        done = subprocess.run(again, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)  # noqa: S603 # itself
         if done.returncode:
             print(f"{mode:16s} ended with status {done.returncode}: not enough memory?")
             continue
