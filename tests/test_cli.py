@@ -83,6 +83,7 @@ def test_the_checkpoint_does_not_override_the_user(
     checkpoint = "runs/toyworld/version_0/checkpoints/last.ckpt"
     with caplog.at_level("INFO"):
         assert main(["test", *SMALL, f"--ckpt_path={checkpoint}", "--model.matcher.epsilon=0.2"]) == 0
+    assert "try installing" not in caplog.text
     config = yaml.safe_load(Path("runs/toyworld/version_1/config.yaml").read_text())
     assert config["model"]["init_args"]["matcher"]["init_args"]["epsilon"] == 0.2
     told = capsys.readouterr().err + caplog.text

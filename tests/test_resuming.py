@@ -87,14 +87,14 @@ def logged(run: Path) -> list[dict[str, str]]:
     return [row for row in table if not any(key.startswith("throughput/") for key in row)]
 
 
-def same_run(found: Path, expected: Path) -> None:
+def same_run(found: Path, expected: Path, interruptions: int = 1) -> None:
     last, wanted = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (found, expected))
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "ToyWorld"):
         same(last[part], wanted[part], part)
     rows, wanted_rows = (logged(run) for run in (found, expected))
-    # the trainer logs a step after the hook in which its checkpoint is written, so that one row may be missing
+    # the trainer logs a step after the hook in which its checkpoint is written: each time one row may be missing
     missing = [row for row in wanted_rows if row not in rows]
-    assert len(missing) <= 1
+    assert len(missing) <= interruptions
     assert rows == [row for row in wanted_rows if row not in missing]
     assert not list(found.rglob("*.part"))
 
@@ -116,11 +116,11 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(uninterrupted: Path, m
     same_run(RUN, uninterrupted)
 
 
-def finish(expected: Path, *options: str) -> None:
+def finish(expected: Path, *options: str, interruptions: int = 1) -> None:
     done = ost(["fit", *SETTINGS, *options, "--ckpt_path=last"], Path())
     assert done.returncode == 0, done.stderr
     assert [run.name for run in sorted(RUN.parent.glob("version_*"))] == ["version_0"]
-    same_run(RUN, expected)
+    same_run(RUN, expected, interruptions)
 
 
 @pytest.mark.slow
@@ -148,14 +148,15 @@ def test_kill_while_a_checkpoint_is_written(uninterrupted: Path) -> None:
 def test_kills_at_any_time(uninterrupted: Path) -> None:
     draw = random.Random(0)
     options = ["fit", *SETTINGS, "--tracking.wandb=false", "--data.loading.workers=1", "--ckpt_path=last"]
-    for _ in range(4):
+    kills = 4
+    for _ in range(kills):
         with subprocess.Popen(
             command(*options), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as run:
             wait_for(RUN / "checkpoints/last.ckpt")
             time.sleep(draw.uniform(0, 15))
             run.kill()
-    finish(uninterrupted, "--tracking.wandb=false")
+    finish(uninterrupted, "--tracking.wandb=false", interruptions=kills)
 
 
 def wait_for(file: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_slurm_job_queues_up_again_unless_it_was_cancelled(uninterrupted: Path
     cancelled = ost([*job, *interruption("batch_start", 7, "SIGTERM")], Path(), **slurm, FAKE_STATE="CANCELLED")
     assert "not queued again" in cancelled.stderr
     assert asked.read_text().splitlines()[2:] == ["show job 17 --oneliner"]
-    finish(uninterrupted, "--tracking.wandb=false")
+    finish(uninterrupted, "--tracking.wandb=false", interruptions=2)
 
 
 @pytest.mark.slow

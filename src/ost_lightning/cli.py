@@ -1,6 +1,7 @@
 """The `ost` command: experiments (fit, validate, test, predict) and the tools beside them."""
 
 import inspect
+import logging
 import os
 import shutil
 import sys
@@ -97,6 +98,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     # Lightning 2.6 asks PyTorch in a way that it is about to drop; no user can do anything about it
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+    # it also recommends further packages of its makers at every start, and has no setting for that
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
     try:
         run(sys.argv[1:] if args is None else args)
     except (UserError, ArgumentError, ValueError) as error:
@@ -109,6 +112,10 @@ def main(args: Sequence[str] | None = None) -> int:
         )
         return 1
     return 0
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "try installing [lit" not in record.getMessage()
 
 
 def entry_point() -> None:

@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from ost_lightning.analysis import AblationRow, AblationTable, EvaluationSetCard
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task
 from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
 from ost_lightning.datamodules import REAL_VIDEOS, VideoDataModule
 from ost_lightning.errors import UserError
@@ -130,7 +131,7 @@ class Ablation(Callback):
         Raises:
             UserError: If none, or if templates or label spaces are missing.
         """
-        task, data = _test_of(trainer, pl_module)
+        task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
         self._scorers, self._texts, self._remarks, self._seen, self._known = {}, {}, {}, 0, 0
         self._ids = {name: [] for name in data.evaluation_labels("test")}
         _refuse_unknown_sets(self.settings, list(self._ids))
@@ -153,7 +154,7 @@ class Ablation(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Scores the batch in every setting."""
-        task, _ = _test_of(trainer, pl_module)
+        task = recognition_task(self, pl_module)
         name = list(self._scorers)[dataloader_idx]
         self._ids[name] += batch.ids
         self._seen += len(batch)
@@ -166,7 +167,7 @@ class Ablation(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the table."""
-        task, data = _test_of(trainer, pl_module)
+        task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
         found = {
             name: [scorer.accuracy.compute() if scorer.sentences else None for scorer in scorers]
             for name, scorers in self._scorers.items()
@@ -267,13 +268,6 @@ class Ablation(Callback):
             for name, scorers in self._scorers.items():
                 for place, id_ in enumerate(self._ids[name]):
                     rows.writerow([name, id_, *(int(s.right[place]) if s.sentences else "" for s in scorers)])
-
-
-def _test_of(trainer: Trainer, module: LightningModule) -> tuple[RecognitionTask, VideoDataModule]:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    if not isinstance(module, RecognitionTask) or not isinstance(data, VideoDataModule):
-        raise UserError(f"An ablation works on recognition tasks and video data, not on {type(module).__name__}.")
-    return module, data
 
 
 def _refuse_unknown_sets(settings: Sequence[AblationSetting], names: Sequence[str]) -> None:

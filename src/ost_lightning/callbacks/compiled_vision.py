@@ -2,8 +2,7 @@
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from ost_lightning.errors import UserError
-from ost_lightning.tasks import RecognitionTask
+from ost_lightning.callbacks.recognition import recognition_task
 
 
 class CompiledVision(Callback):
@@ -15,6 +14,4 @@ class CompiledVision(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Has the tower compiled at its first use."""
-        if not isinstance(pl_module, RecognitionTask):
-            raise UserError(f"CompiledVision works on recognition tasks, not on {type(pl_module).__name__}.")
-        pl_module.video_clip.clip.vision_model.compile()
+        recognition_task(self, pl_module).video_clip.clip.vision_model.compile()

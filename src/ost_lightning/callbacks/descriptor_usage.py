@@ -20,7 +20,7 @@ from ost_lightning.analysis.descriptor_usage import (
     usage_json,
     usage_markdown,
 )
-from ost_lightning.errors import UserError
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task
 from ost_lightning.matching import CategoryName, OptimalDescriptorSolver, TransportWarning
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
@@ -57,13 +57,13 @@ class DescriptorUsage(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins to listen to the matcher."""
         self._flows = {}
-        task = _recognition(pl_module)
+        task = recognition_task(self, pl_module)
         if not isinstance(task.matcher, OptimalDescriptorSolver):
             rank_zero_info(f"DescriptorUsage: the matcher {type(task.matcher).__name__} transports nothing to look at")
             return
         # a copy, so that the task's count of unsolved problems stays its own
         self._solver = copy.deepcopy(task.matcher)
-        self._labels = dict(trainer.datamodule.evaluation_labels("test"))  # type: ignore[attr-defined]
+        self._labels = dict(recognition_data(self, trainer).evaluation_labels("test"))
         self._name_embeddings = {}
         self._hook = task.matcher.register_forward_hook(self._listen)
         counts = self._counts(task)
@@ -91,7 +91,7 @@ class DescriptorUsage(Callback):
         self._listening = False
         if not self._given:
             return
-        task = _recognition(pl_module)
+        task = recognition_task(self, pl_module)
         name = list(self._labels)[dataloader_idx]
         frames, *descriptors = self._given
         labels = batch.labels[batch.decoded.to(batch.labels.device)].to(frames.device)
@@ -109,7 +109,7 @@ class DescriptorUsage(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the tables."""
-        counts = self._counts(_recognition(pl_module))
+        counts = self._counts(recognition_task(self, pl_module))
         uses = {name: class_uses(self._labels[name], flows.compute(), counts) for name, flows in self._flows.items()}
         folder = self.folder or Path(trainer.log_dir or ".")  # all processes ask, for they agree on it
         if uses and trainer.is_global_zero:
@@ -169,9 +169,3 @@ def _over_views(similarities: Tensor, videos: int, task: RecognitionTask) -> Ten
     logits = task.video_clip.logit_scale.float() * similarities.float()
     probabilities: Tensor = logits.softmax(-1).unflatten(0, (videos, -1)).mean(1)
     return probabilities
-
-
-def _recognition(module: LightningModule) -> RecognitionTask:
-    if not isinstance(module, RecognitionTask):
-        raise UserError(f"DescriptorUsage works on recognition tasks, not on {type(module).__name__}.")
-    return module

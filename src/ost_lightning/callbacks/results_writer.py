@@ -15,11 +15,10 @@ from ost_lightning.analysis.protocols import Protocol, remarks
 from ost_lightning.analysis.run_results import AS_TRAINED, RESULTS_FILE, DataCard, RunResults, Score, SetResult
 from ost_lightning.analysis.summaries import summarise
 from ost_lightning.callbacks.provenance import git_state, run_seed, tested_checkpoint
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task
 from ost_lightning.callbacks.settings import clip_settings, model_settings
 from ost_lightning.callbacks.training_record import KEY, TrainingRecord, label_space_name
-from ost_lightning.datamodules import LabelledVideos, VideoDataModule
-from ost_lightning.errors import UserError
-from ost_lightning.tasks import RecognitionTask
+from ost_lightning.datamodules import LabelledVideos
 from ost_lightning.text import Templates
 from ost_lightning.video.identity import list_digest, video_id
 
@@ -45,7 +44,7 @@ class ResultsWriter(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Describes the training set."""
-        task, data = _known(trainer, pl_module)
+        task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
         before = task.video_clip.init_from
         contents = {}
         if before is not None and before.is_file():
@@ -66,7 +65,7 @@ class ResultsWriter(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks at the checkpoint that is tested."""
-        task, _ = _known(trainer, pl_module)
+        task = recognition_task(self, pl_module)
         path = trainer.ckpt_path if trainer.ckpt_path is not None else task.video_clip.init_from
         self._checkpoint, self._training = None, None
         if trainer.is_global_zero and path is not None and Path(path).is_file():
@@ -85,7 +84,7 @@ class ResultsWriter(Callback):
         rank_zero_info(f"results are in {folder / RESULTS_FILE}")
 
     def _results(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> RunResults:
-        task, data = _known(trainer, pl_module)
+        task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
         videos = data.evaluation_sets("test")
         sets = {
             name: SetResult(
@@ -164,13 +163,3 @@ def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any]) -> d
 
 def _digest(videos: LabelledVideos) -> str:
     return list_digest(video_id(record.id) for record in videos.records)
-
-
-def _known(trainer: Trainer, module: LightningModule) -> tuple[RecognitionTask, VideoDataModule]:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    if not isinstance(module, RecognitionTask) or not isinstance(data, VideoDataModule):
-        raise UserError(
-            f"ResultsWriter works on recognition tasks and video data modules, not on {type(module).__name__} and "
-            f"{type(data).__name__}."
-        )
-    return module, data

@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from ost_lightning.analysis import MatchingFlow, draw_confusion, draw_matching_flows, worst_classes
-from ost_lightning.errors import UserError
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task
 from ost_lightning.matching import DescriptorKind, OptimalDescriptorSolver
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
@@ -59,8 +59,8 @@ class SampleFigures(Callback):
         self._validations += not trainer.sanity_checking
         if not self._due:
             return
-        task = _recognition(pl_module)
-        self._labels = dict(trainer.datamodule.evaluation_labels("val"))  # type: ignore[attr-defined]
+        task = recognition_task(self, pl_module)
+        self._labels = dict(recognition_data(self, trainer).evaluation_labels("val"))
         # every process has every metric: they are summed over processes
         self._confusion = {
             name: MulticlassConfusionMatrix(len(labels)).to(task.device) for name, labels in self._labels.items()
@@ -85,7 +85,7 @@ class SampleFigures(Callback):
         labels = batch.labels[kept.to(batch.labels.device)].to(self._scores.device)
         scores = self._scores.float().unflatten(0, (len(labels), -1)).mean(1)
         self._confusion[name].update(scores.argmax(1), labels)
-        task = _recognition(pl_module)
+        task = recognition_task(self, pl_module)
         if name not in self._flows and isinstance(task.matcher, OptimalDescriptorSolver):
             first, best = int(kept[0]), int(scores[0].argmax())
             names = self._labels[name].names
@@ -158,9 +158,3 @@ class SampleFigures(Callback):
         if self._hook is not None:
             self._hook.remove()
         self._hook, self._given = None, ()
-
-
-def _recognition(module: LightningModule) -> RecognitionTask:
-    if not isinstance(module, RecognitionTask):
-        raise UserError(f"SampleFigures works on recognition tasks, not on {type(module).__name__}.")
-    return module

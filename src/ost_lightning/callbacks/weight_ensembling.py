@@ -8,9 +8,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
+from ost_lightning.callbacks.recognition import recognition_task
 from ost_lightning.errors import UserError
 from ost_lightning.models import ensemble_weights, exchanged_weights
-from ost_lightning.tasks import RecognitionTask
 
 
 class WeightEnsembling(Callback):
@@ -36,11 +36,11 @@ class WeightEnsembling(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Announces the mixtures before the loaders are made: a cache of embeddings has to know of them."""
         if stage == "test":
-            _recognition(pl_module).evaluated_weights |= self._names
+            recognition_task(self, pl_module).evaluated_weights |= self._names
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Mixes the weights."""
-        task = _recognition(pl_module)
+        task = recognition_task(self, pl_module)
         tuned = dict(task.video_clip.named_parameters())
         original = task.video_clip.original_parameters()
         for name, ratio in self._names.items():
@@ -63,7 +63,7 @@ class WeightEnsembling(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Scores the batch with each mixture."""
-        task = _recognition(pl_module)
+        task = recognition_task(self, pl_module)
         for name in self._names:
             if self._untuned and bool(batch.decoded.any()):
                 batch.embeddings[name] = task.embed(batch)
@@ -71,13 +71,7 @@ class WeightEnsembling(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Frees the mixtures."""
-        task = _recognition(pl_module)
+        task = recognition_task(self, pl_module)
         for name in self._names:
             task.evaluated_weights.pop(name, None)
             task.mixtures.pop(name, None)
-
-
-def _recognition(module: LightningModule) -> RecognitionTask:
-    if not isinstance(module, RecognitionTask):
-        raise UserError(f"WeightEnsembling works on recognition tasks, not on {type(module).__name__}.")
-    return module
