@@ -124,6 +124,20 @@ def test_every_video_once_also_where_a_process_has_none_of_a_set(tmp_path: Path)
     assert rows[1] == rows[2] == rows[3]
 
 
+def test_what_callbacks_write_does_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    written: dict[int, dict[str, bytes]] = {}
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        run(["test", *WORLD, "--trainer.callbacks=DescriptorUsage", *on(devices)], folder)
+        run(["validate", *WORLD, "--trainer.callbacks=SampleFigures", *on(devices)], folder)
+        files = [*folder.rglob("descriptor_usage.*"), *folder.rglob("figures/**/*.png")]
+        written[devices] = {str(file.relative_to(folder)): file.read_bytes() for file in files}
+    assert len(written[1]) == 5  # three tables, two pictures
+    assert written[1].keys() == written[2].keys()
+    for name, content in written[1].items():
+        assert written[2][name] == content, name
+
+
 def test_validation_within_training_ends_with_unequal_shares(tmp_path: Path) -> None:
     options = two_sets(tmp_path / "videos")
     rows = {}
