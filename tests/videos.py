@@ -1,5 +1,6 @@
 """Real video files, encoded in the test. Every frame is different, so that a wrong frame is noticed."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -84,3 +85,45 @@ def decode_all(path: Path) -> NDArray[np.uint8]:
             rgb = reformatter.reformat(frame, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
             shown.append(np.rot90(rgb, frame.rotation // 90).transpose(2, 0, 1))
     return np.stack(shown)
+
+
+def copy_stream(
+    source: Path,
+    path: Path,
+    *,
+    extradata: Callable[[bytes], bytes] | None = None,
+    shift: int = 0,
+    container: dict[str, str] | None = None,
+) -> Path:
+    """Puts a file's packets into another container, with other global headers, or `shift` frames (1/25 s) later."""
+    with av.open(str(source)) as whole, av.open(str(path), "w", options=container or {}) as output:
+        stream = whole.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        if extradata is not None:
+            copy.codec_context.extradata = extradata(stream.codec_context.extradata or b"")
+        for packet in whole.demux(stream):
+            if packet.size:
+                ticks = round(shift / 25 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + ticks, packet.dts + ticks, copy
+                output.mux(packet)
+    return path
+
+
+def without_reorder_depth(extradata: bytes) -> bytes:
+    """x264's headers (avcC) without the SPS's word on how far pictures are reordered, as other encoders write them."""
+    end = 8 + int.from_bytes(extradata[6:8], "big")
+    bits = "".join(f"{byte:08b}" for byte in extradata[8:end].replace(b"\0\0\3", b"\0\0")).rstrip("0")[:-1]
+    # bitstream_restriction_flag 1, a flag, two zeros, twice log2 of the longest vector, reordered and held pictures
+    start = next(k for k in range(len(bits) - 9, 0, -1) if bits[k] == "1" and _restriction_ends(bits, k + 2))
+    bits = bits[:start] + "01"
+    sps = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    return extradata[:6] + len(sps).to_bytes(2, "big") + sps + extradata[end:]
+
+
+def _restriction_ends(bits: str, place: int) -> bool:
+    numbers = []
+    while place < len(bits) and len(numbers) < 6:  # Exp-Golomb codes
+        zeros = len(bits[place:]) - len(bits[place:].lstrip("0"))
+        numbers.append(int(bits[place : place + 2 * zeros + 1] or "0", 2) - 1)
+        place += 2 * zeros + 1
+    return place == len(bits) and len(numbers) == 6 and numbers[:2] == [0, 0] and numbers[4] <= numbers[5] <= 16

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ost_lightning.video import Box, Squares, VideoReader, VideoReadError, open_video, read_frames
-from tests.videos import decode_all, pictures, write_video
+from tests.videos import copy_stream, decode_all, pictures, without_reorder_depth, write_video
 
 VARIABLE = [0, 3, 5, 11, 12, 13, 30, 31, 33, 60, 61, 70, 100, 101, 102, 103, 150, 151, 155, 160]
 FILES: dict[str, dict[str, Any]] = {
@@ -181,6 +181,35 @@ def test_stream_that_starts_late_counts_from_its_first_frame(tmp_path: Path) -> 
     with VideoReader(path) as video:
         assert video.indices_at([0.0, 0.081]) == [0, 2]
         assert torch.equal(video.read(range(20)), torch.from_numpy(decode_all(path)))
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_streams_that_do_not_tell_how_far_they_reorder(tmp_path: Path, container: str) -> None:
+    """FFmpeg's default finds it out by losing pictures that come too late."""
+    options = {"bf": "3", "x264-params": "b-pyramid=normal:b-adapt=0"}
+    whole = write_video(tmp_path / "whole.mp4", 20, options=options)
+    path = copy_stream(whole, tmp_path / f"untold.{container}", extradata=without_reorder_depth)
+    reference = torch.from_numpy(decode_all(whole))
+    with VideoReader(path) as video:
+        assert len(video) == 20
+        assert torch.equal(video.read(range(20)), reference)
+    for index in range(20):
+        assert torch.equal(read_frames(path, [index], None), reference[[index]])
+
+
+def test_edit_list_hides_the_pictures_before_it(tmp_path: Path) -> None:
+    """Negative times, as a cut without encoding leaves them: a player decodes those pictures and does not show them."""
+    whole = write_video(tmp_path / "whole.mp4", 40, options={"g": "50", "bf": "2"})
+    hidden = {"use_editlist": "1", "avoid_negative_ts": "disabled"}
+    path = copy_stream(whole, tmp_path / "edited.mp4", shift=-7, container=hidden)
+    reference = torch.from_numpy(decode_all(path))
+    assert torch.equal(reference, torch.from_numpy(decode_all(whole))[7:])
+    with VideoReader(path) as video:
+        assert torch.equal(video.read(range(33)), reference)
+        assert torch.equal(video.read([20, 0]), reference[[20, 0]])
+        assert video.indices_at([0.0, 0.05]) == [0, 1]
+        with pytest.raises(VideoReadError, match="33 frames"):
+            video.read([33])
 
 
 def test_stream_cut_between_keyframes(tmp_path: Path) -> None:

@@ -244,7 +244,9 @@ class VideoCLIP(nn.Module):
                 f"{self.image_size} x {self.image_size}: "
                 f"set the data's clips.crop_size to {self.image_size}."
             )
-        return (frames.flatten(0, 1).float() / 255 - self._mean) / self._std
+        # the reader's memory layout, planar or not, must not choose the kernels that follow
+        pixels = frames.flatten(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
+        return (pixels / 255 - self._mean) / self._std
 
     @torch.no_grad()
     def _begin_with(self, source: Path) -> None:

@@ -7,6 +7,7 @@ decoded with, and in AV1 the headers that would tell are not read here: all of t
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final, NamedTuple
 
 Data = bytes | memoryview
@@ -43,7 +44,7 @@ def parser_for(codec: str, extradata: bytes | None) -> Parser:
     """
     if codec in ("h264", "hevc"):
         length = _length_size(codec, extradata or b"")
-        units = (lambda data: _length_prefixed(data, length)) if length else _start_coded
+        units = partial(_length_prefixed, length) if length else _start_coded
         look = _h264 if codec == "h264" else _hevc
         return lambda data, keyframe: look(units(data), keyframe)
     return _VISUAL.get(codec, _vp8 if codec == "vp8" else _unknown)
@@ -78,7 +79,7 @@ def _length_size(codec: str, extradata: bytes) -> int:
     return (extradata[place] & 3) + 1 if avc and len(extradata) > place else 0
 
 
-def _length_prefixed(data: Data, length: int) -> Iterator[Data]:
+def _length_prefixed(length: int, data: Data) -> Iterator[Data]:
     place, end = 0, len(data)
     while place + length < end:
         size = int.from_bytes(data[place : place + length], "big")
@@ -102,6 +103,8 @@ def _h264(units: Iterator[Data], keyframe: bool) -> Traits:
         kind = unit[0] & 31 if len(unit) else 0
         if 1 <= kind <= 5:
             seen, referred, entry = True, referred or bool(unit[0] & 0x60), entry or kind == 5
+            if referred and (entry or not keyframe):
+                break  # nothing after it can change the answer
         elif kind == 6:
             entry = entry or (keyframe and _recovers_at_once(unit))
     return Traits(referred or not seen, entry)

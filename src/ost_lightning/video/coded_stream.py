@@ -50,6 +50,10 @@ class CodedStream:
         self.codec.thread_type, self.codec.thread_count = "SLICE", threads
         # a damaged picture is an error, not something made up
         self.codec.options = {**self.codec.options, "err_detect": "explode"}
+        if (
+            self.codec.name == "h264"
+        ):  # how far pictures are reordered is told by the standard, not found out by dropping some
+            self.codec.options = {**self.codec.options, "strict": "1"}
         self._parse = parser_for(self.codec.name, self.codec.extradata)
         untimed = bool(UNTIMED_CONTAINERS.intersection(container.format.name.split(",")))
         self._packets = self._demultiplex(container, unpack=untimed and self.codec.name == "mpeg4")
@@ -110,7 +114,9 @@ class CodedStream:
         return packets
 
     def _by_time(self) -> list[int]:
-        shown = [p for p, packet in enumerate(self._packets) if self._trait(p).shown and not packet.is_discard]
+        shown = [p for p, packet in enumerate(self._packets) if not packet.is_discard]
+        if self.codec.name == "vp8":
+            shown = [place for place in shown if self._trait(place).shown]
         shown.sort(key=self._moments.__getitem__)
         # before its first entry, as a cut leaves it, a stream may be undecodable
         whole = self._entries[:1] == [0] and not any(self._moments[p] < self._moments[0] for p in shown[:1])

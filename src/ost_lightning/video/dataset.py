@@ -147,13 +147,20 @@ def collate_clips(clips: Sequence[Clip | UserError]) -> ClipBatch | UserError:
         shape = torch.Size((1, 1, 3, 1, 1))
     frames = [clip.frames if clip.frames is not None else torch.zeros(shape, dtype=torch.uint8) for clip in good]
     return ClipBatch(
-        frames=default_collate(frames),  # in a worker: straight into shared memory
+        frames=_stack(frames),
         labels=torch.tensor([clip.label for clip in good]),
         decoded=torch.tensor([clip.frames is not None for clip in good]),
         ids=tuple(clip.id for clip in good),
         failures=failures,
         seeds=tuple(clip.seed for clip in good if clip.seed is not None),
     )
+
+
+def _stack(clips: list[Tensor]) -> Tensor:
+    """(B, *clip); in a worker straight into shared memory, and in the clips' own memory layout: plain copies."""
+    side_by_side = all(clip.stride(-3) == 1 for clip in clips)
+    stacked: Tensor = default_collate([clip.movedim(-3, -1) for clip in clips] if side_by_side else clips)
+    return stacked.movedim(-1, -3) if side_by_side else stacked
 
 
 class TrainingClips(Dataset[Clip | UserError]):

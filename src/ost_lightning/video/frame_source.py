@@ -142,7 +142,8 @@ class FrameSource(ABC):
                 conversion); None keeps the size.
 
         Returns:
-            uint8 (T, 3, H, W), RGB, upright, in the order of `indices`.
+            uint8 (T, 3, H, W), RGB, upright, in the order of `indices`; in memory as FFmpeg has them, which may be with
+            the colours of a pixel side by side.
 
         Raises:
             VideoReadError: If a frame does not exist or can't be decoded.
@@ -152,7 +153,7 @@ class FrameSource(ABC):
         for index, frame in self._checked_frames(slots):
             picture = self.scaler.whole(frame, short_side)
             if clip is None:
-                clip = np.empty((len(indices), *picture.shape), np.uint8)
+                clip = _laid_out_like(picture, (len(indices),), picture.shape[1:])
             elif clip[0].shape != picture.shape:
                 raise VideoReadError(self.path, f"the pictures change their size at frame {index}")
             clip[slots[index]] = picture
@@ -169,24 +170,26 @@ class FrameSource(ABC):
             cut: Chooses C boxes; called once, with height and width of the resized picture.
 
         Returns:
-            uint8 (C, T, 3, S, S), RGB, upright.
+            uint8 (C, T, 3, S, S), RGB, upright; in memory as FFmpeg has them.
 
         Raises:
             VideoReadError: If a frame does not exist or can't be decoded.
         """
         slots = self._slots(indices)
         size: tuple[int, int] | None = None
+        clips: Pixels | None = None
         for index, frame in self._checked_frames(slots):
             if size is None:
                 size = self.scaler.size(frame, short_side)
                 squares = cut(*size)
-                clips = np.empty((len(squares.boxes), len(indices), 3, squares.side, squares.side), np.uint8)
             elif size != self.scaler.size(frame, short_side):
                 raise VideoReadError(self.path, f"the pictures change their size at frame {index}")
             for place, box in enumerate(squares.boxes):
                 pixels = self.scaler.part(frame, short_side, box, squares.side)
+                if clips is None:
+                    clips = _laid_out_like(pixels, (len(squares.boxes), len(indices)), pixels.shape[1:])
                 clips[place, slots[index]] = pixels[:, :, ::-1] if squares.flip else pixels
-        if size is None:
+        if clips is None:
             raise ValueError("no frames were asked for")
         return torch.from_numpy(clips)
 
@@ -220,6 +223,13 @@ class FrameSource(ABC):
             yield index, frame
         if missing:
             raise VideoReadError(self.path, f"frame {min(missing)} of {len(self)} could not be decoded")
+
+
+def _laid_out_like(picture: Pixels, lead: tuple[int, ...], size: tuple[int, ...]) -> Pixels:
+    """Room for pictures, (*lead, 3, H, W), with the colours of a pixel side by side in memory if the picture's are."""
+    if picture.strides[0] == 1:
+        return np.moveaxis(np.empty((*lead, *size, 3), np.uint8), -1, -3)
+    return np.empty((*lead, 3, *size), np.uint8)
 
 
 def cause(error: Exception) -> str:

@@ -16,7 +16,7 @@ from ost_lightning.video.frame_folder import FrameFolder
 from ost_lightning.video.frame_source import FrameSource, VideoReadError, cause
 from ost_lightning.video.scaling import FrameScaler
 from ost_lightning.video.sources import TRANSFER_ERRORS, ShardMember, VideoAddress, is_remote, local_url, read_bytes
-from ost_lightning.video.truncation import missing_bytes
+from ost_lightning.video.truncation import first_bytes, missing_bytes
 
 __all__ = ["VideoReadError", "VideoReader", "open_video", "read_frames"]
 
@@ -38,17 +38,17 @@ class VideoReader(FrameSource):
         try:
             fetched = read_bytes(path) if is_remote(path) else None
             source = fetched or local_url(path)
-            lacking = missing_bytes(path, fetched)
+            head, size = first_bytes(path, fetched)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise VideoReadError(path, "there is no such file") from error
         except TRANSFER_ERRORS as error:
             raise VideoReadError(path, f"it can't be fetched ({cause(error)})") from error
         try:
-            self._container = av.open(source, "r", metadata_errors="ignore")
+            self._container = av.open(source, "r", metadata_errors="ignore", options=_probing(head))
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoReadError(path, f"not a readable video file ({cause(error)})") from error
         try:
-            self._prepare(threads, lacking, sample_aspect)
+            self._prepare(threads, missing_bytes(head, size), sample_aspect)
         except BaseException:
             self.close()
             raise
@@ -134,3 +134,11 @@ def read_frames(path: VideoAddress, indices: Sequence[int] | Tensor, short_side:
     """
     with open_video(path) as video:
         return video.read(indices, short_side)
+
+
+def _probing(head: bytes) -> dict[str, str]:
+    """How FFmpeg looks at the streams of a file with these first bytes before a picture is asked for.
+
+    It decodes none, and where the header tells everything (MP4) it reads no more than one packet.
+    """
+    return {"skip_frame": "all"} | ({"analyzeduration": "1"} if head[4:8] == b"ftyp" else {})

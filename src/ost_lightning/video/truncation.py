@@ -11,8 +11,8 @@ _SEGMENT: Final = b"\x18\x53\x80\x67"
 _LOOKED_AT: Final = 256
 
 
-def missing_bytes(address: VideoAddress, fetched: BytesIO | None) -> int:
-    """How many bytes a Matroska, WebM or AVI file lacks; 0 for other formats, whose index or stream tells.
+def first_bytes(address: VideoAddress, fetched: BytesIO | None) -> tuple[bytes, int]:
+    """The beginning of a file, and its length.
 
     Args:
         address: Of the file.
@@ -20,12 +20,22 @@ def missing_bytes(address: VideoAddress, fetched: BytesIO | None) -> int:
     """
     if fetched is not None:
         view = fetched.getbuffer()
-        return max(0, promised_bytes(bytes(view[:_LOOKED_AT])) - len(view))
+        return bytes(view[:_LOOKED_AT]), len(view)
     start = address.offset if isinstance(address, ShardMember) else 0
     with Path(address.shard if isinstance(address, ShardMember) else address).open("rb") as file:
         size = address.size if isinstance(address, ShardMember) else file.seek(0, 2)
         file.seek(start)
-        return max(0, promised_bytes(file.read(min(_LOOKED_AT, size))) - size)
+        return file.read(min(_LOOKED_AT, size)), size
+
+
+def missing_bytes(head: bytes, size: int) -> int:
+    """How many bytes a Matroska, WebM or AVI file lacks; 0 for other formats, whose index or stream tells.
+
+    Args:
+        head: Its first bytes.
+        size: Its length.
+    """
+    return max(0, promised_bytes(head) - size)
 
 
 def promised_bytes(head: bytes) -> int:
