@@ -160,7 +160,8 @@ class ExperimentCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the progress bar and the loggers, CSV first: its folder is the run's folder."""
         settings = self._get(self.config_init, "trainer")
-        watching = list(settings["callbacks"] or ())
+        given = settings["callbacks"] or []
+        watching = [given] if isinstance(given, Callback) else list(given)
         if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in watching):
             watching.append(callbacks.VideoProgressBar(self._get(self.config_init, "throughput")))
         configured = settings["logger"]

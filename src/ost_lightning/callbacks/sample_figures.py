@@ -45,8 +45,10 @@ class SampleFigures(Callback):
         self._flows: dict[str, tuple[str, dict[str, MatchingFlow]]] = {}
         self._labels: dict[str, LabelSpace] = {}
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Tells if there is nothing to draw with, instead of ending a training for it."""
+        if stage not in ("fit", "validate"):
+            return
         self._can_draw = find_spec("matplotlib") is not None
         if not self._can_draw:
             rank_zero_warn(
