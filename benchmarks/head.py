@@ -82,10 +82,6 @@ def report_share(
     )
 
 
-PARTS = 16
-"""Sentences are timed a sixteenth at a time: their cost is proportional to their number."""
-
-
 def report_text(
     clip: VideoCLIP, solver: OptimalDescriptorSolver, texts: list[Tensor], options: argparse.Namespace
 ) -> None:
@@ -95,9 +91,10 @@ def report_text(
     step = seconds(lambda: solver(clip.encode_frames(frames), *texts), options.repetitions, options.device)
     costs = {}
     for name, length in (("padded to 77", POSITIONS), (f"of {options.tokens} tokens", options.tokens)):
-        tokens = sentences(clip, options.classes // PARTS, length)
-        taken = seconds(lambda tokens=tokens: clip.encode_sentences(tokens), options.text_repetitions, options.device)
-        costs[name] = [PARTS * each for each in taken]
+        tokens = sentences(clip, options.classes, length)
+        costs[name] = seconds(
+            lambda tokens=tokens: clip.encode_sentences(tokens), options.text_repetitions, options.device
+        )
         print(f"{8 * options.classes} sentences {name}: {spread(costs[name])}", flush=True)
     print(f"step of {VIDEOS_A_STEP} videos without text: {spread(step)}")
     video = statistics.median(step) / VIDEOS_A_STEP

@@ -57,6 +57,7 @@ def rows(
     """One row a matcher and condition; what is only swept is looked at once a condition."""
     found = []
     for condition, repeat, encoded in conditions(encoder, group, repeats):
+        variants.RememberingSolver.solved.clear()  # the tensors that it goes by are another condition's
         for name, matcher in (matchers | swept if repeat == 0 else matchers).items():
             result = accuracies(matcher, encoded, group == "order")
             found.append(

@@ -1,7 +1,12 @@
 """The matchers that are compared."""
 
+from typing import ClassVar
+
+from torch import Tensor
+
 from ost_lightning.matching import (
     CategoryName,
+    DescriptorKind,
     Matcher,
     MaxSimilarity,
     OptimalDescriptorSolver,
@@ -11,7 +16,7 @@ from ost_lightning.matching import (
     TransportProblem,
 )
 
-SIGMAS = (0.1, 0.15, 0.2, 0.3, 0.5)
+SIGMAS = (0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
 RHOS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0)
 MASSES = (0.5, 0.7, 0.8, 0.9)
 EPSILONS = (0.02, 0.05, 0.2, 0.5)
@@ -24,10 +29,25 @@ TERMS = {
 """All four terms of Eq. 13; the transported ones alone; the transported temporal one alone."""
 
 
+class RememberingSolver(OptimalDescriptorSolver):
+    """Solves each problem once for all matchers that weigh the same terms differently."""
+
+    solved: ClassVar[dict[tuple[object, ...], tuple[Tensor, Tensor]]] = {}
+
+    def cosines_and_plan(
+        self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind | None = None
+    ) -> tuple[Tensor, Tensor]:
+        problem = self.problems[kind or "spatio"]
+        key = (id(frames), id(descriptors), problem, self.epsilon, self.max_iterations)
+        if key not in self.solved:
+            self.solved[key] = super().cosines_and_plan(frames, descriptors, kind)
+        return self.solved[key]
+
+
 def solver(
     terms: str, sigma: float | None = None, rho: float | None = None, mass: float = 1.0, epsilon: float = 0.1
 ) -> Matcher:
-    return OptimalDescriptorSolver(
+    return RememberingSolver(
         epsilon=epsilon,
         max_iterations=200,
         terms=TERMS[terms],
