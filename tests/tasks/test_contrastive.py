@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,14 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
-from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver, PooledDescriptors, symmetric_kl
+from ost_lightning.matching import (
+    CategoryName,
+    Matcher,
+    OptimalDescriptorSolver,
+    PooledDescriptors,
+    TransportWarning,
+    symmetric_kl,
+)
 from ost_lightning.models import VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition, Optimisation
 from ost_lightning.text import Templates
@@ -45,6 +53,21 @@ def test_training_lowers_the_loss(tmp_path: Path, matcher: Matcher) -> None:
     trainer(tmp_path, max_epochs=8, limit_val_batches=0, callbacks=[losses]).fit(module, datamodule=world())
     assert len(losses.values) == 16
     assert sum(losses.values[-4:]) < 0.9 * sum(losses.values[:4])
+
+
+def test_unsolved_problems_of_a_training_are_counted_and_told_once(tmp_path: Path) -> None:
+    made = task(OptimalDescriptorSolver(max_iterations=1, tolerance=1e-9))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default", TransportWarning)
+        fitted = trainer(tmp_path, max_epochs=2)
+        fitted.fit(made, world())
+    told = [str(warning.message) for warning in caught if warning.category is TransportWarning]
+    assert sorted(message.split(" have")[0] for message in told) == [
+        "Transport problems of the training",
+        "Transport problems of the validation",
+    ]
+    # two steps of 16 videos of as many classes, descriptors of both kinds
+    assert float(fitted.callback_metrics["train/unconverged"]) == 2 * 16 * 16 * 2
 
 
 def test_loss_of_a_step_is_that_of_its_parts(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Which descriptors work, told after a test."""
 
 import copy
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -21,7 +20,7 @@ from ost_lightning.analysis.descriptor_usage import (
     usage_markdown,
 )
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task
-from ost_lightning.matching import CategoryName, OptimalDescriptorSolver, TransportWarning
+from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
 from ost_lightning.text.label_space import DescriptorKind
@@ -134,10 +133,7 @@ class DescriptorUsage(Callback):
         cosines, plan = torch.empty(shape, device=frames.device), torch.empty(shape, device=frames.device)
         for label in labels.unique().tolist():
             mine = labels == label
-            with warnings.catch_warnings():
-                # the test itself warns of problems that are not solved
-                warnings.simplefilter("ignore", TransportWarning)
-                found = self._solver.cosines_and_plan(by_video[mine].flatten(0, 1), texts[label, None].float(), kind)
+            found = self._solver.cosines_and_plan(by_video[mine].flatten(0, 1), texts[label, None].float(), kind)
             cosines[mine], plan[mine] = (part[:, 0].unflatten(0, (-1, shape[1])) for part in found)
         return cosines, plan
 

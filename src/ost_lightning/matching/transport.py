@@ -148,14 +148,23 @@ def transport_plan(
     Warns:
         TransportWarning: If problems have not converged (on a CPU; see `solve_transport` elsewhere).
     """
-    return solve_transport(
+    solution = solve_transport(
         cosines,
         problem=problem,
         epsilon=epsilon,
         max_iterations=max_iterations,
         tolerance=tolerance,
         gradient=gradient,
-    ).plan
+    )
+    if cosines.device.type == "cpu" and not bool(solution.converged.all()):
+        warnings.warn(
+            f"{int((~solution.converged).sum())} of {solution.converged.numel()} transport problems have not converged "
+            f"after {max_iterations} iterations: raise max_iterations, epsilon "
+            f"({float(torch.as_tensor(epsilon).detach()):g}) or tolerance ({tolerance:g})",
+            TransportWarning,
+            stacklevel=2,
+        )
+    return solution.plan
 
 
 def solve_transport(
@@ -167,7 +176,7 @@ def solve_transport(
     tolerance: float = 1e-2,
     gradient: PlanGradient = "envelope",
 ) -> TransportSolution:
-    """Like `transport_plan`, and tells which problems converged, on any device."""
+    """Like `transport_plan`, but instead of warning tells which problems converged, on any device."""
     _check(epsilon, max_iterations, tolerance)
     if cosines.ndim < 2 or 0 in cosines.shape[-2:]:
         raise ValueError(f"cosines must be (..., T, N) with T, N >= 1, not {tuple(cosines.shape)}")
@@ -187,15 +196,6 @@ def solve_transport(
         log_kernel = exact / epsilon if prior is None else exact / epsilon + prior
         kappa = None if relaxation is None else torch.as_tensor(relaxation, dtype=torch.float64)
         plan = differentiable_plan(log_kernel, kappa, plan, free_rows, free_columns, problem.mass < 1)
-    if on_cpu and not bool(converged.all()):
-        value = float(torch.as_tensor(epsilon).detach())
-        warnings.warn(
-            f"{int((~converged).sum())} of {converged.numel()} transport problems have not converged after "
-            f"{max_iterations} iterations: "
-            f"raise max_iterations, epsilon ({value:g}) or tolerance ({tolerance:g})",
-            TransportWarning,
-            stacklevel=3,
-        )
     return TransportSolution(plan, converged)
 
 

@@ -104,6 +104,7 @@ class RecognitionTask(LightningModule, ABC):
         self._accuracy: dict[tuple[str, str], RecognitionAccuracy] = {}
         self._descriptors: dict[tuple[str, str], DescriptorEmbeddings] = {}
         self._labels: dict[str, LabelSpace] = {}
+        self._unconverged_in_training = 0
 
     @abstractmethod
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
@@ -262,6 +263,7 @@ class RecognitionTask(LightningModule, ABC):
         return optimiser_and_schedule(self.named_parameters(), self.optimisation, total)
 
     def _begin(self, stage: Stage) -> None:
+        self._unconverged_in_training += self._unconverged() or 0  # a validation within an epoch counts for itself
         self._labels = dict(self._data.evaluation_labels(stage))
         names = list(self.evaluated_weights) if stage == "test" else [AS_TRAINED]
         # every process has every metric, also of sets that it gets no video of: they are summed over processes
@@ -278,7 +280,7 @@ class RecognitionTask(LightningModule, ABC):
                 self.log(f"{prefix}/{key}", value.float(), prog_bar=key == "top1", sync_dist=False)
             self._tell_count(stage, prefix, int(results["videos"]), self._data.evaluation_sizes(stage)[name])
         self._descriptors.clear()
-        self._warn_of_unconverged()
+        self._tell_unconverged({"val": "validation", "test": "test"}[stage], self._unconverged() or 0)
 
     def _tell_count(self, stage: Stage, what: str, scored: int, listed: int) -> None:
         """Says how many videos were scored of how many; they are all, unless the user limited the batches."""
@@ -288,15 +290,32 @@ class RecognitionTask(LightningModule, ABC):
             raise RuntimeError(f"{what}: {scored} videos were scored, but {listed} are listed")
         rank_zero_info(f"{what}: {scored} videos scored {'=' if scored == listed else 'of'} {listed} listed")
 
-    def _warn_of_unconverged(self) -> None:
-        """On a CPU the solver warns by itself; elsewhere the count is looked at here, once."""
+    def on_train_epoch_end(self) -> None:
+        """Logs `train/unconverged`, the epoch's transport problems that were not solved to the tolerance."""
+        count = self._unconverged()
+        if count is None:
+            return
+        count += self._unconverged_in_training
+        self._unconverged_in_training = 0
+        self._tell_unconverged("training", count)
+        self.log("train/unconverged", float(count), sync_dist=True, reduce_fx="sum")
+
+    def _unconverged(self) -> int | None:
+        """Transport problems since the last time that were not solved; None if the matcher solves nothing."""
         count = self.matcher.unconverged()
-        if count is not None and self.device.type != "cpu" and int(count):
-            warnings.warn(
-                f"{int(count)} transport problems of this evaluation have not converged: raise max_iterations",
-                TransportWarning,
-                stacklevel=2,
-            )
+        return None if count is None else int(count)
+
+    def _tell_unconverged(self, what: str, count: int) -> None:
+        if not count:
+            return
+        rank_zero_info(f"{what}: {count} transport problems on this process have not converged")
+        # the same words each time, so that Python's filter lets them through once
+        warnings.warn(
+            f"Transport problems of the {what} have not converged: raise the matcher's max_iterations, epsilon or "
+            "tolerance.",
+            TransportWarning,
+            stacklevel=2,
+        )
 
     def _texts(self, name: str, weights: str) -> DescriptorEmbeddings:
         """Embeddings of all classes of a set, encoded on first use."""
