@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ost_lightning.errors import UserError
+from ost_lightning.analysis.pictures import new_figure, save_figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,13 @@ def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: s
     Raises:
         UserError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError("Pictures need matplotlib: install it with `pip install 'ost-lightning[figures]'`.") from error
     worst = worst_classes(confusion, names, count)
     shown = list(dict.fromkeys(name for entry in worst for name in (entry.name, entry.taken_for) if name))
     places = torch.tensor([names.index(name) for name in shown], dtype=torch.long)
     part = confusion[places][:, places]
     share = part / confusion[places].sum(1, keepdim=True).clamp(min=1)
     side = 2.5 + 0.3 * len(shown)
-    figure = Figure(figsize=(side + 1, side), dpi=110, layout="constrained")
+    figure = new_figure(side + 1, side)
     axis = figure.subplots()
     axis.imshow(share.numpy(), cmap="viridis", vmin=0, vmax=1)
     axis.set_title(title, fontsize=10)
@@ -83,5 +79,4 @@ def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: s
     for row, column in part.nonzero().tolist():
         colour = "white" if share[row, column] < 0.6 else "black"
         axis.text(column, row, str(int(part[row, column])), ha="center", va="center", fontsize=7, color=colour)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
+    save_figure(figure, file)

@@ -1,6 +1,6 @@
 """Semantic density (Fig. 2): how close the classes of a data set stand to one another, by name and by descriptors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ost_lightning.analysis.pictures import HINT, new_figure, save_figure
 from ost_lightning.errors import UserError
 from ost_lightning.models import VideoCLIP
 from ost_lightning.text import KINDS, LabelSpace, Templates
@@ -126,7 +127,7 @@ def draw_density(densities: Mapping[str, Density], title: str, file: Path) -> No
     Raises:
         UserError: If matplotlib is not installed.
     """
-    figure = _figure((1.8 + 1.5 * len(densities), 4.2))
+    figure = new_figure(1.8 + 1.5 * len(densities), 4.2, dpi=130)
     axis = figure.subplots()
     places = np.arange(len(densities))
     shown = (("name", "category name", _NAME_COLOUR), ("descriptors", "descriptors", _DESCRIPTOR_COLOUR))
@@ -139,7 +140,7 @@ def draw_density(densities: Mapping[str, Density], title: str, file: Path) -> No
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, ncols=2, loc="upper center")
     figure.suptitle(title, fontsize=10)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, seed: int = 0) -> None:
@@ -154,7 +155,7 @@ def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, 
     Raises:
         UserError: If matplotlib or scikit-learn is not installed, or there are fewer than five classes in all.
     """
-    figure = _figure((10.5, 5.2))
+    figure = new_figure(10.5, 5.2, dpi=130)
     for axis, (kind, heading) in zip(
         figure.subplots(1, 2), (("name", "category names"), ("descriptors", "descriptors")), strict=True
     ):
@@ -169,7 +170,7 @@ def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, 
         axis.set_yticks([])
     figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(title, fontsize=10)
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def tsne(embeddings: Tensor, seed: int) -> NDArray[np.float32]:
@@ -181,7 +182,7 @@ def tsne(embeddings: Tensor, seed: int) -> NDArray[np.float32]:
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        raise UserError("t-SNE needs scikit-learn: install it with `pip install 'ost-lightning[figures]'`.") from error
+        raise UserError(f"t-SNE needs scikit-learn: {HINT}.") from error
     if len(embeddings) < 5:
         raise UserError(f"A t-SNE picture of {len(embeddings)} classes says nothing: give label spaces with 5 or more.")
     perplexity = min(30.0, (len(embeddings) - 1) / 3)
@@ -192,16 +193,3 @@ def tsne(embeddings: Tensor, seed: int) -> NDArray[np.float32]:
 def density_results(densities: Mapping[str, Density], settings: Mapping[str, Any]) -> dict[str, Any]:
     """What is written as JSON: the settings and, for each data set, the figures."""
     return {**settings, "label_spaces": {name: asdict(found) for name, found in densities.items()}}
-
-
-def _figure(size: Sequence[float]) -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError("Pictures need matplotlib: install it with `pip install 'ost-lightning[figures]'`.") from error
-    return Figure(figsize=(size[0], size[1]), dpi=130, layout="constrained")
-
-
-def _save(figure: Any, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)

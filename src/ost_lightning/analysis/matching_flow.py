@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ost_lightning.errors import UserError
+from ost_lightning.analysis.pictures import new_figure, save_figure
 from ost_lightning.matching import DescriptorKind, OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
 
@@ -63,14 +63,10 @@ def draw_matching_flows(flows: Mapping[str, MatchingFlow], title: str, file: Pat
     Raises:
         UserError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError("Pictures need matplotlib: install it with `pip install 'ost-lightning[demo]'`.") from error
     frames = next(iter(flows.values())).frames
     count = len(frames)
     heights = [1.6, *(0.42 * len(flow.descriptors) + 0.35 for flow in flows.values())]
-    figure = Figure(figsize=(1.15 * count + 4.2, sum(heights) + 0.6), dpi=110, layout="constrained")
+    figure = new_figure(1.15 * count + 4.2, sum(heights) + 0.6)
     figure.suptitle(title)
     axes = figure.subplots(1 + len(flows), 1, gridspec_kw={"height_ratios": heights})
     strip = frames.permute(2, 0, 3, 1).flatten(1, 2).numpy()
@@ -94,5 +90,4 @@ def draw_matching_flows(flows: Mapping[str, MatchingFlow], title: str, file: Pat
                     fontsize=8,
                     color="white" if share < 0.6 else "black",
                 )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)
+    save_figure(figure, file)

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from ost_lightning.analysis import MatchingFlow, draw_confusion, draw_matching_flows, worst_classes
+from ost_lightning.analysis.pictures import HINT, can_draw
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task
 from ost_lightning.matching import DescriptorKind, OptimalDescriptorSolver
 from ost_lightning.tasks import RecognitionTask
@@ -49,11 +49,9 @@ class SampleFigures(Callback):
         """Tells if there is nothing to draw with, instead of ending a training for it."""
         if stage not in ("fit", "validate"):
             return
-        self._can_draw = find_spec("matplotlib") is not None
+        self._can_draw = can_draw()
         if not self._can_draw:
-            rank_zero_warn(
-                "SampleFigures draws nothing: install matplotlib with `pip install 'ost-lightning[figures]'`."
-            )
+            rank_zero_warn(f"SampleFigures draws nothing, for it needs matplotlib: {HINT}.")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins to look, if it is time."""
