@@ -1,4 +1,4 @@
-"""Tables of the study, from what score.py wrote: Markdown on standard output.
+"""The tables of docs/beyond.md, in their order, from what score.py wrote: Markdown on standard output.
 
 Within a draw, repetitions of a control and training seeds are averaged first; then mean and standard deviation over the
 draws that were scored, of the accuracies and of their paired differences, with the number of draws on which the
@@ -11,18 +11,39 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from variants import EPSILONS, MASSES, RHOS, SIGMAS
 
 MECHANISMS = ("paper", "order", "relaxed", "transported", "learned_epsilon")
+TERMS = {"eq13": "Eq. 13", "ot": "transported only", "t-ot": "temporal transported only"}
+HALLUCINATED = {0: "clean", 1: "1 hallucinated", 2: "2 hallucinated"}
+MATCHERS = {
+    "name": "category name",
+    "name and pooled": "name and descriptors pooled",
+    "pooled": "pooled",
+    "spatio": "Spatio only (Table 4b)",
+    "temporal": "Temporal only (Table 4b)",
+    "eq13": "Eq. 13",
+    "ot": "transported only",
+    "s-ot": "Spatio transported",
+    "t-ot": "Temporal transported",
+    "s-pooled": "Spatio pooled",
+    "t-pooled": "Temporal pooled",
+    "max, frames choose": "max, frames choose",
+    "max, descriptors choose": "max, descriptors choose",
+    "softmax, frames choose": "softmax, frames choose",
+    "softmax, descriptors choose": "softmax, descriptors choose",
+}
+"""What is compared in the first table, and its words."""
 
 
 class Scores:
     """Accuracies by weights, group, condition, variant and draw."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, files: Sequence[Path]) -> None:
         self._values: dict[tuple[str, ...], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.runs: dict[str, set[tuple[int, int]]] = defaultdict(set)
-        for file in sorted((folder / "scores").glob("*.json")):
+        for file in files:
             for row in json.loads(file.read_text()):
                 self.runs[row["weights"]].add((row["draw"], row["seed"]))
                 for measure in ("top1", "pair"):
@@ -61,144 +82,131 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     print()
 
 
-def pretrained(scores: Scores, **unused: Any) -> None:
-    def top1(variant: str, condition: str = "clean", group: str = "unseen") -> dict[int, float]:
-        return scores.by_draw("pretrained", group, condition, variant)
-
-    print("### Mechanisms, clean data, pre-trained weights: seen, unseen, order (top-1), pairs\n")
-    names = [
-        "name",
-        "name and pooled",
-        "pooled",
-        "spatio",
-        "temporal",
-        "s-pooled",
-        "t-pooled",
-        "s-ot",
-        "t-ot",
-        "eq13",
-        "ot",
-    ]
-    names += ["max, frames choose", "max, descriptors choose", "softmax, frames choose", "softmax, descriptors choose"]
-    for terms in ("t-ot", "ot", "eq13"):
-        names += [f"{terms} {option}" for option in ("+order", "+relaxed", "+partial", "+order +relaxed")]
+def terms_and_matchers(scores: Scores) -> None:
+    """Which terms of Eq. 13 matter, and what simpler matchers reach."""
+    base = scores.by_draw("pretrained", "unseen", "clean", "eq13")
     rows = []
-    for name in names:
-        base = name.split(" +")[0] if " +" in name else "eq13"
-        cells = [cell(top1(name, group=group)) for group in ("seen", "unseen", "order")]
-        pair = cell(scores.by_draw("pretrained", "order", "clean", name, "pair"))
-        rows.append([name, *cells, pair, f"{difference(top1(name), top1(base))} v {base}"])
-    table(["matcher", "seen", "unseen", "order, 20-way", "order, pair", "unseen, paired"], rows)
-
-    print("### Controls, unseen\n")
-    rows = []
-    for terms in ("t-ot", "ot", "eq13"):
-        for condition in ("clean", "steps shuffled", "frames shuffled", "1 hallucinated", "2 hallucinated"):
-            plain = top1(terms, condition)
-            row = [terms, condition, cell(plain)]
-            for option in ("+order", "+relaxed", "+partial", "+order +relaxed"):
-                row.append(difference(top1(f"{terms} {option}", condition), plain))
-            rows.append(row)
-    table(["terms", "condition", "plain", "+order", "+relaxed", "+partial", "+order +relaxed"], rows)
-
-    print("### Baselines under hallucination\n")
-    for condition in ("clean", "1 hallucinated", "2 hallucinated"):
-        print(
-            condition,
-            {
-                n: cell(top1(n, condition))
-                for n in ("name and pooled", "pooled", "eq13", "ot", "softmax, frames choose")
-            },
+    for variant, words in MATCHERS.items():
+        seen, unseen, order = (
+            scores.by_draw("pretrained", group, "clean", variant) for group in ("seen", "unseen", "order")
         )
-    print()
+        gain = "" if variant == "eq13" else difference(unseen, base)
+        rows.append([words, cell(seen), cell(unseen), gain, cell(order)])
+    table(["matcher", "seen", "unseen", "unseen, against Eq. 13", "order group, 20-way"], rows)
 
 
-def sweeps(scores: Scores, seen: list[dict[str, Any]]) -> None:
-    """Every setting on seen (that is where they were chosen) and unseen classes."""
+def order_prior(scores: Scores, seen: Scores) -> None:
+    rows = []
+    for terms, words in TERMS.items():
+        for sigma in (None, *SIGMAS):
+            variant = terms if sigma is None else f"{terms} sigma {sigma:g}"
+            gains = [
+                ""
+                if sigma is None
+                else difference(
+                    scores.by_draw("pretrained", "unseen", condition, variant),
+                    scores.by_draw("pretrained", "unseen", condition, terms),
+                )
+                for condition in ("clean", "steps shuffled", "frames shuffled")
+            ]
+            rows.append(
+                [
+                    words if sigma is None else "",
+                    "-" if sigma is None else f"{sigma:g}",
+                    cell(seen.by_draw("pretrained", "seen", "clean", variant)),
+                    cell(scores.by_draw("pretrained", "unseen", "clean", variant)),
+                    *gains,
+                    cell(scores.by_draw("pretrained", "order", "clean", variant, "pair")),
+                ]
+            )
+    header = ["terms", "sigma", "seen", "unseen", "unseen, gain", "steps shuffled, gain", "frames shuffled, gain"]
+    table([*header, "order pairs"], rows)
 
-    def chosen_from(variant: str, condition: str) -> dict[int, float]:
-        values: dict[int, list[float]] = defaultdict(list)
-        for row in seen:
-            if (row["variant"], row["condition"]) == (variant, condition):
-                values[row["draw"]].append(row["top1"])
-        return {draw: statistics.mean(rows) for draw, rows in values.items()}
 
-    variants = sorted({row["variant"] for row in seen})
-    for letter in ("sigma", "rho", "mass", "epsilon"):
-        print(f"### Sweep of {letter}, pre-trained weights\n")
-        rows = []
-        for terms in ("t-ot", "ot", "eq13"):
-            values = [v for v in variants if v.startswith(f"{terms} {letter} ")]
-            for name in [terms, *sorted(values, key=lambda v: float(v.split()[-1]))]:
-                row = [name]
-                for condition in ("clean", "1 hallucinated"):
-                    values = chosen_from(name, condition)
-                    row += [cell(values), difference(values, chosen_from(terms, condition))]
-                row.append(cell(scores.by_draw("pretrained", "unseen", "clean", name)))
-                for condition in ("clean", "steps shuffled", "frames shuffled"):
-                    base = scores.by_draw("pretrained", "unseen", condition, terms)
-                    row.append(difference(scores.by_draw("pretrained", "unseen", condition, name), base))
-                row.append(cell(scores.by_draw("pretrained", "order", "clean", name, "pair")))
-                rows.append(row)
-        header = ["setting", "seen", "paired", "seen, 1 hallucinated", "paired", "unseen", "paired"]
-        table([*header, "steps shuffled", "frames shuffled", "pair"], rows)
+def hallucination(scores: Scores, choice: Mapping[str, float]) -> None:
+    options = {
+        "+relaxed": f"rho {choice['descriptor_rho']:g}",
+        "+partial": f"mass {choice['mass']:g}",
+        "+order": f"sigma {choice['order_sigma']:g}",
+        "+order +relaxed": f"sigma {choice['order_sigma']:g}, rho {choice['descriptor_rho']:g}",
+    }
+    rows = []
+    for terms, words in TERMS.items():
+        for count, condition in HALLUCINATED.items():
+            plain = scores.by_draw("pretrained", "unseen", condition, terms)
+            gains = [
+                difference(scores.by_draw("pretrained", "unseen", condition, f"{terms} {option}"), plain)
+                for option in options
+            ]
+            rows.append([words if count == 0 else "", str(count), cell(plain), *gains])
+    table(["terms", "of 4 hallucinated", "plain", *options.values()], rows)
+    rows = []
+    for variant in ("name and pooled", "pooled", *(name for name in MATCHERS if "choose" in name)):
+        values = [scores.by_draw("pretrained", "unseen", condition, variant) for condition in HALLUCINATED.values()]
+        rows.append([MATCHERS[variant], *map(cell, values)])
+    table(["without transport", *map(str, HALLUCINATED)], rows)
+
+
+def settings(seen: Scores) -> None:
+    """Every setting on seen classes, where it was chosen."""
+    rows = []
+    for letter, values in (("sigma", SIGMAS), ("rho", RHOS), ("mass", MASSES), ("epsilon", EPSILONS)):
+        for value in values:
+            gains = [
+                difference(
+                    seen.by_draw("pretrained", "seen", condition, f"{terms} {letter} {value:g}"),
+                    seen.by_draw("pretrained", "seen", condition, terms),
+                )
+                for terms in ("eq13", "ot")
+                for condition in ("clean", "1 hallucinated")
+            ]
+            rows.append([f"{letter} {value:g}", *gains])
+    header = ["setting", "Eq. 13", "Eq. 13, 1 hallucinated", "transported only", "transported only, 1 hallucinated"]
+    table(header, rows)
 
 
 def trained(scores: Scores) -> None:
-    print("### Trained and tested with each\n")
-    names = [name for name in ("pretrained", *MECHANISMS) if scores.runs[name]]
-    for variant in ("eq13", "eq13 +order", "eq13 +relaxed", "ot", "ot +order", "ot +relaxed", "t-ot", "t-ot +order"):
-        rows = []
-        for name in names:
-            row = [name, str(len(scores.runs[name]))]
-            for group, condition in (
-                ("seen", "clean"),
-                ("unseen", "clean"),
-                ("unseen", "1 hallucinated"),
-                ("order", "clean"),
-            ):
-                values = scores.by_draw(name, group, condition, variant)
-                base = scores.by_draw("paper", group, condition, variant)
-                row.append(f"{cell(values)} [{difference(values, base)}]")
-            row.append(cell(scores.by_draw(name, "order", "clean", variant, "pair")))
-            rows.append(row)
-        print(f"tested with {variant}; in brackets against the weights trained as in the paper\n")
-        table(
-            ["trained with", "runs", "seen", "unseen", "unseen, 1 hallucinated", "order, 20-way", "order, pair"], rows
-        )
-    if scores.runs["learned_epsilon"]:
-        for variant in ("eq13, learned epsilon", "ot, learned epsilon"):
-            values = scores.by_draw("learned_epsilon", "unseen", "clean", variant)
-            print(
-                variant,
-                cell(values),
-                difference(values, scores.by_draw("paper", "unseen", "clean", variant.split(",")[0])),
-            )
-    print("\n### Gain of each option on weights that were trained with it, over the paper's own way, unseen\n")
+    """What an option brings at test time, and what having trained with it adds."""
     rows = []
-    for terms in ("eq13", "ot", "t-ot"):
+    for terms, words in TERMS.items():
         for option in ("order", "relaxed"):
-            if not scores.runs[option]:
-                continue
-            for condition in ("clean", "1 hallucinated", "2 hallucinated", "steps shuffled", "frames shuffled"):
-                base = scores.by_draw("paper", "unseen", condition, terms)
-                own = scores.by_draw(option, "unseen", condition, f"{terms} +{option}")
-                only = scores.by_draw("paper", "unseen", condition, f"{terms} +{option}")
-                rows.append([terms, option, condition, cell(base), difference(only, base), difference(own, base)])
-    table(["terms", "option", "condition", "paper", "tested with it", "trained and tested with it"], rows)
+            for condition in ("clean", "1 hallucinated", "steps shuffled", "frames shuffled"):
+                plain = scores.by_draw("paper", "unseen", condition, terms)
+                tested = scores.by_draw("paper", "unseen", condition, f"{terms} +{option}")
+                both = scores.by_draw(option, "unseen", condition, f"{terms} +{option}")
+                gains = [difference(tested, plain), difference(both, plain), difference(both, tested)]
+                rows.append([words, option, condition, cell(plain), *gains])
+    header = ["terms", "option", "unseen", "paper's way", "tested with it", "trained and tested with it"]
+    table([*header, "of that by training"], rows)
+    rows = []
+    own = {"order": " +order", "relaxed": " +relaxed", "learned_epsilon": ", learned epsilon"}
+    for name in ("pretrained", *MECHANISMS):
+        for terms in ("eq13", "ot"):
+            variant = terms + own.get(name, "")
+            groups = [
+                scores.by_draw(name, group, condition, variant)
+                for group, condition in (("seen", "clean"), ("unseen", "clean"), ("unseen", "1 hallucinated"))
+            ]
+            paper = scores.by_draw("paper", "unseen", "clean", terms)
+            pair = scores.by_draw(name, "order", "clean", variant, "pair")
+            row = [name if terms == "eq13" else "", str(len(scores.runs[name])), TERMS[terms]]
+            rows.append([*row, *map(cell, groups), difference(groups[1], paper) if name != "paper" else "", cell(pair)])
+    header = ["trained with", "runs", "tested as it was trained, on", "seen", "unseen", "unseen, 1 hallucinated"]
+    table([*header, "unseen, against the paper's training", "order pairs"], rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/beyond"))
     options = parser.parse_args()
-    scores = Scores(options.folder)
-    print(
-        f"choice: {(options.folder / 'choice.json').read_text()}; "
-        f"runs: {', '.join(f'{name} {len(runs)}' for name, runs in scores.runs.items())}\n"
-    )
-    pretrained(scores)
-    sweeps(scores, json.loads((options.folder / "seen.json").read_text()))
+    files = sorted((options.folder / "scores").glob("*.json"))
+    scores, seen = Scores(files), Scores([options.folder / "seen.json"])
+    choice = json.loads((options.folder / "choice.json").read_text())
+    print(f"choice: {choice}; runs: {', '.join(f'{name} {len(runs)}' for name, runs in scores.runs.items())}\n")
+    terms_and_matchers(scores)
+    order_prior(scores, seen)
+    hallucination(scores, choice)
+    settings(seen)
     trained(scores)
 
 

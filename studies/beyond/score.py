@@ -126,6 +126,7 @@ def main() -> None:
     parser.add_argument(
         "--mechanism", nargs="+", default=["paper", "order", "relaxed", "transported", "learned_epsilon"]
     )
+    parser.add_argument("--draw", type=int, nargs="+", default=list(DRAWS), help="of `score`")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("runs/beyond"))
     options = parser.parse_args()
@@ -135,7 +136,7 @@ def main() -> None:
     if options.what == "choose":
         choose(options.folder)
     else:
-        for draw in DRAWS:
+        for draw in options.draw:
             score(options.folder, "pretrained", draw, 0)
             for name in options.mechanism:
                 for seed in options.seed:
