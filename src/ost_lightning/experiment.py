@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from wandb.errors import CommError
 
@@ -34,7 +35,7 @@ from ost_lightning.runs import (
     read_notes,
     version_of,
 )
-from ost_lightning.tasks import RecognitionTask
+from ost_lightning.tasks import FSDP2Strategy, RecognitionTask
 
 _KEYWORDS: Final = frozenset({"best", "last", "hpc", "registry"})
 
@@ -168,16 +169,12 @@ class ExperimentCLI(LightningCLI):
         others: list[Logger] = (
             [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []
         )
-        if "fsdp" in str(settings["strategy"]).lower():
-            raise UserError(
-                "trainer.strategy is FSDP, which can't shard CLIP: its logit scale is a scalar. Use ddp, and bound the "
-                "memory with --data.loading.max_videos_per_device or --model.video_clip.gradient_checkpointing true."
-            )
         plugins = settings["plugins"] or []
         return super().instantiate_trainer(
             logger=[*self._own_loggers(), *others],
             callbacks=watching,
             plugins=[*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()],
+            strategy=_strategy(settings["strategy"]),
             **kwargs,
         )
 
@@ -223,6 +220,22 @@ class ExperimentCLI(LightningCLI):
     def _experiment_folder(tracking: Any, configs: Sequence[Any] | None) -> Path:
         """`{folder}/{name}`, from `Tracking` or the parser's view of it."""
         return Path(tracking.folder) / (tracking.name or (Path(str(configs[0])).stem if configs else "unnamed"))
+
+
+def _strategy(given: str | Strategy) -> str | Strategy:
+    """The strategy that a setting means: `fsdp` is our own.
+
+    Raises:
+        UserError: If it is another FSDP.
+    """
+    if given == "fsdp":
+        return FSDP2Strategy()
+    if isinstance(given, FSDPStrategy | ModelParallelStrategy) or str(given).startswith("fsdp"):
+        name = given if isinstance(given, str) else type(given).__name__
+        raise UserError(
+            f"trainer.strategy is {name}, which does not know how to shard a recognition task: set it to fsdp."
+        )
+    return given
 
 
 def _reachable(make: Callable[..., WandbLogger]) -> WandbLogger:

@@ -80,7 +80,7 @@ def test_the_padding_of_the_authors_tokens_does_not_matter(converted: Path) -> N
     ours = tokens[:, : int(lengths.max())].clone()
     ours[torch.arange(ours.shape[1]) >= lengths[:, None]] = 511
     theirs = normalize(expected["spatio_features"], dim=-1)
-    torch.testing.assert_close(video_clip._encode_tokens(ours), theirs, atol=1e-4, rtol=0)
+    torch.testing.assert_close(video_clip.encode_tokens(ours), theirs, atol=1e-4, rtol=0)
 
 
 def test_configuration_follows_from_the_shapes(converted: Path) -> None:

@@ -2,6 +2,7 @@
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 
@@ -20,4 +21,5 @@ class GradientNorm(Callback):
         if trainer.global_step % self.every:
             return
         gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
-        pl_module.log("train/gradient_norm", torch.nn.utils.get_total_norm(gradients))
+        norm = torch.nn.utils.get_total_norm(gradients)
+        pl_module.log("train/gradient_norm", norm.full_tensor() if isinstance(norm, DTensor) else norm)

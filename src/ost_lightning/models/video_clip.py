@@ -192,7 +192,7 @@ class VideoCLIP(nn.Module):
         for start in range(0, len(tokens), _SENTENCES_A_PASS):
             longest = int(lengths[start : start + _SENTENCES_A_PASS].max())
             part = torch.stack([_to_length(row, longest) for row in tokens[start : start + _SENTENCES_A_PASS]])
-            embedded.append(self._encode_tokens(part))
+            embedded.append(self.encode_tokens(part))
         sizes = [sentences.tokens[kind].shape[:2] for kind in sentences.tokens]
         parts = torch.cat(embedded).split([rows * columns for rows, columns in sizes])
         return {
@@ -269,7 +269,7 @@ class VideoCLIP(nn.Module):
                 )
             own[name].copy_(weight)
 
-    def _encode_tokens(self, tokens: Tensor) -> Tensor:
+    def encode_tokens(self, tokens: Tensor) -> Tensor:
         """(n, L) -> (n, d). Attention is causal, so the padding after the end token needs no mask."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_text):
             features = self.clip.get_text_features(

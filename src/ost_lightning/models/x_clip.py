@@ -86,7 +86,7 @@ class XCLIP(VideoCLIP):
         unit: Tensor = F.normalize(prompted.float(), dim=-1).unflatten(1, tuple(texts.shape[:2]))
         return unit
 
-    def _encode_tokens(self, tokens: Tensor) -> Tensor:
+    def encode_tokens(self, tokens: Tensor) -> Tensor:
         """(n, L) -> (n, d), not normalised: the prompt is added before that."""
         features: Tensor = self.clip.get_text_features(input_ids=tokens.to(self._mean.device)).pooler_output
         return features.float()

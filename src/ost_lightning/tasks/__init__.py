@@ -2,6 +2,7 @@
 
 from ost_lightning.tasks.base import AS_TRAINED, LabelledData, Prediction, RecognitionTask
 from ost_lightning.tasks.contrastive import ContrastiveRecognition
+from ost_lightning.tasks.fsdp import FSDP2Strategy
 from ost_lightning.tasks.metrics import RecognitionAccuracy
 from ost_lightning.tasks.optimisation import Optimisation
 from ost_lightning.tasks.schedules import learning_rate_factor
@@ -10,6 +11,7 @@ from ost_lightning.tasks.supervised import Mixing, SupervisedRecognition
 __all__ = [
     "AS_TRAINED",
     "ContrastiveRecognition",
+    "FSDP2Strategy",
     "LabelledData",
     "Mixing",
     "Optimisation",
