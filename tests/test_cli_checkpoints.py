@@ -15,7 +15,11 @@ QUIET = ["--config=toyworld", "--tracking.wandb=false", "--data.loading.workers=
     [
         (["--ckpt_path=last"], ["no last checkpoint in runs/toyworld", "Train first"]),
         (["--ckpt_path=damaged.ckpt"], ["checkpoint damaged.ckpt can't be read", "damaged"]),
-        (["--trainer.strategy=fsdp"], ["FSDP", "logit scale is a scalar", "Use ddp"]),
+        (["--trainer.strategy=fsdp_cpu_offload"], ["trainer.strategy is fsdp_cpu_offload", "set it to fsdp"]),
+        (
+            ["--trainer.strategy={class_path: lightning.pytorch.strategies.FSDPStrategy}"],
+            ["trainer.strategy is FSDPStrategy", "set it to fsdp"],
+        ),
         (["--checkpoint.every_n_steps=0"], ["every_n_steps is 0", "at least 1"]),
     ],
 )

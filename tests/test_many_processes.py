@@ -29,9 +29,11 @@ TRAINING = [
 pytestmark = pytest.mark.slow
 
 
-def on(devices: int) -> list[str]:
+def on(devices: int, strategy: str = "ddp") -> list[str]:
     return (
-        [f"--trainer.devices={devices}", "--trainer.accelerator=cpu", "--trainer.strategy=ddp"] if devices > 1 else []
+        [f"--trainer.devices={devices}", "--trainer.accelerator=cpu", f"--trainer.strategy={strategy}"]
+        if devices > 1
+        else []
     )
 
 

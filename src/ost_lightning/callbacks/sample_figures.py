@@ -136,7 +136,7 @@ class SampleFigures(Callback):
                 logger.log_table(f"{name}/worst_classes", columns=columns, data=rows, step=trainer.global_step)
 
     def _flow(self, task: RecognitionTask, frames: Tensor, best: int, labels: LabelSpace) -> dict[str, MatchingFlow]:
-        # a copy, so that the task's count of unsolved problems stays its own; not of this callback, which its hook holds
+        # a copy, so that the task's count of unsolved problems stays its own; without this callback, its hook's owner
         solver = copy.deepcopy(cast("OptimalDescriptorSolver", task.matcher), {id(self): self})
         embedded, *texts = self._given
         written = labels.descriptors[labels.names[best]]

@@ -1,0 +1,213 @@
+"""A training whose weights are shared out over processes is the training that it is on one."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from ost_lightning.errors import UserError
+from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.models import VideoCLIP
+from ost_lightning.tasks import ContrastiveRecognition, FSDP2Strategy
+from tests.processes import ost
+from tests.test_many_processes import TRAINING, WORLD, last_row, on, run
+from tests.test_resuming import same
+
+FIT = ["fit", *TRAINING, "--gradient_norm.every=1", "--data.loading.max_videos_per_device=3"]
+TOLERANCE = 1e-5
+
+
+class Shares(Callback):
+    """Writes down how many bytes a process keeps between two steps."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        (optimiser,) = trainer.optimizers
+        parameters = list(pl_module.parameters())
+        kept = {
+            "weights": sum(map(size, parameters)),
+            "states": sum(size(value) for state in optimiser.state.values() for value in state.values()),
+            "whole": sum(parameter.numel() * parameter.itemsize for parameter in parameters),
+        }
+        Path(f"kept-{trainer.global_rank}.json").write_text(json.dumps(kept))
+
+
+def size(tensor: Tensor) -> int:
+    return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).untyped_storage().nbytes()
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    (file,) = folder.rglob("last.ckpt")
+    return torch.load(file, weights_only=True)
+
+
+def logged(folder: Path) -> list[dict[str, float]]:
+    (table,) = folder.rglob("metrics.csv")
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {key: float(value) for key, value in row.items() if value and not key.startswith("throughput/")} for row in rows
+    ]
+
+
+def flat(parts: dict[str, Tensor]) -> Tensor:
+    # biases of keys have no gradient but rounding, of which Adam makes whole steps; softmax does not see them
+    return torch.cat([value.flatten().float() for name, value in parts.items() if not name.endswith("k_proj.bias")])
+
+
+def moments(saved: dict[str, Any], name: str) -> Tensor:
+    (optimiser,) = saved["optimizer_states"]
+    return torch.cat([state[name].flatten() for state in optimiser["state"].values()])
+
+
+def close(found: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> None:
+    assert (found - expected).norm() < tolerance * expected.norm()
+
+
+def same_training(folder: Path, expected_folder: Path, tolerance: float = TOLERANCE) -> None:
+    found, expected = checkpoint(folder), checkpoint(expected_folder)
+    assert list(found["state_dict"]) == list(expected["state_dict"])
+    close(flat(found["state_dict"]), flat(expected["state_dict"]), tolerance / 100)
+    same(
+        [state["param_groups"] for state in found["optimizer_states"]],
+        [state["param_groups"] for state in expected["optimizer_states"]],
+    )
+    for name in ("exp_avg", "exp_avg_sq"):
+        close(moments(found, name), moments(expected, name), tolerance)
+    assert logged(folder) == [pytest.approx(row, rel=tolerance) for row in logged(expected_folder)]
+
+
+def test_a_sharded_training_is_that_of_one_process(tmp_path: Path) -> None:
+    short = ["--trainer.max_epochs=1", "--trainer.gradient_clip_val=0.5"]  # by the norm, of which each has a part
+    run([*FIT, *short, "--data.loading.max_videos_per_device=6"], tmp_path / "one")
+    folder = tmp_path / "two"
+    run([*FIT, *short, "--trainer.callbacks+=tests.test_fsdp.Shares", *on(2, "fsdp")], folder)
+    same_training(folder, tmp_path / "one")
+    kept = [json.loads((folder / f"kept-{rank}.json").read_text()) for rank in range(2)]
+    for share in kept:
+        assert share["weights"] < 0.51 * share["whole"]
+        assert share["states"] < 2 * 0.51 * share["whole"]
+    assert sum(share["weights"] for share in kept) >= kept[0]["whole"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--model.contrast=global_batch"],
+        ["--model.contrast=global_batch", "--model.video_clip.gradient_checkpointing=true"],
+        ["--trainer.gradient_clip_val=1e-3", "--trainer.gradient_clip_algorithm=value"],
+        ["--config=modes/layer_decay", "--model.optimisation.fused=true", "--trainer.num_sanity_val_steps=2"],
+        ["--model.matcher.learn_epsilon=true", "--model.matcher.gradient=through_plan"],
+        ["--model.video_clip.temporal_head=TemporalTransformer", "--trainer.val_check_interval=3"],
+        ["--config=modes/frozen_vision"],
+        ["--config=modes/frozen_text"],
+        ["--config=modes/lora"],
+        ["--config=modes/compiled"],
+    ],
+    ids=" ".join,
+)
+def test_a_sharded_training_is_that_of_ddp(tmp_path: Path, options: list[str]) -> None:
+    for strategy in ("ddp", "fsdp"):
+        run([*FIT, *options, *on(2, strategy)], tmp_path / strategy)
+    same_training(tmp_path / "fsdp", tmp_path / "ddp")
+
+
+@pytest.mark.slow
+def test_supervised_training_and_mixed_precision(tmp_path: Path) -> None:
+    # its roundings differ between the two once a weight does, so that no more than the first step can be compared
+    options = [
+        "--model=SupervisedRecognition",
+        "--model.video_clip=VideoCLIP",
+        "--model.video_clip.pretrained=tiny",
+        "--model.video_clip.freeze_text=true",
+        "--model.matcher=OptimalDescriptorSolver",
+        "--trainer.precision=bf16-mixed",
+        "--trainer.max_steps=1",
+    ]
+    for strategy in ("ddp", "fsdp"):
+        run([*FIT, *options, *on(2, strategy)], tmp_path / strategy)
+    same_training(tmp_path / "fsdp", tmp_path / "ddp")
+
+
+@pytest.mark.slow
+def test_its_checkpoint_is_tested_anywhere(tmp_path: Path) -> None:
+    run([*FIT, *on(2, "fsdp")], tmp_path / "fit")
+    (file,) = (tmp_path / "fit").rglob("last.ckpt")
+    rows = []
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        # without training, fsdp shards nothing: callbacks that mix weights find them whole
+        run(["test", *WORLD, f"--ckpt_path={file}", *on(devices, "fsdp")], folder)
+        rows.append(last_row(folder))
+    assert rows[0] == rows[1]
+    assert {"test/unseen/top1", "test/unseen/ensembled_0.2/top1"} <= rows[0].keys()
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_with_either_strategy(tmp_path: Path) -> None:
+    # several groups of weights, whose states are not in the order of the weights in the model
+    fit = [*FIT, "--config=modes/layer_decay", "--checkpoint.every_n_steps=2"]
+    run([*fit, *on(2, "fsdp")], tmp_path / "whole")
+    expected = checkpoint(tmp_path / "whole")
+    at = ["moment=batch_start", "step=4", "how=SIGTERM"]
+    interrupt = ["--trainer.callbacks+=tests.interruptions.InterruptAt", *(f"--trainer.callbacks.{a}" for a in at)]
+    for before in ("fsdp", "ddp"):
+        stopped = tmp_path / before
+        stopped.mkdir()
+        assert ost([*fit, *interrupt, *on(2, before)], stopped).returncode > 0
+        for after in ("fsdp", "ddp"):
+            folder = tmp_path / f"{before}-{after}"
+            shutil.copytree(stopped, folder)
+            run([*fit, *on(2, after), "--ckpt_path=last"], folder)
+            found = checkpoint(folder)
+            assert found["global_step"] == expected["global_step"]
+            if before == after == "fsdp":
+                same(found["state_dict"], expected["state_dict"])
+                same(found["optimizer_states"], expected["optimizer_states"])
+            same_weights_and_moments(found, expected)
+
+
+def same_weights_and_moments(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    close(flat(found["state_dict"]), flat(expected["state_dict"]), TOLERANCE / 100)
+    for name in ("exp_avg", "exp_avg_sq"):
+        close(moments(found, name), moments(expected, name))
+
+
+class Vector(OptimalDescriptorSolver):
+    """A matcher that learns more than a scalar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vector = nn.Parameter(torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("matcher", "options", "told"),
+    [
+        (OptimalDescriptorSolver, {"precision": "64-true"}, "trainer.precision is 64-true"),
+        (OptimalDescriptorSolver, {"callbacks": StochasticWeightAveraging(1e-3)}, "StochasticWeightAveraging copies"),
+        (OptimalDescriptorSolver, {"callbacks": EMAWeightAveraging()}, "EMAWeightAveraging copies"),
+        (Vector, {}, r"matcher.vector, of shape \(3,\)"),
+    ],
+)
+def test_what_does_not_go_with_it_is_told(
+    matcher: type[OptimalDescriptorSolver], options: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    strategy = FSDP2Strategy()
+    trainer = Trainer(
+        strategy=strategy, accelerator="cpu", devices=1, default_root_dir=tmp_path, logger=False, **options
+    )
+    task = ContrastiveRecognition(VideoCLIP("tiny"), matcher())
+    task.trainer = trainer
+    strategy.connect(task)
+    with pytest.raises(UserError, match=told):
+        strategy.configure_ddp()
