@@ -86,7 +86,8 @@ class SampleFigures(Callback):
         scores = self._scores.float().unflatten(0, (len(labels), -1)).mean(1)
         self._confusion[name].update(scores.argmax(1), labels)
         task = recognition_task(self, pl_module)
-        if name not in self._flows and isinstance(task.matcher, OptimalDescriptorSolver):
+        pooled = self._given[0].shape[1] != batch.frames.shape[2]  # by a head, so that no frame flows by itself
+        if name not in self._flows and isinstance(task.matcher, OptimalDescriptorSolver) and not pooled:
             first, best = int(kept[0]), int(scores[0].argmax())
             names = self._labels[name].names
             title = f"{batch.ids[first]}: recognised as '{names[best]}', in truth '{names[int(labels[0])]}'"
