@@ -173,7 +173,6 @@ def test_settings_out_of_range(settings_: dict[str, float], what: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_same_plans_on_a_gpu_without_waiting_for_it() -> None:
     problems = cosines((64, 32, 4), 11, 0.0, 0.5)
     on_device = problems.cuda()

@@ -211,7 +211,6 @@ def test_settings_out_of_range(make: Callable[[], TransportProblem], what: str) 
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @every_problem
 def test_same_plans_on_a_gpu_without_waiting_for_it(problem: TransportProblem) -> None:
     problems = cosines((64, 32, 4), 11, 0.0, 0.5).float()
