@@ -176,11 +176,10 @@ def test_settings_out_of_range(settings_: dict[str, float], what: str) -> None:
 def test_same_plans_on_a_gpu_without_waiting_for_it() -> None:
     problems = cosines((64, 32, 4), 11, 0.0, 0.5)
     on_device = problems.cuda()
-    with torch.cuda.stream(torch.cuda.Stream()):
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            solution = solve_transport(on_device)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        solution = solve_transport(on_device)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
     torch.testing.assert_close(solution.plan.cpu(), transport_plan(problems), atol=1e-6, rtol=1e-4)
     assert bool(solution.converged.all())

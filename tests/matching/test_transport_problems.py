@@ -215,10 +215,9 @@ def test_settings_out_of_range(make: Callable[[], TransportProblem], what: str) 
 def test_same_plans_on_a_gpu_without_waiting_for_it(problem: TransportProblem) -> None:
     problems = cosines((64, 32, 4), 11, 0.0, 0.5).float()
     on_device = problems.cuda()
-    with torch.cuda.stream(torch.cuda.Stream()):
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            solution = solve_transport(on_device, problem=problem)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        solution = solve_transport(on_device, problem=problem)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
     torch.testing.assert_close(solution.plan.cpu(), transport_plan(problems, problem=problem), atol=1e-6, rtol=1e-4)
