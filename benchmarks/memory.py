@@ -6,6 +6,7 @@ memory.py --device cuda --patch 16 --frames 32 --precision bf16
 """
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ import time
 from contextlib import nullcontext
 
 import torch
+from gradient_cache import PLAIN_MALLOC
 from random_clip import random_clip, random_sentences
 
 from ost_lightning.matching import OptimalDescriptorSolver, symmetric_kl
@@ -84,7 +86,7 @@ def main() -> None:
         flush=True,
     )
     for way in WAYS if options.precision == "fp32" else WAYS[:-1]:
-        subprocess.run([sys.executable, *sys.argv, f"--way={way}"], check=True)  # noqa: S603
+        subprocess.run([sys.executable, *sys.argv, f"--way={way}"], check=True, env={**os.environ, **PLAIN_MALLOC})  # noqa: S603
 
 
 if __name__ == "__main__":

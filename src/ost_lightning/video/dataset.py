@@ -80,7 +80,7 @@ class Clip:
     seed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Lightning can't convert frozen ones to a run's precision
 class ClipBatch:
     """What a loader yields. Pixels stay uint8 until they are on the device.
 
