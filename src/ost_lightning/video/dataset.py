@@ -18,6 +18,7 @@ from ost_lightning.video.annotations import VideoRecord
 from ost_lightning.video.frame_source import Cut, Squares, VideoReadError
 from ost_lightning.video.reader import open_video
 from ost_lightning.video.sampling import FrameSampler, SampleKey
+from ost_lightning.video.scaling import ResizeFilter
 from ost_lightning.video.watchdog import READ_TIMEOUT, within
 
 
@@ -42,10 +43,12 @@ class Reading:
     Attributes:
         sample_aspect: Whether pixels that are not square are made so, as a player does; readers of the field do not.
         timeout: Seconds after which reading a video is given up; None waits for ever.
+        resize: How pictures are resized.
     """
 
     sample_aspect: bool = True
     timeout: float | None = READ_TIMEOUT
+    resize: ResizeFilter = "bicubic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +281,7 @@ def _read(record: VideoRecord, choose: Callable[[int], Tensor], short_side: int,
     """Squares of one record: uint8 (V x C, T, 3, S, S), the C squares of a view side by side."""
 
     def read() -> Tensor:
-        with open_video(record.path, sample_aspect=reading.sample_aspect) as video:
+        with open_video(record.path, sample_aspect=reading.sample_aspect, resize=reading.resize) as video:
             span = video.span(record.start, record.end)
             indices = choose(len(span)) + span.start
             squares = video.read_squares(indices.flatten(), short_side, cut)

@@ -138,7 +138,7 @@ class FrameSource(ABC):
 
         Args:
             indices: Frames in presentation order, each in [0, len(self)); any order, repetition allowed.
-            short_side: Pixels of the shorter side after resizing (bicubic, aspect kept, in the same pass as the colour
+            short_side: Pixels of the shorter side after resizing (aspect kept, in the same pass as the colour
                 conversion); None keeps the size.
 
         Returns:
