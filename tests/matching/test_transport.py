@@ -26,7 +26,7 @@ def reference(problem: Tensor, epsilon: float) -> np.ndarray:
     return ot.bregman.sinkhorn_log(rows, columns, cost, epsilon, stopThr=1e-13, numItermax=200_000)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(shape=shapes, seed=st.integers(0, 999), epsilon=st.floats(0.1, 5))
 def test_marginals(shape: tuple[int, int, int], seed: int, epsilon: float) -> None:
     # the last step is at most 1e-9, and at this spread of costs the rest of the way is at most 40 times as long
@@ -71,7 +71,7 @@ def test_adding_a_constant_changes_nothing() -> None:
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(shape=shapes, seed=st.integers(0, 999), hard=st.booleans())
 def test_a_plan_does_not_depend_on_its_batch_mates(shape: tuple[int, int, int], seed: int, hard: bool) -> None:
     problems = cosines(shape, seed)

@@ -227,7 +227,7 @@ def test_stream_cut_between_keyframes(tmp_path: Path) -> None:
     assert torch.equal(read_frames(path, range(len(reference)), None), reference)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(indices=st.lists(st.integers(0, 29), min_size=1, max_size=12))
 def test_any_order_and_repetition(folder: Path, indices: list[int]) -> None:
     path = folder / "order.mp4"
