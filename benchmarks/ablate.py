@@ -64,8 +64,8 @@ def as_test(setting: dict, checkpoint: list[str]) -> list[str]:
     """The command line of a test run of one setting and nothing else."""
     matcher = setting["matcher"]
     matcher = {"class_path": matcher} if isinstance(matcher, str) else matcher
-    ensembling = [{"class_path": "WeightEnsembling", "init_args": {"ratios": [setting["ratio"]]}}]
-    callbacks = ensembling if setting.get("ratio") else []
+    ratio = setting.get("ratio")
+    callbacks = [{"class_path": "WeightEnsembling", "init_args": {"ratios": [ratio]}}] if ratio else []
     command = ["test", *COMMON, f"--model.matcher={json.dumps(matcher)}"]
     command += [f"--trainer.callbacks={json.dumps(callbacks)}"]
     for key in ("templates", "descriptors_per_class"):

@@ -244,6 +244,7 @@ def test_the_released_way_is_an_overlay_of_named_switches() -> None:
     assert model["optimisation"]["decay_everything"] is True
     assert model["optimisation"]["learning_rate"] == 5e-6  # what the overlay does not name stays
     assert (clips["flip"], clips["jitter_each_frame"]) == (0.5, True)
+    assert (clips["resize"], clips["sample_aspect"]) == ("bilinear", False)
     results = evaluate("fewshot", *overlay, "--data.clips.views=2", f"--ckpt_path={checkpoint}")
     assert results["model"]["pixel_statistics"] == "imagenet"
     assert results["model"]["matcher"]["factor"] == 0.5

@@ -1,5 +1,6 @@
 """Ways of training that are laid over an experiment."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,20 @@ def test_every_mode_trains_and_its_checkpoint_is_tested(
     ratios = ["--trainer.callbacks=WeightEnsembling", "--trainer.callbacks.ratios=[0.2]"]
     assert main(["test", *options, *ratios, f"--ckpt_path={checkpoint}"]) == 0
     assert "ensembled_0.2" in (tmp_path / "runs" / "toyworld" / "version_1" / "metrics.csv").read_text()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_any_precision_tests_but_half_weights_are_not_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scores = []
+    for run, precision in enumerate(("32-true", "bf16-true", "64-true")):
+        assert main(["test", *SMALL, f"--trainer.precision={precision}"]) == 0
+        with (Path("runs/toyworld") / f"version_{run}" / "metrics.csv").open(newline="") as file:
+            scores.append(float(list(csv.DictReader(file))[-1]["test/unseen/top1"]))
+    assert scores[0] > 0.3
+    assert scores[2] == scores[0]
+    assert scores[1] == pytest.approx(scores[0], abs=0.1)  # two of twenty videos
+    assert main(["fit", *SMALL, "--trainer.precision=bf16-true"]) == 1
+    assert "Set it to bf16-mixed" in " ".join(capsys.readouterr().err.split())

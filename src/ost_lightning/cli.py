@@ -98,6 +98,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     # Lightning 2.6 asks PyTorch in a way that it is about to drop; no user can do anything about it
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+    # nor about its advice to average accuracies, which are sums over all processes already
+    warnings.filterwarnings("ignore", message=r"It is recommended to use `self\.log\('(val|test)/")
     # it also recommends further packages of its makers at every start, and has no setting for that
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
     try:

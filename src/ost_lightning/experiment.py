@@ -161,6 +161,11 @@ class ExperimentCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the progress bar and the loggers, CSV first: its folder is the run's folder."""
         settings = self._get(self.config_init, "trainer")
+        if self.subcommand == "fit" and settings["precision"] in ("bf16-true", "16-true"):
+            raise UserError(
+                f"trainer.precision is {settings['precision']}: fine-tuning takes steps that weights of 16 bits round "
+                "away. Set it to bf16-mixed; to test and predict, any precision will do."
+            )
         given = settings["callbacks"] or []
         watching = [given] if isinstance(given, Callback) else list(given)
         if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in watching):

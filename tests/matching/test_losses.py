@@ -1,13 +1,12 @@
 import math
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ost_lightning.matching import symmetric_kl
 
 
-@settings(deadline=None)
 @given(labels=st.lists(st.integers(0, 3), min_size=1, max_size=8), seed=st.integers(0, 99))
 def test_against_the_definition(labels: list[int], seed: int) -> None:
     logits = torch.randn(len(labels), len(labels), dtype=torch.float64, generator=torch.Generator().manual_seed(seed))

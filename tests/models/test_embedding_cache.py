@@ -60,7 +60,7 @@ def test_damaged_files_are_told_and_taken_away(tmp_path: Path, damage: str) -> N
 
 
 @given(sizes=st.lists(st.integers(1, 64), min_size=1, max_size=30), bound=st.integers(200, 6000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_bound_holds_after_every_step(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], bound: int
 ) -> None:

@@ -139,7 +139,7 @@ def test_tensors_beyond_their_storage_are_refused(tmp_path: Path) -> None:
         read_weights(hostile)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300), prefix=st.sampled_from([b"", b"\x80\x02", b"PK\x03\x04", struct.pack("<Q", 8)]))
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_noise_is_told_and_never_crashes(tmp_path: Path, data: bytes, prefix: bytes) -> None:

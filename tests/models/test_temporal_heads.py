@@ -87,7 +87,7 @@ def test_more_frames_than_positions() -> None:
 @torch.no_grad()
 def test_mean_pooling_is_before_the_normalisation() -> None:
     videos, model = clips(), VideoCLIP("tiny", temporal_head=MeanPooling)
-    pixels = (videos.flatten(0, 1) / 255 - model._mean) / model._std
+    pixels = model.normalisation(videos.flatten(0, 1))
     raw = model.clip.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (2, 3))
     embedded = model.encode_frames(videos)
     assert embedded.shape == (2, 1, 128)
@@ -101,7 +101,7 @@ def test_mean_pooling_is_before_the_normalisation() -> None:
 def test_head_stands_between_projection_and_normalisation() -> None:
     model = VideoCLIP("tiny", temporal_head=partial(TWO_LAYERS, pool=False))
     videos = clips()
-    pixels = (videos.flatten(0, 1) / 255 - model._mean) / model._std
+    pixels = model.normalisation(videos.flatten(0, 1))
     raw = model.clip.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (2, 3))
     expected = normalize(model.temporal_head(raw), dim=-1)
     torch.testing.assert_close(model.encode_frames(videos), expected, atol=1e-5, rtol=0)

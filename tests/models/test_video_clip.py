@@ -86,7 +86,9 @@ def test_pixel_statistics() -> None:
     with torch.no_grad():
         assert not torch.allclose(imagenet.encode_frames(videos), VideoCLIP("tiny").encode_frames(videos), atol=1e-4)
     # what is black in one is -mean / std in both
-    torch.testing.assert_close(imagenet._mean.flatten(), torch.tensor([0.485, 0.456, 0.406]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        imagenet.normalisation._mean.flatten(), torch.tensor([0.485, 0.456, 0.406]), atol=1e-3, rtol=0
+    )
 
 
 @pytest.mark.parametrize(("vision", "text"), [(False, False), (True, False), (False, True), (True, True)])

@@ -1,12 +1,11 @@
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassAccuracy
 
 from ost_lightning.tasks import RecognitionAccuracy
 
 
-@settings(deadline=None)
 @given(videos=st.integers(1, 40), classes=st.integers(5, 12), seed=st.integers(0, 99), batch=st.integers(1, 9))
 def test_is_the_micro_average(videos: int, classes: int, seed: int, batch: int) -> None:
     generator = torch.Generator().manual_seed(seed)

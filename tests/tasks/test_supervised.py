@@ -79,7 +79,7 @@ def test_loss_is_that_of_vifi_clip(tmp_path: Path, smoothing: float) -> None:
     fresh, batch = VideoCLIP("tiny"), data.batch
     sentences = Templates.load("ost").apply(data.training_labels, ("name",), 4)
     with torch.no_grad():
-        pixels = (batch.frames.flatten(0, 2) / 255 - fresh._mean) / fresh._std
+        pixels = fresh.normalisation(batch.frames.flatten(0, 2))
         frames = fresh.clip.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (4, 2))
         names = fresh.encode_sentences(fresh.tokenise(sentences))["name"][:, 0]
         logits = fresh.clip.logit_scale.exp() * normalize(frames.mean(1), dim=-1) @ names.T

@@ -25,7 +25,7 @@ label_spaces = st.dictionaries(
         tuple(lists), {name: Descriptors(tuple(spatio), tuple(steps)) for name, (spatio, steps) in lists.items()}
     )
 )
-loose = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+loose = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @loose

@@ -60,7 +60,7 @@ def test_missing_and_binary(tmp_path: Path) -> None:
         read_list(tmp_path / "b.txt")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["l.txt", "l.csv", "l.json"]), st.text(alphabet=st.characters(codec="utf-8")))
 def test_any_text_is_a_list_or_an_error(tmp_path: Path, name: str, text: str) -> None:
     file = write(tmp_path, name, text)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from torch.nn.functional import interpolate
 
 from ost_lightning.video import Box, Squares, VideoReader, VideoReadError, open_video, read_frames
 from tests.videos import copy_stream, decode_all, pictures, without_reorder_depth, write_video
@@ -225,7 +227,7 @@ def test_stream_cut_between_keyframes(tmp_path: Path) -> None:
     assert torch.equal(read_frames(path, range(len(reference)), None), reference)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(indices=st.lists(st.integers(0, 29), min_size=1, max_size=12))
 def test_any_order_and_repetition(folder: Path, indices: list[int]) -> None:
     path = folder / "order.mp4"
@@ -243,6 +245,26 @@ def test_short_side_keeps_the_aspect(folder: Path, size: tuple[int, int], expect
     frames = read_frames(path, [0, 2], short_side=32)
     assert frames.dtype == torch.uint8
     assert frames.shape == (2, 3, expected[1], expected[0])
+
+
+@pytest.mark.parametrize("source", ["x264.mp4", "folder"])
+def test_resize_filters_are_those_named(tmp_path: Path, source: str) -> None:
+    edges = np.kron(np.random.default_rng(0).integers(40, 210, (3, 6, 8, 1)), np.ones((1, 8, 8, 3))).astype(np.uint8)
+    path = write_video(tmp_path / "x264.mp4", 3, shots=edges, options={"crf": "0"})
+    original = torch.from_numpy(decode_all(path).copy()).float()
+    if source == "folder":
+        path = tmp_path / "frames"
+        path.mkdir()
+        for k, picture in enumerate(original.byte()):
+            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path / f"{k}.png")
+    expected = {mode: interpolate(original, (120, 160), mode=mode) for mode in ("bilinear", "bicubic")}
+    for mode, other in (("bilinear", "bicubic"), ("bicubic", "bilinear")):
+        with open_video(path, resize=mode) as video:
+            whole = video.read(range(3), 120).float()
+            squares = video.read_squares(range(3), 120, lambda height, width: Squares((Box(0, 40, 120, 120),), 120))
+        for found, box in ((whole, slice(None)), (squares[0].float(), slice(40, 160))):
+            error, others = ((found - expected[name][..., box]).abs().mean() for name in (mode, other))
+            assert error < 0.8 * others
 
 
 def test_resized_frames_resemble_the_original(folder: Path) -> None:

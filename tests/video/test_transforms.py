@@ -19,7 +19,7 @@ def still_clips(clips: int = 1, frames: int = 6) -> torch.Tensor:
     return picture.expand(clips, 1, frames, 3, 32, 32).contiguous()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000))
 def test_all_frames_of_a_clip_are_changed_alike(seed: int) -> None:
     changed = TrainingTransform(32)(still_clips(), [seed])
@@ -97,7 +97,7 @@ def test_frames_smaller_than_the_square_are_refused() -> None:
         EvaluationTransform(32).squares(30, 50)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000))
 def test_rand_augment_changes_all_frames_of_a_clip_alike(seed: int) -> None:
     augmented = TrainingTransform(32, rand_augment=(2, 9))(still_clips(), [seed])

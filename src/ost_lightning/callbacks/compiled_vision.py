@@ -13,5 +13,7 @@ class CompiledVision(Callback):
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Has the tower compiled at its first use."""
-        recognition_task(self, pl_module).video_clip.clip.vision_model.compile()
+        """Has the tower, and the normalisation of its pixels, compiled at their first use."""
+        video_clip = recognition_task(self, pl_module).video_clip
+        video_clip.normalisation.compile()
+        video_clip.clip.vision_model.compile()

@@ -254,7 +254,7 @@ class VideoDataModule(LightningDataModule, ABC):
 
     @property
     def _reading(self) -> Reading:
-        return Reading(self.clips.sample_aspect, self.loading.read_timeout)
+        return Reading(self.clips.sample_aspect, self.loading.read_timeout, self.clips.resize)
 
     def _evaluation_loaders(self, stage: EvaluationStage) -> list[VideoLoader]:
         clips = self.clips

@@ -21,6 +21,7 @@ class ClipSettings:
         grayscale: Probability of dropping the colours in training.
         sample_aspect: Whether pixels that are not square are made so, as a player does; decord and what is read with it
             see them as stored.
+        resize: How pictures are resized: `bicubic` as CLIP does, `bilinear` as the released code does.
         rand_augment: RandAugment's operations a clip and their strength (0 to 30) in training; none if not given.
         jitter_each_frame: Draw the colour jitter anew for every frame, so that training clips flicker, as in the
             released code; otherwise all frames of a clip change alike.
@@ -36,6 +37,7 @@ class ClipSettings:
     colour_jitter: float = 0.8
     grayscale: float = 0.2
     sample_aspect: bool = True
+    resize: Literal["bicubic", "bilinear"] = "bicubic"
     rand_augment: tuple[int, int] | None = None
     jitter_each_frame: bool = False
 

@@ -7,6 +7,7 @@ from one another, so that one loop, with products or with logarithms, serves eve
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Final, NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ _ABSOLUTE_RANGE: Final = (1.0, 100.0)
 """Row scalings whose change counts absolutely; see the tolerance of `transport_plan`."""
 _PARTIAL_WEIGHT: Final = 100.0
 """Of relative changes in partial problems, which creep towards their solution."""
+
+_HAS_TRITON: Final = find_spec("triton") is not None
 
 _State = tuple[Tensor, Tensor, Tensor]
 """Row scalings (T, P), column scalings (N, P), and the row scalings' upper bound (P,), for partial plans only."""
@@ -78,13 +81,21 @@ class Sinkhorn:
         """Solves every problem by itself.
 
         On a CPU in chunks that fit the cache, by plain scaling where the kernel can be exponentiated; elsewhere with
-        logarithms, all problems at once, and without asking the device for anything.
+        logarithms, all problems at once, and without asking the device for anything: in one kernel where there is
+        Triton.
 
         Args:
-            cosines: (T, N, P). Problems last: the reductions over T and N are then vectorised across problems.
+            cosines: (T, N, P), of any strides.
         """
+        if cosines.is_cuda and cosines.dtype == torch.float32 and _HAS_TRITON:
+            from ost_lightning.matching.fused_sinkhorn import fits, solve_fused  # takes a second to import
+
+            if fits(cosines):
+                return Scaled(*solve_fused(self, cosines))
+        # problems last: the reductions over T and N are then vectorised across problems
         if cosines.device.type != "cpu":
-            return self.solve_with_logarithms(*self._log_kernel(cosines.clone()))
+            return self.solve_with_logarithms(*self._log_kernel(cosines.clone(memory_format=torch.contiguous_format)))
+        cosines = cosines.contiguous()
         frames, descriptors, problems = cosines.shape
         size = max(_VECTOR, _CPU_CHUNK // (frames * descriptors) // _VECTOR * _VECTOR)
         solved = Scaled(

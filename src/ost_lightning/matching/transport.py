@@ -189,7 +189,7 @@ def solve_transport(
     with torch.no_grad(), torch.autocast(cosines.device.type, enabled=False):
         marginals = Marginals(relaxation, problem.mass if problem.mass < 1 else None)
         solver = Sinkhorn(epsilon, prior, marginals, max_iterations, tolerance)
-        solved = solver.solve(rearrange(exact, "... t n -> t n (...)").contiguous())
+        solved = solver.solve(rearrange(exact, "... t n -> t n (...)"))
         plan, converged, free_rows, free_columns = _problems_first(solved, cosines.shape)
     if gradient == "through_plan" and torch.is_grad_enabled():
         # additive constants of a problem do not change its plan

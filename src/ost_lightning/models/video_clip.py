@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, CLIPModel, PreTrainedModel, PreTrainedTo
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.initial_weights import CheckpointError, checkpoint_weights, refuse_other_names
+from ost_lightning.models.pixels import PixelNormalisation, as_patch_convolution
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
 from ost_lightning.text import Kind, SentenceSet
@@ -111,11 +112,7 @@ class VideoCLIP(nn.Module):
                 # its successor is not there yet in the oldest transformers that we support
                 warnings.simplefilter("ignore", FutureWarning)
                 self.clip.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in _STATISTICS[pixel_statistics])
-        self._mean: Tensor
-        self._std: Tensor
-        self.register_buffer("_mean", mean, persistent=False)
-        self.register_buffer("_std", std, persistent=False)
+        self.normalisation = PixelNormalisation(*_STATISTICS[pixel_statistics])
         if init_from is not None:
             self._begin_with(init_from)
 
@@ -244,9 +241,8 @@ class VideoCLIP(nn.Module):
                 f"{self.image_size} x {self.image_size}: "
                 f"set the data's clips.crop_size to {self.image_size}."
             )
-        # the reader's memory layout, planar or not, must not choose the kernels that follow
-        pixels = frames.flatten(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
-        return (pixels / 255 - self._mean) / self._std
+        pixels: Tensor = self.normalisation(frames.flatten(0, 1))
+        return pixels
 
     @torch.no_grad()
     def _begin_with(self, source: Path) -> None:
@@ -272,9 +268,8 @@ class VideoCLIP(nn.Module):
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         """(n, L) -> (n, d). Attention is causal, so the padding after the end token needs no mask."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_text):
-            features = self.clip.get_text_features(
-                input_ids=tokens.to(self._mean.device, non_blocking=True)
-            ).pooler_output
+            there = tokens.to(self.clip.logit_scale.device, non_blocking=True)
+            features = self.clip.get_text_features(input_ids=there).pooler_output
         return F.normalize(features.float(), dim=-1)
 
 
@@ -307,6 +302,8 @@ def load_clip(architecture: type[PreTrainedModel], pretrained: str, attention: s
             f"{len(mismatched)} have another shape "
             f"(first: {(missing or mismatched)[0]}). Expected a {architecture.__name__} with both towers."
         )
+    embeddings = loaded[0].vision_model.embeddings
+    embeddings.patch_embedding = as_patch_convolution(embeddings.patch_embedding)
     return loaded[0]
 
 

@@ -88,7 +88,7 @@ class XCLIP(VideoCLIP):
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
         """(n, L) -> (n, d), not normalised: the prompt is added before that."""
-        features: Tensor = self.clip.get_text_features(input_ids=tokens.to(self._mean.device)).pooler_output
+        features: Tensor = self.clip.get_text_features(input_ids=tokens.to(self.clip.logit_scale.device)).pooler_output
         return features.float()
 
     @property

@@ -126,8 +126,10 @@ class RecognitionTask(LightningModule, ABC):
     def similarities(
         self, frames: FrameEmbeddings, texts: DescriptorEmbeddings, matcher: Matcher | None = None
     ) -> Tensor:
-        """(B, T, d) against (K, N, d) of each kind: (B, K), by the task's matcher or another one."""
-        return self.video_clip.match(matcher or self.matcher, frames, texts)
+        """(B, T, d) against (K, N, d) of each kind: fp32 (B, K), by the task's matcher or another one."""
+        # cosines of bf16 differ by a fifth of a logit from one number to the next
+        with torch.autocast(frames.device.type, enabled=False):
+            return self.video_clip.match(matcher or self.matcher, frames, texts)
 
     def probabilities(self, clips: Tensor, texts: DescriptorEmbeddings) -> Tensor:
         """Class probabilities of videos, averaged over views.

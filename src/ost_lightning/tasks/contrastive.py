@@ -86,8 +86,10 @@ class ContrastiveRecognition(RecognitionTask):
         encode = _recomputed if len(clips) > 1 else _at_once
         everyone = gather(torch.cat(list(labels)))
         classes, place = everyone.unique(return_inverse=True)
-        texts = self._class_texts(sentences.select(classes.cpu()), max(sizes), encode)
+        chosen = sentences.select(classes.cpu())
+        # frames first: they keep a GPU busy while the host starts the many small kernels of the text
         frames = torch.cat([encode(self.video_clip.encode_frames, part.flatten(0, 1)) for part in clips])
+        texts = self._class_texts(chosen, max(sizes), encode)
         # a process scores its own videos; what is gathered are its rows of logits, not its frames
         logits = gather(self.video_clip.logit_scale * self.similarities(frames, texts)[:, place])
         return symmetric_kl(logits, everyone, factor=self.loss_factor)

@@ -8,15 +8,17 @@ from functools import partial
 from hashlib import blake2b
 from typing import Protocol, Self
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from ost_lightning.errors import UserError
 from ost_lightning.video.annotations import VideoRecord
 from ost_lightning.video.frame_source import Cut, Squares, VideoReadError
 from ost_lightning.video.reader import open_video
 from ost_lightning.video.sampling import FrameSampler, SampleKey
+from ost_lightning.video.scaling import ResizeFilter
 from ost_lightning.video.watchdog import READ_TIMEOUT, within
 
 
@@ -41,10 +43,12 @@ class Reading:
     Attributes:
         sample_aspect: Whether pixels that are not square are made so, as a player does; readers of the field do not.
         timeout: Seconds after which reading a video is given up; None waits for ever.
+        resize: How pictures are resized.
     """
 
     sample_aspect: bool = True
     timeout: float | None = READ_TIMEOUT
+    resize: ResizeFilter = "bicubic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class Clip:
     seed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # Lightning can't convert frozen ones to a run's precision
 class ClipBatch:
     """What a loader yields. Pixels stay uint8 until they are on the device.
 
@@ -157,9 +161,13 @@ def collate_clips(clips: Sequence[Clip | UserError]) -> ClipBatch | UserError:
 
 
 def _stack(clips: list[Tensor]) -> Tensor:
-    """(B, *clip); in a worker straight into shared memory, and in the clips' own memory layout: plain copies."""
+    """(B, *clip), in the clips' own memory layout: plain copies."""
     side_by_side = all(clip.stride(-3) == 1 for clip in clips)
-    stacked: Tensor = default_collate([clip.movedim(-3, -1) for clip in clips] if side_by_side else clips)
+    plain = [clip.movedim(-3, -1) for clip in clips] if side_by_side else clips
+    # a worker stacks straight into shared memory; numpy takes huge pages, which are there three times as soon
+    stacked: Tensor = (
+        default_collate(plain) if get_worker_info() else torch.from_numpy(np.stack([clip.numpy() for clip in plain]))
+    )
     return stacked.movedim(-1, -3) if side_by_side else stacked
 
 
@@ -273,7 +281,7 @@ def _read(record: VideoRecord, choose: Callable[[int], Tensor], short_side: int,
     """Squares of one record: uint8 (V x C, T, 3, S, S), the C squares of a view side by side."""
 
     def read() -> Tensor:
-        with open_video(record.path, sample_aspect=reading.sample_aspect) as video:
+        with open_video(record.path, sample_aspect=reading.sample_aspect, resize=reading.resize) as video:
             span = video.span(record.start, record.end)
             indices = choose(len(span)) + span.start
             squares = video.read_squares(indices.flatten(), short_side, cut)

@@ -9,7 +9,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 
 from ost_lightning.video.frame_source import FrameSource, VideoReadError, cause
-from ost_lightning.video.scaling import FrameScaler
+from ost_lightning.video.scaling import FrameScaler, ResizeFilter
 
 CODECS: Final = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "webp", ".bmp": "bmp"}
 _NUMBER: Final = re.compile(r"(\d+)")
@@ -20,18 +20,19 @@ class FrameFolder(FrameSource):
 
     Args:
         path: The folder.
+        resize: How pictures are resized.
 
     Raises:
         VideoReadError: If it holds no pictures.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, resize: ResizeFilter = "bicubic") -> None:
         super().__init__(path)
         files = [file for file in Path(path).iterdir() if file.suffix.lower() in CODECS and file.name[0] != "."]
         self._files = sorted(files, key=_natural)
         if not self._files:
             raise VideoReadError(path, f"the folder holds no frames ({', '.join(CODECS)})")
-        self.scaler = FrameScaler()
+        self.scaler = FrameScaler(resize=resize)
         first = self._decode_file(self._files[0])
         self.width, self.height, self.codec, self.rate = first.width, first.height, CODECS[self._suffix(0)], 0.0
 

@@ -138,7 +138,7 @@ class FrameSource(ABC):
 
         Args:
             indices: Frames in presentation order, each in [0, len(self)); any order, repetition allowed.
-            short_side: Pixels of the shorter side after resizing (bicubic, aspect kept, in the same pass as the colour
+            short_side: Pixels of the shorter side after resizing (aspect kept, in the same pass as the colour
                 conversion); None keeps the size.
 
         Returns:
@@ -188,10 +188,12 @@ class FrameSource(ABC):
                 pixels = self.scaler.part(frame, short_side, box, squares.side)
                 if clips is None:
                     clips = _laid_out_like(pixels, (len(squares.boxes), len(indices)), pixels.shape[1:])
-                clips[place, slots[index]] = pixels[:, :, ::-1] if squares.flip else pixels
+                clips[place, slots[index]] = pixels
         if clips is None:
             raise ValueError("no frames were asked for")
-        return torch.from_numpy(clips)
+        frames = torch.from_numpy(clips)
+        # mirrored at once: torch does so with vector instructions, in either layout of pictures
+        return frames.flatten(0, 1).flip(-1).unflatten(0, frames.shape[:2]) if squares.flip else frames
 
     def frames_in_order(self) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decodes all frames one after the other, each with the second that it is shown at.

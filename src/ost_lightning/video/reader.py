@@ -14,7 +14,7 @@ from torch import Tensor
 from ost_lightning.video.coded_stream import CodedStream
 from ost_lightning.video.frame_folder import FrameFolder
 from ost_lightning.video.frame_source import FrameSource, VideoReadError, cause
-from ost_lightning.video.scaling import FrameScaler
+from ost_lightning.video.scaling import FrameScaler, ResizeFilter
 from ost_lightning.video.sources import TRANSFER_ERRORS, ShardMember, VideoAddress, is_remote, local_url, read_bytes
 from ost_lightning.video.truncation import first_bytes, missing_bytes
 
@@ -28,12 +28,20 @@ class VideoReader(FrameSource):
         path: The file: a path, a URL, or a member of a tar shard.
         threads: Decoding threads; one is best in a worker process, where clips are decoded side by side.
         sample_aspect: Whether pixels that are not square are made so, as a player does.
+        resize: How pictures are resized.
 
     Raises:
         VideoReadError: If it is missing, not a video, cut off, or has no frames.
     """
 
-    def __init__(self, path: VideoAddress, *, threads: int = 1, sample_aspect: bool = True) -> None:
+    def __init__(
+        self,
+        path: VideoAddress,
+        *,
+        threads: int = 1,
+        sample_aspect: bool = True,
+        resize: ResizeFilter = "bicubic",
+    ) -> None:
         super().__init__(path)
         try:
             fetched = read_bytes(path) if is_remote(path) else None
@@ -48,12 +56,14 @@ class VideoReader(FrameSource):
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoReadError(path, f"not a readable video file ({cause(error)})") from error
         try:
-            self._prepare(threads, missing_bytes(head, size), sample_aspect)
+            self._prepare(threads, missing_bytes(head, size))
+            ratio = float(self._container.streams.video[0].sample_aspect_ratio or 1)
+            self.scaler = FrameScaler(ratio if sample_aspect else 1.0, resize)
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, threads: int, lacking: int, sample_aspect: bool) -> None:
+    def _prepare(self, threads: int, lacking: int) -> None:
         if not self._container.streams.video:
             raise VideoReadError(self.path, "the file has no video stream")
         if self._container.streams.video[0].codec_context is None:
@@ -75,7 +85,6 @@ class VideoReader(FrameSource):
         video = self._container.streams.video[0]
         self.width, self.height = self._stream.codec.width, self._stream.codec.height
         self.codec, self.rate = self._stream.codec.name, float(video.average_rate or 0)
-        self.scaler = FrameScaler(float(video.sample_aspect_ratio or 1) if sample_aspect else 1.0)
 
     def close(self) -> None:
         """Closes the file."""
@@ -99,7 +108,9 @@ class VideoReader(FrameSource):
             raise VideoReadError(self.path, reason) from error
 
 
-def open_video(path: VideoAddress, *, threads: int = 1, sample_aspect: bool = True) -> FrameSource:
+def open_video(
+    path: VideoAddress, *, threads: int = 1, sample_aspect: bool = True, resize: ResizeFilter = "bicubic"
+) -> FrameSource:
     """Opens a video, whatever it is kept in.
 
     Args:
@@ -107,6 +118,7 @@ def open_video(path: VideoAddress, *, threads: int = 1, sample_aspect: bool = Tr
             its place), a URL, or a member of a tar shard.
         threads: Decoding threads.
         sample_aspect: Whether pixels that are not square are made so.
+        resize: How pictures are resized.
 
     Raises:
         VideoReadError: If it can't be read.
@@ -114,8 +126,8 @@ def open_video(path: VideoAddress, *, threads: int = 1, sample_aspect: bool = Tr
     if not isinstance(path, ShardMember) and not is_remote(path):
         for folder in (Path(path), Path(path).with_suffix("")):
             if folder.is_dir():
-                return FrameFolder(folder)
-    return VideoReader(path, threads=threads, sample_aspect=sample_aspect)
+                return FrameFolder(folder, resize)
+    return VideoReader(path, threads=threads, sample_aspect=sample_aspect, resize=resize)
 
 
 def read_frames(path: VideoAddress, indices: Sequence[int] | Tensor, short_side: int | None = 256) -> Tensor:

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import av
 import numpy as np
@@ -12,6 +12,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+ResizeFilter = Literal["bicubic", "bilinear"]
+_FILTERS: Final[dict[ResizeFilter, Interpolation]] = {
+    "bicubic": Interpolation.BICUBIC,
+    "bilinear": Interpolation.BILINEAR,
+}
 _KEPT: Final = 8
 """Graphs that are kept: one a crop, of which a clip has at most three."""
 
@@ -37,10 +42,11 @@ class FrameScaler:
 
     Args:
         aspect: Width of a stored pixel over its height.
+        resize: How pictures are resized.
     """
 
-    def __init__(self, aspect: float = 1.0) -> None:
-        self._aspect = aspect if 0.1 < aspect < 10 else 1.0
+    def __init__(self, aspect: float = 1.0, resize: ResizeFilter = "bicubic") -> None:
+        self._aspect, self._resize = aspect if 0.1 < aspect < 10 else 1.0, resize
         self._converter = VideoReformatter()
         self._graphs: dict[tuple[object, ...], Graph] = {}
 
@@ -56,7 +62,7 @@ class FrameScaler:
         return sides if _turns(frame) % 2 == 0 else (sides[1], sides[0])
 
     def whole(self, frame: av.VideoFrame, short_side: int | None) -> Pixels:
-        """The upright picture, (3, H, W), resized (bicubic)."""
+        """The upright picture, (3, H, W), resized."""
         height, width = _stored(self.size(frame, short_side), _turns(frame))
         scaled = (height, width) != (frame.height, frame.width)
         picture = self._converter.reformat(
@@ -65,7 +71,7 @@ class FrameScaler:
             height=height,
             # planar output is twice as fast and has full chroma, but is coarser where nothing is scaled
             format="gbrp" if scaled else "rgb24",
-            interpolation=Interpolation.BICUBIC,
+            interpolation=_FILTERS[self._resize],
             threads=1,
         )
         return np.rot90(_planes(picture), _turns(frame), (1, 2))
@@ -92,18 +98,20 @@ class FrameScaler:
         if key not in self._graphs:
             if len(self._graphs) >= _KEPT:
                 self._graphs.clear()
-            self._graphs[key] = _build(f"video_size={properties}:time_base=1/1:{colours}", crop, side)
+            self._graphs[key] = _build(
+                f"video_size={properties}:time_base=1/1:{colours}", crop, f"{side}:{side}:flags={self._resize}"
+            )
         frame.time_base = Fraction(1)
         return self._graphs[key]
 
 
-def _build(source: str, crop: str, side: int) -> Graph:
+def _build(source: str, crop: str, scale: str) -> Graph:
     graph = Graph()
     graph.threads = 1
     chain = [
         graph.add("buffer", source),
         graph.add("crop", crop),
-        graph.add("scale", f"{side}:{side}:flags=bicubic"),
+        graph.add("scale", scale),
         graph.add("format", "gbrp"),
         graph.add("buffersink"),
     ]

@@ -24,7 +24,7 @@ def bodies(file: Path, run: str = "run") -> list[str]:
         return [answer.body for answer in journal.answers(run).get(ARCHERY, [])]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=4))
 def test_answers_come_back_whatever_they_hold(tmp_path: Path, content: list[str]) -> None:
     file = tmp_path / "journal.jsonl"

@@ -1,0 +1,101 @@
+"""The GPU's kernel: in Triton's interpreter everywhere, on the device itself where there is one."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from ost_lightning.matching import OptimalDescriptorSolver, TransportProblem, solve_transport
+from ost_lightning.matching.sinkhorn import Marginals, Sinkhorn
+from tests.processes import LIMIT, environment
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton comes with PyTorch's CUDA builds only")
+def test_interpreted_kernel_solves_as_the_tensors_do() -> None:
+    done = subprocess.run(
+        [sys.executable, Path(__file__).parent / "interpreted_kernel.py"],
+        env={**environment(), "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+    )
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(results) == 35
+    for result in results:
+        assert result["fits"], result["name"]
+        assert result["difference"] < 1e-5, result["name"]
+        for what in ("converged", "free"):
+            fused, plain = result[what]
+            assert fused == plain, (result["name"], what)
+    early = [result for result in results if result["name"] == "stopped early, 8 x 4"]
+    assert 0 < sum(early[0]["converged"][0]) < 19
+    partial = [result for result in results if result["name"] == "partial, 8 x 4"]
+    assert 0 < torch.tensor(partial[0]["free"][0][0]).float().mean() < 1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("shape", [(32, 4, 4800), (8, 4, 333), (16, 8, 100), (128, 16, 50), (1, 4, 7), (64, 3, 65)])
+@pytest.mark.parametrize("epsilon", [0.02, 0.1, 1.0])
+def test_compiled_kernel_solves_as_the_tensors_do(shape: tuple[int, int, int], epsilon: float) -> None:
+    frames, descriptors, problems = shape
+    generator = torch.Generator().manual_seed(0)
+    cosines = (torch.rand(problems, frames, descriptors, generator=generator) * 0.5).cuda().permute(1, 2, 0)
+    for marginals, tolerance in ((Marginals(), 1e-2), (Marginals(relaxation=0.3), 1e-3), (Marginals(mass=0.8), 1e-2)):
+        sinkhorn = Sinkhorn(epsilon, None, marginals, 500, tolerance)
+        fused = sinkhorn.solve(cosines)
+        plain = sinkhorn.solve_with_logarithms(*sinkhorn._log_kernel(cosines.clone()))
+        # a problem whose last change is just at the tolerance may stop an iteration earlier or later
+        torch.testing.assert_close(frames * fused.plan, frames * plain.plan, atol=2e-3 * tolerance, rtol=1e-3)
+        for part in ("converged", "free_rows", "free_columns"):
+            agree = (getattr(fused, part) == getattr(plain, part)).float().mean()
+            assert float(agree) > 0.999, part
+
+
+@pytest.mark.gpu
+def test_large_and_double_problems_are_solved_by_tensors() -> None:
+    for cosines in (torch.rand(2, 256, 64).cuda(), torch.rand(2, 8, 4).double().cuda()):
+        solution = solve_transport(cosines, tolerance=1e-3)
+        torch.testing.assert_close(solution.plan.sum(-2), torch.full_like(cosines[:, 0], 1 / cosines.shape[-1]))
+        assert solution.plan.dtype == cosines.dtype
+
+
+@pytest.mark.gpu
+def test_cosines_that_are_not_finite_give_no_plan() -> None:
+    cosines = torch.rand(3, 8, 4).cuda()
+    cosines[1, 2, 3] = torch.nan
+    plan = solve_transport(cosines).plan
+    assert bool(plan[1].isnan().all())
+    assert bool(plan[[0, 2]].isfinite().all())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("gradient", ["envelope", "through_plan"])
+def test_solver_trains_on_a_gpu_as_on_a_cpu_and_without_waiting(gradient: str) -> None:
+    problem = TransportProblem(order_sigma=0.2)
+    solver = OptimalDescriptorSolver(
+        temporal=problem, gradient=gradient, tolerance=1e-5, learn_epsilon=gradient == "through_plan"
+    )
+    rows = [normalize(torch.randn(*shape) + 0.6, dim=-1) for shape in ((3, 8, 64), (5, 4, 64))]
+    results = []
+    for device in ("cpu", "cuda"):
+        solver.zero_grad()
+        there = solver.to(device)
+        frames, texts = (row.detach().clone().to(device).requires_grad_() for row in rows)
+        there(frames, texts, texts).square().sum().backward()  # compiles what has to be compiled
+        frames.grad = texts.grad = None
+        there.zero_grad()
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            there(frames, texts, texts).square().sum().backward()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        results.append([frames.grad.cpu(), texts.grad.cpu(), *(p.grad.detach().cpu() for p in there.parameters())])
+    for on_cpu, on_gpu in zip(*results, strict=True):
+        torch.testing.assert_close(on_gpu, on_cpu, atol=1e-5, rtol=1e-3)

@@ -1,0 +1,127 @@
+"""The program on a GPU: `pytest -m gpu`, where there is one."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from ost_lightning.cli import main
+from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.models import VideoCLIP
+from ost_lightning.tasks import ContrastiveRecognition
+from ost_lightning.toyworld.dataset import label_space
+from ost_lightning.video import TrainingTransform
+from tests.interruptions import Interrupted
+
+pytestmark = pytest.mark.gpu
+
+SETTINGS = ["--config=toyworld", "--data.train_clips=4", "--data.test_clips=3", "--data.loading.workers=2"]
+SETTINGS += ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+RUNS = Path("runs/toyworld")
+FIT = ["fit", *SETTINGS, "--trainer.accelerator=gpu", "--trainer.devices=1", "--trainer.max_epochs=3"]
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def last_row(run: str, key: str) -> float:
+    with (RUNS / run / "metrics.csv").open(newline="") as file:
+        return [float(row[key]) for row in csv.DictReader(file) if row.get(key)][-1]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("ways", [(), ("low_memory",), ("compiled", "layer_decay"), ("lora",)], ids="+".join)
+def test_what_is_trained_on_a_gpu_is_tested_there_and_on_a_cpu(ways: tuple[str, ...]) -> None:
+    precision = ["--trainer.precision=bf16-mixed"] if "low_memory" not in ways else []
+    overlays = [f"--config=modes/{way}" for way in ways]
+    assert main([*FIT, *overlays, *precision]) == 0
+    assert last_row("version_0", "train/loss") < 2.5  # log 32 is 3.5
+    trained = ["--ckpt_path=runs/toyworld/version_0/checkpoints/last.ckpt", "--trainer.callbacks=WeightEnsembling"]
+    trained += ["--trainer.callbacks.ratios=[0.5]"]
+    for accelerator in ("gpu", "cpu"):
+        one = [f"--trainer.accelerator={accelerator}", "--trainer.devices=1"]
+        assert main(["test", *SETTINGS, *overlays, "--trainer.precision=32-true", *one, *trained]) == 0
+    for name in ("top1", "ensembled_0.5/top1"):
+        scores = [last_row(f"version_{k}", f"test/unseen/{name}") for k in (1, 2)]
+        assert scores[0] > 0.2  # chance is 0.05
+        assert scores[0] == pytest.approx(scores[1], abs=1 / 60 + 1e-6)  # one video of sixty may be undecided
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_interrupted_training_goes_on() -> None:
+    steps = ["--trainer.limit_val_batches=0", "--trainer.callbacks=[]", "--trainer.max_epochs=2"]
+    assert main([*FIT, *steps]) == 0
+    cut = ["--trainer.callbacks+=tests.interruptions.InterruptAt", "--trainer.callbacks.moment=batch_end"]
+    with pytest.raises(Interrupted):
+        main([*FIT, *steps, *cut, "--trainer.callbacks.step=7", "--checkpoint.every_n_steps=6"])
+    assert main([*FIT, *steps, "--ckpt_path=last"]) == 0
+    weights = []
+    for run in ("version_0", "version_1"):
+        checkpoint = torch.load(RUNS / run / "checkpoints" / "last.ckpt", weights_only=False)
+        weights.append(torch.cat([weight.float().cpu().flatten() for weight in checkpoint["state_dict"].values()]))
+    assert checkpoint["global_step"] == 10
+    # a GPU does not add up in the same order each time
+    assert float((weights[0] - weights[1]).norm()) < 1e-3 * float(weights[0].norm())
+
+
+def test_embeddings_are_those_of_a_cpu() -> None:
+    on_cpu, on_gpu = VideoCLIP("tiny").eval(), VideoCLIP("tiny").eval().cuda()
+    frames = torch.randint(0, 256, (3, 4, 3, 48, 48), dtype=torch.uint8)
+    task = ContrastiveRecognition(on_cpu, OptimalDescriptorSolver())
+    sentences = task.tokenise(label_space(0, "seen"))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            on_gpu.encode_frames(frames.cuda()).cpu(), on_cpu.encode_frames(frames), atol=1e-4, rtol=0
+        )
+        texts = on_cpu.encode_sentences(sentences)
+        for kind, rows in on_gpu.encode_sentences(sentences).items():
+            torch.testing.assert_close(rows.cpu(), texts[kind], atol=1e-4, rtol=0)
+        with torch.autocast("cuda", torch.bfloat16):
+            roughly = on_gpu.encode_frames(frames.cuda())
+            own = ContrastiveRecognition(on_gpu, OptimalDescriptorSolver()).cuda()
+            scores = own.similarities(roughly, on_gpu.encode_sentences(sentences))
+        assert roughly.dtype == scores.dtype == torch.float32
+        torch.testing.assert_close(roughly.cpu(), on_cpu.encode_frames(frames), atol=0.03, rtol=0)
+        exact = task.similarities(roughly.cpu(), {kind: rows.cpu() for kind, rows in texts.items()})
+        torch.testing.assert_close(scores.cpu(), exact, atol=0.01, rtol=0)
+
+
+def test_gradient_cache_is_the_large_batch_in_the_memory_of_a_small_one() -> None:
+    task = ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver()).cuda()
+    sentences = task.tokenise(label_space(0, "seen"))
+    clips = torch.randint(0, 256, (64, 1, 8, 3, 48, 48), dtype=torch.uint8, device="cuda")
+    labels = torch.randint(0, 20, (64,), device="cuda")
+    results = []
+    for parts in (64, 4):
+        task.zero_grad(set_to_none=False)
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        loss = task.loss(list(clips.split(parts)), list(labels.split(parts)), sentences)
+        loss.backward()
+        gradients = torch.cat([p.grad.flatten() for p in task.parameters()])
+        results.append((torch.cuda.max_memory_allocated() - before, loss.item(), gradients))
+    whole, cached = results
+    assert cached[0] < 0.25 * whole[0]
+    assert cached[1] == pytest.approx(whole[1], rel=1e-5)
+    assert float((cached[2] - whole[2]).norm()) < 1e-4 * float(whole[2].norm())
+
+
+def test_colours_are_those_of_a_cpu() -> None:
+    clips = torch.randint(0, 256, (6, 1, 3, 3, 24, 24), dtype=torch.uint8)
+    for settings in ({"colour_jitter": 1.0}, {"colour_jitter": 0.0, "grayscale": 1.0}, {"rand_augment": (2, 9)}):
+        transform = TrainingTransform(24, **settings)
+        on_cpu = transform(clips.clone(), range(6)).int()
+        on_gpu = transform(clips.cuda(), range(6)).cpu().int()
+        assert float(((on_cpu - on_gpu).abs() <= 2).float().mean()) > 0.99, json.dumps(settings)
+        assert float((on_cpu - clips).abs().float().mean()) > 1
+
+
+def test_updates_are_fused() -> None:
+    task = ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver()).cuda()
+    task.trainer = type("Steps", (), {"estimated_stepping_batches": 10})()
+    assert all(group["fused"] for group in task.configure_optimizers()["optimizer"].param_groups)
