@@ -1,5 +1,7 @@
 import pickle
 import random
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from ost_lightning.video import Box, Squares, VideoReader, VideoReadError, open_video, read_frames
+from ost_lightning.video import Box, Squares, VideoReader, VideoReadError, coded_stream, open_video, read_frames
 from tests.videos import copy_stream, decode_all, pictures, without_reorder_depth, write_video
 
 VARIABLE = [0, 3, 5, 11, 12, 13, 30, 31, 33, 60, 61, 70, 100, 101, 102, 103, 150, 151, 155, 160]
@@ -265,6 +267,49 @@ def test_resize_filters_are_those_named(tmp_path: Path, source: str) -> None:
         for found, box in ((whole, slice(None)), (squares[0].float(), slice(40, 160))):
             error, others = ((found - expected[name][..., box]).abs().mean() for name in (mode, other))
             assert error < 0.8 * others
+
+
+@pytest.mark.parametrize("kept", [0, 3000])
+@pytest.mark.parametrize("name", FILES)
+def test_packets_that_are_not_kept_are_read_again(
+    folder: Path, name: str, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coded_stream, "KEPT_BYTES", kept)
+    path = folder / name
+    if not path.exists():
+        write_video(path, **{"count": 30, **FILES[name]})
+    whole = torch.from_numpy(decode_all(path))
+    with VideoReader(path) as video:
+        assert len(video) == len(whole)
+        last = len(whole) - 1
+        for indices in ([last // 2, last // 9, last // 9], [last], [0, last // 3], list(range(len(whole)))):
+            assert torch.equal(video.read(indices), whole[indices])
+
+
+@pytest.mark.slow
+def test_a_large_file_takes_no_more_memory_than_what_is_kept(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 480, 640, 3), dtype=np.uint8)
+    large = {"width": 640, "height": 480, "options": {"qp": "1", "g": "10", "preset": "ultrafast"}}
+    path = write_video(tmp_path / "noise.mp4", 400, shots=np.concatenate([noise] * 10), **large)
+    assert path.stat().st_size > 160e6
+    reading = f"""
+from pathlib import Path
+from ost_lightning.video import VideoReader, coded_stream
+coded_stream.KEPT_BYTES = {{kept}}
+def peak():
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+before = peak()
+with VideoReader({str(path)!r}) as video:
+    video.read([5, 205, 395], 64)
+print(peak() - before)
+"""
+    taken = [
+        float(subprocess.run([sys.executable, "-c", reading.format(kept=kept)], capture_output=True, check=True).stdout)
+        for kept in (20 << 20, 1 << 30)
+    ]
+    assert taken[1] > 160
+    assert taken[0] < 80
 
 
 def test_resized_frames_resemble_the_original(folder: Path) -> None:

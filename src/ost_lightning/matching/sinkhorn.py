@@ -5,9 +5,13 @@ from one another, so that one loop, with products or with logarithms, serves eve
 """
 
 import math
+import os
+import shutil
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import torch
@@ -24,7 +28,12 @@ _ABSOLUTE_RANGE: Final = (1.0, 100.0)
 _PARTIAL_WEIGHT: Final = 100.0
 """Of relative changes in partial problems, which creep towards their solution."""
 
-_HAS_TRITON: Final = find_spec("triton") is not None
+_HAS_TRITON: Final = (
+    find_spec("triton") is not None
+    # which compiles its launchers
+    and bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
+    and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
+)
 
 _State = tuple[Tensor, Tensor, Tensor]
 """Row scalings (T, P), column scalings (N, P), and the row scalings' upper bound (P,), for partial plans only."""
@@ -91,7 +100,8 @@ class Sinkhorn:
             from ost_lightning.matching.fused_sinkhorn import fits, solve_fused  # takes a second to import
 
             if fits(cosines):
-                return Scaled(*solve_fused(self, cosines))
+                with torch.cuda.device(cosines.device):
+                    return Scaled(*solve_fused(self, cosines))
         # problems last: the reductions over T and N are then vectorised across problems
         if cosines.device.type != "cpu":
             return self.solve_with_logarithms(*self._log_kernel(cosines.clone(memory_format=torch.contiguous_format)))

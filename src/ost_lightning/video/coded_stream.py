@@ -1,14 +1,17 @@
 """The video stream of a container: its packets, their order in presentation, and decoding no more of them than needed.
 
-The container is demultiplexed once and the packets are kept. Decoding starts at the last picture before a wanted one
+The container is demultiplexed once and the packets are kept; those of a large file are read again instead, in the same
+order and from the beginning, when they are decoded. Decoding starts at the last picture before a wanted one
 that everything after it can be decoded from, ends with the last wanted picture of such a run, and leaves out pictures
 that are not wanted and that nothing refers to.
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Final, cast
 
 import av
 from av.bitstream import BitStreamFilterContext
@@ -21,8 +24,20 @@ if TYPE_CHECKING:
 
 UNTIMED_CONTAINERS: Final = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo"})
 """Formats without presentation times: FFmpeg fills in what does not hold with B pictures."""
+KEPT_BYTES: Final = 128 << 20
+"""Of packets in memory; those of a larger file are not kept."""
 _NOT_CODED: Final = 20
 """Bytes below which an MPEG-4 picture may be one that repeats the last and gives no frame."""
+
+
+@dataclass(slots=True)
+class _Head:
+    """What is kept of a packet whose bytes are not."""
+
+    pts: int | None
+    is_keyframe: bool
+    is_discard: bool
+    size: int
 
 
 class CodedStream:
@@ -39,13 +54,16 @@ class CodedStream:
     Args:
         container: Opened, at its beginning.
         threads: Decoding threads.
+        open_again: Opens the container once more; without it all packets are kept.
 
     Raises:
         av.error.FFmpegError: If the container is damaged; if it has no times, also if the stream is.
     """
 
-    def __init__(self, container: InputContainer, threads: int = 1) -> None:
-        stream = self._stream = container.streams.video[0]
+    def __init__(
+        self, container: InputContainer, threads: int = 1, open_again: Callable[[], InputContainer] | None = None
+    ) -> None:
+        stream = container.streams.video[0]
         self.codec = stream.codec_context
         self.codec.thread_type, self.codec.thread_count = "SLICE", threads
         # a damaged picture is an error, not something made up
@@ -56,11 +74,16 @@ class CodedStream:
             self.codec.options = {**self.codec.options, "strict": "1"}
         self._parse = parser_for(self.codec.name, self.codec.extradata)
         untimed = bool(UNTIMED_CONTAINERS.intersection(container.format.name.split(",")))
-        self._packets = self._demultiplex(container, unpack=untimed and self.codec.name == "mpeg4")
+        self._unpack = untimed and self.codec.name == "mpeg4"
+        self._open_again, self._next = open_again, 0
+        self._again: InputContainer | None = None
+        self._remaining: Iterator[VideoPacket] = iter(())
+        self._packets: list[VideoPacket | _Head] = []
+        self._traits: list[Traits | None] = []
+        self._read_packets(container)
         # an index of samples (MP4) tells how many there should be
         indexed = len(stream.index_entries) if "mp4" in container.format.name.split(",") else 0
         self.lacking = max(0, indexed - len(self._packets))
-        self._traits: list[Traits | None] = [None] * len(self._packets)
         self._entries = [p for p, packet in enumerate(self._packets) if packet.is_keyframe and self._trait(p).entry]
         self._top_layer = (
             max((self._trait(place).layer for place in range(len(self._packets))), default=0)
@@ -101,17 +124,58 @@ class CodedStream:
         try:
             for _ in self._feed(range(len(self._packets))):
                 count += 1
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, ValueError):
             return count
         return count
 
-    def _demultiplex(self, container: InputContainer, *, unpack: bool) -> list["VideoPacket"]:
+    def _read_packets(self, container: InputContainer) -> None:
+        """Takes all packets in, or what is needed to know of them."""
+        size, first_let_go = 0, 0
+        for place, packet in enumerate(self._demultiplex(container)):
+            self._packets.append(packet)
+            self._traits.append(None)
+            size += packet.size
+            if size > KEPT_BYTES and self._open_again is not None:
+                for k in range(first_let_go, place + 1):
+                    self._trait(k)
+                    known = self._packets[k]
+                    self._packets[k] = _Head(known.pts, known.is_keyframe, known.is_discard, known.size)
+                first_let_go = place + 1
+
+    def _demultiplex(self, container: InputContainer) -> Iterator["VideoPacket"]:
         """All packets, in decoding order; where two pictures may share one (DivX's packed B frames), taken apart."""
-        packets = [packet for packet in container.demux(self._stream) if packet.size]
-        if unpack:
-            unpacker = BitStreamFilterContext("mpeg4_unpack_bframes", self._stream)
-            packets = [one for packet in [*packets, None] for one in unpacker.filter(packet) if one.size]
-        return packets
+        stream = container.streams.video[0]
+        packets = (packet for packet in container.demux(stream) if packet.size)
+        if not self._unpack:
+            yield from packets
+            return
+        unpacker = BitStreamFilterContext("mpeg4_unpack_bframes", stream)
+        for part in chain(packets, [None]):
+            yield from (one for one in unpacker.filter(part) if one.size)
+
+    def _fetch(self, places: Iterable[int]) -> Iterator["VideoPacket"]:
+        """The packets at ascending places."""
+        for place in places:
+            known = self._packets[place]
+            if not isinstance(known, _Head):
+                yield known
+                continue
+            if self._again is None or place < self._next:
+                self._begin_again()
+            packet = next(islice(self._remaining, place - self._next, None), None)
+            if packet is None or packet.size != known.size:
+                raise ValueError("the file has changed while it was read")
+            self._next = place + 1
+            packet.pts = known.pts
+            yield packet
+
+    def _begin_again(self) -> None:
+        if self._again is not None:
+            self._again.close()
+        if self._open_again is None:
+            raise RuntimeError("packets are only let go of if the container can be opened again")
+        self._again, self._next = self._open_again(), 0
+        self._remaining = self._demultiplex(self._again)
 
     def _by_time(self) -> list[int]:
         shown = [p for p, packet in enumerate(self._packets) if not packet.is_discard]
@@ -142,7 +206,7 @@ class CodedStream:
     def _trait(self, place: int) -> Traits:
         trait = self._traits[place]
         if trait is None:
-            packet = self._packets[place]
+            packet = cast("VideoPacket", self._packets[place])  # a head has its traits
             trait = self._traits[place] = self._parse(memoryview(packet), packet.is_keyframe)
         return trait
 
@@ -180,7 +244,7 @@ class CodedStream:
                 yield self._place_of[frame.pts], frame
 
     def _feed(self, places: Iterable[int]) -> Iterator[av.VideoFrame]:
-        for place in places:
-            yield from self.codec.decode(self._packets[place])
+        for packet in self._fetch(places):
+            yield from self.codec.decode(packet)
         yield from self.codec.decode(None)
         self.codec.flush_buffers()

@@ -5,9 +5,11 @@ and container.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 from av.stream import Discard
 from torch import Tensor
 
@@ -51,28 +53,36 @@ class VideoReader(FrameSource):
             raise VideoReadError(path, "there is no such file") from error
         except TRANSFER_ERRORS as error:
             raise VideoReadError(path, f"it can't be fetched ({cause(error)})") from error
+        self._open = partial(av.open, source, "r", metadata_errors="ignore", options=_probing(head))
+        self._containers: list[InputContainer] = []
         try:
-            self._container = av.open(source, "r", metadata_errors="ignore", options=_probing(head))
+            self._open_container()
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoReadError(path, f"not a readable video file ({cause(error)})") from error
         try:
-            self._prepare(threads, missing_bytes(head, size))
-            ratio = float(self._container.streams.video[0].sample_aspect_ratio or 1)
+            self._prepare(threads, missing_bytes(head, size), in_memory=fetched is not None)
+            ratio = float(self._containers[0].streams.video[0].sample_aspect_ratio or 1)
             self.scaler = FrameScaler(ratio if sample_aspect else 1.0, resize)
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, threads: int, lacking: int) -> None:
-        if not self._container.streams.video:
-            raise VideoReadError(self.path, "the file has no video stream")
-        if self._container.streams.video[0].codec_context is None:
-            raise VideoReadError(self.path, "there is no decoder for the video's codec")
-        for other in self._container.streams:
+    def _open_container(self) -> InputContainer:
+        container = self._open()
+        self._containers.append(container)
+        for other in container.streams:
             if other.type != "video":
                 other.discard = Discard.all
+        return container
+
+    def _prepare(self, threads: int, lacking: int, *, in_memory: bool) -> None:
+        container = self._containers[0]
+        if not container.streams.video:
+            raise VideoReadError(self.path, "the file has no video stream")
+        if container.streams.video[0].codec_context is None:
+            raise VideoReadError(self.path, "there is no decoder for the video's codec")
         try:
-            self._stream = CodedStream(self._container, threads)
+            self._stream = CodedStream(container, threads, None if in_memory else self._open_container)
         except (av.error.FFmpegError, ValueError) as error:
             what = f"cut off: {lacking} bytes are missing" if lacking else f"cut off or damaged ({cause(error)})"
             raise VideoReadError(self.path, f"the file is {what}") from error
@@ -82,13 +92,14 @@ class VideoReader(FrameSource):
             raise VideoReadError(self.path, f"the file is cut off: {what} are missing after its first {frames} frames")
         if not frames:
             raise VideoReadError(self.path, "no frame can be decoded")
-        video = self._container.streams.video[0]
+        video = container.streams.video[0]
         self.width, self.height = self._stream.codec.width, self._stream.codec.height
         self.codec, self.rate = self._stream.codec.name, float(video.average_rate or 0)
 
     def close(self) -> None:
         """Closes the file."""
-        self._container.close()
+        for container in self._containers:
+            container.close()
 
     def __len__(self) -> int:
         """Number of frames, in presentation order."""
