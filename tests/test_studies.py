@@ -9,22 +9,23 @@ import torch
 from torch.nn.functional import normalize
 
 TOP = Path(__file__).parents[1]
-SCRIPTS = sorted([*TOP.glob("studies/**/*.py"), TOP / "benchmarks/transport.py", TOP / "benchmarks/head.py"])
+SCRIPTS = sorted([*TOP.glob("studies/**/*.py"), *TOP.glob("benchmarks/*.py")])
+SHARED = ("world", "variants", "random_clip", "film_clips")
 
 
 @pytest.fixture(autouse=True)
 def _path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The scripts of a study import one another by their short names, as they do when they are run."""
-    folder = TOP / "studies" / "beyond"
-    monkeypatch.syspath_prepend(str(folder))
+    """Scripts import their neighbours by their short names, as they do when they are run."""
+    for folder in {script.parent for script in SCRIPTS}:
+        monkeypatch.syspath_prepend(str(folder))
     yield
-    for script in folder.glob("*.py"):
+    for script in SCRIPTS:
         sys.modules.pop(script.stem, None)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: str(script.relative_to(TOP)))
 def test_scripts_find_what_they_import(script: Path) -> None:
-    assert "main" in runpy.run_path(str(script), run_name="imported") or script.stem in ("world", "variants")
+    assert "main" in runpy.run_path(str(script), run_name="imported") or script.stem in SHARED
 
 
 def test_matchers_of_the_study_are_what_they_are_called() -> None:

@@ -79,7 +79,9 @@ class EmbeddingCache:
             what = "its digest is another one"
         except FileNotFoundError:
             return None
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, RuntimeError) as error:  # the last is torch's, which opens the file again
+            if not path.exists():
+                return None  # another process has made room
             what = str(error)
         warnings.warn(
             f"{path} is damaged ({what}): it is deleted, and its video is encoded again",
