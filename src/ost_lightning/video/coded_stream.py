@@ -68,9 +68,8 @@ class CodedStream:
         self.codec.thread_type, self.codec.thread_count = "SLICE", threads
         # a damaged picture is an error, not something made up
         self.codec.options = {**self.codec.options, "err_detect": "explode"}
-        if (
-            self.codec.name == "h264"
-        ):  # how far pictures are reordered is told by the standard, not found out by dropping some
+        if self.codec.name == "h264":
+            # how far pictures are reordered is told by the standard, not found out by dropping some
             self.codec.options = {**self.codec.options, "strict": "1"}
         self._parse = parser_for(self.codec.name, self.codec.extradata)
         untimed = bool(UNTIMED_CONTAINERS.intersection(container.format.name.split(",")))
