@@ -2,15 +2,18 @@
 
 Reads Kinetics-like clips (see film_clips.py), T frames, short side 256, squares of 224 pixels. The bare reader opens,
 decodes and converts whole frames to short side 256, and does nothing else; the data set also draws, crops, resizes and
-mirrors; the loader also collates and hands over from worker processes. Repetitions are interleaved; prints medians and
-spread of clips a second, and the ratio to the bare reader. Two ways to a random crop are compared: inside the scaler
-(what the data set does), and whole frames that torchvision crops and resizes. Colours are timed by themselves.
+mirrors; the loader also collates and hands over from worker processes. All of them read the same frames; repetitions
+are interleaved, each with frames of its own. Prints medians and spread of clips a second, and the ratio to the bare
+reader. Two ways to a random crop are compared: inside the scaler (what the data set does), and whole frames that
+torchvision crops and resizes. Colours are timed by themselves.
 """
 
 import argparse
+import random
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,9 +22,9 @@ from torchvision.transforms.v2 import functional as F
 
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, VideoList, VideoLists
 from ost_lightning.resources import cache_folder
-from ost_lightning.video import FrameSampler, SampleKey, TrainingClips, TrainingTransform, VideoRecord, open_video
+from ost_lightning.video import FrameSampler, TrainingTransform, open_video
 
-SHORT_SIDE, SIDE = 256, 224
+SHORT_SIDE, SIDE, BATCH = 256, 224, 8
 
 
 def bare(path: Path, indices: torch.Tensor) -> None:
@@ -39,7 +42,7 @@ def torchvision_crop(path: Path, indices: torch.Tensor, generator: torch.Generat
 def module(folder: Path, names: list[str], frames: int, workers: int, copies: int) -> VideoLists:
     (folder / "classes.txt").write_text("film\n")
     (folder / "train.txt").write_text("".join(f"{name} 0\n" for name in names * copies))
-    loading = LoadingSettings(global_batch_size=8, workers=workers)
+    loading = LoadingSettings(global_batch_size=BATCH, workers=workers)
     clips = ClipSettings(frames=frames, short_side=SHORT_SIDE, crop_size=SIDE)
     return VideoLists(str(folder), VideoList(folder / "train.txt", str(folder)), clips=clips, loading=loading)
 
@@ -80,61 +83,80 @@ def main() -> None:
             measure(paths, frames, options)
 
 
-def measure(paths: list[Path], frames: int, options: argparse.Namespace) -> None:
-    batch = 8
-    records = [VideoRecord(path, 0, path.name) for path in paths] * (batch // len(paths))
-    transform = TrainingTransform(SIDE)
-    dataset = TrainingClips(records, sampler=FrameSampler(frames), transform=transform, short_side=SHORT_SIDE, seed=0)
-    names = [path.name for path in paths]
-    loaders = []
-    for _ in range(options.repetitions + 1):  # one for each repetition: a pass is over once it has been gone through
-        data = module(paths[0].parent, names, frames, options.workers, batch // len(paths))
+class Recorder:
+    """In the place of a data set's sampler: keeps what it draws."""
+
+    def __init__(self, sampler: FrameSampler) -> None:
+        self.sampler, self.drawn = sampler, list[torch.Tensor]()
+
+    def random(self, available: int, generator: torch.Generator) -> torch.Tensor:
+        drawn = self.sampler.random(available, generator)
+        self.drawn.append(drawn[0])
+        return drawn
+
+
+class Pass:
+    """One pass over the clips, in each of the ways that are compared."""
+
+    def __init__(self, data: VideoLists, epoch: int) -> None:
         data.setup("fit")
-        loaders.append(data.train_dataloader())
-    generator = torch.Generator().manual_seed(0)
+        self.loader = data.train_dataloader()
+        self.loader.sampler.set_epoch(epoch)
+        self.dataset, self.keys = self.loader.dataset, list(self.loader.sampler)
+        self.generator = torch.Generator().manual_seed(epoch)
+        sampler = self.dataset.sampler
+        recorder = self.dataset.sampler = Recorder(sampler)
+        self.data_set()
+        self.dataset.sampler = sampler
+        self.reads = [
+            (self.dataset.records[key.index].path, indices)
+            for key, indices in zip(self.keys, recorder.drawn, strict=True)
+        ]
 
-    def indices() -> torch.Tensor:
-        return FrameSampler(frames).random(300, generator)[0]
+    def bare(self) -> int:
+        for path, indices in self.reads:
+            bare(path, indices)
+        return len(self.reads)
 
-    def read_all() -> int:
-        for record in records:
-            bare(record.path, indices())
-        return batch
+    def crop_outside(self) -> int:
+        for path, indices in self.reads:
+            torchvision_crop(path, indices, self.generator)
+        return len(self.reads)
 
-    def crop_outside() -> int:
-        for record in records:
-            torchvision_crop(record.path, indices(), generator)
-        return batch
+    def data_set(self) -> int:
+        for key in self.keys:
+            self.dataset[key]
+        return len(self.keys)
 
-    def draw_all() -> int:
-        for index in range(batch):
-            dataset[SampleKey(index, 0)]
-        return batch
+    def data_module(self) -> int:
+        return sum(len(loaded) for loaded in self.loader)
 
-    def load_all() -> int:
-        return sum(len(loaded) for loaded in loaders.pop())
 
-    clips = torch.randint(0, 256, (batch, 1, frames, 3, SIDE, SIDE), dtype=torch.uint8)
+CASES = {
+    "bare reader, whole frames": Pass.bare,
+    "+ crop and resize by torchvision": Pass.crop_outside,
+    "data set: crop inside the scaler": Pass.data_set,
+    "data module: + collate": Pass.data_module,
+}
 
-    def change_colours() -> int:
-        return len(transform(clips, list(range(batch))))
 
-    cases = {
-        "bare reader, whole frames": read_all,
-        "+ crop and resize by torchvision": crop_outside,
-        "data set: crop inside the scaler": draw_all,
-        "data module: + collate": load_all,
-    }
-    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
-    for work in cases.values():
-        work()
-    for _ in range(options.repetitions):
-        for name, work in cases.items():
-            rates[name].append(rate(work))
+def measure(paths: list[Path], frames: int, options: argparse.Namespace) -> None:
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in CASES}
+    order, names = random.Random(0), [path.name for path in paths]
+    for epoch in range(options.repetitions):
+        data = module(paths[0].parent, names, frames, options.workers, BATCH // len(paths))
+        whole = Pass(data, epoch)
+        for name in order.sample(list(CASES), len(CASES)):
+            rates[name].append(rate(partial(CASES[name], whole)))
     for name, measured in rates.items():
         show(name, measured, rates["bare reader, whole frames"])
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    clips = clips.to(device)
+    clips = torch.randint(0, 256, (BATCH, 1, frames, 3, SIDE, SIDE), dtype=torch.uint8, device=device)
+    transform = TrainingTransform(SIDE)
+
+    def change_colours() -> int:
+        return len(transform(clips, list(range(BATCH))))
+
     change_colours()
     colours = [rate(change_colours)[0] for _ in range(options.repetitions)]
     print(f"  colours of a batch on {device}: {statistics.median(colours):.1f} clips/s")

@@ -1,9 +1,10 @@
 """Sparse reading of Kinetics-like clips: the suite's reader against decord and torchcodec, in the same run.
 
-T frames of a 10 s clip of 30 frames a second, one drawn from each of T segments, short side 256, centre square of 224
-pixels, uint8, one decoding thread in a process. Every repetition reads with each reader in a random order. Prints
-medians and spread of the time, and ratios of times paired within a repetition: by the wall clock, and by CPU time,
-which other work on the machine disturbs less. With two workers: clips a second of two processes side by side.
+T frames of a clip (by default of 10 s of 30 frames a second, see film_clips.py), one drawn from each of T segments,
+short side 256, centre square of 224 pixels, uint8, one decoding thread in a process. Every repetition reads with each
+reader in a random order. Prints medians and spread of the time, and ratios of times paired within a repetition: by the
+wall clock, and by CPU time, which other work on the machine disturbs less. With two workers: clips a second of two
+processes side by side.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from film_clips import RATE, SECONDS, Film, kilobits, make
+from film_clips import Film, describe, make
 from torch import Tensor
 
 from ost_lightning.resources import cache_folder
@@ -31,7 +32,6 @@ from ost_lightning.video.other_readers import link_ffmpeg
 from ost_lightning.video.shard_writer import plan_shards, write_shards
 
 SIDE, SHORT_SIDE = 224, 256
-FRAMES = RATE * SECONDS
 LINKED = "OST_BENCH_FFMPEG"
 
 
@@ -70,19 +70,21 @@ def torchcodec(path: Path, indices: Sequence[int], size: tuple[int, int]) -> Ten
 READERS: dict[str, Callable[..., Tensor]] = {"ost": ost, "decord": decord, "torchcodec": torchcodec}
 
 
-def draw(frames: int, seed: Sequence[int]) -> list[int]:
+def draw(frames: int, length: int, seed: Sequence[int]) -> list[int]:
     """One frame of each segment."""
-    edges = np.linspace(0, FRAMES, frames + 1).astype(int)
+    edges = np.linspace(0, length, frames + 1).astype(int)
     rng = np.random.default_rng(list(seed))
     return [int(rng.integers(first, last)) for first, last in pairwise(edges)]
 
 
-def measure(cases: dict[str, Callable[[Sequence[int]], Tensor]], frames: int, repetitions: int, seed: int):
+def measure(
+    cases: dict[str, Callable[[Sequence[int]], Tensor]], frames: int, length: int, repetitions: int, seed: int
+) -> dict[str, list[tuple[float, float]]]:
     """(wall, CPU) seconds of each case in each repetition."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     order = random.Random(seed)
     for repetition in range(-1, repetitions):
-        indices = draw(frames, [seed, repetition + 1, frames])
+        indices = draw(frames, length, [seed, repetition + 1, frames])
         for name in order.sample(list(cases), len(cases)):
             wall, cpu = time.perf_counter(), time.process_time()
             clip = cases[name](indices)
@@ -109,22 +111,24 @@ def compare(label: str, times: dict[str, list[tuple[float, float]]], base: str) 
         )
 
 
-def run_worker(reader: str, path: Path, frames: int, size: tuple[int, int], seed: int, seconds: float) -> float:
+def run_worker(
+    reader: str, path: Path, frames: int, length: int, size: tuple[int, int], seed: int, seconds: float
+) -> float:
     """Clips a second of one of several processes."""
     torch.set_num_threads(1)
-    READERS[reader](path, draw(frames, [seed]), size)
+    READERS[reader](path, draw(frames, length, [seed]), size)
     began, clips = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
-        READERS[reader](path, draw(frames, [seed, clips]), size)
+        READERS[reader](path, draw(frames, length, [seed, clips]), size)
         clips += 1
     return clips / (time.perf_counter() - began)
 
 
-def two_workers(label: str, path: Path, frames: int, size: tuple[int, int], seconds: float) -> None:
+def two_workers(label: str, path: Path, frames: int, length: int, size: tuple[int, int], seconds: float) -> None:
     rates = {}
     with ProcessPoolExecutor(2) as pool:
         for reader in READERS:
-            work = partial(run_worker, reader, path, frames, size, seconds=seconds)
+            work = partial(run_worker, reader, path, frames, length, size, seconds=seconds)
             rates[reader] = sum(pool.map(work, (1, 2)))
     told = ", ".join(f"{name} {rate:.1f} clips/s ({rates['ost'] / rate:.2f} x)" for name, rate in rates.items())
     print(f"{label}  two workers: {told}", flush=True)
@@ -149,7 +153,7 @@ def main() -> None:
     parser.add_argument("--gops", type=int, nargs="+", default=[250, 12])
     parser.add_argument("--sizes", nargs="+", default=["340x256", "1280x720"])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--files", type=Path, nargs="*", default=[], help="measure these instead (300 frames each)")
+    parser.add_argument("--files", type=Path, nargs="*", default=[], help="measure these instead")
     parser.add_argument("--cache", type=Path, default=cache_folder() / "film")
     options = parser.parse_args()
     restart_with_ffmpeg()
@@ -160,24 +164,24 @@ def main() -> None:
         clips = [make(Film(width, height, gop, k), options.cache) for k in range(options.clips)]
         groups[f"{width}x{height} GOP {gop:3d}"] = clips
     for label, paths in {file.name: [file] for file in options.files}.items() if options.files else groups.items():
-        print(f"{label}: {', '.join(f'{kilobits(path):.0f}' for path in paths)} kb/s")
+        print("\n".join(map(describe, paths)))
         with open_video(paths[0]) as video:
-            size = (video.height, video.width)
+            size, length = (video.height, video.width), len(video)
         for frames in options.frames:
             if 1 in options.workers:
                 pooled: dict[str, list[tuple[float, float]]] = {name: [] for name in READERS}
                 for k, path in enumerate(paths):
                     cases = {name: partial(read, path, size=size) for name, read in READERS.items()}
-                    for name, taken in measure(cases, frames, options.repetitions, k).items():
+                    for name, taken in measure(cases, frames, length, options.repetitions, k).items():
                         pooled[name] += taken
                 compare(f"{label} T {frames:2d}", pooled, "ost")
             if 2 in options.workers:
-                two_workers(f"{label} T {frames:2d}", paths[0], frames, size, seconds=4)
+                two_workers(f"{label} T {frames:2d}", paths[0], frames, length, size, seconds=4)
         with tempfile.TemporaryDirectory() as folder:
             write_shards(plan_shards({path.name: path for path in paths}, Path(folder), 10**9))
             member = VideoRoot(folder).locate(paths[0].name)
             cases = {"file": partial(ost, paths[0], size=size), "shard": partial(ost, member, size=size)}
-            compare(f"{label} T  8", measure(cases, 8, 3 * options.repetitions, 0), "file")
+            compare(f"{label} T  8", measure(cases, 8, length, 3 * options.repetitions, 0), "file")
 
 
 if __name__ == "__main__":

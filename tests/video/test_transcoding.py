@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -5,8 +6,10 @@ from pathlib import Path
 import av
 import pytest
 import torch
+from av.video.frame import PictureType
 
 from ost_lightning.video import VideoReader, read_frames
+from ost_lightning.video.bitstream import parser_for
 from ost_lightning.video.transcoding import Job, TranscodeSettings, transcode
 from tests.videos import write_video
 
@@ -50,12 +53,14 @@ def test_frames_times_and_colours_are_kept(tmp_path: Path, name: str, settings: 
     assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / "copy.mp4"]
 
 
-def test_what_is_there_is_left_and_what_is_half_there_is_written_anew(tmp_path: Path) -> None:
+def test_what_is_there_is_left_and_what_is_half_there_or_of_other_settings_is_written_anew(tmp_path: Path) -> None:
     job = Job("a", write_video(tmp_path / "a.mp4", 12), tmp_path / "new" / "a.mp4", SETTINGS)
     transcode(job)
     written = job.target.stat().st_mtime_ns
     assert transcode(job).frames == 12
     assert job.target.stat().st_mtime_ns == written
+    transcode(replace(job, settings=replace(SETTINGS, gop=6)))
+    assert job.target.stat().st_mtime_ns > written
     job.target.write_bytes(job.target.read_bytes()[:500])
     assert transcode(job).error == ""
     assert len(read_frames(job.target, range(12))) == 12
@@ -80,3 +85,25 @@ def test_settings_decide_size_and_keyframes(tmp_path: Path) -> None:
     data = (tmp_path / "b.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
     assert torch.equal(read_frames(tmp_path / "b.mp4", [7]), read_frames(tmp_path / "b.mp4", range(12))[7:8])
+
+
+@pytest.mark.parametrize(("fast", "cabac"), [(True, b"cabac=0"), (False, b"cabac=1")])
+def test_every_b_picture_can_be_left_out(tmp_path: Path, fast: bool, cabac: bytes) -> None:
+    path = write_video(tmp_path / "a.mp4", 24, width=128, height=96)
+    settings = replace(SETTINGS, gop=12, preset="medium", fast_decode=fast)
+    transcode(Job("a", path, tmp_path / "b.mp4", settings))
+    data = (tmp_path / "b.mp4").read_bytes()
+    written = data[data.index(b"options: ") : data.index(b"options: ") + 600]  # x264 tells what it was asked for
+    assert cabac in written
+    assert (b"deblock=0" in written) is fast
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        stream = container.streams.video[0]
+        parse = parser_for("h264", stream.codec_context.extradata)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        kinds = {}
+        for packet in packets:
+            kinds |= {frame.pts: frame.pict_type for frame in stream.codec_context.decode(packet)}
+        kinds |= {frame.pts: frame.pict_type for frame in stream.codec_context.decode(None)}
+    pictures = [(kinds[packet.pts], parse(memoryview(packet), packet.is_keyframe).referred) for packet in packets]
+    assert {referred for kind, referred in pictures if kind == PictureType.B} == {False}
+    assert {referred for kind, referred in pictures if kind != PictureType.B} == {True}

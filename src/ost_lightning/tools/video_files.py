@@ -29,8 +29,8 @@ def transcode(
 
     Frames keep their number (which is checked) and times; rotated videos come out upright, pixels square. Writes the
     videos as .mp4 under their relative paths, the list with these paths, and `transcoded.csv` with sizes and reading
-    times before and after. Stopped or killed, it goes on where it was when it is started again. Its exit status is 1 if
-    a video could not be rewritten.
+    times before and after. Stopped or killed, it goes on where it was when it is started again; files that were made
+    with other settings are made anew. Its exit status is 1 if a video could not be rewritten.
 
     Args:
         list: List of videos: `path label` lines, or CSV with a column `path`.
