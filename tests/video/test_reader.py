@@ -1,3 +1,4 @@
+import gc
 import pickle
 import random
 import subprocess
@@ -428,3 +429,27 @@ def test_files_are_closed(folder: Path) -> None:
         with pytest.raises(VideoReadError):
             read_frames(path, [99])
     assert len(list(Path("/proc/self/fd").iterdir())) <= opened
+
+
+@pytest.mark.parametrize(("name", "kept"), [("h264.mp4", 1 << 20), ("h264.mp4", 0), ("mpeg4_b_frames.avi", 1 << 20)])
+def test_nothing_of_a_video_waits_for_the_garbage_collector(
+    folder: Path, name: str, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coded_stream, "KEPT_BYTES", kept)
+    path = folder / name
+    if not path.exists():
+        write_video(path, **{"count": 30, **FILES[name]})
+
+    def read() -> None:
+        with open_video(path) as video:
+            video.read([9, 3])
+            video.read_squares([9, 3], 20, lambda height, width: Squares((Box(0, 0, 16, 16),), 16))
+
+    read()  # imports and caches
+    gc.collect()
+    gc.disable()
+    try:
+        read()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

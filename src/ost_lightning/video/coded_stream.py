@@ -130,7 +130,7 @@ class CodedStream:
     def _read_packets(self, container: InputContainer) -> None:
         """Takes all packets in, or what is needed to know of them."""
         size, first_let_go = 0, 0
-        for place, packet in enumerate(self._demultiplex(container)):
+        for place, packet in enumerate(_demultiplex(container, self._unpack)):
             self._packets.append(packet)
             self._traits.append(None)
             size += packet.size
@@ -140,17 +140,6 @@ class CodedStream:
                     known = self._packets[k]
                     self._packets[k] = _Head(known.pts, known.is_keyframe, known.is_discard, known.size)
                 first_let_go = place + 1
-
-    def _demultiplex(self, container: InputContainer) -> Iterator["VideoPacket"]:
-        """All packets, in decoding order; where two pictures may share one (DivX's packed B frames), taken apart."""
-        stream = container.streams.video[0]
-        packets = (packet for packet in container.demux(stream) if packet.size)
-        if not self._unpack:
-            yield from packets
-            return
-        unpacker = BitStreamFilterContext("mpeg4_unpack_bframes", stream)
-        for part in chain(packets, [None]):
-            yield from (one for one in unpacker.filter(part) if one.size)
 
     def _fetch(self, places: Iterable[int]) -> Iterator["VideoPacket"]:
         """The packets at ascending places."""
@@ -174,7 +163,7 @@ class CodedStream:
         if self._open_again is None:
             raise RuntimeError("packets are only let go of if the container can be opened again")
         self._again, self._next = self._open_again(), 0
-        self._remaining = self._demultiplex(self._again)
+        self._remaining = _demultiplex(self._again, self._unpack)
 
     def _by_time(self) -> list[int]:
         shown = [p for p, packet in enumerate(self._packets) if not packet.is_discard]
@@ -247,3 +236,15 @@ class CodedStream:
             yield from self.codec.decode(packet)
         yield from self.codec.decode(None)
         self.codec.flush_buffers()
+
+
+def _demultiplex(container: InputContainer, unpack: bool) -> Iterator["VideoPacket"]:
+    """All packets, in decoding order; where two pictures may share one (DivX's packed B frames), taken apart."""
+    stream = container.streams.video[0]
+    packets = (packet for packet in container.demux(stream) if packet.size)
+    if not unpack:
+        yield from packets
+        return
+    unpacker = BitStreamFilterContext("mpeg4_unpack_bframes", stream)
+    for part in chain(packets, [None]):
+        yield from (one for one in unpacker.filter(part) if one.size)

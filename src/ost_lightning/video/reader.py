@@ -5,7 +5,7 @@ and container.
 """
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -21,6 +21,30 @@ from ost_lightning.video.sources import TRANSFER_ERRORS, ShardMember, VideoAddre
 from ost_lightning.video.truncation import first_bytes, missing_bytes
 
 __all__ = ["VideoReadError", "VideoReader", "open_video", "read_frames"]
+
+
+class _File:
+    """Opens a file, once or again, and closes all of it.
+
+    Not part of the reader, so that nothing refers in a circle: what a clip took is free for the next one once it has
+    been read, not when the garbage collector comes.
+    """
+
+    def __init__(self, source: str | BytesIO, options: dict[str, str]) -> None:
+        self._source, self._options = source, options
+        self._opened: list[InputContainer] = []
+
+    def open(self) -> InputContainer:
+        container = av.open(self._source, "r", metadata_errors="ignore", options=self._options)
+        self._opened.append(container)
+        for other in container.streams:
+            if other.type != "video":
+                other.discard = Discard.all
+        return container
+
+    def close(self) -> None:
+        for container in self._opened:
+            container.close()
 
 
 class VideoReader(FrameSource):
@@ -53,36 +77,26 @@ class VideoReader(FrameSource):
             raise VideoReadError(path, "there is no such file") from error
         except TRANSFER_ERRORS as error:
             raise VideoReadError(path, f"it can't be fetched ({cause(error)})") from error
-        self._open = partial(av.open, source, "r", metadata_errors="ignore", options=_probing(head))
-        self._containers: list[InputContainer] = []
+        self._file = _File(source, _probing(head))
         try:
-            self._open_container()
+            container = self._file.open()
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoReadError(path, f"not a readable video file ({cause(error)})") from error
         try:
-            self._prepare(threads, missing_bytes(head, size), in_memory=fetched is not None)
-            ratio = float(self._containers[0].streams.video[0].sample_aspect_ratio or 1)
+            self._prepare(container, threads, missing_bytes(head, size), in_memory=fetched is not None)
+            ratio = float(container.streams.video[0].sample_aspect_ratio or 1)
             self.scaler = FrameScaler(ratio if sample_aspect else 1.0, resize)
         except BaseException:
             self.close()
             raise
 
-    def _open_container(self) -> InputContainer:
-        container = self._open()
-        self._containers.append(container)
-        for other in container.streams:
-            if other.type != "video":
-                other.discard = Discard.all
-        return container
-
-    def _prepare(self, threads: int, lacking: int, *, in_memory: bool) -> None:
-        container = self._containers[0]
+    def _prepare(self, container: InputContainer, threads: int, lacking: int, *, in_memory: bool) -> None:
         if not container.streams.video:
             raise VideoReadError(self.path, "the file has no video stream")
         if container.streams.video[0].codec_context is None:
             raise VideoReadError(self.path, "there is no decoder for the video's codec")
         try:
-            self._stream = CodedStream(container, threads, None if in_memory else self._open_container)
+            self._stream = CodedStream(container, threads, None if in_memory else self._file.open)
         except (av.error.FFmpegError, ValueError) as error:
             what = f"cut off: {lacking} bytes are missing" if lacking else f"cut off or damaged ({cause(error)})"
             raise VideoReadError(self.path, f"the file is {what}") from error
@@ -98,8 +112,7 @@ class VideoReader(FrameSource):
 
     def close(self) -> None:
         """Closes the file."""
-        for container in self._containers:
-            container.close()
+        self._file.close()
 
     def __len__(self) -> int:
         """Number of frames, in presentation order."""
@@ -160,8 +173,12 @@ def read_frames(path: VideoAddress, indices: Sequence[int] | Tensor, short_side:
 
 
 def _probing(head: bytes) -> dict[str, str]:
-    """How FFmpeg looks at the streams of a file with these first bytes before a picture is asked for.
+    """How FFmpeg looks at a file with these first bytes before a picture is asked for.
 
-    It decodes none, and where the header tells everything (MP4) it reads no more than one packet.
+    It decodes none. Where header and index tell everything (MP4) it reads no more than one packet for that, and takes
+    times and keyframes from the index, without looking for them in every packet.
     """
-    return {"skip_frame": "all"} | ({"analyzeduration": "1"} if head[4:8] == b"ftyp" else {})
+    options = {"skip_frame": "all"}
+    if head[4:8] == b"ftyp":
+        options |= {"analyzeduration": "1", "fflags": "+nofillin+noparse"}
+    return options
