@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.stream import Disposition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -164,6 +165,31 @@ def test_one_file_with_several_streams(tmp_path: Path) -> None:
         for stream in (*streams, sound):
             container.mux(stream.encode(None))
     assert torch.equal(read_frames(path, range(12), None), torch.from_numpy(decode_all(path)))
+
+
+def test_a_cover_is_not_the_video(tmp_path: Path) -> None:
+    plain, path = write_video(tmp_path / "plain.mp4", 12), tmp_path / "cover.mp4"
+    picture = av.VideoFrame.from_ndarray(pictures(1, seed=3)[0], format="rgb24").reformat(format="yuvj420p")
+    with av.open(str(plain)) as source, av.open(str(path), "w") as container:
+        video = container.add_stream_from_template(source.streams.video[0])
+        cover = container.add_stream("mjpeg")
+        cover.width, cover.height, cover.pix_fmt = picture.width, picture.height, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        container.mux([*cover.encode(picture), *cover.encode(None)])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                container.mux(packet)
+    # a program that writes tags may put them in front, which makes the cover the first stream
+    data = path.read_bytes()
+    start = data.index(b"moov") - 4
+    moov, udta = data[start:], data[data.index(b"udta") - 4 :]
+    assert moov.endswith(udta)
+    movie_header = 8 + int.from_bytes(moov[8:12], "big")
+    path.write_bytes(data[:start] + moov[:movie_header] + udta + moov[movie_header : -len(udta)])
+    with av.open(str(path)) as container:
+        assert [stream.codec_context.name for stream in container.streams.video] == ["mjpeg", "h264"]
+    assert torch.equal(read_frames(path, range(12), None), read_frames(plain, range(12), None))
 
 
 def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 Leaving out a picture is exact only where nothing depends on it. That holds for pictures that are never referred to in
 H.264 (nal_ref_idc 0), in HEVC (sub-layer non-reference pictures of the highest temporal sub-layer), and for B pictures
 of MPEG-1, MPEG-2 and MPEG-4 Visual. In VP8 and VP9 every frame may change the probabilities that the next one is
-decoded with, and in AV1 the headers that would tell are not read here: all of theirs are decoded.
+decoded with, and AV1's encoders hardly make a frame that refreshes no reference: all of theirs are decoded.
 """
 
 from collections.abc import Callable, Iterator

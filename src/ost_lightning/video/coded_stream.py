@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 import av
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
+from av.stream import Disposition
 
 from ost_lightning.video.bitstream import Traits, parser_for, presentation_order, reorders_by_kind
 
@@ -40,6 +41,18 @@ class _Head:
     size: int
 
 
+def shown_stream(container: InputContainer) -> av.VideoStream:
+    """The first video stream that is not a cover's picture.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    raise ValueError("the file has no video stream")
+
+
 class CodedStream:
     """Packets of a video stream and its decoder.
 
@@ -58,12 +71,13 @@ class CodedStream:
 
     Raises:
         av.error.FFmpegError: If the container is damaged; if it has no times, also if the stream is.
+        ValueError: If it has no video.
     """
 
     def __init__(
         self, container: InputContainer, threads: int = 1, open_again: Callable[[], InputContainer] | None = None
     ) -> None:
-        stream = container.streams.video[0]
+        stream = shown_stream(container)
         self.codec = stream.codec_context
         self.codec.thread_type, self.codec.thread_count = "SLICE", threads
         # a damaged picture is an error, not something made up
@@ -240,7 +254,7 @@ class CodedStream:
 
 def _demultiplex(container: InputContainer, unpack: bool) -> Iterator["VideoPacket"]:
     """All packets, in decoding order; where two pictures may share one (DivX's packed B frames), taken apart."""
-    stream = container.streams.video[0]
+    stream = shown_stream(container)
     packets = (packet for packet in container.demux(stream) if packet.size)
     if not unpack:
         yield from packets

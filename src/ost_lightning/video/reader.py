@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.stream import Discard
 from torch import Tensor
 
-from ost_lightning.video.coded_stream import CodedStream
+from ost_lightning.video.coded_stream import CodedStream, shown_stream
 from ost_lightning.video.frame_folder import FrameFolder
 from ost_lightning.video.frame_source import FrameSource, VideoReadError, cause
 from ost_lightning.video.scaling import FrameScaler, ResizeFilter
@@ -84,16 +84,18 @@ class VideoReader(FrameSource):
             raise VideoReadError(path, f"not a readable video file ({cause(error)})") from error
         try:
             self._prepare(container, threads, missing_bytes(head, size), in_memory=fetched is not None)
-            ratio = float(container.streams.video[0].sample_aspect_ratio or 1)
+            ratio = float(shown_stream(container).sample_aspect_ratio or 1)
             self.scaler = FrameScaler(ratio if sample_aspect else 1.0, resize)
         except BaseException:
             self.close()
             raise
 
     def _prepare(self, container: InputContainer, threads: int, lacking: int, *, in_memory: bool) -> None:
-        if not container.streams.video:
-            raise VideoReadError(self.path, "the file has no video stream")
-        if container.streams.video[0].codec_context is None:
+        try:
+            video = shown_stream(container)
+        except ValueError as error:
+            raise VideoReadError(self.path, str(error)) from error
+        if video.codec_context is None:
             raise VideoReadError(self.path, "there is no decoder for the video's codec")
         try:
             self._stream = CodedStream(container, threads, None if in_memory else self._file.open)
@@ -106,7 +108,6 @@ class VideoReader(FrameSource):
             raise VideoReadError(self.path, f"the file is cut off: {what} are missing after its first {frames} frames")
         if not frames:
             raise VideoReadError(self.path, "no frame can be decoded")
-        video = container.streams.video[0]
         self.width, self.height = self._stream.codec.width, self._stream.codec.height
         self.codec, self.rate = self._stream.codec.name, float(video.average_rate or 0)
 
