@@ -1,5 +1,6 @@
 import json
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from ost_lightning.models import VideoCLIP
 from ost_lightning.resources import tiny_clip_folder
 from ost_lightning.text import SentenceSet
 from ost_lightning.toyworld.phrase_banks import phrase_banks
-from ost_lightning.toyworld.pretraining import Recipe, pretrain
+from ost_lightning.toyworld.pretraining import FullPrecision, Recipe, pretrain
 from ost_lightning.toyworld.probe import ATTRIBUTES, probe
 from ost_lightning.toyworld.stills import render_stills, sample_still
 from ost_lightning.toyworld.vocabulary import PROPS
@@ -42,7 +43,7 @@ def test_shipped_model_is_small_and_tells_its_recipe() -> None:
 
 
 def test_pretraining_learns_and_writes_a_folder_that_is_read(tmp_path: Path) -> None:
-    recipe = Recipe(stills=1500, warmup_steps=40, caption_steps=12, caption_batch=32)
+    recipe = Recipe(stills=1500, warmup_steps=24, caption_steps=4, caption_batch=32)
     scores = pretrain(tmp_path / "tiny", recipe, device="cpu", workers=2)
     assert set(ATTRIBUTES) < set(scores)
     assert all(0 <= score <= 1 for score in scores.values())
@@ -51,6 +52,24 @@ def test_pretraining_learns_and_writes_a_folder_that_is_read(tmp_path: Path) -> 
     assert warmup[-1]["loss"] < warmup[0]["loss"]
     assert warmup[-1]["accuracy"]["setting"] > 0.3  # chance is .07
     assert VideoCLIP(str(tmp_path / "tiny")).image_size == 48
+
+
+def test_muon_without_bf16_products_takes_the_same_steps() -> None:
+    gradients = torch.randn(3, 48, 96)
+    weights = []
+    for products in (nullcontext(), FullPrecision()):
+        weight = torch.nn.Parameter(torch.ones(48, 96))
+        muon = torch.optim.Muon([weight], lr=0.02, momentum=0.95)
+        for gradient in gradients:
+            weight.grad = gradient.clone()
+            with products:
+                muon.step()
+            assert torch.equal(weight.grad, gradient)
+        weights.append(weight.detach() - 1)
+    assert not torch.equal(*weights)
+    assert (weights[0] - weights[1]).norm() < 0.02 * weights[1].norm()
+    with FullPrecision():
+        assert torch.ones(2).bfloat16().dtype == torch.float32
 
 
 def test_phrase_banks_have_one_right_answer() -> None:
