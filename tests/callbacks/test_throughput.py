@@ -1,6 +1,7 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from ost_lightning.callbacks import BottleneckWarning, Throughput, VideoProgressBar
+from ost_lightning.callbacks.throughput import bf16_slowness
 
 
 class Clock:
@@ -120,3 +122,21 @@ def test_bar_shows_the_figures(tmp_path: Path) -> None:
     trainer.fit(Model(0.01), DataLoader(Slow(24, 0.0), batch_size=2))
     assert set(shown[-1]) >= {"videos/s", "waiting", "left"}
     assert float(str(shown[-1]["videos/s"])) > 0
+
+
+@pytest.mark.parametrize(("slowness", "precision", "told"), [(50, "bf16-mixed", 1), (2, "bf16-mixed", 0), (50, 32, 0)])
+def test_a_precision_that_the_processor_is_slow_in_is_told(
+    slowness: float, precision: Any, told: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert 0 < bf16_slowness() < float("inf")
+    monkeypatch.setattr("ost_lightning.callbacks.throughput.bf16_slowness", lambda: slowness)
+    settings = {"max_steps": 1, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = Trainer(
+        accelerator="cpu", precision=precision, callbacks=Throughput(), default_root_dir=tmp_path, **settings
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer.fit(Model(0.1), DataLoader(Slow(1, 0.1), batch_size=None))
+    messages = [str(warning.message) for warning in caught if warning.category is BottleneckWarning]
+    assert len(messages) == told
+    assert all("takes 50 times as long" in message and "32-true" in message for message in messages)

@@ -3,9 +3,10 @@
 import os
 import warnings
 from datetime import timedelta
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any, Final
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ost_lightning.datamodules import VideoDataModule
@@ -14,8 +15,28 @@ _MINIMUM: Final = 5
 """Batches that the first warning waits for: workers have to start, kernels to be chosen."""
 
 
+_SLOW: Final = 4.0
+"""Times as long as in fp32 from which on a product in bf16 is worth a warning."""
+
+
 class BottleneckWarning(UserWarning):
-    """The device waits for videos."""
+    """The device waits for videos, or is slow in the run's precision."""
+
+
+def bf16_slowness() -> float:
+    """How many times as long as in fp32 this processor takes for a product of bf16 matrices."""
+    single = torch.ones(256, 256)
+    shortest, threads = [], torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other
+    for matrix in (single, single.bfloat16()):
+        seconds = []
+        for _ in range(4):  # the first one also sets up
+            began = thread_time()
+            matrix.mm(matrix)
+            seconds.append(thread_time() - began)
+        shortest.append(max(min(seconds), 1e-6))
+    torch.set_num_threads(threads)
+    return shortest[1] / shortest[0]
 
 
 class Throughput(Callback):
@@ -24,6 +45,8 @@ class Throughput(Callback):
     Both are logged as `throughput/videos_per_second` (of all processes) and `throughput/data_wait` (0 to 1), and shown
     by `VideoProgressBar`. Times are the host's: on an accelerator, which runs behind the host, a wait counts also where
     the accelerator still has work, so that a small share can be nothing and a large one is real.
+
+    On a CPU a run in bf16 is warned of where the processor has no instructions for it.
 
     Args:
         every: Batches that a figure is taken over.
@@ -38,6 +61,18 @@ class Throughput(Callback):
         self._warned = False
         self._began, self._waited, self._batches, self._videos = 0.0, 0.0, 0, 0
         self._end_of_last: float | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Tries the precision of a run without an accelerator."""
+        if trainer.strategy.root_device.type != "cpu" or not trainer.precision.startswith("bf16"):
+            return
+        if trainer.is_global_zero and (times := bf16_slowness()) > _SLOW:
+            warnings.warn(
+                f"trainer.precision is {trainer.precision}, and this processor takes {times:.0f} times as long for a "
+                "product of bf16 matrices as for one of fp32 matrices. Without a GPU, set --trainer.precision 32-true.",
+                BottleneckWarning,
+                stacklevel=2,
+            )
 
     def seconds_left(self, trainer: Trainer) -> timedelta | None:
         """Until training ends, validation not counted; None where that is not known."""
