@@ -124,8 +124,12 @@ class CodedStream:
             av.error.FFmpegError: If decoding fails.
         """
         missing = set(wanted)
-        for start, last in self._runs(missing):
-            places = (p for p in range(start, last + 1) if p in missing or self._needed(p))
+        # looked at before decoding begins, which leaves nothing of this in the processor's caches
+        runs = [
+            [p for p in range(start, last + 1) if p in missing or self._needed(p)]
+            for start, last in self._runs(missing)
+        ]
+        for places in runs:
             yield from self._decode(places, missing)
         if missing:  # what does not come out of its run may come out of the whole
             yield from self._decode(range(len(self._packets)), missing)
