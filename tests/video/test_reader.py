@@ -62,6 +62,13 @@ FILES: dict[str, dict[str, Any]] = {
 }
 
 
+def written(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.exists():
+        write_video(path, **{"count": 30, **FILES[name]})
+    return path
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("videos")
@@ -302,9 +309,7 @@ def test_packets_that_are_not_kept_are_read_again(
     folder: Path, name: str, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coded_stream, "KEPT_BYTES", kept)
-    path = folder / name
-    if not path.exists():
-        write_video(path, **{"count": 30, **FILES[name]})
+    path = written(folder, name)
     whole = torch.from_numpy(decode_all(path))
     with VideoReader(path) as video:
         assert len(video) == len(whole)
@@ -462,9 +467,7 @@ def test_nothing_of_a_video_waits_for_the_garbage_collector(
     folder: Path, name: str, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coded_stream, "KEPT_BYTES", kept)
-    path = folder / name
-    if not path.exists():
-        write_video(path, **{"count": 30, **FILES[name]})
+    path = written(folder, name)
 
     def read() -> None:
         with open_video(path) as video:

@@ -13,8 +13,6 @@ from ost_lightning.datamodules import VideoDataModule
 
 _MINIMUM: Final = 5
 """Batches that the first warning waits for: workers have to start, kernels to be chosen."""
-
-
 _SLOW: Final = 4.0
 """Times as long as in fp32 from which on a product in bf16 is worth a warning."""
 

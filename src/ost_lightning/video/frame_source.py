@@ -16,6 +16,9 @@ from ost_lightning.errors import UserError
 from ost_lightning.video.scaling import Box, FrameScaler, Pixels
 from ost_lightning.video.sources import VideoAddress
 
+_HELD_PIXELS: Final = 8 * 340 * 256
+"""Of frames that are converted together."""
+
 
 class VideoReadError(UserError):
     """A file can't be read as a video, or not up to the frames asked for.
@@ -47,9 +50,6 @@ class Squares:
     side: int
     flip: bool = False
 
-
-_HELD_PIXELS: Final = 8 * 340 * 256
-"""Of frames that are converted together."""
 
 Cut = Callable[[int, int], Squares]
 """Chooses the squares for pictures of a height and width."""
