@@ -214,6 +214,14 @@ def test_frames_by_time(folder: Path) -> None:
             video.indices_at([0.1, -0.1])
 
 
+@pytest.mark.parametrize("name", ["mpeg4.mp4", "h264.avi", "mpeg4.avi"])
+def test_the_time_of_a_frame_names_it(tmp_path: Path, name: str) -> None:
+    """Times are rounded as k / rate is, not as k times a rounded unit."""
+    path = write_video(tmp_path / name, 120, codec="mpeg4" if name.startswith("mpeg4") else "libx264")
+    with VideoReader(path) as video:
+        assert video.indices_at([k / 25 for k in range(120)]) == list(range(120))
+
+
 def test_stream_that_starts_late_counts_from_its_first_frame(tmp_path: Path) -> None:
     path = write_video(tmp_path / "late.ts", 20, ticks=[1000 + 4 * k for k in range(20)])
     with VideoReader(path) as video:

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, cast
 
@@ -62,7 +63,6 @@ class CodedStream:
         codec: The decoder.
         order: Places of the shown pictures, in presentation order.
         lacking: Pictures that the container's index lists and that are not there.
-        seconds: When each of them is shown, from the first one on; by the mean rate where the container has no times.
 
     Args:
         container: Opened, at its beginning.
@@ -81,10 +81,11 @@ class CodedStream:
         self.codec = stream.codec_context
         self.codec.thread_type, self.codec.thread_count = "SLICE", threads
         # a damaged picture is an error, not something made up
-        self.codec.options = {**self.codec.options, "err_detect": "explode"}
+        strictness = {"err_detect": "explode"}
         if self.codec.name == "h264":
             # how far pictures are reordered is told by the standard, not found out by dropping some
-            self.codec.options = {**self.codec.options, "strict": "1"}
+            strictness["strict"] = "1"
+        self.codec.options = self.codec.options | strictness
         self._parse = parser_for(self.codec.name, self.codec.extradata)
         untimed = bool(UNTIMED_CONTAINERS.intersection(container.format.name.split(",")))
         self._unpack = untimed and self.codec.name == "mpeg4"
@@ -92,7 +93,7 @@ class CodedStream:
         self._again: InputContainer | None = None
         self._remaining: Iterator[VideoPacket] = iter(())
         self._packets: list[VideoPacket | _Head] = []
-        self._traits: list[Traits | None] = []
+        self._traits: dict[int, Traits] = {}
         self._read_packets(container)
         # an index of samples (MP4) tells how many there should be
         indexed = len(stream.index_entries) if "mp4" in container.format.name.split(",") else 0
@@ -109,13 +110,19 @@ class CodedStream:
         self._place_of = {time: place for place, time in enumerate(known)}
         if not untimed and len(self._place_of) == len(times):
             self.order = self._by_time()
-            unit, first = float(stream.time_base or 0), known[self.order[0]] if self.order else 0
-            self.seconds = [(known[place] - first) * unit for place in self.order]
+            self._unit = Fraction(stream.time_base or 0)
         else:
             self.order = self._by_number()
             rank = {place: k for k, place in enumerate(self.order)}
             self._moments = [rank.get(place, -1) for place in range(len(self._packets))]
-            self.seconds = [float(k / Fraction(stream.average_rate or 25)) for k in range(len(self.order))]
+            self._unit = 1 / Fraction(stream.average_rate or 25)
+
+    @cached_property
+    def seconds(self) -> list[float]:
+        """When each picture is shown, from the first one on; by the mean rate where the container has no times."""
+        first = self._moments[self.order[0]] if self.order else 0
+        unit = self._unit
+        return [(self._moments[place] - first) * unit.numerator / unit.denominator for place in self.order]
 
     def frames(self, wanted: Collection[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Decodes the pictures at some places, and yields them with their places.
@@ -147,17 +154,17 @@ class CodedStream:
 
     def _read_packets(self, container: InputContainer) -> None:
         """Takes all packets in, or what is needed to know of them."""
-        size, first_let_go = 0, 0
-        for place, packet in enumerate(_demultiplex(container, self._unpack)):
-            self._packets.append(packet)
-            self._traits.append(None)
+        packets, size, first_let_go = self._packets, 0, 0
+        limit = float("inf") if self._open_again is None else KEPT_BYTES
+        for packet in _demultiplex(container, self._unpack):
+            packets.append(packet)
             size += packet.size
-            if size > KEPT_BYTES and self._open_again is not None:
-                for k in range(first_let_go, place + 1):
-                    self._trait(k)
-                    known = self._packets[k]
-                    self._packets[k] = _Head(known.pts, known.is_keyframe, known.is_discard, known.size)
-                first_let_go = place + 1
+            if size > limit:
+                for place in range(first_let_go, len(packets)):
+                    self._trait(place)
+                    known = packets[place]
+                    packets[place] = _Head(known.pts, known.is_keyframe, known.is_discard, known.size)
+                first_let_go = len(packets)
 
     def _fetch(self, places: Iterable[int]) -> Iterator["VideoPacket"]:
         """The packets at ascending places."""
@@ -210,7 +217,7 @@ class CodedStream:
         return self.codec.name != "mpeg4" or all(packet.size >= _NOT_CODED for packet in self._packets)
 
     def _trait(self, place: int) -> Traits:
-        trait = self._traits[place]
+        trait = self._traits.get(place)
         if trait is None:
             packet = cast("VideoPacket", self._packets[place])  # a head has its traits
             trait = self._traits[place] = self._parse(memoryview(packet), packet.is_keyframe)
@@ -261,8 +268,6 @@ def _demultiplex(container: InputContainer, unpack: bool) -> Iterator["VideoPack
     stream = shown_stream(container)
     packets = (packet for packet in container.demux(stream) if packet.size)
     if not unpack:
-        yield from packets
-        return
+        return packets
     unpacker = BitStreamFilterContext("mpeg4_unpack_bframes", stream)
-    for part in chain(packets, [None]):
-        yield from (one for one in unpacker.filter(part) if one.size)
+    return (one for packet in chain(packets, [None]) for one in unpacker.filter(packet) if one.size)
