@@ -4,7 +4,7 @@ T frames of a clip (by default of 10 s of 30 frames a second, see film_clips.py)
 short side 256, centre square of 224 pixels, uint8, one decoding thread in a process. Every repetition reads with each
 reader in a random order, two clips in a row, of which the second is timed. Prints medians and spread of the time, and
 ratios of times paired within a repetition: by the wall clock, and by CPU time, which other work on the machine disturbs
-less. With two workers: clips a second of two processes side by side.
+less. With two workers: clips a second of two processes side by side, in rounds in which each reader has its turn.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from ost_lightning.video.shard_writer import plan_shards, write_shards
 
 SIDE, SHORT_SIDE = 224, 256
 LINKED = "OST_BENCH_FFMPEG"
+ROUND_S = 2.0
 
 
 def ost(address: VideoAddress, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
@@ -125,14 +126,21 @@ def run_worker(
     return clips / (time.perf_counter() - began)
 
 
-def two_workers(label: str, path: Path, frames: int, length: int, size: tuple[int, int], seconds: float) -> None:
-    rates = {}
+def two_workers(label: str, path: Path, frames: int, length: int, size: tuple[int, int], rounds: int) -> None:
+    """Clips a second of two processes side by side: medians of rounds, in which each reader has its turn."""
+    rates: dict[str, list[float]] = {reader: [] for reader in READERS}
     with ProcessPoolExecutor(2) as pool:
-        for reader in READERS:
-            work = partial(run_worker, reader, path, frames, length, size, seconds=seconds)
-            rates[reader] = sum(pool.map(work, (1, 2)))
-    told = ", ".join(f"{name} {rate:.1f} clips/s ({rates['ost'] / rate:.2f} x)" for name, rate in rates.items())
-    print(f"{label}  two workers: {told}", flush=True)
+        for turn in range(rounds):
+            for reader in random.Random(turn).sample(list(READERS), len(READERS)):
+                work = partial(run_worker, reader, path, frames, length, size, seconds=ROUND_S)
+                rates[reader].append(sum(pool.map(work, (2 * turn, 2 * turn + 1))))
+    told = []
+    for reader, rate in rates.items():
+        ratio = statistics.median(ours / theirs for ours, theirs in zip(rates["ost"], rate, strict=True))
+        told.append(
+            f"{reader} {statistics.median(rate):.1f} clips/s ({min(rate):.1f} to {max(rate):.1f}; {ratio:.2f} x)"
+        )
+    print(f"{label}  two workers: {', '.join(told)}", flush=True)
 
 
 def restart_with_ffmpeg() -> None:
@@ -177,7 +185,7 @@ def main() -> None:
                         pooled[name] += taken
                 compare(f"{label} T {frames:2d}", pooled, "ost")
             if 2 in options.workers:
-                two_workers(f"{label} T {frames:2d}", paths[0], frames, length, size, seconds=4)
+                two_workers(f"{label} T {frames:2d}", paths[0], frames, length, size, options.repetitions)
         with tempfile.TemporaryDirectory() as folder:
             write_shards(plan_shards({path.name: path for path in paths}, Path(folder), 10**9))
             member = VideoRoot(folder).locate(paths[0].name)
