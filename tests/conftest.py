@@ -1,3 +1,5 @@
+import gc
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,17 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the processes share the cores already
 
 
+def pytest_configure() -> None:
+    """Until all is imported, nobody looks for garbage in it: a fifth of the time."""
+    gc.disable()
+    importlib.import_module("lightning.pytorch")  # its logger keeps the stderr of its import: not that of one test
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of a GPU are left out where there is none, also if they are asked for."""
     if not torch.cuda.is_available():
@@ -26,9 +39,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Rendered videos are made once in a test run, and never in the user's cache."""
+    """Rendered videos are made once in a test run, by whichever process comes first, and never in the user's cache."""
     before = os.environ.get("OST_CACHE")
-    os.environ["OST_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["OST_CACHE"] = str(run / "cache")
     yield
     if before is None:
         del os.environ["OST_CACHE"]

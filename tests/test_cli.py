@@ -2,6 +2,7 @@ import csv
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +11,16 @@ import pytest
 import torch
 import yaml
 
-from ost_lightning.cli import main
+from ost_lightning.cli import TOOLS, main
 from ost_lightning.resources import shipped, tiny_clip_folder
+from tests.processes import environment
 from tests.videos import write_video
 
 # the others are laid over one of these
 WHOLE = "\ndata:\n  class_path:"
 EXPERIMENTS = sorted(path for path in shipped("experiments").rglob("*.yaml") if WHOLE in path.read_text())
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0"]
+SMALL += ["--data.clips.frames=4"]
 SMALL += ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
 
@@ -284,6 +287,32 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         main(arguments)
     assert stop.value.code == 0
     assert capsys.readouterr().out
+
+
+ALL_TOOLS = [[name] for name, tool in TOOLS.items() if isinstance(tool, str)]
+ALL_TOOLS += [[group, name] for group, tools in TOOLS.items() if isinstance(tools, dict) for name in tools]
+
+
+@pytest.mark.parametrize("tool", [tool for tool in ALL_TOOLS if tool[-1] != "_help"], ids=" ".join)
+def test_every_tool_tells_how_it_is_used(tool: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*tool, "--help"])
+    assert stop.value.code == 0
+    usage = capsys.readouterr().out.replace("[options] ", "")
+    assert usage.startswith(f"usage: ost {' '.join(tool)} ")
+
+
+def test_what_needs_no_tensors_does_not_wait_for_pytorch() -> None:
+    program = (
+        "import sys\n"
+        "from ost_lightning.cli import main\n"
+        "main(['descriptors', 'diff', 'hmdb51', 'hmdb51'])\n"
+        "print({'torch', 'lightning', 'transformers', 'torchvision'}.intersection(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["no difference", "set()"]
 
 
 def test_help_names_the_tools(capsys: pytest.CaptureFixture[str]) -> None:

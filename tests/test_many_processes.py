@@ -17,7 +17,7 @@ from tests.test_resuming import same
 from tests.videos import write_video
 
 QUIET = ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
-WORLD = ["--config=toyworld", "--data.test_clips=1", "--data.loading.workers=0", *QUIET]
+WORLD = ["--config=toyworld", "--data.test_clips=1", "--data.loading.workers=0", "--data.clips.frames=4", *QUIET]
 TRAINING = [
     *WORLD,
     "--data.train_clips=1",

@@ -10,6 +10,7 @@ from ost_lightning.resources import shipped
 
 MODES = sorted(path.stem for path in (shipped("experiments") / "modes").glob("*.yaml"))
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0"]
+SMALL += ["--data.clips.frames=4"]
 SMALL += ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
 

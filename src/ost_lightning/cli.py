@@ -1,5 +1,6 @@
 """The `ost` command: experiments (fit, validate, test, predict) and the tools beside them."""
 
+import gc
 import inspect
 import logging
 import os
@@ -8,49 +9,44 @@ import sys
 import textwrap
 import warnings
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pkgutil import resolve_name
 from typing import Any, Final
-
-from jsonargparse import auto_cli
 
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.errors import UserError
-from ost_lightning.experiment import ExperimentCLI
-from ost_lightning.tools import data, descriptors, generation, toyworld, video_files
-from ost_lightning.tools.ablate import ablate
-from ost_lightning.tools.convert import convert
-from ost_lightning.tools.demo import demo
-from ost_lightning.tools.results import results, runs_as_one
 
 TOOLS: Final[dict[str, Any]] = {
-    "convert": convert,
+    "convert": "convert:convert",
     "data": {
         "_help": "Looks after lists of videos and the files that they name.",
-        "check": data.check,
-        "fewshot": data.fewshot,
-        "leak": data.leak,
-        "shard": video_files.shard,
-        "stats": data.stats,
-        "transcode": video_files.transcode,
+        "check": "data:check",
+        "fewshot": "data:fewshot",
+        "leak": "data:leak",
+        "shard": "video_files:shard",
+        "stats": "data:stats",
+        "transcode": "video_files:transcode",
     },
-    "demo": demo,
+    "demo": "demo:demo",
     "descriptors": {
         "_help": "Spatio-Temporal Descriptors: generate, check, import, export, compare, measure.",
-        "generate": generation.generate,
-        "check": descriptors.check,
-        "import": descriptors.import_descriptors,
-        "export": descriptors.export,
-        "diff": descriptors.diff,
-        "density": descriptors.density,
+        "generate": "generation:generate",
+        "check": "descriptors:check",
+        "import": "descriptors:import_descriptors",
+        "export": "descriptors:export",
+        "diff": "descriptors:diff",
+        "density": "density:density",
     },
-    "results": results,
+    "results": "results:results",
     "toyworld": {
         "_help": "The rendered world and its tiny CLIP.",
-        "pretrain": toyworld.pretrain,
-        "render": toyworld.render,
-        "sheet": toyworld.sheet,
+        "pretrain": "toyworld:pretrain",
+        "render": "toyworld:render",
+        "sheet": "toyworld:sheet",
     },
 }
+"""Functions of ost_lightning.tools. One is imported when it is asked for: PyTorch and Lightning take seconds."""
 
 
 def run(args: Sequence[str]) -> None:
@@ -63,13 +59,58 @@ def run(args: Sequence[str]) -> None:
         UserError: If something given is wrong.
         SystemExit: If the command line can't be parsed (status 2), or asks for help (0).
     """
-    if args and args[0] == "ablate":
+    command = args[0] if args else ""
+    if command == "ablate":
+        with _importing():
+            from ost_lightning.tools.ablate import ablate
         ablate(args[1:])
-    elif args and args[0] in TOOLS:
-        given = runs_as_one(args) if args[0] == "results" else args
-        auto_cli(TOOLS, args=[_underscored(argument) for argument in given], prog="ost", exit_on_error=False)
+    elif command in TOOLS:
+        _run_tool(command, args)
     else:
-        ExperimentCLI(list(args), description=_description())
+        with _importing():
+            from ost_lightning.experiment import ExperimentCLI
+
+            asked_for_help = command in ("", "-h", "--help")
+            description = ExperimentCLI.description + (_other_commands() if asked_for_help else "")
+        ExperimentCLI(list(args), description=description)
+
+
+def _run_tool(command: str, args: Sequence[str]) -> None:
+    with _importing():
+        from jsonargparse import auto_cli
+
+        tool = _resolved(TOOLS[command], args[1] if len(args) > 1 else "")
+        if command == "results":
+            from ost_lightning.tools.results import runs_as_one
+
+            args = runs_as_one(args)
+    auto_cli({command: tool}, args=[_underscored(arg) for arg in args], prog="ost", exit_on_error=False)
+
+
+def _resolved(tool: Any, asked_for: str) -> Any:
+    """A tool's function, or a group of them: the one that is asked for, or all if there is none of that name."""
+    if isinstance(tool, str):
+        return resolve_name(f"ost_lightning.tools.{tool}")
+    names = [asked_for] if asked_for in tool else list(tool)
+    return {"_help": tool["_help"]} | {name: _resolved(tool[name], "") for name in names if name != "_help"}
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """For imports of much: what modules are made of stays, and looking for garbage in it takes a fifth of their time.
+
+    Afterwards it is left out of collections altogether; not so in a program that calls this one beside other work, whose
+    garbage would be kept as well.
+    """
+    if "torch" in sys.modules:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _underscored(argument: str) -> str:
@@ -78,13 +119,13 @@ def _underscored(argument: str) -> str:
     return f"--{option[2:].replace('-', '_')}{equals}{value}" if option.startswith("--") else argument
 
 
-def _description() -> str:
-    """What `ost --help` says: LightningCLI lists its subcommands by itself, not the tools."""
+def _other_commands() -> str:
+    """What `ost --help` says of the tools: LightningCLI lists its subcommands by itself."""
     told = []
-    for name, tool in sorted({**TOOLS, "ablate": ablate}.items()):
-        what: str = tool["_help"] if isinstance(tool, dict) else (inspect.getdoc(tool) or "").split("\n")[0]
+    for name, tool in sorted({**TOOLS, "ablate": "ablate:ablate"}.items()):
+        what = tool["_help"] if isinstance(tool, dict) else (inspect.getdoc(_resolved(tool, "")) or "").split("\n")[0]
         told.append(f"`ost {name}`: {what.rstrip('.')}")
-    return f"{ExperimentCLI.description} Beside the subcommands below there are {'; '.join(told)}."
+    return f" Beside the subcommands below there are {'; '.join(told)}."
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ from PIL import Image
 from ost_lightning.cli import main
 
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0"]
+SMALL += ["--data.clips.frames=4"]
 SMALL += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 SMALL += ["--trainer.max_epochs=3", "--trainer.check_val_every_n_epoch=1"]
 

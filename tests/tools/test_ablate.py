@@ -14,6 +14,7 @@ from tests.videos import write_video
 
 QUIET = ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0", *QUIET]
+SMALL += ["--data.clips.frames=4"]
 PAPER = {  # Table 4 of the paper: HMDB51, UCF101, K600
     "4a": [[50.9, 75.5, 70.8], [53.3, 76.6, 69.3], [54.5, 77.9, 72.3]],
     "4b": [[46.7, 65.3, 56.3], [53.1, 77.5, 71.6], [54.5, 77.9, 72.3]],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 from ost_lightning.analysis.pictures import HINT, new_figure, save_figure
 from ost_lightning.errors import UserError
-from ost_lightning.models import VideoCLIP
 from ost_lightning.text import KINDS, LabelSpace, Templates
+
+if TYPE_CHECKING:
+    from ost_lightning.models import VideoCLIP
 
 _NAME_COLOUR, _DESCRIPTOR_COLOUR = "#8c9bab", "#d1495b"
 _MARKERS: Final = "osD^vPX*<>"
@@ -61,7 +63,7 @@ class Density:
 
 @torch.no_grad()
 def class_embeddings(
-    video_clip: VideoCLIP, labels: LabelSpace, templates: Templates, per_class: int
+    video_clip: "VideoCLIP", labels: LabelSpace, templates: Templates, per_class: int
 ) -> tuple[ClassEmbeddings, Tensor]:
     """Encodes a label space.
 

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ost_lightning.analysis.pictures import new_figure, save_figure
 from ost_lightning.matching import DescriptorKind, OptimalDescriptorSolver
-from ost_lightning.models import VideoCLIP
+
+if TYPE_CHECKING:
+    from ost_lightning.models import VideoCLIP
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class MatchingFlow:
 
 @torch.no_grad()
 def matching_flow(
-    video_clip: VideoCLIP,
+    video_clip: "VideoCLIP",
     solver: OptimalDescriptorSolver,
     frames: Tensor,
     embeddings: Tensor,

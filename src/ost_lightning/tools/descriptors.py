@@ -1,21 +1,15 @@
-"""`ost descriptors ...`: check, compare, import, export and measure Spatio-Temporal Descriptors."""
+"""`ost descriptors ...`: check, compare, import and export Spatio-Temporal Descriptors."""
 
 import csv
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
-from ost_lightning.analysis import class_embeddings, density_results, draw_density, draw_map
-from ost_lightning.analysis import density as measure_density
 from ost_lightning.errors import UserError
-from ost_lightning.models import VideoCLIP, token_count
 from ost_lightning.resources import TINY_CLIP
 from ost_lightning.text import Finding, LabelSpace, Templates, compare, lint
 from ost_lightning.text.foreign_descriptors import (
@@ -30,12 +24,8 @@ from ost_lightning.text.foreign_descriptors import (
     write_table,
 )
 from ost_lightning.text.label_space import DescriptorKind
-from ost_lightning.toyworld.dataset import label_space as toyworld_labels
-from ost_lightning.toyworld.grammar import Group
-from ost_lightning.whole_files import write_whole
 
 _SHOWN: Final = 3
-_TOYWORLD: Final = re.compile(r"toyworld-(?P<draw>[0-4])-(?P<group>seen|unseen|order)")
 
 
 def check(
@@ -58,6 +48,8 @@ def check(
         per_class: Descriptors that every list should have; the commonest count if not given.
         report: CSV file for all findings; the screen shows three of each rule.
     """
+    from ost_lightning.models import token_count  # seconds, which the other commands do without
+
     labels = LabelSpace.load(label_space)
     counter = token_count(clip)
     findings = lint(labels, Templates.load(templates), counter, per_class)
@@ -166,58 +158,6 @@ def export(
         write_indexed(labels, {"spatio": out / "spatio.json", "temporal": out / "temporal.json"}, per_class)
         write_class_list(labels, out / "classes.csv")
     print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
-
-
-def density(
-    label_spaces: str,
-    out: Path = Path("runs/density"),
-    clip: str = TINY_CLIP,
-    templates: str = "ost",
-    per_class: int = 4,
-    seed: int = 0,
-    device: str | None = None,
-) -> None:
-    """Measures how close the classes of data sets stand to one another, by name and by descriptors (Fig. 2).
-
-    Writes density.json, density.png (bars) and map.png (t-SNE). A figure is about the CLIP that it was measured with;
-    tiny knows the rendered world only.
-
-    Args:
-        label_spaces: Names or folders, with commas between them: kinetics400,hmdb51. toyworld-0-unseen is a group of
-            classes of the rendered world (draw 0 to 4; seen, unseen or order).
-        out: Folder for the files.
-        clip: Hub id, folder in HF format, or tiny.
-        templates: A name out of prompts/sentences, or a YAML file.
-        per_class: N, descriptors of each kind.
-        seed: Of t-SNE.
-        device: Torch device; a GPU if there is one.
-    """
-    found = {Path(name).name: _labels(name) for name in label_spaces.split(",")}
-    sentences = Templates.load(templates)
-    encoder = VideoCLIP(clip).eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    encoded = {name: class_embeddings(encoder, labels, sentences, per_class) for name, labels in found.items()}
-    densities = {name: measure_density(*parts) for name, parts in encoded.items()}
-    settings = {"clip": clip, "templates": templates, "per_class": per_class}
-    out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "density.json", json.dumps(density_results(densities, settings), indent=1) + "\n")
-    named = "the tiny CLIP of the rendered world" if clip == TINY_CLIP else clip
-    about = f"text tower of {named}, {per_class} descriptors of each kind"
-    draw_density(densities, f"Semantic density: {about}", out / "density.png")
-    draw_map({name: parts[0] for name, parts in encoded.items()}, f"t-SNE of classes: {about}", out / "map.png", seed)
-    table = Table("label space", "classes", "name", "descriptors", "spatio", "temporal", "single")
-    for name, measured in densities.items():
-        values = (measured.name, measured.descriptors, measured.spatio, measured.temporal, measured.single_descriptors)
-        table.add_row(name, str(measured.classes), *(f"{100 * value:.1f}" for value in values))
-    Console().print(table)
-    print(f"mean pair-wise cosines (%) by the {about}; {out}: density.json, density.png, map.png")
-
-
-def _labels(name: str) -> LabelSpace:
-    """A label space by name or folder, or classes of the rendered world."""
-    if (toyworld := _TOYWORLD.fullmatch(name)) is None:
-        return LabelSpace.load(name)
-    group: Group = toyworld["group"]  # type: ignore[assignment]  # the pattern allows no other
-    return toyworld_labels(int(toyworld["draw"]), group)
 
 
 def _classes(name_or_file: str) -> LabelSpace:

@@ -1,15 +1,17 @@
-"""From frames to the model's square: crops and flips while reading, colours on the device, alike for a whole clip."""
+"""From frames to the model's square: crops and flips while reading, colours on the device, alike for a whole clip.
 
-from collections.abc import Sequence
+torchvision is imported by those that change colours or cut three squares: it takes seconds, which processes that only
+read do without.
+"""
+
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final, Literal
 
 import torch
 from torch import Generator, Tensor, nn
-from torchvision.transforms import v2
 
 from ost_lightning.errors import UserError
-from ost_lightning.pytorchvideo_compat import uniform_crop
 from ost_lightning.video.frame_source import Squares
 from ost_lightning.video.scaling import Box
 
@@ -73,6 +75,8 @@ class TrainingTransform(nn.Module):
         scales: Sequence[float] = _MULTI_SCALE,
         rand_augment: tuple[int, int] | None = None,
     ) -> None:
+        from torchvision.transforms import v2
+
         super().__init__()
         if rand_augment is not None and not (rand_augment[0] >= 1 and 0 <= rand_augment[1] <= _STRONGEST):
             raise UserError(
@@ -137,6 +141,10 @@ class EvaluationTransform:
 
     def __init__(self, size: int, crops: Literal[1, 3] = 1) -> None:
         self.size, self.crops = size, crops
+        if crops == 3:
+            from ost_lightning.pytorchvideo_compat import uniform_crop  # here, and not in every worker process
+
+            self._cut = uniform_crop
 
     def squares(self, height: int, width: int) -> Squares:
         """The squares of pictures of a height and width.
@@ -150,16 +158,16 @@ class EvaluationTransform:
                 f"set the clips' short_side to at least their crop_size."
             )
         if self.crops == 3:
-            return Squares(_three_boxes(height, width, self.size), self.size)
+            return Squares(_three_boxes(self._cut, height, width, self.size), self.size)
         top, left = round((height - self.size) / 2), round((width - self.size) / 2)
         return Squares((Box(top, left, self.size, self.size),), self.size)
 
 
 @cache
-def _three_boxes(height: int, width: int, side: int) -> tuple[Box, ...]:
+def _three_boxes(cut: Callable[[Tensor, int, int], Tensor], height: int, width: int, side: int) -> tuple[Box, ...]:
     """Where pytorchvideo's three crops lie: found by cropping the pixels' coordinates."""
     grid = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))[:, None]
-    corners = (uniform_crop(grid, side, place)[:, 0, 0, 0].tolist() for place in range(3))
+    corners = (cut(grid, side, place)[:, 0, 0, 0].tolist() for place in range(3))
     return tuple(Box(top, left, side, side) for top, left in corners)
 
 
