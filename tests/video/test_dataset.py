@@ -91,6 +91,19 @@ def test_workers_do_not_change_the_data(records: list[VideoRecord], workers: int
         assert parallel.frames.is_shared()
 
 
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_three_crops_are_the_same_in_a_worker(records: list[VideoRecord], start: str) -> None:
+    clips = EvaluationClips(
+        records[:2], sampler=FrameSampler(2), transform=EvaluationTransform(SIDE, crops=3), short_side=40
+    )
+    keys = [SampleKey(0, 0), SampleKey(0, 1)]
+    loader = DataLoader(clips, 2, sampler=keys, collate_fn=collate_clips, num_workers=1, multiprocessing_context=start)
+    (batch,) = loader
+    frames = [clip_of(clips[key]).frames for key in keys]
+    assert batch.frames.shape[:3] == (2, 3, 2)
+    assert torch.equal(batch.frames, torch.stack(frames))
+
+
 def test_hung_file_becomes_an_error_with_its_name(records: list[VideoRecord], tmp_path: Path) -> None:
     """A pipe that nobody writes to, as a file on a dead network share."""
     pipe = tmp_path / "hung.mp4"

@@ -4,7 +4,7 @@ torchvision is imported by those that change colours or cut three squares: it ta
 read do without.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Final, Literal
 
@@ -141,10 +141,6 @@ class EvaluationTransform:
 
     def __init__(self, size: int, crops: Literal[1, 3] = 1) -> None:
         self.size, self.crops = size, crops
-        if crops == 3:
-            from ost_lightning.pytorchvideo_compat import uniform_crop  # here, and not in every worker process
-
-            self._cut = uniform_crop
 
     def squares(self, height: int, width: int) -> Squares:
         """The squares of pictures of a height and width.
@@ -158,16 +154,18 @@ class EvaluationTransform:
                 f"set the clips' short_side to at least their crop_size."
             )
         if self.crops == 3:
-            return Squares(_three_boxes(self._cut, height, width, self.size), self.size)
+            return Squares(_three_boxes(height, width, self.size), self.size)
         top, left = round((height - self.size) / 2), round((width - self.size) / 2)
         return Squares((Box(top, left, self.size, self.size),), self.size)
 
 
 @cache
-def _three_boxes(cut: Callable[[Tensor, int, int], Tensor], height: int, width: int, side: int) -> tuple[Box, ...]:
+def _three_boxes(height: int, width: int, side: int) -> tuple[Box, ...]:
     """Where pytorchvideo's three crops lie: found by cropping the pixels' coordinates."""
+    from ost_lightning.pytorchvideo_compat import uniform_crop
+
     grid = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))[:, None]
-    corners = (cut(grid, side, place)[:, 0, 0, 0].tolist() for place in range(3))
+    corners = (uniform_crop(grid, side, place)[:, 0, 0, 0].tolist() for place in range(3))
     return tuple(Box(top, left, side, side) for top, left in corners)
 
 
