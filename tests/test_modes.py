@@ -23,7 +23,9 @@ def test_every_mode_trains_and_its_checkpoint_is_tested(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     options = [*SMALL, f"--config=modes/{mode}"]
-    assert main(["fit", *options, "--trainer.max_epochs=2", "--trainer.limit_val_batches=0"]) == 0
+    short = ["--trainer.max_epochs=2", "--trainer.limit_val_batches=0"]
+    few = ["--data.loading.global_batch_size=8", "--trainer.limit_train_batches=2"]
+    assert main(["fit", *options, *short, *few]) == 0
     checkpoint = "runs/toyworld/version_0/checkpoints/last.ckpt"
     ratios = ["--trainer.callbacks=WeightEnsembling", "--trainer.callbacks.ratios=[0.2]"]
     assert main(["test", *options, *ratios, f"--ckpt_path={checkpoint}"]) == 0
