@@ -4,6 +4,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,11 @@ def complete(generation: Generation) -> None:
 def once(behaviour: llm.Behaviour, times: int = 1) -> llm.Script:
     """Every question meets a fault before it is answered."""
     return lambda seen: behaviour if seen.time < times else llm.good
+
+
+def test_outside_the_main_thread_as_in_a_program_with_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with llm.serving(lambda seen: llm.good) as server, ThreadPoolExecutor(1) as thread:
+        complete(thread.submit(generate, tmp_path / "j", server, monkeypatch).result())
 
 
 def test_every_list_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 
 from ost_lightning.errors import UserError
 from ost_lightning.text.generation.journal import Question
@@ -100,18 +102,20 @@ class Asker:
 
 @contextmanager
 def _stopping_at_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C calls `stop`, a second one interrupts as usual."""
+    """The first Ctrl-C calls `stop`, a second one interrupts as usual.
+
+    Event loops have no such signals on Windows, nor outside the main thread: there the first one interrupts.
+    """
+    if sys.platform == "win32" or current_thread() is not main_thread():
+        yield
+        return
     loop = asyncio.get_running_loop()
 
     def first() -> None:
         loop.remove_signal_handler(signal.SIGINT)
         stop()
 
-    try:
-        loop.add_signal_handler(signal.SIGINT, first)
-    except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
-        yield
-        return
+    loop.add_signal_handler(signal.SIGINT, first)
     try:
         yield
     finally:
