@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, CLIPModel, PreTrainedModel, PreTrainedTo
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
+from ost_lightning.models.class_token import as_class_token_layer
 from ost_lightning.models.initial_weights import CheckpointError, checkpoint_weights, refuse_other_names
 from ost_lightning.models.pixels import PixelNormalisation, as_patch_convolution
 from ost_lightning.models.temporal_heads import TemporalHead
@@ -62,7 +63,8 @@ class VideoCLIP(nn.Module):
         freeze_vision: Keep the vision tower and its projection as they are.
         freeze_text: Keep the text tower and its projection as they are.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
-        attention: Attention kernels; `eager` is for looking at attention maps.
+        attention: Attention kernels; `eager` is for looking at attention maps, and computes the vision tower's last
+            layer for all tokens instead of the class token alone.
         pixel_statistics: Mean and deviation that pixels are normalised with: CLIP's own, or ImageNet's, which the
             released OST and ViFi-CLIP weights were tuned with.
         tuned_from: Hub id or folder of the CLIP that `pretrained` was tuned from, which is then the original of
@@ -97,6 +99,9 @@ class VideoCLIP(nn.Module):
         self.tuned_from = tuned_from or pretrained
         self.pixel_statistics, self.init_from = pixel_statistics, init_from
         self.clip = load_clip(self.architecture, pretrained, attention).train()
+        if self.architecture is CLIPModel and attention != "eager":
+            layers = self.clip.vision_model.encoder.layers
+            layers[-1] = as_class_token_layer(layers[-1])
         self.temporal_head = temporal_head(self.clip.config.projection_dim) if temporal_head is not None else None
         _load_head(self.temporal_head, pretrained)
         self.tokenizer = load_tokenizer(pretrained, self.clip.config.text_config.vocab_size)

@@ -1,0 +1,102 @@
+"""Embedding frames: the suite's encoder against the Hugging Face `CLIPModel` with the same weights, in turns.
+
+The suite's leaves out what the last layer makes of the patches, which nothing reads, and cuts patches by a matrix
+product on a GPU. Forward alone, and with the gradients of all weights; random weights. Medians, and the median of the
+ratios within a repetition.
+
+On a GPU: vision_tower.py --device cuda --batch 512 --precision bf16 [--compile]
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from random_clip import random_clip
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPModel
+
+IN_A_ROW = 5
+
+
+def timed(work: Callable[[], object], device: str) -> float:
+    """Seconds; on a GPU the mean of some in a row."""
+    if device == "cpu":
+        began = time.perf_counter()
+        work()
+        return time.perf_counter() - began
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(IN_A_ROW):
+        work()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - began) / IN_A_ROW
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--patch", type=int, default=16, choices=(16, 32))
+    parser.add_argument("--batch", type=int, default=8, help="frames")
+    parser.add_argument("--repetitions", type=int, default=11)
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
+    parser.add_argument("--compile", action="store_true")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    ours = random_clip(options.patch, options.device)
+    with tempfile.TemporaryDirectory() as folder:
+        ours.save_pretrained(Path(folder))
+        theirs = CLIPModel.from_pretrained(folder).train().to(options.device)
+    frames = torch.randint(0, 256, (1, options.batch, 3, 224, 224), dtype=torch.uint8, device=options.device)
+    if options.compile:
+        for model in (ours.clip, theirs):
+            model.vision_model.compile()
+        ours.normalisation.compile()
+
+    def by_transformers() -> Tensor:
+        features = theirs.get_image_features(pixel_values=ours.normalisation(frames[0])).pooler_output
+        return F.normalize(features.float(), dim=-1)
+
+    def forward(encode: Callable[[], Tensor]) -> None:
+        with torch.inference_mode(), precision():
+            encode()
+
+    def training(encode: Callable[[], Tensor]) -> None:
+        with precision():
+            embedded = encode()
+        embedded.sum().backward()
+        for model in (ours, theirs):
+            model.zero_grad()
+
+    def precision() -> torch.autocast:
+        device = torch.device(options.device).type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=options.precision == "bf16")
+
+    sides: dict[str, Callable[[], Tensor]] = {
+        "transformers": by_transformers,
+        "ost_lightning": lambda: ours.encode_frames(frames)[0],
+    }
+    with torch.inference_mode(), precision():
+        difference = (sides["transformers"]() - sides["ost_lightning"]()).abs().max().item()
+    print(f"largest difference of an embedding: {difference:.1e}")
+    for name, step in (("forward", forward), ("with gradients", training)):
+        taken: dict[str, list[float]] = {side: [] for side in sides}
+        for repetition in range(options.repetitions + 2):
+            for side, encode in sides.items():
+                seconds = timed(partial(step, encode), options.device)
+                if repetition >= 2:  # the first ones warm up
+                    taken[side].append(seconds)
+        for side, times in taken.items():
+            spread = f"{1000 * min(times):.1f} to {1000 * max(times):.1f}"
+            print(f"{name}, {side}: {1000 * statistics.median(times):.1f} ms ({spread})")
+        ratios = [a / b for a, b in zip(taken["transformers"], taken["ost_lightning"], strict=True)]
+        print(f"{name}: {statistics.median(ratios):.3f} x as fast ({min(ratios):.3f} to {max(ratios):.3f})")
+
+
+if __name__ == "__main__":
+    main()
