@@ -1,14 +1,15 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ost_lightning.callbacks import GradientNorm, LossGuard
+from ost_lightning.callbacks import GradientNorm, LossGuard, RunCheckpoint, loss_guard
 from ost_lightning.errors import UserError
 from ost_lightning.video import ClipBatch
 
@@ -26,6 +27,9 @@ class Model(LightningModule):
         loss = self.layer(torch.ones(1, 1)).sum()
         return loss * float("nan") if batch_idx == BAD else loss
 
+    def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
+        pass
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
@@ -36,17 +40,19 @@ def batch(number: int) -> ClipBatch:
     return ClipBatch(frames, torch.tensor([0, number]), torch.ones(2, dtype=torch.bool), ids)
 
 
-def trainer(folder: Path, count: int) -> None:
+def trainer(folder: Path, count: int, *more: Callback, **settings: Any) -> None:
     run = Trainer(
-        callbacks=[LossGuard(), GradientNorm(every=1)],
+        callbacks=[LossGuard(), GradientNorm(every=1), *more],
         logger=CSVLogger(folder, name="run", version=0),
         max_epochs=1,
         accelerator="cpu",
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=1,
+        **settings,
     )
-    run.fit(Model(), DataLoader([batch(number) for number in range(count)], batch_size=None))
+    loader = DataLoader([batch(number) for number in range(count)], batch_size=None)
+    run.fit(Model(), loader, loader if "val_check_interval" in settings else None)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -68,3 +74,33 @@ def test_a_finite_loss_goes_on_and_the_gradient_is_measured(tmp_path: Path) -> N
     place = header.split(",").index("train/gradient_norm")
     # the layer's gradient is (1, 1) for weight and bias, at every step
     assert [float(row.split(",")[place]) for row in rows] == pytest.approx([2**0.5] * BAD)
+
+
+class Arrival:
+    """Of a loss that is waited for before it is looked at, as on a GPU."""
+
+    def synchronize(self) -> None:
+        pass
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore:.*`weights_only`")
+@pytest.mark.parametrize(
+    ("every_n_steps", "settings"),
+    [(1, {}), (None, {"val_check_interval": BAD + 1}), (None, {})],
+    ids=["steps", "validation", "epoch"],
+)
+def test_the_last_checkpoint_is_not_ruined_although_the_loss_arrives_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_n_steps: int | None, settings: dict[str, int]
+) -> None:
+    monkeypatch.setattr(
+        loss_guard, "_sent", lambda loss, parts, number: loss_guard._Step(number, parts, loss.clone(), Arrival())
+    )
+    count = BAD + 1 if every_n_steps is None and not settings else BAD + 3
+    with pytest.raises(UserError, match=r"The loss is nan after step 4, with the videos first3\.mp4"):
+        trainer(tmp_path, count, RunCheckpoint(every_n_steps=every_n_steps, every_minutes=None), **settings)
+    found = list(tmp_path.rglob("last.ckpt"))
+    assert len(found) == (every_n_steps is not None)
+    for file in found:
+        last = torch.load(file, weights_only=True)
+        assert last["global_step"] == BAD
+        assert all(torch.isfinite(weight).all() for weight in last["state_dict"].values())

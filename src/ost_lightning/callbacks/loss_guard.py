@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -28,7 +28,7 @@ class LossGuard(Callback):
 
     A loss that is not finite stops the run with the ids of the videos; the batch itself is saved in the run's folder as
     `nonfinite-step{n}-{process}.safetensors` (frames uint8, labels; ids in its metadata). The weights may be ruined by
-    then, the last checkpoint is not.
+    then, the last checkpoint is not: no validation begins and no checkpoint is written before all steps were looked at.
     """
 
     def __init__(self) -> None:
@@ -52,18 +52,42 @@ class LossGuard(Callback):
         if self._last.arrived is None:
             self._look(trainer)
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks at the last step."""
+        self._look(trainer)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks at the last step."""
         self._look(trainer)
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Looks at the last step: what one process's loss has ruined, no process writes.
+
+        Raises:
+            UserError: If the loss of another process is not finite.
+        """
+        step = self._not_finite()
+        finite_everywhere = trainer.strategy.reduce_boolean_decision(step is None)
+        if step is not None:
+            self._stop(trainer, step)
+        if not finite_everywhere:
+            raise UserError(f"The loss of another process is no number after step {trainer.global_step}: it tells why.")
+
     def _look(self, trainer: Trainer) -> None:
+        step = self._not_finite()
+        if step is not None:
+            self._stop(trainer, step)
+
+    def _not_finite(self) -> _Step | None:
+        """The step on its way, once it is there, if its loss is not finite."""
         step, self._last = self._last, None
         if step is None:
-            return
+            return None
         if step.arrived is not None:
             step.arrived.synchronize()
-        if bool(torch.isfinite(step.loss).all()):
-            return
+        return None if bool(torch.isfinite(step.loss).all()) else step
+
+    def _stop(self, trainer: Trainer, step: _Step) -> NoReturn:
         file = self._folder / f"nonfinite-step{step.number}-{trainer.global_rank}.safetensors"
         file.parent.mkdir(parents=True, exist_ok=True)
         ids = [id_ for part in step.parts for id_ in part.ids]
