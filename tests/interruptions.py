@@ -22,12 +22,17 @@ class InterruptAt(Callback):
     Args:
         moment: Where in the training.
         step: Optimiser steps done by then.
-        how: SIGKILL and SIGTERM are sent to this process; `raise` leaves the trainer by an exception.
+        how: SIGKILL and SIGTERM are sent to this process; `raise` leaves the trainer by an exception; `stop` asks the
+            trainer to end the training.
         rank: The process that is interrupted.
     """
 
     def __init__(
-        self, moment: Moment, step: int, how: Literal["SIGKILL", "SIGTERM", "SIGUSR1", "raise"] = "raise", rank: int = 0
+        self,
+        moment: Moment,
+        step: int,
+        how: Literal["SIGKILL", "SIGTERM", "SIGUSR1", "raise", "stop"] = "raise",
+        rank: int = 0,
     ) -> None:
         self.moment, self.step, self.how, self.rank = moment, step, how, rank
         self.trainer: Trainer | None = None
@@ -70,6 +75,9 @@ class InterruptAt(Callback):
         self.trainer = None
         if self.how == "raise":
             raise Interrupted
+        if self.how == "stop":
+            trainer.should_stop = True
+            return
         os.kill(os.getpid(), getattr(signal, self.how))
 
 

@@ -48,12 +48,22 @@ class RunCheckpoint(Checkpoint):
         self._step = self._written_step = -1
         self._written_at = 0.0
         self._before_validation = False
+        self._rows_to_come = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Chooses the file, and listens to signals."""
         self._file = Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints" / "last.ckpt"
         self._step, self._written_at = trainer.global_step, time.monotonic()
         self._signals.listen()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops if it is time to and the checkpoint was written at the end of the epoch before.
+
+        Not there already: the epoch's figures are logged after that.
+        """
+        written = not _rehearsing(trainer) and self._written_step == trainer.global_step
+        if written and _agreed(trainer, self._wish(trainer)) == _STOP:
+            self._stop(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -62,12 +72,16 @@ class RunCheckpoint(Checkpoint):
         if _rehearsing(trainer) or trainer.global_step == self._step:
             return  # in the middle of an accumulation, whose gradients are in no checkpoint
         self._step = trainer.global_step
-        if not _validation_follows(trainer):
+        if not _validation_follows(trainer) and not trainer.fit_loop.epoch_loop._is_training_done:
             self._write_or_stop(trainer, self._wish(trainer))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes, and stops if it is time to; a run that goes on from here begins with the validation."""
-        if trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and not _rehearsing(trainer):
+        """Writes, and stops if it is time to; a run that goes on from here begins with the validation.
+
+        Not if the validation falls between accumulated gradients, which are in no checkpoint.
+        """
+        fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and not _rehearsing(trainer)
+        if fitting and not trainer.fit_loop._should_accumulate():
             self._before_validation = True
             self._write_or_stop(trainer, max(_SAVE, self._wish(trainer)))
             self._before_validation = False
@@ -91,9 +105,12 @@ class RunCheckpoint(Checkpoint):
             self._stop(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes."""
+        """Writes; the row of metrics that the trainer logs next counts as written, if the epoch is whole."""
         if not _rehearsing(trainer):
+            whole = trainer.fit_loop.epoch_loop._num_ready_batches_reached()
+            self._rows_to_come = int(whole and bool(trainer._logger_connector.metrics["log"]))
             self._write(trainer)
+            self._rows_to_come = 0
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Notes what belongs to the run beside its weights and states."""
@@ -105,7 +122,7 @@ class RunCheckpoint(Checkpoint):
         if trainer.is_global_zero:
             rows = next((logger.rows() for logger in trainer.loggers if isinstance(logger, MetricsTable)), 0)
             wandb_id = next((logger.version for logger in trainer.loggers if isinstance(logger, WandbLogger)), None)
-            CheckpointNotes(metrics_rows=rows, wandb_id=wandb_id).write_to(checkpoint)
+            CheckpointNotes(metrics_rows=rows + self._rows_to_come, wandb_id=wandb_id).write_to(checkpoint)
 
     def _wish(self, trainer: Trainer) -> int:
         """What this process would do now."""
@@ -118,9 +135,7 @@ class RunCheckpoint(Checkpoint):
 
     def _write_or_stop(self, trainer: Trainer, wish: int) -> None:
         """Does in all processes what one of them wishes."""
-        if trainer.world_size > 1:
-            wishes = torch.tensor(wish, device=trainer.strategy.root_device)
-            wish = int(trainer.strategy.reduce(wishes, reduce_op="max"))
+        wish = _agreed(trainer, wish)
         if wish != _GO_ON:
             self._write(trainer)
         if wish == _STOP:
@@ -148,6 +163,14 @@ class RunCheckpoint(Checkpoint):
         trainer.strategy.barrier()
         # the first process answers for all: its launcher would kill it if another one seemed to have failed
         raise SIGTERMException(128 + reason if trainer.is_global_zero else 0)
+
+
+def _agreed(trainer: Trainer, wish: int) -> int:
+    """The most that one of the processes wishes."""
+    if trainer.world_size == 1:
+        return wish
+    wishes = torch.tensor(wish, device=trainer.strategy.root_device)
+    return int(trainer.strategy.reduce(wishes, reduce_op="max"))
 
 
 def _validation_follows(trainer: Trainer) -> bool:
