@@ -33,6 +33,7 @@ SETTINGS = [
     "--trainer.callbacks+=tests.interruptions.Dropout",
     "--checkpoint.every_n_steps=2",
 ]
+EPOCHS, STEPS = "--trainer.max_epochs=3", "--trainer.max_steps=15"  # the same training
 RUN = Path("runs/toyworld/version_0")
 
 
@@ -101,20 +102,69 @@ def same_run(found: Path, expected: Path, interruptions: int = 1) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "step"),
+    ("moment", "step", "limit"),
     [
-        ("before_update", 3),  # mid-epoch, with gradients accumulated; the checkpoint is a step old
-        pytest.param("batch_start", 7, marks=pytest.mark.slow),  # in the second epoch
-        pytest.param("validation", 10, marks=pytest.mark.slow),
-        ("epoch_end", 10),  # after the validation
+        ("before_update", 3, EPOCHS),  # mid-epoch, with gradients accumulated; the checkpoint is a step old
+        pytest.param("batch_start", 7, EPOCHS, marks=pytest.mark.slow),  # in the second epoch
+        pytest.param("validation", 10, EPOCHS, marks=pytest.mark.slow),
+        ("epoch_end", 10, EPOCHS),  # after the validation
+        pytest.param("before_update", 3, STEPS, marks=pytest.mark.slow),
+        pytest.param("batch_start", 7, STEPS, marks=pytest.mark.slow),
+        pytest.param("validation", 10, STEPS, marks=pytest.mark.slow),
     ],
 )
-def test_an_interrupted_run_goes_on_as_if_it_had_not_been(uninterrupted: Path, moment: str, step: int) -> None:
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
+    uninterrupted: Path, moment: str, step: int, limit: str
+) -> None:
     with pytest.raises(Interrupted):
-        main(["fit", *SETTINGS, "--tracking.wandb=false", *interruption(moment, step)])
-    assert main(["fit", *SETTINGS, "--tracking.wandb=false", "--ckpt_path=last"]) == 0
+        main(["fit", *SETTINGS, limit, "--tracking.wandb=false", *interruption(moment, step)])
+    assert main(["fit", *SETTINGS, limit, "--tracking.wandb=false", "--ckpt_path=last"]) == 0
     assert [run.name for run in RUN.parent.iterdir()] == ["version_0"]
     same_run(RUN, uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("step", "limit"),
+    [
+        pytest.param(5, EPOCHS, marks=pytest.mark.slow),
+        (5, STEPS),
+        pytest.param(10, STEPS, marks=pytest.mark.slow),  # with a validation
+    ],
+)
+def test_a_run_goes_on_from_the_end_of_an_epoch(uninterrupted: Path, step: int, limit: str) -> None:
+    with pytest.raises(Interrupted):
+        main(["fit", *SETTINGS, limit, "--tracking.wandb=false", *interruption("batch_start", step)])
+    assert main(["fit", *SETTINGS, limit, "--tracking.wandb=false", "--ckpt_path=last"]) == 0
+    same_run(RUN, uninterrupted, interruptions=0)
+
+
+@pytest.mark.parametrize("limit", [EPOCHS, pytest.param(STEPS, marks=pytest.mark.slow)])
+def test_a_training_that_ended_within_an_epoch_goes_on_there(uninterrupted: Path, limit: str) -> None:
+    ending = interruption("batch_end", 3, "stop")
+    assert main(["fit", *SETTINGS, limit, "--tracking.wandb=false", *ending]) == 0
+    assert main(["fit", *SETTINGS, limit, "--tracking.wandb=false", "--ckpt_path=last"]) == 0
+    same_run(RUN, uninterrupted, interruptions=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [EPOCHS, STEPS])
+def test_a_training_that_ended_with_a_validation_within_an_epoch_goes_on_there(limit: str) -> None:
+    options = [*SETTINGS, limit, "--trainer.check_val_every_n_epoch=1", "--trainer.val_check_interval=4"]
+    assert main(["fit", *options, "--tracking.wandb=false", "--tracking.name=whole"]) == 0
+    assert main(["fit", *options, "--tracking.wandb=false", *interruption("batch_end", 2, "stop")]) == 0
+    assert main(["fit", *options, "--tracking.wandb=false", "--ckpt_path=last"]) == 0
+    same_run(RUN, Path("runs/whole/version_0"), interruptions=0)
+
+
+def test_a_validation_between_accumulated_gradients_replaces_no_checkpoint() -> None:
+    # five micro-batches are two steps and a half
+    options = [*SETTINGS, "--trainer.max_epochs=1", "--trainer.check_val_every_n_epoch=1"]
+    options += ["--trainer.val_check_interval=5", "--tracking.wandb=false"]
+    assert main(["fit", *options, "--tracking.name=whole"]) == 0
+    with pytest.raises(Interrupted):
+        main(["fit", *options, *interruption("validation", 2)])
+    assert main(["fit", *options, "--ckpt_path=last"]) == 0
+    same_run(RUN, Path("runs/whole/version_0"))
 
 
 def finish(expected: Path, *options: str, interruptions: int = 1) -> None:
@@ -168,7 +218,7 @@ def wait_for(file: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("moment", "step"), [("batch_start", 3), ("batch_end", 4), ("validation", 10)])
+@pytest.mark.parametrize(("moment", "step"), [("batch_start", 3), ("batch_end", 5), ("validation", 10)])
 def test_sigterm_saves_and_the_run_goes_on(uninterrupted: Path, moment: str, step: int) -> None:
     rarely = "--checkpoint.every_n_steps=1000"
     stopped = ost(["fit", *SETTINGS, "--tracking.wandb=false", rarely, *interruption(moment, step, "SIGTERM")], Path())

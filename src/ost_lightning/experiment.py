@@ -167,7 +167,7 @@ class ExperimentCLI(LightningCLI):
                 "away. Set it to bf16-mixed; to test and predict, any precision will do."
             )
         given = settings["callbacks"] or []
-        watching = [given] if isinstance(given, Callback) else list(given)
+        watching = [callbacks.Resumption(), *([given] if isinstance(given, Callback) else given)]
         if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in watching):
             watching.append(callbacks.VideoProgressBar(self._get(self.config_init, "throughput")))
         configured = settings["logger"]

@@ -8,6 +8,7 @@ from ost_lightning.callbacks.loss_guard import LossGuard
 from ost_lightning.callbacks.prediction_writer import PredictionWriter
 from ost_lightning.callbacks.progress import VideoProgressBar
 from ost_lightning.callbacks.results_writer import ResultsWriter
+from ost_lightning.callbacks.resumption import Resumption
 from ost_lightning.callbacks.run_checkpoint import RunCheckpoint
 from ost_lightning.callbacks.sample_figures import SampleFigures
 from ost_lightning.callbacks.throughput import BottleneckWarning, Throughput
@@ -23,6 +24,7 @@ __all__ = [
     "LossGuard",
     "PredictionWriter",
     "ResultsWriter",
+    "Resumption",
     "RunCheckpoint",
     "SampleFigures",
     "ShownRow",
