@@ -167,6 +167,16 @@ def test_a_validation_between_accumulated_gradients_replaces_no_checkpoint() -> 
     same_run(RUN, Path("runs/whole/version_0"))
 
 
+@pytest.mark.slow
+def test_an_epoch_is_not_gone_on_with_in_another_order(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*SETTINGS, "--tracking.wandb=false"]
+    with pytest.raises(Interrupted):
+        main(["fit", *options, *interruption("batch_start", 3)])
+    assert main(["fit", *options, "--data.loading.seed=1", "--ckpt_path=last"]) == 1
+    message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
+    assert "after 4 of 10 batches of epoch 0, and this run has the seed 1 instead of 0" in message
+
+
 def finish(expected: Path, *options: str, interruptions: int = 1) -> None:
     done = ost(["fit", *SETTINGS, *options, "--ckpt_path=last"], Path())
     assert done.returncode == 0, done.stderr

@@ -91,7 +91,7 @@ def _set_peaks(schedule: LambdaLR, peaks: list[float]) -> None:
     rates = [peak * factor for peak, factor in zip(peaks, factors, strict=True)]
     for group, peak, rate in zip(schedule.optimizer.param_groups, peaks, rates, strict=True):
         group.update(initial_lr=peak, lr=rate)
-    schedule.base_lrs, schedule._last_lr = list(peaks), rates
+    schedule.base_lrs, schedule._last_lr = [*peaks], [*rates]
 
 
 def _saved_shapes(optimisers: Sequence[dict[str, Any]]) -> list[list[_Shape]]:

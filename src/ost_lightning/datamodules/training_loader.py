@@ -3,12 +3,36 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from torch.utils.data import DataLoader
 
 from ost_lightning.errors import UserError
 from ost_lightning.video import ClipBatch, TrainingClips, TrainingSampler, collate_clips
+
+_TOLD: Final = {
+    "batches": "batches per epoch",
+    "videos": "training videos",
+    "global_batch_size": "loading.global_batch_size",
+    "seed": "the seed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPlan:
+    """What decides which videos are in which batch of an epoch.
+
+    Attributes:
+        batches: Of an epoch, as this process counts them.
+        videos: Of the training set.
+        global_batch_size: Videos of an optimiser step.
+        seed: Of the order, and of what is drawn for a video.
+    """
+
+    batches: int
+    videos: int
+    global_batch_size: int
+    seed: int
 
 
 @dataclass
@@ -18,37 +42,41 @@ class TrainingPosition:
     Attributes:
         epoch: Pass over the data.
         batches: Batches of it that have been given to the trainer.
-        batches_per_epoch: Batches of a whole pass, as this process counts them.
+        plan: Of the pass; None before the first one, and where it is not known.
     """
 
     epoch: int = 0
     batches: int = 0
-    batches_per_epoch: int = 0
+    plan: EpochPlan | None = None
 
-    def state(self) -> dict[str, int]:
+    def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return asdict(self)
 
-    def restore(self, state: dict[str, int]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Goes to where a checkpoint was written."""
-        self.__dict__.update(type(self)(**state).__dict__)
+        plan = state.get("plan")  # earlier checkpoints have none
+        self.epoch, self.batches = state["epoch"], state["batches"]
+        self.plan = EpochPlan(**plan) if plan is not None else None
 
-    def batches_to_skip(self, epoch: int, batches_per_epoch: int) -> int:
-        """Batches of an epoch that have been trained on before.
+    def begin(self, epoch: int, plan: EpochPlan) -> None:
+        """Goes to the beginning of an epoch, or on in the one that it is in.
 
         Raises:
-            UserError: If the epoch was begun with another division into batches.
+            UserError: If that one was begun with another plan.
         """
-        if epoch != self.epoch or self.batches == 0:
-            return 0
-        if self.batches < self.batches_per_epoch != batches_per_epoch:
+        if epoch != self.epoch:
+            self.batches = 0
+        elif self.plan is not None and 0 < self.batches < self.plan.batches and self.plan != plan:
+            before, now = asdict(self.plan), asdict(plan)
+            changed = (name for name, value in now.items() if value != before[name])
+            told = ", ".join(f"{_TOLD[name]} {now[name]} instead of {before[name]}" for name in changed)
             raise UserError(
-                f"The checkpoint was written after {self.batches} of {self.batches_per_epoch} batches of epoch {epoch},"
-                f" but this run divides an epoch into {batches_per_epoch}. Go on with the same videos, "
-                "loading.global_batch_size and product of devices and loading.max_videos_per_device, or from a "
-                "checkpoint of the end of an epoch."
+                f"The checkpoint was written after {self.batches} of {self.plan.batches} batches of epoch {epoch}, and "
+                f"this run has {told}. Go on with the same videos, loading.global_batch_size, loading.seed and product "
+                "of devices and loading.max_videos_per_device, or from a checkpoint of the end of an epoch."
             )
-        return self.batches
+        self.epoch, self.plan = epoch, plan
 
 
 class TrainingLoader(DataLoader[Any]):
@@ -95,19 +123,18 @@ class TrainingLoader(DataLoader[Any]):
     def __len__(self) -> int:
         return super().__len__() // self._group
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """The position, which the data module keeps too; having this tells the trainer that it need not warn."""
         return self._position.state()
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes there."""
         self._position.restore(state_dict)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override] # a generator, so that nothing starts too early
-        position, epoch = self._position, self._order.epoch
-        done = position.batches_to_skip(epoch, len(self))
-        self._order.skip(done * self._group * self._videos)
-        position.restore({"epoch": epoch, "batches": done, "batches_per_epoch": len(self)})
+        position, order = self._position, self._order
+        position.begin(order.epoch, EpochPlan(len(self), order.size, order.batch_size, order.seed))
+        order.skip(position.batches * self._group * self._videos)
         batches = super().__iter__()
         while group := tuple(islice(batches, self._group)):
             position.batches += 1

@@ -1,0 +1,56 @@
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from ost_lightning.datamodules.training_loader import EpochPlan, TrainingPosition
+from ost_lightning.errors import UserError
+
+PLAN = EpochPlan(batches=5, videos=40, global_batch_size=8, seed=0)
+
+
+def saved(batches: int) -> dict[str, Any]:
+    """The state of a checkpoint in epoch 2."""
+    return TrainingPosition(2, batches, PLAN).state()
+
+
+def restored(state: dict[str, Any]) -> TrainingPosition:
+    position = TrainingPosition()
+    position.restore(state)
+    return position
+
+
+def test_an_epoch_goes_on_where_it_was() -> None:
+    position = restored(saved(3))
+    position.begin(2, PLAN)
+    assert position.batches == 3
+    assert position.state() == {"epoch": 2, "batches": 3, "plan": asdict(PLAN)}
+    position.begin(3, replace(PLAN, seed=1))
+    assert position.batches == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"global_batch_size": 7}, "this run has loading.global_batch_size 7 instead of 8. Go on"),
+        ({"seed": 1}, "this run has the seed 1 instead of 0. Go on"),
+        (
+            {"batches": 10, "videos": 41},
+            "this run has batches per epoch 10 instead of 5, training videos 41 instead of 40.",
+        ),
+    ],
+)
+def test_an_epoch_with_other_batches_is_refused_but_a_new_one_is_not(change: dict[str, int], told: str) -> None:
+    other = replace(PLAN, **change)
+    with pytest.raises(UserError, match=r"after 3 of 5 batches of epoch 2") as error:
+        restored(saved(3)).begin(2, other)
+    assert told in str(error.value)
+    at_end = restored(saved(5))
+    at_end.begin(3, other)
+    assert at_end.batches == 0
+
+
+def test_a_checkpoint_that_tells_no_plan_goes_on() -> None:
+    position = restored({"epoch": 2, "batches": 3, "batches_per_epoch": 5})
+    position.begin(2, PLAN)
+    assert position.batches == 3
