@@ -104,3 +104,11 @@ def test_the_last_checkpoint_is_not_ruined_although_the_loss_arrives_late(
         last = torch.load(file, weights_only=True)
         assert last["global_step"] == BAD
         assert all(torch.isfinite(weight).all() for weight in last["state_dict"].values())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_no_process_writes_what_the_loss_of_another_has_ruined(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    monkeypatch.setattr(run.strategy, "reduce_boolean_decision", lambda decision: False)
+    with pytest.raises(UserError, match=r"The loss of another process is no number after step 0"):
+        LossGuard().on_save_checkpoint(run, Model(), {})
