@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ost_lightning.analysis import AblationRow, AblationTable, EvaluationSetCard
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task
+from ost_lightning.callbacks.settings import constructor_settings, plain
 from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
 from ost_lightning.datamodules import REAL_VIDEOS, VideoDataModule
 from ost_lightning.errors import UserError
@@ -288,9 +289,9 @@ def _words(task: RecognitionTask, setting: AblationSetting) -> str:
     matcher = setting.matcher
     defaults = inspect.signature(type(matcher)).parameters
     changed = [
-        f"{name}={getattr(matcher, name)}"
-        for name, parameter in defaults.items()
-        if hasattr(matcher, name) and getattr(matcher, name) != parameter.default
+        f"{name}={value}"
+        for name, value in constructor_settings(matcher).items()
+        if value != plain(defaults[name].default)
     ]
     parts = [f"{type(matcher).__name__}({', '.join(changed)})"]
     parts.append(f"templates {setting.templates or Path(task.templates.origin).stem}")
