@@ -15,10 +15,11 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from ost_lightning.analysis import AblationRow, AblationTable, EvaluationSetCard
+from ost_lightning.callbacks.provenance import published_as
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task
 from ost_lightning.callbacks.settings import constructor_settings, plain
 from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
-from ost_lightning.datamodules import REAL_VIDEOS, VideoDataModule
+from ost_lightning.datamodules import REAL_VIDEOS, LabelledVideos, VideoDataModule
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models import DescriptorEmbeddings
@@ -177,18 +178,12 @@ class Ablation(Callback):
         self._write_hits(folder, trainer)
         if not trainer.is_global_zero:
             return
-        labels = data.evaluation_labels("test")
+        listed = data.evaluation_sets("test")
         table = AblationTable(
             world=_world(data.world, task.video_clip.pretrained),
             source=self.source,
             parts=self.parts,
-            sets={
-                name: EvaluationSetCard(
-                    len(labels[name]), *(max(int(values[key]) for values in every if values) for key in _COUNTS)
-                )
-                for name, every in found.items()
-                if any(every)
-            },
+            sets={name: _card(listed[name], every) for name, every in found.items() if any(every)},
             rows=self._rows(task, found),
             conditions=_conditions(trainer, task, data),
             remarks=(*self._remarks, _ONE_MODEL),
@@ -277,6 +272,13 @@ def _refuse_unknown_sets(settings: Sequence[AblationSetting], names: Sequence[st
             f"The ablation's label_spaces name the evaluation set {unknown[0]}, which this experiment does not have. "
             f"It has: {', '.join(names)}."
         )
+
+
+def _card(videos: LabelledVideos, found: Sequence[Mapping[str, Tensor] | None]) -> EvaluationSetCard:
+    scored, undecodable = (max(int(values[key]) for values in found if values) for key in _COUNTS)
+    published = published_as(videos)
+    split_of = published.benchmark if published is not None and published.part.startswith("split ") else None
+    return EvaluationSetCard(len(videos.labels), scored, undecodable, split_of)
 
 
 def _world(world: str, pretrained: str) -> str:

@@ -10,17 +10,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from ost_lightning import __version__
-from ost_lightning.analysis.benchmarks import TEST_PARTS, identify
 from ost_lightning.analysis.protocols import Protocol, remarks
 from ost_lightning.analysis.run_results import AS_TRAINED, RESULTS_FILE, DataCard, RunResults, Score, SetResult
 from ost_lightning.analysis.summaries import summarise
-from ost_lightning.callbacks.provenance import git_state, run_seed, tested_checkpoint
+from ost_lightning.callbacks.provenance import digest_of, git_state, published_as, run_seed, tested_checkpoint
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task
 from ost_lightning.callbacks.settings import clip_settings, model_settings
 from ost_lightning.callbacks.training_record import KEY, TrainingRecord, label_space_name
 from ost_lightning.datamodules import LabelledVideos
 from ost_lightning.text import Templates
-from ost_lightning.video.identity import list_digest, video_id
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
 _MIXTURE: Final = "ensembled_"
@@ -45,17 +43,19 @@ class ResultsWriter(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Describes the training set."""
         task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
-        before = task.video_clip.init_from
-        contents = {}
+        clip = task.video_clip
+        before, contents = clip.init_from, {}
         if before is not None and before.is_file():
             contents = torch.load(before, map_location="cpu", weights_only=True, mmap=True)
+        name = before or (clip.pretrained if clip.pretrained != clip.tuned_from else None)
         steps = trainer.estimated_stepping_batches
         self._record = TrainingRecord.of(
             data.training_set,
-            {name: _digest(videos) for name, videos in data.evaluation_sets("val").items()},
+            {name: digest_of(videos) for name, videos in data.evaluation_sets("val").items()},
             seed=run_seed(),
             steps=int(steps) if isfinite(steps) else -1,
             before=TrainingRecord.load(contents),
+            began_with=Path(name).name if name is not None else None,
         )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -93,7 +93,8 @@ class ResultsWriter(Callback):
             for name, labelled in videos.items()
         }
         training = self._training.card() if self._training is not None else None
-        told = remarks(self.protocol, sets, training)
+        clips = clip_settings(data)
+        told = remarks(self.protocol, sets, training, clips)
         if self._checkpoint is not None:
             digests = {result.card.digest: name for name, result in sets.items()}
             told += _selection_remarks(self._checkpoint, digests)
@@ -104,7 +105,7 @@ class ResultsWriter(Callback):
             package=__version__,
             git=git_state(),
             model=model_settings(task),
-            clips=clip_settings(data),
+            clips=clips,
             checkpoint=self._checkpoint,
             sets=sets,
             summaries=summarise(sets),
@@ -125,13 +126,12 @@ def _selection_remarks(checkpoint: Mapping[str, Any], tested: Mapping[str, str])
 
 
 def _card(videos: LabelledVideos, training: TrainingRecord | None, templates: Templates) -> DataCard:
-    labels, digest = videos.labels, _digest(videos)
-    published = identify(digest, labels, (*TEST_PARTS, "base", "novel"))
+    labels, published = videos.labels, published_as(videos)
     return DataCard(
         label_space=label_space_name(labels),
         classes=len(labels),
         name_form="as published" if templates.spells_as_published(labels) else "words",
-        digest=digest,
+        digest=digest_of(videos),
         list=published.name if published else None,
         benchmark=published.benchmark if published else None,
         part=published.part if published else None,
@@ -159,7 +159,3 @@ def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any]) -> d
         )
         for weights, found in figures.items()
     }
-
-
-def _digest(videos: LabelledVideos) -> str:
-    return list_digest(video_id(record.id) for record in videos.records)

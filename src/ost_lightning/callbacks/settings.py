@@ -12,6 +12,7 @@ from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.models import VideoCLIP, weights_digest
 from ost_lightning.tasks import RecognitionTask
 
+_ANY_NUMBER: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _SIZES: Final = {768: "B", 1024: "L", 1280: "H"}
 
 
@@ -52,7 +53,9 @@ def constructor_settings(module: nn.Module) -> dict[str, Any]:
 
     What has been trained since, as a matcher's epsilon, is what it is now. An argument that is not kept is "unknown".
     """
-    return {name: plain(getattr(module, name, "unknown")) for name in inspect.signature(type(module)).parameters}
+    parameters = inspect.signature(type(module)).parameters
+    names = [name for name, parameter in parameters.items() if parameter.kind not in _ANY_NUMBER]
+    return {name: plain(getattr(module, name, "unknown")) for name in names}
 
 
 def plain(value: object) -> Any:
