@@ -129,7 +129,7 @@ def _too_few(training: _Training) -> Iterator[str]:
     """Few-shot weights under the name of a full training."""
     if training is not None and training["shots"][1] <= max(_SHOTS):
         most = training["shots"][1]
-        yield f"the checkpoint was trained on no more than {most} videos of a class, not on all training videos."
+        yield f"the checkpoint was trained on {most} videos a class or fewer, not on all training videos."
 
 
 def _shots(training: Mapping[str, Any], allowed: Sequence[int]) -> Iterator[str]:
