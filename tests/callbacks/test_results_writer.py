@@ -178,6 +178,20 @@ def test_weights_to_begin_with_are_remembered() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_training_that_goes_on_with_other_videos_has_seen_both() -> None:
+    Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n4.mp4 0\n5.mp4 1\n")
+    for train in ("other", "train"):
+        options = [LAST, f"--data.train={{list: videos/{train}.txt, labels: videos}}", "--trainer.max_epochs=3"]
+        assert main(["fit", *BASE, *options, "--trainer.limit_val_batches=0"]) == 0
+        run = max(RUNS.iterdir(), key=lambda path: int(path.name.removeprefix("version_")))
+        results = test(f"--ckpt_path={run}/checkpoints/last.ckpt")
+        training = results["checkpoint"]["training"]
+        went_on = train == "other"
+        assert (training["before"]["videos"] if training["before"] else None) == (4 if went_on else None)
+        assert results["sets"]["own"]["card"]["in_training"] == (3 if went_on else 1)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_folder_to_begin_with_is_remembered_by_name() -> None:
     VideoCLIP("tiny").save_pretrained(Path("tuned_elsewhere"))
     Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n")

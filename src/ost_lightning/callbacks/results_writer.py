@@ -37,8 +37,13 @@ class ResultsWriter(Callback):
     def __init__(self, protocol: Protocol | None = None) -> None:
         self.protocol = protocol
         self._record: TrainingRecord | None = None
+        self._resumed: TrainingRecord | None = None
         self._checkpoint: dict[str, Any] | None = None
         self._training: TrainingRecord | None = None
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Remembers what a training that goes on has seen."""
+        self._resumed = TrainingRecord.load(checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Describes the training set."""
@@ -49,7 +54,7 @@ class ResultsWriter(Callback):
             contents = torch.load(before, map_location="cpu", weights_only=True, mmap=True)
         name = before or (clip.pretrained if clip.pretrained != clip.tuned_from else None)
         steps = trainer.estimated_stepping_batches
-        self._record = TrainingRecord.of(
+        record = TrainingRecord.of(
             data.training_set,
             {name: digest_of(videos) for name, videos in data.evaluation_sets("val").items()},
             seed=run_seed(),
@@ -57,6 +62,8 @@ class ResultsWriter(Callback):
             before=TrainingRecord.load(contents),
             began_with=Path(name).name if name is not None else None,
         )
+        self._record = record.after(self._resumed) if self._resumed is not None else record
+        self._resumed = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds the description to a checkpoint."""

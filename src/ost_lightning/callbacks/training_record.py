@@ -1,7 +1,7 @@
 """What a checkpoint tells about its training: on which videos, of which classes, for how long."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -89,6 +89,11 @@ class TrainingRecord:
             before=before.card() if before is not None else {"weights": began_with} if began_with else None,
             ids=hashes.unique(),
         )
+
+    def after(self, resumed: Self) -> Self:
+        """The record of a training that goes on from a checkpoint with this record, on the same videos or on others."""
+        before = resumed.before if resumed.digest == self.digest else resumed.card()
+        return replace(self, before=before, ids=torch.cat([self.ids, resumed.ids]).unique())
 
     def card(self) -> dict[str, Any]:
         """All but the ids."""
