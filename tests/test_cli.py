@@ -219,6 +219,24 @@ def bad_yaml(options: list[str]) -> list[str]:
     return [*options, "--config=more.yaml"]
 
 
+def empty_yaml(options: list[str]) -> list[str]:
+    Path("more.yaml").write_text("# nothing yet\n")
+    return [*options, "--config=more.yaml"]
+
+
+def yaml_of_another_encoding(options: list[str]) -> list[str]:
+    Path("more.yaml").write_bytes("tracking: {name: \u00e9t\u00e9}\n".encode("latin-1"))
+    return [*options, "--config=more.yaml"]
+
+
+def unknown_matcher(options: list[str]) -> list[str]:
+    return [*options, "--model.matcher=OptimalSolver"]
+
+
+def unknown_callback(options: list[str]) -> list[str]:
+    return [*options, "--trainer.callbacks+=WeightEnsembler"]
+
+
 def missing_experiment(options: list[str]) -> list[str]:
     return [*options, "--config=nonsense"]
 
@@ -242,6 +260,10 @@ def missing_checkpoint(options: list[str]) -> list[str]:
         (unknown_key_in_yaml, ["frmes", "Did you mean 'clips.frames'?"]),
         (unknown_option, ["matchr", "Did you mean 'matcher'?"]),
         (bad_yaml, ["more.yaml:3: not valid YAML"]),
+        (empty_yaml, ["more.yaml holds nothing", "Expected settings"]),
+        (yaml_of_another_encoding, ["more.yaml is not UTF-8 text"]),
+        (unknown_matcher, ["no class OptimalSolver", "Did you mean OptimalDescriptorSolver?"]),
+        (unknown_callback, ["no class WeightEnsembler", "Did you mean WeightEnsembling?"]),
         (missing_experiment, ["no experiment file nonsense", "toyworld"]),
         (missing_checkpoint, ["no checkpoint nope.ckpt"]),
     ],

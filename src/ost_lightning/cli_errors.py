@@ -19,6 +19,8 @@ _HINT: Final = (
     "(`ost fit --print_config` shows all settings, `--model.help CLASS` and `--data.help CLASS` those of a class.)"
 )
 _CLASS: Final = re.compile(r"given class_path '([\w.]+)'")
+_NO_CLASS: Final = re.compile(r":? Expected a path but (?P<name>[\w.]+) either not accessible or invalid")
+_PACKAGES: Final = ("callbacks", "datamodules", "matching", "models", "tasks")
 _UNKNOWN: Final = re.compile(
     r"(?:Group '(?P<group>[\w.]+)' does not accept option |Option |unrecognized arguments: --)'?(?P<option>[\w.]+)"
 )
@@ -36,6 +38,11 @@ def parse_error_as_mistake(error: ArgumentError) -> UserError:
     """A parser's error without the noise of its type unions, with what was probably meant."""
     lines = (_NOISE.sub("", line).strip().removeprefix("- ") for line in str(error).splitlines())
     message = " ".join(line for line in lines if line)
+    if missing := _NO_CLASS.search(message):
+        known = [name for package in _PACKAGES for name in resolve_name(f"ost_lightning.{package}").__all__]
+        close = difflib.get_close_matches(missing["name"], [name for name in known if name[0].isupper()], n=1)
+        more = f" Did you mean {close[0]}?" if close else ""
+        return UserError(f"{message[: missing.start()]}: there is no class {missing['name']}.{more} {_HINT}")
     classes, unknown = _CLASS.findall(message), _UNKNOWN.search(message)
     if classes and unknown:
         option = ".".join(part for part in (unknown["group"], unknown["option"]) if part)

@@ -286,10 +286,15 @@ def _experiment_file(name_or_path: str) -> Path:
             f"package: {known}."
         )
     try:
-        yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not UTF-8 text ({error}). Save it as UTF-8.") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{file}:{line}: not valid YAML ({error.problem}).") from error
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else f"a {type(content).__name__}"
+        raise UserError(f"{file} holds {found}. Expected settings, as `model:` or `trainer:` with keys below them.")
     return file
 
 
