@@ -229,6 +229,9 @@ def test_supervised(options: list[str], matcher: str, benchmark: str) -> None:
     results = evaluate("supervised", *options, f"--ckpt_path={checkpoint}")
     model = results["model"]
     assert (model["temporal_head"], model["matcher"]["class"]) == ("TemporalTransformer", matcher)
+    written = yaml.safe_load((newest("supervised") / "config.yaml").read_text())
+    head = written["model"]["init_args"]["video_clip"]["init_args"]["temporal_head"]
+    assert head["init_args"]["pool"] is (matcher == "CategoryName")
     (result,) = results["sets"].values()
     assert (result["card"]["benchmark"], result["card"]["part"]) == (benchmark, "validation")
     assert result["scores"]["as trained"]["scored"] == result["card"]["listed"] > 0
