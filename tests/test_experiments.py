@@ -1,6 +1,8 @@
 """The shipped experiments, end to end on miniatures of their data."""
 
 import json
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +34,25 @@ FIT_FOR_A_CPU = [
     "--trainer.enable_model_summary=false",
     "--tracking.wandb=false",
 ]
+PROTOCOLS = Path(__file__).parents[1] / "docs" / "protocols.md"
 PRESETS = sorted(shipped("experiments").glob("presets/*.yaml"))
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 Videos = Callable[[str], None]
+MAKE = re.compile(
+    r'(?:make (?P<verb>train|eval) EXP=(?P<experiment>\w+))?(?: CKPT=[\w./]+)? *(?:ARGS="(?P<options>[^"]*)")?'
+)
+
+
+def documented(text: str) -> list[tuple[str, ...]]:
+    """Commands of `make train` and `make eval`; options that stand alone are those of the experiment before them."""
+    commands, experiment = set(), ""
+    for found in MAKE.finditer(text):
+        experiment = found["experiment"] or experiment
+        if experiment not in ("", "x") and (found["experiment"] or found["options"]):  # x: any
+            command = "test" if found["verb"] == "eval" else "fit"
+            options = shlex.split((found["options"] or "").replace("$SEED", "1"))
+            commands.add((command, f"--config={experiment}", *options))
+    return sorted(commands)
 
 
 @pytest.fixture(scope="module")
@@ -260,3 +278,27 @@ def test_every_preset_parses_over_an_experiment(path: Path) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["fit", "--config=zeroshot_k400", f"--config=presets/{path.stem}", "--print_config"])
     assert stop.value.code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    documented(PROTOCOLS.read_text()),
+    ids=lambda command: " ".join(command),
+)
+def test_every_command_of_the_protocols_parses(command: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--print_config"])
+    assert stop.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("experiment", "sets"),
+    [("fewshot", {"hmdb51-split1"}), pytest.param("zeroshot_k400", {"k600-split3"}, marks=pytest.mark.slow)],
+)
+def test_vanilla_clip_reads_bare_names_and_averages_frames(experiment: str, sets: set[str]) -> None:
+    results = evaluate(experiment, "--config=baselines/clip", "--model.templates=raw_name")
+    model = results["model"]
+    assert (model["temporal_head"], model["matcher"]["class"]) == ("MeanPooling", "CategoryName")
+    assert model["templates"]["name"] == ["{name}"]
+    assert results["checkpoint"] is None
+    assert sets <= set(results["sets"])
