@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from transformers import CLIPConfig, CLIPModel
 
 from ost_lightning.cli import main
 from ost_lightning.resources import shipped
 from ost_lightning.text import LabelSpace
 from tests.datamodules.miniatures import write
+from tests.models.foreign import RELEASED, tokenizer
 from tests.videos import write_video
 
 FIT_FOR_A_CPU = [
@@ -271,6 +273,42 @@ def test_the_released_way_is_an_overlay_of_named_switches() -> None:
     assert results["model"]["matcher"]["factor"] == 0.5
     assert results["clips"]["view_frames"] == "random"
     assert results["sets"]["ucf101-split1"]["card"]["name_form"] == "as published"
+
+
+def test_the_released_selection_by_the_test_list_is_told() -> None:
+    """The options of docs/protocols.md."""
+    (options,) = {command[2:] for command in documented(PROTOCOLS.read_text()) if "ModelCheckpoint" in str(command)}
+    last = fit("fewshot", *options, "--trainer.check_val_every_n_epoch=1", "--trainer.limit_train_batches=2")
+    results = evaluate("fewshot", f"--ckpt_path={last.with_name('best.ckpt')}")
+    assert any("best-on-test selection" in remark for remark in results["remarks"])
+
+
+def test_a_released_checkpoint_is_evaluated_as_its_authors_did(miniature: Path) -> None:
+    """The command of docs/checkpoints.md, with the released lists and a tiny checkpoint in the released layout."""
+    names = LabelSpace.load("hmdb51").published  # whose order is that of the lists, not of the released label file
+    clip = miniature / "clip.mp4"
+    for split in (1, 2, 3):
+        lines = [f"Film_{class_}_{split}_f_cm_np1_ba_med_0.avi {label}\n" for label, class_ in enumerate(names)]
+        for line in lines:
+            (miniature / "videos/hmdb51" / line.split()[0]).hardlink_to(clip)
+        write(Path(f"lists/hmdb51/val{split}.txt"), "".join(lines))
+        write(Path(f"lists/ucf101/val{split}.txt"), f"v_ApplyEyeMakeup_g{split + 6:02d}_c01.avi 0\n")
+        write(Path(f"lists/kinetics600/ZS_split{split}.txt"), f"{split}_000000000_000000_000010.mp4 158\n")
+    tokenizer().save_pretrained("clip")
+    assert main(["convert", str(RELEASED), "weights/ost", "--clip=clip"]) == 0
+    CLIPModel(CLIPConfig.from_pretrained("weights/ost")).save_pretrained("clip")
+    overlays = ["--config=presets/released", "--config=presets/released_lists"]
+    weights = ["--model.video_clip.pretrained=weights/ost", "--model.video_clip.tuned_from=clip"]
+    results = evaluate("zeroshot_k400", *overlays, *weights, "--data.clips.crop_size=32")
+    sets = results["sets"]
+    listed = {"hmdb51-released": 51, "ucf101": 1, "k600": 1}
+    assert {name: result["card"]["listed"] for name, result in sets.items()} == {
+        f"{name}-split{split}": count for name, count in listed.items() for split in (1, 2, 3)
+    }
+    assert set(sets["k600-split1"]["scores"]) == {"as trained", "ensembled_0.2"}
+    assert sets["ucf101-split1"]["card"]["name_form"] == "as published"
+    assert (results["model"]["pixel_statistics"], results["model"]["matcher"]["factor"]) == ("imagenet", 0.5)
+    assert (results["clips"]["resize"], results["clips"]["sample_aspect"]) == ("bilinear", False)
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
