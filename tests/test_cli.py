@@ -114,20 +114,47 @@ def test_wandb_is_offline_without_a_key_and_the_key_is_nowhere(monkeypatch: pyte
     assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 2
 
 
-def test_a_run_goes_on_when_wandb_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B at an address where nothing answers, and what `wandb login` leaves for it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    monkeypatch.setenv("WANDB_API_KEY", "s3cr3t" * 7)
-    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    Path("netrc").write_text(f"machine {address}\n  login user\n  password {'s3cr3t' * 7}\n")
+    monkeypatch.setenv("NETRC", str(Path("netrc").absolute()))
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://{address}")
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(Path.cwd()))
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "2")
     monkeypatch.delenv("WANDB_MODE", raising=False)  # left by an offline run of this process
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"WANDB_API_KEY": "s3cr3t" * 7, "NETRC": "none"}, "(?!No API key)"),
+        ({"WANDB_SWEEP_ID": "abcdefgh"}, "(?!No API key)"),  # its agent is logged in
+        ({"WANDB_SWEEP_ID": "abcdefgh", "NETRC": "none"}, "No API key"),
+    ],
+    ids=["key", "sweep", "sweep without a login"],
+)
+def test_a_run_goes_on_when_wandb_cannot_be_reached(
+    variables: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_silent_server(monkeypatch)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     args = [argument for argument in SMALL if "wandb" not in argument]
-    with pytest.warns(UserWarning, match="W&B can't be reached"):
+    with pytest.warns(UserWarning, match=rf"W&B can't be reached \({reason}"):
         assert main(["test", *args]) == 0
     assert "test/unseen/top1" in last_row(Path("runs/toyworld/version_0"))
     assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 1
     assert not [path for path in Path("runs").rglob("*") if path.is_file() and b"s3cr3t" in path.read_bytes()]
+
+
+def test_a_stored_login_alone_sends_nothing(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
+    a_silent_server(monkeypatch)
+    assert main(["test", *(argument for argument in SMALL if "wandb" not in argument)]) == 0
+    assert not [warning for warning in recwarn if "W&B" in str(warning.message)]
+    assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 1
 
 
 def own_videos(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from wandb.errors import CommError
+from wandb.errors import CommError, UsageError
 
 # imported as a whole, so that YAML may use short class names
 from ost_lightning import callbacks, datamodules, matching, models, tasks  # noqa: F401
@@ -47,7 +47,7 @@ class Tracking:
     Attributes:
         name: Of the experiment; the file name of the first --config if not given.
         folder: Of all runs.
-        wandb: Log to W&B too; offline unless WANDB_API_KEY is set.
+        wandb: Log to W&B too; offline unless WANDB_API_KEY is set or an agent runs this as part of a sweep.
         project: W&B project.
     """
 
@@ -219,7 +219,9 @@ class ExperimentCLI(LightningCLI):
             save_dir=experiment,
             id=(self._notes.wandb_id if resumed else None) or secrets.token_hex(4),
         )
-        return [table, _reachable(make) if os.environ.get("WANDB_API_KEY") else make(offline=True)]
+        # the agent of a sweep is logged in, and waits for the metrics
+        online = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_SWEEP_ID")
+        return [table, _reachable(make) if online else make(offline=True)]
 
     @staticmethod
     def _experiment_folder(tracking: Any, configs: Sequence[Any] | None) -> Path:
@@ -244,11 +246,11 @@ def _strategy(given: str | Strategy) -> str | Strategy:
 
 
 def _reachable(make: Callable[..., WandbLogger]) -> WandbLogger:
-    """A logger that sends what is logged; one that keeps it, if W&B does not answer: a run is not lost for that."""
+    """A logger that sends what is logged; one that keeps it, if W&B does not let it: a run is not lost for that."""
     logger = make(offline=False)
     try:
         _ = logger.experiment
-    except CommError as error:
+    except (CommError, UsageError) as error:
         rank_zero_warn(
             f"W&B can't be reached ({str(error).splitlines()[0]}): the run is kept offline, and `wandb sync` sends it."
         )

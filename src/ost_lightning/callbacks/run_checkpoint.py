@@ -62,7 +62,8 @@ class RunCheckpoint(Checkpoint):
         if _rehearsing(trainer) or trainer.global_step == self._step:
             return  # in the middle of an accumulation, whose gradients are in no checkpoint
         self._step = trainer.global_step
-        if not _validation_follows(trainer):
+        # the end of an epoch is left to the hooks below: a run that went on from here would skip them
+        if not trainer.is_last_batch and not _validation_follows(trainer):
             self._write_or_stop(trainer, self._wish(trainer))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -91,9 +92,9 @@ class RunCheckpoint(Checkpoint):
             self._stop(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes."""
+        """Writes, and stops if it is time to."""
         if not _rehearsing(trainer):
-            self._write(trainer)
+            self._write_or_stop(trainer, max(_SAVE, self._wish(trainer)))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Notes what belongs to the run beside its weights and states."""
