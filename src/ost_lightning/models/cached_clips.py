@@ -78,5 +78,6 @@ class CachedClips(Dataset[Any]):
             failures=tuple(
                 failure for clip in unreadable.values() if isinstance(clip, Clip) for failure in clip.failures
             ),
+            spans=tuple(record.span for record in records),
             embeddings={weights: torch.stack([found[weights] for found in there]) for weights in self.weights},
         )

@@ -24,7 +24,7 @@ def test_parquet_is_read_like_csv(tmp_path: Path) -> None:
         tmp_path / "t.parquet", path=["a.mp4", "b.mp4"], label=["brush_hair", "1"], start=[0.5, None], end=[2.0, None]
     )
     assert read_table(table, CLASSES) == [
-        VideoRecord("a.mp4", 0, "a.mp4", 0.5, 2.0),
+        VideoRecord("a.mp4", 0, "a.mp4@0.5-2", 0.5, 2.0),
         VideoRecord("b.mp4", 1, "b.mp4"),
     ]
     numbers = write_parquet(tmp_path / "n.parquet", path=["a.mp4"], label=[1], id=[17])
@@ -85,5 +85,15 @@ def test_what_is_written_is_read(tmp_path: Path, rows: list[tuple[str, int, floa
     paths, labels, starts, lengths = (list(column) for column in zip(*rows, strict=True))
     ends = [start + length for start, length in zip(starts, lengths, strict=True)]
     table = write_parquet(tmp_path / "t.parquet", path=paths, label=labels, start=starts, end=ends)
-    expected = [VideoRecord(*fields) for fields in zip(paths, labels, paths, starts, ends, strict=True)]
-    assert read_table(table, CLASSES) == expected
+    records = read_table(table, CLASSES)
+    expected = list(zip(paths, labels, starts, ends, strict=True))
+    assert [(record.path, record.label, record.start, record.end) for record in records] == expected
+    assert len({record.id for record in records}) == len(set(zip(paths, starts, ends, strict=True)))
+
+
+def test_parts_of_a_video_have_ids_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "path,label,start,end,id\na.mp4,0,,,\na.mp4,0,0,4.25,\na.mp4,0,4.25,,\na.mp4,0,,2,\na.mp4,0,1,2,mine\n"
+    )
+    ids = [record.id for record in read_table(tmp_path / "t.csv", CLASSES)]
+    assert ids == ["a.mp4", "a.mp4@0-4.25", "a.mp4@4.25-", "a.mp4@0-2", "mine"]

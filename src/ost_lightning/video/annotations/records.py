@@ -11,6 +11,9 @@ from typing import Any
 from ost_lightning.errors import UserError
 from ost_lightning.video.sources import VideoAddress
 
+Span = tuple[float | None, float | None]
+"""Start and end of a part of a video in seconds, None where it is the video's own."""
+
 
 class AnnotationError(UserError):
     """A list of videos can't be used as it is."""
@@ -33,6 +36,11 @@ class VideoRecord:
     id: str
     start: float | None = None
     end: float | None = None
+
+    @property
+    def span(self) -> Span:
+        """Start and end."""
+        return self.start, self.end
 
 
 class ClassIndex:

@@ -22,7 +22,7 @@ class Columns:
         label: Class name or index.
         start: Seconds; optional.
         end: Seconds; optional.
-        id: Name in reports; optional.
+        id: Name in reports; if not given the path, of a part of a video `path@start-end`.
     """
 
     path: str = "path"
@@ -142,7 +142,15 @@ def _record(row: Mapping[str, Any], where: str, classes: ClassIndex, columns: Co
     start, end = (_time(row.get(name), name, where) for name in (columns.start, columns.end))
     if end is not None and end <= (start or 0.0):
         raise AnnotationError(f"{where}: the end ({end:g} s) is not after the start ({start or 0:g} s).")
-    return VideoRecord(path, index, _text(row.get(columns.id)) or path, start, end)
+    return VideoRecord(path, index, _text(row.get(columns.id)) or _id(path, start, end), start, end)
+
+
+def _id(path: str, start: float | None, end: float | None) -> str:
+    """`a.mp4@1.5-4`: the parts of one video have different ids."""
+    if start is None and end is None:
+        return path
+    first, last = ("" if time is None else repr(time).removesuffix(".0") for time in (start or 0.0, end))
+    return f"{path}@{first}-{last}"
 
 
 def _text(value: Any) -> str:
