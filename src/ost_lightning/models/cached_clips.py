@@ -70,7 +70,7 @@ class CachedClips(Dataset[Any]):
         records = [self.clips.records[key.index] for key in keys]
         there = [found for found in known if found is not None]
         views, frames = next(iter(there[0].values())).shape[:2]
-        return ClipBatch(
+        batch = ClipBatch(
             frames=torch.zeros((len(keys), views, frames, 3, 0, 0), dtype=torch.uint8),
             labels=torch.tensor([record.label for record in records]),
             decoded=torch.tensor([found is not None for found in known]),
@@ -79,5 +79,6 @@ class CachedClips(Dataset[Any]):
                 failure for clip in unreadable.values() if isinstance(clip, Clip) for failure in clip.failures
             ),
             spans=tuple(record.span for record in records),
-            embeddings={weights: torch.stack([found[weights] for found in there]) for weights in self.weights},
         )
+        batch.embeddings = {weights: torch.stack([found[weights] for found in there]) for weights in self.weights}
+        return batch

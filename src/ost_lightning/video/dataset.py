@@ -98,7 +98,8 @@ class ClipBatch:
         seeds: Of what is yet to be drawn for each clip on the device; empty in evaluation, and once it is done.
         spans: B starts and ends of the records; empty in training.
         embeddings: Frame embeddings fp32 (B', V, T, d) of the B' readable videos, by the name of the weights; filled as
-            they become known. Where they come from a cache, the frames have no pixels: (B, V, T, 3, 0, 0).
+            they become known, never an argument. Where they come from a cache, the frames have no pixels:
+            (B, V, T, 3, 0, 0).
         keys: B keys of the clips in a cache of embeddings, empty for a file that is not there; nothing if there is no
             cache.
     """
@@ -110,7 +111,8 @@ class ClipBatch:
     failures: tuple[ReadFailure, ...] = ()
     seeds: tuple[int, ...] = ()
     spans: tuple[Span, ...] = ()
-    embeddings: dict[str, Tensor] = field(default_factory=dict)
+    # what is an argument Lightning converts to a run's precision: known embeddings would be rounded once more
+    embeddings: dict[str, Tensor] = field(default_factory=dict, init=False)
     keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -138,8 +140,9 @@ class ClipBatch:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
-        embeddings = {weights: change(embedded) for weights, embedded in self.embeddings.items()}
-        return replace(self, frames=change(self.frames), labels=change(self.labels), embeddings=embeddings)
+        changed = replace(self, frames=change(self.frames), labels=change(self.labels))
+        changed.embeddings = {weights: change(embedded) for weights, embedded in self.embeddings.items()}
+        return changed
 
 
 def collate_clips(clips: Sequence[Clip | UserError]) -> ClipBatch | UserError:
