@@ -25,7 +25,7 @@ from ost_lightning.models import (
 from ost_lightning.tasks.metrics import RecognitionAccuracy
 from ost_lightning.tasks.optimisation import Optimisation, optimiser_and_schedule
 from ost_lightning.text import Kind, LabelSpace, Templates
-from ost_lightning.video import ClipBatch
+from ost_lightning.video import UNLABELLED, ClipBatch
 
 Stage = Literal["val", "test", "predict"]
 AS_TRAINED: Final = ""
@@ -57,7 +57,7 @@ class Prediction(NamedTuple):
         set: Evaluation set that it belongs to.
         start: Seconds from the video's beginning, or None for all of it.
         end: Seconds, or None.
-        label: Name of its known class.
+        label: Name of its class, empty if it is not known.
         classes: Class names, the likeliest first.
         probabilities: Theirs.
         error: Why it could not be read, if so.
@@ -255,7 +255,7 @@ class RecognitionTask(LightningModule, ABC):
         for id_, (start, end), label, decoded in zip(
             batch.ids, batch.spans, batch.labels.tolist(), batch.decoded.tolist(), strict=True
         ):
-            video = Prediction(id_, name, start, end, names[label])
+            video = Prediction(id_, name, start, end, "" if label == UNLABELLED else names[label])
             if decoded:
                 probabilities, places = next(guesses)
                 classes = tuple(names[place] for place in places)

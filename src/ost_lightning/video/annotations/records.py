@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ost_lightning.errors import UserError
 from ost_lightning.video.sources import VideoAddress
@@ -15,17 +15,21 @@ Span = tuple[float | None, float | None]
 """Start and end of a part of a video in seconds, None where it is the video's own."""
 
 
+UNLABELLED: Final = -1
+"""Label of a video whose class is not known: it can be predicted, not trained on or scored."""
+
+
 class AnnotationError(UserError):
     """A list of videos can't be used as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoRecord:
-    """One labelled video or part of one.
+    """One video or part of one.
 
     Attributes:
         path: The file, frame folder, shard member or URL; as parsed, relative to the videos' root (see `VideoRoot`).
-        label: Class index, from 0.
+        label: Class index, from 0, or UNLABELLED.
         id: Name in reports; unique within its list by convention.
         start: Seconds from the video's beginning, or None for all of it.
         end: Seconds, or None.
