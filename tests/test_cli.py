@@ -184,13 +184,22 @@ def own_videos(folder: Path) -> list[str]:
     ]
 
 
-def test_own_videos_and_classes() -> None:
-    options = own_videos(Path("videos"))
-    assert main(["fit", *options]) == 0
+def test_own_videos_and_classes(caplog: pytest.LogCaptureFixture) -> None:
+    options = [*own_videos(Path("videos")), "--model.optimisation.learning_rate=1e-3"]
+    assert main(["fit", *options, "--trainer.max_epochs=2"]) == 0
     assert main(["test", *options, "--ckpt_path=runs/own_videos/version_0/checkpoints/last.ckpt"]) == 0
-    assert main(["predict", *options]) == 0
     assert float(last_row(Path("runs/own_videos/version_1"))["test/own/videos"]) == 4
-    assert "juggling" in Path("runs/own_videos/version_2/predictions.csv").read_text()
+    told = "no checkpoint is given: the weights of tiny predict"
+    with caplog.at_level("INFO"):
+        assert main(["predict", *options]) == 0
+        instead = "--ckpt_path last takes runs/own_videos/version_0/checkpoints/last.ckpt"
+        assert f"{told}, as they are; {instead}" in caplog.text
+        caplog.clear()
+        assert main(["predict", *options, "--ckpt_path=last"]) == 0
+        assert told not in caplog.text
+    untrained, trained = (Path(f"runs/own_videos/version_{k}/predictions.csv").read_text() for k in (2, 3))
+    assert "juggling" in trained
+    assert trained != untrained
 
 
 def broken_video(options: list[str]) -> list[str]:
