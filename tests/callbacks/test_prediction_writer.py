@@ -10,6 +10,7 @@ from ost_lightning.datamodules import ClipSettings, LoadingSettings, VideoList, 
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition
+from ost_lightning.video import AnnotationError
 from tests.videos import write_video
 
 ABOUT = ["video", "set", "start", "end", "label", "error"]
@@ -86,6 +87,19 @@ def test_parts_of_videos_are_not_mixed_up(folder: Path, cached: bool, monkeypatc
     ]
     assert [bool(row["error"]) for row in together] == [False, False, True, False, False]
     assert len({(row["class_1"], row["probability_1"]) for row in together}) == 5
+
+
+def test_videos_without_labels_are_predicted_and_nothing_else(folder: Path) -> None:
+    (folder / "list.txt").write_text("0.mp4\n1.mp4 1\n")
+    (folder / "own.csv").write_text("path,end\n2.mp4,0.2\n")
+    rows = predicted(folder, {name: VideoList(folder / name, str(folder)) for name in ("list.txt", "own.csv")})
+    assert [(row["video"], row["label"]) for row in rows] == [("0.mp4", ""), ("1.mp4", "swimming"), ("2.mp4@0-0.2", "")]
+    assert all(row["class_1"] for row in rows)
+    listed = VideoList(folder / "list.txt", str(folder))
+    data = VideoLists(folder, listed, val={"own": listed}, test={"own": listed})
+    for stage in ("fit", "validate", "test"):
+        with pytest.raises(AnnotationError, match=r"list\.txt:1: '0\.mp4' has no label"):
+            data.setup(stage)
 
 
 def test_sets_are_told_apart(folder: Path) -> None:

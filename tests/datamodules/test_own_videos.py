@@ -101,6 +101,17 @@ def test_tables_through_the_command() -> None:
     assert float(metrics(1)["test/own/videos"]) == 2
 
 
+def test_tables_without_labels_are_for_prediction_with_a_label_space() -> None:
+    write(Path("test.csv"), "path\n0.mp4\n")
+    label_space(Path("other"), "kinetics400", ("juggling balls",))
+    data = VideoTable(".", test={"own": Path("test.csv")}, labels="other")
+    assert [record.label for record in data.evaluation_videos("predict")["own"].records] == [-1]
+    with pytest.raises(UserError, match=r"test\.csv:1: the column 'label' is missing"):
+        data.evaluation_videos("test")
+    with pytest.raises(UserError, match=r"test\.csv:1: the column 'label' is missing"):
+        VideoTable(".", test={"own": Path("test.csv")}).evaluation_videos("predict")
+
+
 def test_classes_of_tables_are_those_of_the_training_table() -> None:
     write(Path("train.csv"), "clip,action\n0.mp4,swim\n1.mp4,dive\n")
     write(Path("test.csv"), "clip,action\n0.mp4,swim\n")

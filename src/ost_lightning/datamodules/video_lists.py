@@ -19,7 +19,7 @@ class VideoList:
     """One list of videos.
 
     Attributes:
-        list: `path label` text, or CSV with a header.
+        list: `path label` text, or CSV with a header. To predict, labels may be left out.
         labels: Label space: a name, or a folder.
         root: What the list's paths are relative to (see `VideoLists`); None is the data module's.
     """
@@ -67,11 +67,12 @@ class VideoLists(VideoDataModule):
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
         """The lists of a stage."""
-        return {name: self._read(listed) for name, listed in (self.val if stage == "val" else self.test).items()}
+        lists, labelled = self.val if stage == "val" else self.test, stage != "predict"
+        return {name: self._read(listed, labelled=labelled) for name, listed in lists.items()}
 
-    def _read(self, listed: VideoList, shots: int | None = None) -> LabelledVideos:
+    def _read(self, listed: VideoList, shots: int | None = None, *, labelled: bool = True) -> LabelledVideos:
         labels = LabelSpace.load(listed.labels)
-        records = read_records(listed.list, ClassIndex(labels.names, labels.published))
+        records = read_records(listed.list, ClassIndex(labels.names, labels.published), labelled=labelled)
         if shots is not None:
             drawn = draw_shots(
                 [record.id for record in records], [record.label for record in records], shots, self.seed

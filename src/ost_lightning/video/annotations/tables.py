@@ -150,8 +150,10 @@ def _check_header(header: list[str], columns: Columns, required: Sequence[str], 
             f"{where}: unknown column '{unknown[0]}'. Expected a header out of {', '.join(expected)}."
         )
     if missing := [name for name in required if name not in header]:
+        goes_without = " (`ost predict` goes without if the data's `labels` name the classes.)"
+        more = goes_without if missing[0] == columns.label else ""
         raise AnnotationError(
-            f"{where}: the column '{missing[0]}' is missing. Expected a header out of {', '.join(expected)}."
+            f"{where}: the column '{missing[0]}' is missing. Expected a header out of {', '.join(expected)}.{more}"
         )
     if repeated := [name for name in header if header.count(name) > 1]:
         raise AnnotationError(f"{where}: the column '{repeated[0]}' is there twice.")
