@@ -266,7 +266,7 @@ class VideoCLIP(nn.Module):
             if weight.shape != own[name].shape:
                 raise CheckpointError(
                     f"{name} has shape {tuple(weight.shape)} in {source}, but {tuple(own[name].shape)} in "
-                    f"{self.pretrained}: set `pretrained` as it was in the training that wrote it."
+                    f"{self.pretrained}: set `pretrained` and adapters as they were in the training that wrote it."
                 )
             own[name].copy_(weight)
 
