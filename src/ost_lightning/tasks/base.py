@@ -1,5 +1,6 @@
 """What every recognition task shares: the model, the matcher, exact evaluation, the optimiser."""
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher, TransportWarning
 from ost_lightning.models import (
     DescriptorEmbeddings,
@@ -260,9 +262,19 @@ class RecognitionTask(LightningModule, ABC):
         self._finish("test")
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, with the schedule followed step by step."""
-        total = int(self.trainer.estimated_stepping_batches)
-        return optimiser_and_schedule(self.named_parameters(), self.optimisation, total)
+        """AdamW, with the schedule followed step by step.
+
+        Raises:
+            UserError: If the training has no last step, which the schedule leads to.
+        """
+        total = self.trainer.estimated_stepping_batches
+        if math.isinf(total):
+            raise UserError(
+                f"The learning rate's schedule needs an end, but trainer.max_epochs is {self.trainer.max_epochs} and "
+                f"trainer.max_steps {self.trainer.max_steps}: set one of them to a positive number. "
+                "trainer.max_time may end the training before."
+            )
+        return optimiser_and_schedule(self.named_parameters(), self.optimisation, int(total))
 
     def _begin(self, stage: Stage) -> None:
         self._unconverged_in_training += self._unconverged() or 0  # a validation within an epoch counts for itself
