@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from ost_lightning.analysis import MatchingFlow, draw_confusion, draw_matching_flows, worst_classes
 from ost_lightning.analysis.pictures import HINT, can_draw
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
+from ost_lightning.errors import UserError
 from ost_lightning.matching import DescriptorKind, OptimalDescriptorSolver
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
@@ -35,6 +36,8 @@ class SampleFigures(Callback):
     """
 
     def __init__(self, every: int = 3, classes: int = 12) -> None:
+        if every < 1 or classes < 1:
+            raise UserError(f"SampleFigures has every={every} and classes={classes}: both must be at least 1.")
         self.every, self.classes = every, classes
         self._validations = 0
         self._due, self._can_draw = False, False
