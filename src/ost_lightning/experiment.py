@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import torch
 import wandb
@@ -34,13 +34,12 @@ from ost_lightning.runs import (
     AtomicCheckpointIO,
     CheckpointNotes,
     MetricsTable,
+    best_checkpoint,
     last_checkpoint,
     read_notes,
     version_of,
 )
 from ost_lightning.tasks import FSDP2Strategy, RecognitionTask
-
-_KEYWORDS: Final = frozenset({"best", "last", "hpc", "registry"})
 
 
 @dataclass(frozen=True)
@@ -137,15 +136,16 @@ class ExperimentCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Looks at the checkpoint before anything heavy is loaded."""
         chosen = self.config[self.config["subcommand"]]
-        if chosen.get("ckpt_path") == "last":
-            chosen["ckpt_path"] = self._last_checkpoint(self._experiment_folder(chosen["tracking"], chosen["config"]))
+        if chosen.get("ckpt_path") in ("last", "best"):
+            find = self._last_checkpoint if chosen["ckpt_path"] == "last" else _best_checkpoint
+            chosen["ckpt_path"] = find(self._experiment_folder(chosen["tracking"], chosen["config"]))
         path = chosen.get("ckpt_path")
-        if path is None or str(path) in _KEYWORDS or "://" in str(path):
+        if path is None or "://" in str(path):
             return
         if not Path(path).is_file():
             raise UserError(
-                f"There is no checkpoint {path}. Expected a file that training wrote, or one of: "
-                f"{', '.join(sorted(_KEYWORDS))}."
+                f"There is no checkpoint {path}. Expected a file that training wrote, or `last` or `best` for one of "
+                "this experiment's newest run."
             )
         self._notes = read_notes(Path(path))
         if self._notes.config is not None:
@@ -230,6 +230,20 @@ class ExperimentCLI(LightningCLI):
     def _experiment_folder(tracking: Any, configs: Sequence[Any] | None) -> Path:
         """`{folder}/{name}`, from `Tracking` or the parser's view of it."""
         return Path(tracking.folder) / (tracking.name or (Path(str(configs[0])).stem if configs else "unnamed"))
+
+
+def _best_checkpoint(experiment: Path) -> str:
+    """The newest run's."""
+    last = last_checkpoint(experiment)
+    best = best_checkpoint(last) if last is not None else None
+    if best is None:
+        folder = last.parent if last is not None else experiment / "version_*" / "checkpoints"
+        raise UserError(
+            f"There is no best checkpoint in {folder}. Train with a ModelCheckpoint among trainer.callbacks that has a "
+            "`monitor`, such as val/{set}/top1 with `mode` max; or give `last`, or the path of a checkpoint, with "
+            "--ckpt_path."
+        )
+    return str(best)
 
 
 def _complaint_of_lightning(error: Exception) -> UserError | None:

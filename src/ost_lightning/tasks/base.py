@@ -5,7 +5,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar, Final, Literal, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -23,6 +23,7 @@ from ost_lightning.models import (
     exchanged_weights,
     frame_fingerprint,
     mixture_fingerprint,
+    refuse_other_weights,
 )
 from ost_lightning.tasks.metrics import RecognitionAccuracy
 from ost_lightning.tasks.optimisation import Optimisation, optimiser_and_schedule
@@ -119,6 +120,15 @@ class RecognitionTask(LightningModule, ABC):
         which processes have different numbers, and wait for ever.
         """
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Looks at the weights before they are loaded.
+
+        Raises:
+            CheckpointError: If they are those of another model.
+        """
+        if self.strict_loading:
+            refuse_other_weights(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
 
     def tokenise(self, labels: LabelSpace) -> TokenisedSentences:
         """Tokens of all sentences that the matcher needs."""
