@@ -78,6 +78,12 @@ def test_runs_are_kept_apart_and_complete() -> None:
         assert config["seed_everything"] == 0
 
 
+def test_a_rehearsal_writes_nothing() -> None:
+    for verb in ("fit", "test"):
+        assert main([verb, *SMALL, "--trainer.fast_dev_run=true"]) == 0
+    assert not [path for path in Path().rglob("*") if path.is_file()]
+
+
 def test_the_checkpoint_does_not_override_the_user(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,7 +14,7 @@ from ost_lightning.analysis.protocols import Protocol, remarks
 from ost_lightning.analysis.run_results import AS_TRAINED, RESULTS_FILE, DataCard, RunResults, Score, SetResult
 from ost_lightning.analysis.summaries import summarise
 from ost_lightning.callbacks.provenance import digest_of, git_state, published_as, run_seed, tested_checkpoint
-from ost_lightning.callbacks.recognition import recognition_data, recognition_task
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.settings import clip_settings, model_settings
 from ost_lightning.callbacks.training_record import KEY, TrainingRecord, label_space_name
 from ost_lightning.datamodules import LabelledVideos
@@ -80,8 +80,8 @@ class ResultsWriter(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the files and prints the remarks."""
-        folder = Path(trainer.log_dir or ".")  # all processes ask, for they agree on it
-        if not trainer.is_global_zero:
+        folder = run_folder(trainer)
+        if folder is None or not trainer.is_global_zero:
             return
         results = self._results(trainer, pl_module, folder)
         results.save(folder / RESULTS_FILE)

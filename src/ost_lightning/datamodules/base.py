@@ -136,7 +136,7 @@ class VideoDataModule(LightningDataModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Reads the lists that a stage needs, and divides the global batch."""
-        self._refuse_lightning_sampler()
+        self._refuse_lightning_samplers()
         if stage == "fit":
             self._training = self.training_videos()
             self._check_presence({"the training set": self._training})
@@ -365,7 +365,14 @@ class VideoDataModule(LightningDataModule, ABC):
                 raise UserError(f"{told} {_remedy(videos)}")
             rank_zero_info(f"{told} They are left out.")
 
-    def _refuse_lightning_sampler(self) -> None:
+    def _refuse_lightning_samplers(self) -> None:
+        overfit = getattr(self.trainer, "overfit_batches", 0)
+        if overfit:
+            raise UserError(
+                f"trainer.overfit_batches is {overfit}, which would put a sampler of Lightning's "
+                "in place of the data module's. Leave it out; to learn a few videos by heart, list these alone for "
+                "training, and set loading.global_batch_size to their number."
+            )
         connector = getattr(self.trainer, "_accelerator_connector", None)
         if getattr(connector, "use_distributed_sampler", False) and self._rank_and_devices()[1] > 1:
             raise UserError(

@@ -1,10 +1,11 @@
 """What every recognition task shares: the model, the matcher, exact evaluation, the optimiser."""
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar, Final, Literal, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -12,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher, TransportWarning
 from ost_lightning.models import (
     DescriptorEmbeddings,
@@ -21,6 +23,7 @@ from ost_lightning.models import (
     exchanged_weights,
     frame_fingerprint,
     mixture_fingerprint,
+    refuse_other_weights,
 )
 from ost_lightning.tasks.metrics import RecognitionAccuracy
 from ost_lightning.tasks.optimisation import Optimisation, optimiser_and_schedule
@@ -125,6 +128,15 @@ class RecognitionTask(LightningModule, ABC):
         which processes have different numbers, and wait for ever.
         """
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Looks at the weights before they are loaded.
+
+        Raises:
+            CheckpointError: If they are those of another model.
+        """
+        if self.strict_loading:
+            refuse_other_weights(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
 
     def tokenise(self, labels: LabelSpace) -> TokenisedSentences:
         """Tokens of all sentences that the matcher needs."""
@@ -273,9 +285,19 @@ class RecognitionTask(LightningModule, ABC):
         self._finish("test")
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, with the schedule followed step by step."""
-        total = int(self.trainer.estimated_stepping_batches)
-        return optimiser_and_schedule(self.named_parameters(), self.optimisation, total)
+        """AdamW, with the schedule followed step by step.
+
+        Raises:
+            UserError: If the training has no last step, which the schedule leads to.
+        """
+        total = self.trainer.estimated_stepping_batches
+        if math.isinf(total):
+            raise UserError(
+                f"The learning rate's schedule needs an end, but trainer.max_epochs is {self.trainer.max_epochs} and "
+                f"trainer.max_steps {self.trainer.max_steps}: set one of them to a positive number. "
+                "trainer.max_time may end the training before."
+            )
+        return optimiser_and_schedule(self.named_parameters(), self.optimisation, int(total))
 
     def _begin(self, stage: Stage) -> None:
         self._unconverged_in_training += self._unconverged() or 0  # a validation within an epoch counts for itself
