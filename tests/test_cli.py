@@ -79,7 +79,7 @@ def test_runs_are_kept_apart_and_complete() -> None:
 
 
 def test_a_rehearsal_writes_nothing() -> None:
-    for verb in ("fit", "test"):
+    for verb in ("fit", "test", "predict"):
         assert main([verb, *SMALL, "--trainer.fast_dev_run=true"]) == 0
     assert not [path for path in Path().rglob("*") if path.is_file()]
 
@@ -195,15 +195,16 @@ def test_own_videos_and_classes(caplog: pytest.LogCaptureFixture) -> None:
     assert main(["fit", *options, "--trainer.max_epochs=2"]) == 0
     assert main(["test", *options, "--ckpt_path=runs/own_videos/version_0/checkpoints/last.ckpt"]) == 0
     assert float(last_row(Path("runs/own_videos/version_1"))["test/own/videos"]) == 4
-    told = "no checkpoint is given: the weights of tiny predict"
+    told = "no checkpoint is given: the weights are those of tiny"
     with caplog.at_level("INFO"):
-        assert main(["predict", *options]) == 0
-        instead = "--ckpt_path last takes runs/own_videos/version_0/checkpoints/last.ckpt"
-        assert f"{told}, as they are; {instead}" in caplog.text
-        caplog.clear()
+        for verb in ("test", "predict"):
+            assert main([verb, *options]) == 0
+            instead = "--ckpt_path last takes runs/own_videos/version_0/checkpoints/last.ckpt"
+            assert f"{told}, as they are; {instead}" in caplog.text
+            caplog.clear()
         assert main(["predict", *options, "--ckpt_path=last"]) == 0
         assert told not in caplog.text
-    untrained, trained = (Path(f"runs/own_videos/version_{k}/predictions.csv").read_text() for k in (2, 3))
+    untrained, trained = (Path(f"runs/own_videos/version_{k}/predictions.csv").read_text() for k in (3, 4))
     assert "juggling" in trained
     assert trained != untrained
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ost_lightning.analysis import AblationRow, AblationTable, EvaluationSetCard
 from ost_lightning.callbacks.provenance import published_as
-from ost_lightning.callbacks.recognition import recognition_data, recognition_task
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.settings import constructor_settings, plain
 from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
 from ost_lightning.datamodules import REAL_VIDEOS, LabelledVideos, VideoDataModule
@@ -174,8 +174,9 @@ class Ablation(Callback):
             name: [scorer.accuracy.compute() if scorer.sentences else None for scorer in scorers]
             for name, scorers in self._scorers.items()
         }
-        folder = self.folder or Path(trainer.log_dir or ".")
-        self._write_hits(folder, trainer)
+        folder = self.folder or run_folder(trainer)
+        if folder is not None:
+            self._write_hits(folder, trainer)
         if not trainer.is_global_zero:
             return
         listed = data.evaluation_sets("test")
@@ -188,10 +189,11 @@ class Ablation(Callback):
             conditions=_conditions(trainer, task, data),
             remarks=(*self._remarks, _ONE_MODEL),
         )
-        table.save(folder)
         print(f"\n{table.markdown()}")
         rank_zero_info(f"{self._known} of {self._seen} videos of this process were in the cache of embeddings")
-        rank_zero_info(f"ablation.md, ablation.json and ablation_videos.csv are in {folder}")
+        if folder is not None:
+            table.save(folder)
+            rank_zero_info(f"ablation.md, ablation.json and ablation_videos.csv are in {folder}")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Frees mixtures and text embeddings."""

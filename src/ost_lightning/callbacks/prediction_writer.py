@@ -8,8 +8,8 @@ from typing import Any, Final
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from ost_lightning.callbacks.recognition import recognition_task
-from ost_lightning.runs import last_checkpoint
+from ost_lightning.callbacks.provenance import tell_weights
+from ost_lightning.callbacks.recognition import recognition_task, run_folder
 from ost_lightning.tasks import Prediction, RecognitionTask
 
 _ABOUT: Final = ("video", "set", "start", "end", "label", "error")
@@ -33,9 +33,11 @@ class PredictionWriter(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Chooses the file and empties it; says so if nothing that was trained predicts."""
-        if trainer.ckpt_path is None:
-            _tell_weights(trainer, recognition_task(self, pl_module))
-        folder = self.folder or Path(trainer.log_dir or ".")
+        tell_weights(trainer, recognition_task(self, pl_module))
+        folder = self.folder or run_folder(trainer)
+        self._file = None
+        if folder is None:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         suffix = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
         self._file = folder / f"predictions{suffix}.csv"
@@ -56,7 +58,7 @@ class PredictionWriter(Callback):
         """Appends a batch."""
         predictions: Sequence[Prediction] = outputs
         if self._file is None:
-            raise RuntimeError("a batch was predicted before the prediction started")
+            return
         with self._file.open("a", newline="", encoding="utf-8") as handle:
             rows = csv.writer(handle)
             for prediction in predictions:
@@ -64,15 +66,8 @@ class PredictionWriter(Callback):
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tells where the file is."""
-        rank_zero_info(f"predictions are in {self._file}")
-
-
-def _tell_weights(trainer: Trainer, task: RecognitionTask) -> None:
-    """Names the weights of a prediction without a checkpoint, and the experiment's last checkpoint if it has one."""
-    begun_with = task.video_clip.init_from or task.video_clip.pretrained
-    trained = last_checkpoint(Path(trainer.log_dir).parent) if trainer.log_dir else None
-    instead = f"; --ckpt_path last takes {trained}" if trained else ""
-    rank_zero_info(f"no checkpoint is given: the weights of {begun_with} predict, as they are{instead}")
+        if self._file is not None:
+            rank_zero_info(f"predictions are in {self._file}")
 
 
 def _row(prediction: Prediction) -> list[str]:

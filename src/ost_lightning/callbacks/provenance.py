@@ -9,11 +9,14 @@ from typing import Any, Final
 
 import torch
 import yaml
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.analysis.benchmarks import TEST_PARTS, Benchmark, identify
 from ost_lightning.callbacks.training_record import TrainingRecord
 from ost_lightning.datamodules import LabelledVideos
-from ost_lightning.runs import CONFIG_IN_CHECKPOINT
+from ost_lightning.runs import CONFIG_IN_CHECKPOINT, last_checkpoint
+from ost_lightning.tasks import RecognitionTask
 from ost_lightning.video.identity import list_digest, video_id
 
 _PACKAGE: Final = Path(__file__).parents[1]
@@ -46,6 +49,17 @@ def git_state() -> dict[str, Any] | None:
     if any(answer.returncode for answer in answers):
         return None
     return {"revision": answers[0].stdout.strip(), "changed": bool(answers[1].stdout.strip())}
+
+
+def tell_weights(trainer: Trainer, task: RecognitionTask) -> None:
+    """Names the weights of a test or prediction without a checkpoint, and the experiment's last one if it has any."""
+    if trainer.ckpt_path is not None:
+        return
+    begun_with = task.video_clip.init_from or task.video_clip.pretrained
+    folder = trainer.log_dir
+    trained = last_checkpoint(Path(folder).parent) if folder else None
+    instead = f"; --ckpt_path last takes {trained}" if trained else ""
+    rank_zero_info(f"no checkpoint is given: the weights are those of {begun_with}, as they are{instead}")
 
 
 def published_as(videos: LabelledVideos) -> Benchmark | None:

@@ -13,7 +13,14 @@ from ost_lightning import __version__
 from ost_lightning.analysis.protocols import Protocol, remarks
 from ost_lightning.analysis.run_results import AS_TRAINED, RESULTS_FILE, DataCard, RunResults, Score, SetResult
 from ost_lightning.analysis.summaries import summarise
-from ost_lightning.callbacks.provenance import digest_of, git_state, published_as, run_seed, tested_checkpoint
+from ost_lightning.callbacks.provenance import (
+    digest_of,
+    git_state,
+    published_as,
+    run_seed,
+    tell_weights,
+    tested_checkpoint,
+)
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.settings import clip_settings, model_settings
 from ost_lightning.callbacks.training_record import KEY, TrainingRecord, label_space_name
@@ -73,6 +80,7 @@ class ResultsWriter(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks at the checkpoint that is tested."""
         task = recognition_task(self, pl_module)
+        tell_weights(trainer, task)
         path = trainer.ckpt_path if trainer.ckpt_path is not None else task.video_clip.init_from
         self._checkpoint, self._training = None, None
         if trainer.is_global_zero and path is not None and Path(path).is_file():
