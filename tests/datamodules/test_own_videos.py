@@ -1,6 +1,8 @@
 """One's own videos, in folders and tables."""
 
 import csv
+import json
+import logging
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from pyarrow import parquet
 from ost_lightning.cli import main
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, VideoFolder, VideoTable
 from ost_lightning.errors import UserError
+from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations import Columns
 from tests.datamodules.miniatures import label_space, tiny_video, write
 
@@ -53,24 +56,58 @@ def test_class_names_come_from_folders_from_a_file_or_from_a_label_space() -> No
     videos = VideoFolder(root).training_videos()
     assert videos.labels.names == ("juggling", "jump rope")
     assert [(record.id, record.label) for record in videos.records] == [
-        ("juggling/0.mp4", 0),
-        ("juggling/1.mp4", 0),
-        ("jump_rope/0.mp4", 1),
-        ("jump_rope/1.mp4", 1),
+        ("train/juggling/0.mp4", 0),
+        ("train/juggling/1.mp4", 0),
+        ("train/jump_rope/0.mp4", 1),
+        ("train/jump_rope/1.mp4", 1),
     ]
     write(root / "classes.txt", "skipping\tjump_rope\nswimming\njuggling\n")
     videos = VideoFolder(root).evaluation_videos("test")["test"]
     assert [videos.labels.names[record.label] for record in videos.records] == ["juggling"] * 2 + ["skipping"] * 2
+    write(root / "classes.txt", "jump rope\njuggling\n")
+    videos = VideoFolder(root).evaluation_videos("test")["test"]
+    assert [record.label for record in videos.records] == [1, 1, 0, 0]
     label_space(Path("other"), "kinetics400", ("juggling balls",))
     with pytest.raises(UserError, match=r"own/train/juggling: 'juggling' is not one of the 1 classes .*Did it mean"):
         VideoFolder(root, labels="other").training_videos()
+
+
+def test_a_folder_that_two_classes_may_be_called_after_is_refused() -> None:
+    tiny_video(Path("own/train/a_b_c/0.mp4"), 0)
+    write(Path("own/classes.txt"), "a_b c\na b_c\n")
+    with pytest.raises(UserError, match="'a_b_c' is not one of the 2 classes"):
+        VideoFolder(Path("own")).training_videos()
+    write(Path("own/classes.txt"), "a_b c\na b_c\na_b_c\n")
+    assert VideoFolder(Path("own")).training_videos().records[0].label == 2
+
+
+def test_descriptors_beside_the_folders_are_those_of_their_classes() -> None:
+    root = folders(Path("own"))
+    entry = {"spatio": ["a rope", "a gym"], "temporal": ["jumps", "lands"]}
+    write(root / "descriptors.json", json.dumps({"classes": {"jump rope": entry, "juggling": entry}}))
+    options = ["--config=toyworld", "--data=VideoFolder", "--data.root=own", *SMALL]
+    assert main(["test", *options, "--model.descriptors_per_class=2"]) == 0
+    labels = LabelSpace.load("own")
+    assert labels.descriptors_of("spatio", 1) == (("a rope",), ("a rope",))
+    assert labels == VideoFolder(root).training_videos().labels
+
+
+def test_other_files_and_classes_without_videos_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    root = folders(Path("own"))
+    write(root / "train/juggling/2.MTS", "")
+    write(root / "train/swimming/.hidden.mp4", "")
+    videos = VideoFolder(root).training_videos()
+    assert videos.records[2].id == "train/juggling/2.MTS"
+    assert "own/train: 2 files without a video's extension are passed over, such as juggling/notes.txt." in caplog.text
+    assert "1 classes have no videos there: swimming." in caplog.text
 
 
 def test_a_folder_of_frames_is_a_video_and_a_test_folder_without_training_is_enough() -> None:
     root = folders(Path("own"))
     write(root / "test" / "juggling" / "extracted" / "img_00001.jpg", "")
     sets = VideoFolder(root / "test", test=".").evaluation_videos("test")
-    assert [record.id for record in sets["test"].records][2] == "juggling/extracted"
+    assert [record.id for record in sets["test"].records][2] == "test/juggling/extracted"
     assert not sets["test"].missing
     assert VideoFolder(root).evaluation_videos("val") == {}
 

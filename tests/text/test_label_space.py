@@ -176,6 +176,18 @@ def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
         LabelSpace.load(tmp_path)
 
 
+def test_folders_of_videos_name_the_classes_where_no_list_does(tmp_path: Path) -> None:
+    for name in ("train/jump_rope", "train/.cache", "test/archery", "test/jump_rope"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "descriptors.json").write_text(ARCHERY)
+    labels = LabelSpace.load(tmp_path)
+    assert (labels.names, labels.published) == (("archery", "jump rope"), ("archery", "jump_rope"))
+    with pytest.raises(LabelSpaceError, match="'jump rope' has 0"):
+        labels.descriptors_of("spatio", 1)
+    (tmp_path / "classes.txt").write_text("archery\n")
+    assert LabelSpace.load(tmp_path).names == ("archery",)
+
+
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("archery\n", encoding="utf-8-sig")
     (tmp_path / "descriptors.json").write_text(ARCHERY, encoding="utf-8-sig")

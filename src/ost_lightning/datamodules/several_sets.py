@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Mapping
 
-from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
 from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
@@ -42,6 +42,10 @@ class SeveralSets(VideoDataModule):
         super().prepare_data()
         for data in (*self.test, *self.val):
             data.prepare_data()
+
+    def has_part(self, part: Part) -> bool:
+        """Training is optional."""
+        return part != "train" or self.train is not None
 
     def training_videos(self) -> LabelledVideos:
         """Those of the training data module."""

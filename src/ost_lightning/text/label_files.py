@@ -13,6 +13,8 @@ CLASSES: Final = "classes.txt"
 SELECTION: Final = "selection.txt"
 DESCRIPTORS: Final = "descriptors.json"
 _FROM: Final = "from "
+_PARTS: Final = ("train", "val", "test")
+"""Folders of videos that have a folder for each class."""
 
 
 class LabelSpaceError(UserError):
@@ -125,6 +127,17 @@ def find_folder(name: str, beside: Path | None = None) -> Path | None:
         if (folder / CLASSES).is_file() or (folder / SELECTION).is_file():
             return folder
     return None
+
+
+def class_folders(root: Path) -> list[str]:
+    """Names of the folders in `root/train`, `root/val` and `root/test`: one for each class of one's own videos."""
+    parts = [root / part for part in _PARTS if (root / part).is_dir()]
+    return sorted({name for part in parts for name in subfolders(part)})
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, hidden ones aside."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def known_names() -> list[str]:
