@@ -74,7 +74,7 @@ def locate(
     Raises:
         UserError: If the root does not exist.
     """
-    finder = _Finder(root)
+    finder = Finder(root)
     found: list[VideoRecord] = []
     missing: set[int] = set()
     looked_in = ""
@@ -99,12 +99,24 @@ def _join(folder: str, path: str) -> str:
     return f"{folder}/{path}" if folder and not path.startswith("/") and "://" not in path else path
 
 
-class _Finder:
-    """Looks names up in listings of folders, each listed once."""
+class Finder:
+    """Looks names up in listings of folders, each listed once.
+
+    Args:
+        root: Folder of videos, frame folders or tar shards, or a URL.
+
+    Raises:
+        UserError: If it does not exist.
+    """
 
     def __init__(self, root: str) -> None:
         self.root = VideoRoot(root)
         self._listings: dict[str, tuple[frozenset[str], dict[str, str]] | None] = {}
+
+    def address(self, path: str) -> VideoAddress:
+        """The address of a path below the root; where nothing is there, that of the listed name."""
+        found = self.find(path)
+        return self.root.locate(path) if found is None else found
 
     def find(self, path: str) -> VideoAddress | None:
         """The address of a path below the root, or None if nothing is there."""
