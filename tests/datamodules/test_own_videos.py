@@ -15,6 +15,7 @@ from ost_lightning.datamodules import ClipSettings, LoadingSettings, VideoFolder
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations import Columns
+from ost_lightning.video.identity import video_id
 from tests.datamodules.miniatures import label_space, tiny_video, write
 
 QUIET = ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -110,6 +111,18 @@ def test_a_folder_of_frames_is_a_video_and_a_test_folder_without_training_is_eno
     assert [record.id for record in sets["test"].records][2] == "test/juggling/extracted"
     assert not sets["test"].missing
     assert VideoFolder(root).evaluation_videos("val") == {}
+
+
+def test_equal_names_of_the_parts_are_different_videos_from_wherever_they_are_read() -> None:
+    root = folders(Path("own"))
+    ids = {
+        part: {video_id(record.id) for record in VideoFolder(root, test=part).evaluation_videos("test")["test"].records}
+        for part in ("train", "test")
+    }
+    assert len(ids["train"]) == len(ids["test"]) == 4
+    assert not ids["train"] & ids["test"]
+    below = VideoFolder(root / "train", test=".").evaluation_videos("test")["test"]
+    assert {video_id(record.id) for record in below.records} == ids["train"]
 
 
 def test_folders_without_videos_are_named() -> None:

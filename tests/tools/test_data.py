@@ -126,6 +126,15 @@ def test_leak(capsys: pytest.CaptureFixture[str]) -> None:
     assert "0 of 3 entries" in capsys.readouterr().out
 
 
+def test_equal_names_in_other_folders_are_no_leak(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("train.txt").write_text("jump_rope/0.mp4 0\njuggling/0.mp4 1\nhmdb/Gum_chew_h_nm_np1_fr_med_0.avi 2\n")
+    Path("test.txt").write_text("making tea/0.mp4 0\njuggling/0.avi 1\nchew/Gum_chew_h_nm_np1_fr_med_0.avi 2\n")
+    assert main(["data", "leak", "train.txt", "test.txt"]) == 0
+    told = capsys.readouterr().out
+    assert "2 of 3 entries of train.txt are also in test.txt" in told
+    assert "for example: Gum_chew_h_nm_np1_fr_med_0, juggling/0" in told
+
+
 def test_fewshot(capsys: pytest.CaptureFixture[str]) -> None:
     drawn = {}
     for shots in (1, 2):

@@ -115,7 +115,8 @@ def leak(first: Path, second: Path, by: IdKind = "video", output: Path | None = 
         first: One list.
         second: The other.
         by: What makes two entries the same: `video` is the YouTube id where a name has one (so that two clips of one
-            video count), and the file's stem elsewhere; `file` is always the stem.
+            video count), a name that a published data set gave, and elsewhere the path as listed, folders included;
+            `file` is always the file's stem.
         output: CSV file for the common ids.
     """
     ids, others = ([video_id(video.path, by) for video in read_list(file)] for file in (first, second))
