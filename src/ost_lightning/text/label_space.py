@@ -199,11 +199,11 @@ class LabelSpace:
         short = [(name, len(row)) for name, row in zip(self.names, rows, strict=True) if len(row) < count]
         if short:
             examples = ", ".join(f"'{name}' has {found}" for name, found in short[:3])
+            listed = Path(self.origin).is_file()  # a table of videos, whose labels are the classes
+            place = "in the folder of a label space, and give that as the data's `labels`" if listed else "there"
             raise LabelSpaceError(
                 f"{len(short)} of {len(self)} classes of the label space {self.origin} have fewer than {count} "
-                f"{kind} descriptors "
-                f"({examples}). Add them to descriptors.json there, ask for fewer (descriptors_per_class), or use "
-                f"the matcher CategoryName, "
-                "which needs none."
+                f"{kind} descriptors ({examples}). Add them to descriptors.json {place}, ask for fewer "
+                "(descriptors_per_class), or use the matcher CategoryName, which needs none."
             )
         return rows
