@@ -100,8 +100,8 @@ def test_other_files_and_classes_without_videos_are_told(caplog: pytest.LogCaptu
     write(root / "train/swimming/.hidden.mp4", "")
     videos = VideoFolder(root).training_videos()
     assert videos.records[2].id == "train/juggling/2.MTS"
-    assert "own/train: 2 files without a video's extension are passed over, such as juggling/notes.txt." in caplog.text
-    assert "1 classes have no videos there: swimming." in caplog.text
+    assert "own/train: Passed over, without a video's extension: 2, such as juggling/notes.txt." in caplog.text
+    assert "Classes without videos: swimming." in caplog.text
 
 
 def test_a_folder_of_frames_is_a_video_and_a_test_folder_without_training_is_enough() -> None:

@@ -131,10 +131,8 @@ def _told(passed_over: Sequence[str], empty: Sequence[str]) -> str:
     """What was found beside videos."""
     told = []
     if passed_over:
-        told.append(
-            f"{len(passed_over):,} files without a video's extension are passed over, such as {passed_over[0]}."
-        )
+        told.append(f"Passed over, without a video's extension: {len(passed_over):,}, such as {passed_over[0]}.")
     if empty:
         more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
-        told.append(f"{len(empty):,} classes have no videos there: {', '.join(empty[:_SHOWN])}{more}.")
+        told.append(f"Classes without videos: {', '.join(empty[:_SHOWN])}{more}.")
     return " ".join(told)
