@@ -4,6 +4,7 @@ import difflib
 import inspect
 import re
 from argparse import ArgumentError
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pkgutil import resolve_name
 from typing import Final, get_type_hints
@@ -34,8 +35,13 @@ def mistake_in(error: BaseException) -> UserError | None:
     return cause
 
 
-def parse_error_as_mistake(error: ArgumentError) -> UserError:
-    """A parser's error without the noise of its type unions, with what was probably meant."""
+def parse_error_as_mistake(error: ArgumentError, usage: str = "") -> UserError:
+    """A parser's error without the noise of its type unions, with what was probably meant.
+
+    Args:
+        error: The parser's.
+        usage: How the command is called, if it is a tool.
+    """
     lines = (_NOISE.sub("", line).strip().removeprefix("- ") for line in str(error).splitlines())
     message = " ".join(line for line in lines if line)
     if missing := _NO_CLASS.search(message):
@@ -49,9 +55,23 @@ def parse_error_as_mistake(error: ArgumentError) -> UserError:
         accepted = _accepted(classes[-1])
         close = difflib.get_close_matches(option, accepted, n=1, cutoff=0.5)
         message += f". Did you mean '{close[0]}'?" if close else f". It accepts: {', '.join(accepted)}."
-    if classes or unknown or "Parser key" in message:
+    if usage and not classes:
+        message += f". {usage}"
+    elif classes or unknown or "Parser key" in message:
         message += f" {_HINT}"
     return UserError(message)
+
+
+def tool_usage(command: str, tool: Callable[..., None]) -> str:
+    """How a tool is called: what has no default and may stand without a name does so, the rest are options."""
+    positional = [
+        name.upper()
+        for name, parameter in inspect.signature(tool).parameters.items()
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
+    ]
+    given = f"`{' '.join([command, *positional])}`"
+    order = " (in this order, without --)" if positional else ""
+    return f"The command is {given}{order} and its options: `{command} --help`."
 
 
 def _accepted(class_path: str) -> list[str]:

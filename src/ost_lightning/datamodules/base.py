@@ -39,6 +39,7 @@ REAL_VIDEOS: Final = "real videos"
 _GIGABYTE: Final = 10**9
 
 EvaluationStage = Literal["val", "test", "predict"]
+Part = Literal["train", "val", "test"]
 VideoLoader = DataLoader[Any]
 """Yields `ClipBatch`, or the `UserError` that a worker ran into."""
 
@@ -91,6 +92,10 @@ class VideoDataModule(LightningDataModule, ABC):
     @abstractmethod
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
         """The evaluation sets of a stage, by name, each with its own label space."""
+
+    def has_part(self, part: Part) -> bool:
+        """Whether the settings name videos of a part, so that it makes sense to ask for them."""
+        return True
 
     @property
     def training_set(self) -> LabelledVideos:

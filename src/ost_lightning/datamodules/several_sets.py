@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Mapping
 
-from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
 from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
@@ -50,6 +50,10 @@ class SeveralSets(VideoDataModule):
             parts += self.test
         for data in dict.fromkeys(parts):  # a part may be trained and validated on
             data.prepare_data()
+
+    def has_part(self, part: Part) -> bool:
+        """Training is optional."""
+        return part != "train" or self.train is not None
 
     def training_videos(self) -> LabelledVideos:
         """Those of the training data module."""

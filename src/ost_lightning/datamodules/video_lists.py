@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
 from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
@@ -56,6 +56,10 @@ class VideoLists(VideoDataModule):
         super().__init__(clips, loading)
         self.shots = shots
         self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
+
+    def has_part(self, part: Part) -> bool:
+        """Training is optional."""
+        return part != "train" or self.train is not None
 
     def training_videos(self) -> LabelledVideos:
         """The training list."""

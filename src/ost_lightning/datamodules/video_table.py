@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
 from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
@@ -41,6 +41,10 @@ class VideoTable(VideoDataModule):
         super().__init__(clips, loading)
         self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
         self.labels, self.columns = labels, columns
+
+    def has_part(self, part: Part) -> bool:
+        """Training is optional."""
+        return part != "train" or self.train is not None
 
     def training_videos(self) -> LabelledVideos:
         """The training table."""
