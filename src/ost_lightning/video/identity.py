@@ -16,6 +16,7 @@ _BENCHMARKS: Final = (
     re.compile(r"v_[A-Za-z]+_g\d\d_c\d\d"),  # UCF101
     re.compile(r".+_[fhlu]_[cn]m_np\d+_(ba|fr|le|ri)_(bad|goo|med)_\d+"),  # HMDB51
 )
+_PART: Final = re.compile(r"(?<=[\w)])@[\d.]+-[\d.]*$")  # a table's name for a part of a video
 _SSV2_FILE: Final = re.compile(r"[1-9]\d{4,5}\.webm")
 _SSV2_FOLDER: Final = re.compile(r"(20bn-)?(something-something|sth-sth|ssv|sthv).*", re.IGNORECASE)
 
@@ -24,7 +25,8 @@ def video_id(path: str, kind: IdKind = "video") -> str:
     """What identifies a video.
 
     A name that its publisher gave identifies it wherever it lies. Elsewhere `1.mp4` may lie in the folder of every
-    class: there it is the whole path below the root, without the extension.
+    class: there it is the whole path below the root, without the extension. The parts of a video (`a.mp4@1.5-4`) are
+    that video.
 
     Args:
         path: Path below the root, file name or id.
@@ -32,7 +34,7 @@ def video_id(path: str, kind: IdKind = "video") -> str:
             ActivityNet (`v_id.mp4`), so that two clips of one video are the same; the stem of a name of HMDB51, UCF101
             or Something-Something; and elsewhere the path.
     """
-    whole = PurePosixPath(path.replace("\\", "/"))
+    whole = PurePosixPath(_PART.sub("", path).replace("\\", "/"))
     name = PurePosixPath(whole.name.strip())
     stem = name.stem if re.fullmatch(r"\.[A-Za-z]\w{1,4}", name.suffix) else name.name
     if kind == "file":
