@@ -7,8 +7,11 @@ from ost_lightning.errors import UserError
 from ost_lightning.tools.options import output_file, output_folder, processes
 
 
-def test_processes() -> None:
-    assert processes(None) == len(os.sched_getaffinity(0))
+def test_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    usable = getattr(os, "sched_getaffinity", None)
+    assert processes(None) == (len(usable(0)) if usable else os.cpu_count())
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert processes(None) == os.cpu_count()
     assert processes(0) == 0
     with pytest.raises(UserError, match="--workers is -1"):
         processes(-1)

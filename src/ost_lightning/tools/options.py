@@ -13,7 +13,8 @@ def processes(workers: int | None) -> int:
         UserError: If it is below zero.
     """
     if workers is None:
-        return len(os.sched_getaffinity(0))
+        # macOS does not tell which cores a process may use
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if workers < 0:
         raise UserError(f"--workers is {workers}: give a number of processes, or 0 to work in this one.")
     return workers
