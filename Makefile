@@ -40,7 +40,7 @@ ablate: $(READY) ## Score Table 4's rows in one pass: make ablate EXP=toyworld C
 descriptors: $(READY) ## Let an LLM write descriptors: make descriptors LABELS=kinetics400 OUT=runs/descriptors/kinetics400 ARGS="--model gpt-4o-mini"
 	$(OST) descriptors generate --label-space $(LABELS) --out $(OUT) $(ARGS)
 
-sweep: $(READY) ## Start a W&B sweep and an agent for it (after `wandb login`): make sweep SWEEP=epsilon
+sweep: $(READY) ## Start a W&B sweep and an agent for it (after `wandb login`, or with WANDB_API_KEY): make sweep SWEEP=epsilon
 	agent=$$($(VENV)/bin/wandb sweep --project ost_lightning experiments/sweeps/$(SWEEP).yaml 2>&1 | tee /dev/stderr | sed -n 's/.*Run sweep agent with: wandb agent //p') && \
 	test -n "$$agent" && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/wandb agent $$agent $(ARGS)
 

@@ -11,7 +11,8 @@ from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_SILENT"] = "true"
-os.environ.pop("WANDB_API_KEY", None)
+for variable in ("WANDB_API_KEY", "WANDB_SWEEP_ID"):  # with these a run is sent
+    os.environ.pop(variable, None)
 settings.register_profile("untimed", deadline=None)  # how long an example takes is no matter of tests
 settings.load_profile("untimed")
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -78,6 +78,12 @@ def test_runs_are_kept_apart_and_complete() -> None:
         assert config["seed_everything"] == 0
 
 
+def test_a_rehearsal_writes_nothing() -> None:
+    for verb in ("fit", "test", "predict"):
+        assert main([verb, *SMALL, "--trainer.fast_dev_run=true"]) == 0
+    assert not [path for path in Path().rglob("*") if path.is_file()]
+
+
 def test_the_checkpoint_does_not_override_the_user(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -114,20 +120,47 @@ def test_wandb_is_offline_without_a_key_and_the_key_is_nowhere(monkeypatch: pyte
     assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 2
 
 
-def test_a_run_goes_on_when_wandb_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B at an address where nothing answers, and what `wandb login` leaves for it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    monkeypatch.setenv("WANDB_API_KEY", "s3cr3t" * 7)
-    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    Path("netrc").write_text(f"machine {address}\n  login user\n  password {'s3cr3t' * 7}\n")
+    monkeypatch.setenv("NETRC", str(Path("netrc").absolute()))
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://{address}")
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(Path.cwd()))
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "2")
     monkeypatch.delenv("WANDB_MODE", raising=False)  # left by an offline run of this process
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"WANDB_API_KEY": "s3cr3t" * 7, "NETRC": "none"}, "(?!No API key)"),
+        ({"WANDB_SWEEP_ID": "abcdefgh"}, "(?!No API key)"),  # its agent is logged in
+        ({"WANDB_SWEEP_ID": "abcdefgh", "NETRC": "none"}, "No API key"),
+    ],
+    ids=["key", "sweep", "sweep without a login"],
+)
+def test_a_run_goes_on_when_wandb_cannot_be_reached(
+    variables: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_silent_server(monkeypatch)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     args = [argument for argument in SMALL if "wandb" not in argument]
-    with pytest.warns(UserWarning, match="W&B can't be reached"):
+    with pytest.warns(UserWarning, match=rf"W&B can't be reached \({reason}"):
         assert main(["test", *args]) == 0
     assert "test/unseen/top1" in last_row(Path("runs/toyworld/version_0"))
     assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 1
     assert not [path for path in Path("runs").rglob("*") if path.is_file() and b"s3cr3t" in path.read_bytes()]
+
+
+def test_a_stored_login_alone_sends_nothing(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
+    a_silent_server(monkeypatch)
+    assert main(["test", *(argument for argument in SMALL if "wandb" not in argument)]) == 0
+    assert not [warning for warning in recwarn if "W&B" in str(warning.message)]
+    assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 1
 
 
 def own_videos(folder: Path) -> list[str]:
@@ -157,13 +190,23 @@ def own_videos(folder: Path) -> list[str]:
     ]
 
 
-def test_own_videos_and_classes() -> None:
-    options = own_videos(Path("videos"))
-    assert main(["fit", *options]) == 0
+def test_own_videos_and_classes(caplog: pytest.LogCaptureFixture) -> None:
+    options = [*own_videos(Path("videos")), "--model.optimisation.learning_rate=1e-3"]
+    assert main(["fit", *options, "--trainer.max_epochs=2"]) == 0
     assert main(["test", *options, "--ckpt_path=runs/own_videos/version_0/checkpoints/last.ckpt"]) == 0
-    assert main(["predict", *options]) == 0
     assert float(last_row(Path("runs/own_videos/version_1"))["test/own/videos"]) == 4
-    assert "juggling" in Path("runs/own_videos/version_2/predictions.csv").read_text()
+    told = "no checkpoint is given: the weights are those of tiny"
+    with caplog.at_level("INFO"):
+        for verb in ("test", "predict"):
+            assert main([verb, *options]) == 0
+            instead = "--ckpt_path last takes runs/own_videos/version_0/checkpoints/last.ckpt"
+            assert f"{told}, as they are; {instead}" in caplog.text
+            caplog.clear()
+        assert main(["predict", *options, "--ckpt_path=last"]) == 0
+        assert told not in caplog.text
+    untrained, trained = (Path(f"runs/own_videos/version_{k}/predictions.csv").read_text() for k in (3, 4))
+    assert "juggling" in trained
+    assert trained != untrained
 
 
 def broken_video(options: list[str]) -> list[str]:
@@ -219,6 +262,24 @@ def bad_yaml(options: list[str]) -> list[str]:
     return [*options, "--config=more.yaml"]
 
 
+def empty_yaml(options: list[str]) -> list[str]:
+    Path("more.yaml").write_text("# nothing yet\n")
+    return [*options, "--config=more.yaml"]
+
+
+def yaml_of_another_encoding(options: list[str]) -> list[str]:
+    Path("more.yaml").write_bytes("tracking: {name: \u00e9t\u00e9}\n".encode("latin-1"))
+    return [*options, "--config=more.yaml"]
+
+
+def unknown_matcher(options: list[str]) -> list[str]:
+    return [*options, "--model.matcher=OptimalSolver"]
+
+
+def unknown_callback(options: list[str]) -> list[str]:
+    return [*options, "--trainer.callbacks+=WeightEnsembler"]
+
+
 def missing_experiment(options: list[str]) -> list[str]:
     return [*options, "--config=nonsense"]
 
@@ -242,6 +303,10 @@ def missing_checkpoint(options: list[str]) -> list[str]:
         (unknown_key_in_yaml, ["frmes", "Did you mean 'clips.frames'?"]),
         (unknown_option, ["matchr", "Did you mean 'matcher'?"]),
         (bad_yaml, ["more.yaml:3: not valid YAML"]),
+        (empty_yaml, ["more.yaml holds nothing", "Expected settings"]),
+        (yaml_of_another_encoding, ["more.yaml is not UTF-8 text"]),
+        (unknown_matcher, ["no class OptimalSolver", "Did you mean OptimalDescriptorSolver?"]),
+        (unknown_callback, ["no class WeightEnsembler", "Did you mean WeightEnsembling?"]),
         (missing_experiment, ["no experiment file nonsense", "toyworld"]),
         (missing_checkpoint, ["no checkpoint nope.ckpt"]),
     ],

@@ -1,6 +1,7 @@
 import csv
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,9 +27,19 @@ BASELINES = {
     "clip": (MeanPooling, CategoryName, ContrastiveRecognition),
     "vifi_clip": (MeanPooling, CategoryName, SupervisedRecognition),
     "vifi_clip_contrastive": (MeanPooling, CategoryName, ContrastiveRecognition),
+    "vifi_clip_supervised": (MeanPooling, CategoryName, SupervisedRecognition),
     "action_clip": (TemporalTransformer, CategoryName, ContrastiveRecognition),
     "text4vis": (TemporalTransformer, CategoryName, SupervisedRecognition),
     "ost_on_text4vis": (TemporalTransformer, OptimalDescriptorSolver, SupervisedRecognition),
+}
+# freeze_text, the head's `pool`, weight decay, times the learning rate for new layers; None is the experiment's
+TRAINED = {
+    "vifi_clip": (False, None, 1e-3, 1.0),
+    "vifi_clip_contrastive": (False, None, 1e-3, 1.0),
+    "vifi_clip_supervised": (False, None, 1e-3, 1.0),
+    "action_clip": (False, True, None, 10.0),
+    "text4vis": (True, True, None, 10.0),
+    "ost_on_text4vis": (True, False, None, 10.0),
 }
 
 
@@ -63,14 +74,46 @@ def test_baselines_lie_over_an_experiment(name: str) -> None:
     assert float(cli.trainer.callback_metrics["test/unseen/videos"]) == 2
 
 
+def printed(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    """What `--print_config` prints."""
+    with pytest.raises(SystemExit) as stop:
+        main([*options, "--print_config"])
+    assert stop.value.code == 0
+    config: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
+    return config
+
+
+@pytest.mark.parametrize(("experiment", "weight_decay"), [("zeroshot_k400", 1e-3), ("supervised", 0.2)])
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_baseline_trains_the_same_parts_over_any_experiment(
+    name: str, experiment: str, weight_decay: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing of a recipe for another baseline is left over from the experiment."""
+    model = printed(capsys, "fit", f"--config={experiment}", f"--config=baselines/{name}")["model"]["init_args"]
+    video_clip, optimisation = model["video_clip"]["init_args"], model["optimisation"]
+    freeze_text, pool, own_decay, factor = TRAINED[name]
+    assert video_clip["freeze_text"] is freeze_text
+    assert video_clip["temporal_head"].get("init_args", {}).get("pool") is pool
+    assert optimisation["weight_decay"] == (weight_decay if own_decay is None else own_decay)
+    assert optimisation["new_modules_factor"] == factor
+
+
+def test_vifi_clip_has_its_own_fully_supervised_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    config = printed(capsys, "fit", "--config=supervised", "--config=baselines/vifi_clip_supervised")
+    model, data = config["model"]["init_args"], config["data"]["init_args"]
+    assert model["optimisation"]["learning_rate"] == 2.2e-5
+    assert (model["label_smoothing"], model["mixing"]) == (0.1, {"mixup": 0.8, "cutmix": 1.0})
+    clips, loading = data["clips"], data["loading"]
+    assert (clips["frames"], clips["rand_augment"], loading["global_batch_size"]) == (16, None, 512)
+    assert (clips["colour_jitter"], clips["grayscale"]) == (0.8, 0.2)
+
+
 def test_x_clip_lies_over_an_experiment(capsys: pytest.CaptureFixture[str]) -> None:
     """Its weights are on the hub, so this only parses."""
-    with pytest.raises(SystemExit) as stop:
-        main(["test", "--config=own_videos", "--config=baselines/x_clip", "--print_config"])
-    assert stop.value.code == 0
-    printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed["model"]["init_args"]["video_clip"]["class_path"] == "ost_lightning.models.XCLIP"
-    assert printed["model"]["init_args"]["video_clip"]["init_args"]["pixel_statistics"] == "imagenet"
+    config = printed(capsys, "test", "--config=own_videos", "--config=baselines/x_clip")
+    video_clip = config["model"]["init_args"]["video_clip"]
+    assert video_clip["class_path"] == "ost_lightning.models.XCLIP"
+    assert video_clip["init_args"]["pixel_statistics"] == "imagenet"
 
 
 def test_supervised_fit_checkpoint_test_gives_the_same_metric() -> None:

@@ -1,9 +1,11 @@
-"""What is told when a checkpoint or a strategy can't be used."""
+"""Checkpoints that are chosen by a word, and what is told when a checkpoint or a strategy can't be used."""
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from ost_lightning.cli import main
 
@@ -14,6 +16,9 @@ QUIET = ["--config=toyworld", "--tracking.wandb=false", "--data.loading.workers=
     ("options", "told"),
     [
         (["--ckpt_path=last"], ["no last checkpoint in runs/toyworld", "Train first"]),
+        (["--ckpt_path=best"], ["no best checkpoint in runs/toyworld", "a ModelCheckpoint", "has a `monitor`"]),
+        (["--ckpt_path=hpc"], ["no checkpoint hpc", "or `last` or `best`"]),
+        (["--ckpt_path=foreign.pth"], ["foreign.pth is not a checkpoint that `ost fit` wrote"]),
         (["--ckpt_path=damaged.ckpt"], ["checkpoint damaged.ckpt can't be read", "damaged"]),
         (["--trainer.strategy=fsdp_cpu_offload"], ["trainer.strategy is fsdp_cpu_offload", "set it to fsdp"]),
         (
@@ -33,8 +38,38 @@ def test_mistakes_are_told_in_a_paragraph(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ost"])
     Path("damaged.ckpt").write_bytes(b"PK but no more")
+    torch.save([torch.zeros(2)], "foreign.pth")
     assert main(["test", *QUIET, *options]) == 1
     message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
     for words in told:
         assert words in message
     assert "Traceback" not in message
+
+
+SMALL = [*QUIET, "--data.train_clips=1", "--data.test_clips=1", "--data.clips.frames=2", "--trainer.callbacks=null"]
+SMALL += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+
+
+def test_the_best_checkpoint_is_tested_and_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    watch = ["--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitor=val/seen/top1"]
+    watch += ["--trainer.callbacks.mode=max", "--trainer.check_val_every_n_epoch=1"]
+    assert main(["fit", *SMALL, *watch, "--trainer.max_epochs=2"]) == 0
+    (best,) = (path for path in Path("runs/toyworld/version_0/checkpoints").iterdir() if path.name != "last.ckpt")
+    assert main(["test", *SMALL, "--ckpt_path=best"]) == 0
+    tested = json.loads(Path("runs/toyworld/version_1/results.json").read_text())["checkpoint"]
+    assert (Path(tested["path"]).name, tested["selection"]["by"]) == (best.name, "val/seen/top1")
+    assert main(["fit", *SMALL, "--ckpt_path=best", "--trainer.max_epochs=3"]) == 0
+    assert Path("runs/toyworld/version_2/checkpoints/last.ckpt").is_file()
+
+
+def test_weights_of_another_model_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    one_step = ["--trainer.max_steps=1", "--trainer.limit_val_batches=0"]
+    assert main(["fit", *SMALL, "--config=modes/lora", "--trainer.callbacks=null", *one_step]) == 0
+    assert main(["test", *SMALL, "--ckpt_path=runs/toyworld/version_0/checkpoints/last.ckpt"]) == 1
+    message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
+    assert "The weights of the checkpoint are not for this model" in message
+    assert "adapters, matcher) as it was in the training" in message

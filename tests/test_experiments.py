@@ -1,6 +1,8 @@
 """The shipped experiments, end to end on miniatures of their data."""
 
 import json
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from transformers import CLIPConfig, CLIPModel
 
 from ost_lightning.cli import main
 from ost_lightning.resources import shipped
 from ost_lightning.text import LabelSpace
 from tests.datamodules.miniatures import write
+from tests.models.foreign import RELEASED, tokenizer
 from tests.videos import write_video
 
 FIT_FOR_A_CPU = [
@@ -32,9 +36,25 @@ FIT_FOR_A_CPU = [
     "--trainer.enable_model_summary=false",
     "--tracking.wandb=false",
 ]
+PROTOCOLS = Path(__file__).parents[1] / "docs" / "protocols.md"
 PRESETS = sorted(shipped("experiments").glob("presets/*.yaml"))
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 Videos = Callable[[str], None]
+MAKE = re.compile(
+    r'(?:make (?P<verb>train|eval) EXP=(?P<experiment>\w+))?(?: CKPT=[\w./]+)? *(?:ARGS="(?P<options>[^"]*)")?'
+)
+
+
+def documented(text: str) -> list[tuple[str, ...]]:
+    """Commands of `make train` and `make eval`; options that stand alone are those of the experiment before them."""
+    commands, experiment = set(), ""
+    for found in MAKE.finditer(text):
+        experiment = found["experiment"] or experiment
+        if experiment not in ("", "x") and (found["experiment"] or found["options"]):  # x: any
+            command = "test" if found["verb"] == "eval" else "fit"
+            options = shlex.split((found["options"] or "").replace("$SEED", "1"))
+            commands.add((command, f"--config={experiment}", *options))
+    return sorted(commands)
 
 
 @pytest.fixture(scope="module")
@@ -229,10 +249,16 @@ def test_supervised(options: list[str], matcher: str, benchmark: str) -> None:
     results = evaluate("supervised", *options, f"--ckpt_path={checkpoint}")
     model = results["model"]
     assert (model["temporal_head"], model["matcher"]["class"]) == ("TemporalTransformer", matcher)
+    written = yaml.safe_load((newest("supervised") / "config.yaml").read_text())
+    head = written["model"]["init_args"]["video_clip"]["init_args"]["temporal_head"]
+    assert head["init_args"]["pool"] is (matcher == "CategoryName")
     (result,) = results["sets"].values()
     assert (result["card"]["benchmark"], result["card"]["part"]) == (benchmark, "validation")
     assert result["scores"]["as trained"]["scored"] == result["card"]["listed"] > 0
-    assert all("ssv2" in remark for remark in results["remarks"])  # whose published list is longer
+    short = "videos a class or fewer, not on all training videos."
+    assert any(remark.endswith(short) for remark in results["remarks"])
+    rest = [remark for remark in results["remarks"] if not remark.endswith(short)]
+    assert all("ssv2" in remark for remark in rest)  # whose published list is longer
 
 
 def test_the_released_way_is_an_overlay_of_named_switches() -> None:
@@ -252,8 +278,68 @@ def test_the_released_way_is_an_overlay_of_named_switches() -> None:
     assert results["sets"]["ucf101-split1"]["card"]["name_form"] == "as published"
 
 
+def test_the_released_selection_by_the_test_list_is_told() -> None:
+    """The options of docs/protocols.md."""
+    (options,) = {command[2:] for command in documented(PROTOCOLS.read_text()) if "ModelCheckpoint" in str(command)}
+    last = fit("fewshot", *options, "--trainer.check_val_every_n_epoch=1", "--trainer.limit_train_batches=2")
+    results = evaluate("fewshot", f"--ckpt_path={last.with_name('best.ckpt')}")
+    assert any("best-on-test selection" in remark for remark in results["remarks"])
+
+
+def test_a_released_checkpoint_is_evaluated_as_its_authors_did(miniature: Path) -> None:
+    """The command of docs/checkpoints.md, with the released lists and a tiny checkpoint in the released layout."""
+    names = LabelSpace.load("hmdb51").published  # whose order is that of the lists, not of the released label file
+    clip = miniature / "clip.mp4"
+    for split in (1, 2, 3):
+        lines = [f"Film_{class_}_{split}_f_cm_np1_ba_med_0.avi {label}\n" for label, class_ in enumerate(names)]
+        for line in lines:
+            (miniature / "videos/hmdb51" / line.split()[0]).hardlink_to(clip)
+        write(Path(f"lists/hmdb51/val{split}.txt"), "".join(lines))
+        write(Path(f"lists/ucf101/val{split}.txt"), f"v_ApplyEyeMakeup_g{split + 6:02d}_c01.avi 0\n")
+        write(Path(f"lists/kinetics600/ZS_split{split}.txt"), f"{split}_000000000_000000_000010.mp4 158\n")
+    tokenizer().save_pretrained("clip")
+    assert main(["convert", str(RELEASED), "weights/ost", "--clip=clip"]) == 0
+    CLIPModel(CLIPConfig.from_pretrained("weights/ost")).save_pretrained("clip")
+    overlays = ["--config=presets/released", "--config=presets/released_lists"]
+    weights = ["--model.video_clip.pretrained=weights/ost", "--model.video_clip.tuned_from=clip"]
+    results = evaluate("zeroshot_k400", *overlays, *weights, "--data.clips.crop_size=32")
+    sets = results["sets"]
+    listed = {"hmdb51-released": 51, "ucf101": 1, "k600": 1}
+    assert {name: result["card"]["listed"] for name, result in sets.items()} == {
+        f"{name}-split{split}": count for name, count in listed.items() for split in (1, 2, 3)
+    }
+    assert set(sets["k600-split1"]["scores"]) == {"as trained", "ensembled_0.2"}
+    assert sets["ucf101-split1"]["card"]["name_form"] == "as published"
+    assert (results["model"]["pixel_statistics"], results["model"]["matcher"]["factor"]) == ("imagenet", 0.5)
+    assert (results["clips"]["resize"], results["clips"]["sample_aspect"]) == ("bilinear", False)
+
+
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_parses_over_an_experiment(path: Path) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["fit", "--config=zeroshot_k400", f"--config=presets/{path.stem}", "--print_config"])
     assert stop.value.code == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    documented(PROTOCOLS.read_text()),
+    ids=lambda command: " ".join(command),
+)
+def test_every_command_of_the_protocols_parses(command: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--print_config"])
+    assert stop.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("experiment", "sets"),
+    [("fewshot", {"hmdb51-split1"}), pytest.param("zeroshot_k400", {"k600-split3"}, marks=pytest.mark.slow)],
+)
+def test_vanilla_clip_reads_bare_names_and_averages_frames(experiment: str, sets: set[str]) -> None:
+    results = evaluate(experiment, "--config=baselines/clip", "--model.templates=raw_name")
+    model = results["model"]
+    assert (model["temporal_head"], model["matcher"]["class"]) == ("MeanPooling", "CategoryName")
+    assert model["templates"]["name"] == ["{name}"]
+    assert results["checkpoint"] is None
+    assert sets <= set(results["sets"])

@@ -2,8 +2,12 @@
 
 import csv
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from ost_lightning.cli import main
 from ost_lightning.resources import shipped
@@ -30,6 +34,46 @@ def test_every_mode_trains_and_its_checkpoint_is_tested(
     ratios = ["--trainer.callbacks=WeightEnsembling", "--trainer.callbacks.ratios=[0.2]"]
     assert main(["test", *options, *ratios, f"--ckpt_path={checkpoint}"]) == 0
     assert "ensembled_0.2" in (tmp_path / "runs" / "toyworld" / "version_1" / "metrics.csv").read_text()
+
+
+class Weights(Callback):
+    """Keeps the weights that every epoch begins with, and those of the last step."""
+
+    begun: ClassVar[list[dict[str, Tensor]]] = []
+    last: ClassVar[dict[str, Tensor]] = {}
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begun.append({name: weight.detach().clone() for name, weight in pl_module.named_parameters()})
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        self.last.update({name: weight.detach().clone() for name, weight in pl_module.named_parameters()})
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_average_of_the_last_epochs_is_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Weights, "begun", [])
+    short = ["--trainer.max_epochs=4", "--trainer.limit_val_batches=0", "--tracking.name=averaged"]
+    few = ["--data.loading.global_batch_size=8", "--trainer.limit_train_batches=1"]
+    options = ["fit", *SMALL, "--config=modes/swa", *short, *few, "--ckpt_path=last"]
+    options += [f"--trainer.callbacks+={Weights.__module__}.Weights"]
+    assert main(options) == 0
+    assert len(Weights.begun) == 4
+    file = Path("runs/averaged/version_0/checkpoints/last.ckpt")
+    kept = torch.load(file, weights_only=True)["state_dict"]
+    changed = 0
+    for name, last in Weights.last.items():
+        torch.testing.assert_close(kept[name], torch.stack([epoch[name] for epoch in Weights.begun[2:]]).mean(0))
+        changed += not torch.equal(kept[name], last)
+    assert changed > len(Weights.last) / 2
+    # a finished run averages nothing again
+    written = file.stat().st_mtime_ns
+    assert main(options) == 0
+    assert file.stat().st_mtime_ns == written
+    assert main(["fit", *SMALL, "--config=modes/swa", "--trainer.max_epochs=-1", "--trainer.max_steps=1"]) == 1
+    assert "set trainer.max_epochs" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -177,6 +177,18 @@ def test_an_epoch_is_not_gone_on_with_in_another_order(capsys: pytest.CaptureFix
     assert "after 4 of 10 batches of epoch 0, and this run has the seed 1 instead of 0" in message
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_averaging_goes_on_and_its_average_is_kept() -> None:
+    averaged = ["fit", *SETTINGS, "--config=modes/swa", "--tracking.name=toyworld", "--tracking.wandb=false"]
+    averaged += ["--trainer.max_epochs=2", "--checkpoint.every_n_steps=1", "--trainer.limit_val_batches=0"]
+    assert main([*averaged, "--tracking.folder=whole"]) == 0
+    for moment, step in (("batch_start", 8), ("epoch_end", 10)):  # within an epoch, and after the last step
+        with pytest.raises(Interrupted):
+            main([*averaged, "--ckpt_path=last", *interruption(moment, step)])
+    assert main([*averaged, "--ckpt_path=last"]) == 0
+    same_run(RUN, Path("whole/toyworld/version_0"), interruptions=2)
+
+
 def finish(expected: Path, *options: str, interruptions: int = 1) -> None:
     done = ost(["fit", *SETTINGS, *options, "--ckpt_path=last"], Path())
     assert done.returncode == 0, done.stderr
@@ -228,7 +240,9 @@ def wait_for(file: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("moment", "step"), [("batch_start", 3), ("batch_end", 5), ("validation", 10)])
+@pytest.mark.parametrize(
+    ("moment", "step"), [("batch_start", 3), ("batch_end", 4), ("batch_end", 5), ("validation", 10)]
+)
 def test_sigterm_saves_and_the_run_goes_on(uninterrupted: Path, moment: str, step: int) -> None:
     rarely = "--checkpoint.every_n_steps=1000"
     stopped = ost(["fit", *SETTINGS, "--tracking.wandb=false", rarely, *interruption(moment, step, "SIGTERM")], Path())

@@ -13,7 +13,7 @@ SCRIPT = shipped("experiments") / "slurm" / "train.sh"
 JOB = {"SLURM_NTASKS_PER_NODE": "8", "SLURM_NNODES": "2", "SLURM_CPUS_PER_TASK": "14"}
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, job: dict[str, str] = JOB) -> subprocess.CompletedProcess[str]:
     """The script with a stand-in for `srun` that writes its arguments down, one a line."""
     srun = folder / "bin" / "srun"
     srun.parent.mkdir()
@@ -21,7 +21,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     srun.chmod(0o755)
     path = f"{srun.parent}:/usr/bin:/bin"
     return subprocess.run(
-        ["bash", SCRIPT, *arguments], cwd=folder, env={"PATH": path, **JOB}, capture_output=True, text=True, check=False
+        ["bash", SCRIPT, *arguments], cwd=folder, env={"PATH": path, **job}, capture_output=True, text=True, check=False
     )
 
 
@@ -39,11 +39,12 @@ def test_the_command_that_srun_gets_parses(
     done = run(tmp_path, "own_videos", "--data.loading.global_batch_size", "2048")
     assert done.returncode == 0, done.stderr
     assert not done.stderr
-    option, program, verb, *arguments = (tmp_path / "srun.txt").read_text().splitlines()
-    assert (option, program, verb) == ("--kill-on-bad-exit=1", "ost", "fit")
+    given = (tmp_path / "srun.txt").read_text().splitlines()
+    *options, program, verb = given[:4]
+    assert (options, program, verb) == (["--kill-on-bad-exit=1", "--cpus-per-task=14"], "ost", "fit")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
-        main([verb, *arguments, "--print_config"])
+        main([verb, *given[4:], "--print_config"])
     assert stop.value.code == 0
     config = yaml.safe_load(capsys.readouterr().out)
     trainer, loading = config["trainer"], config["data"]["init_args"]["loading"]
@@ -57,3 +58,40 @@ def test_an_experiment_has_to_be_named(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "usage: sbatch" in done.stderr
     assert not (tmp_path / "srun.txt").exists()
+
+
+def defaults() -> dict[str, str]:
+    """The options that the script itself gives to sbatch."""
+    lines = [line.removeprefix("#SBATCH --") for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
+    return dict(line.partition("=")[::2] for line in lines)
+
+
+def test_nothing_has_to_be_said_to_sbatch(tmp_path: Path) -> None:
+    given = defaults()
+    # SLURM sets each of these only if the option is given
+    options = {"NTASKS_PER_NODE": "ntasks-per-node", "GPUS_PER_NODE": "gpus-per-node", "CPUS_PER_TASK": "cpus-per-task"}
+    job = {f"SLURM_{name}": given[option] for name, option in options.items()} | {"SLURM_NNODES": given["nodes"]}
+    done = run(tmp_path, "zeroshot_k400", job=job)
+    assert done.returncode == 0, done.stderr
+    arguments = (tmp_path / "srun.txt").read_text().splitlines()
+    chosen = {name: arguments[arguments.index(f"--trainer.{name}") + 1] for name in ("devices", "num_nodes")}
+    assert chosen == {"devices": "8", "num_nodes": "1"}
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        ({name: value for name, value in JOB.items() if name != "SLURM_NTASKS_PER_NODE"}, "--ntasks-per-node as many"),
+        (JOB | {"SLURM_GPUS_PER_NODE": "h100:4"}, "8 tasks a node, but h100:4 GPUs"),
+    ],
+)
+def test_one_task_a_gpu(job: dict[str, str], told: str, tmp_path: Path) -> None:
+    done = run(tmp_path, "own_videos", job=job)
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert "unbound" not in done.stderr
+    assert not (tmp_path / "srun.txt").exists()
+
+
+def test_the_type_of_gpu_may_be_named(tmp_path: Path) -> None:
+    assert run(tmp_path, "own_videos", job=JOB | {"SLURM_GPUS_PER_NODE": "h100:8"}).returncode == 0

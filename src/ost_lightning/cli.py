@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pkgutil import resolve_name
 from typing import Any, Final
 
-from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
+from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake, tool_usage
 from ost_lightning.errors import UserError
 
 TOOLS: Final[dict[str, Any]] = {
@@ -84,7 +84,12 @@ def _run_tool(command: str, args: Sequence[str]) -> None:
             from ost_lightning.tools.results import runs_as_one
 
             args = runs_as_one(args)
-    auto_cli({command: tool}, args=[_underscored(arg) for arg in args], prog="ost", exit_on_error=False)
+    try:
+        auto_cli({command: tool}, args=[_underscored(arg) for arg in args], prog="ost", exit_on_error=False)
+    except ArgumentError as error:
+        chosen = tool.get(args[1]) if isinstance(tool, dict) and len(args) > 1 else tool
+        name = " ".join(["ost", *args[: 2 if isinstance(tool, dict) else 1]])
+        raise parse_error_as_mistake(error, tool_usage(name, chosen) if callable(chosen) else "") from error
 
 
 def _resolved(tool: Any, asked_for: str) -> Any:

@@ -4,6 +4,7 @@ import difflib
 import inspect
 import re
 from argparse import ArgumentError
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pkgutil import resolve_name
 from typing import Final, get_type_hints
@@ -19,6 +20,8 @@ _HINT: Final = (
     "(`ost fit --print_config` shows all settings, `--model.help CLASS` and `--data.help CLASS` those of a class.)"
 )
 _CLASS: Final = re.compile(r"given class_path '([\w.]+)'")
+_NO_CLASS: Final = re.compile(r":? Expected a path but (?P<name>[\w.]+) either not accessible or invalid")
+_PACKAGES: Final = ("callbacks", "datamodules", "matching", "models", "tasks")
 _UNKNOWN: Final = re.compile(
     r"(?:Group '(?P<group>[\w.]+)' does not accept option |Option |unrecognized arguments: --)'?(?P<option>[\w.]+)"
 )
@@ -32,19 +35,43 @@ def mistake_in(error: BaseException) -> UserError | None:
     return cause
 
 
-def parse_error_as_mistake(error: ArgumentError) -> UserError:
-    """A parser's error without the noise of its type unions, with what was probably meant."""
+def parse_error_as_mistake(error: ArgumentError, usage: str = "") -> UserError:
+    """A parser's error without the noise of its type unions, with what was probably meant.
+
+    Args:
+        error: The parser's.
+        usage: How the command is called, if it is a tool.
+    """
     lines = (_NOISE.sub("", line).strip().removeprefix("- ") for line in str(error).splitlines())
     message = " ".join(line for line in lines if line)
+    if missing := _NO_CLASS.search(message):
+        known = [name for package in _PACKAGES for name in resolve_name(f"ost_lightning.{package}").__all__]
+        close = difflib.get_close_matches(missing["name"], [name for name in known if name[0].isupper()], n=1)
+        more = f" Did you mean {close[0]}?" if close else ""
+        return UserError(f"{message[: missing.start()]}: there is no class {missing['name']}.{more} {_HINT}")
     classes, unknown = _CLASS.findall(message), _UNKNOWN.search(message)
     if classes and unknown:
         option = ".".join(part for part in (unknown["group"], unknown["option"]) if part)
         accepted = _accepted(classes[-1])
         close = difflib.get_close_matches(option, accepted, n=1, cutoff=0.5)
         message += f". Did you mean '{close[0]}'?" if close else f". It accepts: {', '.join(accepted)}."
-    if classes or unknown or "Parser key" in message:
+    if usage and not classes:
+        message += f". {usage}"
+    elif classes or unknown or "Parser key" in message:
         message += f" {_HINT}"
     return UserError(message)
+
+
+def tool_usage(command: str, tool: Callable[..., None]) -> str:
+    """How a tool is called: what has no default and may stand without a name does so, the rest are options."""
+    positional = [
+        name.upper()
+        for name, parameter in inspect.signature(tool).parameters.items()
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
+    ]
+    given = f"`{' '.join([command, *positional])}`"
+    order = " (in this order, without --)" if positional else ""
+    return f"The command is {given}{order} and its options: `{command} --help`."
 
 
 def _accepted(class_path: str) -> list[str]:

@@ -3,22 +3,25 @@
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
+import torch
 import wandb
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from wandb.errors import CommError
+from wandb.errors import CommError, UsageError
 
 # imported as a whole, so that YAML may use short class names
 from ost_lightning import callbacks, datamodules, matching, models, tasks  # noqa: F401
@@ -31,13 +34,12 @@ from ost_lightning.runs import (
     AtomicCheckpointIO,
     CheckpointNotes,
     MetricsTable,
+    best_checkpoint,
     last_checkpoint,
     read_notes,
     version_of,
 )
 from ost_lightning.tasks import FSDP2Strategy, RecognitionTask
-
-_KEYWORDS: Final = frozenset({"best", "last", "hpc", "registry"})
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Tracking:
     Attributes:
         name: Of the experiment; the file name of the first --config if not given.
         folder: Of all runs.
-        wandb: Log to W&B too; offline unless WANDB_API_KEY is set.
+        wandb: Log to W&B too; offline unless WANDB_API_KEY is set or an agent runs this as part of a sweep.
         project: W&B project.
     """
 
@@ -88,19 +90,25 @@ class ExperimentCLI(LightningCLI):
     _notes = CheckpointNotes()
 
     def __init__(self, args: ArgsType = None, description: str = description) -> None:
-        super().__init__(
-            RecognitionTask,
-            VideoDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=RunConfig,
-            save_config_kwargs={"overwrite": True},  # every run has a folder of its own
-            seed_everything_default=0,
-            trainer_defaults={"use_distributed_sampler": False},  # the data modules shard exactly by themselves
-            auto_configure_optimizers=False,
-            parser_kwargs={"description": description, "version": version("ost-lightning")},
-            args=args,
-        )
+        try:
+            super().__init__(
+                RecognitionTask,
+                VideoDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_callback=RunConfig,
+                save_config_kwargs={"overwrite": True},  # every run has a folder of its own
+                seed_everything_default=0,
+                trainer_defaults={"use_distributed_sampler": False},  # the data modules shard exactly by themselves
+                auto_configure_optimizers=False,
+                parser_kwargs={"description": description, "version": version("ost-lightning")},
+                args=args,
+            )
+        except (MisconfigurationException, ValueError) as error:
+            complaint = _complaint_of_lightning(error)
+            if complaint is None:
+                raise
+            raise complaint from error
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Errors come out as exceptions, without the pages of usage."""
@@ -128,15 +136,16 @@ class ExperimentCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Looks at the checkpoint before anything heavy is loaded."""
         chosen = self.config[self.config["subcommand"]]
-        if chosen.get("ckpt_path") == "last":
-            chosen["ckpt_path"] = self._last_checkpoint(self._experiment_folder(chosen["tracking"], chosen["config"]))
+        if chosen.get("ckpt_path") in ("last", "best"):
+            find = self._last_checkpoint if chosen["ckpt_path"] == "last" else _best_checkpoint
+            chosen["ckpt_path"] = find(self._experiment_folder(chosen["tracking"], chosen["config"]))
         path = chosen.get("ckpt_path")
-        if path is None or str(path) in _KEYWORDS or "://" in str(path):
+        if path is None or "://" in str(path):
             return
         if not Path(path).is_file():
             raise UserError(
-                f"There is no checkpoint {path}. Expected a file that training wrote, or one of: "
-                f"{', '.join(sorted(_KEYWORDS))}."
+                f"There is no checkpoint {path}. Expected a file that training wrote, or `last` or `best` for one of "
+                "this experiment's newest run."
             )
         self._notes = read_notes(Path(path))
         if self._notes.config is not None:
@@ -161,11 +170,7 @@ class ExperimentCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the progress bar and the loggers, CSV first: its folder is the run's folder."""
         settings = self._get(self.config_init, "trainer")
-        if self.subcommand == "fit" and settings["precision"] in ("bf16-true", "16-true"):
-            raise UserError(
-                f"trainer.precision is {settings['precision']}: fine-tuning takes steps that weights of 16 bits round "
-                "away. Set it to bf16-mixed; to test and predict, any precision will do."
-            )
+        _refuse_unfit(settings, training=self.subcommand == "fit")
         given = settings["callbacks"] or []
         watching = [callbacks.Resumption(), *([given] if isinstance(given, Callback) else given)]
         if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in watching):
@@ -185,7 +190,7 @@ class ExperimentCLI(LightningCLI):
 
     def _instantiate_trainer(self, config: dict[str, Any], extra: list[Callback]) -> Trainer:
         """Leaves out the run's checkpoint where the user wants none."""
-        if config.get("enable_checkpointing") is False or config.get("barebones"):
+        if config.get("enable_checkpointing") is False:
             extra = [callback for callback in extra if not isinstance(callback, RunCheckpoint)]
         return super()._instantiate_trainer(config, extra)
 
@@ -219,12 +224,69 @@ class ExperimentCLI(LightningCLI):
             save_dir=experiment,
             id=(self._notes.wandb_id if resumed else None) or secrets.token_hex(4),
         )
-        return [table, _reachable(make) if os.environ.get("WANDB_API_KEY") else make(offline=True)]
+        # the agent of a sweep is logged in, and waits for the metrics
+        online = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_SWEEP_ID")
+        return [table, _reachable(make) if online else make(offline=True)]
 
     @staticmethod
     def _experiment_folder(tracking: Any, configs: Sequence[Any] | None) -> Path:
         """`{folder}/{name}`, from `Tracking` or the parser's view of it."""
         return Path(tracking.folder) / (tracking.name or (Path(str(configs[0])).stem if configs else "unnamed"))
+
+
+def _best_checkpoint(experiment: Path) -> str:
+    """The newest run's."""
+    last = last_checkpoint(experiment)
+    best = best_checkpoint(last) if last is not None else None
+    if best is None:
+        folder = last.parent if last is not None else experiment / "version_*" / "checkpoints"
+        raise UserError(
+            f"There is no best checkpoint in {folder}. Train with a ModelCheckpoint among trainer.callbacks that has a "
+            "`monitor`, such as val/{set}/top1 with `mode` max; or give `last`, or the path of a checkpoint, with "
+            "--ckpt_path."
+        )
+    return str(best)
+
+
+def _complaint_of_lightning(error: Exception) -> UserError | None:
+    """What Lightning itself complains of: settings of the trainer. None if it is another that raised the exception."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if not frame.f_globals["__name__"].startswith("lightning."):
+        return None
+    told = " ".join(str(error).split()).rstrip(".")
+    return UserError(
+        f"The trainer can't run with its settings: {told}. Change the setting that this is about (`ost fit --help` "
+        "explains them; OST_TRACEBACK=1 shows where it came up)."
+    )
+
+
+def _refuse_unfit(settings: Mapping[str, Any], *, training: bool) -> None:
+    """Looks for settings of the trainer that Lightning takes, or refuses without a hint, and that nothing can run with.
+
+    Raises:
+        UserError: If there is one.
+    """
+    if training and settings["precision"] in ("bf16-true", "16-true"):
+        raise UserError(
+            f"trainer.precision is {settings['precision']}: fine-tuning takes steps that weights of 16 bits round "
+            "away. Set it to bf16-mixed; to test and predict, any precision will do."
+        )
+    if settings["barebones"]:
+        raise UserError(
+            "trainer.barebones is true, which leaves out the loggers, and with them a run's folder and results: leave "
+            "it out. For training alone, set trainer.enable_checkpointing to false and trainer.limit_val_batches to 0."
+        )
+    if settings["accelerator"] == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise UserError(
+            "trainer.accelerator is gpu, but PyTorch finds no GPU here: set it to cpu, or to auto for what there is; "
+            "or install a PyTorch that fits the GPU's driver."
+        )
+    epochs = settings["check_val_every_n_epoch"]
+    if epochs is not None and epochs < 1:
+        raise UserError(
+            f"trainer.check_val_every_n_epoch is {epochs}: it must be at least 1, or null to count batches alone. To "
+            "leave out validation, set trainer.limit_val_batches to 0."
+        )
 
 
 def _strategy(given: str | Strategy) -> str | Strategy:
@@ -244,11 +306,11 @@ def _strategy(given: str | Strategy) -> str | Strategy:
 
 
 def _reachable(make: Callable[..., WandbLogger]) -> WandbLogger:
-    """A logger that sends what is logged; one that keeps it, if W&B does not answer: a run is not lost for that."""
+    """A logger that sends what is logged; one that keeps it, if W&B does not let it: a run is not lost for that."""
     logger = make(offline=False)
     try:
         _ = logger.experiment
-    except CommError as error:
+    except (CommError, UsageError) as error:
         rank_zero_warn(
             f"W&B can't be reached ({str(error).splitlines()[0]}): the run is kept offline, and `wandb sync` sends it."
         )
@@ -286,10 +348,15 @@ def _experiment_file(name_or_path: str) -> Path:
             f"package: {known}."
         )
     try:
-        yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not UTF-8 text ({error}). Save it as UTF-8.") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{file}:{line}: not valid YAML ({error.problem}).") from error
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else f"a {type(content).__name__}"
+        raise UserError(f"{file} holds {found}. Expected settings, as `model:` or `trainer:` with keys below them.")
     return file
 
 

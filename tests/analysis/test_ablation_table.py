@@ -52,6 +52,43 @@ def test_a_row_that_one_run_lacks_has_no_mean() -> None:
     assert mean_of([table(0.5, 0.7), lacking]).rows[0].top1 == {}
 
 
+def splits(*names: str) -> AblationTable:
+    """Two rows on splits of hmdb51, scored 0.1 x the number of the split, and on a set of its own."""
+    sets = {name: EvaluationSetCard(51, 1530, 1, "hmdb51") for name in names} | {"own": EvaluationSetCard(20, 200, 0)}
+    top1 = {name: 0.1 * int(name[-1]) for name in names} | {"own": 0.9}
+    rows = [AblationRow("4a", f"row {k}", "Matcher()", top1, top1, {"HMDB51": 50.0}) for k in range(2)]
+    return AblationTable("real videos", "Paper: X.", {"4a": "matching"}, sets, rows, {"checkpoint": names[0]})
+
+
+def test_splits_of_a_data_set_are_one_column() -> None:
+    made = splits("hmdb_1", "hmdb_2", "hmdb_3")
+    lines = made.markdown().splitlines()
+    assert lines[0] == "|  | setting | hmdb51 (ours) | own (ours) | HMDB51 (paper) |"
+    assert lines[2] == "| 4a matching | row 0 | 20.0 ± 10.0 | 90.0 | 50.0 |"
+    assert "`hmdb51`: mean and standard deviation of hmdb_1, hmdb_2, hmdb_3." in "\n".join(lines)
+    assert "`hmdb51`: 4,590 videos of 51 classes, 3 of them unreadable" in "\n".join(lines)
+    assert list(made.sets) == ["hmdb_1", "hmdb_2", "hmdb_3", "own"]  # the file keeps them
+    assert splits("hmdb_1").markdown().startswith("|  | setting | hmdb_1 (ours) |")
+
+
+def test_runs_on_one_split_each_are_averaged() -> None:
+    mean = mean_of([splits(f"hmdb_{k}") for k in (1, 2, 3)])
+    assert list(mean.sets) == ["hmdb51", "own"]
+    assert mean.rows[0].top1 == pytest.approx({"hmdb51": 0.2, "own": 0.9})
+    assert mean.rows[0].top1_std["hmdb51"] == pytest.approx(0.1)
+    with pytest.raises(UserError, match="their sets differ"):
+        mean_of([splits("hmdb_1"), splits("hmdb_1", "hmdb_2")])
+    with pytest.raises(UserError, match="their sets differ"):
+        mean_of([splits("hmdb_1"), replace(table(0.5), world="real videos")])
+
+
+def test_a_split_that_a_row_lacks_leaves_no_mean() -> None:
+    made = splits("hmdb_1", "hmdb_2")
+    lacking = replace(made.rows[1], top1={"hmdb_1": 0.1, "own": 0.9})
+    shown = replace(made, rows=[made.rows[0], lacking]).markdown().splitlines()
+    assert shown[3] == "|  | row 1 | - | 90.0 | 50.0 |"
+
+
 def test_tables_that_do_not_belong_together() -> None:
     with pytest.raises(UserError, match="can't be averaged: their world differ"):
         mean_of([table(0.5), replace(table(0.5), world="real videos")])

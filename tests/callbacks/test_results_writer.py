@@ -11,6 +11,7 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from ost_lightning.callbacks import ResultsWriter
 from ost_lightning.cli import main
 from ost_lightning.errors import UserError
+from ost_lightning.models import VideoCLIP
 from tests.videos import write_video
 
 BASE = [
@@ -169,7 +170,39 @@ def test_weights_to_begin_with_are_remembered() -> None:
     assert torch.load(checkpoint, weights_only=True)["global_step"] == 2  # a schedule of its own
     results = test(f"--ckpt_path={checkpoint}")
     assert results["checkpoint"]["training"]["before"]["videos"] == 4
+    settings = results["checkpoint"]["settings"]
+    assert settings["global_batch_size"] == 2
+    assert settings["trainer"]["max_epochs"] == 2
+    assert settings["model"]["init_args"]["optimisation"]["learning_rate"] == 1e-3
     assert results["sets"]["own"]["card"]["in_training"] == 3  # 3.mp4 before, 4.mp4 and 5.mp4 now
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_training_that_goes_on_with_other_videos_has_seen_both() -> None:
+    Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n4.mp4 0\n5.mp4 1\n")
+    for train in ("other", "train"):
+        options = [LAST, f"--data.train={{list: videos/{train}.txt, labels: videos}}", "--trainer.max_epochs=3"]
+        assert main(["fit", *BASE, *options, "--trainer.limit_val_batches=0"]) == 0
+        run = max(RUNS.iterdir(), key=lambda path: int(path.name.removeprefix("version_")))
+        results = test(f"--ckpt_path={run}/checkpoints/last.ckpt")
+        training = results["checkpoint"]["training"]
+        went_on = train == "other"
+        assert (training["before"]["videos"] if training["before"] else None) == (4 if went_on else None)
+        assert results["sets"]["own"]["card"]["in_training"] == (3 if went_on else 1)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_folder_to_begin_with_is_remembered_by_name() -> None:
+    VideoCLIP("tiny").save_pretrained(Path("tuned_elsewhere"))
+    Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n")
+    options = ["--data.train={list: videos/other.txt, labels: videos}", "--data.loading.global_batch_size=2"]
+    elsewhere = "--model.video_clip.pretrained=tuned_elsewhere"
+    for start in (["--model.video_clip.init_from=tuned_elsewhere"], [elsewhere, "--model.video_clip.tuned_from=tiny"]):
+        assert main(["fit", *BASE, *options, *start, "--trainer.max_steps=1", "--trainer.limit_val_batches=0"]) == 0
+        run = max(RUNS.iterdir(), key=lambda path: int(path.name.removeprefix("version_")))
+        results = test(f"--ckpt_path={run}/checkpoints/last.ckpt")
+        assert results["checkpoint"]["training"]["before"] == {"weights": "tuned_elsewhere"}
+        assert results["sets"]["own"]["card"]["in_training"] == 2
 
 
 def test_other_modules_are_refused(tmp_path: Path) -> None:

@@ -83,3 +83,12 @@ def test_mistakes(tmp_path: Path) -> None:
         WeightEnsembling(ratios=[0.2, 1.2])
     with pytest.raises(UserError, match="not on LightningModule"):
         WeightEnsembling().on_test_start(Trainer(accelerator="cpu", logger=False), LightningModule())
+
+
+def test_a_ratio_is_scored_by_one_callback(tmp_path: Path) -> None:
+    task = tuned_task()
+    with pytest.raises(UserError, match=r"ratios holds 0\.2, which another callback of this run scores already"):
+        score(task, tmp_path, WeightEnsembling(), WeightEnsembling(ratios=[0.5, 0.2]))
+    # a task whose test failed can be tested again
+    scored = score(task, tmp_path, WeightEnsembling(), WeightEnsembling(ratios=[0.5]))
+    assert {"test/unseen/ensembled_0.2/top1", "test/unseen/ensembled_0.5/top1"} <= scored.keys()

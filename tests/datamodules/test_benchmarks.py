@@ -207,6 +207,29 @@ def test_zero_shot_splits_of_kinetics600_have_their_own_label_spaces() -> None:
         assert set(labels_of(videos).values()) == expected
 
 
+def test_the_released_lists_of_kinetics600_name_videos_of_all_parts() -> None:
+    labels = LabelSpace.load("k600-split1")
+    first, second = labels.published[:2]
+    miniatures.kinetics(Path("data"), (first, second))
+    in_train, in_val, in_test = "t0000_00000_000000_000010", "v0000_00000_000000_000010", "v0001_00000_000000_000010"
+    (Path("data/test") / second).mkdir(parents=True)
+    shutil.move(f"data/val/{second}/{in_test}.mp4", f"data/test/{second}/{in_test}.mp4")
+    Path("ZS_split1.txt").write_text(f"{in_train}.mp4 0\n{in_val}.mp4 0\n{in_test}.mp4 1\n")
+    lists = ListFiles(test="ZS_split{split}.txt")
+    videos = Kinetics600("data", splits=(1,), lists=lists).evaluation_videos("test")["k600-split1"]
+    assert [str(record.path) for record in videos.found] == [
+        f"data/train/{first}/{in_train}.mp4",
+        f"data/val/{first}/{in_val}.mp4",
+        f"data/test/{second}/{in_test}.mp4",
+    ]
+    # where the same video is in two parts, the one in val is taken
+    shutil.copy(f"data/train/{first}/{in_train}.mp4", f"data/val/{first}/{in_train}.mp4")
+    videos = Kinetics600("data", splits=(1,), lists=lists).evaluation_videos("test")["k600-split1"]
+    assert str(videos.records[0].path) == f"data/val/{first}/{in_train}.mp4"
+    chosen = Kinetics600("data", splits=(1,), lists=lists, test_parts=["test"]).evaluation_videos("test")
+    assert chosen["k600-split1"].missing == {0, 1}
+
+
 def test_something_something_is_not_mirrored_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     from ost_lightning.datamodules import base
 

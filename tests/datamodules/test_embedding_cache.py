@@ -105,6 +105,14 @@ def test_other_weights_sampling_and_precision_are_encoded_anew(videos: Path) -> 
     assert evaluate(videos)[1] == 0
 
 
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_cached_embeddings_are_not_converted_to_the_precision(videos: Path, precision: str) -> None:
+    for verb in ("test", "predict"):
+        expected, _ = evaluate(videos, gigabytes=0, precision=precision, verb=verb)
+        evaluate(videos, precision=precision)
+        assert evaluate(videos, precision=precision, verb=verb) == (expected, 0)
+
+
 def test_a_changed_video_is_encoded_again(videos: Path) -> None:
     evaluate(videos, tuned=0.1)
     write_video(videos / "2.mp4", 12, width=64, height=64, seed=9)

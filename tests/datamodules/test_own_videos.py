@@ -1,6 +1,8 @@
 """One's own videos, in folders and tables."""
 
 import csv
+import json
+import logging
 import sys
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from pyarrow import parquet
 from ost_lightning.cli import main
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, VideoFolder, VideoTable
 from ost_lightning.errors import UserError
+from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations import Columns
+from ost_lightning.video.identity import video_id
 from tests.datamodules.miniatures import label_space, tiny_video, write
 
 QUIET = ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -53,26 +57,72 @@ def test_class_names_come_from_folders_from_a_file_or_from_a_label_space() -> No
     videos = VideoFolder(root).training_videos()
     assert videos.labels.names == ("juggling", "jump rope")
     assert [(record.id, record.label) for record in videos.records] == [
-        ("juggling/0.mp4", 0),
-        ("juggling/1.mp4", 0),
-        ("jump_rope/0.mp4", 1),
-        ("jump_rope/1.mp4", 1),
+        ("train/juggling/0.mp4", 0),
+        ("train/juggling/1.mp4", 0),
+        ("train/jump_rope/0.mp4", 1),
+        ("train/jump_rope/1.mp4", 1),
     ]
     write(root / "classes.txt", "skipping\tjump_rope\nswimming\njuggling\n")
     videos = VideoFolder(root).evaluation_videos("test")["test"]
     assert [videos.labels.names[record.label] for record in videos.records] == ["juggling"] * 2 + ["skipping"] * 2
+    write(root / "classes.txt", "jump rope\njuggling\n")
+    videos = VideoFolder(root).evaluation_videos("test")["test"]
+    assert [record.label for record in videos.records] == [1, 1, 0, 0]
     label_space(Path("other"), "kinetics400", ("juggling balls",))
     with pytest.raises(UserError, match=r"own/train/juggling: 'juggling' is not one of the 1 classes .*Did it mean"):
         VideoFolder(root, labels="other").training_videos()
+
+
+def test_a_folder_that_two_classes_may_be_called_after_is_refused() -> None:
+    tiny_video(Path("own/train/a_b_c/0.mp4"), 0)
+    write(Path("own/classes.txt"), "a_b c\na b_c\n")
+    with pytest.raises(UserError, match="'a_b_c' is not one of the 2 classes"):
+        VideoFolder(Path("own")).training_videos()
+    write(Path("own/classes.txt"), "a_b c\na b_c\na_b_c\n")
+    assert VideoFolder(Path("own")).training_videos().records[0].label == 2
+
+
+def test_descriptors_beside_the_folders_are_those_of_their_classes() -> None:
+    root = folders(Path("own"))
+    entry = {"spatio": ["a rope", "a gym"], "temporal": ["jumps", "lands"]}
+    write(root / "descriptors.json", json.dumps({"classes": {"jump rope": entry, "juggling": entry}}))
+    options = ["--config=toyworld", "--data=VideoFolder", "--data.root=own", *SMALL]
+    assert main(["test", *options, "--model.descriptors_per_class=2"]) == 0
+    labels = LabelSpace.load("own")
+    assert labels.descriptors_of("spatio", 1) == (("a rope",), ("a rope",))
+    assert labels == VideoFolder(root).training_videos().labels
+
+
+def test_other_files_and_classes_without_videos_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    root = folders(Path("own"))
+    write(root / "train/juggling/2.MTS", "")
+    write(root / "train/swimming/.hidden.mp4", "")
+    videos = VideoFolder(root).training_videos()
+    assert videos.records[2].id == "train/juggling/2.MTS"
+    assert "own/train: Passed over, without a video's extension: 2, such as juggling/notes.txt." in caplog.text
+    assert "Classes without videos: swimming." in caplog.text
 
 
 def test_a_folder_of_frames_is_a_video_and_a_test_folder_without_training_is_enough() -> None:
     root = folders(Path("own"))
     write(root / "test" / "juggling" / "extracted" / "img_00001.jpg", "")
     sets = VideoFolder(root / "test", test=".").evaluation_videos("test")
-    assert [record.id for record in sets["test"].records][2] == "juggling/extracted"
+    assert [record.id for record in sets["test"].records][2] == "test/juggling/extracted"
     assert not sets["test"].missing
     assert VideoFolder(root).evaluation_videos("val") == {}
+
+
+def test_equal_names_of_the_parts_are_different_videos_from_wherever_they_are_read() -> None:
+    root = folders(Path("own"))
+    ids = {
+        part: {video_id(record.id) for record in VideoFolder(root, test=part).evaluation_videos("test")["test"].records}
+        for part in ("train", "test")
+    }
+    assert len(ids["train"]) == len(ids["test"]) == 4
+    assert not ids["train"] & ids["test"]
+    below = VideoFolder(root / "train", test=".").evaluation_videos("test")["test"]
+    assert {video_id(record.id) for record in below.records} == ids["train"]
 
 
 def test_folders_without_videos_are_named() -> None:
@@ -101,12 +151,25 @@ def test_tables_through_the_command() -> None:
     assert float(metrics(1)["test/own/videos"]) == 2
 
 
+def test_tables_without_labels_are_for_prediction_with_a_label_space() -> None:
+    write(Path("test.csv"), "path\n0.mp4\n")
+    label_space(Path("other"), "kinetics400", ("juggling balls",))
+    data = VideoTable(".", test={"own": Path("test.csv")}, labels="other")
+    assert [record.label for record in data.evaluation_videos("predict")["own"].records] == [-1]
+    with pytest.raises(UserError, match=r"test\.csv:1: the column 'label' is missing"):
+        data.evaluation_videos("test")
+    with pytest.raises(UserError, match=r"test\.csv:1: the column 'label' is missing"):
+        VideoTable(".", test={"own": Path("test.csv")}).evaluation_videos("predict")
+
+
 def test_classes_of_tables_are_those_of_the_training_table() -> None:
     write(Path("train.csv"), "clip,action\n0.mp4,swim\n1.mp4,dive\n")
     write(Path("test.csv"), "clip,action\n0.mp4,swim\n")
     columns = Columns(path="clip", label="action")
     data = VideoTable(".", Path("train.csv"), test={"own": Path("test.csv")}, columns=columns)
     assert data.evaluation_videos("test")["own"].labels.names == ("dive", "swim")
+    with pytest.raises(UserError, match=r"descriptors\.json in the folder of a label space, and give that as"):
+        data.evaluation_videos("test")["own"].labels.descriptors_of("spatio", 1)
     alone = VideoTable(".", test={"own": Path("test.csv")}, columns=columns)
     assert alone.evaluation_videos("test")["own"].labels.names == ("swim",)
     with pytest.raises(UserError, match="nothing to train on"):

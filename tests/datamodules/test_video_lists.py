@@ -157,10 +157,34 @@ def test_class_without_a_readable_training_video(videos: Path, tmp_path: Path) -
 
 
 def test_settings_that_name_no_videos(videos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nothing to test"):
+    with pytest.raises(UserError, match=r"nothing to test: the data has no test set\. Its setting `test`"):
         trainer(tmp_path).test(Collector(), datamodule=data(videos), verbose=False)
+    with pytest.raises(UserError, match=r"nothing to predict: the data has no test set\. Its setting `test`"):
+        data(videos).setup("predict")
+    with pytest.raises(UserError, match=r"nothing to validate: the data has no validation set\. Its setting `val`"):
+        data(videos).setup("validate")
     with pytest.raises(UserError, match="nothing to train on"):
         trainer(tmp_path).fit(Collector(), datamodule=VideoLists(videos, clips=CLIPS))
+
+
+@pytest.mark.parametrize("on_missing", ["stop", "leave_out"])
+def test_missing_videos_are_told_with_what_helps(videos: Path, tmp_path: Path, on_missing: str) -> None:
+    def told(lines: str) -> str:
+        (tmp_path / "list.txt").write_text(lines)
+        listed = {"own": VideoList(tmp_path / "list.txt", str(videos))}
+        loading = LoadingSettings(workers=0, on_missing=on_missing)
+        with pytest.raises(UserError, match="are missing") as caught:
+            VideoLists(videos, test=listed, clips=CLIPS, loading=loading).setup("test")
+        return str(caught.value)
+
+    none = told("x.mp4 0\ny.mp4 0\n")
+    assert "2 of 2" in none
+    assert none.endswith("Set the data's `root` to where the videos are.")
+    assert "have / between folders" in told("sub\\0.mp4 0\n")
+    if on_missing == "stop":
+        assert told("0.mp4 0\ny.mp4 0\n").endswith(
+            "go on with the 1 that are there: --data.loading.on_missing leave_out."
+        )
 
 
 def test_mistakes_in_a_worker_arrive_as_they_are(videos: Path, tmp_path: Path) -> None:

@@ -92,6 +92,25 @@ def test_keys_of_clips(tmp_path: Path) -> None:
     assert clips(record).of(record) is None
 
 
+def test_a_folder_of_frames_is_known_by_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for k in range(2):
+        (folder / f"{k}.jpg").write_bytes(b"one")
+    record = VideoRecord(folder, 0, "a")
+    keys = [clips(record).of(record)]
+    before = folder.stat()
+    (folder / "1.jpg").write_bytes(b"two!")
+    keys.append(clips(record).of(record))
+    os.utime(folder / "0.jpg", (5, 5))
+    keys.append(clips(record).of(record))
+    assert (folder.stat().st_size, folder.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    (folder / "0.jpg").rename(folder / "2.jpg")
+    keys.append(clips(record).of(record))
+    assert len({*keys, None}) == 5
+    assert clips(record).of(record) == keys[-1]
+
+
 def test_labels_and_spellings_of_a_path_do_not_count(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(b"one")

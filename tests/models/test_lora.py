@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import pytest
 import torch
 from transformers import CLIPModel
 
 from ost_lightning.errors import UserError
-from ost_lightning.models import ensemble_weights
-from ost_lightning.models.lora import LoRA, add_adapters, merged, original_of
+from ost_lightning.models import VideoCLIP, ensemble_weights, weights_digest
+from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA, add_adapters, merged, original_of
 from ost_lightning.resources import tiny_clip_folder
 
 
@@ -69,3 +71,31 @@ def test_ensembling_mixes_the_products(plain: CLIPModel, tuned: CLIPModel, ratio
 def test_layers_that_are_not_there_are_named(plain: CLIPModel) -> None:
     with pytest.raises(UserError, match="No layer of the text tower is called nonsense"):
         add_adapters(plain, LoRA(towers="text", layers=("nonsense",)))
+
+
+def checkpoint(clip: VideoCLIP, file: Path) -> Path:
+    """What training writes of a model whose weights have moved."""
+    with torch.no_grad():
+        for parameter in clip.parameters():
+            parameter.add_(0.01)
+    torch.save({"state_dict": {f"video_clip.{name}": weight for name, weight in clip.state_dict().items()}}, file)
+    return file
+
+
+def test_adapters_are_begun_with(tmp_path: Path) -> None:
+    tuned = AdaptedVideoCLIP("tiny", lora=LoRA(rank=2))
+    file = checkpoint(tuned, tmp_path / "adapted.ckpt")
+    begun = AdaptedVideoCLIP("tiny", lora=LoRA(rank=2), init_from=file)
+    assert weights_digest(begun) == weights_digest(tuned)
+    assert begun.init_from == file
+    with pytest.raises(UserError, match=r"has shape \(2, .*Set the model \(`pretrained`, heads, adapters"):
+        AdaptedVideoCLIP("tiny", lora=LoRA(rank=3), init_from=file)
+
+
+def test_a_plain_model_is_adapted(tmp_path: Path) -> None:
+    plain = VideoCLIP("tiny")
+    file = checkpoint(plain, tmp_path / "plain.ckpt")
+    plain.save_pretrained(tmp_path / "folder")
+    for source in (file, tmp_path / "folder"):
+        begun = AdaptedVideoCLIP("tiny", init_from=source)
+        torch.testing.assert_close(merged(begun.clip).state_dict(), plain.clip.state_dict())

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ost_lightning.errors import UserError
-from ost_lightning.runs import AtomicCheckpointIO, CheckpointNotes, read_notes
+from ost_lightning.runs import AtomicCheckpointIO, CheckpointNotes, best_checkpoint, read_notes
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 def test_round_trip_with_notes(tmp_path: Path) -> None:
     file = tmp_path / "new" / "last.ckpt"
-    checkpoint = {"state_dict": {"w": torch.arange(3.0)}, "ost_config": "model: 1"}
+    checkpoint = {"state_dict": {"w": torch.arange(3.0)}, "pytorch-lightning_version": "2.6", "ost_config": "model: 1"}
     CheckpointNotes(metrics_rows=7, wandb_id="abc").write_to(checkpoint)
     AtomicCheckpointIO().save_checkpoint(checkpoint, file)
     assert read_notes(file) == CheckpointNotes(config="model: 1", metrics_rows=7, wandb_id="abc")
@@ -74,3 +74,23 @@ def test_a_truncated_file_is_told(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(UserError, match="damaged"):
         AtomicCheckpointIO().load_checkpoint(file)
+
+
+@pytest.mark.parametrize("content", [[torch.zeros(2)], {"model": {"w": torch.zeros(2)}}, {"state_dict": {}}])
+def test_checkpoints_of_others_are_told(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "foreign.pth")
+    with pytest.raises(UserError, match=r"foreign\.pth is not a checkpoint that `ost fit` wrote.*`ost convert`"):
+        read_notes(tmp_path / "foreign.pth")
+
+
+def test_the_best_checkpoint_is_found_also_where_the_run_was_moved(tmp_path: Path) -> None:
+    last, best = tmp_path / "last.ckpt", tmp_path / "epoch=2.ckpt"
+    unwatched = {"monitor": None, "best_model_path": str(last)}
+    for path in (str(best), "elsewhere/epoch=2.ckpt"):
+        torch.save(
+            {"callbacks": {"Figures": {"n": 1}, "a": unwatched, "b": {"monitor": "x", "best_model_path": path}}}, last
+        )
+        best.unlink(missing_ok=True)
+        assert best_checkpoint(last) is None
+        best.touch()
+        assert best_checkpoint(last) == best

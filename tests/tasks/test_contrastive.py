@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
+from ost_lightning.errors import UserError
 from ost_lightning.matching import (
     CategoryName,
     Matcher,
@@ -53,6 +54,12 @@ def test_training_lowers_the_loss(tmp_path: Path, matcher: Matcher) -> None:
     trainer(tmp_path, max_epochs=8, limit_val_batches=0, callbacks=[losses]).fit(module, datamodule=world())
     assert len(losses.values) == 16
     assert sum(losses.values[-4:]) < 0.9 * sum(losses.values[:4])
+
+
+def test_a_schedule_needs_an_end(tmp_path: Path) -> None:
+    endless = trainer(tmp_path, max_epochs=-1, max_time="00:00:00:05", limit_val_batches=0)
+    with pytest.raises(UserError, match=r"trainer\.max_epochs is -1 and trainer\.max_steps -1: set one of them"):
+        endless.fit(task(), datamodule=world())
 
 
 def test_unsolved_problems_of_a_training_are_counted_and_told_once(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ loose = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_index_keyed_files_come_back(tmp_path: Path, labels: LabelSpace) -> None:
     write_indexed(labels, {"spatio": tmp_path / "s.json", "temporal": tmp_path / "t.json"})
     write_class_list(labels, tmp_path / "classes.csv")
-    names = read_class_list(tmp_path / "classes.csv")
+    names = read_class_list(tmp_path / "classes.csv").names
     assert names == labels.names
     assert read_indexed(names, {"spatio": tmp_path / "s.json", "temporal": tmp_path / "t.json"}) == labels.descriptors
 
@@ -88,7 +89,9 @@ def test_files_that_do_not_fit_the_classes_are_refused(tmp_path: Path, content: 
         ("class,kind,rank,descriptor\na,spatio,1,\n", "d.csv:2: expected a kind"),
         ("class,kind,rank,descriptor\na,spatio,1,x\na,spatio,1,y\n", "d.csv:3: .* rank 1 already"),
         ("class,kind,rank,descriptor\na,spatio,1,x\na,spatio,3,y\n", "are not 1, 2, ... in all"),
-        ("class,kind,rank,descriptor\na,spatio\n", "d.csv:2: expected a kind"),
+        ("class,kind,rank,descriptor\na,spatio\n", "d.csv:2: 2 fields, expected 4"),
+        ("class,kind,rank,descriptor\na,spatio,1,x, y\n", "d.csv:2: 5 fields, expected 4"),
+        ('class,kind,rank,descriptor\na,spatio,1,"x\n', "not valid CSV"),
     ],
 )
 def test_malformed_tables_are_named(tmp_path: Path, content: str, what: str) -> None:
@@ -103,12 +106,35 @@ def test_malformed_tables_are_named(tmp_path: Path, content: str, what: str) -> 
         ("a,b\n0,x\n", ":1: the header is 'a,b'"),
         ("id,name\n1,x\n", ":2: found '1,x', expected '0,'"),
         ("id,name\n0,x\n2,y\n", ":3: found '2,y', expected '1,'"),
+        ("id,name\n0,\n", ":2: found '0,', expected '0,' and"),
     ],
 )
 def test_malformed_class_lists_are_named(tmp_path: Path, content: str, what: str) -> None:
     (tmp_path / "classes.csv").write_text(content)
     with pytest.raises(UserError, match=what):
         read_class_list(tmp_path / "classes.csv")
+
+
+def test_a_text_list_is_read_as_that_of_a_label_space(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("# from a shelf\njump rope\tjump_rope\nbowling\n")
+    listed = read_class_list(tmp_path / "classes.txt")
+    assert (listed.names, listed.published) == (("jump rope", "bowling"), ("jump_rope", "bowling"))
+    assert listed.source == "from a shelf"
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("classes.txt", read_class_list),
+        ("classes.csv", read_class_list),
+        ("table.csv", read_table),
+        ("s.json", lambda file: read_indexed(("a",), {"spatio": file})),
+    ],
+)
+def test_text_that_is_not_utf8_is_told(tmp_path: Path, name: str, read: Callable[[Path], object]) -> None:
+    (tmp_path / name).write_bytes(b"caf\xe9\n")
+    with pytest.raises(UserError, match=rf"{name} is not UTF-8 text .* at byte 3\)\. Save it as UTF-8"):
+        read(tmp_path / name)
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

@@ -70,6 +70,8 @@ def test_classes_alone_are_enough_until_descriptors_are_asked_for(tmp_path: Path
         ('{"classes": {"a": ["x"]}}', "the class 'a' must have"),
         ('{"classes": {"a": {"spatio": "x"}}}', "the class 'a' must have"),
         ('{"classes": {"a": {"spatio": ["x", " "]}}}', "the class 'a' must have"),
+        ('{"classes": {"a": {"spatio": ["x"]}, "a": {"spatio": ["y"]}}}', "descriptors.json: 'a' stands twice"),
+        ('{"classes": {"a": {"spatio": ["x"], "spatio": ["y"]}}}', "descriptors.json: 'spatio' stands twice"),
     ],
 )
 def test_malformed_descriptors_are_named(tmp_path: Path, content: str, what: str) -> None:
@@ -168,3 +170,25 @@ def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(LabelSpaceError, match=r"classes\.txt is not UTF-8"):
         LabelSpace.load(tmp_path)
+    (tmp_path / "classes.txt").write_text("archery\n")
+    (tmp_path / "descriptors.json").write_bytes(b'{"classes": {"caf\xe9": {}}}')
+    with pytest.raises(LabelSpaceError, match=r"descriptors\.json is not UTF-8"):
+        LabelSpace.load(tmp_path)
+
+
+def test_folders_of_videos_name_the_classes_where_no_list_does(tmp_path: Path) -> None:
+    for name in ("train/jump_rope", "train/.cache", "test/archery", "test/jump_rope"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "descriptors.json").write_text(ARCHERY)
+    labels = LabelSpace.load(tmp_path)
+    assert (labels.names, labels.published) == (("archery", "jump rope"), ("archery", "jump_rope"))
+    with pytest.raises(LabelSpaceError, match="'jump rope' has 0"):
+        labels.descriptors_of("spatio", 1)
+    (tmp_path / "classes.txt").write_text("archery\n")
+    assert LabelSpace.load(tmp_path).names == ("archery",)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("archery\n", encoding="utf-8-sig")
+    (tmp_path / "descriptors.json").write_text(ARCHERY, encoding="utf-8-sig")
+    assert LabelSpace.load(tmp_path).descriptors_of("spatio", 1) == (("a bow",),)

@@ -42,6 +42,16 @@ def test_the_publishers_spelling_is_kept(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (found.names, found.published) == (("apply eye makeup", "archery"), ("ApplyEyeMakeup", "archery"))
 
 
+def test_a_folder_of_videos_gets_the_descriptors_of_its_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("jump_rope", "juggling"):
+        Path("labels/train", name).mkdir(parents=True)
+    with llm.serving(lambda seen: llm.good) as server:
+        assert generate(server, monkeypatch, "--out=labels") == 0
+    found = LabelSpace.load("labels")
+    assert (found.names, found.published) == (("juggling", "jump rope"), ("juggling", "jump_rope"))
+    assert found.descriptors_of("spatio", 1)[1] == ("spatio thing 0 of jump rope",)
+
+
 def own_labels(count: int) -> Path:
     folder = Path("labels")
     folder.mkdir()

@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from ost_lightning.cli import main
+from ost_lightning.datamodules import VideoList, VideoLists, VideoTable
+from tests.datamodules.miniatures import write
 from tests.videos import write_video
 
 
@@ -35,6 +37,23 @@ def test_transcode_writes_videos_list_and_report(videos: Path, capsys: pytest.Ca
     assert "3 of 3 videos rewritten, with the same number of frames" in capsys.readouterr().out
     # what was written is a data set for the next tool
     assert main(["data", "check", "--list=new/list.txt", "--root=new", "--workers=0"]) == 0
+
+
+def test_transcode_keeps_names_times_and_ids_of_a_table(videos: Path) -> None:
+    Path("list.csv").write_text(
+        "label,id,path,start,end\njump rope,one,a/x.avi,,\njuggling,two,a/y.avi,0,0.2\njuggling,three,a/y.avi,0.1,\n"
+    )
+    assert main(["data", "transcode", "list.csv", str(videos), "new", *SMALL]) == 0
+    data = VideoTable("new", test={"new": Path("new/list.csv")}).evaluation_videos("test")["new"]
+    assert data.labels.names == ("juggling", "jump rope")
+    assert [(str(record.path), record.label, record.id, record.start, record.end) for record in data.records] == [
+        ("new/a/x.mp4", 1, "one", None, None),
+        ("new/a/y.mp4", 0, "two", 0.0, 0.2),
+        ("new/a/y.mp4", 0, "three", 0.1, None),
+    ]
+    write(Path("space/classes.txt"), "jump rope\njuggling\n")
+    lists = VideoLists("new", test={"new": VideoList(Path("new/list.csv"), "space")})
+    assert [record.label for record in lists.evaluation_videos("test")["new"].records] == [0, 1, 1]
 
 
 def test_transcode_names_what_it_could_not_rewrite(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,11 +22,13 @@ class EvaluationSetCard:
         classes: K.
         videos: Scored, unreadable ones included: they count as wrong.
         undecodable: Of these, could not be read.
+        split_of: Data set, if this is one of its test splits.
     """
 
     classes: int
     videos: int
     undecodable: int
+    split_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,27 @@ class AblationTable:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} is not the {ABLATION_FILE} of an ablation ({error}).") from error
 
+    def over_splits(self) -> Self:
+        """The table with the test splits of a data set as one column: their mean and sample standard deviation."""
+        splits = {
+            name: names for name, names in _by_data_set(self.sets).items() if len(names) > 1 and name not in self.sets
+        }
+        merged = {split: name for name, names in splits.items() for split in names}
+        sets = {}
+        for split in self.sets:
+            name = merged.get(split, split)
+            cards = [self.sets[each] for each in splits.get(name, [split])]
+            videos, undecodable = sum(card.videos for card in cards), sum(card.undecodable for card in cards)
+            sets[name] = replace(cards[0], videos=videos, undecodable=undecodable)
+        rows = [_over_splits(row, splits) for row in self.rows]
+        told = [f"`{name}`: mean and standard deviation of {', '.join(names)}." for name, names in splits.items()]
+        return replace(self, sets=sets, rows=rows, remarks=(*told, *self.remarks))
+
     def markdown(self) -> str:
-        """The table with a row for each setting, then what it is made of."""
+        """The table with a row for each setting, then what it is made of; the splits of a data set are averaged."""
+        return self.over_splits()._markdown()
+
+    def _markdown(self) -> str:
         published = list(dict.fromkeys(name for row in self.rows for name in row.paper))
         head = ["", "setting", *(f"{name} (ours)" for name in self.sets), *(f"{name} (paper)" for name in published)]
         lines = [_line(head), _line(["---", "---", *["---:"] * (len(head) - 2)])]
@@ -137,8 +158,11 @@ def mean_of(tables: Sequence[AblationTable]) -> AblationTable:
     """Mean and standard deviation over runs of one table: other seeds, draws or splits.
 
     Raises:
-        UserError: If they are not runs of one table on evaluation sets of the same names.
+        UserError: If they are not runs of one table on evaluation sets of the same names, or on one split each of the
+            same data sets.
     """
+    if any(list(table.sets) != list(tables[0].sets) for table in tables):
+        tables = [_named_by_data_set(table) for table in tables]
     first = tables[0]
     for table in tables[1:]:
         for what in ("world", "sets", "rows"):
@@ -155,6 +179,43 @@ def mean_of(tables: Sequence[AblationTable]) -> AblationTable:
     return AblationTable(
         first.world, first.source, first.parts, sets, rows, conditions, remarks, sum(table.runs for table in tables)
     )
+
+
+def _by_data_set(sets: Mapping[str, EvaluationSetCard]) -> dict[str, list[str]]:
+    """Names of the splits of each data set."""
+    found: dict[str, list[str]] = {}
+    for name, card in sets.items():
+        if card.split_of is not None:
+            found.setdefault(card.split_of, []).append(name)
+    return found
+
+
+def _named_by_data_set(table: AblationTable) -> AblationTable:
+    """The table with the name of the data set where it has one split of it."""
+    alone = {names[0]: name for name, names in _by_data_set(table.sets).items() if len(names) == 1}
+
+    def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {alone.get(name, name): value for name, value in values.items()}
+
+    rows = [
+        replace(row, top1=renamed(row.top1), top5=renamed(row.top5), top1_std=renamed(row.top1_std))
+        for row in table.rows
+    ]
+    return replace(table, sets=renamed(table.sets), rows=rows)
+
+
+def _over_splits(row: AblationRow, splits: Mapping[str, Sequence[str]]) -> AblationRow:
+    merged = {split for names in splits.values() for split in names}
+    top1, top5, spread = (
+        {name: value for name, value in values.items() if name not in merged}
+        for values in (row.top1, row.top5, row.top1_std)
+    )
+    for name, names in splits.items():
+        if all(split in row.top1 for split in names):
+            top1[name] = statistics.mean(row.top1[split] for split in names)
+            top5[name] = statistics.mean(row.top5[split] for split in names)
+            spread[name] = statistics.stdev(row.top1[split] for split in names)
+    return replace(row, top1=top1, top5=top5, top1_std=spread)
 
 
 def _outline(table: AblationTable, what: str) -> object:

@@ -24,6 +24,7 @@ class Benchmark:
         label_space: Name of the classes.
         videos: How many are listed, where all copies of the list agree.
         digest: Of their ids (`list_digest`), where all copies agree.
+        about: How many are listed in copies that differ a little.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Benchmark:
     label_space: str
     videos: int | None = None
     digest: str | None = None
+    about: int | None = None
 
 
 @cache

@@ -12,20 +12,27 @@ Protocol = Literal["zero_shot", "few_shot", "base_to_novel", "supervised"]
 
 PROTOCOLS: Final[tuple[Protocol, ...]] = get_args(Protocol)
 _SHOTS: Final = (2, 4, 8, 16)
+_TOLERATED: Final = 0.05
 _SPLITS: Final = {"hmdb51": 3, "ucf101": 3, "kinetics600": 3}
 _Training = Mapping[str, Any] | None
 
 
-def remarks(protocol: Protocol | None, sets: Mapping[str, SetResult], training: _Training) -> list[str]:
+def remarks(
+    protocol: Protocol | None, sets: Mapping[str, SetResult], training: _Training, clips: Mapping[str, Any]
+) -> list[str]:
     """What a reader of the scores has to know, in sentences.
 
     Args:
         protocol: Named by the experiment; without one, only the counts are looked at.
         sets: What was tested.
         training: What the checkpoint was trained on (see `TrainingRecord`); None if that is not known.
+        clips: Frames, views and crops of each video.
     """
     told = [sentence for name, result in sets.items() for sentence in _counts(name, result)]
     if protocol is not None:
+        if clips["views"] * clips["crops"] > 1:
+            views = f"{clips['views']} x {clips['crops']}"
+            told.append(f"Not the protocol {protocol}: {views} views of each video are averaged, the paper scores one.")
         told += [f"Not the protocol {protocol}: {sentence}" for sentence in _RULES[protocol](sets, training)]
     return told
 
@@ -42,14 +49,17 @@ def _counts(name: str, result: SetResult) -> Iterator[str]:
         yield f"{name}: {undecodable:,} of {card.listed:,} videos could not be read; they count as wrong."
     if card.in_training:
         yield f"{name}: {card.in_training:,} of {card.listed:,} videos are videos that the checkpoint was trained on."
-    expected = next((entry.videos for entry in published_lists() if entry.name == card.list), None)
-    if expected is not None and card.listed != expected:
-        yield f"{name}: the list has {card.listed:,} videos; the published list {card.list} has {expected:,}."
+    published = next((entry for entry in published_lists() if entry.name == card.list), None)
+    if published is not None and published.videos is not None and card.listed != published.videos:
+        yield f"{name}: the list has {card.listed:,} videos; the published list {card.list} has {published.videos:,}."
+    if published is not None and published.about is not None and abs(card.listed / published.about - 1) > _TOLERATED:
+        yield f"{name}: the list has {card.listed:,} videos; copies of {card.list} have about {published.about:,}."
 
 
 def _zero_shot(sets: Mapping[str, SetResult], training: _Training) -> Iterator[str]:
     if training is not None and training["label_space"] != "kinetics400":
         yield f"the checkpoint was trained on {training['label_space']}, not on kinetics400."
+    yield from _too_few(training)
     parts: dict[str, set[str]] = {}
     for name, result in sets.items():
         benchmark, part = result.card.benchmark, result.card.part or ""
@@ -94,8 +104,14 @@ def _base_to_novel(sets: Mapping[str, SetResult], training: _Training) -> Iterat
         yield "it is not known what the checkpoint was trained on."
         return
     yield from _shots(training, (16,))
-    if not training["label_space"].removesuffix("-raw").endswith("-base"):
+    trained = training["label_space"].removesuffix("-raw")
+    if not trained.endswith("-base"):
         yield f"the checkpoint was trained on {training['label_space']}, not on base classes."
+        return
+    for name, result in sets.items():
+        benchmark = result.card.benchmark
+        if result.card.part in ("base", "novel") and benchmark != trained.removesuffix("-base"):
+            yield f"the checkpoint was trained on base classes of another data set ({trained}) than {name}."
 
 
 def _supervised(sets: Mapping[str, SetResult], training: _Training) -> Iterator[str]:
@@ -106,6 +122,14 @@ def _supervised(sets: Mapping[str, SetResult], training: _Training) -> Iterator[
             yield f"the checkpoint was trained on {training['label_space']}, but {name} is {result.card.label_space}."
     if training is None:
         yield "it is not known what the checkpoint was trained on."
+    yield from _too_few(training)
+
+
+def _too_few(training: _Training) -> Iterator[str]:
+    """Few-shot weights under the name of a full training."""
+    if training is not None and training["shots"][1] <= max(_SHOTS):
+        most = training["shots"][1]
+        yield f"the checkpoint was trained on {most} videos a class or fewer, not on all training videos."
 
 
 def _shots(training: Mapping[str, Any], allowed: Sequence[int]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Runs beside published figures, stating who measured each."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from statistics import mean, stdev
 from typing import Any, Final
@@ -13,6 +14,8 @@ from ost_lightning.resources import shipped
 
 SHOTS: Final = (2, 4, 8, 16)
 OURS: Final = "this package"
+_TOLD: Final = 4
+_TRAINING: Final = "training."
 _BASE_TO_NOVEL: Final = ("base", "novel", "harmonic mean")
 
 
@@ -91,13 +94,76 @@ def _published(protocol: str, entry: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def run_rows(runs: Iterable[RunResults]) -> list[Row]:
-    """One's own figures; runs that differ in nothing but the seed are averaged."""
-    alike: dict[tuple[Any, ...], list[Row]] = {}
-    for run in runs:
+    """One's own figures; runs that differ in nothing but the seed are averaged.
+
+    The same weights on the same videos count once, however often they were tested. Where rows look the same and were
+    made differently, the method says what differs.
+    """
+    alike: dict[Row, dict[str, tuple[dict[str, Any], dict[object, Row]]]] = {}
+    for place, run in enumerate(runs):
         for row in _of_run(run):
-            conditions = (run.model["pretrained"], str(run.model["matcher"]), str(run.model["templates"]))
-            alike.setdefault((*row.comparable, row.method, row.frames, row.weights, *conditions), []).append(row)
-    return [_over_seeds(rows) for rows in alike.values()]
+            made = {**_conditions(run), "lists": _lists(run, row.benchmark)}
+            same_looks = alike.setdefault(_looks(row), {})
+            _, rows = same_looks.setdefault(json.dumps(made, sort_keys=True), (made, {}))
+            rows[run.model.get("weights", place)] = row
+    return [
+        row
+        for same_looks in alike.values()
+        for row in _told_apart([(_over_seeds(list(rows.values())), made) for made, rows in same_looks.values()])
+    ]
+
+
+def _looks(row: Row) -> Row:
+    """What a reader of the table can tell rows apart by."""
+    return replace(row, top1=0.0, std=None, over="", measured_by="", scored="", remarks=())
+
+
+def _conditions(run: RunResults) -> dict[str, Any]:
+    """All that a figure depends on except seeds and the videos, by dotted name."""
+    conditions = {"trained": run.checkpoint is not None, **_flat({"model": run.model, "clips": run.clips})}
+    if run.checkpoint is not None:
+        training = run.checkpoint.get("training") or {}
+        before = training.get("before") or {}
+        told = {"trained_on": training.get("label_space"), "shots": training.get("shots")}
+        told["before"] = before.get("label_space", before.get("weights"))
+        conditions |= _flat({**told, **(run.checkpoint.get("settings") or {})}, _TRAINING)
+    # files differ from seed to seed; what is in them is `weights` and `before`
+    for name in [name for name in conditions if name.endswith((".init_from", "model.weights"))]:
+        del conditions[name]
+    if conditions.get("model.matcher.learn_epsilon"):
+        del conditions["model.matcher.epsilon"]  # where it came to; where it began is a setting of the training
+    return conditions
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _lists(run: RunResults, benchmark: str) -> list[str]:
+    """Digests of the videos that a figure is about."""
+    cards = [(name, result.card) for name, result in run.sets.items()]
+    return sorted(card.digest for name, card in cards if (card.benchmark or name) == benchmark)
+
+
+def _told_apart(rows: Sequence[tuple[Row, Mapping[str, Any]]]) -> Iterator[Row]:
+    """Rows that look the same, each with the settings in which it differs from another."""
+    names = dict.fromkeys(name for _, conditions in rows for name in conditions)
+    differing = []
+    for name in names:
+        # what was never trained has no settings of a training to differ in
+        compared = [made for _, made in rows if made["trained"] or not name.startswith(_TRAINING)]
+        if any(made.get(name) != compared[0].get(name) for made in compared):
+            differing.append(name)
+    for row, conditions in rows:
+        told = dict.fromkeys(
+            f"{name.rpartition('.')[2]}={conditions[name]}" for name in differing if name in conditions
+        )
+        more = f" and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+        shown = ", ".join([*told][:_TOLD])
+        yield replace(row, method=f"{row.method} ({shown}{more})") if told else row
 
 
 def table(runs: Sequence[RunResults]) -> list[Row]:
@@ -189,7 +255,8 @@ def _few_shot_setting(run: RunResults) -> str:
     training = (run.checkpoint or {}).get("training")
     if training is None:
         return "shots unknown"
-    start = training["before"]["label_space"] if training["before"] is not None else "CLIP"
+    before = training["before"] or {"label_space": "CLIP"}
+    start = before.get("label_space", before.get("weights"))
     return f"{training['shots'][0]} shots, from {start}"
 
 
@@ -228,10 +295,13 @@ def _over_seeds(rows: Sequence[Row]) -> Row:
     if len(rows) == 1:
         return first
     top1 = [row.top1 for row in rows]
-    content = {name: getattr(first, name) for name in Row.__dataclass_fields__}
-    content["top1"], content["std"] = mean(top1), stdev(top1)
-    content["over"] = f"{len(rows)} runs" + (f" of {first.over}" if first.over else "")
     runs = ", ".join(row.measured_by.removeprefix(f"{OURS}, ") for row in rows)
-    content["measured_by"] = f"{OURS}, {runs}"
-    content["remarks"] = tuple(dict.fromkeys(remark for row in rows for remark in row.remarks))
-    return Row(**content)
+    return replace(
+        first,
+        top1=mean(top1),
+        std=stdev(top1),
+        over=f"{len(rows)} runs" + (f" of {first.over}" if first.over else ""),
+        measured_by=f"{OURS}, {runs}",
+        scored=" and ".join(dict.fromkeys(row.scored for row in rows)),
+        remarks=tuple(dict.fromkeys(remark for row in rows for remark in row.remarks)),
+    )

@@ -3,6 +3,7 @@
 from ost_lightning.callbacks.ablation import Ablation, AblationSetting, ShownRow
 from ost_lightning.callbacks.compiled_vision import CompiledVision
 from ost_lightning.callbacks.descriptor_usage import DescriptorUsage
+from ost_lightning.callbacks.epoch_weight_averaging import EpochWeightAveraging
 from ost_lightning.callbacks.gradient_norm import GradientNorm
 from ost_lightning.callbacks.loss_guard import LossGuard
 from ost_lightning.callbacks.prediction_writer import PredictionWriter
@@ -20,6 +21,7 @@ __all__ = [
     "BottleneckWarning",
     "CompiledVision",
     "DescriptorUsage",
+    "EpochWeightAveraging",
     "GradientNorm",
     "LossGuard",
     "PredictionWriter",

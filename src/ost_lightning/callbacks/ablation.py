@@ -15,9 +15,11 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from ost_lightning.analysis import AblationRow, AblationTable, EvaluationSetCard
-from ost_lightning.callbacks.recognition import recognition_data, recognition_task
+from ost_lightning.callbacks.provenance import published_as
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
+from ost_lightning.callbacks.settings import constructor_settings, plain
 from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
-from ost_lightning.datamodules import REAL_VIDEOS, VideoDataModule
+from ost_lightning.datamodules import REAL_VIDEOS, LabelledVideos, VideoDataModule
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models import DescriptorEmbeddings
@@ -172,30 +174,26 @@ class Ablation(Callback):
             name: [scorer.accuracy.compute() if scorer.sentences else None for scorer in scorers]
             for name, scorers in self._scorers.items()
         }
-        folder = self.folder or Path(trainer.log_dir or ".")
-        self._write_hits(folder, trainer)
+        folder = self.folder or run_folder(trainer)
+        if folder is not None:
+            self._write_hits(folder, trainer)
         if not trainer.is_global_zero:
             return
-        labels = data.evaluation_labels("test")
+        listed = data.evaluation_sets("test")
         table = AblationTable(
             world=_world(data.world, task.video_clip.pretrained),
             source=self.source,
             parts=self.parts,
-            sets={
-                name: EvaluationSetCard(
-                    len(labels[name]), *(max(int(values[key]) for values in every if values) for key in _COUNTS)
-                )
-                for name, every in found.items()
-                if any(every)
-            },
+            sets={name: _card(listed[name], every) for name, every in found.items() if any(every)},
             rows=self._rows(task, found),
             conditions=_conditions(trainer, task, data),
             remarks=(*self._remarks, _ONE_MODEL),
         )
-        table.save(folder)
         print(f"\n{table.markdown()}")
         rank_zero_info(f"{self._known} of {self._seen} videos of this process were in the cache of embeddings")
-        rank_zero_info(f"ablation.md, ablation.json and ablation_videos.csv are in {folder}")
+        if folder is not None:
+            table.save(folder)
+            rank_zero_info(f"ablation.md, ablation.json and ablation_videos.csv are in {folder}")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Frees mixtures and text embeddings."""
@@ -278,6 +276,13 @@ def _refuse_unknown_sets(settings: Sequence[AblationSetting], names: Sequence[st
         )
 
 
+def _card(videos: LabelledVideos, found: Sequence[Mapping[str, Tensor] | None]) -> EvaluationSetCard:
+    scored, undecodable = (max(int(values[key]) for values in found if values) for key in _COUNTS)
+    published = published_as(videos)
+    split_of = published.benchmark if published is not None and published.part.startswith("split ") else None
+    return EvaluationSetCard(len(videos.labels), scored, undecodable, split_of)
+
+
 def _world(world: str, pretrained: str) -> str:
     toy = world != REAL_VIDEOS or pretrained == TINY_CLIP
     return f"{world}, {pretrained} CLIP" + (": no statement about real videos or a real CLIP" if toy else "")
@@ -288,9 +293,9 @@ def _words(task: RecognitionTask, setting: AblationSetting) -> str:
     matcher = setting.matcher
     defaults = inspect.signature(type(matcher)).parameters
     changed = [
-        f"{name}={getattr(matcher, name)}"
-        for name, parameter in defaults.items()
-        if hasattr(matcher, name) and getattr(matcher, name) != parameter.default
+        f"{name}={value}"
+        for name, value in constructor_settings(matcher).items()
+        if value != plain(defaults[name].default)
     ]
     parts = [f"{type(matcher).__name__}({', '.join(changed)})"]
     parts.append(f"templates {setting.templates or Path(task.templates.origin).stem}")

@@ -19,7 +19,7 @@ from ost_lightning.analysis.descriptor_usage import (
     usage_json,
     usage_markdown,
 )
-from ost_lightning.callbacks.recognition import recognition_data, recognition_task
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
@@ -110,8 +110,8 @@ class DescriptorUsage(Callback):
         """Writes the tables."""
         counts = self._counts(recognition_task(self, pl_module))
         uses = {name: class_uses(self._labels[name], flows.compute(), counts) for name, flows in self._flows.items()}
-        folder = self.folder or Path(trainer.log_dir or ".")  # all processes ask, for they agree on it
-        if uses and trainer.is_global_zero:
+        folder = self.folder or run_folder(trainer)
+        if uses and folder is not None and trainer.is_global_zero:
             self._write(uses, folder)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -5,6 +5,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
+from ost_lightning.errors import UserError
+
 
 class GradientNorm(Callback):
     """Logs `train/gradient_norm`, the Euclidean norm over all trained weights, before clipping.
@@ -14,6 +16,8 @@ class GradientNorm(Callback):
     """
 
     def __init__(self, every: int = 10) -> None:
+        if every < 1:
+            raise UserError(f"gradient_norm.every is {every}: it counts optimiser steps, so it must be at least 1.")
         self.every = every
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:

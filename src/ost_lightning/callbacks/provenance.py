@@ -8,10 +8,27 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+import yaml
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_info
 
+from ost_lightning.analysis.benchmarks import TEST_PARTS, Benchmark, identify
 from ost_lightning.callbacks.training_record import TrainingRecord
+from ost_lightning.datamodules import LabelledVideos
+from ost_lightning.runs import CONFIG_IN_CHECKPOINT, last_checkpoint
+from ost_lightning.tasks import RecognitionTask
+from ost_lightning.video.identity import list_digest, video_id
 
 _PACKAGE: Final = Path(__file__).parents[1]
+_SHAPING: Final = (
+    "max_epochs",
+    "max_steps",
+    "precision",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "limit_train_batches",
+    "callbacks",
+)
 
 
 def run_seed() -> int | None:
@@ -34,6 +51,27 @@ def git_state() -> dict[str, Any] | None:
     return {"revision": answers[0].stdout.strip(), "changed": bool(answers[1].stdout.strip())}
 
 
+def tell_weights(trainer: Trainer, task: RecognitionTask) -> None:
+    """Names the weights of a test or prediction without a checkpoint, and the experiment's last one if it has any."""
+    if trainer.ckpt_path is not None:
+        return
+    begun_with = task.video_clip.init_from or task.video_clip.pretrained
+    folder = trainer.log_dir
+    trained = last_checkpoint(Path(folder).parent) if folder else None
+    instead = f"; --ckpt_path last takes {trained}" if trained else ""
+    rank_zero_info(f"no checkpoint is given: the weights are those of {begun_with}, as they are{instead}")
+
+
+def published_as(videos: LabelledVideos) -> Benchmark | None:
+    """The published test list that these videos are, if they are one."""
+    return identify(digest_of(videos), videos.labels, (*TEST_PARTS, "base", "novel"))
+
+
+def digest_of(videos: LabelledVideos) -> str:
+    """Of the ids of the listed videos, in any order."""
+    return list_digest(video_id(record.id) for record in videos.records)
+
+
 def tested_checkpoint(path: Path) -> tuple[dict[str, Any], TrainingRecord | None]:
     """What a checkpoint is: its content hash, how it came to be chosen, and what it was trained on.
 
@@ -46,7 +84,23 @@ def tested_checkpoint(path: Path) -> tuple[dict[str, Any], TrainingRecord | None
         content_hash = hashlib.file_digest(file, "sha256").hexdigest()
     card = training.card() if training is not None else None
     selection = _selection(path, contents, training)
-    return {"path": str(path), "sha256": content_hash, "selection": selection, "training": card}, training
+    tested = {"path": str(path), "sha256": content_hash, "selection": selection, "training": card}
+    return {**tested, "settings": _training_settings(contents)}, training
+
+
+def _training_settings(contents: dict[str, Any]) -> dict[str, Any] | None:
+    """What shaped the weights, of the configuration of the run that trained them; None if it is not known."""
+    config = yaml.safe_load(contents.get(CONFIG_IN_CHECKPOINT) or "null")
+    if config is None:
+        return None
+    data = config["data"].get("init_args") or {}
+    loading = data.get("loading") or {}
+    return {
+        "model": config["model"],
+        "clips": data.get("clips"),
+        "global_batch_size": loading.get("global_batch_size"),
+        "trainer": {name: config["trainer"].get(name) for name in _SHAPING},
+    }
 
 
 def _selection(path: Path, contents: dict[str, Any], training: TrainingRecord | None) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""What callbacks work on: a recognition task, and the videos that it is run on."""
+"""What callbacks work on: a recognition task, the videos that it is run on, and the run's folder."""
+
+from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -28,3 +30,12 @@ def recognition_data(callback: Callback, trainer: Trainer) -> VideoDataModule:
     if not isinstance(data, VideoDataModule):
         raise UserError(f"{type(callback).__name__} works on video data modules, not on {type(data).__name__}.")
     return data
+
+
+def run_folder(trainer: Trainer) -> Path | None:
+    """Where a run writes; nowhere if it is a rehearsal (`fast_dev_run`).
+
+    All processes have to ask, for they agree on it.
+    """
+    folder = trainer.log_dir
+    return None if trainer.fast_dev_run else Path(folder or ".")  # type: ignore[attr-defined] # set at run time

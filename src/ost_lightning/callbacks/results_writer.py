@@ -10,17 +10,22 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from ost_lightning import __version__
-from ost_lightning.analysis.benchmarks import TEST_PARTS, identify
 from ost_lightning.analysis.protocols import Protocol, remarks
 from ost_lightning.analysis.run_results import AS_TRAINED, RESULTS_FILE, DataCard, RunResults, Score, SetResult
 from ost_lightning.analysis.summaries import summarise
-from ost_lightning.callbacks.provenance import git_state, run_seed, tested_checkpoint
-from ost_lightning.callbacks.recognition import recognition_data, recognition_task
+from ost_lightning.callbacks.provenance import (
+    digest_of,
+    git_state,
+    published_as,
+    run_seed,
+    tell_weights,
+    tested_checkpoint,
+)
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.settings import clip_settings, model_settings
 from ost_lightning.callbacks.training_record import KEY, TrainingRecord, label_space_name
 from ost_lightning.datamodules import LabelledVideos
 from ost_lightning.text import Templates
-from ost_lightning.video.identity import list_digest, video_id
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
 _MIXTURE: Final = "ensembled_"
@@ -39,24 +44,33 @@ class ResultsWriter(Callback):
     def __init__(self, protocol: Protocol | None = None) -> None:
         self.protocol = protocol
         self._record: TrainingRecord | None = None
+        self._resumed: TrainingRecord | None = None
         self._checkpoint: dict[str, Any] | None = None
         self._training: TrainingRecord | None = None
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Remembers what a training that goes on has seen."""
+        self._resumed = TrainingRecord.load(checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Describes the training set."""
         task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
-        before = task.video_clip.init_from
-        contents = {}
+        clip = task.video_clip
+        before, contents = clip.init_from, {}
         if before is not None and before.is_file():
             contents = torch.load(before, map_location="cpu", weights_only=True, mmap=True)
+        name = before or (clip.pretrained if clip.pretrained != clip.tuned_from else None)
         steps = trainer.estimated_stepping_batches
-        self._record = TrainingRecord.of(
+        record = TrainingRecord.of(
             data.training_set,
-            {name: _digest(videos) for name, videos in data.evaluation_sets("val").items()},
+            {name: digest_of(videos) for name, videos in data.evaluation_sets("val").items()},
             seed=run_seed(),
             steps=int(steps) if isfinite(steps) else -1,
             before=TrainingRecord.load(contents),
+            began_with=Path(name).name if name is not None else None,
         )
+        self._record = record.after(self._resumed) if self._resumed is not None else record
+        self._resumed = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds the description to a checkpoint."""
@@ -66,6 +80,7 @@ class ResultsWriter(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks at the checkpoint that is tested."""
         task = recognition_task(self, pl_module)
+        tell_weights(trainer, task)
         path = trainer.ckpt_path if trainer.ckpt_path is not None else task.video_clip.init_from
         self._checkpoint, self._training = None, None
         if trainer.is_global_zero and path is not None and Path(path).is_file():
@@ -73,8 +88,8 @@ class ResultsWriter(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the files and prints the remarks."""
-        folder = Path(trainer.log_dir or ".")  # all processes ask, for they agree on it
-        if not trainer.is_global_zero:
+        folder = run_folder(trainer)
+        if folder is None or not trainer.is_global_zero:
             return
         results = self._results(trainer, pl_module, folder)
         results.save(folder / RESULTS_FILE)
@@ -93,7 +108,8 @@ class ResultsWriter(Callback):
             for name, labelled in videos.items()
         }
         training = self._training.card() if self._training is not None else None
-        told = remarks(self.protocol, sets, training)
+        clips = clip_settings(data)
+        told = remarks(self.protocol, sets, training, clips)
         if self._checkpoint is not None:
             digests = {result.card.digest: name for name, result in sets.items()}
             told += _selection_remarks(self._checkpoint, digests)
@@ -104,7 +120,7 @@ class ResultsWriter(Callback):
             package=__version__,
             git=git_state(),
             model=model_settings(task),
-            clips=clip_settings(data),
+            clips=clips,
             checkpoint=self._checkpoint,
             sets=sets,
             summaries=summarise(sets),
@@ -125,13 +141,12 @@ def _selection_remarks(checkpoint: Mapping[str, Any], tested: Mapping[str, str])
 
 
 def _card(videos: LabelledVideos, training: TrainingRecord | None, templates: Templates) -> DataCard:
-    labels, digest = videos.labels, _digest(videos)
-    published = identify(digest, labels, (*TEST_PARTS, "base", "novel"))
+    labels, published = videos.labels, published_as(videos)
     return DataCard(
         label_space=label_space_name(labels),
         classes=len(labels),
         name_form="as published" if templates.spells_as_published(labels) else "words",
-        digest=digest,
+        digest=digest_of(videos),
         list=published.name if published else None,
         benchmark=published.benchmark if published else None,
         part=published.part if published else None,
@@ -159,7 +174,3 @@ def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any]) -> d
         )
         for weights, found in figures.items()
     }
-
-
-def _digest(videos: LabelledVideos) -> str:
-    return list_digest(video_id(record.id) for record in videos.records)

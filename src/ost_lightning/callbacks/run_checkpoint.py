@@ -72,7 +72,8 @@ class RunCheckpoint(Checkpoint):
         if _rehearsing(trainer) or trainer.global_step == self._step:
             return  # in the middle of an accumulation, whose gradients are in no checkpoint
         self._step = trainer.global_step
-        if not _validation_follows(trainer) and not trainer.fit_loop.epoch_loop._is_training_done:
+        # the end of an epoch is left to the hooks below: a run that went on from here would skip them
+        if not trainer.fit_loop.epoch_loop._is_training_done and not _validation_follows(trainer):
             self._write_or_stop(trainer, self._wish(trainer))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -15,7 +15,8 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from ost_lightning.analysis import MatchingFlow, draw_confusion, draw_matching_flows, worst_classes
 from ost_lightning.analysis.pictures import HINT, can_draw
-from ost_lightning.callbacks.recognition import recognition_data, recognition_task
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
+from ost_lightning.errors import UserError
 from ost_lightning.matching import DescriptorKind, OptimalDescriptorSolver
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
@@ -25,9 +26,9 @@ from ost_lightning.video import ClipBatch
 class SampleFigures(Callback):
     """Every few validations: the matching flow of a video, the worst classes and what they are taken for.
 
-    For each validation set `figures/epoch{e}/{set}_confusion.png` and, with the OD Solver, `{set}_flow.png` of the
-    first video, in the run's folder and in W&B, where the worst classes are a table too. Nothing is encoded again: what
-    the matcher is given is looked at.
+    For each validation set `figures/epoch{e}-step{s}/{set}_confusion.png` and, with the OD Solver, `{set}_flow.png` of
+    the first video, in the run's folder and in W&B, where the worst classes are a table too. Nothing is encoded again:
+    what the matcher is given is looked at.
 
     Args:
         every: Validations from one to the next.
@@ -35,9 +36,12 @@ class SampleFigures(Callback):
     """
 
     def __init__(self, every: int = 3, classes: int = 12) -> None:
+        if every < 1 or classes < 1:
+            raise UserError(f"SampleFigures has every={every} and classes={classes}: both must be at least 1.")
         self.every, self.classes = every, classes
         self._validations = 0
         self._due, self._can_draw = False, False
+        self._folder: Path | None = None
         self._hook: RemovableHandle | None = None
         self._given: tuple[Tensor, ...] = ()
         self._scores = torch.empty(0)
@@ -55,15 +59,18 @@ class SampleFigures(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins to look, if it is time."""
-        self._due = self._can_draw and not trainer.sanity_checking and self._validations % self.every == 0
-        self._validations += not trainer.sanity_checking
+        self._folder = run_folder(trainer)
+        due = self._validations % self.every == 0 and not trainer.sanity_checking
+        self._due = due and self._can_draw and self._folder is not None
         if not self._due:
             return
         task = recognition_task(self, pl_module)
         self._labels = dict(recognition_data(self, trainer).evaluation_labels("val"))
         # every process has every metric: they are summed over processes
         self._confusion = {
-            name: MulticlassConfusionMatrix(len(labels)).to(task.device) for name, labels in self._labels.items()
+            # which takes no fewer than two classes
+            name: MulticlassConfusionMatrix(max(len(labels), 2)).to(task.device)
+            for name, labels in self._labels.items()
         }
         self._flows = {}
         self._hook = task.matcher.register_forward_hook(self._listen)
@@ -96,12 +103,15 @@ class SampleFigures(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws."""
-        if not self._due:
+        # not before: a run that is stopped in a validation begins with it when it goes on
+        self._validations += not trainer.sanity_checking
+        if not self._due or self._folder is None:
             return
         self._stop()
-        folder = Path(trainer.log_dir or ".") / "figures" / f"epoch{trainer.current_epoch:03d}"
+        folder = self._folder / "figures" / f"epoch{trainer.current_epoch:03d}-step{trainer.global_step:06d}"
         for name, metric in self._confusion.items():
-            confusion = metric.compute().cpu()
+            classes = len(self._labels[name])
+            confusion = metric.compute().cpu()[:classes, :classes]
             if trainer.is_global_zero:
                 self._draw(trainer, name, confusion, folder)
 

@@ -1,16 +1,18 @@
 """Settings of a run as plain values, read off the objects that were used."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from torch import nn
+from torch import Tensor, nn
 
 from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.models import VideoCLIP, weights_digest
 from ost_lightning.tasks import RecognitionTask
 
+_ANY_NUMBER: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _SIZES: Final = {768: "B", 1024: "L", 1280: "H"}
 
 
@@ -26,7 +28,7 @@ def model_settings(task: RecognitionTask) -> dict[str, Any]:
         "init_from": str(clip.init_from) if clip.init_from is not None else None,
         "weights": weights_digest(clip),
         "pixel_statistics": clip.pixel_statistics,
-        "matcher": {"class": type(task.matcher).__name__, **public_settings(task.matcher)},
+        "matcher": {"class": type(task.matcher).__name__, **constructor_settings(task.matcher)},
         "templates": {name: value for name, value in asdict(task.templates).items() if name != "origin"},
         "descriptors_per_class": task.descriptors_per_class,
     }
@@ -46,24 +48,28 @@ def backbone(clip: VideoCLIP) -> str:
     return f"{name}/{vision.patch_size}{pixels}"
 
 
-def public_settings(module: nn.Module) -> dict[str, Any]:
-    """Public attributes with plain values: what the constructor was given, by the convention of this package."""
-    held = {name: _plain(value) for name, value in vars(module).items() if not name.startswith("_")}
-    return {name: value for name, value in held.items() if name != "training" and value is not _NOT_PLAIN}
+def constructor_settings(module: nn.Module) -> dict[str, Any]:
+    """What the constructor was given, as plain values: a module keeps its arguments under their own names.
+
+    What has been trained since, as a matcher's epsilon, is what it is now. An argument that is not kept is "unknown".
+    """
+    parameters = inspect.signature(type(module)).parameters
+    names = [name for name, parameter in parameters.items() if parameter.kind not in _ANY_NUMBER]
+    return {name: plain(getattr(module, name, "unknown")) for name in names}
 
 
-_NOT_PLAIN: Final = object()
-
-
-def _plain(value: object) -> Any:
+def plain(value: object) -> Any:
+    """A setting as JSON has it; of what is no plain value, the type."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Tensor):
+        return value.tolist()
     if isinstance(value, Path):
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, Sequence):
-        return [_plain(part) for part in value]
-    return _NOT_PLAIN
+        return [plain(part) for part in value]
+    return type(value).__name__

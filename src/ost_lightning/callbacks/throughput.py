@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ost_lightning.datamodules import VideoDataModule
+from ost_lightning.errors import UserError
 
 _MINIMUM: Final = 5
 """Batches that the first warning waits for: workers have to start, kernels to be chosen."""
@@ -52,6 +53,8 @@ class Throughput(Callback):
     """
 
     def __init__(self, every: int = 20, warn_above: float = 0.25) -> None:
+        if every < 1:
+            raise UserError(f"throughput.every is {every}: it counts batches, so it must be at least 1.")
         self.every, self.warn_above = every, warn_above
         self.videos_per_second: float | None = None
         self.data_wait: float | None = None

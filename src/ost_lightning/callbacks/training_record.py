@@ -1,7 +1,7 @@
 """What a checkpoint tells about its training: on which videos, of which classes, for how long."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -31,7 +31,8 @@ class TrainingRecord:
         seed: Of the run.
         steps: Optimiser steps of the whole training; -1 if it was to go on for ever.
         validation: Digest of each validation set, by name.
-        before: What the weights that this training began with were trained on, if they were.
+        before: What the weights that this training began with were trained on, if they were; of weights that do not
+            tell, their name only.
         ids: int64 (n,), sorted hashes of the video ids, those of `before` among them.
     """
 
@@ -56,8 +57,18 @@ class TrainingRecord:
         seed: int | None,
         steps: int,
         before: Self | None,
+        began_with: str | None = None,
     ) -> Self:
-        """Describes a training set; the other arguments are as the attributes."""
+        """Describes a training set.
+
+        Args:
+            training: The videos.
+            validation: As the attribute.
+            seed: As the attribute.
+            steps: As the attribute.
+            before: Record of the weights that this training begins with.
+            began_with: Their name, if they have no record.
+        """
         ids = [video_id(record.id) for record in training.records]
         per_class = Counter(record.label for record in training.records)
         digest = list_digest(ids)
@@ -75,9 +86,14 @@ class TrainingRecord:
             seed=seed,
             steps=steps,
             validation=validation,
-            before=before.card() if before is not None else None,
+            before=before.card() if before is not None else {"weights": began_with} if began_with else None,
             ids=hashes.unique(),
         )
+
+    def after(self, resumed: Self) -> Self:
+        """The record of a training that goes on from a checkpoint with this record, on the same videos or on others."""
+        before = resumed.before if resumed.digest == self.digest else resumed.card()
+        return replace(self, before=before, ids=torch.cat([self.ids, resumed.ids]).unique())
 
     def card(self) -> dict[str, Any]:
         """All but the ids."""
@@ -88,10 +104,11 @@ class TrainingRecord:
         names = [name for name in self.__dataclass_fields__]
         return {name: getattr(self, name) for name in names}
 
-    def seen(self, videos: LabelledVideos) -> int:
-        """How many of these videos were trained on, by video id."""
+    def seen(self, videos: LabelledVideos) -> int | None:
+        """How many of these videos were trained on, by video id; None if weights from before may know them."""
         hashes = torch.tensor([id_hash(video_id(record.id)) for record in videos.records], dtype=torch.int64)
-        return int(torch.isin(hashes, self.ids).sum())
+        count = int(torch.isin(hashes, self.ids).sum())
+        return count if count or self.before is None or "weights" not in self.before else None
 
     @classmethod
     def load(cls, checkpoint: dict[str, Any]) -> Self | None:

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from ost_lightning.callbacks.recognition import recognition_task
 from ost_lightning.errors import UserError
 from ost_lightning.models import ensemble_weights, exchanged_weights
+from ost_lightning.tasks import RecognitionTask
 
 
 class WeightEnsembling(Callback):
@@ -34,9 +35,20 @@ class WeightEnsembling(Callback):
         self._untuned = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Announces the mixtures before the loaders are made: a cache of embeddings has to know of them."""
-        if stage == "test":
-            recognition_task(self, pl_module).evaluated_weights |= self._names
+        """Announces the mixtures before the loaders are made: a cache of embeddings has to know of them.
+
+        Raises:
+            UserError: If one is scored already.
+        """
+        if stage != "test":
+            return
+        announced = recognition_task(self, pl_module).evaluated_weights
+        if twice := [ratio for name, ratio in self._names.items() if name in announced]:
+            raise UserError(
+                f"WeightEnsembling.ratios holds {twice[0]:g}, which another callback of this run scores already, such "
+                "as the WeightEnsembling of the experiment: leave it out of one of them."
+            )
+        announced |= self._names
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Mixes the weights."""
@@ -71,7 +83,14 @@ class WeightEnsembling(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Frees the mixtures."""
-        task = recognition_task(self, pl_module)
+        self._free(recognition_task(self, pl_module))
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Frees them too: the task may be tested again."""
+        if isinstance(pl_module, RecognitionTask):
+            self._free(pl_module)
+
+    def _free(self, task: RecognitionTask) -> None:
         for name in self._names:
             task.evaluated_weights.pop(name, None)
             task.mixtures.pop(name, None)

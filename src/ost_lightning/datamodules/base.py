@@ -39,6 +39,7 @@ REAL_VIDEOS: Final = "real videos"
 _GIGABYTE: Final = 10**9
 
 EvaluationStage = Literal["val", "test", "predict"]
+Part = Literal["train", "val", "test"]
 VideoLoader = DataLoader[Any]
 """Yields `ClipBatch`, or the `UserError` that a worker ran into."""
 
@@ -92,6 +93,10 @@ class VideoDataModule(LightningDataModule, ABC):
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
         """The evaluation sets of a stage, by name, each with its own label space."""
 
+    def has_part(self, part: Part) -> bool:
+        """Whether the settings name videos of a part, so that it makes sense to ask for them."""
+        return True
+
     @property
     def training_set(self) -> LabelledVideos:
         """The videos that are trained on."""
@@ -136,18 +141,16 @@ class VideoDataModule(LightningDataModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Reads the lists that a stage needs, and divides the global batch."""
-        self._refuse_lightning_sampler()
+        self._refuse_lightning_samplers()
         if stage == "fit":
             self._training = self.training_videos()
             self._check_presence({"the training set": self._training})
             self._set_accumulation(len(self._training.found))
-        if stage in ("fit", "validate"):
-            self._evaluation["val"] = self.evaluation_videos("val")
-            self._check_presence(self._evaluation["val"])
-        elif stage in ("test", "predict"):
-            chosen: EvaluationStage = "test" if stage == "test" else "predict"
-            self._evaluation[chosen] = self._some(self.evaluation_videos(chosen), chosen)
-            self._check_presence(self._evaluation[chosen])
+        chosen: EvaluationStage = "test" if stage == "test" else "predict" if stage == "predict" else "val"
+        self._evaluation[chosen] = self.evaluation_videos(chosen)
+        if stage != "fit":
+            self._refuse_nothing(self._evaluation[chosen], chosen)
+        self._check_presence(self._evaluation[chosen])
 
     def train_dataloader(self) -> VideoLoader:
         """Augmented clips; the global batches do not depend on the number of devices."""
@@ -364,13 +367,17 @@ class VideoDataModule(LightningDataModule, ABC):
                 f"{videos.looked_in})."
             )
             if self.loading.on_missing == "stop" or lost == listed:
-                raise UserError(
-                    f"{told} Set the data's `root` to where the videos are, or go on with the {listed - lost:,} that "
-                    f"are there: --data.loading.on_missing leave_out."
-                )
+                raise UserError(f"{told} {_remedy(videos)}")
             rank_zero_info(f"{told} They are left out.")
 
-    def _refuse_lightning_sampler(self) -> None:
+    def _refuse_lightning_samplers(self) -> None:
+        overfit = getattr(self.trainer, "overfit_batches", 0)
+        if overfit:
+            raise UserError(
+                f"trainer.overfit_batches is {overfit}, which would put a sampler of Lightning's "
+                "in place of the data module's. Leave it out; to learn a few videos by heart, list these alone for "
+                "training, and set loading.global_batch_size to their number."
+            )
         connector = getattr(self.trainer, "_accelerator_connector", None)
         if getattr(connector, "use_distributed_sampler", False) and self._rank_and_devices()[1] > 1:
             raise UserError(
@@ -379,7 +386,19 @@ class VideoDataModule(LightningDataModule, ABC):
             )
 
     @staticmethod
-    def _some(sets: Mapping[str, LabelledVideos], stage: str) -> Mapping[str, LabelledVideos]:
+    def _refuse_nothing(sets: Mapping[str, LabelledVideos], stage: EvaluationStage) -> None:
         if not sets:
-            raise UserError(f"There is nothing to {stage}: the data's settings name no {stage} set.")
-        return sets
+            verb, what, setting = ("validate", "validation", "val") if stage == "val" else (stage, "test", "test")
+            raise UserError(
+                f"There is nothing to {verb}: the data has no {what} set. Its setting `{setting}` says where one is."
+            )
+
+
+def _remedy(videos: LabelledVideos) -> str:
+    """What to do about missing videos."""
+    if "\\" in videos.looked_in:
+        return "Paths in lists have / between folders, not \\."
+    root, there = "Set the data's `root` to where the videos are", len(videos.found)
+    if not there:
+        return f"{root}."
+    return f"{root}, or go on with the {there:,} that are there: --data.loading.on_missing leave_out."

@@ -25,7 +25,8 @@ class Kinetics(Benchmark):
     """What both have in common: the publisher's CSV files and the names of the videos.
 
     Args:
-        test_parts: The publisher's parts that are evaluated on.
+        test_parts: The publisher's parts that are evaluated on, or where the videos of `lists.test` are looked for; if
+            not given, val, or all three with a list.
         root: See `Benchmark`; so are the others.
         annotations: Folder of the publisher's CSV files.
         lists: Lists in place of these.
@@ -41,7 +42,7 @@ class Kinetics(Benchmark):
 
     def __init__(
         self,
-        test_parts: Sequence[KineticsPart],
+        test_parts: Sequence[KineticsPart] | None,
         root: str,
         annotations: Path | None,
         lists: ListFiles,
@@ -53,7 +54,9 @@ class Kinetics(Benchmark):
         loading: LoadingSettings,
     ) -> None:
         super().__init__(root, annotations, lists, labels, tests, None, shots, shots_seed, clips=clips, loading=loading)
-        self.test_parts = tuple(test_parts)
+        # a list may name videos of any part; a name in two parts is the same video
+        usual: tuple[KineticsPart, ...] = ("val",) if lists.test is None else ("val", "train", "test")
+        self.test_parts = usual if test_parts is None else tuple(test_parts)
 
     def published(self, part: Part, split: int | None, classes: ClassIndex, wanted: Sequence[int]) -> list[VideoRecord]:
         """Reads `train.csv`, `val.csv` and the like."""
@@ -84,7 +87,8 @@ class Kinetics400(Kinetics):
         labels: Label space of training.
         test_labels: Label spaces of evaluation, such as `kinetics400-base` and `kinetics400-novel`; that of training if
             not given.
-        test_parts: The publisher's parts that are evaluated on.
+        test_parts: The publisher's parts that are evaluated on, or where the videos of `lists.test` are looked for; if
+            not given, val, or all three with a list.
         annotations: Folder of the publisher's CSV files; looked for below the root if not given.
         lists: Lists in place of the publisher's files.
         shots: Videos of each class to train on; all if not given.
@@ -101,7 +105,7 @@ class Kinetics400(Kinetics):
         root: str,
         labels: str = "kinetics400",
         test_labels: Sequence[str] | None = None,
-        test_parts: Sequence[KineticsPart] = ("val",),
+        test_parts: Sequence[KineticsPart] | None = None,
         annotations: Path | None = None,
         lists: ListFiles = ListFiles(),  # frozen
         shots: int | None = None,
@@ -117,13 +121,14 @@ class Kinetics600(Kinetics):
     """Kinetics-600: 600 classes, and three zero-shot splits of 160 that Kinetics-400 has not.
 
     The released lists of the zero-shot splits draw on the publisher's training, validation and test parts; to use them,
-    set `lists.test`.
+    set `lists.test`: their videos are looked for in all three.
 
     Args:
         root: Folder of videos, frame folders or tar shards, or a URL.
         splits: Zero-shot splits that are tested; none tests on all classes of `labels`.
         labels: Label space of training.
-        test_parts: The publisher's parts that are evaluated on.
+        test_parts: The publisher's parts that are evaluated on, or where the videos of `lists.test` are looked for; if
+            not given, val, or all three with a list.
         annotations: Folder of the publisher's CSV files; looked for below the root if not given.
         lists: Lists in place of the publisher's files.
         shots: Videos of each class to train on; all if not given.
@@ -140,7 +145,7 @@ class Kinetics600(Kinetics):
         root: str,
         splits: Sequence[int] = (1, 2, 3),
         labels: str = "kinetics600",
-        test_parts: Sequence[KineticsPart] = ("val",),
+        test_parts: Sequence[KineticsPart] | None = None,
         annotations: Path | None = None,
         lists: ListFiles = ListFiles(),  # frozen
         shots: int | None = None,

@@ -9,7 +9,41 @@ from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoAddress, VideoRecord, VideoRoot
 
 VIDEO_SUFFIXES: Final = frozenset(
-    {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"}
+    {
+        ".3g2",
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".divx",
+        ".dv",
+        ".f4v",
+        ".flv",
+        ".m1v",
+        ".m2t",
+        ".m2ts",
+        ".m2v",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpe",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogg",
+        ".ogm",
+        ".ogv",
+        ".qt",
+        ".rm",
+        ".rmvb",
+        ".tod",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+        ".y4m",
+    }
 )
 
 Folders = Callable[[VideoRecord], Sequence[str]]
@@ -40,7 +74,7 @@ def locate(
     Raises:
         UserError: If the root does not exist.
     """
-    finder = _Finder(root)
+    finder = Finder(root)
     found: list[VideoRecord] = []
     missing: set[int] = set()
     looked_in = ""
@@ -65,12 +99,24 @@ def _join(folder: str, path: str) -> str:
     return f"{folder}/{path}" if folder and not path.startswith("/") and "://" not in path else path
 
 
-class _Finder:
-    """Looks names up in listings of folders, each listed once."""
+class Finder:
+    """Looks names up in listings of folders, each listed once.
+
+    Args:
+        root: Folder of videos, frame folders or tar shards, or a URL.
+
+    Raises:
+        UserError: If it does not exist.
+    """
 
     def __init__(self, root: str) -> None:
         self.root = VideoRoot(root)
         self._listings: dict[str, tuple[frozenset[str], dict[str, str]] | None] = {}
+
+    def address(self, path: str) -> VideoAddress:
+        """The address of a path below the root; where nothing is there, that of the listed name."""
+        found = self.find(path)
+        return self.root.locate(path) if found is None else found
 
     def find(self, path: str) -> VideoAddress | None:
         """The address of a path below the root, or None if nothing is there."""

@@ -1,7 +1,10 @@
 """How videos become clips, and how clips are loaded: what the YAML of every data module shares."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from ost_lightning.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class ClipSettings:
         rand_augment: RandAugment's operations a clip and their strength (0 to 30) in training; none if not given.
         jitter_each_frame: Draw the colour jitter anew for every frame, so that training clips flicker, as in the
             released code; otherwise all frames of a clip change alike.
+
+    Raises:
+        UserError: If a number is outside its range.
     """
 
     frames: int = 32
@@ -40,6 +46,16 @@ class ClipSettings:
     resize: Literal["bicubic", "bilinear"] = "bicubic"
     rand_augment: tuple[int, int] | None = None
     jitter_each_frame: bool = False
+
+    def __post_init__(self) -> None:
+        _check("clips", self, lambda value: value >= 1, "at least 1", ("frames", "short_side", "crop_size", "views"))
+        _check(
+            "clips",
+            self,
+            lambda value: 0 <= value <= 1,
+            "a probability, 0 to 1",
+            ("flip", "colour_jitter", "grayscale"),
+        )
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,9 @@ class LoadingSettings:
         embedding_cache_gigabytes: Size of the disk cache of frame embeddings that test and prediction read and fill, so
             that the same weights see no video twice; 0 is no cache. It lies in `$OST_CACHE`.
         on_missing: If listed videos are not there: `stop` before anything begins, or `leave_out` these.
+
+    Raises:
+        UserError: If a number is outside its range.
     """
 
     global_batch_size: int = 256
@@ -74,3 +93,18 @@ class LoadingSettings:
     on_decode_error: Literal["stop", "count"] = "stop"
     embedding_cache_gigabytes: float = 0.0
     on_missing: Literal["stop", "leave_out"] = "stop"
+
+    def __post_init__(self) -> None:
+        sizes = ("global_batch_size", "max_videos_per_device", "evaluation_batch_size")
+        _check("loading", self, lambda value: value >= 1, "at least 1", sizes)
+        _check("loading", self, lambda value: value > 0, "more than 0 seconds", ("read_timeout",))
+        counts = ("workers", "max_replacements", "max_undecodable", "embedding_cache_gigabytes")
+        _check("loading", self, lambda value: value >= 0, "0 or more", counts)
+
+
+def _check(group: str, settings: Any, holds: Callable[[float], bool], expected: str, names: tuple[str, ...]) -> None:
+    """Compares settings with what they can be; those that are None are left to be chosen."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not holds(value):
+            raise UserError(f"{group}.{name} is {value}: expected {expected}.")

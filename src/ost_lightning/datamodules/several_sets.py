@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Mapping
 
-from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
 from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
@@ -38,10 +38,22 @@ class SeveralSets(VideoDataModule):
             _refuse_own_settings(data)
 
     def prepare_data(self) -> None:
-        """Makes what the parts make."""
+        """Makes what the parts make that the run will ask for, each once."""
         super().prepare_data()
-        for data in (*self.test, *self.val):
+        function = self.trainer.state.fn if self.trainer is not None else None
+        parts: list[VideoDataModule] = []
+        if function in (None, "fit") and self.train is not None:
+            parts.append(self.train)
+        if function in (None, "fit", "validate"):
+            parts += self.val
+        if function in (None, "test", "predict"):
+            parts += self.test
+        for data in dict.fromkeys(parts):  # a part may be trained and validated on
             data.prepare_data()
+
+    def has_part(self, part: Part) -> bool:
+        """Training is optional."""
+        return part != "train" or self.train is not None
 
     def training_videos(self) -> LabelledVideos:
         """Those of the training data module."""

@@ -3,15 +3,21 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from lightning.pytorch.utilities import rank_zero_info
+
+from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
 from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.locate import VIDEO_SUFFIXES, locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
+from ost_lightning.text.label_files import subfolders
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex
+
+_SHOWN: Final = 5
 
 
 class VideoFolder(VideoDataModule):
@@ -19,7 +25,8 @@ class VideoFolder(VideoDataModule):
 
     What lies in a class's folder is a video if it is a file with a video's extension, or a folder (of frames). The
     classes are those of `labels`; without it those of `root/classes.txt`; without that file they are called as the
-    folders, `_` read as a blank.
+    folders, `_` read as a blank, and have the descriptors of `root/descriptors.json`. A folder is that of a class if it
+    is called as the class is, with `_` for any blank.
 
     Args:
         root: Folder.
@@ -51,25 +58,44 @@ class VideoFolder(VideoDataModule):
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
         """The validation folder, if there is one, or the test folder."""
         if stage == "val":
-            return {"val": self._read(self.val)} if (self.root / self.val).is_dir() else {}
+            return {"val": self._read(self.val)} if self.has_part("val") else {}
         return {"test": self._read(self.test)}
+
+    def has_part(self, part: Part) -> bool:
+        """Whether its folder is there."""
+        return (self.root / {"train": self.train, "val": self.val, "test": self.test}[part]).is_dir()
 
     def _read(self, part: str) -> LabelledVideos:
         folder = self.root / part
-        classes = _subfolders(folder)
+        if not folder.is_dir():
+            raise UserError(
+                f"There is no folder {folder}. Set the data's `root`, and `train`, `val` or `test` below it."
+            )
+        classes = subfolders(folder)
         if not classes:
             raise UserError(f"{folder} has no folders. Expected one folder a class, each with its videos.")
         labels = self._label_space(classes)
         index = ClassIndex(labels.names, labels.published)
-        records = []
+        known = _by_folder(index)
+        # another part may hold another video of the same class and name
+        part_name = os.path.normpath(part)
+        prefix = part_name if part_name != "." else self.root.resolve().name
+        records: list[VideoRecord] = []
+        empty: list[str] = []
+        passed_over: list[str] = []
         for name in classes:
-            label = index.named(name, str(folder / name))
-            with os.scandir(folder / name) as entries:
-                videos = [entry.name for entry in entries if entry.is_dir() or _is_video(entry.name)]
-            ids = [f"{name}/{video}" for video in sorted(videos) if not video.startswith(".")]
-            records += [VideoRecord(id_, label, id_) for id_ in ids]
+            label = index.places.get(name, known.get(name.replace(" ", "_")))
+            if label is None:
+                label = index.named(name, str(folder / name))
+            videos, others = _contents(folder / name)
+            records += [VideoRecord(f"{name}/{video}", label, f"{prefix}/{name}/{video}") for video in videos]
+            passed_over += [f"{name}/{other}" for other in others]
+            empty += [] if videos else [name]
+        told = _told(passed_over, empty)
         if not records:
-            raise UserError(f"The folders of classes in {folder} hold no videos.")
+            raise UserError(f"The folders of classes in {folder} hold no videos. {told}")
+        if told:
+            rank_zero_info(f"{folder}: {told}")
         return locate(records, str(folder), labels)
 
     def _label_space(self, classes: Sequence[str]) -> LabelSpace:
@@ -77,17 +103,36 @@ class VideoFolder(VideoDataModule):
             return LabelSpace.load(self.labels)
         if (self.root / "classes.txt").is_file():
             return LabelSpace.load(self.root)
-        training = _subfolders(self.root / self.train) if (self.root / self.train).is_dir() else ()
-        published = tuple(sorted({*training, *classes}))
-        names = tuple(name.replace("_", " ") for name in published)
-        return LabelSpace(names, source=f"folders of {self.root}", origin=str(self.root), published=published)
+        training = subfolders(self.root / self.train) if (self.root / self.train).is_dir() else ()
+        return LabelSpace.of_class_folders(self.root, (*training, *classes))
 
 
-def _subfolders(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. Set the data's `root`, and `train`, `val` or `test` below it.")
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def _by_folder(index: ClassIndex) -> dict[str, int]:
+    """Classes by their names with `_` for every blank; none by a name that two would share."""
+    places: dict[str, set[int]] = {}
+    for name, place in index.places.items():
+        places.setdefault(name.replace(" ", "_"), set()).add(place)
+    return {name: of_name.pop() for name, of_name in places.items() if len(of_name) == 1}
 
 
-def _is_video(name: str) -> bool:
-    return Path(name).suffix.lower() in VIDEO_SUFFIXES
+def _contents(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the videos in a class's folder, and of the files that are none; hidden ones are neither."""
+    videos: list[str] = []
+    others: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                is_video = entry.is_dir() or Path(entry.name).suffix.lower() in VIDEO_SUFFIXES
+                (videos if is_video else others).append(entry.name)
+    return sorted(videos), sorted(others)
+
+
+def _told(passed_over: Sequence[str], empty: Sequence[str]) -> str:
+    """What was found beside videos."""
+    told = []
+    if passed_over:
+        told.append(f"Passed over, without a video's extension: {len(passed_over):,}, such as {passed_over[0]}.")
+    if empty:
+        more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
+        told.append(f"Classes without videos: {', '.join(empty[:_SHOWN])}{more}.")
+    return " ".join(told)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
 from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
@@ -19,7 +19,7 @@ class VideoList:
     """One list of videos.
 
     Attributes:
-        list: `path label` text, or CSV with a header.
+        list: `path label` text, or CSV with a header. To predict, labels may be left out.
         labels: Label space: a name, or a folder.
         root: What the list's paths are relative to (see `VideoLists`); None is the data module's.
     """
@@ -57,6 +57,10 @@ class VideoLists(VideoDataModule):
         self.shots = shots
         self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
 
+    def has_part(self, part: Part) -> bool:
+        """Training is optional."""
+        return part != "train" or self.train is not None
+
     def training_videos(self) -> LabelledVideos:
         """The training list."""
         if self.train is None:
@@ -67,11 +71,12 @@ class VideoLists(VideoDataModule):
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
         """The lists of a stage."""
-        return {name: self._read(listed) for name, listed in (self.val if stage == "val" else self.test).items()}
+        lists, labelled = self.val if stage == "val" else self.test, stage != "predict"
+        return {name: self._read(listed, labelled=labelled) for name, listed in lists.items()}
 
-    def _read(self, listed: VideoList, shots: int | None = None) -> LabelledVideos:
+    def _read(self, listed: VideoList, shots: int | None = None, *, labelled: bool = True) -> LabelledVideos:
         labels = LabelSpace.load(listed.labels)
-        records = read_records(listed.list, ClassIndex(labels.names, labels.published))
+        records = read_records(listed.list, ClassIndex(labels.names, labels.published), labelled=labelled)
         if shots is not None:
             drawn = draw_shots(
                 [record.id for record in records], [record.label for record in records], shots, self.seed

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
 from ost_lightning.datamodules.labelled_videos import LabelledVideos
 from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
@@ -19,7 +19,7 @@ class VideoTable(VideoDataModule):
         root: What the tables' paths are relative to: a folder of videos, frame folders or tar shards, or a URL.
         train: Training table.
         val: Validation tables, by name.
-        test: Test tables, by name; also what `predict` looks at.
+        test: Test tables, by name; also what `predict` looks at, which needs no labels.
         labels: Label space: a name, or a folder. If not given, the classes are the labels of the training table or,
             without one, of the first test table.
         columns: Names of the columns.
@@ -42,6 +42,10 @@ class VideoTable(VideoDataModule):
         self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
         self.labels, self.columns = labels, columns
 
+    def has_part(self, part: Part) -> bool:
+        """Training is optional."""
+        return part != "train" or self.train is not None
+
     def training_videos(self) -> LabelledVideos:
         """The training table."""
         if self.train is None:
@@ -50,11 +54,12 @@ class VideoTable(VideoDataModule):
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
         """The tables of a stage."""
-        return {name: self._read(table) for name, table in (self.val if stage == "val" else self.test).items()}
+        tables, labelled = self.val if stage == "val" else self.test, stage != "predict"
+        return {name: self._read(table, labelled=labelled) for name, table in tables.items()}
 
-    def _read(self, table: Path) -> LabelledVideos:
+    def _read(self, table: Path, *, labelled: bool = True) -> LabelledVideos:
         labels = self._label_space(table)
-        records = read_table(table, ClassIndex(labels.names, labels.published), self.columns)
+        records = read_table(table, ClassIndex(labels.names, labels.published), self.columns, labelled=labelled)
         return locate(records, self.root, labels)
 
     def _label_space(self, table: Path) -> LabelSpace:

@@ -15,9 +15,15 @@ from ost_lightning.matching.transport import BALANCED, PlanGradient, TransportPr
 DescriptorKind = Literal["spatio", "temporal"]
 _DESCRIPTOR_KINDS: Final[tuple[DescriptorKind, ...]] = ("spatio", "temporal")
 
+Chooser = Literal["frame", "descriptor"]
+_PARTNERS: Final[dict[Chooser, int]] = {"frame": -1, "descriptor": -2}  # dimensions of (B, K, T, N)
+
 
 class Matcher(nn.Module, ABC):
     """Scores videos against classes.
+
+    A matcher keeps each argument of its constructor as an attribute of the same name, from which results tell how it
+    was set.
 
     Attributes:
         kinds: Kinds of sentence ("name", "spatio", "temporal") whose embeddings `forward` takes after the frames, in
@@ -86,13 +92,14 @@ class MaxSimilarity(Matcher):
 
     kinds = _DESCRIPTOR_KINDS
 
-    def __init__(self, chooser: Literal["frame", "descriptor"] = "frame") -> None:
+    def __init__(self, chooser: Chooser = "frame") -> None:
         super().__init__()
-        self._partners = -1 if chooser == "frame" else -2
+        self.chooser = chooser
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
         """Similarities from frames (B, T, d), Spatio and Temporal Descriptors (K, N, d)."""
-        scores = [_cosines(frames, descriptors).amax(self._partners).mean(-1) for descriptors in texts]
+        partners = _PARTNERS[self.chooser]
+        scores = [_cosines(frames, descriptors).amax(partners).mean(-1) for descriptors in texts]
         return torch.stack(scores).mean(0)
 
 
@@ -112,19 +119,20 @@ class SoftmaxMatching(Matcher):
 
     kinds = _DESCRIPTOR_KINDS
 
-    def __init__(self, temperature: float = 0.1, chooser: Literal["frame", "descriptor"] = "frame") -> None:
+    def __init__(self, temperature: float = 0.1, chooser: Chooser = "frame") -> None:
         super().__init__()
         if not (temperature > 0 and math.isfinite(temperature)):
             raise UserError(f"SoftmaxMatching.temperature must be a positive number, not {temperature}.")
-        self.temperature, self._partners = temperature, -1 if chooser == "frame" else -2
+        self.temperature, self.chooser = temperature, chooser
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
         """Similarities from frames (B, T, d), Spatio and Temporal Descriptors (K, N, d)."""
         return torch.stack([self._score(_cosines(frames, descriptors)) for descriptors in texts]).mean(0)
 
     def _score(self, cosines: Tensor) -> Tensor:
-        shares = (cosines.float() / self.temperature).softmax(self._partners)
-        return (shares * cosines).sum(self._partners).mean(-1)
+        partners = _PARTNERS[self.chooser]
+        shares = (cosines.float() / self.temperature).softmax(partners)
+        return (shares * cosines).sum(partners).mean(-1)
 
 
 @dataclass(frozen=True)
@@ -216,7 +224,7 @@ class OptimalDescriptorSolver(Matcher):
         self.terms, self.gradient = terms, gradient
         self.problems: dict[DescriptorKind, TransportProblem] = {"spatio": spatio, "temporal": temporal}
         self.kinds = tuple(kind for kind in _DESCRIPTOR_KINDS if any(terms.of(kind)))
-        self._epsilon, self._epsilon_rate = epsilon, epsilon_rate
+        self._epsilon, self.epsilon_rate = epsilon, epsilon_rate
         self.epsilon_shift = nn.Parameter(torch.zeros(())) if learn_epsilon else None
         self._unconverged: Tensor
         self.register_buffer("_unconverged", torch.zeros((), dtype=torch.int64), persistent=False)
@@ -226,7 +234,22 @@ class OptimalDescriptorSolver(Matcher):
         """Weight of the entropy at this moment; a scalar tensor if it is learned."""
         if self.epsilon_shift is None:
             return self._epsilon
-        return self._epsilon * (self._epsilon_rate * self.epsilon_shift).exp()
+        return self._epsilon * (self.epsilon_rate * self.epsilon_shift).exp()
+
+    @property
+    def learn_epsilon(self) -> bool:
+        """Whether epsilon is trained."""
+        return self.epsilon_shift is not None
+
+    @property
+    def spatio(self) -> TransportProblem:
+        """What is asked of the flow to Spatio Descriptors."""
+        return self.problems["spatio"]
+
+    @property
+    def temporal(self) -> TransportProblem:
+        """What is asked of the flow to Temporal Descriptors."""
+        return self.problems["temporal"]
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
         """Similarities from frames (B, T, d) and, of each of `kinds`, descriptors (K, N, d)."""

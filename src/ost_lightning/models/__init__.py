@@ -4,7 +4,7 @@ from ost_lightning.models.cached_clips import CachedClips
 from ost_lightning.models.embedding_cache import EmbeddingCache, EmbeddingCacheWarning
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
-from ost_lightning.models.initial_weights import CheckpointError
+from ost_lightning.models.initial_weights import CheckpointError, refuse_other_weights
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
@@ -37,6 +37,7 @@ __all__ = [
     "exchanged_weights",
     "frame_fingerprint",
     "mixture_fingerprint",
+    "refuse_other_weights",
     "token_count",
     "weights_digest",
 ]

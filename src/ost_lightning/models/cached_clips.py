@@ -70,7 +70,7 @@ class CachedClips(Dataset[Any]):
         records = [self.clips.records[key.index] for key in keys]
         there = [found for found in known if found is not None]
         views, frames = next(iter(there[0].values())).shape[:2]
-        return ClipBatch(
+        batch = ClipBatch(
             frames=torch.zeros((len(keys), views, frames, 3, 0, 0), dtype=torch.uint8),
             labels=torch.tensor([record.label for record in records]),
             decoded=torch.tensor([found is not None for found in known]),
@@ -78,5 +78,7 @@ class CachedClips(Dataset[Any]):
             failures=tuple(
                 failure for clip in unreadable.values() if isinstance(clip, Clip) for failure in clip.failures
             ),
-            embeddings={weights: torch.stack([found[weights] for found in there]) for weights in self.weights},
+            spans=tuple(record.span for record in records),
         )
+        batch.embeddings = {weights: torch.stack([found[weights] for found in there]) for weights in self.weights}
+        return batch

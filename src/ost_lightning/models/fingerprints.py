@@ -1,6 +1,7 @@
 """What frame embeddings depend on, as short keys: the weights, and what was taken out of a video."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from functools import cache
@@ -84,7 +85,8 @@ def mixture_fingerprint(original: str, tuned: str, ratio: float) -> str:
 class ClipKeys:
     """Identifies clips: which file in which state, which part of it, and how frames and squares are taken out of it.
 
-    A file is known by its path, size and time of change: reading it whole would cost about as much as decoding it.
+    A file is known by its path, size and time of change: reading it whole would cost about as much as decoding it. A
+    folder of frames is known by those of all files in it.
 
     Args:
         clips: The data set whose sampler, transform and sizes count.
@@ -103,13 +105,27 @@ class ClipKeys:
             return None
         try:
             path = Path(file).resolve(strict=True)
-            status = path.stat()
+            state = _state(path)
         except OSError:
             return None
         # the id counts because frames may be drawn by it
-        video = (record.id, str(path), status.st_size, status.st_mtime_ns, record.start, record.end)
-        state = (_code(), video, str(address) if isinstance(address, ShardMember) else "", self._taken)
-        return blake2b(repr(state).encode(), digest_size=16).hexdigest()
+        video = (record.id, str(path), *state, record.start, record.end)
+        parts = (_code(), video, str(address) if isinstance(address, ShardMember) else "", self._taken)
+        return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def _state(path: Path) -> tuple[object, ...]:
+    """Size and time of change of a file, or of all files in a folder: its own stay when a frame is overwritten.
+
+    Raises:
+        OSError: If one of them is not there.
+    """
+    if not path.is_dir():
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns
+    with os.scandir(path) as entries:
+        statuses = {entry.name: entry.stat() for entry in entries}
+    return tuple((name, status.st_size, status.st_mtime_ns) for name, status in sorted(statuses.items()))
 
 
 @cache

@@ -1,6 +1,7 @@
 """Weights that a training begins with, out of an earlier training's checkpoint."""
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from ost_lightning.errors import UserError
 
 _PREFIX: Final = "video_clip."
+_AS_TRAINED: Final = "Set the model (`pretrained`, heads, adapters, matcher) as it was in the training that wrote them."
 
 
 class CheckpointError(UserError):
@@ -45,16 +47,26 @@ def checkpoint_weights(file: Path) -> dict[str, Tensor]:
     return weights
 
 
-def refuse_other_names(own: set[str], found: set[str], source: Path) -> None:
+def refuse_other_weights(own: Mapping[str, Tensor], found: Mapping[str, Tensor], source: Path | str) -> None:
     """Makes sure that weights are for this model and all there.
+
+    Args:
+        own: Name to weight of the model.
+        found: Name to weight of the source.
+        source: Where they are from.
 
     Raises:
         CheckpointError: Naming the first of those that are not.
     """
-    missing, unexpected = sorted(own - found), sorted(found - own)
+    missing, unexpected = sorted(own.keys() - found.keys()), sorted(found.keys() - own.keys())
     if missing or unexpected:
         raise CheckpointError(
             f"The weights of {source} are not for this model: {len(missing)} are missing and {len(unexpected)} are not "
-            f"known (first: {(missing or unexpected)[0]}). Set `pretrained`, heads and adapters as they were in the "
-            "training that wrote it."
+            f"known (first: {(missing or unexpected)[0]}). {_AS_TRAINED}"
         )
+    for name, weight in found.items():
+        if weight.shape != own[name].shape:
+            raise CheckpointError(
+                f"{name} has shape {tuple(weight.shape)} in {source}, but {tuple(own[name].shape)} in this model. "
+                f"{_AS_TRAINED}"
+            )

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import CLIPModel
 
 from ost_lightning.errors import UserError
+from ost_lightning.models.initial_weights import checkpoint_weights
 from ost_lightning.models.video_clip import VideoCLIP, load_clip
 
 _TOWERS: Final = {"vision": "vision_model", "text": "text_model"}
@@ -44,14 +45,27 @@ class AdaptedVideoCLIP(VideoCLIP):
     Args:
         pretrained: As in `VideoCLIP`.
         lora: The adapters.
+        init_from: As in `VideoCLIP`. A checkpoint may hold the weights of a plain model, which are then adapted, or
+            adapters too, which are trained on.
         options: The other arguments of `VideoCLIP`.
     """
 
     def __init__(
-        self, pretrained: str = "openai/clip-vit-base-patch16", *, lora: LoRA = LoRA(), **options: Any
-    ) -> None:  # frozen
+        self,
+        pretrained: str = "openai/clip-vit-base-patch16",
+        *,
+        lora: LoRA = LoRA(),  # frozen
+        init_from: Path | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(pretrained, **options)
+        self.init_from = init_from
+        adapted = init_from is not None and _has_adapters(init_from)
+        if init_from is not None and not adapted:
+            self._begin_with(init_from)
         add_adapters(self.clip, lora)
+        if init_from is not None and adapted:
+            self._begin_with(init_from)
 
     def original_parameters(self) -> dict[str, Tensor]:
         """The pre-trained weights under the adapted names: a mixture with them mixes what the adapters do."""
@@ -94,6 +108,11 @@ def add_adapters(clip: CLIPModel, settings: LoRA) -> None:
             f"names of linear layers, such as q_proj, v_proj, fc1."
         ) from error
     clip.logit_scale.requires_grad_(True)
+
+
+def _has_adapters(source: Path) -> bool:
+    """Whether weights to begin with are those of an adapted model; a folder in HF format holds a plain one."""
+    return not source.is_dir() and any(_UP in name for name in checkpoint_weights(source))
 
 
 def original_of(adapted: Mapping[str, Tensor], original: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, CLIPModel, PreTrainedModel, PreTrainedTo
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.class_token import as_class_token_layer
-from ost_lightning.models.initial_weights import CheckpointError, checkpoint_weights, refuse_other_names
+from ost_lightning.models.initial_weights import CheckpointError, checkpoint_weights, refuse_other_weights
 from ost_lightning.models.pixels import PixelNormalisation, as_patch_convolution
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
@@ -261,13 +261,8 @@ class VideoCLIP(nn.Module):
         else:
             weights = checkpoint_weights(source)
         own = self.state_dict()
-        refuse_other_names(set(own), set(weights), source)
+        refuse_other_weights(own, weights, source)
         for name, weight in weights.items():
-            if weight.shape != own[name].shape:
-                raise CheckpointError(
-                    f"{name} has shape {tuple(weight.shape)} in {source}, but {tuple(own[name].shape)} in "
-                    f"{self.pretrained}: set `pretrained` as it was in the training that wrote it."
-                )
             own[name].copy_(weight)
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from ost_lightning.runs.checkpoint_files import (
     CONFIG_IN_CHECKPOINT,
     AtomicCheckpointIO,
     CheckpointNotes,
+    best_checkpoint,
     read_notes,
 )
 from ost_lightning.runs.metrics_table import MetricsTable
@@ -14,6 +15,7 @@ __all__ = [
     "AtomicCheckpointIO",
     "CheckpointNotes",
     "MetricsTable",
+    "best_checkpoint",
     "last_checkpoint",
     "read_notes",
     "version_of",

@@ -43,10 +43,31 @@ def read_notes(file: Path) -> CheckpointNotes:
     """The notes of a checkpoint, without loading its tensors.
 
     Raises:
-        UserError: If the file can't be read.
+        UserError: If the file can't be read, or is none of a training.
     """
     saved = _load(file, "cpu", weights_only=True, mmap=True)
+    if not isinstance(saved, dict) or not {"state_dict", "pytorch-lightning_version"} <= saved.keys():
+        raise UserError(
+            f"{file} is not a checkpoint that `ost fit` wrote. Weights of others become a folder with `ost convert`, "
+            "which video_clip.pretrained is then set to."
+        )
     return CheckpointNotes(config=saved.get(CONFIG_IN_CHECKPOINT), **saved.get(_NOTES, {}))
+
+
+def best_checkpoint(last: Path) -> Path | None:
+    """The checkpoint that a run's first `ModelCheckpoint` with a monitor chose; None if it has none.
+
+    Args:
+        last: A later checkpoint of the same run, which tells.
+
+    Raises:
+        UserError: If the file can't be read.
+    """
+    states = _load(last, "cpu", weights_only=True, mmap=True)["callbacks"].values()
+    chosen = (Path(state["best_model_path"]) for state in states if state.get("monitor") and state["best_model_path"])
+    # the run's folder may have been moved
+    files = (file if file.is_file() else last.with_name(file.name) for file in chosen)
+    return next((file for file in files if file.is_file()), None)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -1,10 +1,11 @@
 """What every recognition task shares: the model, the matcher, exact evaluation, the optimiser."""
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar, Final, Literal, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, Final, Literal, NamedTuple, Protocol, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -12,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher, TransportWarning
 from ost_lightning.models import (
     DescriptorEmbeddings,
@@ -21,11 +23,12 @@ from ost_lightning.models import (
     exchanged_weights,
     frame_fingerprint,
     mixture_fingerprint,
+    refuse_other_weights,
 )
 from ost_lightning.tasks.metrics import RecognitionAccuracy
 from ost_lightning.tasks.optimisation import Optimisation, optimiser_and_schedule
 from ost_lightning.text import Kind, LabelSpace, Templates
-from ost_lightning.video import ClipBatch
+from ost_lightning.video import UNLABELLED, ClipBatch
 
 Stage = Literal["val", "test", "predict"]
 AS_TRAINED: Final = ""
@@ -50,16 +53,24 @@ class LabelledData(Protocol):
 
 
 class Prediction(NamedTuple):
-    """What was recognised in one video.
+    """What was recognised in one video or part of one.
 
     Attributes:
         id: Of its record.
+        set: Evaluation set that it belongs to.
+        start: Seconds from the video's beginning, or None for all of it.
+        end: Seconds, or None.
+        label: Name of its class, empty if it is not known.
         classes: Class names, the likeliest first.
         probabilities: Theirs.
         error: Why it could not be read, if so.
     """
 
     id: str
+    set: str
+    start: float | None
+    end: float | None
+    label: str
     classes: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
     error: str = ""
@@ -117,6 +128,15 @@ class RecognitionTask(LightningModule, ABC):
         which processes have different numbers, and wait for ever.
         """
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Looks at the weights before they are loaded.
+
+        Raises:
+            CheckpointError: If they are those of another model.
+        """
+        if self.strict_loading:
+            refuse_other_weights(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
 
     def tokenise(self, labels: LabelSpace) -> TokenisedSentences:
         """Tokens of all sentences that the matcher needs."""
@@ -241,15 +261,20 @@ class RecognitionTask(LightningModule, ABC):
         """The likeliest classes of each video."""
         name = list(self._labels)[dataloader_idx]
         names = self._labels[name].names
-        reasons = {failure.id: failure.reason for failure in batch.failures}
-        decoded = [id_ for id_, good in zip(batch.ids, batch.decoded.tolist(), strict=True) if good]
-        predictions = {id_: Prediction(id_, error=reason) for id_, reason in reasons.items()}
-        if decoded:
-            scores = self.probabilities_of(self.embed(batch), self._texts(name, AS_TRAINED))
-            best = scores.topk(min(self.shown_classes, len(names)), dim=1)
-            for id_, values, places in zip(decoded, best.values.tolist(), best.indices.tolist(), strict=True):
-                predictions[id_] = Prediction(id_, tuple(names[place] for place in places), tuple(values))
-        return [predictions[id_] for id_ in batch.ids]
+        failures, guesses = iter(batch.failures), self._likeliest(batch, name)
+        predictions = []
+        # by their order, for nothing says that ids differ
+        for id_, (start, end), label, decoded in zip(
+            batch.ids, batch.spans, batch.labels.tolist(), batch.decoded.tolist(), strict=True
+        ):
+            video = Prediction(id_, name, start, end, "" if label == UNLABELLED else names[label])
+            if decoded:
+                probabilities, places = next(guesses)
+                classes = tuple(names[place] for place in places)
+                predictions.append(video._replace(classes=classes, probabilities=tuple(probabilities)))
+            else:
+                predictions.append(video._replace(error=next(failures).reason))
+        return predictions
 
     def on_validation_epoch_end(self) -> None:
         """Logs accuracies."""
@@ -260,9 +285,19 @@ class RecognitionTask(LightningModule, ABC):
         self._finish("test")
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, with the schedule followed step by step."""
-        total = int(self.trainer.estimated_stepping_batches)
-        return optimiser_and_schedule(self.named_parameters(), self.optimisation, total)
+        """AdamW, with the schedule followed step by step.
+
+        Raises:
+            UserError: If the training has no last step, which the schedule leads to.
+        """
+        total = self.trainer.estimated_stepping_batches
+        if math.isinf(total):
+            raise UserError(
+                f"The learning rate's schedule needs an end, but trainer.max_epochs is {self.trainer.max_epochs} and "
+                f"trainer.max_steps {self.trainer.max_steps}: set one of them to a positive number. "
+                "trainer.max_time may end the training before."
+            )
+        return optimiser_and_schedule(self.named_parameters(), self.optimisation, int(total))
 
     def _begin(self, stage: Stage) -> None:
         self._unconverged_in_training += self._unconverged() or 0  # a validation within an epoch counts for itself
@@ -324,6 +359,14 @@ class RecognitionTask(LightningModule, ABC):
         if (name, weights) not in self._descriptors:
             self._descriptors[name, weights] = self.video_clip.encode_sentences(self.tokenise(self._labels[name]))
         return self._descriptors[name, weights]
+
+    def _likeliest(self, batch: ClipBatch, name: str) -> Iterator[tuple[list[float], list[int]]]:
+        """Probabilities and places of the likeliest classes of each readable video."""
+        if not bool(batch.decoded.any()):
+            return iter(())
+        scores = self.probabilities_of(self.embed(batch), self._texts(name, AS_TRAINED))
+        best = scores.topk(min(self.shown_classes, scores.shape[1]), dim=1)
+        return zip(best.values.tolist(), best.indices.tolist(), strict=True)
 
     def _encode(self, clips: Tensor) -> FrameEmbeddings:
         """uint8 (B, V, T, 3, S, S) -> (B, V, T, d)."""

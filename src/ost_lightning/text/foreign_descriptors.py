@@ -9,13 +9,14 @@ A table has the columns `class`, `kind` (spatio or temporal), `rank` (from 1) an
 import csv
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Final
 
 from ost_lightning.errors import UserError
-from ost_lightning.text.label_files import Descriptors
+from ost_lightning.text import label_files
+from ost_lightning.text.label_files import ClassList, Descriptors, read_text
 from ost_lightning.text.label_space import DescriptorKind, LabelSpace
 from ost_lightning.text.linting import DESCRIPTOR_KINDS
 from ost_lightning.whole_files import write_whole
@@ -24,26 +25,26 @@ TABLE_COLUMNS: Final = ("class", "kind", "rank", "descriptor")
 _MIN_CLASSES_TO_JUDGE: Final = 8
 
 
-def read_class_list(file: Path) -> tuple[str, ...]:
-    """Class names of a CSV file with the columns `id,name` (ids 0, 1, ... in order), or of a text file, one a line.
+def read_class_list(file: Path) -> ClassList:
+    """Classes of a CSV file with the columns `id,name` (ids 0, 1, ... in order), or of a file such as `classes.txt`.
 
     Raises:
         UserError: If the file is not there or malformed.
     """
     if not file.is_file():
         raise UserError(f"There is no list of classes {file}. Expected a CSV file `id,name` or one class name a line.")
-    text = file.read_text(encoding="utf-8-sig")
     if file.suffix.lower() != ".csv":
-        return tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
-    rows = list(csv.reader(text.splitlines()))
-    if not rows or [cell.strip().lower() for cell in rows[0]] != ["id", "name"]:
-        raise UserError(f"{file}:1: the header is '{','.join(rows[0] if rows else [])}', expected 'id,name'.")
+        return label_files.read_class_list(file)
+    rows = _csv_rows(file)
+    header = next(rows, (1, []))[1]
+    if [cell.strip().lower() for cell in header] != ["id", "name"]:
+        raise UserError(f"{file}:1: the header is '{','.join(header)}', expected 'id,name'.")
     names: list[str] = []
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != 2 or row[0].strip() != str(len(names)):
+    for number, row in rows:
+        if len(row) != 2 or row[0].strip() != str(len(names)) or not row[1].strip():
             raise UserError(f"{file}:{number}: found '{','.join(row)}', expected '{len(names)},' and the class name.")
         names.append(row[1].strip())
-    return tuple(names)
+    return ClassList(tuple(names), tuple(names), source="")
 
 
 def read_indexed(names: Sequence[str], files: Mapping[DescriptorKind, Path]) -> dict[str, Descriptors]:
@@ -98,23 +99,23 @@ def read_table(file: Path, names: Sequence[str] | None = None) -> dict[str, Desc
     if not file.is_file():
         raise UserError(f"There is no table {file}. Expected a CSV file with the columns {','.join(TABLE_COLUMNS)}.")
     ranked: dict[str, dict[str, dict[int, str]]] = {}
-    with file.open(newline="", encoding="utf-8-sig") as handle:
-        rows = csv.DictReader(handle)
-        if tuple(rows.fieldnames or ()) != TABLE_COLUMNS:
-            raise UserError(
-                f"{file}:1: the header is '{','.join(rows.fieldnames or ())}', expected '{','.join(TABLE_COLUMNS)}'."
-            )
-        for row in rows:
-            where = f"{file}:{rows.line_num}"
-            name, kind, rank, text = (row[column] or "" for column in TABLE_COLUMNS)
-            if names is not None and name not in names:
-                raise UserError(f"{where}: '{name}' is not in the list of classes, which has {len(names)}.")
-            if kind not in DESCRIPTOR_KINDS or not rank.isdecimal() or not text.strip():
-                raise UserError(f"{where}: expected a kind (spatio, temporal), a rank from 1 and a descriptor.")
-            places = ranked.setdefault(name, {kind: {} for kind in DESCRIPTOR_KINDS})[kind]
-            if int(rank) in places:
-                raise UserError(f"{where}: the class '{name}' has a {kind} descriptor of rank {rank} already.")
-            places[int(rank)] = text
+    rows = _csv_rows(file)
+    header = next(rows, (1, []))[1]
+    if tuple(header) != TABLE_COLUMNS:
+        raise UserError(f"{file}:1: the header is '{','.join(header)}', expected '{','.join(TABLE_COLUMNS)}'.")
+    for number, row in rows:
+        where = f"{file}:{number}"
+        if len(row) != len(TABLE_COLUMNS):
+            raise UserError(f"{where}: {len(row)} fields, expected {len(TABLE_COLUMNS)}. Quote a text with a comma.")
+        name, kind, rank, text = row
+        if names is not None and name not in names:
+            raise UserError(f"{where}: '{name}' is not in the list of classes, which has {len(names)}.")
+        if kind not in DESCRIPTOR_KINDS or not rank.isdecimal() or not text.strip():
+            raise UserError(f"{where}: expected a kind (spatio, temporal), a rank from 1 and a descriptor.")
+        places = ranked.setdefault(name, {kind: {} for kind in DESCRIPTOR_KINDS})[kind]
+        if int(rank) in places:
+            raise UserError(f"{where}: the class '{name}' has a {kind} descriptor of rank {rank} already.")
+        places[int(rank)] = text
     for name, kinds in ranked.items():
         for kind, places in kinds.items():
             if sorted(places) != list(range(1, len(places) + 1)):
@@ -183,7 +184,7 @@ def _read_indexed_file(file: Path, classes: int) -> list[tuple[str, ...]]:
     if not file.is_file():
         raise UserError(f"There is no file {file}. Expected descriptors as JSON, keyed by label.")
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=list)
+        content = json.loads(read_text(file), object_pairs_hook=list)
     except json.JSONDecodeError as error:
         raise UserError(f"{file}:{error.lineno}: not valid JSON ({error.msg}).") from error
     if not isinstance(content, list) or not all(isinstance(pair, tuple) for pair in content):
@@ -201,6 +202,17 @@ def _read_indexed_file(file: Path, classes: int) -> list[tuple[str, ...]]:
         if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
             raise UserError(f"{file}: the key {key} must have a list of non-empty texts.")
     return [tuple(lists[key]) for key in expected]
+
+
+def _csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not empty, with the number of the line that each ends on."""
+    rows = csv.reader(StringIO(read_text(file), newline=""), strict=True)
+    try:
+        for row in rows:
+            if row:
+                yield rows.line_num, row
+    except csv.Error as error:
+        raise UserError(f"{file}:{rows.line_num}: not valid CSV ({error}).") from error
 
 
 def _rows(labels: LabelSpace, kind: DescriptorKind, per_class: int | None) -> tuple[tuple[str, ...], ...]:

@@ -13,6 +13,8 @@ CLASSES: Final = "classes.txt"
 SELECTION: Final = "selection.txt"
 DESCRIPTORS: Final = "descriptors.json"
 _FROM: Final = "from "
+_PARTS: Final = ("train", "val", "test")
+"""Folders of videos that have a folder for each class."""
 
 
 class LabelSpaceError(UserError):
@@ -127,26 +129,57 @@ def find_folder(name: str, beside: Path | None = None) -> Path | None:
     return None
 
 
+def class_folders(root: Path) -> list[str]:
+    """Names of the folders in `root/train`, `root/val` and `root/test`: one for each class of one's own videos."""
+    parts = [root / part for part in _PARTS if (root / part).is_dir()]
+    return sorted({name for part in parts for name in subfolders(part)})
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, hidden ones aside."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
 def known_names() -> list[str]:
     """Names of the label spaces that come with the package."""
     found = [path.parent.name for name in (CLASSES, SELECTION) for path in shipped("data").glob(f"*/{name}")]
     return sorted(found)
 
 
+def read_text(file: Path) -> str:
+    """A file's text, with or without a byte order mark.
+
+    Raises:
+        LabelSpaceError: If it is not UTF-8.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LabelSpaceError(
+            f"{file} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from error
+
+
 def _lines(file: Path) -> tuple[str, list[tuple[int, str]]]:
     """Comment text, and the other lines with their numbers."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LabelSpaceError(f"{file} is not UTF-8 text ({error.reason} at byte {error.start}).") from error
-    numbered = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1)]
+    numbered = [(number, line.strip()) for number, line in enumerate(read_text(file).split("\n"), start=1)]
     source = " ".join(line.lstrip("# ") for _, line in numbered if line.startswith("#"))
     return source, [(number, line) for number, line in numbered if line and not line.startswith("#")]
 
 
 def _read_object(file: Path) -> dict[str, Any]:
+    def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in content:
+                raise LabelSpaceError(
+                    f"{file}: '{key}' stands twice where every name may stand once. Remove one, or join their lists."
+                )
+            content[key] = value
+        return content
+
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file), object_pairs_hook=once_each)
     except json.JSONDecodeError as error:
         raise LabelSpaceError(f"{file}:{error.lineno}: not valid JSON ({error.msg}).") from error
     if (

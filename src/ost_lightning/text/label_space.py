@@ -15,10 +15,13 @@ A label space is a folder with
 or, for a part of another label space, a folder with
 
 * `selection.txt`: a line `from NAME`, then the class names in the wanted order. Nothing is copied.
+
+A folder of one's own videos without these files is one too: its classes are called as the folders in `train`, `val` and
+`test`.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -29,6 +32,7 @@ from ost_lightning.text.label_files import (
     SELECTION,
     Descriptors,
     LabelSpaceError,
+    class_folders,
     find_folder,
     known_names,
     read_class_list,
@@ -84,7 +88,8 @@ class LabelSpace:
     def load(cls, name_or_folder: str | Path) -> Self:
         """Reads a label space that comes with the package, by name, or any folder of that form.
 
-        With `-raw` behind the name, the classes are called as the publisher spells them.
+        With `-raw` behind the name, the classes are called as the publisher spells them. A folder of videos without a
+        list of classes has those that its folders are called after.
 
         Raises:
             LabelSpaceError: If it does not exist or is malformed.
@@ -94,6 +99,8 @@ class LabelSpace:
             name = str(name_or_folder)
             if name.endswith(RAW) and find_folder(name.removesuffix(RAW)) is not None:
                 return cls.load(name.removesuffix(RAW)).as_published()
+            if classes := class_folders(Path(name)):
+                return cls.of_class_folders(Path(name), classes)
             raise LabelSpaceError(
                 f"There is no label space '{name_or_folder}'. Expected a folder with a file {CLASSES} (one class "
                 f"name a line), or one that comes with the package: {', '.join(known_names()) or 'none'}."
@@ -118,6 +125,24 @@ class LabelSpace:
         if unknown := [name for name in chosen.names if name not in known]:
             raise LabelSpaceError(f"{file}: the label space {whole.origin} has no class '{unknown[0]}'.")
         return replace(whole._pick(chosen.names, str(folder)), source=chosen.source or whole.source)
+
+    @classmethod
+    def of_class_folders(cls, root: Path, folders: Iterable[str]) -> Self:
+        """Classes that are called as folders of videos, `_` read as a blank.
+
+        Args:
+            root: Where `descriptors.json` lies, if there is one.
+            folders: Names of the folders.
+
+        Raises:
+            LabelSpaceError: If `descriptors.json` is malformed.
+        """
+        published: dict[str, str] = {}
+        for folder in sorted(set(folders)):
+            published.setdefault(folder.replace("_", " "), folder)
+        names, file = tuple(published), root / DESCRIPTORS
+        descriptors, provenance = read_descriptors(file, names) if file.is_file() else ({}, {})
+        return cls(names, descriptors, f"folders of {root}", provenance, str(root), tuple(published.values()))
 
     def save(self, folder: Path) -> None:
         """Writes the folder that `load` reads."""
@@ -174,11 +199,11 @@ class LabelSpace:
         short = [(name, len(row)) for name, row in zip(self.names, rows, strict=True) if len(row) < count]
         if short:
             examples = ", ".join(f"'{name}' has {found}" for name, found in short[:3])
+            listed = Path(self.origin).is_file()  # a table of videos, whose labels are the classes
+            place = "in the folder of a label space, and give that as the data's `labels`" if listed else "there"
             raise LabelSpaceError(
                 f"{len(short)} of {len(self)} classes of the label space {self.origin} have fewer than {count} "
-                f"{kind} descriptors "
-                f"({examples}). Add them to descriptors.json there, ask for fewer (descriptors_per_class), or use "
-                f"the matcher CategoryName, "
-                "which needs none."
+                f"{kind} descriptors ({examples}). Add them to descriptors.json {place}, ask for fewer "
+                "(descriptors_per_class), or use the matcher CategoryName, which needs none."
             )
         return rows

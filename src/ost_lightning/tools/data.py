@@ -1,26 +1,28 @@
 """`ost data ...`: looking after lists of videos and the files that they name."""
 
 import csv
-import os
 import statistics
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
 from ost_lightning.datamodules import LabelledVideos, VideoDataModule
+from ost_lightning.datamodules.base import Part
+from ost_lightning.datamodules.locate import Finder
 from ost_lightning.errors import UserError
-from ost_lightning.video import VideoRecord, VideoRoot
+from ost_lightning.tools.options import output_file, output_folder, processes
+from ost_lightning.video import VideoRecord
 from ost_lightning.video.few_shot import draw_shots
 from ost_lightning.video.identity import IdKind, video_id
 from ost_lightning.video.inspection import ALL_FRAMES, Inspection
-from ost_lightning.video.listed_videos import ListedVideo, read_list
+from ost_lightning.video.listed_videos import ListedVideo, read_files, read_list, write_list
 from ost_lightning.video.survey import survey
+from ost_lightning.whole_files import write_whole
 
-Part = Literal["train", "val", "test"]
 PARTS: Final[tuple[Part, ...]] = ("train", "val", "test")
 _RECORD: Final = "videos.csv"
 _SHOWN: Final = 5
@@ -36,23 +38,26 @@ def check(
     every_frame: bool = False,
     workers: int | None = None,
 ) -> None:
-    """Checks that every listed video is there and can be decoded.
+    """Checks that every listed video is there and can be decoded, as a run finds it: also with another extension.
 
     Writes `videos.csv` (what was found) and `missing.csv` (id, path, what is wrong) into the output folder. Stopped or
     killed, it goes on where it was when it is started again. Its exit status is 1 if a video can't be used.
 
     Args:
-        list: List of videos: `path label` lines, or CSV with a column `path`.
+        list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`; times, where it has
+            them, count.
         root: What the list's paths are relative to: a folder of videos or tar shards, or a URL.
         data: Instead of a list: a data module with its settings.
-        sets: Which of its sets: train, val, test.
+        sets: Which of its sets: train, val, test; what its settings name no videos for is passed over.
         output: Folder for the two files.
         frames: How many frames of each are decoded, spread over the video.
         every_frame: Decode all of them.
         workers: Processes; as many as there are cores if not given.
     """
-    records = _records(list, root, data, sets)
-    found = survey(records, output / _RECORD, decode=ALL_FRAMES if every_frame else frames, workers=_processes(workers))
+    if frames < 0:
+        raise UserError(f"--frames is {frames}: give a number of frames from 0, or --every_frame true for all.")
+    decode, count = ALL_FRAMES if every_frame else frames, processes(workers)
+    found = survey(_records(list, root, data, sets), output_folder(output) / _RECORD, decode=decode, workers=count)
     bad = [entry for entry in found if entry.state != "ok"]
     _write_missing(bad, output / "missing.csv")
     there = sum(entry.state != "missing" for entry in found)
@@ -80,14 +85,16 @@ def stats(
     again, it looks at new and changed files only.
 
     Args:
-        list: List of videos: `path label` lines, or CSV with a column `path`.
+        list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`; times, where it has
+            them, count.
         root: What the list's paths are relative to: a folder of videos or tar shards, or a URL.
         data: Instead of a list: a data module with its settings.
-        sets: Which of its sets: train, val, test.
+        sets: Which of its sets: train, val, test; what its settings name no videos for is passed over.
         output: Folder for the file.
         workers: Processes; as many as there are cores if not given.
     """
-    found = survey(_records(list, root, data, sets), output / _RECORD, decode=0, workers=_processes(workers))
+    count = processes(workers)
+    found = survey(_records(list, root, data, sets), output_folder(output) / _RECORD, decode=0, workers=count)
     usable = [entry for entry in found if entry.state == "ok"]
     if not usable:
         raise UserError(f"None of the {len(found)} listed videos can be opened; {output / _RECORD} tells why.")
@@ -102,13 +109,14 @@ def stats(
 def leak(first: Path, second: Path, by: IdKind = "video", output: Path | None = None) -> None:
     """Counts the videos that are on both of two lists, for example of training and test.
 
-    Lists may be of any form: `path label` lines, Kinetics' CSV, Something-Something's or ActivityNet's JSON.
+    Lists may be of any form: `path label` lines, tables, Kinetics' CSV, Something-Something's or ActivityNet's JSON.
 
     Args:
         first: One list.
         second: The other.
         by: What makes two entries the same: `video` is the YouTube id where a name has one (so that two clips of one
-            video count), and the file's stem elsewhere; `file` is always the stem.
+            video count), a name that a published data set gave, and elsewhere the path as listed, folders included;
+            `file` is always the file's stem.
         output: CSV file for the common ids.
     """
     ids, others = ([video_id(video.path, by) for video in read_list(file)] for file in (first, second))
@@ -119,31 +127,28 @@ def leak(first: Path, second: Path, by: IdKind = "video", output: Path | None = 
     if common:
         print("for example: " + ", ".join(common[:_SHOWN]))
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text("".join(f"{id_}\n" for id_ in ["id", *common]), encoding="utf-8")
+        write_whole(output_file(output), "".join(f"{id_}\n" for id_ in ["id", *common]))
 
 
 def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
-    """Draws K videos of every class out of a training list, and writes them as a `path label` list.
+    """Draws K videos of every class out of a training list, and writes them as a list.
 
     The same seed gives the same list, whatever the order of the lines; with one seed, a list of fewer shots is part of
     one of more.
 
     Args:
-        list: Training list: `path label` lines, or CSV with the columns `path` and `label`.
-        output: File for the drawn list.
+        list: Training list: `path label` lines, or a table (CSV, Parquet) with the columns `path` and `label`.
+        output: File for the drawn list: a table with all that is known of the videos if it is called .csv, else
+            `path label` lines, for which the labels have to be numbers.
         shots: K.
         seed: Of the draw.
     """
-    videos = read_list(list)
+    videos = read_files(list)
     if unlabelled := [video.path for video in videos if not video.label]:
         raise UserError(f"{list}: '{unlabelled[0]}' has no label. Expected lines `path label`.")
-    drawn = draw_shots([video.path for video in videos], [video.label for video in videos], shots, seed)
+    drawn = draw_shots([_name(video) for video in videos], [video.label for video in videos], shots, seed)
     chosen = [videos[place] for place in drawn]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
-    unfinished.write_text("".join(f"{video.path} {video.label}\n" for video in chosen), encoding="utf-8")
-    unfinished.replace(output)
+    write_list(chosen, output_file(output))
     print(f"{len(chosen)} videos of {len({video.label for video in chosen})} classes, {shots} each: {output}")
 
 
@@ -154,25 +159,26 @@ def _records(
     if (list_file is None) == (data is None):
         raise UserError("Give either a list of videos (--list, with --root) or a data module (--data CLASS).")
     if list_file is not None:
-        videos = VideoRoot(root or ".")
-        return [VideoRecord(videos.locate(video.path), 0, video.path) for video in _paths(list_file)]
+        listed, finder = read_files(list_file), Finder(root or ".")
+        return [
+            VideoRecord(finder.address(video.path), 0, video.id or video.path, video.start, video.end)
+            for video in listed
+        ]
     if root is not None or data is None:
         raise UserError("--root belongs to --list; the folder of a data module is --data.root.")
     data.prepare_data()
     sets: list[LabelledVideos] = []
-    for part in parts:
+    for part in filter(data.has_part, parts):
         sets += [data.training_videos()] if part == "train" else data.evaluation_videos(part).values()
+    if not sets:
+        raise UserError(f"The data's settings name no videos for {', '.join(parts) or '(no set)'}.")
     return [record for videos in sets for record in videos.records]
 
 
-def _paths(file: Path) -> Sequence[ListedVideo]:
-    if file.suffix.lower() == ".json":
-        raise UserError(f"{file} names no files: check it through its data module (--data CLASS).")
-    return read_list(file)
-
-
-def _processes(workers: int | None) -> int:
-    return len(os.sched_getaffinity(0)) if workers is None else workers
+def _name(video: ListedVideo) -> str:
+    """What tells it from the others of its list, parts of the same video among them."""
+    times = "" if video.start is None and video.end is None else f" {video.start} {video.end}"
+    return (video.id or video.path) + times
 
 
 def _write_missing(bad: Sequence[Inspection], file: Path) -> None:

@@ -111,7 +111,7 @@ def import_descriptors(
 
     Args:
         classes: The classes in the order of the labels: a label space by name or folder, or a list (CSV `id,name`, or
-            text, one a line).
+            text as in `classes.txt`).
         out: Folder of the new label space; must not exist.
         spatio: JSON file of Spatio Descriptors.
         temporal: JSON file of Temporal Descriptors.
@@ -164,7 +164,9 @@ def _classes(name_or_file: str) -> LabelSpace:
     """A label space without descriptors, or a list of classes as one."""
     file = Path(name_or_file)
     if file.suffix.lower() in (".csv", ".txt"):
-        return LabelSpace(read_class_list(file), source=f"classes of {file.name}", origin=str(file))
+        listed = read_class_list(file)
+        source = listed.source or f"classes of {file.name}"
+        return LabelSpace(listed.names, source=source, origin=str(file), published=listed.published)
     return LabelSpace.load(name_or_file)
 
 

@@ -3,15 +3,16 @@
 import csv
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path, PurePosixPath
 from statistics import median
 
 from tqdm import tqdm
 
+from ost_lightning.datamodules.locate import Finder
 from ost_lightning.errors import UserError
-from ost_lightning.video import VideoRoot
-from ost_lightning.video.listed_videos import ListedVideo, read_list
+from ost_lightning.tools.options import output_folder, processes
+from ost_lightning.video.listed_videos import TABLE_SUFFIXES, read_files, write_list
 from ost_lightning.video.parallel import map_in_processes
 from ost_lightning.video.shard_writer import plan_shards, write_shards
 from ost_lightning.video.transcoding import Job, Transcoded, TranscodeSettings
@@ -28,29 +29,31 @@ def transcode(
     """Rewrites the listed videos once, for fast sparse reading: short side 256, a keyframe every 12 frames, no sound.
 
     Frames keep their number (which is checked) and times; rotated videos come out upright, pixels square. Writes the
-    videos as .mp4 under their relative paths, the list with these paths, and `transcoded.csv` with sizes and reading
-    times before and after. Stopped or killed, it goes on where it was when it is started again; files that were made
-    with other settings are made anew. Its exit status is 1 if a video could not be rewritten.
+    videos as .mp4 under their relative paths, the list with these paths (a table as CSV), and `transcoded.csv` with
+    sizes and reading times before and after. Stopped or killed, it goes on where it was when it is started again; files
+    that were made with other settings are made anew. Its exit status is 1 if a video could not be rewritten.
 
     Args:
-        list: List of videos: `path label` lines, or CSV with a column `path`.
+        list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`.
         root: What the list's paths are relative to: a folder of videos or tar shards, or a URL.
         output: Folder for the new files.
         settings: Size, keyframes and quality.
         workers: Processes; as many as there are cores if not given.
     """
-    videos, old = _listed(list), VideoRoot(root)
+    videos, old, count = read_files(list), Finder(root), processes(workers)
     new = {video.path: str(PurePosixPath(video.path).with_suffix(".mp4")) for video in videos}
     if len(set(new.values())) < len(new):
         raise UserError(f"{list} names videos that differ in their suffix only; their .mp4 copies would be one file.")
     if Path(root).resolve() == output.resolve():
         raise UserError(f"The new files would replace the old ones: give another output folder than {root}.")
-    jobs = [Job(path, old.locate(path), output / target, settings) for path, target in new.items()]
-    found = map_in_processes(transcode_one, jobs, _processes(workers), _killed)
+    output_folder(output)
+    jobs = [Job(path, old.address(path), output / target, settings) for path, target in new.items()]
+    found = map_in_processes(transcode_one, jobs, count, _killed)
     done = {entry.name: entry for entry in tqdm(found, total=len(jobs), unit="video")}
     rows = [done[job.name] for job in jobs]
     _write_report(rows, output / "transcoded.csv")
-    _write_list(videos, new, output / f"{list.stem}.txt")
+    moved = [replace(video, path=new[video.path]) for video in videos]
+    write_list(moved, output / f"{list.stem}{'.csv' if list.suffix.lower() in TABLE_SUFFIXES else '.txt'}")
     _tell(rows)
     if failed := [entry for entry in rows if entry.error]:
         raise UserError(
@@ -66,7 +69,7 @@ def shard(list: Path, root: Path, output: Path, megabytes: int = 1024, workers: 
     was when it is started again.
 
     Args:
-        list: List of videos: `path label` lines, or CSV with a column `path`.
+        list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`.
         root: Folder that the list's paths are relative to.
         output: Folder for the shards.
         megabytes: Size of a shard; the last file may exceed it.
@@ -74,20 +77,11 @@ def shard(list: Path, root: Path, output: Path, megabytes: int = 1024, workers: 
     """
     if megabytes < 1:
         raise UserError(f"A shard of {megabytes} megabytes holds nothing: give at least 1.")
-    files = {video.path: root / video.path for video in _listed(list)}
-    shards = plan_shards(files, output, megabytes * 10**6)
-    written = write_shards(shards, _processes(workers))
+    count = processes(workers)
+    files = {video.path: root / video.path for video in read_files(list)}
+    shards = plan_shards(files, output_folder(output), megabytes * 10**6)
+    written = write_shards(shards, count)
     print(f"{len(files)} videos in {len(shards)} shards, {written} of them written now: {output}")
-
-
-def _listed(file: Path) -> Sequence[ListedVideo]:
-    if file.suffix.lower() == ".json":
-        raise UserError(f"{file} names no files: give a list of `path label` lines, or CSV with a column `path`.")
-    return read_list(file)
-
-
-def _processes(workers: int | None) -> int:
-    return len(os.sched_getaffinity(0)) if workers is None else workers
 
 
 def _killed(job: Job) -> Transcoded:
@@ -101,13 +95,6 @@ def _write_report(rows: Sequence[Transcoded], file: Path) -> None:
         table = csv.DictWriter(handle, [field.name for field in fields(Transcoded)])
         table.writeheader()
         table.writerows(asdict(row) for row in rows)
-    partial.replace(file)
-
-
-def _write_list(videos: Sequence[ListedVideo], new: dict[str, str], file: Path) -> None:
-    lines = [f"{new[video.path]} {video.label}".rstrip() + "\n" for video in videos]
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text("".join(lines), encoding="utf-8")
     partial.replace(file)
 
 

@@ -1,6 +1,6 @@
 """From a file to a clip tensor: annotation lists, sampling arithmetic, the PyAV reader, transforms, the data set."""
 
-from ost_lightning.video.annotations import AnnotationError, VideoRecord, read_records
+from ost_lightning.video.annotations import UNLABELLED, AnnotationError, VideoRecord, read_records
 from ost_lightning.video.dataset import (
     Clip,
     ClipBatch,
@@ -18,6 +18,7 @@ from ost_lightning.video.sources import ShardMember, VideoAddress, VideoRoot
 from ost_lightning.video.transforms import EvaluationTransform, MultiScaleCrop, TrainingTransform
 
 __all__ = [
+    "UNLABELLED",
     "AnnotationError",
     "Box",
     "Clip",

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.annotations import VideoRecord
+from ost_lightning.video.annotations import Span, VideoRecord
 from ost_lightning.video.frame_source import Cut, Squares, VideoReadError
 from ost_lightning.video.reader import open_video
 from ost_lightning.video.sampling import FrameSampler, SampleKey
@@ -74,6 +74,7 @@ class Clip:
         id: Of the record that was read.
         failures: Videos that were tried in vain.
         seed: Of what is drawn for the clip on the device; None in evaluation.
+        span: Start and end of the record; None in training.
     """
 
     frames: Tensor | None
@@ -81,6 +82,7 @@ class Clip:
     id: str
     failures: tuple[ReadFailure, ...] = ()
     seed: int | None = None
+    span: Span | None = None
 
 
 @dataclass(slots=True)  # Lightning can't convert frozen ones to a run's precision
@@ -92,10 +94,12 @@ class ClipBatch:
         labels: int64 (B,).
         decoded: bool (B,), False where nothing could be read; stays in host memory.
         ids: B record ids.
-        failures: Videos that were tried in vain for this batch.
+        failures: Videos that were tried in vain for this batch; in evaluation those that are not decoded, in order.
         seeds: Of what is yet to be drawn for each clip on the device; empty in evaluation, and once it is done.
+        spans: B starts and ends of the records; empty in training.
         embeddings: Frame embeddings fp32 (B', V, T, d) of the B' readable videos, by the name of the weights; filled as
-            they become known. Where they come from a cache, the frames have no pixels: (B, V, T, 3, 0, 0).
+            they become known, never an argument. Where they come from a cache, the frames have no pixels:
+            (B, V, T, 3, 0, 0).
         keys: B keys of the clips in a cache of embeddings, empty for a file that is not there; nothing if there is no
             cache.
     """
@@ -106,7 +110,9 @@ class ClipBatch:
     ids: tuple[str, ...]
     failures: tuple[ReadFailure, ...] = ()
     seeds: tuple[int, ...] = ()
-    embeddings: dict[str, Tensor] = field(default_factory=dict)
+    spans: tuple[Span, ...] = ()
+    # what is an argument Lightning converts to a run's precision: known embeddings would be rounded once more
+    embeddings: dict[str, Tensor] = field(default_factory=dict, init=False)
     keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -134,8 +140,9 @@ class ClipBatch:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
-        embeddings = {weights: change(embedded) for weights, embedded in self.embeddings.items()}
-        return replace(self, frames=change(self.frames), labels=change(self.labels), embeddings=embeddings)
+        changed = replace(self, frames=change(self.frames), labels=change(self.labels))
+        changed.embeddings = {weights: change(embedded) for weights, embedded in self.embeddings.items()}
+        return changed
 
 
 def collate_clips(clips: Sequence[Clip | UserError]) -> ClipBatch | UserError:
@@ -157,6 +164,7 @@ def collate_clips(clips: Sequence[Clip | UserError]) -> ClipBatch | UserError:
         ids=tuple(clip.id for clip in good),
         failures=failures,
         seeds=tuple(clip.seed for clip in good if clip.seed is not None),
+        spans=tuple(clip.span for clip in good if clip.span is not None),
     )
 
 
@@ -265,10 +273,10 @@ class EvaluationClips(Dataset[Clip | UserError]):
         try:
             frames = _read(record, self._choice(record), self.short_side, self.transform.squares, self.reading)
         except VideoReadError as error:
-            return Clip(None, record.label, record.id, (ReadFailure(record.id, str(error)),))
+            return Clip(None, record.label, record.id, (ReadFailure(record.id, str(error)),), span=record.span)
         except UserError as error:
             return error
-        return Clip(frames, record.label, record.id)
+        return Clip(frames, record.label, record.id, span=record.span)
 
     def _choice(self, record: VideoRecord) -> Callable[[int], Tensor]:
         if self.view_seed is None:

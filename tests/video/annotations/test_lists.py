@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ost_lightning.video import AnnotationError, VideoRecord, read_records
+from ost_lightning.video import UNLABELLED, AnnotationError, VideoRecord, read_records
 
 NAMES = ("brush hair", "cartwheel", "catch", "8")
 
@@ -59,6 +59,19 @@ def test_a_malformed_line_is_named(tmp_path: Path, name: str, text: str, where: 
         read_records(file, NAMES)
     assert f"{file}{where}" in str(caught.value)
     assert what in str(caught.value)
+
+
+def test_labels_may_be_left_out_where_none_are_needed(tmp_path: Path) -> None:
+    text = "a.avi\nsub dir/b c.avi\nd.avi 2\n"
+    assert read_records(write(tmp_path, text), NAMES, labelled=False) == [
+        VideoRecord("a.avi", UNLABELLED, "a.avi"),
+        VideoRecord("sub dir/b c.avi", UNLABELLED, "sub dir/b c.avi"),
+        VideoRecord("d.avi", 2, "d.avi"),
+    ]
+    with pytest.raises(AnnotationError, match=":2: the label 4 is outside"):
+        read_records(write(tmp_path, "a.avi\nb.avi 4\n"), NAMES, labelled=False)
+    table = write(tmp_path, "path,start,end\na.avi,1,2\n", "list.csv")
+    assert read_records(table, NAMES, labelled=False) == [VideoRecord("a.avi", UNLABELLED, "a.avi@1-2", 1.0, 2.0)]
 
 
 def test_a_missing_list_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.annotations import AnnotationError, ClassIndex, Columns, VideoRecord, read_table, table_classes
+from ost_lightning.video.annotations import (
+    UNLABELLED,
+    AnnotationError,
+    ClassIndex,
+    Columns,
+    VideoRecord,
+    read_table,
+    table_classes,
+)
 
 CLASSES = ClassIndex(("brush hair", "catch"), ("brush_hair", "catch"))
 texts = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=10)
@@ -24,7 +32,7 @@ def test_parquet_is_read_like_csv(tmp_path: Path) -> None:
         tmp_path / "t.parquet", path=["a.mp4", "b.mp4"], label=["brush_hair", "1"], start=[0.5, None], end=[2.0, None]
     )
     assert read_table(table, CLASSES) == [
-        VideoRecord("a.mp4", 0, "a.mp4", 0.5, 2.0),
+        VideoRecord("a.mp4", 0, "a.mp4@0.5-2", 0.5, 2.0),
         VideoRecord("b.mp4", 1, "b.mp4"),
     ]
     numbers = write_parquet(tmp_path / "n.parquet", path=["a.mp4"], label=[1], id=[17])
@@ -85,5 +93,28 @@ def test_what_is_written_is_read(tmp_path: Path, rows: list[tuple[str, int, floa
     paths, labels, starts, lengths = (list(column) for column in zip(*rows, strict=True))
     ends = [start + length for start, length in zip(starts, lengths, strict=True)]
     table = write_parquet(tmp_path / "t.parquet", path=paths, label=labels, start=starts, end=ends)
-    expected = [VideoRecord(*fields) for fields in zip(paths, labels, paths, starts, ends, strict=True)]
-    assert read_table(table, CLASSES) == expected
+    records = read_table(table, CLASSES)
+    expected = list(zip(paths, labels, starts, ends, strict=True))
+    assert [(record.path, record.label, record.start, record.end) for record in records] == expected
+    assert len({record.id for record in records}) == len(set(zip(paths, starts, ends, strict=True)))
+
+
+def test_labels_may_be_left_out_where_none_are_needed(tmp_path: Path) -> None:
+    for table in (
+        write_parquet(tmp_path / "t.parquet", path=["a.mp4"]),
+        write_parquet(tmp_path / "empty.parquet", path=["a.mp4"], label=[None]),
+    ):
+        assert read_table(table, CLASSES, labelled=False) == [VideoRecord("a.mp4", UNLABELLED, "a.mp4")]
+        with pytest.raises(AnnotationError, match=r"the label is empty|the column 'label' is missing"):
+            read_table(table, CLASSES)
+    (tmp_path / "t.csv").write_text("clip,action\na.mp4,catch\nb.mp4,\nc.mp4,throw\n")
+    with pytest.raises(AnnotationError, match=r"t\.csv:4: the label 'throw' is neither"):
+        read_table(tmp_path / "t.csv", CLASSES, Columns(path="clip", label="action"), labelled=False)
+
+
+def test_parts_of_a_video_have_ids_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "path,label,start,end,id\na.mp4,0,,,\na.mp4,0,0,4.25,\na.mp4,0,4.25,,\na.mp4,0,,2,\na.mp4,0,1,2,mine\n"
+    )
+    ids = [record.id for record in read_table(tmp_path / "t.csv", CLASSES)]
+    assert ids == ["a.mp4", "a.mp4@0-4.25", "a.mp4@4.25-", "a.mp4@0-2", "mine"]

@@ -6,10 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ost_lightning.errors import UserError
 from ost_lightning.video.sources import VideoAddress
+
+Span = tuple[float | None, float | None]
+"""Start and end of a part of a video in seconds, None where it is the video's own."""
+
+
+UNLABELLED: Final = -1
+"""Label of a video whose class is not known: it can be predicted, not trained on or scored."""
 
 
 class AnnotationError(UserError):
@@ -18,11 +25,11 @@ class AnnotationError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class VideoRecord:
-    """One labelled video or part of one.
+    """One video or part of one.
 
     Attributes:
         path: The file, frame folder, shard member or URL; as parsed, relative to the videos' root (see `VideoRoot`).
-        label: Class index, from 0.
+        label: Class index, from 0, or UNLABELLED.
         id: Name in reports; unique within its list by convention.
         start: Seconds from the video's beginning, or None for all of it.
         end: Seconds, or None.
@@ -33,6 +40,11 @@ class VideoRecord:
     id: str
     start: float | None = None
     end: float | None = None
+
+    @property
+    def span(self) -> Span:
+        """Start and end."""
+        return self.start, self.end
 
 
 class ClassIndex:

@@ -2,13 +2,21 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.annotations.records import AnnotationError, ClassIndex, VideoRecord, read_text, seconds, some
+from ost_lightning.video.annotations.records import (
+    UNLABELLED,
+    AnnotationError,
+    ClassIndex,
+    VideoRecord,
+    read_text,
+    seconds,
+    some,
+)
 
 TABLE_SUFFIXES: Final = frozenset({".csv", ".parquet"})
 
@@ -22,7 +30,7 @@ class Columns:
         label: Class name or index.
         start: Seconds; optional.
         end: Seconds; optional.
-        id: Name in reports; optional.
+        id: Name in reports; if not given the path, of a part of a video `path@start-end`.
     """
 
     path: str = "path"
@@ -36,20 +44,23 @@ class Columns:
             raise UserError(f"The columns of a table need different names, not {', '.join(astuple(self))}.")
 
 
-def read_table(file: Path, classes: ClassIndex, columns: Columns | None = None) -> list[VideoRecord]:
+def read_table(
+    file: Path, classes: ClassIndex, columns: Columns | None = None, *, labelled: bool = True
+) -> list[VideoRecord]:
     """Reads a table of videos.
 
     Args:
         file: `.parquet`, or CSV with a header.
         classes: The label space.
         columns: Names of the columns. If not given, the usual ones, and there may be no others.
+        labelled: Whether each row must have a label.
 
     Raises:
         AnnotationError: If the table is missing or a row is malformed.
     """
     names = columns or Columns()
-    records = [_record(row, where, classes, names) for where, row in _rows(file, names, strict=columns is None)]
-    return some(records, file)
+    rows = _rows(file, names, strict=columns is None, labelled=labelled)
+    return some([_record(row, where, classes, names, labelled) for where, row in rows], file)
 
 
 def table_classes(file: Path, columns: Columns | None = None) -> tuple[str, ...]:
@@ -60,7 +71,7 @@ def table_classes(file: Path, columns: Columns | None = None) -> tuple[str, ...]
     """
     names = columns or Columns()
     found: set[str] = set()
-    for where, row in _rows(file, names, strict=columns is None):
+    for where, row in _rows(file, names, strict=columns is None, labelled=True):
         label = _text(row.get(names.label))
         if not label or label.isdigit():
             raise AnnotationError(
@@ -73,17 +84,27 @@ def table_classes(file: Path, columns: Columns | None = None) -> tuple[str, ...]
     return tuple(sorted(found))
 
 
-def _rows(file: Path, columns: Columns, *, strict: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Place in the file and fields of each row."""
+def _rows(file: Path, columns: Columns, *, strict: bool, labelled: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Place in the file and fields of each row.
+
+    Args:
+        file: The table.
+        columns: Names of the columns.
+        strict: Whether there may be no others.
+        labelled: Whether there must be one of labels.
+    """
+    required = (columns.path, columns.label) if labelled else (columns.path,)
     read = _parquet_rows if file.suffix.lower() == ".parquet" else _csv_rows
-    return read(file, columns, strict)
+    return read(file, columns, required, strict)
 
 
-def _csv_rows(file: Path, columns: Columns, strict: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _csv_rows(
+    file: Path, columns: Columns, required: Sequence[str], strict: bool
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     rows = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
-        _check_header(header, columns, f"{file}:1", strict)
+        _check_header(header, columns, required, f"{file}:1", strict)
         for row in rows:
             if not row:
                 continue
@@ -97,7 +118,9 @@ def _csv_rows(file: Path, columns: Columns, strict: bool) -> Iterator[tuple[str,
         raise AnnotationError(f"{file}:{rows.line_num}: not valid CSV ({error}).") from error
 
 
-def _parquet_rows(file: Path, columns: Columns, strict: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _parquet_rows(
+    file: Path, columns: Columns, required: Sequence[str], strict: bool
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -109,7 +132,7 @@ def _parquet_rows(file: Path, columns: Columns, strict: bool) -> Iterator[tuple[
         raise AnnotationError(f"The table {file} does not exist. Check the path in the experiment file.")
     try:
         with parquet.ParquetFile(file) as table:
-            _check_header(table.schema_arrow.names, columns, str(file), strict)
+            _check_header(table.schema_arrow.names, columns, required, str(file), strict)
             wanted = [name for name in astuple(columns) if name in table.schema_arrow.names]
             number = 0
             for batch in table.iter_batches(columns=wanted):
@@ -120,29 +143,39 @@ def _parquet_rows(file: Path, columns: Columns, strict: bool) -> Iterator[tuple[
         raise AnnotationError(f"{file} is not a readable Parquet table ({error}).") from error
 
 
-def _check_header(header: list[str], columns: Columns, where: str, strict: bool) -> None:
+def _check_header(header: list[str], columns: Columns, required: Sequence[str], where: str, strict: bool) -> None:
     expected = astuple(columns)
     if strict and (unknown := [name for name in header if name not in expected]):
         raise AnnotationError(
             f"{where}: unknown column '{unknown[0]}'. Expected a header out of {', '.join(expected)}."
         )
-    if missing := [name for name in (columns.path, columns.label) if name not in header]:
+    if missing := [name for name in required if name not in header]:
+        goes_without = " (`ost predict` goes without if the data's `labels` name the classes.)"
+        more = goes_without if missing[0] == columns.label else ""
         raise AnnotationError(
-            f"{where}: the column '{missing[0]}' is missing. Expected a header out of {', '.join(expected)}."
+            f"{where}: the column '{missing[0]}' is missing. Expected a header out of {', '.join(expected)}.{more}"
         )
     if repeated := [name for name in header if header.count(name) > 1]:
         raise AnnotationError(f"{where}: the column '{repeated[0]}' is there twice.")
 
 
-def _record(row: Mapping[str, Any], where: str, classes: ClassIndex, columns: Columns) -> VideoRecord:
-    path, label = _text(row[columns.path]), _text(row[columns.label])
-    if not path or not label:
+def _record(row: Mapping[str, Any], where: str, classes: ClassIndex, columns: Columns, labelled: bool) -> VideoRecord:
+    path, label = _text(row[columns.path]), _text(row.get(columns.label))
+    if not path or (labelled and not label):
         raise AnnotationError(f"{where}: the {columns.label if path else columns.path} is empty.")
-    index = classes.either(label, where)
+    index = classes.either(label, where) if label else UNLABELLED
     start, end = (_time(row.get(name), name, where) for name in (columns.start, columns.end))
     if end is not None and end <= (start or 0.0):
         raise AnnotationError(f"{where}: the end ({end:g} s) is not after the start ({start or 0:g} s).")
-    return VideoRecord(path, index, _text(row.get(columns.id)) or path, start, end)
+    return VideoRecord(path, index, _text(row.get(columns.id)) or _id(path, start, end), start, end)
+
+
+def _id(path: str, start: float | None, end: float | None) -> str:
+    """`a.mp4@1.5-4`: the parts of one video have different ids."""
+    if start is None and end is None:
+        return path
+    first, last = ("" if time is None else repr(time).removesuffix(".0") for time in (start or 0.0, end))
+    return f"{path}@{first}-{last}"
 
 
 def _text(value: Any) -> str:

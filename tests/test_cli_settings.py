@@ -1,0 +1,66 @@
+"""What is told when a run can't be had with its settings."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from ost_lightning.cli import main
+
+SMALL = ["--config=toyworld", "--tracking.wandb=false", "--data.loading.workers=0", "--data.clips.frames=2"]
+SMALL += ["--data.train_clips=1", "--data.test_clips=1", "--trainer.max_epochs=1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--gradient_norm.every=0"], ["gradient_norm.every is 0", "at least 1"]),
+        (["--throughput.every=0"], ["throughput.every is 0", "at least 1"]),
+        (["--data.loading.evaluation_batch_size=0"], ["loading.evaluation_batch_size is 0", "at least 1"]),
+        (["--data.loading.workers=-1"], ["loading.workers is -1", "0 or more"]),
+        (["--data.clips.crop_size=0"], ["clips.crop_size is 0", "at least 1"]),
+        (["--trainer.barebones=true"], ["trainer.barebones is true", "leave it out"]),
+        (["--trainer.check_val_every_n_epoch=0"], ["check_val_every_n_epoch is 0", "limit_val_batches to 0"]),
+        (["--trainer.accelerator=tpuu"], ["accelerator='tpuu'", "Available names are:"]),
+        (["--trainer.devices=0"], ["devices='0'", "not a valid input using cpu accelerator"]),
+        (["--trainer.overfit_batches=1"], ["trainer.overfit_batches is 1", "Leave it out"]),
+        (["--trainer.val_check_interval=1000"], ["(1000) must be less than or equal to the number of the training"]),
+    ],
+    ids=lambda value: value[0].removeprefix("--"),
+)
+def test_mistakes_are_told_in_a_paragraph(
+    options: Sequence[str],
+    told: Sequence[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+    assert main(["fit", *SMALL, *options]) == 1
+    message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
+    for words in told:
+        assert words in message
+    assert "Traceback" not in message
+
+
+def test_a_gpu_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert main(["fit", *SMALL, "--trainer.accelerator=gpu"]) == 1
+    assert "trainer.accelerator is gpu, but PyTorch finds no GPU here" in " ".join(capsys.readouterr().err.split())
+
+
+def test_errors_of_the_program_are_not_taken_for_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, stage: str) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ost_lightning.callbacks.GradientNorm.setup", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        main(["fit", *SMALL])
