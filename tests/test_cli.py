@@ -137,7 +137,8 @@ def a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
     ("variables", "reason"),
     [
         ({"WANDB_API_KEY": "s3cr3t" * 7, "NETRC": "none"}, "(?!No API key)"),
-        ({"WANDB_SWEEP_ID": "abcdefgh"}, "(?!No API key)"),  # its agent is logged in
+        # its agent is logged in
+        pytest.param({"WANDB_SWEEP_ID": "abcdefgh"}, "(?!No API key)", marks=pytest.mark.slow),
         ({"WANDB_SWEEP_ID": "abcdefgh", "NETRC": "none"}, "No API key"),
     ],
     ids=["key", "sweep", "sweep without a login"],

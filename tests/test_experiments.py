@@ -286,6 +286,7 @@ def test_the_released_selection_by_the_test_list_is_told() -> None:
     assert any("best-on-test selection" in remark for remark in results["remarks"])
 
 
+@pytest.mark.slow
 def test_a_released_checkpoint_is_evaluated_as_its_authors_did(miniature: Path) -> None:
     """The command of docs/checkpoints.md, with the released lists and a tiny checkpoint in the released layout."""
     names = LabelSpace.load("hmdb51").published  # whose order is that of the lists, not of the released label file

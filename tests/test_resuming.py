@@ -138,7 +138,8 @@ def test_a_run_goes_on_from_the_end_of_an_epoch(uninterrupted: Path, step: int, 
     same_run(RUN, uninterrupted, interruptions=0)
 
 
-@pytest.mark.parametrize("limit", [EPOCHS, pytest.param(STEPS, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [EPOCHS, STEPS])
 def test_a_training_that_ended_within_an_epoch_goes_on_there(uninterrupted: Path, limit: str) -> None:
     ending = interruption("batch_end", 3, "stop")
     assert main(["fit", *SETTINGS, limit, "--tracking.wandb=false", *ending]) == 0
@@ -159,7 +160,7 @@ def test_a_training_that_ended_with_a_validation_within_an_epoch_goes_on_there(l
 def test_a_validation_between_accumulated_gradients_replaces_no_checkpoint() -> None:
     # five micro-batches are two steps and a half
     options = [*SETTINGS, "--trainer.max_epochs=1", "--trainer.check_val_every_n_epoch=1"]
-    options += ["--trainer.val_check_interval=5", "--tracking.wandb=false"]
+    options += ["--trainer.val_check_interval=5", "--trainer.limit_val_batches=1", "--tracking.wandb=false"]
     assert main(["fit", *options, "--tracking.name=whole"]) == 0
     with pytest.raises(Interrupted):
         main(["fit", *options, *interruption("validation", 2)])
@@ -177,6 +178,7 @@ def test_an_epoch_is_not_gone_on_with_in_another_order(capsys: pytest.CaptureFix
     assert "after 4 of 10 batches of epoch 0, and this run has the seed 1 instead of 0" in message
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_averaging_goes_on_and_its_average_is_kept() -> None:
     averaged = ["fit", *SETTINGS, "--config=modes/swa", "--tracking.name=toyworld", "--tracking.wandb=false"]

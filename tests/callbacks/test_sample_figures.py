@@ -32,6 +32,7 @@ def test_pictures_every_second_validation_in_the_folder_and_in_wandb(
     assert len([path for path in media if path.name.endswith(".table.json")]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_run_that_goes_on_has_the_pictures_of_every_validation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -47,7 +47,14 @@ class Losses(Callback):
         self.values.append(float(outputs["loss"]))
 
 
-@pytest.mark.parametrize("matcher", [CategoryName(), PooledDescriptors(), OptimalDescriptorSolver()])
+@pytest.mark.parametrize(
+    "matcher",
+    [
+        pytest.param(CategoryName(), marks=pytest.mark.slow),
+        pytest.param(PooledDescriptors(), marks=pytest.mark.slow),
+        OptimalDescriptorSolver(),
+    ],
+)
 def test_training_lowers_the_loss(tmp_path: Path, matcher: Matcher) -> None:
     losses = Losses()
     module = task(matcher, optimisation=Optimisation(learning_rate=3e-4, warmup=0.0))

@@ -43,7 +43,7 @@ def test_shipped_model_is_small_and_tells_its_recipe() -> None:
 
 
 def test_pretraining_learns_and_writes_a_folder_that_is_read(tmp_path: Path) -> None:
-    recipe = Recipe(stills=1500, warmup_steps=24, caption_steps=4, caption_batch=32)
+    recipe = Recipe(stills=700, warmup_steps=24, caption_steps=4, caption_batch=32)
     scores = pretrain(tmp_path / "tiny", recipe, device="cpu", workers=2)
     assert set(ATTRIBUTES) < set(scores)
     assert all(0 <= score <= 1 for score in scores.values())

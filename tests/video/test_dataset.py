@@ -91,7 +91,7 @@ def test_workers_do_not_change_the_data(records: list[VideoRecord], workers: int
         assert parallel.frames.is_shared()
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_three_crops_are_the_same_in_a_worker(records: list[VideoRecord], start: str) -> None:
     clips = EvaluationClips(
         records[:2], sampler=FrameSampler(2), transform=EvaluationTransform(SIDE, crops=3), short_side=40
