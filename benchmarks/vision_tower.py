@@ -10,32 +10,16 @@ On a GPU: vision_tower.py --device cuda --batch 512 --precision bf16 [--compile]
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
+from cost import timed
 from random_clip import random_clip
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel
-
-IN_A_ROW = 5
-
-
-def timed(work: Callable[[], object], device: str) -> float:
-    """Seconds; on a GPU the mean of some in a row."""
-    if device == "cpu":
-        began = time.perf_counter()
-        work()
-        return time.perf_counter() - began
-    torch.cuda.synchronize()
-    began = time.perf_counter()
-    for _ in range(IN_A_ROW):
-        work()
-    torch.cuda.synchronize()
-    return (time.perf_counter() - began) / IN_A_ROW
 
 
 def main() -> None:
