@@ -360,14 +360,9 @@ class VideoDataModule(LightningDataModule, ABC):
         for name, videos in sets.items():
             if not videos.missing:
                 continue
-            lost, listed = len(videos.missing), len(videos.records)
-            first = videos.records[min(videos.missing)]
-            told = (
-                f"{lost:,} of {listed:,} listed videos of {name} are missing, the first of them {first.id} (looked for "
-                f"{videos.looked_in})."
-            )
-            if self.loading.on_missing == "stop" or lost == listed:
-                raise UserError(f"{told} {_remedy(videos)}")
+            told = videos.told_missing(name)
+            if self.loading.on_missing == "stop" or not videos.found:
+                raise UserError(f"{told} {videos.remedy}")
             rank_zero_info(f"{told} They are left out.")
 
     def _refuse_lightning_samplers(self) -> None:
@@ -392,13 +387,3 @@ class VideoDataModule(LightningDataModule, ABC):
             raise UserError(
                 f"There is nothing to {verb}: the data has no {what} set. Its setting `{setting}` says where one is."
             )
-
-
-def _remedy(videos: LabelledVideos) -> str:
-    """What to do about missing videos."""
-    if "\\" in videos.looked_in:
-        return "Paths in lists have / between folders, not \\."
-    root, there = "Set the data's `root` to where the videos are", len(videos.found)
-    if not there:
-        return f"{root}."
-    return f"{root}, or go on with the {there:,} that are there: --data.loading.on_missing leave_out."

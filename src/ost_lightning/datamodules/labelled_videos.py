@@ -31,3 +31,21 @@ class LabelledVideos:
         if not self.missing:
             return self.records
         return [record for place, record in enumerate(self.records) if place not in self.missing]
+
+    def told_missing(self, name: str) -> str:
+        """How many of the videos of a set are not there, and the first of them."""
+        first = self.records[min(self.missing)]
+        return (
+            f"{len(self.missing):,} of {len(self.records):,} listed videos of {name} are missing, the first of them "
+            f"{first.id} (looked for {self.looked_in})."
+        )
+
+    @property
+    def remedy(self) -> str:
+        """What to do about missing videos."""
+        if "\\" in self.looked_in:
+            return "Paths in lists have / between folders, not \\."
+        root, there = "Set the data's `root` to where the videos are", len(self.found)
+        if not there:
+            return f"{root}."
+        return f"{root}, or go on with the {there:,} that are there: --data.loading.on_missing leave_out."
