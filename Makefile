@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(READY) ## Recognise unseen actions in a rendered world, from nothing, in minutes on a CPU
+demo: $(READY) ## Recognize unseen actions in a rendered world, from nothing, in minutes on a CPU
 	$(OST) demo $(ARGS)
 
 train: $(READY) ## Train an experiment: make train EXP=toyworld ARGS="--trainer.max_steps 20"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import transformers
 
-from ost_lightning.experiment import ExperimentCLI
+from ost_lightning.experiment.cli import ExperimentCLI
 
 MODELS = {
     "CLIP, zero-shot": ["baselines/clip"],

@@ -1,6 +1,6 @@
 """`ost convert` on a checkpoint of ViT-B/16's size (random weights) as OST's authors wrote theirs.
 
-Two thirds of such a file are the optimiser's moments. The peer is the shortest way: `torch.load`, rename, copy into a
+Two thirds of such a file are the optimizer's moments. The peer is the shortest way: `torch.load`, rename, copy into a
 `CLIPModel`, `save_pretrained`. Each conversion runs in a process of its own; memory is what its peak resident set has
 above what importing the libraries needs.
 """
@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from ost_lightning.models.conversion import import_checkpoint
-from ost_lightning.models.foreign_layouts import from_hugging_face, to_hugging_face
+from ost_lightning.models.checkpoints.conversion import import_checkpoint
+from ost_lightning.models.checkpoints.foreign_layouts import from_hugging_face, to_hugging_face
 
 VISION = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "patch_size": 16}
 

@@ -37,7 +37,7 @@ IN_A_ROW = 5
 
 
 class Side:
-    """One mechanism with its model and optimiser."""
+    """One mechanism with its model and optimizer."""
 
     def __init__(self, matcher: Matcher, options: argparse.Namespace) -> None:
         self.options = options
@@ -48,7 +48,7 @@ class Side:
             self.clip.to(torch.bfloat16)
         self.task = ContrastiveRecognition(self.clip, matcher).to(options.device)
         fused = options.device != "cpu"
-        self.optimiser = torch.optim.AdamW(self.clip.parameters(), lr=1e-6, fused=fused)
+        self.optimizer = torch.optim.AdamW(self.clip.parameters(), lr=1e-6, fused=fused)
         shape = (options.batch, 1, options.frames, 3, 224, 224)
         self.clips = torch.randint(0, 256, shape, dtype=torch.uint8, device=options.device)
         self.sentences = random_sentences(self.clip, matcher.kinds, options.batch, LENGTH)
@@ -58,15 +58,15 @@ class Side:
 
     def compile(self) -> None:
         """As the callback `CompiledVision` does."""
-        self.clip.normalisation.compile()
+        self.clip.normalization.compile()
         self.clip.clip.vision_model.compile()
 
     def train(self) -> None:
         with self._precision():
             loss = self.task.loss([self.clips], [self.labels], self.sentences)
         loss.backward()
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
 
     @torch.inference_mode()
     def infer(self) -> Tensor:

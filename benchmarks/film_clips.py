@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ost_lightning.resources import cache_folder
-from ost_lightning.video.bitstream import parser_for
+from ost_lightning.video.decoding.bitstream import parser_for
 
 RATE = 30
 SECONDS = 10
@@ -152,7 +152,7 @@ def sampled(picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def texture(rng: np.random.Generator, height: int, width: int, contrast: float) -> Tensor:
-    """(3, H, W): noise with the spectrum of natural pictures (amplitude falls with frequency), mostly grey."""
+    """(3, H, W): noise with the spectrum of natural pictures (amplitude falls with frequency), mostly gray."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = np.inf
     spectrum = np.fft.rfft2(rng.standard_normal((3, height, width))) / frequency**1.2

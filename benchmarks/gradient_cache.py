@@ -43,7 +43,7 @@ def measure(mode: str, options: argparse.Namespace) -> dict[str, float | str]:
     clips = torch.randint(0, 256, (videos, 1, options.frames, 3, size, size), dtype=torch.uint8, device=device)
     labels = torch.randint(0, 20, (videos,), device=device)
     parts = options.micro_batch if mode == "gradient cache" else videos
-    sentences = task.tokenise(label_space(0, "seen"))
+    sentences = task.tokenize(label_space(0, "seen"))
     # gradients and the CPU's thread pools are there before the step, as in training
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         task.loss([clips[:1]], [labels[:1]], sentences).backward()

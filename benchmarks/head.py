@@ -117,7 +117,7 @@ def main() -> None:
     torch.manual_seed(0)
     clip, solver = random_clip(options.patch, options.device).eval(), OptimalDescriptorSolver().to(options.device)
     if options.compile:
-        clip.normalisation.compile()
+        clip.normalization.compile()
         clip.clip.vision_model.compile()
     where = options.device if options.device != "cpu" else f"cpu, {options.threads} thread(s)"
     print(f"ViT-B/{options.patch}, random weights, {options.precision}, {where}")

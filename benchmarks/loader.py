@@ -5,7 +5,7 @@ decodes and converts whole frames to short side 256, and does nothing else; the 
 mirrors; the loader also collates and hands over from worker processes. All of them read the same frames; repetitions
 are interleaved, each with frames of its own. Prints medians and spread of clips a second, and the ratio to the bare
 reader. Two ways to a random crop are compared: inside the scaler (what the data set does), and whole frames that
-torchvision crops and resizes. Colours are timed by themselves.
+torchvision crops and resizes. Colors are timed by themselves.
 """
 
 import argparse
@@ -154,12 +154,12 @@ def measure(paths: list[Path], frames: int, options: argparse.Namespace) -> None
     clips = torch.randint(0, 256, (BATCH, 1, frames, 3, SIDE, SIDE), dtype=torch.uint8, device=device)
     transform = TrainingTransform(SIDE)
 
-    def change_colours() -> int:
+    def change_colors() -> int:
         return len(transform(clips, list(range(BATCH))))
 
-    change_colours()
-    colours = [rate(change_colours)[0] for _ in range(options.repetitions)]
-    print(f"  colours of a batch on {device}: {statistics.median(colours):.1f} clips/s")
+    change_colors()
+    colors = [rate(change_colors)[0] for _ in range(options.repetitions)]
+    print(f"  colors of a batch on {device}: {statistics.median(colors):.1f} clips/s")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import av
 import torch
 
 from ost_lightning.video import FrameSampler, TrainingClips, TrainingTransform, VideoRecord
-from ost_lightning.video.sampling import SampleKey
+from ost_lightning.video.clips.sampling import SampleKey
 
 
 def cpu_seconds(clips: TrainingClips, repetitions: int) -> list[float]:
@@ -36,11 +36,11 @@ def main() -> None:
             stream = container.streams.video[0]
             print(f"{video.name}: {stream.width} x {stream.height}, {video.stat().st_size / 1e6:.2f} MB")
         for frames in options.frames:
-            for name, jitter in (("read and cropped", 0.0), ("with colour jitter and grayscale", 1.0)):
+            for name, jitter in (("read and cropped", 0.0), ("with color jitter and grayscale", 1.0)):
                 clips = TrainingClips(
                     [VideoRecord(video, 0, video.name)],
                     sampler=FrameSampler(frames),
-                    transform=TrainingTransform(224, flip=0.5, colour_jitter=jitter, grayscale=0.2 * jitter),
+                    transform=TrainingTransform(224, flip=0.5, color_jitter=jitter, grayscale=0.2 * jitter),
                     short_side=256,
                     seed=0,
                 )

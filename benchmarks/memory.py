@@ -43,7 +43,7 @@ def step(way: str, options: argparse.Namespace) -> None:
         add_adapters(clip.clip, LoRA())
         clip.to(options.device)
     trained = [parameter for parameter in clip.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=1e-6, fused=options.device != "cpu")
+    optimizer = torch.optim.AdamW(trained, lr=1e-6, fused=options.device != "cpu")
     solver = OptimalDescriptorSolver().to(options.device)
     frames = torch.randint(
         0, 256, (options.batch, options.frames, 3, 224, 224), dtype=torch.uint8, device=options.device
@@ -59,8 +59,8 @@ def step(way: str, options: argparse.Namespace) -> None:
             scores = solver(clip.encode_frames(frames), *(texts[kind] for kind in solver.kinds))
             loss = symmetric_kl(clip.logit_scale * scores, torch.arange(options.batch, device=options.device))
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
         if options.device != "cpu":
             torch.cuda.synchronize()
         taken.append(time.perf_counter() - began)

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from transformers import CLIPConfig, CLIPModel
 
-from ost_lightning.models import TokenisedSentences, VideoCLIP
+from ost_lightning.models import TokenizedSentences, VideoCLIP
 from ost_lightning.resources import tiny_clip_folder
-from ost_lightning.text import Kind
+from ost_lightning.vocabulary import SentenceKind
 
 
 def random_clip(patch: int, device: str, **options: Any) -> VideoCLIP:
@@ -24,7 +24,7 @@ def random_clip(patch: int, device: str, **options: Any) -> VideoCLIP:
         return VideoCLIP(folder, **options).to(device)
 
 
-def random_sentences(clip: VideoCLIP, kinds: tuple[Kind, ...], classes: int, length: int) -> TokenisedSentences:
+def random_sentences(clip: VideoCLIP, kinds: tuple[SentenceKind, ...], classes: int, length: int) -> TokenizedSentences:
     """Four sentences a class and kind (one for the name), of random tokens."""
     text = clip.clip.config.text_config
     tokens, lengths = {}, {}
@@ -33,4 +33,4 @@ def random_sentences(clip: VideoCLIP, kinds: tuple[Kind, ...], classes: int, len
         rows = torch.randint(3, text.vocab_size, (classes, count, length))
         rows[..., 0], rows[..., -1] = text.bos_token_id, text.eos_token_id
         tokens[kind], lengths[kind] = rows, torch.full((classes, count), length)
-    return TokenisedSentences(tokens, lengths)
+    return TokenizedSentences(tokens, lengths)

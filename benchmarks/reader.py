@@ -1,7 +1,7 @@
 """Sparse reading of Kinetics-like clips: the suite's reader against decord and torchcodec, in the same run.
 
 T frames of a clip (by default of 10 s of 30 frames a second, see film_clips.py), one drawn from each of T segments,
-short side 256, centre square of 224 pixels, uint8, one decoding thread in a process. Every repetition reads with each
+short side 256, center square of 224 pixels, uint8, one decoding thread in a process. Every repetition reads with each
 reader in a random order, two clips in a row, of which the second is timed. Prints medians and spread of the time, and
 ratios of times paired within a repetition: by the wall clock, and by CPU time, which other work on the machine disturbs
 less. With two workers: clips a second of two processes side by side, in rounds in which each reader has its turn.
@@ -28,8 +28,8 @@ from torch import Tensor
 
 from ost_lightning.resources import cache_folder
 from ost_lightning.video import EvaluationTransform, VideoAddress, VideoRoot, open_video
+from ost_lightning.video.maintenance.shard_writer import plan_shards, write_shards
 from ost_lightning.video.other_readers import link_ffmpeg
-from ost_lightning.video.shard_writer import plan_shards, write_shards
 
 SIDE, SHORT_SIDE = 224, 256
 LINKED = "OST_BENCH_FFMPEG"
@@ -45,7 +45,7 @@ def resized(size: tuple[int, int]) -> tuple[int, int]:
     return tuple(side * SHORT_SIDE // min(size) for side in size)
 
 
-def centre(frames: Tensor) -> Tensor:
+def center(frames: Tensor) -> Tensor:
     top, left = (round((side - SIDE) / 2) for side in frames.shape[-2:])
     return frames[..., top : top + SIDE, left : left + SIDE].contiguous()
 
@@ -56,7 +56,7 @@ def decord(path: Path, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
     height, width = resized(size)
     with library.bridge.use_torch():
         video = library.VideoReader(str(path), num_threads=1, width=width, height=height)
-        return centre(video.get_batch(list(indices)).permute(0, 3, 1, 2))
+        return center(video.get_batch(list(indices)).permute(0, 3, 1, 2))
 
 
 def torchcodec(path: Path, indices: Sequence[int], size: tuple[int, int]) -> Tensor:

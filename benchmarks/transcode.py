@@ -1,7 +1,7 @@
 """What `ost data transcode` makes of a clip, by its settings: size, likeness and the time of a sparse clip.
 
 Rewrites clips (by default those of film_clips.py with a keyframe every 250 frames) with each setting, then reads T
-frames, one drawn from each of T segments, short side 256, centre square of 224 pixels. Readings are interleaved; prints
+frames, one drawn from each of T segments, short side 256, center square of 224 pixels. Readings are interleaved; prints
 medians of times, and how many times as fast as the clip itself they are, paired within a repetition. Likeness is the
 PSNR of luma against the clip, over all of its frames, resized if its pixels are not square.
 """
@@ -22,7 +22,7 @@ from reader import draw, ost
 
 from ost_lightning.resources import cache_folder
 from ost_lightning.video import open_video
-from ost_lightning.video.transcoding import Job, TranscodeSettings, transcode
+from ost_lightning.video.maintenance.transcoding import Job, TranscodeSettings, transcode
 
 SETTINGS = {
     "every 12, not tuned": TranscodeSettings(fast_decode=False),

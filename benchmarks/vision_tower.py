@@ -40,10 +40,10 @@ def main() -> None:
     if options.compile:
         for model in (ours.clip, theirs):
             model.vision_model.compile()
-        ours.normalisation.compile()
+        ours.normalization.compile()
 
     def by_transformers() -> Tensor:
-        features = theirs.get_image_features(pixel_values=ours.normalisation(frames[0])).pooler_output
+        features = theirs.get_image_features(pixel_values=ours.normalization(frames[0])).pooler_output
         return F.normalize(features.float(), dim=-1)
 
     def forward(encode: Callable[[], Tensor]) -> None:

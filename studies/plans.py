@@ -41,7 +41,7 @@ class World:
         self, id_: str, name: str, kind: str, problem: TransportProblem = BALANCED, written: Descriptors | None = None
     ) -> MatchingFlow:
         labels = LabelSpace((name,), {name: written or self.labels.descriptors[name]})
-        texts = self._clip.encode_sentences(self._clip.tokenise(self._templates.apply(labels, (kind,), 4)))
+        texts = self._clip.encode_sentences(self._clip.tokenize(self._templates.apply(labels, (kind,), 4)))
         solver = OptimalDescriptorSolver(max_iterations=1000, spatio=problem, temporal=problem)
         descriptors = getattr(labels.descriptors[name], kind)
         return matching_flow(self._clip, solver, self.frames(id_), texts[kind][0], descriptors, kind)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from ost_lightning.runs import checkpoint_files
+from ost_lightning.callbacks.resuming import checkpoint_files
 
 Moment = Literal["batch_start", "before_update", "batch_end", "validation", "epoch_end", "writing"]
 
@@ -21,7 +21,7 @@ class InterruptAt(Callback):
 
     Args:
         moment: Where in the training.
-        step: Optimiser steps done by then.
+        step: Optimizer steps done by then.
         how: SIGKILL and SIGTERM are sent to this process; `raise` leaves the trainer by an exception; `stop` asks the
             trainer to end the training.
         rank: The process that is interrupted.

@@ -192,7 +192,7 @@ def own_videos(folder: Path) -> list[str]:
 
 
 def test_own_videos_and_classes(caplog: pytest.LogCaptureFixture) -> None:
-    options = [*own_videos(Path("videos")), "--model.optimisation.learning_rate=1e-3"]
+    options = [*own_videos(Path("videos")), "--model.optimizer.learning_rate=1e-3"]
     assert main(["fit", *options, "--trainer.max_epochs=2"]) == 0
     assert main(["test", *options, "--ckpt_path=runs/own_videos/version_0/checkpoints/last.ckpt"]) == 0
     assert float(last_row(Path("runs/own_videos/version_1"))["test/own/videos"]) == 4

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from ost_lightning.cli import main
-from ost_lightning.experiment import ExperimentCLI
+from ost_lightning.experiment.cli import ExperimentCLI
 from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
 from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
 from ost_lightning.resources import shipped
@@ -90,22 +90,22 @@ def test_a_baseline_trains_the_same_parts_over_any_experiment(
 ) -> None:
     """Nothing of a recipe for another baseline is left over from the experiment."""
     model = printed(capsys, "fit", f"--config={experiment}", f"--config=baselines/{name}")["model"]["init_args"]
-    video_clip, optimisation = model["video_clip"]["init_args"], model["optimisation"]
+    video_clip, optimizer = model["video_clip"]["init_args"], model["optimizer"]
     freeze_text, pool, own_decay, factor = TRAINED[name]
     assert video_clip["freeze_text"] is freeze_text
     assert video_clip["temporal_head"].get("init_args", {}).get("pool") is pool
-    assert optimisation["weight_decay"] == (weight_decay if own_decay is None else own_decay)
-    assert optimisation["new_modules_factor"] == factor
+    assert optimizer["weight_decay"] == (weight_decay if own_decay is None else own_decay)
+    assert optimizer["new_module_lr_multiplier"] == factor
 
 
 def test_vifi_clip_has_its_own_fully_supervised_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     config = printed(capsys, "fit", "--config=supervised", "--config=baselines/vifi_clip_supervised")
     model, data = config["model"]["init_args"], config["data"]["init_args"]
-    assert model["optimisation"]["learning_rate"] == 2.2e-5
+    assert model["optimizer"]["learning_rate"] == 2.2e-5
     assert (model["label_smoothing"], model["mixing"]) == (0.1, {"mixup": 0.8, "cutmix": 1.0})
     clips, loading = data["clips"], data["loading"]
     assert (clips["frames"], clips["rand_augment"], loading["global_batch_size"]) == (16, None, 512)
-    assert (clips["colour_jitter"], clips["grayscale"]) == (0.8, 0.2)
+    assert (clips["color_jitter"], clips["grayscale"]) == (0.8, 0.2)
 
 
 def test_x_clip_lies_over_an_experiment(capsys: pytest.CaptureFixture[str]) -> None:

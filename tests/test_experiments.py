@@ -266,9 +266,9 @@ def test_the_released_way_is_an_overlay_of_named_switches() -> None:
     checkpoint = fit("fewshot", *overlay)
     written = yaml.safe_load((newest("fewshot") / "config.yaml").read_text())
     model, clips = written["model"]["init_args"], written["data"]["init_args"]["clips"]
-    assert (model["loss_factor"], model["optimisation"]["schedule"]) == (1.0, "released")
-    assert model["optimisation"]["decay_everything"] is True
-    assert model["optimisation"]["learning_rate"] == 5e-6  # what the overlay does not name stays
+    assert (model["loss_factor"], model["optimizer"]["schedule"]) == (1.0, "timm_cosine")
+    assert model["optimizer"]["weight_decay_on_all"] is True
+    assert model["optimizer"]["learning_rate"] == 5e-6  # what the overlay does not name stays
     assert (clips["flip"], clips["jitter_each_frame"]) == (0.5, True)
     assert (clips["resize"], clips["sample_aspect"]) == ("bilinear", False)
     results = evaluate("fewshot", *overlay, "--data.clips.views=2", f"--ckpt_path={checkpoint}")

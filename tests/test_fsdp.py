@@ -31,11 +31,11 @@ class Shares(Callback):
     """Writes down how many bytes a process keeps between two steps."""
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        (optimiser,) = trainer.optimizers
+        (optimizer,) = trainer.optimizers
         parameters = list(pl_module.parameters())
         kept = {
             "weights": sum(map(size, parameters)),
-            "states": sum(size(value) for state in optimiser.state.values() for value in state.values()),
+            "states": sum(size(value) for state in optimizer.state.values() for value in state.values()),
             "whole": sum(parameter.numel() * parameter.itemsize for parameter in parameters),
         }
         Path(f"kept-{trainer.global_rank}.json").write_text(json.dumps(kept))
@@ -65,8 +65,8 @@ def flat(parts: dict[str, Tensor]) -> Tensor:
 
 
 def moments(saved: dict[str, Any], name: str) -> Tensor:
-    (optimiser,) = saved["optimizer_states"]
-    return torch.cat([state[name].flatten() for state in optimiser["state"].values()])
+    (optimizer,) = saved["optimizer_states"]
+    return torch.cat([state[name].flatten() for state in optimizer["state"].values()])
 
 
 def close(found: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> None:
@@ -109,7 +109,7 @@ def test_a_sharded_training_is_that_of_one_process(tmp_path: Path) -> None:
         ["--model.contrast=global_batch"],
         ["--model.contrast=global_batch", "--model.video_clip.gradient_checkpointing=true"],
         ["--trainer.gradient_clip_val=1e-3", "--trainer.gradient_clip_algorithm=value"],
-        ["--config=modes/layer_decay", "--model.optimisation.fused=true", "--trainer.num_sanity_val_steps=2"],
+        ["--config=modes/layer_decay", "--model.optimizer.fused=true", "--trainer.num_sanity_val_steps=2"],
         ["--model.matcher.learn_epsilon=true", "--model.matcher.gradient=through_plan"],
         ["--model.video_clip.temporal_head=TemporalTransformer", "--trainer.val_check_interval=3"],
         ["--config=modes/frozen_vision"],

@@ -72,7 +72,7 @@ def test_embeddings_are_those_of_a_cpu() -> None:
     on_cpu, on_gpu = VideoCLIP("tiny").eval(), VideoCLIP("tiny").eval().cuda()
     frames = torch.randint(0, 256, (3, 4, 3, 48, 48), dtype=torch.uint8)
     task = ContrastiveRecognition(on_cpu, OptimalDescriptorSolver())
-    sentences = task.tokenise(label_space(0, "seen"))
+    sentences = task.tokenize(label_space(0, "seen"))
     with torch.no_grad():
         torch.testing.assert_close(
             on_gpu.encode_frames(frames.cuda()).cpu(), on_cpu.encode_frames(frames), atol=1e-4, rtol=0
@@ -92,7 +92,7 @@ def test_embeddings_are_those_of_a_cpu() -> None:
 
 def test_gradient_cache_is_the_large_batch_in_the_memory_of_a_small_one() -> None:
     task = ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver()).cuda()
-    sentences = task.tokenise(label_space(0, "seen"))
+    sentences = task.tokenize(label_space(0, "seen"))
     clips = torch.randint(0, 256, (64, 1, 8, 3, 48, 48), dtype=torch.uint8, device="cuda")
     labels = torch.randint(0, 20, (64,), device="cuda")
     results = []
@@ -111,9 +111,9 @@ def test_gradient_cache_is_the_large_batch_in_the_memory_of_a_small_one() -> Non
     assert float((cached[2] - whole[2]).norm()) < 1e-4 * float(whole[2].norm())
 
 
-def test_colours_are_those_of_a_cpu() -> None:
+def test_colors_are_those_of_a_cpu() -> None:
     clips = torch.randint(0, 256, (6, 1, 3, 3, 24, 24), dtype=torch.uint8)
-    for settings in ({"colour_jitter": 1.0}, {"colour_jitter": 0.0, "grayscale": 1.0}, {"rand_augment": (2, 9)}):
+    for settings in ({"color_jitter": 1.0}, {"color_jitter": 0.0, "grayscale": 1.0}, {"rand_augment": (2, 9)}):
         transform = TrainingTransform(24, **settings)
         on_cpu = transform(clips.clone(), range(6)).int()
         on_gpu = transform(clips.cuda(), range(6)).cpu().int()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ost_lightning.runs import read_notes
+from ost_lightning.callbacks.resuming import read_notes
 from tests.processes import LIMIT, command, environment, ost
 from tests.test_resuming import same
 from tests.videos import write_video

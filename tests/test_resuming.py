@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from ost_lightning.callbacks.resuming import read_notes
 from ost_lightning.cli import main
-from ost_lightning.runs import read_notes
 from tests.interruptions import Interrupted
 from tests.processes import LIMIT, command, environment, ost
 

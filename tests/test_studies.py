@@ -15,7 +15,7 @@ SHARED = ("world", "variants", "random_clip", "film_clips")
 
 @pytest.fixture(autouse=True)
 def _path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Scripts import their neighbours by their short names, as they do when they are run."""
+    """Scripts import their neighbors by their short names, as they do when they are run."""
     for folder in {script.parent for script in SCRIPTS}:
         monkeypatch.syspath_prepend(str(folder))
     yield

@@ -16,7 +16,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=slurm-%j.log
-# a warning before the time is up, long enough for one optimiser step and one checkpoint
+# a warning before the time is up, long enough for one optimizer step and one checkpoint
 #SBATCH --signal=SIGUSR1@180
 
 set -euo pipefail

@@ -68,7 +68,7 @@ def run(args: Sequence[str]) -> None:
         _run_tool(command, args)
     else:
         with _importing():
-            from ost_lightning.experiment import ExperimentCLI
+            from ost_lightning.experiment.cli import ExperimentCLI
 
             asked_for_help = command in ("", "-h", "--help")
             description = ExperimentCLI.description + (_other_commands() if asked_for_help else "")

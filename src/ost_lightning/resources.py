@@ -5,13 +5,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final, Literal
 
-Kind = Literal["data", "prompts", "experiments"]
+ResourceFolder = Literal["data", "prompts", "experiments"]
 
 TINY_CLIP: Final = "tiny"
 """Name of the CLIP that comes with the package, wherever a hub id or folder is asked for."""
 
 
-def shipped(kind: Kind) -> Path:
+def shipped(kind: ResourceFolder) -> Path:
     """A folder that comes with the package: inside it once installed, at the top of the tree in a checkout.
 
     Raises:

@@ -9,7 +9,7 @@ import json
 import time
 from pathlib import Path
 
-from ost_lightning.experiment import ExperimentCLI
+from ost_lightning.experiment.cli import ExperimentCLI
 
 MATCHER = "--model.matcher"
 TRANSPORTED_ONLY = (f"{MATCHER}.terms.spatio_pooled=0", f"{MATCHER}.terms.temporal_pooled=0")

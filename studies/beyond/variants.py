@@ -6,7 +6,6 @@ from torch import Tensor
 
 from ost_lightning.matching import (
     CategoryName,
-    DescriptorKind,
     Matcher,
     MaxSimilarity,
     OptimalDescriptorSolver,
@@ -15,6 +14,7 @@ from ost_lightning.matching import (
     TermWeights,
     TransportProblem,
 )
+from ost_lightning.vocabulary import DescriptorKind
 
 SIGMAS = (0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
 RHOS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0)

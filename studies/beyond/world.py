@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ost_lightning.datamodules import ToyWorld
 from ost_lightning.models import VideoCLIP
-from ost_lightning.text import KINDS, Descriptors, LabelSpace, Templates
+from ost_lightning.text import Descriptors, LabelSpace, Templates
 from ost_lightning.toyworld.grammar import GROUPS, Group
+from ost_lightning.vocabulary import SENTENCE_KINDS
 
 DESCRIPTORS = 4
 
@@ -67,8 +68,8 @@ class Encoder:
         clips, truth, own = videos(self.draw)[group]
         if group not in self._frames:
             self._frames[group] = torch.cat([self.clip.encode_frames(part) for part in clips.split(50)])
-        sentences = self._templates.apply(labels or own, KINDS, DESCRIPTORS)
-        texts = self.clip.encode_sentences(self.clip.tokenise(sentences))
+        sentences = self._templates.apply(labels or own, SENTENCE_KINDS, DESCRIPTORS)
+        texts = self.clip.encode_sentences(self.clip.tokenize(sentences))
         return Encoded(self._frames[group], truth, dict(texts))
 
     def hallucinated(self, group: Group, count: int, seed: int) -> LabelSpace:

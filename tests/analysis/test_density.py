@@ -50,7 +50,7 @@ def test_classes_are_the_means_of_their_sentences(encoder: VideoCLIP) -> None:
     torch.testing.assert_close(embeddings.descriptors, F.normalize(single.mean(1), dim=-1))
     one = Templates.load("ost").apply(labels.select(labels.names[3:4]), ("name",), 1)
     with torch.no_grad():
-        alone = encoder.encode_sentences(encoder.tokenise(one))["name"][0, 0]
+        alone = encoder.encode_sentences(encoder.tokenize(one))["name"][0, 0]
     torch.testing.assert_close(embeddings.name[3], alone, atol=1e-5, rtol=1e-4)
 
 
@@ -78,8 +78,8 @@ def test_pictures_and_results(encoder: VideoCLIP, tmp_path: Path) -> None:
 
 
 def test_tsne_is_repeatable_and_keeps_clusters_together() -> None:
-    centres = F.normalize(torch.randn(2, 32), dim=-1)
-    points = F.normalize(centres.repeat_interleave(15, 0) + 0.05 * torch.randn(30, 32), dim=-1)
+    centers = F.normalize(torch.randn(2, 32), dim=-1)
+    points = F.normalize(centers.repeat_interleave(15, 0) + 0.05 * torch.randn(30, 32), dim=-1)
     placed = torch.from_numpy(tsne(points, seed=3))
     torch.testing.assert_close(placed, torch.from_numpy(tsne(points, seed=3)))
     distances = torch.cdist(placed, placed)

@@ -8,7 +8,7 @@ from ost_lightning.analysis.benchmarks import identify, published_lists, same_cl
 from ost_lightning.analysis.protocols import Protocol, remarks
 from ost_lightning.analysis.results_table import OURS, Row, as_markdown, as_records, published_rows, run_rows, table
 from ost_lightning.analysis.run_results import DataCard, RunResults, Score, SetResult
-from ost_lightning.analysis.summaries import summarise
+from ost_lightning.analysis.summaries import summarize
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 
@@ -49,7 +49,7 @@ def run(protocol: Protocol | None, training: dict[str, object] | None, seed: int
         clips=CLIPS,
         checkpoint={"training": training} if training else None,
         sets=sets,
-        summaries=summarise(sets),
+        summaries=summarize(sets),
         remarks=remarks(protocol, sets, training, CLIPS),
     )
 
@@ -59,14 +59,14 @@ def three_splits(benchmark: str = "hmdb51", tops: tuple[float, ...] = (0.5, 0.6,
 
 
 def test_mean_and_spread_over_splits() -> None:
-    (summary,) = summarise(three_splits())
+    (summary,) = summarize(three_splits())
     assert (summary.what, summary.top1) == ("hmdb51, mean of 3 splits", pytest.approx(0.6))
     assert summary.top1_std == pytest.approx(0.1)
-    assert summarise({"one": outcome("hmdb51-split1")}) == []
+    assert summarize({"one": outcome("hmdb51-split1")}) == []
 
 
 def test_harmonic_mean() -> None:
-    (summary,) = summarise({"a": outcome("ucf101-base", 0.9), "b": outcome("ucf101-novel", 0.6)})
+    (summary,) = summarize({"a": outcome("ucf101-base", 0.9), "b": outcome("ucf101-novel", 0.6)})
     assert summary.top1 == pytest.approx(2 * 0.9 * 0.6 / 1.5)
     assert (summary.what, summary.top1_std) == ("ucf101, harmonic mean of base and novel", None)
 

@@ -15,11 +15,11 @@ from ost_lightning.datamodules import (
     HMDB51,
     UCF101,
     ActivityNet,
+    CombinedDataModule,
     Kinetics400,
     Kinetics600,
-    LabelledVideos,
+    LabeledVideos,
     ListFiles,
-    SeveralSets,
     SomethingSomethingV2,
 )
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
@@ -102,7 +102,7 @@ def test_the_command_trains_and_tests_on_a_miniature(make: Callable[[], tuple[st
         assert 0 <= float(row[f"test/{wanted}/top1"]) <= 1
 
 
-def labels_of(videos: LabelledVideos) -> dict[str, str]:
+def labels_of(videos: LabeledVideos) -> dict[str, str]:
     """Class names by id."""
     return {record.id: videos.labels.names[record.label] for record in videos.records}
 
@@ -182,12 +182,12 @@ def test_a_list_whose_numbers_contradict_its_file_names_is_refused() -> None:
     swapped = HMDB51("data", lists=lists, labels="hmdb51-released")
     with pytest.raises(UserError, match=r"val1\.txt: by its name \S+ shows 'kick', but its label 20 is 'kick ball'"):
         swapped.evaluation_videos("test")
-    trusted = ListFiles(test="val{split}.txt", trust_labels=True)
+    trusted = ListFiles(test="val{split}.txt", ignore_name_mismatch=True)
     as_released = HMDB51("data", lists=trusted, labels="hmdb51-released").evaluation_videos("test")
     assert labels_of(as_released["hmdb51-released-split1"]) == {kick: "kick ball", kick_ball: "kick"}
 
 
-def test_activities_are_recognised_by_segment_or_by_video() -> None:
+def test_activities_are_recognized_by_segment_or_by_video() -> None:
     activitynet_data()
     videos = ActivityNet("data", labels="few").evaluation_videos("test")["few"]
     segments = ActivityNet("data", labels="few", unit="segment").evaluation_videos("test")["few"]
@@ -243,7 +243,7 @@ def test_something_something_is_not_mirrored_unless_asked_for(monkeypatch: pytes
     for data in (
         SomethingSomethingV2("data", labels="few", loading=loading),
         SomethingSomethingV2("data", labels="few", clips=ClipSettings(flip=0.5), loading=loading),
-        SeveralSets(train=SomethingSomethingV2("data", labels="few"), loading=loading),
+        CombinedDataModule(train=SomethingSomethingV2("data", labels="few"), loading=loading),
         Kinetics400("k400", labels="few400", loading=loading),
         Kinetics400("k400", labels="few400", clips=ClipSettings(flip=0.1), loading=loading),
     ):
@@ -266,14 +266,14 @@ def test_videos_that_are_not_there_are_told_before_anything_begins(capsys: pytes
     told = " ".join(capsys.readouterr().err.split())
     assert "1 of 6 listed videos of few-split1 are missing, the first of them Film_0_kick_f_cm_np1_ba_med_0.avi" in told
     assert "looked for kick/Film_0_kick_f_cm_np1_ba_med_0.avi, Film_0" in told
-    assert "leave_out" in told
-    assert main(["test", *options("HMDB51"), "--data.loading.on_missing=leave_out"]) == 0
+    assert "skip" in told
+    assert main(["test", *options("HMDB51"), "--data.loading.on_missing=skip"]) == 0
     with next(Path("runs/toyworld").glob("*/metrics.csv")).open(newline="") as file:
         assert float(next(csv.DictReader(file))["test/few-split1/videos"]) == 5
     shutil.rmtree("data/kick")
     shutil.rmtree("data/kick_ball")
     shutil.rmtree("data/brush_hair")
-    assert main(["test", *options("HMDB51"), "--data.loading.on_missing=leave_out"]) == 1
+    assert main(["test", *options("HMDB51"), "--data.loading.on_missing=skip"]) == 1
     assert "6 of 6 listed videos" in " ".join(capsys.readouterr().err.split())
 
 
@@ -333,7 +333,7 @@ def test_several_data_sets_in_one_run(capsys: pytest.CaptureFixture[str]) -> Non
     Path("several.yaml").write_text(
         """
 data:
-  class_path: SeveralSets
+  class_path: CombinedDataModule
   init_args:
     test:
       - class_path: HMDB51
@@ -351,7 +351,7 @@ data:
         row = next(csv.DictReader(file))
     counts = {f"few-hmdb-split{k}": 6.0 for k in (1, 2, 3)} | {f"few-ucf-split{k}": 4.0 for k in (1, 2, 3)}
     assert {name: float(row[f"test/{name}/videos"]) for name in counts} == counts
-    with pytest.raises(UserError, match="`clips` is set for HMDB51 inside SeveralSets"):
-        SeveralSets(test=[HMDB51("hmdb", clips=ClipSettings(frames=3))])
+    with pytest.raises(UserError, match="`clips` is set for HMDB51 inside CombinedDataModule"):
+        CombinedDataModule(test=[HMDB51("hmdb", clips=ClipSettings(frames=3))])
     with pytest.raises(UserError, match="nothing to train on"):
-        SeveralSets(test=[HMDB51("hmdb")]).training_videos()
+        CombinedDataModule(test=[HMDB51("hmdb")]).training_videos()

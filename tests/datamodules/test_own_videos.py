@@ -15,7 +15,7 @@ from ost_lightning.datamodules import ClipSettings, LoadingSettings, VideoFolder
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations import Columns
-from ost_lightning.video.identity import video_id
+from ost_lightning.video.annotations.video_ids import video_id
 from tests.datamodules.miniatures import label_space, tiny_video, write
 
 QUIET = ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]

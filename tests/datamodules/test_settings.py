@@ -8,7 +8,7 @@ from ost_lightning.errors import UserError
     ("name", "value", "expected"),
     [
         *((name, 0, "at least 1") for name in ("frames", "short_side", "crop_size", "views")),
-        *((name, 1.5, "a probability, 0 to 1") for name in ("flip", "colour_jitter", "grayscale")),
+        *((name, 1.5, "a probability, 0 to 1") for name in ("flip", "color_jitter", "grayscale")),
     ],
 )
 def test_clips_that_cannot_be_made(name: str, value: float, expected: str) -> None:
@@ -31,5 +31,5 @@ def test_loading_that_cannot_be_done(name: str, value: float, expected: str) -> 
 
 
 def test_the_ends_of_the_ranges() -> None:
-    ClipSettings(frames=1, short_side=1, crop_size=1, flip=0.0, colour_jitter=1.0)
+    ClipSettings(frames=1, short_side=1, crop_size=1, flip=0.0, color_jitter=1.0)
     LoadingSettings(global_batch_size=1, max_videos_per_device=1, workers=0, max_replacements=0, max_undecodable=0)

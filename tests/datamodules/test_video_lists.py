@@ -167,7 +167,7 @@ def test_settings_that_name_no_videos(videos: Path, tmp_path: Path) -> None:
         trainer(tmp_path).fit(Collector(), datamodule=VideoLists(videos, clips=CLIPS))
 
 
-@pytest.mark.parametrize("on_missing", ["stop", "leave_out"])
+@pytest.mark.parametrize("on_missing", ["stop", "skip"])
 def test_missing_videos_are_told_with_what_helps(videos: Path, tmp_path: Path, on_missing: str) -> None:
     def told(lines: str) -> str:
         (tmp_path / "list.txt").write_text(lines)
@@ -182,9 +182,7 @@ def test_missing_videos_are_told_with_what_helps(videos: Path, tmp_path: Path, o
     assert none.endswith("Set the data's `root` to where the videos are.")
     assert "have / between folders" in told("sub\\0.mp4 0\n")
     if on_missing == "stop":
-        assert told("0.mp4 0\ny.mp4 0\n").endswith(
-            "go on with the 1 that are there: --data.loading.on_missing leave_out."
-        )
+        assert told("0.mp4 0\ny.mp4 0\n").endswith("go on with the 1 that are there: --data.loading.on_missing skip.")
 
 
 def test_mistakes_in_a_worker_arrive_as_they_are(videos: Path, tmp_path: Path) -> None:

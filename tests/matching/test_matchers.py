@@ -121,7 +121,7 @@ def test_category_name_is_the_cosine_of_the_mean_frame() -> None:
     torch.testing.assert_close(CategoryName()(frames, names), torch.einsum("btd,kd->bk", frames, names[:, 0]) / 6)
 
 
-def test_several_templates_are_averaged_and_normalised() -> None:
+def test_several_templates_are_averaged_and_normalized() -> None:
     frames, names = embeddings(5, 6, 16), embeddings(7, 3, 16, seed=1)
     expected = frames.mean(1) @ normalize(names.mean(1), dim=-1).T
     torch.testing.assert_close(CategoryName()(frames, names), expected)

@@ -118,11 +118,11 @@ def test_a_learned_epsilon_descends() -> None:
     assert isinstance(solver.epsilon, Tensor)
     assert float(solver.epsilon.detach()) == pytest.approx(0.1)
     # a larger score needs a less smooth plan
-    optimiser = torch.optim.Adam([parameter], lr=1e-2)
+    optimizer = torch.optim.Adam([parameter], lr=1e-2)
     for _ in range(3):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (-solver(*inputs).sum()).backward()
-        optimiser.step()
+        optimizer.step()
     assert 0.05 < float(solver.epsilon.detach()) < 0.09
     assert bool(solver(*inputs).sum() > before.sum())
     assert not OptimalDescriptorSolver().state_dict()

@@ -2,17 +2,17 @@ import pytest
 import torch
 from torch import nn
 
-from ost_lightning.models.pixels import PatchConvolution, PixelNormalisation, as_patch_convolution
+from ost_lightning.models.pixels import PatchConvolution, PixelNormalization, as_patch_convolution
 
 
-def test_normalisation() -> None:
+def test_normalization() -> None:
     pixels = torch.randint(0, 256, (2, 3, 5, 4), dtype=torch.uint8)
-    found = PixelNormalisation((0.5, 0.25, 0.0), (0.5, 0.25, 1.0))(pixels)
+    found = PixelNormalization((0.5, 0.25, 0.0), (0.5, 0.25, 1.0))(pixels)
     assert found.dtype == torch.float32
     expected = torch.stack([pixels[:, 0] / 127.5 - 1, pixels[:, 1] / 63.75 - 1, pixels[:, 2] / 255], dim=1)
     torch.testing.assert_close(found, expected)
     interleaved = pixels.to(memory_format=torch.channels_last)
-    assert PixelNormalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))(interleaved).is_contiguous()
+    assert PixelNormalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))(interleaved).is_contiguous()
 
 
 def both_ways(shape: tuple[int, ...], bias: bool, device: str) -> None:

@@ -11,8 +11,9 @@ from transformers import AutoTokenizer, CLIPModel
 from ost_lightning.errors import UserError
 from ost_lightning.models import CheckpointError, VideoCLIP
 from ost_lightning.resources import tiny_clip_folder
-from ost_lightning.text import KINDS, SentenceSet, Templates
+from ost_lightning.text import SentenceSet, Templates
 from ost_lightning.toyworld.dataset import label_space
+from ost_lightning.vocabulary import SENTENCE_KINDS
 
 SENTENCES = SentenceSet(
     {
@@ -49,7 +50,7 @@ def test_frames_are_embedded_as_hugging_face_does(video_clip: VideoCLIP, referen
 
 @torch.no_grad()
 def test_sentences_are_embedded_as_hugging_face_does(video_clip: VideoCLIP, reference: CLIPModel) -> None:
-    embedded = video_clip.encode_sentences(video_clip.tokenise(SENTENCES))
+    embedded = video_clip.encode_sentences(video_clip.tokenize(SENTENCES))
     tokenizer = AutoTokenizer.from_pretrained(tiny_clip_folder())
     for kind, rows in SENTENCES.sentences.items():
         assert embedded[kind].shape[:2] == (len(rows), len(rows[0]))
@@ -63,7 +64,7 @@ def test_sentences_are_embedded_as_hugging_face_does(video_clip: VideoCLIP, refe
 
 @torch.no_grad()
 def test_selected_classes_have_the_same_embeddings(video_clip: VideoCLIP) -> None:
-    tokens = video_clip.tokenise(Templates.load("ost").apply(label_space(0, "unseen"), KINDS, 4))
+    tokens = video_clip.tokenize(Templates.load("ost").apply(label_space(0, "unseen"), SENTENCE_KINDS, 4))
     everything = video_clip.encode_sentences(tokens)
     chosen = torch.tensor([7, 2, 2])
     for kind, rows in video_clip.encode_sentences(tokens.select(chosen)).items():
@@ -74,7 +75,7 @@ def test_selected_classes_have_the_same_embeddings(video_clip: VideoCLIP) -> Non
 def test_embeddings_are_unit_vectors_in_full_precision(video_clip: VideoCLIP) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         frames = video_clip.encode_frames(clips())
-        texts = video_clip.encode_sentences(video_clip.tokenise(SENTENCES))
+        texts = video_clip.encode_sentences(video_clip.tokenize(SENTENCES))
     for embedded in (frames, *texts.values()):
         assert embedded.dtype == torch.float32
         torch.testing.assert_close(embedded.norm(dim=-1), torch.ones(embedded.shape[:-1]), atol=1e-5, rtol=0)
@@ -87,7 +88,7 @@ def test_pixel_statistics() -> None:
         assert not torch.allclose(imagenet.encode_frames(videos), VideoCLIP("tiny").encode_frames(videos), atol=1e-4)
     # what is black in one is -mean / std in both
     torch.testing.assert_close(
-        imagenet.normalisation._mean.flatten(), torch.tensor([0.485, 0.456, 0.406]), atol=1e-3, rtol=0
+        imagenet.normalization._mean.flatten(), torch.tensor([0.485, 0.456, 0.406]), atol=1e-3, rtol=0
     )
 
 
@@ -95,7 +96,7 @@ def test_pixel_statistics() -> None:
 def test_freezing(vision: bool, text: bool) -> None:
     model = VideoCLIP("tiny", freeze_vision=vision, freeze_text=text)
     loss = model.encode_frames(clips()).sum()
-    loss = loss + sum(rows.sum() for rows in model.encode_sentences(model.tokenise(SENTENCES)).values())
+    loss = loss + sum(rows.sum() for rows in model.encode_sentences(model.tokenize(SENTENCES)).values())
     (loss * model.logit_scale).backward()
     for name, parameter in model.named_parameters():
         frozen = (vision and "vis" in name) or (text and "text" in name)
@@ -129,7 +130,7 @@ def test_saved_folder_is_read_again(tmp_path: Path, video_clip: VideoCLIP) -> No
     again = VideoCLIP(str(tmp_path))
     videos = clips()
     assert torch.equal(again.encode_frames(videos), video_clip.encode_frames(videos))
-    first, second = (model.encode_sentences(model.tokenise(SENTENCES))["spatio"] for model in (again, video_clip))
+    first, second = (model.encode_sentences(model.tokenize(SENTENCES))["spatio"] for model in (again, video_clip))
     assert torch.equal(first, second)
 
 
@@ -141,11 +142,11 @@ def test_wrong_frame_size_says_what_to_set(video_clip: VideoCLIP) -> None:
 def test_long_sentences_are_told(video_clip: VideoCLIP) -> None:
     long = SentenceSet({"name": (("drum " * 100,), ("drum",))})
     with pytest.warns(UserWarning, match=r"1 of 2 name sentences have more than 77 tokens and are cut: 'drum drum"):
-        tokens = video_clip.tokenise(long)
+        tokens = video_clip.tokenize(long)
     assert tokens.tokens["name"].shape == (2, 1, 77)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        video_clip.tokenise(SENTENCES)
+        video_clip.tokenize(SENTENCES)
 
 
 def test_missing_models_are_told(tmp_path: Path) -> None:

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import XCLIPConfig, XCLIPModel
 
 from ost_lightning.cli import main
 from ost_lightning.errors import UserError
-from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
-from ost_lightning.models import XCLIP, CheckpointError
+from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
+from ost_lightning.models import XCLIP, CheckpointError, DescriptorEmbeddings
 from ost_lightning.resources import tiny_clip_folder
 from ost_lightning.tasks import ContrastiveRecognition
-from ost_lightning.tasks.optimisation import optimiser_and_schedule
+from ost_lightning.tasks.optimizer import optimizer_and_schedule
 from ost_lightning.text import SentenceSet
 from tests.models.foreign import tokenizer
 
@@ -46,15 +47,20 @@ def clips(batch: int = 3, frames: int = FRAMES) -> torch.Tensor:
     return torch.randint(0, 256, (batch, frames, 3, 32, 32), dtype=torch.uint8)
 
 
+def match(model: XCLIP, matcher: Matcher, frames: Tensor, texts: DescriptorEmbeddings) -> Tensor:
+    similarities: Tensor = model.adapt_matcher(matcher)(frames, *(texts[kind] for kind in matcher.kinds))
+    return similarities
+
+
 @torch.no_grad()
 def test_logits_are_those_of_hugging_face(folder: Path) -> None:
     videos, model = clips(), XCLIP(str(folder)).eval()
-    tokens = model.tokenise(SENTENCES)
+    tokens = model.tokenize(SENTENCES)
     mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
     reference = XCLIPModel.from_pretrained(folder, dtype=torch.float32).eval()
     expected = reference(pixel_values=(videos / 255 - mean) / std, input_ids=tokens.tokens["name"][:, 0])
-    found = model.match(CategoryName(), model.encode_frames(videos), model.encode_sentences(tokens))
+    found = match(model, CategoryName(), model.encode_frames(videos), model.encode_sentences(tokens))
     torch.testing.assert_close(model.logit_scale * found, expected.logits_per_video, atol=1e-4, rtol=0)
     # the texts do depend on the video
     assert float((expected.text_embeds[0] - expected.text_embeds[1]).abs().max()) > 1e-3
@@ -63,10 +69,10 @@ def test_logits_are_those_of_hugging_face(folder: Path) -> None:
 @torch.no_grad()
 def test_videos_do_not_see_one_another(folder: Path) -> None:
     videos, model = clips(), XCLIP(str(folder)).eval()
-    texts = model.encode_sentences(model.tokenise(SENTENCES))
-    together = model.match(CategoryName(), model.encode_frames(videos), texts)
+    texts = model.encode_sentences(model.tokenize(SENTENCES))
+    together = match(model, CategoryName(), model.encode_frames(videos), texts)
     for index in range(len(videos)):
-        alone = model.match(CategoryName(), model.encode_frames(videos[[index]]), texts)
+        alone = match(model, CategoryName(), model.encode_frames(videos[[index]]), texts)
         torch.testing.assert_close(together[[index]], alone, atol=1e-5, rtol=0)
 
 
@@ -74,9 +80,9 @@ def test_videos_do_not_see_one_another(folder: Path) -> None:
 def test_several_sentences_a_class_are_prompted_one_by_one(folder: Path) -> None:
     videos, model = clips(2), XCLIP(str(folder)).eval()
     sentences = SentenceSet({"spatio": (("t1", "t2"), ("t3", "t4")), "temporal": (("t5", "t6"), ("t7", "t8"))})
-    texts = model.encode_sentences(model.tokenise(sentences))
+    texts = model.encode_sentences(model.tokenize(sentences))
     embedded = model.encode_frames(videos)
-    found = model.match(OptimalDescriptorSolver(), embedded, texts)
+    found = match(model, OptimalDescriptorSolver(), embedded, texts)
     for index in range(2):
         rows = []
         for kind in ("spatio", "temporal"):
@@ -98,7 +104,7 @@ def test_mistakes(folder: Path) -> None:
     assert not any(parameter.requires_grad for parameter in model.parameters())
     task = ContrastiveRecognition(model, CategoryName())
     with pytest.raises(UserError, match=r"nothing to train: all weights are frozen"):
-        optimiser_and_schedule(task.named_parameters(), task.optimisation, 1)
+        optimizer_and_schedule(task.named_parameters(), task.optimizer, 1)
 
 
 def test_it_is_tested_like_any_other_model(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

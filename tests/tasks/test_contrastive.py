@@ -16,7 +16,7 @@ from ost_lightning.matching import (
     symmetric_kl,
 )
 from ost_lightning.models import VideoCLIP
-from ost_lightning.tasks import ContrastiveRecognition, Optimisation
+from ost_lightning.tasks import ContrastiveRecognition, OptimizerSettings
 from ost_lightning.text import Templates
 from ost_lightning.toyworld.dataset import label_space
 from ost_lightning.video import ClipBatch
@@ -57,7 +57,7 @@ class Losses(Callback):
 )
 def test_training_lowers_the_loss(tmp_path: Path, matcher: Matcher) -> None:
     losses = Losses()
-    module = task(matcher, optimisation=Optimisation(learning_rate=3e-4, warmup=0.0))
+    module = task(matcher, optimizer=OptimizerSettings(learning_rate=3e-4, warmup_fraction=0.0))
     trainer(tmp_path, max_epochs=8, limit_val_batches=0, callbacks=[losses]).fit(module, datamodule=world())
     assert len(losses.values) == 16
     assert sum(losses.values[-4:]) < 0.9 * sum(losses.values[:4])
@@ -100,7 +100,7 @@ def test_loss_of_a_step_is_that_of_its_parts(tmp_path: Path) -> None:
     sentences = Templates.load("ost").apply(labels, ("spatio", "temporal"), 4)
     with torch.no_grad():
         frames = fresh.encode_frames(batch.frames[:, 0])
-        texts = fresh.encode_sentences(fresh.tokenise(sentences))
+        texts = fresh.encode_sentences(fresh.tokenize(sentences))
         scores = OptimalDescriptorSolver()(frames, texts["spatio"], texts["temporal"])
         # every video against the class of every sample of the batch
         expected = symmetric_kl(fresh.logit_scale * scores[:, batch.labels], batch.labels, factor=1.0)
@@ -108,10 +108,12 @@ def test_loss_of_a_step_is_that_of_its_parts(tmp_path: Path) -> None:
 
 
 def steps_taken(folder: Path, contrast: str, limit: int | None) -> torch.Tensor:
-    """How far two optimiser steps move all weights."""
+    """How far two optimizer steps move all weights."""
     # with an eps this large AdamW follows the gradient, instead of making whole steps of rounding
-    optimisation = Optimisation(learning_rate=0.1, weight_decay=0.0, eps=1.0, schedule="released", warmup=0.0)
-    module = task(contrast=contrast, optimisation=optimisation)
+    optimizer = OptimizerSettings(
+        learning_rate=0.1, weight_decay=0.0, eps=1.0, schedule="timm_cosine", warmup_fraction=0.0
+    )
+    module = task(contrast=contrast, optimizer=optimizer)
     before = torch.nn.utils.parameters_to_vector(module.parameters()).detach().clone()
     run = trainer(folder, max_steps=2, limit_val_batches=0)
     run.fit(module, datamodule=world(max_videos_per_device=limit))
@@ -141,7 +143,7 @@ def test_evaluation_is_exact_and_per_set(tmp_path: Path) -> None:
     logged = {key: float(value) for key, value in run.callback_metrics.items()}
     module.eval()
     for name, videos in data.evaluation_videos("test").items():
-        texts = module.video_clip.encode_sentences(module.tokenise(videos.labels))
+        texts = module.video_clip.encode_sentences(module.tokenize(videos.labels))
         right = 0
         loader = data.test_dataloader()[list(data.evaluation_labels("test")).index(name)]
         with torch.no_grad():
@@ -162,7 +164,7 @@ def test_sentences_are_encoded_once_an_evaluation(tmp_path: Path, monkeypatch: p
 
 def test_views_are_averaged_as_probabilities() -> None:
     module = task().eval()
-    texts = module.video_clip.encode_sentences(module.tokenise(label_space(0, "unseen")))
+    texts = module.video_clip.encode_sentences(module.tokenize(label_space(0, "unseen")))
     clips = torch.randint(0, 256, (2, 3, 4, 3, 48, 48), dtype=torch.uint8)
     with torch.no_grad():
         together = module.probabilities(clips, texts)
@@ -174,7 +176,7 @@ def test_views_are_averaged_as_probabilities() -> None:
 def test_released_weight_decay_reaches_everything(tmp_path: Path) -> None:
     groups = {}
     for everything in (False, True):
-        module = task(optimisation=Optimisation(decay_everything=everything, weight_decay=0.01))
+        module = task(optimizer=OptimizerSettings(weight_decay_on_all=everything, weight_decay=0.01))
         run = trainer(tmp_path, max_steps=1, limit_val_batches=0)
         run.fit(module, datamodule=world())
         groups[everything] = run.optimizers[0].param_groups

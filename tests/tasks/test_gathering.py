@@ -47,7 +47,7 @@ class Step(nn.Module):
         super().__init__()
         chosen = {"category": CategoryName, "solver": OptimalDescriptorSolver}[matcher]()
         self.task = ContrastiveRecognition(VideoCLIP("tiny"), chosen)
-        self.sentences = self.task.tokenise(label_space(0, "seen"))
+        self.sentences = self.task.tokenize(label_space(0, "seen"))
 
     def forward(self, clips: list[Tensor], labels: list[Tensor]) -> Tensor:
         return self.task.loss(clips, labels, self.sentences)
@@ -77,7 +77,7 @@ def train_a_step(folder: Path, matcher: str) -> None:
         found[name] = loss.item(), gradients(module)
     parallel.zero_grad()
     losses = []
-    for m, part in enumerate(share_of(rank, world, 2)):  # as the trainer accumulates: only the last one synchronises
+    for m, part in enumerate(share_of(rank, world, 2)):  # as the trainer accumulates: only the last one synchronizes
         parallel.require_backward_grad_sync = m == 1
         loss = parallel([clips[part]], [labels[part]])
         (loss / 2).backward()

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from ost_lightning.errors import UserError
 from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
 from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
-from ost_lightning.tasks import Mixing, Optimisation, SupervisedRecognition
+from ost_lightning.tasks import Mixing, OptimizerSettings, SupervisedRecognition
 from ost_lightning.text import Templates
 from ost_lightning.toyworld.dataset import label_space
 from ost_lightning.toyworld.stills import render_still, sample_still
@@ -53,9 +53,9 @@ class Watch(Callback):
 
 
 @torch.no_grad()
-def recognised(module: SupervisedRecognition, data: OneBatch) -> Tensor:
+def recognized(module: SupervisedRecognition, data: OneBatch) -> Tensor:
     module.eval()
-    texts = module.video_clip.encode_sentences(module.tokenise(data.training_labels))
+    texts = module.video_clip.encode_sentences(module.tokenize(data.training_labels))
     return module.probabilities(data.batch.frames, texts).argmax(1)
 
 
@@ -70,7 +70,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_loss_is_that_of_vifi_clip(tmp_path: Path, smoothing: float) -> None:
-    """Mean of raw frame embeddings, normalised, against every class's name; cross-entropy."""
+    """Mean of raw frame embeddings, normalized, against every class's name; cross-entropy."""
     module = SupervisedRecognition(
         VideoCLIP("tiny", temporal_head=MeanPooling), CategoryName(), label_smoothing=smoothing
     )
@@ -79,9 +79,9 @@ def test_loss_is_that_of_vifi_clip(tmp_path: Path, smoothing: float) -> None:
     fresh, batch = VideoCLIP("tiny"), data.batch
     sentences = Templates.load("ost").apply(data.training_labels, ("name",), 4)
     with torch.no_grad():
-        pixels = fresh.normalisation(batch.frames.flatten(0, 2))
+        pixels = fresh.normalization(batch.frames.flatten(0, 2))
         frames = fresh.clip.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (4, 2))
-        names = fresh.encode_sentences(fresh.tokenise(sentences))["name"][:, 0]
+        names = fresh.encode_sentences(fresh.tokenize(sentences))["name"][:, 0]
         logits = fresh.clip.logit_scale.exp() * normalize(frames.mean(1), dim=-1) @ names.T
     assert watch.losses[0] == pytest.approx(smoothed_cross_entropy(logits, batch.labels, smoothing), rel=1e-4)
 
@@ -100,12 +100,12 @@ def test_a_small_batch_is_learned_by_heart(tmp_path: Path, matcher: Matcher, hea
     module = SupervisedRecognition(
         VideoCLIP("tiny", temporal_head=head, freeze_text=frozen),
         matcher,
-        optimisation=Optimisation(learning_rate=5e-4, warmup=0.0, new_modules_factor=2.0),
+        optimizer=OptimizerSettings(learning_rate=5e-4, warmup_fraction=0.0, new_module_lr_multiplier=2.0),
     )
     watch, data = Watch(), OneBatch(steps=25)
     trainer(tmp_path, max_epochs=1, limit_val_batches=0, callbacks=[watch]).fit(module, datamodule=data)
     assert watch.losses[-1] < 0.1 * watch.losses[0]
-    assert torch.equal(recognised(module, data), data.batch.labels)
+    assert torch.equal(recognized(module, data), data.batch.labels)
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -133,7 +133,7 @@ def test_new_modules_learn_faster(tmp_path: Path) -> None:
     module = SupervisedRecognition(
         VideoCLIP("tiny", temporal_head=partial(TemporalTransformer, layers=1)),
         CategoryName(),
-        optimisation=Optimisation(learning_rate=1e-5, weight_decay=0.2, new_modules_factor=10.0),
+        optimizer=OptimizerSettings(learning_rate=1e-5, weight_decay=0.2, new_module_lr_multiplier=10.0),
     )
     run = trainer(tmp_path, max_steps=1, limit_val_batches=0)
     run.fit(module, datamodule=OneBatch())
@@ -187,13 +187,13 @@ def test_mixed_batches_teach_the_pure_videos(tmp_path: Path) -> None:
     module = SupervisedRecognition(
         VideoCLIP("tiny", temporal_head=MeanPooling),
         CategoryName(),
-        optimisation=Optimisation(learning_rate=5e-4, warmup=0.0),
+        optimizer=OptimizerSettings(learning_rate=5e-4, warmup_fraction=0.0),
         label_smoothing=0.1,
         mixing=Mixing(mixup=0.8, cutmix=1.0),
     )
     data = OneBatch(steps=40)
     trainer(tmp_path, max_epochs=1, limit_val_batches=0).fit(module, datamodule=data)
-    assert torch.equal(recognised(module, data), data.batch.labels)
+    assert torch.equal(recognized(module, data), data.batch.labels)
 
 
 def test_mistakes() -> None:

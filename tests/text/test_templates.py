@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from ost_lightning.errors import UserError
-from ost_lightning.text import KINDS, Descriptors, LabelSpace, Templates
+from ost_lightning.text import Descriptors, LabelSpace, Templates
+from ost_lightning.vocabulary import SENTENCE_KINDS
 
 LABELS = LabelSpace(
     ("archery", "{odd}"),
@@ -12,7 +13,7 @@ LABELS = LabelSpace(
 
 
 def test_sentences_of_the_paper() -> None:
-    sentences = Templates.load("ost").apply(LABELS, KINDS, 2).sentences
+    sentences = Templates.load("ost").apply(LABELS, SENTENCE_KINDS, 2).sentences
     assert sentences["name"][0] == ("a video of a person archery.",)
     assert sentences["spatio"][0] == ("This is a video about a bow", "This is a video about a target")
     assert sentences["temporal"][0] == (
@@ -33,7 +34,7 @@ def test_only_what_is_asked_for_is_needed() -> None:
 def test_several_names_and_own_file(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text('name: ["{name}", "someone {name}"]\nspatio: "{name}: {descriptor}"\ntemporal: "{descriptor}"\n')
-    sentences = Templates.load(str(file)).apply(LABELS, KINDS, 1).sentences
+    sentences = Templates.load(str(file)).apply(LABELS, SENTENCE_KINDS, 1).sentences
     assert sentences["name"][0] == ("archery", "someone archery")
     assert sentences["spatio"][0] == ("archery: a bow",)
 

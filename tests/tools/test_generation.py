@@ -126,7 +126,7 @@ def test_missing_lists_are_told_and_asked_for_next_time(
 ) -> None:
     down = True
 
-    def script(seen: llm.Seen) -> llm.Behaviour:
+    def script(seen: llm.Seen) -> llm.Behavior:
         return llm.error(500, headers=SOON) if seen.name == "doing 3" and down else llm.good
 
     with llm.serving(script) as server:
@@ -172,7 +172,7 @@ def test_mistakes(
     assert told in " ".join(capsys.readouterr().err.split())
 
 
-def echoing(status: int) -> llm.Behaviour:
+def echoing(status: int) -> llm.Behavior:
     """A server that repeats the key, as some do."""
     return lambda reply, seen: llm.error(status, f"Incorrect API key: {seen.key}", SOON)(reply, seen)
 
@@ -253,7 +253,7 @@ def test_after_kill_9_not_one_answered_request_is_repeated() -> None:
     own_labels(40)
     held = True
 
-    def script(seen: llm.Seen) -> llm.Behaviour:
+    def script(seen: llm.Seen) -> llm.Behavior:
         """Answers 30 requests; those after it hang until the generator is dead."""
         return llm.hang if held and len(server.requests) > 30 else llm.good
 
@@ -276,7 +276,7 @@ def test_killed_again_and_again_at_any_moment() -> None:
     own_labels(60)
     faults = [llm.good] * 12 + [llm.error(429, headers=SOON), llm.error(500, headers=SOON), llm.too_few, llm.refused]
 
-    def script(seen: llm.Seen) -> llm.Behaviour:
+    def script(seen: llm.Seen) -> llm.Behavior:
         return random.Random(f"{seen.question} {seen.time}").choice(faults)
 
     kills = 0
@@ -304,7 +304,7 @@ FAULTS_OF_TWENTY_PERCENT = (
 
 @pytest.mark.slow
 def test_make_descriptors_fills_400_classes_under_twenty_percent_of_faults() -> None:
-    def script(seen: llm.Seen) -> llm.Behaviour:
+    def script(seen: llm.Seen) -> llm.Behavior:
         return random.Random(f"{seen.question} {seen.time}").choice(FAULTS_OF_TWENTY_PERCENT)
 
     root = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from ost_lightning.toyworld.props import PAINT_PROP
 from ost_lightning.toyworld.scene import FRAME_SIDE, Appearance, Scene
 from ost_lightning.toyworld.scenery import PAINT_EXTRA, PAINT_SETTING
 from ost_lightning.toyworld.stills import render_stills, sample_still
-from ost_lightning.toyworld.vocabulary import COLOURS, EXTRAS, HATS, PROPS, SETTINGS, STATES
+from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES
 from ost_lightning.toyworld.wording import caption, outfit_phrase, prop_phrase, visible_phrases
 from ost_lightning.video import read_frames
 
@@ -35,10 +35,10 @@ def test_everything_in_the_vocabulary_can_be_drawn() -> None:
     ("attribute", "values"),
     [
         ("setting", SETTINGS),
-        ("outfit", COLOURS),
+        ("outfit", COLORS),
         ("hat", HATS),
         ("prop", PROPS),
-        ("prop_colour", COLOURS),
+        ("prop_color", COLORS),
         ("extra", EXTRAS),
     ],
 )
@@ -71,7 +71,7 @@ def test_poses_flow() -> None:
     assert start.lift < between(start, end, 0.5).lift < end.lift
 
 
-def test_colours() -> None:
+def test_colors() -> None:
     assert blend((0, 0, 0), (200, 100, 50), 0.5) == (100, 50, 25)
     assert darker((100, 200, 50)) < (100, 200, 50)
     assert all(0 <= channel <= 255 for channel in jitter((0, 255, 128), random.Random(0), 40))
@@ -113,9 +113,9 @@ def test_captions_tell_what_is_there() -> None:
         words = caption(still.appearance, still.state, rng, verb_rate=0)
         phrases = set(visible_phrases(still.appearance, random.Random(0)))
         assert {"setting", "prop", "outfit"} <= phrases
-        absent = set(COLOURS) - {still.appearance.outfit, still.appearance.prop_colour}
+        absent = set(COLORS) - {still.appearance.outfit, still.appearance.prop_color}
         mentioned = {
-            colour for colour in absent if f" {colour} {still.appearance.prop}" in words or f"{colour} clothes" in words
+            color for color in absent if f" {color} {still.appearance.prop}" in words or f"{color} clothes" in words
         }
         assert not mentioned
 

@@ -17,7 +17,7 @@ from ost_lightning.toyworld.vocabulary import PROPS
 
 
 def encode_text_of(model: VideoCLIP, sentences: list[str]) -> torch.Tensor:
-    tokens = model.tokenise(SentenceSet({"name": tuple((sentence,) for sentence in sentences)}))
+    tokens = model.tokenize(SentenceSet({"name": tuple((sentence,) for sentence in sentences)}))
     return model.encode_sentences(tokens)["name"][:, 0]
 
 

@@ -67,7 +67,7 @@ def test_readers_give_the_same_frames(tmp_path: Path, name: str, reader: str, ff
         return
     theirs = read(reader, path, ffmpeg)
     assert theirs.shape == reference.shape
-    # other builds of FFmpeg round colours differently by a level; another frame differs by dozens
+    # other builds of FFmpeg round colors differently by a level; another frame differs by dozens
     same = bool(np.abs(reference.astype(int) - theirs).mean((1, 2, 3)).max() < 1.5)
     assert same == ((reader, name) not in READS_OTHER_FRAMES)
 

@@ -17,7 +17,7 @@ class ClassErrors:
     Attributes:
         name: Of the class.
         videos: Scored ones.
-        recall: Share that is recognised, 0 to 1.
+        recall: Share that is recognized, 0 to 1.
         taken_for: The class that its videos are most often taken for wrongly; empty if they never are.
         mistakes: How many are taken for that one.
     """
@@ -33,7 +33,7 @@ def worst_classes(confusion: Tensor, names: Sequence[str], count: int) -> list[C
     """The classes with the lowest recall, worst first; those without videos are left out.
 
     Args:
-        confusion: int (K, K), videos of class i that are recognised as j.
+        confusion: int (K, K), videos of class i that are recognized as j.
         names: K class names.
         count: How many.
     """
@@ -74,9 +74,9 @@ def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: s
     axis.set_title(title, fontsize=10)
     axis.set_xticks(range(len(shown)), shown, rotation=90, fontsize=8)
     axis.set_yticks(range(len(shown)), shown, fontsize=8)
-    axis.set_xlabel("recognised as")
+    axis.set_xlabel("recognized as")
     axis.set_ylabel("in truth")
     for row, column in part.nonzero().tolist():
-        colour = "white" if share[row, column] < 0.6 else "black"
-        axis.text(column, row, str(int(part[row, column])), ha="center", va="center", fontsize=7, color=colour)
+        color = "white" if share[row, column] < 0.6 else "black"
+        axis.text(column, row, str(int(part[row, column])), ha="center", va="center", fontsize=7, color=color)
     save_figure(figure, file)

@@ -13,24 +13,25 @@ from torch.nn import functional as F
 
 from ost_lightning.analysis.pictures import HINT, new_figure, save_figure
 from ost_lightning.errors import UserError
-from ost_lightning.text import KINDS, LabelSpace, Templates
+from ost_lightning.text import LabelSpace, Templates
+from ost_lightning.vocabulary import SENTENCE_KINDS
 
 if TYPE_CHECKING:
     from ost_lightning.models import VideoCLIP
 
-_NAME_COLOUR, _DESCRIPTOR_COLOUR = "#8c9bab", "#d1495b"
+_NAME_COLOR, _DESCRIPTOR_COLOR = "#8c9bab", "#d1495b"
 _MARKERS: Final = "osD^vPX*<>"
 
 
 @dataclass(frozen=True, slots=True)
 class ClassEmbeddings:
-    """One embedding a class, by different texts; all fp32 (K, d), L2-normalised.
+    """One embedding a class, by different texts; all fp32 (K, d), L2-normalized.
 
     Attributes:
         name: Of the category name's sentences.
-        spatio: Mean of the Spatio Descriptors, normalised again.
-        temporal: Mean of the Temporal Descriptors, normalised again.
-        descriptors: Mean of both kinds, normalised again.
+        spatio: Mean of the Spatio Descriptors, normalized again.
+        temporal: Mean of the Temporal Descriptors, normalized again.
+        descriptors: Mean of both kinds, normalized again.
     """
 
     name: Tensor
@@ -81,9 +82,9 @@ def class_embeddings(
     """
     if len(labels) < 2:
         raise UserError(f"The label space {labels.origin} has one class: a density needs pairs.")
-    texts = video_clip.encode_sentences(video_clip.tokenise(templates.apply(labels, KINDS, per_class)))
+    texts = video_clip.encode_sentences(video_clip.tokenize(templates.apply(labels, SENTENCE_KINDS, per_class)))
     single = torch.cat([texts["spatio"], texts["temporal"]], dim=1)
-    means = {kind: F.normalize(texts[kind].mean(1), dim=-1).cpu() for kind in KINDS}
+    means = {kind: F.normalize(texts[kind].mean(1), dim=-1).cpu() for kind in SENTENCE_KINDS}
     return ClassEmbeddings(**means, descriptors=F.normalize(single.mean(1), dim=-1).cpu()), single.cpu()
 
 
@@ -108,7 +109,7 @@ def mean_cosine_between_classes(embeddings: Tensor) -> float:
     """Mean cosine over all pairs of texts of different classes.
 
     Args:
-        embeddings: (K, M, d), M texts a class, L2-normalised; K >= 2.
+        embeddings: (K, M, d), M texts a class, L2-normalized; K >= 2.
     """
     wide = embeddings.double()
     by_class = wide.sum(1)
@@ -132,10 +133,10 @@ def draw_density(densities: Mapping[str, Density], title: str, file: Path) -> No
     figure = new_figure(1.8 + 1.5 * len(densities), 4.2, dpi=130)
     axis = figure.subplots()
     places = np.arange(len(densities))
-    shown = (("name", "category name", _NAME_COLOUR), ("descriptors", "descriptors", _DESCRIPTOR_COLOUR))
-    for side, (kind, label, colour) in zip((-0.2, 0.2), shown, strict=True):
+    shown = (("name", "category name", _NAME_COLOR), ("descriptors", "descriptors", _DESCRIPTOR_COLOR))
+    for side, (kind, label, color) in zip((-0.2, 0.2), shown, strict=True):
         values = [100 * getattr(found, kind) for found in densities.values()]
-        axis.bar_label(axis.bar(places + side, values, 0.38, label=label, color=colour), fmt="%.1f", fontsize=9)
+        axis.bar_label(axis.bar(places + side, values, 0.38, label=label, color=color), fmt="%.1f", fontsize=9)
     axis.set_xticks(places, [f"{name}\n{found.classes} classes" for name, found in densities.items()])
     axis.set_ylabel("mean pair-wise cosine (%)")
     axis.set_ylim(top=1.15 * axis.get_ylim()[1])

@@ -13,7 +13,7 @@ from torch.nn.functional import one_hot
 from torchmetrics import Metric
 
 from ost_lightning.text import LabelSpace
-from ost_lightning.text.label_space import DescriptorKind
+from ost_lightning.vocabulary import DescriptorKind
 
 _SUMS: Final = ("mass", "cosine", "transported", "led", "closest")
 _SHOWN: Final = 20
@@ -116,8 +116,8 @@ class ClassUse:
     Attributes:
         name: Of the class.
         videos: How many.
-        top1: Share that is recognised by descriptors.
-        name_top1: Share that is recognised by category names, with the same weights and frames.
+        top1: Share that is recognized by descriptors.
+        name_top1: Share that is recognized by category names, with the same weights and frames.
         descriptors: Its descriptors.
     """
 

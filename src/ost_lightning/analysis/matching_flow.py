@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ost_lightning.analysis.pictures import new_figure, save_figure
-from ost_lightning.matching import DescriptorKind, OptimalDescriptorSolver
+from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.vocabulary import DescriptorKind
 
 if TYPE_CHECKING:
     from ost_lightning.models import VideoCLIP
@@ -47,7 +48,7 @@ def matching_flow(
         video_clip: Encoder.
         solver: The matcher.
         frames: uint8 (T, 3, S, S), on the encoder's device.
-        embeddings: (N, d), L2-normalised embeddings of the descriptors' sentences.
+        embeddings: (N, d), L2-normalized embeddings of the descriptors' sentences.
         texts: The N descriptors.
         kind: Theirs; may be left out if the solver asks the same of both.
     """

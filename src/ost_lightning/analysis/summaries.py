@@ -6,7 +6,7 @@ from statistics import harmonic_mean, mean, stdev
 from ost_lightning.analysis.run_results import Score, SetResult, Summary
 
 
-def summarise(sets: Mapping[str, SetResult]) -> list[Summary]:
+def summarize(sets: Mapping[str, SetResult]) -> list[Summary]:
     """All that can be said over these sets.
 
     Sets with a part called `split ...` of one benchmark are averaged, with the sample standard deviation (divisor

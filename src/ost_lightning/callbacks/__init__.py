@@ -1,19 +1,19 @@
 """What happens beside training and evaluation."""
 
-from ost_lightning.callbacks.ablation import Ablation, AblationSetting, ShownRow
-from ost_lightning.callbacks.compiled_vision import CompiledVision
-from ost_lightning.callbacks.descriptor_usage import DescriptorUsage
-from ost_lightning.callbacks.epoch_weight_averaging import EpochWeightAveraging
-from ost_lightning.callbacks.gradient_norm import GradientNorm
-from ost_lightning.callbacks.loss_guard import LossGuard
-from ost_lightning.callbacks.prediction_writer import PredictionWriter
-from ost_lightning.callbacks.progress import VideoProgressBar
-from ost_lightning.callbacks.results_writer import ResultsWriter
-from ost_lightning.callbacks.resumption import Resumption
-from ost_lightning.callbacks.run_checkpoint import RunCheckpoint
-from ost_lightning.callbacks.sample_figures import SampleFigures
-from ost_lightning.callbacks.throughput import BottleneckWarning, Throughput
-from ost_lightning.callbacks.weight_ensembling import WeightEnsembling
+from ost_lightning.callbacks.evaluation.ablation import Ablation, AblationSetting, ShownRow
+from ost_lightning.callbacks.evaluation.descriptor_usage import DescriptorUsage
+from ost_lightning.callbacks.evaluation.prediction_writer import PredictionWriter
+from ost_lightning.callbacks.evaluation.sample_figures import SampleFigures
+from ost_lightning.callbacks.evaluation.weight_ensembling import WeightEnsembling
+from ost_lightning.callbacks.monitoring.gradient_norm import GradientNorm
+from ost_lightning.callbacks.monitoring.loss_guard import NonFiniteLossGuard
+from ost_lightning.callbacks.monitoring.progress import VideoProgressBar
+from ost_lightning.callbacks.monitoring.throughput import BottleneckWarning, Throughput
+from ost_lightning.callbacks.reporting.results_writer import ResultsWriter
+from ost_lightning.callbacks.resuming.resumption import ExactResume
+from ost_lightning.callbacks.resuming.run_checkpoint import ResumableCheckpoint
+from ost_lightning.callbacks.training.compiled_vision import CompiledVision
+from ost_lightning.callbacks.training.epoch_weight_averaging import EpochWeightAveraging
 
 __all__ = [
     "Ablation",
@@ -22,12 +22,12 @@ __all__ = [
     "CompiledVision",
     "DescriptorUsage",
     "EpochWeightAveraging",
+    "ExactResume",
     "GradientNorm",
-    "LossGuard",
+    "NonFiniteLossGuard",
     "PredictionWriter",
     "ResultsWriter",
-    "Resumption",
-    "RunCheckpoint",
+    "ResumableCheckpoint",
     "SampleFigures",
     "ShownRow",
     "Throughput",

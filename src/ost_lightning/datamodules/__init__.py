@@ -3,13 +3,13 @@
 from ost_lightning.datamodules.activitynet import ActivityNet
 from ost_lightning.datamodules.base import REAL_VIDEOS, VideoDataModule
 from ost_lightning.datamodules.batching import BatchPlan, plan_batches
-from ost_lightning.datamodules.benchmark import Benchmark, EvaluationSet, ListFiles
+from ost_lightning.datamodules.combined import CombinedDataModule
 from ost_lightning.datamodules.decode_report import DecodeReport, UndecodableVideoWarning
 from ost_lightning.datamodules.hmdb51 import HMDB51
 from ost_lightning.datamodules.kinetics import Kinetics400, Kinetics600
-from ost_lightning.datamodules.labelled_videos import LabelledVideos
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
+from ost_lightning.datamodules.published import EvaluationSet, ListFiles, PublishedDataModule
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
-from ost_lightning.datamodules.several_sets import SeveralSets
 from ost_lightning.datamodules.something_something import SomethingSomethingV2
 from ost_lightning.datamodules.toyworld import ToyWorld
 from ost_lightning.datamodules.ucf101 import UCF101
@@ -23,16 +23,16 @@ __all__ = [
     "UCF101",
     "ActivityNet",
     "BatchPlan",
-    "Benchmark",
     "ClipSettings",
+    "CombinedDataModule",
     "DecodeReport",
     "EvaluationSet",
     "Kinetics400",
     "Kinetics600",
-    "LabelledVideos",
+    "LabeledVideos",
     "ListFiles",
     "LoadingSettings",
-    "SeveralSets",
+    "PublishedDataModule",
     "SomethingSomethingV2",
     "ToyWorld",
     "UndecodableVideoWarning",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ost_lightning.datamodules.benchmark import Benchmark, ListFiles, Part, by_labels, find_annotations
+from ost_lightning.datamodules.published import ListFiles, Part, PublishedDataModule, by_labels, find_annotations
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex, read_activitynet
@@ -14,12 +14,12 @@ _FILES: Final = ("activity_net.v1-3.min.json", "activity_net.v1-3.json")
 _PARTS: Final = {"train": ("train", "training"), "test": ("val", "validation")}
 
 
-class ActivityNet(Benchmark):
+class ActivityNet(PublishedDataModule):
     """ActivityNet 1.3: 200 classes, 10,024 training and 4,926 validation videos with the times of their activities.
 
     Args:
         root: Folder of videos, frame folders or tar shards, or a URL.
-        unit: What is recognised: each annotated `segment` by its times, or a whole `video`.
+        unit: What is recognized: each annotated `segment` by its times, or a whole `video`.
         labels: Label space of training.
         test_labels: Label spaces of evaluation; that of training if not given.
         annotations: Folder of the publisher's JSON file; looked for below the root if not given.

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from ost_lightning.datamodules.batching import BatchPlan, plan_batches
 from ost_lightning.datamodules.decode_report import DecodeReport
-from ost_lightning.datamodules.labelled_videos import LabelledVideos
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.datamodules.training_loader import TrainingLoader, TrainingPosition
 from ost_lightning.errors import UserError
@@ -81,16 +81,16 @@ class VideoDataModule(LightningDataModule, ABC):
             self.embedding_cache = EmbeddingCache(folder, int(loading.embedding_cache_gigabytes * _GIGABYTE))
         self._fingerprints: Mapping[str, str] = {}
         self._position = TrainingPosition()
-        self._training: LabelledVideos | None = None
+        self._training: LabeledVideos | None = None
         self._transform: TrainingTransform | None = None
-        self._evaluation: dict[EvaluationStage, Mapping[str, LabelledVideos]] = {}
+        self._evaluation: dict[EvaluationStage, Mapping[str, LabeledVideos]] = {}
 
     @abstractmethod
-    def training_videos(self) -> LabelledVideos:
+    def training_videos(self) -> LabeledVideos:
         """The training set."""
 
     @abstractmethod
-    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
         """The evaluation sets of a stage, by name, each with its own label space."""
 
     def has_part(self, part: Part) -> bool:
@@ -98,7 +98,7 @@ class VideoDataModule(LightningDataModule, ABC):
         return True
 
     @property
-    def training_set(self) -> LabelledVideos:
+    def training_set(self) -> LabeledVideos:
         """The videos that are trained on."""
         if self._training is None:
             raise RuntimeError("the training set is there after setup('fit') only")
@@ -109,7 +109,7 @@ class VideoDataModule(LightningDataModule, ABC):
         """Classes of the training videos."""
         return self.training_set.labels
 
-    def evaluation_sets(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+    def evaluation_sets(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
         """The evaluation sets of a stage that was set up, in the order of the loaders."""
         return self._evaluation[stage]
 
@@ -161,7 +161,7 @@ class VideoDataModule(LightningDataModule, ABC):
         self._transform = TrainingTransform(
             clips.crop_size,
             flip=flip,
-            colour_jitter=clips.colour_jitter,
+            color_jitter=clips.color_jitter,
             grayscale=clips.grayscale,
             rand_augment=clips.rand_augment,
             jitter_each_frame=clips.jitter_each_frame,
@@ -225,7 +225,7 @@ class VideoDataModule(LightningDataModule, ABC):
         return batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Changes the colours of training clips, where they are now; what is drawn came with the clips."""
+        """Changes the colors of training clips, where they are now; what is drawn came with the clips."""
         if isinstance(batch, tuple):
             return tuple(self.on_after_batch_transfer(part, dataloader_idx) for part in batch)
         if isinstance(batch, ClipBatch) and batch.seeds and self._transform is not None:
@@ -296,7 +296,7 @@ class VideoDataModule(LightningDataModule, ABC):
 
     @property
     def _takes_whole_steps(self) -> bool:
-        """Whether the task wants all micro-batches of an optimiser step at once."""
+        """Whether the task wants all micro-batches of an optimizer step at once."""
         return self.trainer is not None and bool(getattr(self.trainer.lightning_module, "takes_whole_steps", False))
 
     def _task(self) -> FingerprintedTask:
@@ -351,7 +351,7 @@ class VideoDataModule(LightningDataModule, ABC):
             )
         self.report.stop_beyond(self.loading.max_undecodable)
 
-    def _check_presence(self, sets: Mapping[str, LabelledVideos]) -> None:
+    def _check_presence(self, sets: Mapping[str, LabeledVideos]) -> None:
         """Looks at what is missing before anything is read.
 
         Raises:
@@ -381,7 +381,7 @@ class VideoDataModule(LightningDataModule, ABC):
             )
 
     @staticmethod
-    def _refuse_nothing(sets: Mapping[str, LabelledVideos], stage: EvaluationStage) -> None:
+    def _refuse_nothing(sets: Mapping[str, LabeledVideos], stage: EvaluationStage) -> None:
         if not sets:
             verb, what, setting = ("validate", "validation", "val") if stage == "val" else (stage, "test", "test")
             raise UserError(

@@ -12,7 +12,7 @@ class BatchPlan:
     Attributes:
         devices: Processes.
         device_batch: Videos that one process takes in one forward pass.
-        accumulation: Forward passes to one optimiser step.
+        accumulation: Forward passes to one optimizer step.
     """
 
     devices: int
@@ -29,7 +29,7 @@ def plan_batches(global_batch_size: int, devices: int, max_videos_per_device: in
     """Divides the global batch over processes and accumulation steps.
 
     Args:
-        global_batch_size: Videos of one optimiser step.
+        global_batch_size: Videos of one optimizer step.
         devices: Processes.
         max_videos_per_device: What fits into one device's memory; None is everything.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ost_lightning.datamodules.benchmark import Benchmark, ListFiles, Part, by_split, find_annotations
+from ost_lightning.datamodules.published import ListFiles, Part, PublishedDataModule, by_split, find_annotations
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord
@@ -16,7 +16,7 @@ _MARKS: Final = re.compile(r"_[a-z]_[cn]m_np\d+_\w\w_\w+_\d+(\.\w+)?$")
 """What follows the class in a file name: visible parts, camera, people, viewpoint, quality, number."""
 
 
-class HMDB51(Benchmark):
+class HMDB51(PublishedDataModule):
     """HMDB51: 51 classes, three splits of 3,570 training and 1,530 test videos.
 
     Args:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
-from ost_lightning.datamodules.benchmark import (
-    Benchmark,
+from ost_lightning.datamodules.published import (
     EvaluationSet,
     ListFiles,
     Part,
+    PublishedDataModule,
     by_labels,
     by_split,
     find_annotations,
@@ -21,13 +21,13 @@ KineticsPart = Literal["train", "val", "test"]
 _SPELLINGS: Final = {"train": ("train",), "val": ("val", "validate", "validation"), "test": ("test",)}
 
 
-class Kinetics(Benchmark):
+class Kinetics(PublishedDataModule):
     """What both have in common: the publisher's CSV files and the names of the videos.
 
     Args:
         test_parts: The publisher's parts that are evaluated on, or where the videos of `lists.test` are looked for; if
             not given, val, or all three with a list.
-        root: See `Benchmark`; so are the others.
+        root: See `PublishedDataModule`; so are the others.
         annotations: Folder of the publisher's CSV files.
         lists: Lists in place of these.
         labels: Label space of training.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from ost_lightning.datamodules.labelled_videos import LabelledVideos
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoAddress, VideoRecord, VideoRoot
 
@@ -57,7 +57,7 @@ def locate(
     folders: Folders | None = None,
     *,
     mirrorable: bool = True,
-) -> LabelledVideos:
+) -> LabeledVideos:
     """Gives each record the address of its video, without opening any.
 
     A video is there if, in one of its folders, a file, a shard's member or a folder of frames has its name; the
@@ -88,7 +88,7 @@ def locate(
             missing.add(place)
             looked_in = looked_in or f"{', '.join(dict.fromkeys(tried))} below {root}"
         found.append(replace(record, path=address))
-    return LabelledVideos(found, labels, frozenset(missing), looked_in, mirrorable)
+    return LabeledVideos(found, labels, frozenset(missing), looked_in, mirrorable)
 
 
 def _here(_: VideoRecord) -> tuple[str]:

@@ -16,17 +16,17 @@ class ClipSettings:
         short_side: Pixels of the shorter side that crops refer to.
         crop_size: Pixels of the square; the model's image size.
         views: Views in time of one test video.
-        crops: Squares of one test view: 1 (centre) or 3.
+        crops: Squares of one test view: 1 (center) or 3.
         view_frames: Frames of the test views: `spread` evenly over each segment, the same for every call; or `random`,
             as the released code draws them when there are several views, so that scores depend on the seed.
         flip: Probability of mirroring in training; None is 0.5, or 0 where left and right are part of a label.
-        colour_jitter: Probability of colour jitter in training.
-        grayscale: Probability of dropping the colours in training.
+        color_jitter: Probability of color jitter in training.
+        grayscale: Probability of dropping the colors in training.
         sample_aspect: Whether pixels that are not square are made so, as a player does; decord and what is read with it
             see them as stored.
         resize: How pictures are resized: `bicubic` as CLIP does, `bilinear` as the released code does.
         rand_augment: RandAugment's operations a clip and their strength (0 to 30) in training; none if not given.
-        jitter_each_frame: Draw the colour jitter anew for every frame, so that training clips flicker, as in the
+        jitter_each_frame: Draw the color jitter anew for every frame, so that training clips flicker, as in the
             released code; otherwise all frames of a clip change alike.
 
     Raises:
@@ -40,7 +40,7 @@ class ClipSettings:
     crops: Literal[1, 3] = 1
     view_frames: Literal["spread", "random"] = "spread"
     flip: float | None = None
-    colour_jitter: float = 0.8
+    color_jitter: float = 0.8
     grayscale: float = 0.2
     sample_aspect: bool = True
     resize: Literal["bicubic", "bilinear"] = "bicubic"
@@ -54,7 +54,7 @@ class ClipSettings:
             self,
             lambda value: 0 <= value <= 1,
             "a probability, 0 to 1",
-            ("flip", "colour_jitter", "grayscale"),
+            ("flip", "color_jitter", "grayscale"),
         )
 
 
@@ -63,7 +63,7 @@ class LoadingSettings:
     """How clips are loaded.
 
     Attributes:
-        global_batch_size: Videos of one optimiser step, over all devices and accumulation steps.
+        global_batch_size: Videos of one optimizer step, over all devices and accumulation steps.
         max_videos_per_device: Videos that fit into one device's memory in training; the rest is accumulated. None: all.
         evaluation_batch_size: Videos that one device takes at a time in evaluation.
         workers: Loading processes a device.
@@ -75,7 +75,7 @@ class LoadingSettings:
         on_decode_error: In evaluation: `stop`, or `count` an unreadable video as wrong and report it.
         embedding_cache_gigabytes: Size of the disk cache of frame embeddings that test and prediction read and fill, so
             that the same weights see no video twice; 0 is no cache. It lies in `$OST_CACHE`.
-        on_missing: If listed videos are not there: `stop` before anything begins, or `leave_out` these.
+        on_missing: If listed videos are not there: `stop` before anything begins, or `skip` these.
 
     Raises:
         UserError: If a number is outside its range.
@@ -92,7 +92,7 @@ class LoadingSettings:
     max_undecodable: int = 50
     on_decode_error: Literal["stop", "count"] = "stop"
     embedding_cache_gigabytes: float = 0.0
-    on_missing: Literal["stop", "leave_out"] = "stop"
+    on_missing: Literal["stop", "skip"] = "stop"
 
     def __post_init__(self) -> None:
         sizes = ("global_batch_size", "max_videos_per_device", "evaluation_batch_size")

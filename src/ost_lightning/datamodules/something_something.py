@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ost_lightning.datamodules.benchmark import Benchmark, ListFiles, Part, by_labels, find_annotations
+from ost_lightning.datamodules.published import ListFiles, Part, PublishedDataModule, by_labels, find_annotations
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex, check_ssv2_labels, read_ssv2
@@ -13,7 +13,7 @@ _FOLDERS: Final = ("", "labels", "annotations")
 _PREFIX: Final = "something-something-v2-"
 
 
-class SomethingSomethingV2(Benchmark):
+class SomethingSomethingV2(PublishedDataModule):
     """Something-Something V2: 174 classes, 168,913 training and 24,777 validation videos.
 
     Left and right are part of some classes, so training does not mirror unless `clips.flip` is set.

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
-from ost_lightning.datamodules.labelled_videos import LabelledVideos
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.text import LabelSpace
@@ -55,15 +55,15 @@ class ToyWorld(VideoDataModule):
         for part in parts:
             render_part(part)
 
-    def training_videos(self) -> LabelledVideos:
+    def training_videos(self) -> LabeledVideos:
         """Seen classes."""
         return _read(self._train)
 
-    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
         """Seen classes for validation, the chosen groups for test and prediction."""
         return {name: _read(part) for name, part in (self._val if stage == "val" else self._test).items()}
 
 
-def _read(part: Part) -> LabelledVideos:
+def _read(part: Part) -> LabeledVideos:
     labels = LabelSpace.load(part.folder)
     return locate(read_records(part.list_file, labels.names), str(part.folder), labels)

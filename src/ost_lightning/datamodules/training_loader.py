@@ -25,7 +25,7 @@ class EpochPlan:
     Attributes:
         batches: Of an epoch, as this process counts them.
         videos: Of the training set.
-        global_batch_size: Videos of an optimiser step.
+        global_batch_size: Videos of an optimizer step.
         seed: Of the order, and of what is drawn for a video.
     """
 
@@ -80,7 +80,7 @@ class TrainingPosition:
 
 
 class TrainingLoader(DataLoader[Any]):
-    """Yields a `ClipBatch` for each micro-batch, or a tuple of all those of an optimiser step.
+    """Yields a `ClipBatch` for each micro-batch, or a tuple of all those of an optimizer step.
 
     No worker starts before the first batch is asked for: only then has the trainer set the epoch and restored the
     position.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ost_lightning.datamodules.benchmark import Benchmark, ListFiles, Part, by_split, find_annotations
+from ost_lightning.datamodules.published import ListFiles, Part, PublishedDataModule, by_split, find_annotations
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord
@@ -15,7 +15,7 @@ _FOLDERS: Final = ("", "ucfTrainTestlist", "UCF101TrainTestSplits-RecognitionTas
 _NAME: Final = re.compile(r"v_([A-Za-z]+)_g\d+_c\d+")
 
 
-class UCF101(Benchmark):
+class UCF101(PublishedDataModule):
     """UCF101: 101 classes, three splits with 3,783, 3,734 and 3,696 test videos.
 
     CLIP reads the class names as words ("apply eye makeup"); `ucf101-raw` gives it the publisher's (`ApplyEyeMakeup`).

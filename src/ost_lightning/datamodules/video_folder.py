@@ -8,7 +8,7 @@ from typing import Final
 from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
-from ost_lightning.datamodules.labelled_videos import LabelledVideos
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import VIDEO_SUFFIXES, locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
@@ -51,11 +51,11 @@ class VideoFolder(VideoDataModule):
         super().__init__(clips, loading)
         self.root, self.labels, self.train, self.val, self.test = root, labels, train, val, test
 
-    def training_videos(self) -> LabelledVideos:
+    def training_videos(self) -> LabeledVideos:
         """The training folder."""
         return self._read(self.train)
 
-    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
         """The validation folder, if there is one, or the test folder."""
         if stage == "val":
             return {"val": self._read(self.val)} if self.has_part("val") else {}
@@ -65,7 +65,7 @@ class VideoFolder(VideoDataModule):
         """Whether its folder is there."""
         return (self.root / {"train": self.train, "val": self.val, "test": self.test}[part]).is_dir()
 
-    def _read(self, part: str) -> LabelledVideos:
+    def _read(self, part: str) -> LabeledVideos:
         folder = self.root / part
         if not folder.is_dir():
             raise UserError(

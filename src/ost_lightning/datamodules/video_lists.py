@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
-from ost_lightning.datamodules.labelled_videos import LabelledVideos
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations import ClassIndex, read_records
-from ost_lightning.video.few_shot import draw_shots
+from ost_lightning.video.annotations.few_shot import draw_shots
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class VideoLists(VideoDataModule):
         """Training is optional."""
         return part != "train" or self.train is not None
 
-    def training_videos(self) -> LabelledVideos:
+    def training_videos(self) -> LabeledVideos:
         """The training list."""
         if self.train is None:
             raise UserError(
@@ -69,14 +69,14 @@ class VideoLists(VideoDataModule):
             )
         return self._read(self.train, self.shots)
 
-    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
         """The lists of a stage."""
-        lists, labelled = self.val if stage == "val" else self.test, stage != "predict"
-        return {name: self._read(listed, labelled=labelled) for name, listed in lists.items()}
+        lists, labeled = self.val if stage == "val" else self.test, stage != "predict"
+        return {name: self._read(listed, labeled=labeled) for name, listed in lists.items()}
 
-    def _read(self, listed: VideoList, shots: int | None = None, *, labelled: bool = True) -> LabelledVideos:
+    def _read(self, listed: VideoList, shots: int | None = None, *, labeled: bool = True) -> LabeledVideos:
         labels = LabelSpace.load(listed.labels)
-        records = read_records(listed.list, ClassIndex(labels.names, labels.published), labelled=labelled)
+        records = read_records(listed.list, ClassIndex(labels.names, labels.published), labeled=labeled)
         if shots is not None:
             drawn = draw_shots(
                 [record.id for record in records], [record.label for record in records], shots, self.seed

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
-from ost_lightning.datamodules.labelled_videos import LabelledVideos
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
@@ -46,20 +46,20 @@ class VideoTable(VideoDataModule):
         """Training is optional."""
         return part != "train" or self.train is not None
 
-    def training_videos(self) -> LabelledVideos:
+    def training_videos(self) -> LabeledVideos:
         """The training table."""
         if self.train is None:
             raise UserError("There is nothing to train on: set the data's `train` to a table of videos.")
         return self._read(self.train)
 
-    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabelledVideos]:
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
         """The tables of a stage."""
-        tables, labelled = self.val if stage == "val" else self.test, stage != "predict"
-        return {name: self._read(table, labelled=labelled) for name, table in tables.items()}
+        tables, labeled = self.val if stage == "val" else self.test, stage != "predict"
+        return {name: self._read(table, labeled=labeled) for name, table in tables.items()}
 
-    def _read(self, table: Path, *, labelled: bool = True) -> LabelledVideos:
+    def _read(self, table: Path, *, labeled: bool = True) -> LabeledVideos:
         labels = self._label_space(table)
-        records = read_table(table, ClassIndex(labels.names, labels.published), self.columns, labelled=labelled)
+        records = read_table(table, ClassIndex(labels.names, labels.published), self.columns, labeled=labeled)
         return locate(records, self.root, labels)
 
     def _label_space(self, table: Path) -> LabelSpace:

@@ -3,7 +3,6 @@
 from ost_lightning.matching.losses import symmetric_kl
 from ost_lightning.matching.matchers import (
     CategoryName,
-    DescriptorKind,
     Matcher,
     MaxSimilarity,
     OptimalDescriptorSolver,
@@ -23,7 +22,6 @@ from ost_lightning.matching.transport import (
 __all__ = [
     "BALANCED",
     "CategoryName",
-    "DescriptorKind",
     "Matcher",
     "MaxSimilarity",
     "OptimalDescriptorSolver",

@@ -11,9 +11,7 @@ from torch.nn import functional as F
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching.transport import BALANCED, PlanGradient, TransportProblem, solve_transport
-
-DescriptorKind = Literal["spatio", "temporal"]
-_DESCRIPTOR_KINDS: Final[tuple[DescriptorKind, ...]] = ("spatio", "temporal")
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind, SentenceKind
 
 Chooser = Literal["frame", "descriptor"]
 _PARTNERS: Final[dict[Chooser, int]] = {"frame": -1, "descriptor": -2}  # dimensions of (B, K, T, N)
@@ -30,15 +28,15 @@ class Matcher(nn.Module, ABC):
             this order.
     """
 
-    kinds: tuple[str, ...]
+    kinds: tuple[SentenceKind, ...]
 
     @abstractmethod
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
         """Similarities.
 
         Args:
-            frames: (B, T, d), L2-normalised.
-            texts: One tensor (K, N, d) for each of `kinds`, L2-normalised.
+            frames: (B, T, d), L2-normalized.
+            texts: One tensor (K, N, d) for each of `kinds`, L2-normalized.
 
         Returns:
             (B, K), in [-1, 1].
@@ -52,7 +50,7 @@ class Matcher(nn.Module, ABC):
 class CategoryName(Matcher):
     """The baseline: mean-pooled frames against the sentence of the category name (Eq. 8).
 
-    Several templates are averaged and normalised, as CLIP does.
+    Several templates are averaged and normalized, as CLIP does.
     """
 
     kinds = ("name",)
@@ -66,7 +64,7 @@ class CategoryName(Matcher):
 class PooledDescriptors(Matcher):
     """All descriptors of a class and its name averaged to one vector ("Descriptors" in Table 4a).
 
-    Averages are not normalised again, as released (Eq. 9).
+    Averages are not normalized again, as released (Eq. 9).
     """
 
     kinds = ("name", "spatio", "temporal")
@@ -90,7 +88,7 @@ class MaxSimilarity(Matcher):
         chooser: Who takes its best partner.
     """
 
-    kinds = _DESCRIPTOR_KINDS
+    kinds = DESCRIPTOR_KINDS
 
     def __init__(self, chooser: Chooser = "frame") -> None:
         super().__init__()
@@ -117,7 +115,7 @@ class SoftmaxMatching(Matcher):
         chooser: Who spreads its mass.
     """
 
-    kinds = _DESCRIPTOR_KINDS
+    kinds = DESCRIPTOR_KINDS
 
     def __init__(self, temperature: float = 0.1, chooser: Chooser = "frame") -> None:
         super().__init__()
@@ -192,11 +190,13 @@ class OptimalDescriptorSolver(Matcher):
         gradient: Whether the plan is a constant of the backward pass, as released (`envelope`), or follows the
             embeddings (`through_plan`); see `transport_plan`.
         learn_epsilon: Train epsilon with the network's weights; needs the gradient `through_plan`.
-        epsilon_rate: How much faster than a weight log epsilon moves, at the optimiser's learning rate.
+        epsilon_rate: How much faster than a weight log epsilon moves, at the optimizer's learning rate.
 
     Raises:
         UserError: If a setting is out of range, or epsilon is to be learned from a constant plan.
     """
+
+    kinds: tuple[DescriptorKind, ...]
 
     def __init__(
         self,
@@ -223,7 +223,7 @@ class OptimalDescriptorSolver(Matcher):
         self.max_iterations, self.tolerance, self.factor = max_iterations, tolerance, factor
         self.terms, self.gradient = terms, gradient
         self.problems: dict[DescriptorKind, TransportProblem] = {"spatio": spatio, "temporal": temporal}
-        self.kinds = tuple(kind for kind in _DESCRIPTOR_KINDS if any(terms.of(kind)))
+        self.kinds = tuple(kind for kind in DESCRIPTOR_KINDS if any(terms.of(kind)))
         self._epsilon, self.epsilon_rate = epsilon, epsilon_rate
         self.epsilon_shift = nn.Parameter(torch.zeros(())) if learn_epsilon else None
         self._unconverged: Tensor
@@ -253,7 +253,7 @@ class OptimalDescriptorSolver(Matcher):
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
         """Similarities from frames (B, T, d) and, of each of `kinds`, descriptors (K, N, d)."""
-        kinds = [kind for kind in _DESCRIPTOR_KINDS if kind in self.kinds]
+        kinds = [kind for kind in DESCRIPTOR_KINDS if kind in self.kinds]
         scores = [self._score(frames, descriptors, kind) for kind, descriptors in zip(kinds, texts, strict=True)]
         return 4 * self.factor / self.terms.total * torch.stack(scores).sum(0)
 

@@ -102,7 +102,7 @@ class Sinkhorn:
             if fits(cosines):
                 with torch.cuda.device(cosines.device):
                     return Scaled(*solve_fused(self, cosines))
-        # problems last: the reductions over T and N are then vectorised across problems
+        # problems last: the reductions over T and N are then vectorized across problems
         if cosines.device.type != "cpu":
             return self.solve_with_logarithms(*self._log_kernel(cosines.clone(memory_format=torch.contiguous_format)))
         cosines = cosines.contiguous()

@@ -29,13 +29,13 @@ class TransportProblem:
 
     Attributes:
         order_sigma: Width of an order-preserving prior, > 0, as a share of the video's length; for descriptors that
-            are steps in order. Early frames prefer early steps: with the centres :math:`x_t = (t + 1/2) / T` of frames
+            are steps in order. Early frames prefer early steps: with the centers :math:`x_t = (t + 1/2) / T` of frames
             and :math:`y_n = (n + 1/2) / N` of steps, both counted from 0,
 
             .. math:: \min_P \sum_{tn} P_{tn} (1 - \cos_{tn}) + \epsilon \, KL(P \,\|\, G), \quad
                 G_{tn} \propto \exp \left( -\frac{(x_t - y_n)^2}{2 \sigma^2} \right)
 
-            under unchanged marginals, which is the balanced problem with Gibbs' kernel times G. With centres instead
+            under unchanged marginals, which is the balanced problem with Gibbs' kernel times G. With centers instead
             of t/T and n/N the prior is symmetric in time: a video played backwards, matched with the steps in reverse,
             has the same plan in reverse. (After Su and Hua, "Order-preserving Wasserstein distance for sequence
             matching", CVPR 2017, with the distance in relative time instead of that to the diagonal.)

@@ -1,20 +1,20 @@
 """CLIP on videos, and its weights."""
 
 from ost_lightning.models.cached_clips import CachedClips
+from ost_lightning.models.checkpoints.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
+from ost_lightning.models.checkpoints.initial_weights import CheckpointError, refuse_other_weights
+from ost_lightning.models.checkpoints.weights_digest import weights_digest
 from ost_lightning.models.embedding_cache import EmbeddingCache, EmbeddingCacheWarning
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
-from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
-from ost_lightning.models.initial_weights import CheckpointError, refuse_other_weights
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.models.video_clip import (
     DescriptorEmbeddings,
     FrameEmbeddings,
-    TokenisedSentences,
+    TokenizedSentences,
     VideoCLIP,
 )
-from ost_lightning.models.weights_digest import weights_digest
 from ost_lightning.models.x_clip import XCLIP
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "MeanPooling",
     "TemporalHead",
     "TemporalTransformer",
-    "TokenisedSentences",
+    "TokenizedSentences",
     "VideoCLIP",
     "ensemble_weights",
     "exchanged_weights",

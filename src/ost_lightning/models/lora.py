@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import CLIPModel
 
 from ost_lightning.errors import UserError
-from ost_lightning.models.initial_weights import checkpoint_weights
+from ost_lightning.models.checkpoints.initial_weights import checkpoint_weights
 from ost_lightning.models.video_clip import VideoCLIP, load_clip
 
 _TOWERS: Final = {"vision": "vision_model", "text": "text_model"}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class PixelNormalisation(nn.Module):
+class PixelNormalization(nn.Module):
     """Subtracts a mean and divides by a deviation.
 
     Args:

@@ -12,7 +12,7 @@ _CHANNELS_A_HEAD: Final = 64  # in every CLIP
 
 
 class TemporalHead(nn.Module, ABC):
-    """Relates the frames of a clip, or pools them, before the embeddings are normalised.
+    """Relates the frames of a clip, or pools them, before the embeddings are normalized.
 
     Args:
         width: d, of the embeddings; the model gives it.
@@ -27,7 +27,7 @@ class TemporalHead(nn.Module, ABC):
         """Changes embeddings.
 
         Args:
-            frames: (B, T, d), projected but not normalised.
+            frames: (B, T, d), projected but not normalized.
 
         Returns:
             (B, T, d), or (B, 1, d) if the frames are pooled.
@@ -35,9 +35,9 @@ class TemporalHead(nn.Module, ABC):
 
 
 class MeanPooling(TemporalHead):
-    """ViFi-CLIP's clip embedding: the frames averaged before they are normalised (Rasheed et al., CVPR 2023).
+    """ViFi-CLIP's clip embedding: the frames averaged before they are normalized (Rasheed et al., CVPR 2023).
 
-    Without it, matchers average frames that have been normalised one by one, as OST does.
+    Without it, matchers average frames that have been normalized one by one, as OST does.
 
     Args:
         width: d, of the embeddings; the model gives it.
@@ -74,7 +74,7 @@ class TemporalTransformer(TemporalHead):
         self.positions = nn.Embedding(positions, width)
         blocks = [_block(width, heads or max(1, width // _CHANNELS_A_HEAD)) for _ in range(layers)]
         self.blocks = nn.Sequential(*blocks)
-        self.apply(_initialise)
+        self.apply(_initialize)
 
     def forward(self, frames: Tensor) -> Tensor:
         """(B, T, d) to (B, T, d), or (B, 1, d) if pooled.
@@ -105,7 +105,7 @@ def _block(width: int, heads: int) -> nn.TransformerEncoderLayer:
     )
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from transformers import AutoConfig
 
-from ost_lightning.models.initial_weights import CheckpointError
+from ost_lightning.models.checkpoints.initial_weights import CheckpointError
 from ost_lightning.models.video_clip import load_tokenizer, source_of
 from ost_lightning.text import TokenCount
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, Self, cast
+from typing import Any, ClassVar, Final, Literal, Self
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,12 +14,13 @@ from transformers import AutoTokenizer, CLIPModel, PreTrainedModel, PreTrainedTo
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
+from ost_lightning.models.checkpoints.initial_weights import CheckpointError, checkpoint_weights, refuse_other_weights
 from ost_lightning.models.class_token import as_class_token_layer
-from ost_lightning.models.initial_weights import CheckpointError, checkpoint_weights, refuse_other_weights
-from ost_lightning.models.pixels import PixelNormalisation, as_patch_convolution
+from ost_lightning.models.pixels import PixelNormalization, as_patch_convolution
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
-from ost_lightning.text import Kind, SentenceSet
+from ost_lightning.text import SentenceSet
+from ost_lightning.vocabulary import SentenceKind
 
 PixelStatistics = Literal["clip", "imagenet"]
 _STATISTICS: Final[dict[PixelStatistics, tuple[tuple[float, ...], tuple[float, ...]]]] = {
@@ -30,14 +31,14 @@ _SENTENCES_A_PASS: Final = 512
 _HEAD_FILE: Final = "temporal_head.safetensors"
 
 FrameEmbeddings = Tensor
-"""V: (B, T, d), L2-normalised."""
+"""V: (B, T, d), L2-normalized."""
 
-DescriptorEmbeddings = Mapping[Kind, Tensor]
-"""kind -> (K, N, d), L2-normalised: D^s, D^t and the category names."""
+DescriptorEmbeddings = Mapping[SentenceKind, Tensor]
+"""kind -> (K, N, d), L2-normalized: D^s, D^t and the category names."""
 
 
 @dataclass(frozen=True, slots=True)
-class TokenisedSentences:
+class TokenizedSentences:
     """Sentences of all classes as token ids, in host memory.
 
     Attributes:
@@ -45,8 +46,8 @@ class TokenisedSentences:
         lengths: kind -> int64 (K, N), start and end token included.
     """
 
-    tokens: Mapping[Kind, Tensor]
-    lengths: Mapping[Kind, Tensor]
+    tokens: Mapping[SentenceKind, Tensor]
+    lengths: Mapping[SentenceKind, Tensor]
 
     def select(self, classes: Tensor) -> Self:
         """The sentences of some classes (int64 (U,), in host memory), in that order."""
@@ -65,12 +66,12 @@ class VideoCLIP(nn.Module):
         gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
         attention: Attention kernels; `eager` is for looking at attention maps, and computes the vision tower's last
             layer for all tokens instead of the class token alone.
-        pixel_statistics: Mean and deviation that pixels are normalised with: CLIP's own, or ImageNet's, which the
+        pixel_statistics: Mean and deviation that pixels are normalized with: CLIP's own, or ImageNet's, which the
             released OST and ViFi-CLIP weights were tuned with.
         tuned_from: Hub id or folder of the CLIP that `pretrained` was tuned from, which is then the original of
             weight-space ensembling; `pretrained` itself if not given.
         temporal_head: Makes a head for embeddings of a given width, which stands between the frames and their
-            normalisation; its weights are new unless the folder `pretrained` has them.
+            normalization; its weights are new unless the folder `pretrained` has them.
         init_from: Weights to begin with: a checkpoint that training wrote (`.ckpt`) or a folder in HF format. Nothing
             but the weights is taken, so a training has a schedule of its own; `--ckpt_path` goes on with the old one.
             `pretrained` (or `tuned_from`) stays what weight-space ensembling mixes with.
@@ -117,7 +118,7 @@ class VideoCLIP(nn.Module):
                 # its successor is not there yet in the oldest transformers that we support
                 warnings.simplefilter("ignore", FutureWarning)
                 self.clip.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        self.normalisation = PixelNormalisation(*_STATISTICS[pixel_statistics])
+        self.normalization = PixelNormalization(*_STATISTICS[pixel_statistics])
         if init_from is not None:
             self._begin_with(init_from)
 
@@ -140,7 +141,7 @@ class VideoCLIP(nn.Module):
             frames: uint8 (B, T, 3, S, S), 0 to 255, with S the model's image size.
 
         Returns:
-            fp32 (B, T, d), L2-normalised; (B, 1, d) if the head pools.
+            fp32 (B, T, d), L2-normalized; (B, 1, d) if the head pools.
 
         Raises:
             UserError: If the frames have another size.
@@ -153,7 +154,7 @@ class VideoCLIP(nn.Module):
             embedded = self.temporal_head(embedded)
         return F.normalize(embedded.float(), dim=-1)
 
-    def tokenise(self, sentences: SentenceSet) -> TokenisedSentences:
+    def tokenize(self, sentences: SentenceSet) -> TokenizedSentences:
         """Token ids by the checkpoint's own tokenizer.
 
         Warns:
@@ -180,13 +181,13 @@ class VideoCLIP(nn.Module):
             shape = (len(rows), len(rows[0]))
             tokens[kind] = encoded["input_ids"].view(*shape, -1)
             lengths[kind] = encoded["attention_mask"].sum(-1).view(shape)
-        return TokenisedSentences(tokens, lengths)
+        return TokenizedSentences(tokens, lengths)
 
-    def encode_sentences(self, sentences: TokenisedSentences) -> DescriptorEmbeddings:
+    def encode_sentences(self, sentences: TokenizedSentences) -> DescriptorEmbeddings:
         """Embeds sentences, padded to the longest of a pass.
 
         Returns:
-            kind -> fp32 (K, N, d), L2-normalised.
+            kind -> fp32 (K, N, d), L2-normalized.
         """
         tokens = [row for kind in sentences.tokens for row in sentences.tokens[kind].flatten(0, 1).unbind()]
         lengths = torch.cat([sentences.lengths[kind].flatten() for kind in sentences.tokens])
@@ -202,10 +203,13 @@ class VideoCLIP(nn.Module):
             for kind, part, size in zip(sentences.tokens, parts, sizes, strict=True)
         }
 
-    def match(self, matcher: Matcher, frames: FrameEmbeddings, texts: DescriptorEmbeddings) -> Tensor:
-        """Similarities of videos with classes, (B, K); for models whose texts depend on the video to change."""
-        similarities: Tensor = matcher(frames, *(texts[cast("Kind", kind)] for kind in matcher.kinds))
-        return similarities
+    def similarity_to_logits(self, similarities: Tensor) -> Tensor:
+        """Similarities (B, K), scaled by the learned inverse temperature."""
+        return self.logit_scale * similarities
+
+    def adapt_matcher(self, matcher: Matcher) -> Matcher:
+        """The matcher that takes this encoder's embeddings: the same one, or a wrapper where texts depend on videos."""
+        return matcher
 
     def original_parameters(self) -> dict[str, Tensor]:
         """The pre-trained weights, by the names that `named_parameters` gives, in host memory.
@@ -239,14 +243,14 @@ class VideoCLIP(nn.Module):
             save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / _HEAD_FILE)
 
     def _pixels(self, frames: Tensor) -> Tensor:
-        """uint8 (B, T, 3, S, S) normalised: fp32 (B x T, 3, S, S)."""
+        """uint8 (B, T, 3, S, S) normalized: fp32 (B x T, 3, S, S)."""
         if frames.shape[-2:] != (self.image_size, self.image_size):
             raise UserError(
                 f"The clips are {frames.shape[-2]} x {frames.shape[-1]} pixels, but {self.pretrained} reads "
                 f"{self.image_size} x {self.image_size}: "
                 f"set the data's clips.crop_size to {self.image_size}."
             )
-        pixels: Tensor = self.normalisation(frames.flatten(0, 1))
+        pixels: Tensor = self.normalization(frames.flatten(0, 1))
         return pixels
 
     @torch.no_grad()

@@ -1,10 +1,10 @@
 """What is trained: LightningModules."""
 
-from ost_lightning.tasks.base import AS_TRAINED, LabelledData, Prediction, RecognitionTask
+from ost_lightning.tasks.base import AS_TRAINED, LabeledData, Prediction, RecognitionTask
 from ost_lightning.tasks.contrastive import ContrastiveRecognition
 from ost_lightning.tasks.fsdp import FSDP2Strategy
 from ost_lightning.tasks.metrics import RecognitionAccuracy
-from ost_lightning.tasks.optimisation import Optimisation
+from ost_lightning.tasks.optimizer import OptimizerSettings
 from ost_lightning.tasks.schedules import learning_rate_factor
 from ost_lightning.tasks.supervised import Mixing, SupervisedRecognition
 
@@ -12,9 +12,9 @@ __all__ = [
     "AS_TRAINED",
     "ContrastiveRecognition",
     "FSDP2Strategy",
-    "LabelledData",
+    "LabeledData",
     "Mixing",
-    "Optimisation",
+    "OptimizerSettings",
     "Prediction",
     "RecognitionAccuracy",
     "RecognitionTask",

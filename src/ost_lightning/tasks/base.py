@@ -1,4 +1,4 @@
-"""What every recognition task shares: the model, the matcher, exact evaluation, the optimiser."""
+"""What every recognition task shares: the model, the matcher, exact evaluation, the optimizer."""
 
 import math
 import warnings
@@ -18,7 +18,7 @@ from ost_lightning.matching import Matcher, TransportWarning
 from ost_lightning.models import (
     DescriptorEmbeddings,
     FrameEmbeddings,
-    TokenisedSentences,
+    TokenizedSentences,
     VideoCLIP,
     exchanged_weights,
     frame_fingerprint,
@@ -26,16 +26,16 @@ from ost_lightning.models import (
     refuse_other_weights,
 )
 from ost_lightning.tasks.metrics import RecognitionAccuracy
-from ost_lightning.tasks.optimisation import Optimisation, optimiser_and_schedule
-from ost_lightning.text import Kind, LabelSpace, Templates
-from ost_lightning.video import UNLABELLED, ClipBatch
+from ost_lightning.tasks.optimizer import OptimizerSettings, optimizer_and_schedule
+from ost_lightning.text import LabelSpace, Templates
+from ost_lightning.video import UNLABELED, ClipBatch
 
 Stage = Literal["val", "test", "predict"]
 AS_TRAINED: Final = ""
 """Name of the task's own weights in results; callbacks evaluate others under names of theirs."""
 
 
-class LabelledData(Protocol):
+class LabeledData(Protocol):
     """What a task asks of its data module."""
 
     @property
@@ -53,7 +53,7 @@ class LabelledData(Protocol):
 
 
 class Prediction(NamedTuple):
-    """What was recognised in one video or part of one.
+    """What was recognized in one video or part of one.
 
     Attributes:
         id: Of its record.
@@ -77,7 +77,7 @@ class Prediction(NamedTuple):
 
 
 class RecognitionTask(LightningModule, ABC):
-    """Recognises actions by matching frames with sentences.
+    """Recognizes actions by matching frames with sentences.
 
     Evaluation logs `{stage}/{set}/top1`, `top5`, `videos` and `undecodable` for every evaluation set, with all classes
     of the set's own label space, and tells how many videos were scored of those listed. The sentences are encoded once
@@ -93,7 +93,7 @@ class RecognitionTask(LightningModule, ABC):
         matcher: Mechanism that scores videos against classes; a row of Table 4a.
         templates: Sentence templates: a name out of `prompts/sentences`, or a YAML file.
         descriptors_per_class: N, of each kind.
-        optimisation: Optimiser and schedule.
+        optimizer: Optimizer and schedule.
     """
 
     shown_classes: ClassVar[int] = 5
@@ -104,10 +104,10 @@ class RecognitionTask(LightningModule, ABC):
         matcher: Matcher,
         templates: str = "ost",
         descriptors_per_class: int = 4,
-        optimisation: Optimisation = Optimisation(),  # frozen
+        optimizer: OptimizerSettings = OptimizerSettings(),  # frozen
     ) -> None:
         super().__init__()
-        self.video_clip, self.matcher, self.optimisation = video_clip, matcher, optimisation
+        self.video_clip, self.matcher, self.optimizer = video_clip, matcher, optimizer
         self.templates = Templates.load(templates)
         self.descriptors_per_class = descriptors_per_class
         self.evaluated_weights: dict[str, float] = {AS_TRAINED: 0.0}
@@ -138,10 +138,10 @@ class RecognitionTask(LightningModule, ABC):
         if self.strict_loading:
             refuse_other_weights(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
 
-    def tokenise(self, labels: LabelSpace) -> TokenisedSentences:
+    def tokenize(self, labels: LabelSpace) -> TokenizedSentences:
         """Tokens of all sentences that the matcher needs."""
-        kinds = cast("tuple[Kind, ...]", self.matcher.kinds)
-        return self.video_clip.tokenise(self.templates.apply(labels, kinds, self.descriptors_per_class))
+        kinds = self.matcher.kinds
+        return self.video_clip.tokenize(self.templates.apply(labels, kinds, self.descriptors_per_class))
 
     def similarities(
         self, frames: FrameEmbeddings, texts: DescriptorEmbeddings, matcher: Matcher | None = None
@@ -149,7 +149,11 @@ class RecognitionTask(LightningModule, ABC):
         """(B, T, d) against (K, N, d) of each kind: fp32 (B, K), by the task's matcher or another one."""
         # cosines of bf16 differ by a fifth of a logit from one number to the next
         with torch.autocast(frames.device.type, enabled=False):
-            return self.video_clip.match(matcher or self.matcher, frames, texts)
+            return self._match(matcher or self.matcher, frames, texts)
+
+    def _match(self, matcher: Matcher, frames: FrameEmbeddings, texts: DescriptorEmbeddings) -> Tensor:
+        similarities: Tensor = self.video_clip.adapt_matcher(matcher)(frames, *(texts[kind] for kind in matcher.kinds))
+        return similarities
 
     def probabilities(self, clips: Tensor, texts: DescriptorEmbeddings) -> Tensor:
         """Class probabilities of videos, averaged over views.
@@ -176,7 +180,7 @@ class RecognitionTask(LightningModule, ABC):
         Returns:
             fp32 (B, K).
         """
-        logits = self.video_clip.logit_scale * self.similarities(embedded.flatten(0, 1), texts, matcher)
+        logits = self.video_clip.similarity_to_logits(self.similarities(embedded.flatten(0, 1), texts, matcher))
         views: Tensor = logits.float().softmax(dim=-1).unflatten(0, tuple(embedded.shape[:2]))
         return views.mean(1)
 
@@ -267,7 +271,7 @@ class RecognitionTask(LightningModule, ABC):
         for id_, (start, end), label, decoded in zip(
             batch.ids, batch.spans, batch.labels.tolist(), batch.decoded.tolist(), strict=True
         ):
-            video = Prediction(id_, name, start, end, "" if label == UNLABELLED else names[label])
+            video = Prediction(id_, name, start, end, "" if label == UNLABELED else names[label])
             if decoded:
                 probabilities, places = next(guesses)
                 classes = tuple(names[place] for place in places)
@@ -297,7 +301,7 @@ class RecognitionTask(LightningModule, ABC):
                 f"trainer.max_steps {self.trainer.max_steps}: set one of them to a positive number. "
                 "trainer.max_time may end the training before."
             )
-        return optimiser_and_schedule(self.named_parameters(), self.optimisation, int(total))
+        return optimizer_and_schedule(self.named_parameters(), self.optimizer, int(total))
 
     def _begin(self, stage: Stage) -> None:
         self._unconverged_in_training += self._unconverged() or 0  # a validation within an epoch counts for itself
@@ -357,7 +361,7 @@ class RecognitionTask(LightningModule, ABC):
     def _texts(self, name: str, weights: str) -> DescriptorEmbeddings:
         """Embeddings of all classes of a set, encoded on first use."""
         if (name, weights) not in self._descriptors:
-            self._descriptors[name, weights] = self.video_clip.encode_sentences(self.tokenise(self._labels[name]))
+            self._descriptors[name, weights] = self.video_clip.encode_sentences(self.tokenize(self._labels[name]))
         return self._descriptors[name, weights]
 
     def _likeliest(self, batch: ClipBatch, name: str) -> Iterator[tuple[list[float], list[int]]]:
@@ -374,5 +378,5 @@ class RecognitionTask(LightningModule, ABC):
         return embedded
 
     @property
-    def _data(self) -> LabelledData:
-        return cast("LabelledData", self.trainer.datamodule)  # type: ignore[attr-defined]
+    def _data(self) -> LabeledData:
+        return cast("LabeledData", self.trainer.datamodule)  # type: ignore[attr-defined]

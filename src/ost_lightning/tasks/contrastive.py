@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ost_lightning.matching import Matcher, symmetric_kl
-from ost_lightning.models import DescriptorEmbeddings, TokenisedSentences, VideoCLIP
+from ost_lightning.models import DescriptorEmbeddings, TokenizedSentences, VideoCLIP
 from ost_lightning.tasks.base import RecognitionTask
 from ost_lightning.tasks.gathering import gather, process_count, process_rank
-from ost_lightning.tasks.optimisation import Optimisation
+from ost_lightning.tasks.optimizer import OptimizerSettings
 from ost_lightning.video import ClipBatch
 
 Contrast = Literal["micro_batch", "global_batch"]
@@ -28,11 +28,11 @@ class ContrastiveRecognition(RecognitionTask):
         matcher: Mechanism that scores videos against classes; a row of Table 4a.
         templates: Sentence templates: a name out of `prompts/sentences`, or a YAML file.
         descriptors_per_class: N, of each kind.
-        optimisation: Optimiser and schedule.
+        optimizer: Optimizer and schedule.
         loss_factor: 1/2 is Eq. 15; the released code sums the two directions (1).
         contrast: What a video is told apart from. `micro_batch`, as released: the videos that all devices have in
             memory at a time; accumulated gradients are the mean over micro-batches. `global_batch`: all videos of an
-            optimiser step, in the memory of one micro-batch, for one more forward pass (gradient cache; Gao et al.,
+            optimizer step, in the memory of one micro-batch, for one more forward pass (gradient cache; Gao et al.,
             2021). Without accumulation the two are the same.
     """
 
@@ -42,33 +42,33 @@ class ContrastiveRecognition(RecognitionTask):
         matcher: Matcher,
         templates: str = "ost",
         descriptors_per_class: int = 4,
-        optimisation: Optimisation = Optimisation(),  # frozen
+        optimizer: OptimizerSettings = OptimizerSettings(),  # frozen
         loss_factor: float = 0.5,
         contrast: Contrast = "micro_batch",
     ) -> None:
-        super().__init__(video_clip, matcher, templates, descriptors_per_class, optimisation)
+        super().__init__(video_clip, matcher, templates, descriptors_per_class, optimizer)
         self.loss_factor, self.contrast = loss_factor, contrast
-        self._training_tokens: TokenisedSentences | None = None
+        self._training_tokens: TokenizedSentences | None = None
 
     @property
     def takes_whole_steps(self) -> bool:
-        """Whether a training step gets all micro-batches of an optimiser step at once."""
+        """Whether a training step gets all micro-batches of an optimizer step at once."""
         return self.contrast == "global_batch"
 
     def on_fit_start(self) -> None:
-        """Tokenises the training classes once."""
-        self._training_tokens = self.tokenise(self._data.training_labels)
+        """Tokenizes the training classes once."""
+        self._training_tokens = self.tokenize(self._data.training_labels)
 
     def training_step(self, batch: ClipBatch | Sequence[ClipBatch], batch_idx: int) -> Tensor:
         """Loss over all processes, the same in each."""
         if self._training_tokens is None:
-            raise RuntimeError("the training classes have not been tokenised: training goes through Trainer.fit")
+            raise RuntimeError("the training classes have not been tokenized: training goes through Trainer.fit")
         parts = [batch] if isinstance(batch, ClipBatch) else list(batch)
         loss = self.loss([part.frames for part in parts], [part.labels for part in parts], self._training_tokens)
         self.log("train/loss", loss, prog_bar=True, batch_size=sum(map(len, parts)))
         return loss
 
-    def loss(self, clips: Sequence[Tensor], labels: Sequence[Tensor], sentences: TokenisedSentences) -> Tensor:
+    def loss(self, clips: Sequence[Tensor], labels: Sequence[Tensor], sentences: TokenizedSentences) -> Tensor:
         """Contrast of all given videos of all processes.
 
         With several micro-batches each is encoded without keeping activations, and once more when its gradient is due,
@@ -91,11 +91,11 @@ class ContrastiveRecognition(RecognitionTask):
         frames = torch.cat([encode(self.video_clip.encode_frames, part.flatten(0, 1)) for part in clips])
         texts = self._class_texts(chosen, max(sizes), encode)
         # a process scores its own videos; what is gathered are its rows of logits, not its frames
-        logits = gather(self.video_clip.logit_scale * self.similarities(frames, texts)[:, place])
+        logits = gather(self.video_clip.similarity_to_logits(self.similarities(frames, texts)[:, place]))
         return symmetric_kl(logits, everyone, factor=self.loss_factor)
 
     def _class_texts(
-        self, sentences: TokenisedSentences, at_a_time: int, encode: Callable[..., Any]
+        self, sentences: TokenizedSentences, at_a_time: int, encode: Callable[..., Any]
     ) -> DescriptorEmbeddings:
         """Embeds classes, each in one process, as many at a time as a micro-batch has videos."""
         count, processes = len(next(iter(sentences.lengths.values()))), process_count()

@@ -1,4 +1,4 @@
-"""Fully sharded data parallelism (FSDP2): each process keeps its share of weights, gradients and optimiser states."""
+"""Fully sharded data parallelism (FSDP2): each process keeps its share of weights, gradients and optimizer states."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -33,7 +33,7 @@ class FSDP2Strategy(DDPStrategy):
     gather layer by layer. Without training nothing is sharded, and this is DDP.
 
     Checkpoints are those of DDP, and either strategy goes on from the other's: the first process collects whole weights
-    and optimiser states. (Lightning's `ModelParallelStrategy` would take the states for those of the weights in the
+    and optimizer states. (Lightning's `ModelParallelStrategy` would take the states for those of the weights in the
     order of `parameters()`, which is not the order of several parameter groups.)
     """
 
@@ -146,7 +146,7 @@ def _units_of(clip: VideoCLIP) -> Iterator[nn.Module]:
 
 
 def _share(value: Any, parameter: Tensor) -> Any:
-    """What this process keeps of a value of a parameter's optimiser state."""
+    """What this process keeps of a value of a parameter's optimizer state."""
     if not isinstance(parameter, DTensor) or not isinstance(value, Tensor) or value.shape != parameter.shape:
         return value
     # every process has read the whole, so nothing has to be sent

@@ -3,27 +3,29 @@
 import math
 from typing import Literal
 
-Schedule = Literal["cosine_after_warmup", "released"]
+Schedule = Literal["cosine_after_warmup", "timm_cosine"]
 
 
-def learning_rate_factor(schedule: Schedule, step: int, total: int, warmup: float, floor: float = 0.01) -> float:
+def learning_rate_factor(
+    schedule: Schedule, step: int, total: int, warmup_fraction: float, floor: float = 0.01
+) -> float:
     """Share of the peak learning rate at one step.
 
     `cosine_after_warmup` rises linearly from 0 over the warm-up and falls as a cosine from the peak to the floor.
-    `released` is what OST and ViFi-CLIP ran (timm's cosine without `warmup_prefix`): the cosine spans the whole
+    `timm_cosine` is what OST and ViFi-CLIP ran (timm's cosine without `warmup_prefix`): the cosine spans the whole
     training, so that the rate drops at once when the warm-up ends (to about half for the 5 of 10 epochs of the
     zero-shot recipe).
 
     Args:
         schedule: Which.
-        step: Optimiser steps done, from 0.
-        total: Optimiser steps of the training.
-        warmup: Share of the training that is warm-up, 0 to 1.
+        step: Optimizer steps done, from 0.
+        total: Optimizer steps of the training.
+        warmup_fraction: Share of the training that is warm-up, 0 to 1.
         floor: Share of the peak at the end.
     """
-    rising = warmup * total
+    rising = warmup_fraction * total
     if step < rising:
         return step / rising
-    start = 0.0 if schedule == "released" else rising
+    start = 0.0 if schedule == "timm_cosine" else rising
     progress = (step - start) / (total - start) if total > start else 1.0
     return floor + (1 - floor) * (1 + math.cos(math.pi * min(progress, 1))) / 2

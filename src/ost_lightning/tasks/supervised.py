@@ -10,9 +10,9 @@ from torchvision.transforms import v2
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
-from ost_lightning.models import DescriptorEmbeddings, TokenisedSentences, VideoCLIP
+from ost_lightning.models import DescriptorEmbeddings, TokenizedSentences, VideoCLIP
 from ost_lightning.tasks.base import RecognitionTask
-from ost_lightning.tasks.optimisation import Optimisation
+from ost_lightning.tasks.optimizer import OptimizerSettings
 from ost_lightning.video import ClipBatch
 
 
@@ -44,7 +44,7 @@ class SupervisedRecognition(RecognitionTask):
         matcher: Mechanism that scores videos against classes; a row of Table 4a.
         templates: Sentence templates: a name out of `prompts/sentences`, or a YAML file.
         descriptors_per_class: N, of each kind.
-        optimisation: Optimiser and schedule.
+        optimizer: Optimizer and schedule.
         label_smoothing: Share of the target spread over all classes, 0 to 1.
         mixing: Mixup and CutMix.
     """
@@ -55,22 +55,22 @@ class SupervisedRecognition(RecognitionTask):
         matcher: Matcher,
         templates: str = "ost",
         descriptors_per_class: int = 4,
-        optimisation: Optimisation = Optimisation(),  # frozen
+        optimizer: OptimizerSettings = OptimizerSettings(),  # frozen
         label_smoothing: float = 0.0,
         mixing: Mixing = Mixing(),  # frozen
     ) -> None:
-        super().__init__(video_clip, matcher, templates, descriptors_per_class, optimisation)
+        super().__init__(video_clip, matcher, templates, descriptors_per_class, optimizer)
         if not 0 <= label_smoothing <= 1:
             raise UserError(f"label_smoothing is {label_smoothing}, but a share is 0 to 1.")
         if min(mixing.mixup, mixing.cutmix) < 0:
             raise UserError(f"mixing is {mixing}, but its alphas are at least 0.")
         self.label_smoothing, self.mixing = label_smoothing, mixing
-        self._training_tokens: TokenisedSentences | None = None
+        self._training_tokens: TokenizedSentences | None = None
         self._frozen_texts: DescriptorEmbeddings | None = None
 
     def on_train_start(self) -> None:
-        """Tokenises the training classes once, and encodes them if that will do for the whole training."""
-        self._training_tokens = self.tokenise(self._data.training_labels)
+        """Tokenizes the training classes once, and encodes them if that will do for the whole training."""
+        self._training_tokens = self.tokenize(self._data.training_labels)
         self._frozen_texts = None
         if self.video_clip.freeze_text:
             with torch.no_grad():
@@ -85,20 +85,20 @@ class SupervisedRecognition(RecognitionTask):
         texts = self._training_texts()
         clips, targets = self._mix(batch.frames.flatten(0, 1), batch.labels, len(next(iter(texts.values()))))
         frames = self.video_clip.encode_frames(clips)
-        logits = self.video_clip.logit_scale * self.similarities(frames, texts)
+        logits = self.video_clip.similarity_to_logits(self.similarities(frames, texts))
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         return loss
 
     def _training_texts(self) -> DescriptorEmbeddings:
         if self._training_tokens is None:
-            raise RuntimeError("the training classes have not been tokenised: training goes through Trainer.fit")
+            raise RuntimeError("the training classes have not been tokenized: training goes through Trainer.fit")
         if self._frozen_texts is not None:
             return self._frozen_texts
         return self.video_clip.encode_sentences(self._training_tokens)
 
     def _mix(self, clips: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-        """uint8 (B, T, 3, S, S) and int64 (B,), or both mixed: uint8 again (half a grey level is lost) and (B, K)."""
+        """uint8 (B, T, 3, S, S) and int64 (B,), or both mixed: uint8 again (half a gray level is lost) and (B, K)."""
         ways: list[v2.Transform] = []
         if self.mixing.mixup:
             ways.append(v2.MixUp(alpha=self.mixing.mixup, num_classes=classes))

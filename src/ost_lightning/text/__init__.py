@@ -4,13 +4,11 @@ from ost_lightning.text.label_files import Descriptors, LabelSpaceError
 from ost_lightning.text.label_space import LabelSpace
 from ost_lightning.text.label_space_diff import compare
 from ost_lightning.text.linting import Finding, TokenCount, lint
-from ost_lightning.text.templates import KINDS, Kind, SentenceSet, Templates
+from ost_lightning.text.templates import SentenceSet, Templates
 
 __all__ = [
-    "KINDS",
     "Descriptors",
     "Finding",
-    "Kind",
     "LabelSpace",
     "LabelSpaceError",
     "SentenceSet",

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import write_text_atomically
 from ost_lightning.text import label_files
 from ost_lightning.text.label_files import ClassList, Descriptors, read_text
-from ost_lightning.text.label_space import DescriptorKind, LabelSpace
-from ost_lightning.text.linting import DESCRIPTOR_KINDS
-from ost_lightning.whole_files import write_whole
+from ost_lightning.text.label_space import LabelSpace
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
 
 TABLE_COLUMNS: Final = ("class", "kind", "rank", "descriptor")
 _MIN_CLASSES_TO_JUDGE: Final = 8
@@ -78,12 +78,12 @@ def write_indexed(labels: LabelSpace, files: Mapping[DescriptorKind, Path], per_
     for kind, file in files.items():
         rows = _rows(labels, kind, per_class)
         content = {str(label): list(row) for label, row in enumerate(rows)}
-        write_whole(file, json.dumps(content, indent=4, ensure_ascii=False) + "\n")
+        write_text_atomically(file, json.dumps(content, indent=4, ensure_ascii=False) + "\n")
 
 
 def write_class_list(labels: LabelSpace, file: Path) -> None:
     """Writes the CSV list `id,name` that index-keyed files are aligned with."""
-    write_whole(file, _csv_text(("id", "name"), ((label, name) for label, name in enumerate(labels.names))))
+    write_text_atomically(file, _csv_text(("id", "name"), ((label, name) for label, name in enumerate(labels.names))))
 
 
 def read_table(file: Path, names: Sequence[str] | None = None) -> dict[str, Descriptors]:
@@ -136,7 +136,7 @@ def write_table(labels: LabelSpace, file: Path, per_class: int | None = None) ->
     ]
     label_of = {name: label for label, name in enumerate(labels.names)}
     rows.sort(key=lambda row: (label_of[row[0]], DESCRIPTOR_KINDS.index(row[1]), row[2]))
-    write_whole(file, _csv_text(TABLE_COLUMNS, rows))
+    write_text_atomically(file, _csv_text(TABLE_COLUMNS, rows))
 
 
 def check_alignment(descriptors: Mapping[str, Descriptors], origin: str) -> None:

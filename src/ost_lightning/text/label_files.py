@@ -122,7 +122,7 @@ def read_descriptors(file: Path, names: Sequence[str]) -> tuple[dict[str, Descri
 
 
 def find_folder(name: str, beside: Path | None = None) -> Path | None:
-    """The folder of a label space: a path, a neighbour of another label space, or one that comes with the package."""
+    """The folder of a label space: a path, a neighbor of another label space, or one that comes with the package."""
     for folder in (Path(name), *([beside.parent / name] if beside else []), shipped("data") / name):
         if (folder / CLASSES).is_file() or (folder / SELECTION).is_file():
             return folder

@@ -24,7 +24,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 from ost_lightning.text.label_files import (
     CLASSES,
@@ -39,8 +39,8 @@ from ost_lightning.text.label_files import (
     read_descriptors,
     read_selection,
 )
+from ost_lightning.vocabulary import DescriptorKind
 
-DescriptorKind = Literal["spatio", "temporal"]
 RAW: Final = "-raw"
 """Behind a name: the same label space with the publisher's spelling of the class names."""
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ost_lightning.text.label_space import DescriptorKind, LabelSpace
-from ost_lightning.text.linting import DESCRIPTOR_KINDS
+from ost_lightning.text.label_space import LabelSpace
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
 
 
 @dataclass(frozen=True, slots=True)

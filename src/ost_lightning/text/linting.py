@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ost_lightning.text.label_space import DescriptorKind, LabelSpace
+from ost_lightning.text.label_space import LabelSpace
 from ost_lightning.text.templates import Templates
 from ost_lightning.text.typography import BULLETS, DASHES, DOUBLE_QUOTES, QUOTES
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
 
 Severity = Literal["error", "warning"]
 Rule = Literal[
@@ -37,7 +38,6 @@ SEVERITY: Final[dict[Rule, Severity]] = {
     "markup": "warning",
     "non-ASCII": "warning",
 }
-DESCRIPTOR_KINDS: Final[tuple[DescriptorKind, ...]] = ("spatio", "temporal")
 
 _NUMBERING: Final = re.compile(
     rf"\s*(?:[{re.escape(DASHES + BULLETS)}]\s|\(?\d{{1,3}}[.):](?!\d)|step\s+\d{{1,3}}\b|#\d)", re.IGNORECASE
@@ -140,9 +140,9 @@ def _list(name: str, kind: DescriptorKind, texts: Sequence[str], expected: int) 
     seen: set[str] = set()
     mentions = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
     for text in texts:
-        if normalised(text) in seen:
+        if normalized(text) in seen:
             yield Finding("duplicate", name, kind, text, "stands twice")
-        seen.add(normalised(text))
+        seen.add(normalized(text))
         if _NUMBERING.match(text):
             yield Finding("numbering", name, kind, text, "begins with a number or bullet")
         if _is_quoted(text):
@@ -169,9 +169,9 @@ def _shared(labels: LabelSpace) -> Iterator[Finding]:
         words: dict[str, str] = {}
         for name, listed, texts in _lists(labels):
             if listed == kind:
-                for text in dict.fromkeys(map(normalised, texts)):
+                for text in dict.fromkeys(map(normalized, texts)):
                     owners[text].append(name)
-                words |= {normalised(text): text for text in texts}
+                words |= {normalized(text): text for text in texts}
         for text, names in owners.items():
             if len(names) > 1:
                 others = ", ".join(f"'{name}'" for name in names[1:4]) + (", ..." if len(names) > 4 else "")
@@ -192,6 +192,6 @@ def _too_long(labels: LabelSpace, templates: Templates, tokens: TokenCount) -> I
             )
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
     """What makes two descriptors the same: case, spaces and the full stop at the end do not."""
     return " ".join(text.casefold().split()).rstrip(".")

@@ -4,20 +4,17 @@ import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 import yaml
 
 from ost_lightning.errors import UserError
 from ost_lightning.resources import shipped
-from ost_lightning.text.label_space import DescriptorKind, LabelSpace
+from ost_lightning.text.label_space import LabelSpace
+from ost_lightning.vocabulary import SENTENCE_KINDS, DescriptorKind, SentenceKind
 
-Kind = Literal["name", "spatio", "temporal"]
-"""What a sentence is about: the category name, a Spatio or a Temporal Descriptor."""
-
-KINDS: Final[tuple[Kind, ...]] = ("name", "spatio", "temporal")
 _PUBLISHED: Final = "published_names"
-_SLOTS: Final[dict[Kind, frozenset[str]]] = {
+_SLOTS: Final[dict[SentenceKind, frozenset[str]]] = {
     "name": frozenset({"name"}),
     "spatio": frozenset({"name", "descriptor"}),
     "temporal": frozenset({"name", "descriptor"}),
@@ -32,7 +29,7 @@ class SentenceSet:
         sentences: kind -> K rows of equally many sentences, in the order of the label space.
     """
 
-    sentences: Mapping[Kind, tuple[tuple[str, ...], ...]]
+    sentences: Mapping[SentenceKind, tuple[tuple[str, ...], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class Templates:
         self._check("spatio", self.spatio)
         self._check("temporal", self.temporal)
 
-    def _check(self, kind: Kind, template: str) -> None:
+    def _check(self, kind: SentenceKind, template: str) -> None:
         slots = {slot for _, slot, _, _ in string.Formatter().parse(template) if slot is not None}
         needed = "name" if kind == "name" else "descriptor"
         if needed not in slots or slots - _SLOTS[kind]:
@@ -89,15 +86,15 @@ class Templates:
         published = content.pop(_PUBLISHED, []) if isinstance(content, dict) else []
         if not isinstance(published, list) or not all(isinstance(name, str) for name in published):
             raise UserError(f"{file}: {_PUBLISHED} must be a list of names of label spaces.")
-        if not isinstance(content, dict) or set(content) != set(KINDS):
-            raise UserError(f"{file} must be a mapping with exactly the keys {', '.join(KINDS)}.")
+        if not isinstance(content, dict) or set(content) != set(SENTENCE_KINDS):
+            raise UserError(f"{file} must be a mapping with exactly the keys {', '.join(SENTENCE_KINDS)}.")
         names = content["name"] if isinstance(content["name"], list) else [content["name"]]
         texts = [*names, content["spatio"], content["temporal"]]
         if not names or not all(isinstance(text, str) for text in texts):
             raise UserError(f"{file}: every template must be a text (name may be a list of texts).")
         return cls(tuple(names), content["spatio"], content["temporal"], tuple(published), origin=str(file))
 
-    def apply(self, labels: LabelSpace, kinds: tuple[Kind, ...], count: int) -> SentenceSet:
+    def apply(self, labels: LabelSpace, kinds: tuple[SentenceKind, ...], count: int) -> SentenceSet:
         """Fills the templates.
 
         Args:
@@ -110,7 +107,7 @@ class Templates:
         """
         if self.spells_as_published(labels):
             labels = labels.as_published()
-        sentences: dict[Kind, tuple[tuple[str, ...], ...]] = {}
+        sentences: dict[SentenceKind, tuple[tuple[str, ...], ...]] = {}
         for kind in kinds:
             if kind == "name":
                 sentences[kind] = tuple(

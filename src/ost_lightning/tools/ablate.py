@@ -10,7 +10,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from ost_lightning.analysis import AblationTable, mean_of
 from ost_lightning.callbacks import Ablation, WeightEnsembling
 from ost_lightning.errors import UserError
-from ost_lightning.experiment import ExperimentCLI
+from ost_lightning.experiment.cli import ExperimentCLI
 from ost_lightning.resources import shipped
 
 _FOLDER: Final = "ablations"

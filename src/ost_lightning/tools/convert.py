@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ost_lightning.models.conversion import RELEASED_NOTICE, export_checkpoint, import_checkpoint
-from ost_lightning.models.foreign_layouts import Layout
+from ost_lightning.models.checkpoints.conversion import RELEASED_NOTICE, export_checkpoint, import_checkpoint
+from ost_lightning.models.checkpoints.foreign_layouts import Layout
 
 
 def convert(

@@ -10,18 +10,18 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from ost_lightning.datamodules import LabelledVideos, VideoDataModule
+from ost_lightning.datamodules import LabeledVideos, VideoDataModule
 from ost_lightning.datamodules.base import Part
 from ost_lightning.datamodules.locate import Finder
 from ost_lightning.errors import UserError
+from ost_lightning.files import write_text_atomically
 from ost_lightning.tools.options import output_file, output_folder, processes
 from ost_lightning.video import VideoRecord
-from ost_lightning.video.few_shot import draw_shots
-from ost_lightning.video.identity import IdKind, video_id
-from ost_lightning.video.inspection import ALL_FRAMES, Inspection
-from ost_lightning.video.listed_videos import ListedVideo, read_files, read_list, write_list
-from ost_lightning.video.survey import survey
-from ost_lightning.whole_files import write_whole
+from ost_lightning.video.annotations.any_list import ListedVideo, read_files, read_list, write_list
+from ost_lightning.video.annotations.few_shot import draw_shots
+from ost_lightning.video.annotations.video_ids import IdKind, video_id
+from ost_lightning.video.maintenance.inspection import ALL_FRAMES, Inspection
+from ost_lightning.video.maintenance.survey import survey
 
 PARTS: Final[tuple[Part, ...]] = ("train", "val", "test")
 _RECORD: Final = "videos.csv"
@@ -127,7 +127,7 @@ def leak(first: Path, second: Path, by: IdKind = "video", output: Path | None = 
     if common:
         print("for example: " + ", ".join(common[:_SHOWN]))
     if output is not None:
-        write_whole(output_file(output), "".join(f"{id_}\n" for id_ in ["id", *common]))
+        write_text_atomically(output_file(output), "".join(f"{id_}\n" for id_ in ["id", *common]))
 
 
 def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
@@ -144,8 +144,8 @@ def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
         seed: Of the draw.
     """
     videos = read_files(list)
-    if unlabelled := [video.path for video in videos if not video.label]:
-        raise UserError(f"{list}: '{unlabelled[0]}' has no label. Expected lines `path label`.")
+    if unlabeled := [video.path for video in videos if not video.label]:
+        raise UserError(f"{list}: '{unlabeled[0]}' has no label. Expected lines `path label`.")
     drawn = draw_shots([_name(video) for video in videos], [video.label for video in videos], shots, seed)
     chosen = [videos[place] for place in drawn]
     write_list(chosen, output_file(output))
@@ -167,7 +167,7 @@ def _records(
     if root is not None or data is None:
         raise UserError("--root belongs to --list; the folder of a data module is --data.root.")
     data.prepare_data()
-    sets: list[LabelledVideos] = []
+    sets: list[LabeledVideos] = []
     for part in filter(data.has_part, parts):
         sets += [data.training_videos()] if part == "train" else data.evaluation_videos(part).values()
     if not sets:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from ost_lightning.analysis import draw_matching_flows, matching_flow
 from ost_lightning.datamodules import ToyWorld
-from ost_lightning.experiment import ExperimentCLI
+from ost_lightning.experiment.cli import ExperimentCLI
 from ost_lightning.matching import OptimalDescriptorSolver
 from ost_lightning.tasks import RecognitionTask
 
@@ -51,7 +51,7 @@ class Score:
 def demo(
     output: Path = Path("runs/demo"), draws: Sequence[int] = (0,), seeds: Sequence[int] = (0,), epochs: int = 6
 ) -> None:  # read only
-    """Fine-tunes the tiny CLIP on rendered videos of seen classes and recognises unseen ones.
+    """Fine-tunes the tiny CLIP on rendered videos of seen classes and recognizes unseen ones.
 
     Three matchers, each before tuning, after it, and with weight-space ensembling.
 
@@ -107,7 +107,7 @@ class _Runs:
         return Path(str(cli.trainer.log_dir)) / "checkpoints" / "last.ckpt"
 
     def test(self, matcher: str, draw: int, seed: int, checkpoint: Path | None = None) -> ExperimentCLI:
-        """Recognises videos of unseen classes."""
+        """Recognizes videos of unseen classes."""
         self._announce(
             f"testing {'the pre-trained weights' if checkpoint is None else 'tuned and ensembled weights'} with "
             f"the matcher {matcher}"
@@ -214,7 +214,7 @@ def _caption(results: dict[str, Any]) -> str:
 
 @torch.no_grad()
 def _draw_first_video(cli: ExperimentCLI, file: Path) -> None:
-    """The flow of the first test video against the class that was recognised in it."""
+    """The flow of the first test video against the class that was recognized in it."""
     task, data = cli.model, cli.datamodule
     if not (
         isinstance(task, RecognitionTask)
@@ -224,7 +224,7 @@ def _draw_first_video(cli: ExperimentCLI, file: Path) -> None:
         raise TypeError("the last run of the demo is one of the OD Solver on the rendered world")
     batch = next(iter(data.test_dataloader()[0]))
     labels = data.evaluation_labels("test")["unseen"]
-    texts = task.video_clip.encode_sentences(task.tokenise(labels))
+    texts = task.video_clip.encode_sentences(task.tokenize(labels))
     scores = task.probabilities(batch.frames[:1], texts)[0]
     best = int(scores.argmax())
     name, clip = labels.names[best], batch.frames[0, 0]
@@ -232,7 +232,7 @@ def _draw_first_video(cli: ExperimentCLI, file: Path) -> None:
     spatio = matching_flow(task.video_clip, task.matcher, clip, texts["spatio"][best], written.spatio, "spatio")
     temporal = matching_flow(task.video_clip, task.matcher, clip, texts["temporal"][best], written.temporal, "temporal")
     truth = labels.names[int(batch.labels[0])]
-    title = f"{batch.ids[0]}: recognised as '{name}' ({100 * float(scores[best]):.0f} %), in truth '{truth}'"
+    title = f"{batch.ids[0]}: recognized as '{name}' ({100 * float(scores[best]):.0f} %), in truth '{truth}'"
     draw_matching_flows({"Spatio Descriptors": spatio, "Temporal Descriptors": temporal}, title, file)
 
 

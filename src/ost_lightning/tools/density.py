@@ -11,12 +11,12 @@ from rich.table import Table
 
 from ost_lightning.analysis import class_embeddings, density_results, draw_density, draw_map
 from ost_lightning.analysis import density as measure_density
+from ost_lightning.files import write_text_atomically
 from ost_lightning.models import VideoCLIP
 from ost_lightning.resources import TINY_CLIP
 from ost_lightning.text import LabelSpace, Templates
 from ost_lightning.toyworld.dataset import label_space as toyworld_labels
 from ost_lightning.toyworld.grammar import Group
-from ost_lightning.whole_files import write_whole
 
 _TOYWORLD: Final = re.compile(r"toyworld-(?P<draw>[0-4])-(?P<group>seen|unseen|order)")
 
@@ -52,7 +52,7 @@ def density(
     densities = {name: measure_density(*parts) for name, parts in encoded.items()}
     settings = {"clip": clip, "templates": templates, "per_class": per_class}
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(out / "density.json", json.dumps(density_results(densities, settings), indent=1) + "\n")
+    write_text_atomically(out / "density.json", json.dumps(density_results(densities, settings), indent=1) + "\n")
     named = "the tiny CLIP of the rendered world" if clip == TINY_CLIP else clip
     about = f"text tower of {named}, {per_class} descriptors of each kind"
     draw_density(densities, f"Semantic density: {about}", out / "density.png")

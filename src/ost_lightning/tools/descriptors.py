@@ -23,7 +23,7 @@ from ost_lightning.text.foreign_descriptors import (
     write_indexed,
     write_table,
 )
-from ost_lightning.text.label_space import DescriptorKind
+from ost_lightning.vocabulary import DescriptorKind
 
 _SHOWN: Final = 3
 

@@ -12,11 +12,11 @@ from tqdm import tqdm
 from ost_lightning.datamodules.locate import Finder
 from ost_lightning.errors import UserError
 from ost_lightning.tools.options import output_folder, processes
-from ost_lightning.video.listed_videos import TABLE_SUFFIXES, read_files, write_list
-from ost_lightning.video.parallel import map_in_processes
-from ost_lightning.video.shard_writer import plan_shards, write_shards
-from ost_lightning.video.transcoding import Job, Transcoded, TranscodeSettings
-from ost_lightning.video.transcoding import transcode as transcode_one
+from ost_lightning.video.annotations.any_list import TABLE_SUFFIXES, read_files, write_list
+from ost_lightning.video.maintenance.parallel import map_in_processes
+from ost_lightning.video.maintenance.shard_writer import plan_shards, write_shards
+from ost_lightning.video.maintenance.transcoding import Job, Transcoded, TranscodeSettings
+from ost_lightning.video.maintenance.transcoding import transcode as transcode_one
 
 
 def transcode(

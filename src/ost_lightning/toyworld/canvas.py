@@ -7,31 +7,31 @@ from dataclasses import dataclass
 
 from PIL import ImageDraw
 
-from ost_lightning.toyworld.vocabulary import Colour
+from ost_lightning.toyworld.vocabulary import Color
 
 Point = tuple[float, float]
 
 
-def blend(colour: Colour, towards: Colour, share: float) -> Colour:
-    """Mixes two colours; `share` is the second one's part, 0 to 1."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, towards, strict=True))
+def blend(color: Color, towards: Color, share: float) -> Color:
+    """Mixes two colors; `share` is the second one's part, 0 to 1."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(color, towards, strict=True))
     return red, green, blue
 
 
-def jitter(colour: Colour, rng: random.Random, amount: int = 16) -> Colour:
+def jitter(color: Color, rng: random.Random, amount: int = 16) -> Color:
     """Moves each channel by up to `amount` levels."""
-    red, green, blue = (min(255, max(0, channel + rng.randint(-amount, amount))) for channel in colour)
+    red, green, blue = (min(255, max(0, channel + rng.randint(-amount, amount))) for channel in color)
     return red, green, blue
 
 
-def darker(colour: Colour) -> Colour:
+def darker(color: Color) -> Color:
     """A shade for outlines."""
-    return blend(colour, (0, 0, 0), 0.45)
+    return blend(color, (0, 0, 0), 0.45)
 
 
-def lighter(colour: Colour) -> Colour:
+def lighter(color: Color) -> Color:
     """A tint for highlights."""
-    return blend(colour, (255, 255, 255), 0.5)
+    return blend(color, (255, 255, 255), 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Pen:
         y: Origin, pixels from the top.
         scale: Pixels a unit.
         turn: Rotation about `pivot` in degrees.
-        pivot: Height of the rotation centre, in units.
+        pivot: Height of the rotation center, in units.
         flip: -1 mirrors left and right.
     """
 
@@ -63,25 +63,25 @@ class Pen:
         u, v = u * math.cos(angle) + v * math.sin(angle), -u * math.sin(angle) + v * math.cos(angle)
         return self.x + self.flip * self.scale * u, self.y - self.scale * (v + self.pivot)
 
-    def polygon(self, points: Sequence[Point], fill: Colour, outline: Colour | None = None) -> None:
+    def polygon(self, points: Sequence[Point], fill: Color, outline: Color | None = None) -> None:
         """A filled polygon."""
         self.draw.polygon([self.place(point) for point in points], fill=fill, outline=outline)
 
-    def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
+    def line(self, points: Sequence[Point], width: float, fill: Color) -> None:
         """A polyline; width in units, at least one pixel."""
         self.draw.line(
             [self.place(point) for point in points], fill=fill, width=max(1, round(width * self.scale)), joint="curve"
         )
 
-    def disc(self, centre: Point, radius: float, fill: Colour, outline: Colour | None = None) -> None:
+    def disc(self, center: Point, radius: float, fill: Color, outline: Color | None = None) -> None:
         """A filled circle."""
-        self._ellipse(centre, radius, fill, outline, 1)
+        self._ellipse(center, radius, fill, outline, 1)
 
-    def ring(self, centre: Point, radius: float, width: float, colour: Colour) -> None:
+    def ring(self, center: Point, radius: float, width: float, color: Color) -> None:
         """A circle's rim, `width` units thick, drawn inwards."""
-        self._ellipse(centre, radius, None, colour, max(2, round(width * self.scale)))
+        self._ellipse(center, radius, None, color, max(2, round(width * self.scale)))
 
-    def _ellipse(self, centre: Point, radius: float, fill: Colour | None, outline: Colour | None, width: int) -> None:
-        x, y = self.place(centre)
+    def _ellipse(self, center: Point, radius: float, fill: Color | None, outline: Color | None, width: int) -> None:
+        x, y = self.place(center)
         pixels = radius * self.scale
         self.draw.ellipse((x - pixels, y - pixels, x + pixels, y + pixels), fill=fill, outline=outline, width=width)

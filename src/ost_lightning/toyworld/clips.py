@@ -72,7 +72,7 @@ def _performance(steps: tuple[str, ...], rng: random.Random) -> list[Pose]:
 
 
 def _film(frames: list[Image.Image], rng: random.Random) -> NDArray[np.uint8]:
-    """The camera, which stills do not have: exposure, colour cast, blur and sensor noise, constant in a clip."""
+    """The camera, which stills do not have: exposure, color cast, blur and sensor noise, constant in a clip."""
     gamma, blur, noise = rng.uniform(0.5, 1.9), rng.uniform(0.6, 1.3), rng.uniform(10, 28)
     cast = np.array([rng.uniform(0.55, 1.15) for _ in range(3)], np.float32)
     grain = np.random.default_rng(rng.getrandbits(32))

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from ost_lightning.errors import UserError
 from ost_lightning.toyworld.scene import Appearance
-from ost_lightning.toyworld.vocabulary import COLOURS, EXTRAS, HATS, ORDER_VERBS, PROPS, SETTINGS, STATES, VERBS
+from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, ORDER_VERBS, PROPS, SETTINGS, STATES, VERBS
 from ost_lightning.toyworld.wording import spatio_descriptors, temporal_descriptors
 
 DRAWS: Final = 5
@@ -84,10 +84,10 @@ def draw_classes(draw: int) -> dict[Group, tuple[ActionClass, ...]]:
 def _appearance(words: _Vocabulary, prop: str, rng: random.Random) -> Appearance:
     return Appearance(
         setting=rng.choice(words.settings),
-        outfit=rng.choice(list(COLOURS)),
+        outfit=rng.choice(list(COLORS)),
         hat=rng.choice(list(HATS)),
         prop=prop,
-        prop_colour=rng.choice(list(COLOURS)),
+        prop_color=rng.choice(list(COLORS)),
         extra=rng.choice(words.extras),
     )
 
@@ -100,9 +100,9 @@ def vary(
         appearance,
         setting=rng.choice(settings) if rng.random() < rate else appearance.setting,
         extra=rng.choice(extras) if rng.random() < rate else appearance.extra,
-        outfit=rng.choice(list(COLOURS)) if rng.random() < rate else appearance.outfit,
+        outfit=rng.choice(list(COLORS)) if rng.random() < rate else appearance.outfit,
         hat=rng.choice(list(HATS)) if rng.random() < rate else appearance.hat,
-        prop_colour=rng.choice(list(COLOURS)) if rng.random() < rate else appearance.prop_colour,
+        prop_color=rng.choice(list(COLORS)) if rng.random() < rate else appearance.prop_color,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ost_lightning.toyworld.stills import Still
-from ost_lightning.toyworld.vocabulary import COLOURS, EXTRAS, HATS, PROPS, SETTINGS, STATES, VERBS
+from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES, VERBS
 from ost_lightning.toyworld.wording import (
     PREFIXES,
     extra_phrase,
@@ -43,7 +43,7 @@ def phrase_banks(focus: list[str], rng: random.Random) -> list[PhraseBank]:
     """One question for each attribute, freshly worded.
 
     Args:
-        focus: Props whose colours and states are asked for.
+        focus: Props whose colors and states are asked for.
         rng: Chooses the wording.
     """
 
@@ -51,18 +51,18 @@ def phrase_banks(focus: list[str], rng: random.Random) -> list[PhraseBank]:
         return PhraseBank(values, [rng.choice(PREFIXES) + text for text in words], shown)
 
     hats = [hat for hat in HATS if hat != "none"]
-    colours = [(prop, colour) for prop in focus for colour in COLOURS]
+    colors = [(prop, color) for prop in focus for color in COLORS]
     states = [(prop, state) for prop in focus for state in STATES]
     return [
         bank([*SETTINGS], [setting_phrase(value, rng) for value in SETTINGS], lambda still: still.appearance.setting),
-        bank([*COLOURS], [outfit_phrase(value, rng) for value in COLOURS], lambda still: still.appearance.outfit),
+        bank([*COLORS], [outfit_phrase(value, rng) for value in COLORS], lambda still: still.appearance.outfit),
         bank([*hats], [hat_phrase(value, rng) for value in hats], lambda still: still.appearance.hat),
         bank([*EXTRAS], [extra_phrase(value, rng) for value in EXTRAS], lambda still: still.appearance.extra),
         bank([*PROPS], [_noun(value, rng) for value in PROPS], lambda still: still.appearance.prop),
         bank(
-            [*colours],
-            [prop_phrase(*value, rng) for value in colours],
-            lambda still: (still.appearance.prop, still.appearance.prop_colour),
+            [*colors],
+            [prop_phrase(*value, rng) for value in colors],
+            lambda still: (still.appearance.prop, still.appearance.prop_color),
         ),
         bank(
             [*states],

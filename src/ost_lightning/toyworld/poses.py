@@ -25,7 +25,7 @@ class Pose:
         prop_turn: Its rotation.
         prop_size: Its scale.
         held: Share of its place that is given by the person (1: in hand).
-        hold_x: Place in hand, in body heights from the feet; likewise `hold_y` (centre of the prop).
+        hold_x: Place in hand, in body heights from the feet; likewise `hold_y` (center of the prop).
         broken: Prop in pieces (above .5).
         splash: Water; likewise `dust`, `sparks`, `confetti`.
         darkness: How dark the picture is.

@@ -28,7 +28,7 @@ from ost_lightning.toyworld.probe import probe
 from ost_lightning.toyworld.scene import FRAME_SIDE
 from ost_lightning.toyworld.stills import Still, render_stills
 from ost_lightning.toyworld.tiny_model import IMAGE_SIDE, CosineHead, tiny_clip, train_tokenizer
-from ost_lightning.toyworld.vocabulary import COLOURS, EXTRAS, HATS, PROPS, SETTINGS, STATES
+from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES
 from ost_lightning.toyworld.wording import caption
 
 _CROP: Final = 64
@@ -36,9 +36,9 @@ _MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 _STD: Final = (0.26862954, 0.26130258, 0.27577711)
 _VALUES: Final[dict[str, list[str | None]]] = {
     "setting": [*SETTINGS],
-    "outfit": [*COLOURS],
+    "outfit": [*COLORS],
     "prop": [*PROPS],
-    "prop_colour": [*COLOURS],
+    "prop_color": [*COLORS],
     "hat": [*HATS],
     "extra": [*EXTRAS, None],
     "state": [*STATES],
@@ -73,7 +73,7 @@ class Recipe:
 
 
 class _Stills:
-    """Stills on a device, cut and normalised for the model."""
+    """Stills on a device, cut and normalized for the model."""
 
     def __init__(self, count: int, seed: str, workers: int, device: str) -> None:
         self.stills, pixels = render_stills(count, seed, workers)
@@ -81,7 +81,7 @@ class _Stills:
         self._mean, self._std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_MEAN, _STD))
 
     def images(self, chosen: Tensor | slice, rng: random.Random | None = None) -> Tensor:
-        """(n, 3, IMAGE_SIDE, IMAGE_SIDE): one random crop and flip for the batch, or the centre."""
+        """(n, 3, IMAGE_SIDE, IMAGE_SIDE): one random crop and flip for the batch, or the center."""
         free = FRAME_SIDE - _CROP
         top, left = (rng.randint(0, free), rng.randint(0, free)) if rng else (free // 2, free // 2)
         cut = self.pixels[chosen, :, top : top + _CROP, left : left + _CROP].float() / 255
@@ -134,12 +134,12 @@ class Pretraining:
         truth = {key: self._truth(self._train.stills, key) for key in _VALUES}
         held_truth = {key: self._truth(self._held_out.stills, key) for key in _VALUES}
         vision = nn.ModuleList([self.model.vision_model, self.model.visual_projection, heads])
-        optimisers = self._optimisers(vision, 1.0)
-        for step in self._steps("attribute warm-up", recipe.warmup_steps, optimisers):
+        optimizers = self._optimizers(vision, 1.0)
+        for step in self._steps("attribute warm-up", recipe.warmup_steps, optimizers):
             chosen = torch.tensor(self._rng.choices(range(recipe.stills), k=recipe.warmup_batch), device=self.device)
             seen = self._encode_images(self._train.images(chosen, self._rng))
             loss = torch.stack([F.cross_entropy(heads[key](seen), truth[key][chosen]) for key in _VALUES]).mean()
-            self._update(loss, optimisers, vision)
+            self._update(loss, optimizers, vision)
             if self._is_due(step, recipe.warmup_steps):
                 with torch.no_grad():
                     held = self._held_out_embeddings()
@@ -154,8 +154,8 @@ class Pretraining:
         by_prop = {
             prop: [i for i, still in enumerate(self._train.stills) if still.appearance.prop == prop] for prop in PROPS
         }
-        optimisers = self._optimisers(self.model, recipe.caption_rate)
-        for step in self._steps("captions and phrases", recipe.caption_steps, optimisers):
+        optimizers = self._optimizers(self.model, recipe.caption_rate)
+        for step in self._steps("captions and phrases", recipe.caption_steps, optimizers):
             # half of each batch shows two props only, so that the prop's name alone does not tell stills apart
             focus = self._rng.sample(PROPS, 2)
             part = recipe.caption_batch // 4
@@ -164,7 +164,7 @@ class Pretraining:
             stills = [self._train.stills[i] for i in chosen]
             seen = self._encode_images(self._train.images(torch.tensor(chosen, device=self.device), self._rng))
             loss = self._caption_loss(seen, stills) + self._phrase_loss(seen, stills, focus)
-            self._update(loss, optimisers, self.model)
+            self._update(loss, optimizers, self.model)
             if self._is_due(step, recipe.caption_steps):
                 self._note("captions and phrases, zero-shot by text", step, loss, self.probe())
 
@@ -215,7 +215,7 @@ class Pretraining:
         shown = [still.state if key == "state" else getattr(still.appearance, key) for still in stills]
         return torch.tensor([_VALUES[key].index(value) for value in shown], device=self.device)
 
-    def _optimisers(self, module: nn.Module, share: float) -> list[torch.optim.Optimizer]:
+    def _optimizers(self, module: nn.Module, share: float) -> list[torch.optim.Optimizer]:
         """Muon (Jordan et al., 2024) for the matrices of the transformer layers, AdamW for the rest."""
         matrices = [p for name, p in module.named_parameters() if "layers." in name and p.ndim == 2]
         others = [p for name, p in module.named_parameters() if not ("layers." in name and p.ndim == 2)]
@@ -226,26 +226,26 @@ class Pretraining:
             ),
         ]
 
-    def _steps(self, title: str, count: int, optimisers: list[torch.optim.Optimizer]) -> "tqdm[int]":
+    def _steps(self, title: str, count: int, optimizers: list[torch.optim.Optimizer]) -> "tqdm[int]":
         """Counts steps with a progress bar; sets the learning rates: short warm-up, then a cosine to 2 %."""
         schedules = [
             torch.optim.lr_scheduler.LambdaLR(
-                optimiser,
+                optimizer,
                 lambda step: min(1, (step + 1) / 100) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / count)) / 2),
             )
-            for optimiser in optimisers
+            for optimizer in optimizers
         ]
         self._schedules, self._began = schedules, time.monotonic()
         return tqdm(range(1, count + 1), desc=title, unit="step")
 
-    def _update(self, loss: Tensor, optimisers: list[torch.optim.Optimizer], module: nn.Module) -> None:
-        for optimiser in optimisers:
-            optimiser.zero_grad(set_to_none=True)
+    def _update(self, loss: Tensor, optimizers: list[torch.optim.Optimizer], module: nn.Module) -> None:
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        for optimiser, schedule in zip(optimisers, self._schedules, strict=True):
+        for optimizer, schedule in zip(optimizers, self._schedules, strict=True):
             with self._products:
-                optimiser.step()
+                optimizer.step()
             schedule.step()
 
     def _is_due(self, step: int, count: int) -> bool:

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from ost_lightning.toyworld.stills import Still
-from ost_lightning.toyworld.vocabulary import COLOURS, EXTRAS, HATS, PROPS, SETTINGS, STATES, VERBS
+from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES, VERBS
 
 TextEncoder = Callable[[list[str]], Tensor]
-"""Sentences -> (n, d), L2-normalised."""
+"""Sentences -> (n, d), L2-normalized."""
 
-ATTRIBUTES: Final = ("setting", "outfit", "prop", "prop_colour", "hat", "extra", "state")
+ATTRIBUTES: Final = ("setting", "outfit", "prop", "prop_color", "hat", "extra", "state")
 """What has to be known; the verb, which one still rarely betrays, is probed for information."""
 
 
@@ -20,10 +20,10 @@ ATTRIBUTES: Final = ("setting", "outfit", "prop", "prop_colour", "hat", "extra",
 def probe(images: Tensor, stills: Sequence[Still], encode_text: TextEncoder) -> dict[str, float]:
     """Accuracy by attribute, and by verb where the state betrays one.
 
-    The colour of a prop and the state are asked for with the right prop named, since their phrases name it.
+    The color of a prop and the state are asked for with the right prop named, since their phrases name it.
 
     Args:
-        images: (n, d), L2-normalised embeddings of the stills.
+        images: (n, d), L2-normalized embeddings of the stills.
         stills: n stills.
         encode_text: The model's text side.
 
@@ -41,7 +41,7 @@ def probe(images: Tensor, stills: Sequence[Still], encode_text: TextEncoder) -> 
         "outfit": _one_of(
             images,
             [still.appearance.outfit for still in stills],
-            {c: f"a photo of a person in a {c} outfit" for c in COLOURS},
+            {c: f"a photo of a person in a {c} outfit" for c in COLORS},
             encode_text,
         ),
         "prop": _one_of(
@@ -60,11 +60,11 @@ def probe(images: Tensor, stills: Sequence[Still], encode_text: TextEncoder) -> 
             encode_text,
         ),
     }
-    colours, states = list(COLOURS), list(STATES)
+    colors, states = list(COLORS), list(STATES)
     asked: dict[str, tuple[Callable[[str], list[str]], list[int]]] = {
-        "prop_colour": (
-            lambda prop: [f"a photo of a {c} {prop}" for c in colours],
-            [colours.index(s.appearance.prop_colour) for s in stills],
+        "prop_color": (
+            lambda prop: [f"a photo of a {c} {prop}" for c in colors],
+            [colors.index(s.appearance.prop_color) for s in stills],
         ),
         "state": (
             lambda prop: [places(STATES[s][1].format(prop=prop)) for s in states],

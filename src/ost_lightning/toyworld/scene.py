@@ -12,7 +12,7 @@ from ost_lightning.toyworld.canvas import Pen, darker, jitter
 from ost_lightning.toyworld.poses import Pose
 from ost_lightning.toyworld.props import PAINT_PROP
 from ost_lightning.toyworld.scenery import paint_backdrop
-from ost_lightning.toyworld.vocabulary import COLOURS, Colour
+from ost_lightning.toyworld.vocabulary import COLORS, Color
 
 FRAME_SIDE: Final = 72
 """Pixels of a rendered frame."""
@@ -20,7 +20,7 @@ _SUPERSAMPLING: Final = 2
 _PIXELS: Final = FRAME_SIDE * _SUPERSAMPLING
 _PERSON: Final = 0.50
 _PROP: Final = 0.42
-_SKINS: Final[tuple[Colour, ...]] = ((250, 214, 180), (224, 172, 130), (160, 110, 76), (110, 74, 50))
+_SKINS: Final[tuple[Color, ...]] = ((250, 214, 180), (224, 172, 130), (160, 110, 76), (110, 74, 50))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Appearance:
     outfit: str
     hat: str
     prop: str
-    prop_colour: str
+    prop_color: str
     extra: str | None
 
 
@@ -47,8 +47,8 @@ class Scene:
         self._backdrop = paint_backdrop(appearance.setting, appearance.extra, rng, _PIXELS)
         self._prop = appearance.prop
         self._hat = appearance.hat
-        self._outfit = jitter(COLOURS[appearance.outfit], rng, 14)
-        self._prop_colour = jitter(COLOURS[appearance.prop_colour], rng, 14)
+        self._outfit = jitter(COLORS[appearance.outfit], rng, 14)
+        self._prop_color = jitter(COLORS[appearance.prop_color], rng, 14)
         self._skin = rng.choice(_SKINS)
         self._flip = -1 if rng.random() < 0.5 else 1
         self._ground = rng.uniform(0.80, 0.90)
@@ -111,11 +111,11 @@ class Scene:
 
     def _draw_prop(self, pen: Pen, pose: Pose) -> None:
         if pose.broken <= 0.5:
-            PAINT_PROP[self._prop](pen, self._prop_colour)
+            PAINT_PROP[self._prop](pen, self._prop_color)
             return
         for x, y, size, angle in self._fragments:
             corners = [(x + size * math.cos(angle + 2.1 * k), y + size * math.sin(angle + 2.1 * k)) for k in range(3)]
-            pen.polygon(corners, self._prop_colour, darker(self._prop_colour))
+            pen.polygon(corners, self._prop_color, darker(self._prop_color))
 
     def _draw_person(self, pen: Pen, pose: Pose) -> None:
         if pose.present < 0.5:
@@ -203,13 +203,13 @@ def _draw_effects(image: Image.Image, pose: Pose, prop: Pen, ground: float, rng:
             radius = _PIXELS * rng.uniform(0.06, 0.13)
             puffs.ellipse((x - radius, y - radius, x + radius, y + radius), fill=185)
         image.paste((176, 160, 136), (0, 0), cloud)
-    centre_x, centre_y = prop.x, prop.y - 0.4 * prop.scale
+    center_x, center_y = prop.x, prop.y - 0.4 * prop.scale
     for _ in range(int(20 * pose.sparks)):
         angle, share = rng.uniform(0, 2 * math.pi), rng.random()
         near, far = 0.06 * (1 + share) * _PIXELS, (0.16 + 0.16 * share) * _PIXELS
-        ends = [(centre_x + radius * math.cos(angle), centre_y + radius * math.sin(angle)) for radius in (near, far)]
+        ends = [(center_x + radius * math.cos(angle), center_y + radius * math.sin(angle)) for radius in (near, far)]
         draw.line(ends, fill=(255, 240, 90), width=3)
-    shades = list(COLOURS.values())
+    shades = list(COLORS.values())
     for _ in range(int(46 * pose.confetti)):
         x, y = _PIXELS * rng.random(), _PIXELS * 0.85 * rng.random()
         draw.rectangle((x, y, x + 5, y + 4), fill=rng.choice(shades))

@@ -8,9 +8,9 @@ from typing import Final, cast
 from PIL import Image, ImageDraw
 
 from ost_lightning.toyworld.canvas import jitter
-from ost_lightning.toyworld.vocabulary import Colour
+from ost_lightning.toyworld.vocabulary import Color
 
-WHITE: Final[Colour] = (250, 250, 250)
+WHITE: Final[Color] = (250, 250, 250)
 
 
 class Backdrop:
@@ -28,37 +28,37 @@ class Backdrop:
         self.horizon = rng.uniform(0.52, 0.64)
         self._draw = ImageDraw.Draw(self.image)
 
-    def tone(self, colour: Colour, amount: int = 16) -> Colour:
-        """This picture's own variant of a colour."""
-        return jitter(colour, self.rng, amount)
+    def tone(self, color: Color, amount: int = 16) -> Color:
+        """This picture's own variant of a color."""
+        return jitter(color, self.rng, amount)
 
-    def rectangle(self, left: float, top: float, right: float, bottom: float, fill: Colour) -> None:
+    def rectangle(self, left: float, top: float, right: float, bottom: float, fill: Color) -> None:
         """A filled rectangle."""
         self._draw.rectangle([value * self.pixels for value in (left, top, right, bottom)], fill=fill)
 
     def ellipse(
-        self, x: float, y: float, width: float, height: float, fill: Colour, outline: Colour | None = None
+        self, x: float, y: float, width: float, height: float, fill: Color, outline: Color | None = None
     ) -> None:
         """A filled ellipse of half-axes `width` and `height` about (x, y)."""
         box = (x - width, y - height, x + width, y + height)
         self._draw.ellipse([value * self.pixels for value in box], fill=fill, outline=outline)
 
-    def polygon(self, *points: tuple[float, float], fill: Colour, outline: Colour | None = None) -> None:
+    def polygon(self, *points: tuple[float, float], fill: Color, outline: Color | None = None) -> None:
         """A filled polygon."""
         self._draw.polygon([(x * self.pixels, y * self.pixels) for x, y in points], fill=fill, outline=outline)
 
-    def line(self, *points: tuple[float, float], width: float, fill: Colour) -> None:
+    def line(self, *points: tuple[float, float], width: float, fill: Color) -> None:
         """A polyline."""
         pixels = max(1, round(width * self.pixels))
         self._draw.line([(x * self.pixels, y * self.pixels) for x, y in points], fill=fill, width=pixels)
 
-    def sky(self, colour: Colour) -> None:
+    def sky(self, color: Color) -> None:
         """Fills the whole picture."""
-        self.rectangle(0, 0, 1, 1, self.tone(colour))
+        self.rectangle(0, 0, 1, 1, self.tone(color))
 
-    def ground(self, colour: Colour) -> None:
+    def ground(self, color: Color) -> None:
         """Fills everything below the horizon."""
-        self.rectangle(0, self.horizon, 1, 1, self.tone(colour))
+        self.rectangle(0, self.horizon, 1, 1, self.tone(color))
 
     def scatter(self, count: int, top: float, bottom: float) -> list[tuple[float, float]]:
         """`count` random places between two heights."""
@@ -240,7 +240,7 @@ def _sun(b: Backdrop, x: float, y: float) -> None:
 
 def _moon(b: Backdrop, x: float, y: float) -> None:
     y = b.rng.uniform(0.13, 0.2)
-    beside = cast("Colour", b.image.getpixel((max(0, int((x - 0.14) * b.pixels)), int(y * b.pixels))))
+    beside = cast("Color", b.image.getpixel((max(0, int((x - 0.14) * b.pixels)), int(y * b.pixels))))
     b.ellipse(x, y, 0.1, 0.1, (250, 248, 215))
     b.ellipse(x + 0.042, y - 0.03, 0.09, 0.09, beside)
 

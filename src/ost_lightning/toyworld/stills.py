@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ost_lightning.toyworld.poses import pose_of
 from ost_lightning.toyworld.scene import FRAME_SIDE, Appearance, Scene
-from ost_lightning.toyworld.vocabulary import COLOURS, EXTRAS, HATS, PROPS, SETTINGS, STATES
+from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,10 @@ def sample_still(rng: random.Random) -> Still:
     """Draws every attribute on its own; three of ten stills have no extra object."""
     appearance = Appearance(
         setting=rng.choice(list(SETTINGS)),
-        outfit=rng.choice(list(COLOURS)),
+        outfit=rng.choice(list(COLORS)),
         hat=rng.choice(list(HATS)),
         prop=rng.choice(PROPS),
-        prop_colour=rng.choice(list(COLOURS)),
+        prop_color=rng.choice(list(COLORS)),
         extra=rng.choice(list(EXTRAS)) if rng.random() < 0.7 else None,
     )
     return Still(appearance, rng.choice(list(STATES)))

@@ -29,7 +29,7 @@ def train_tokenizer(seed: str) -> CLIPTokenizer:
 
 
 def tiny_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """A CLIP of 1.1 million parameters with patches of 8 pixels, initialised from torch's global generator."""
+    """A CLIP of 1.1 million parameters with patches of 8 pixels, initialized from torch's global generator."""
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": WIDTH,
@@ -54,13 +54,13 @@ def tiny_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
         "projection_dim": WIDTH,
     }
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
-    _initialise_like_trained(model)
+    _initialize_like_trained(model)
     return model
 
 
 @torch.no_grad()
-def _initialise_like_trained(model: CLIPModel) -> None:
-    """Mimetic initialisation (Trockman and Kolter, ICML 2023) of the vision tower.
+def _initialize_like_trained(model: CLIPModel) -> None:
+    """Mimetic initialization (Trockman and Kolter, ICML 2023) of the vision tower.
 
     Q K^T starts near the identity, V W near its negative, the positions as sinusoids.
     """
@@ -103,5 +103,5 @@ class CosineHead(nn.Module):
         self.scale = scale
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Logits (B, values) of L2-normalised embeddings (B, WIDTH); a class vector's length is its own temperature."""
+        """Logits (B, values) of L2-normalized embeddings (B, WIDTH); a class vector's length is its own temperature."""
         return self.scale * embeddings @ self.vectors.T

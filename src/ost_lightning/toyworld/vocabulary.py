@@ -6,9 +6,9 @@ show of an action; an action is a sequence of states (see `ost_lightning.toyworl
 
 from typing import Final
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-COLOURS: Final[dict[str, Colour]] = {
+COLORS: Final[dict[str, Color]] = {
     "red": (214, 48, 49),
     "blue": (48, 92, 222),
     "green": (38, 166, 70),
@@ -77,7 +77,7 @@ PROPS: Final[tuple[str, ...]] = (
 )
 
 OUTFIT_PHRASES: Final[tuple[str, ...]] = ("a person in a {} outfit", "someone wearing {} clothes", "{} clothing")
-PROP_PHRASES: Final[tuple[str, ...]] = ("a {colour} {prop}", "a {prop} that is {colour}")
+PROP_PHRASES: Final[tuple[str, ...]] = ("a {color} {prop}", "a {prop} that is {color}")
 HAT_PHRASES: Final[tuple[str, ...]] = ("a person with {}", "someone wearing {}", "{}")
 
 STATES: Final[dict[str, tuple[str, ...]]] = {

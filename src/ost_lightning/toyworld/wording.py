@@ -47,10 +47,10 @@ def extra_phrase(extra: str, rng: random.Random) -> str:
     return rng.choice(EXTRAS[extra])
 
 
-def prop_phrase(prop: str, colour: str, rng: random.Random) -> str:
+def prop_phrase(prop: str, color: str, rng: random.Random) -> str:
     """E.g. "an orange kite"."""
-    phrase = rng.choice(PROP_PHRASES).format(colour=colour, prop=prop)
-    return _with_article(_with_article(phrase, colour), prop)
+    phrase = rng.choice(PROP_PHRASES).format(color=color, prop=prop)
+    return _with_article(_with_article(phrase, color), prop)
 
 
 def state_phrase(state: str, prop: str, rng: random.Random) -> str:
@@ -66,7 +66,7 @@ def visible_phrases(appearance: Appearance, rng: random.Random) -> dict[str, str
     """One phrase for each attribute that shows: setting, prop, outfit and, where there is one, extra and hat."""
     phrases = {
         "setting": setting_phrase(appearance.setting, rng),
-        "prop": prop_phrase(appearance.prop, appearance.prop_colour, rng),
+        "prop": prop_phrase(appearance.prop, appearance.prop_color, rng),
         "outfit": outfit_phrase(appearance.outfit, rng),
     }
     if appearance.extra is not None:
@@ -83,7 +83,7 @@ def spatio_descriptors(appearance: Appearance, rng: random.Random) -> tuple[str,
         outfit = _with_article(
             f"a person in a {appearance.outfit} outfit with {rng.choice(HATS[appearance.hat])}", appearance.outfit
         )
-    prop = prop_phrase(appearance.prop, appearance.prop_colour, rng)
+    prop = prop_phrase(appearance.prop, appearance.prop_color, rng)
     extra = extra_phrase(appearance.extra or "tree", rng)
     return setting_phrase(appearance.setting, rng), outfit, prop, extra
 

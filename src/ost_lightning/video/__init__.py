@@ -1,7 +1,7 @@
 """From a file to a clip tensor: annotation lists, sampling arithmetic, the PyAV reader, transforms, the data set."""
 
-from ost_lightning.video.annotations import UNLABELLED, AnnotationError, VideoRecord, read_records
-from ost_lightning.video.dataset import (
+from ost_lightning.video.annotations import UNLABELED, AnnotationError, VideoRecord, read_records
+from ost_lightning.video.clips.dataset import (
     Clip,
     ClipBatch,
     EvaluationClips,
@@ -10,15 +10,15 @@ from ost_lightning.video.dataset import (
     TrainingClips,
     collate_clips,
 )
-from ost_lightning.video.frame_source import FrameSource, Squares
-from ost_lightning.video.reader import VideoReader, VideoReadError, open_video, read_frames
-from ost_lightning.video.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
-from ost_lightning.video.scaling import Box
-from ost_lightning.video.sources import ShardMember, VideoAddress, VideoRoot
-from ost_lightning.video.transforms import EvaluationTransform, MultiScaleCrop, TrainingTransform
+from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
+from ost_lightning.video.clips.transforms import EvaluationTransform, MultiScaleCrop, TrainingTransform
+from ost_lightning.video.decoding.frame_source import FrameSource, Squares
+from ost_lightning.video.decoding.reader import VideoReader, VideoReadError, open_video, read_frames
+from ost_lightning.video.decoding.scaling import Box
+from ost_lightning.video.storage.addresses import ShardMember, VideoAddress, VideoRoot
 
 __all__ = [
-    "UNLABELLED",
+    "UNLABELED",
     "AnnotationError",
     "Box",
     "Clip",

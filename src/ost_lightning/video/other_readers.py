@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.reader import VideoReader, read_frames
+from ost_lightning.video.decoding.reader import VideoReader, read_frames
 
 _BUNDLED: Final = re.compile(r"(lib(?:av|sw)[a-z]+)-[0-9a-f]+\.so\.(\d+)[.\d]*")
 

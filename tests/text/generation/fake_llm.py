@@ -51,12 +51,12 @@ class Seen:
         return [f"{self.kind} thing {k} of {self.name}" for k in range(self.count if count is None else count)]
 
 
-Behaviour = Callable[["Reply", Seen], None]
-Script = Callable[[Seen], Behaviour]
+Behavior = Callable[["Reply", Seen], None]
+Script = Callable[[Seen], Behavior]
 
 
 class Reply(BaseHTTPRequestHandler):
-    """One exchange; behaviours below call its methods."""
+    """One exchange; behaviors below call its methods."""
 
     protocol_version = "HTTP/1.1"
     server: "FakeLLM"
@@ -130,7 +130,7 @@ def as_numbered_list(seen: Seen) -> str:
     return "\n".join(f"{k}. {text}." for k, text in enumerate(seen.items(), start=1))
 
 
-def says(content: Callable[[Seen], str], finish: str = "stop") -> Behaviour:
+def says(content: Callable[[Seen], str], finish: str = "stop") -> Behavior:
     """A well-formed completion with any content."""
     return lambda reply, seen: reply.send_json(completion(content(seen), finish))
 
@@ -157,9 +157,7 @@ def cut_connection(reply: Reply, seen: Seen) -> None:
     reply.send_bytes(json.dumps(completion(as_json(seen))).encode()[:60], more=500)
 
 
-def error(
-    status: int, message: str = "no", headers: dict[str, str] | None = None, code: str | None = None
-) -> Behaviour:
+def error(status: int, message: str = "no", headers: dict[str, str] | None = None, code: str | None = None) -> Behavior:
     """An error of the API."""
     content = {"error": {"message": message, "type": "error", "param": None, "code": code}}
     return lambda reply, seen: reply.send_json(content, status, headers)
@@ -183,7 +181,7 @@ class FakeLLM(ThreadingHTTPServer):
     """The server; `requests` holds what it was asked.
 
     Args:
-        script: Chooses a behaviour for each chat request.
+        script: Chooses a behavior for each chat request.
     """
 
     daemon_threads = True

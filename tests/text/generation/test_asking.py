@@ -55,9 +55,9 @@ def complete(generation: Generation) -> None:
             assert texts == tuple(f"{kind} thing {k} of {name}" for k in range(3))
 
 
-def once(behaviour: llm.Behaviour, times: int = 1) -> llm.Script:
+def once(behavior: llm.Behavior, times: int = 1) -> llm.Script:
     """Every question meets a fault before it is answered."""
-    return lambda seen: behaviour if seen.time < times else llm.good
+    return lambda seen: behavior if seen.time < times else llm.good
 
 
 def test_outside_the_main_thread_as_in_a_program_with_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,11 +79,11 @@ def test_every_list_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert body["response_format"]["json_schema"]["schema"]["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("behaviour", ["prose_around", "fenced"])
+@pytest.mark.parametrize("behavior", ["prose_around", "fenced"])
 def test_answers_that_need_reading_are_asked_for_once(
-    behaviour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    behavior: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with llm.serving(lambda seen: getattr(llm, behaviour)) as server:
+    with llm.serving(lambda seen: getattr(llm, behavior)) as server:
         complete(generate(tmp_path / "j", server, monkeypatch))
         assert len(server.requests) == 12
 
@@ -93,7 +93,7 @@ def test_answers_that_need_reading_are_asked_for_once(
     [llm.error(429, headers=SOON), llm.error(500, headers=SOON), llm.error(503, headers=SOON), llm.cut_connection],
     ids=["429", "500", "503", "cut connection"],
 )
-def test_what_passes_is_waited_for(fault: llm.Behaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_passes_is_waited_for(fault: llm.Behavior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = LabelSpace(LABELS.names[:2])
     with llm.serving(once(fault)) as server:
         complete(generate(tmp_path / "j", server, monkeypatch, labels=few))
@@ -119,7 +119,7 @@ def test_retry_after_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "told"),
+    ("behavior", "told"),
     [
         ("too_few", "it had 2 items instead of 3"),
         ("repeated", "an item stood twice"),
@@ -132,10 +132,10 @@ def test_retry_after_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_unusable_answers_are_kept_and_asked_for_again(
-    behaviour: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    behavior: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = LabelSpace(LABELS.names[:2])
-    with llm.serving(once(getattr(llm, behaviour))) as server:
+    with llm.serving(once(getattr(llm, behavior))) as server:
         generation = generate(tmp_path / "j", server, monkeypatch, labels=few)
         complete(generation)
         assert len(server.requests) == 8
@@ -222,7 +222,7 @@ def test_no_more_than_the_limit_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     ids=["401", "403", "404", "400", "quota"],
 )
 def test_what_will_not_pass_ends_at_once(
-    fault: llm.Behaviour, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: llm.Behavior, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with llm.serving(lambda seen: fault) as server, pytest.raises(UserError, match=told) as caught:
         generate(tmp_path / "j", server, monkeypatch)
@@ -240,7 +240,7 @@ def test_a_dead_server_is_not_asked_for_ever(tmp_path: Path, monkeypatch: pytest
 
 
 def test_one_bad_question_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def script(seen: llm.Seen) -> llm.Behaviour:
+    def script(seen: llm.Seen) -> llm.Behavior:
         if seen.name != "action 1":
             return llm.good
         return (
@@ -257,7 +257,7 @@ def test_one_bad_question_does_not_stop_the_others(tmp_path: Path, monkeypatch: 
 def test_ctrl_c_waits_for_the_answers_that_are_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted = threading.Event()
 
-    def script(seen: llm.Seen) -> llm.Behaviour:
+    def script(seen: llm.Seen) -> llm.Behavior:
         def interrupting(reply: llm.Reply, seen: llm.Seen) -> None:
             if not interrupted.is_set():
                 interrupted.set()

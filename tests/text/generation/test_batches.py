@@ -110,7 +110,7 @@ def test_a_killed_run_finds_its_batch_again(
 ) -> None:
     """At every place where a run may end, also between the making of a batch and the note of it."""
 
-    def script(seen: llm.Seen) -> llm.Behaviour:
+    def script(seen: llm.Seen) -> llm.Behavior:
         return llm.refused if seen.name == "a/b" and seen.time == 0 else llm.good
 
     with llm.serving(script) as server:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ost_lightning.video import UNLABELLED, AnnotationError, VideoRecord, read_records
+from ost_lightning.video import UNLABELED, AnnotationError, VideoRecord, read_records
 
 NAMES = ("brush hair", "cartwheel", "catch", "8")
 
@@ -40,7 +40,7 @@ def test_reads_csv_with_names_times_and_ids(tmp_path: Path) -> None:
         ("l.txt", "a.avi -1\n", ":1:", "not a class index"),
         ("l.txt", "a.avi 0\n\nb.avi 4\n", ":3:", "outside the label space, which has 4 classes"),
         ("l.csv", "path\na.avi\n", ":1:", "column 'label' is missing"),
-        ("l.csv", "path,label,colour\na,0,red\n", ":1:", "unknown column 'colour'"),
+        ("l.csv", "path,label,color\na,0,red\n", ":1:", "unknown column 'color'"),
         ("l.csv", "path,label\na.avi\n", ":2:", "1 fields where the header has 2"),
         ("l.csv", "path,label\na.avi,9\n", ":2:", "outside the label space"),
         ("l.csv", "path,label\na.avi,running\n", ":2:", "neither a class name"),
@@ -63,15 +63,15 @@ def test_a_malformed_line_is_named(tmp_path: Path, name: str, text: str, where: 
 
 def test_labels_may_be_left_out_where_none_are_needed(tmp_path: Path) -> None:
     text = "a.avi\nsub dir/b c.avi\nd.avi 2\n"
-    assert read_records(write(tmp_path, text), NAMES, labelled=False) == [
-        VideoRecord("a.avi", UNLABELLED, "a.avi"),
-        VideoRecord("sub dir/b c.avi", UNLABELLED, "sub dir/b c.avi"),
+    assert read_records(write(tmp_path, text), NAMES, labeled=False) == [
+        VideoRecord("a.avi", UNLABELED, "a.avi"),
+        VideoRecord("sub dir/b c.avi", UNLABELED, "sub dir/b c.avi"),
         VideoRecord("d.avi", 2, "d.avi"),
     ]
     with pytest.raises(AnnotationError, match=":2: the label 4 is outside"):
-        read_records(write(tmp_path, "a.avi\nb.avi 4\n"), NAMES, labelled=False)
+        read_records(write(tmp_path, "a.avi\nb.avi 4\n"), NAMES, labeled=False)
     table = write(tmp_path, "path,start,end\na.avi,1,2\n", "list.csv")
-    assert read_records(table, NAMES, labelled=False) == [VideoRecord("a.avi", UNLABELLED, "a.avi@1-2", 1.0, 2.0)]
+    assert read_records(table, NAMES, labeled=False) == [VideoRecord("a.avi", UNLABELED, "a.avi@1-2", 1.0, 2.0)]
 
 
 def test_a_missing_list_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 from ost_lightning.errors import UserError
 from ost_lightning.video.annotations import (
-    UNLABELLED,
+    UNLABELED,
     AnnotationError,
     ClassIndex,
     Columns,
@@ -104,12 +104,12 @@ def test_labels_may_be_left_out_where_none_are_needed(tmp_path: Path) -> None:
         write_parquet(tmp_path / "t.parquet", path=["a.mp4"]),
         write_parquet(tmp_path / "empty.parquet", path=["a.mp4"], label=[None]),
     ):
-        assert read_table(table, CLASSES, labelled=False) == [VideoRecord("a.mp4", UNLABELLED, "a.mp4")]
+        assert read_table(table, CLASSES, labeled=False) == [VideoRecord("a.mp4", UNLABELED, "a.mp4")]
         with pytest.raises(AnnotationError, match=r"the label is empty|the column 'label' is missing"):
             read_table(table, CLASSES)
     (tmp_path / "t.csv").write_text("clip,action\na.mp4,catch\nb.mp4,\nc.mp4,throw\n")
     with pytest.raises(AnnotationError, match=r"t\.csv:4: the label 'throw' is neither"):
-        read_table(tmp_path / "t.csv", CLASSES, Columns(path="clip", label="action"), labelled=False)
+        read_table(tmp_path / "t.csv", CLASSES, Columns(path="clip", label="action"), labeled=False)
 
 
 def test_parts_of_a_video_have_ids_of_their_own(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from ost_lightning.errors import UserError
-from ost_lightning.text.label_space import DescriptorKind
+from ost_lightning.vocabulary import DescriptorKind
 
 _FIELDS: Final[dict[str, type]] = {"event": str, "run": str, "at": str}
 _OF_AN_ANSWER: Final = ("attempt", "body", "server", "batch")

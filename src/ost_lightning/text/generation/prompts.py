@@ -11,7 +11,7 @@ import yaml
 
 from ost_lightning.errors import UserError
 from ost_lightning.resources import shipped
-from ost_lightning.text.label_space import DescriptorKind
+from ost_lightning.vocabulary import DescriptorKind
 
 _SLOTS: Final = {
     "system": frozenset[str](),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel, Field, ValidationError
 
 from ost_lightning.text.generation.parsing import is_refusal, parse_descriptors
-from ost_lightning.text.label_space import DescriptorKind
-from ost_lightning.text.linting import normalised
+from ost_lightning.text.linting import normalized
+from ost_lightning.vocabulary import DescriptorKind
 
 
 class _Message(BaseModel):
@@ -93,6 +93,6 @@ def _judge(choice: _Choice, kind: DescriptorKind, per_class: int, max_words: int
         return (), f"it had {len(texts)} items instead of {per_class}"
     if long := [text for text in texts if len(text.split()) > max_words]:
         return (), f"an item had {len(long[0].split())} words, at most {max_words} are allowed"
-    if len({normalised(text) for text in texts}) < len(texts):
+    if len({normalized(text) for text in texts}) < len(texts):
         return (), "an item stood twice"
     return texts, ""

@@ -11,7 +11,7 @@ from ost_lightning.text.generation.reading import Reading, read_answer
 from ost_lightning.text.generation.settings import Limits, Sampling, Usage
 from ost_lightning.text.label_files import Descriptors
 from ost_lightning.text.label_space import LabelSpace
-from ost_lightning.text.linting import DESCRIPTOR_KINDS
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS
 
 _TOKENS_OF_A_MESSAGE = 8
 _CHARACTERS_A_TOKEN = 4

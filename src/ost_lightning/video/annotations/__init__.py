@@ -4,13 +4,13 @@ from ost_lightning.video.annotations.activitynet import EmptySegmentWarning, rea
 from ost_lightning.video.annotations.hmdb51 import read_hmdb51
 from ost_lightning.video.annotations.kinetics import read_kinetics
 from ost_lightning.video.annotations.lists import read_records
-from ost_lightning.video.annotations.records import UNLABELLED, AnnotationError, ClassIndex, Span, VideoRecord
+from ost_lightning.video.annotations.records import UNLABELED, AnnotationError, ClassIndex, Span, VideoRecord
 from ost_lightning.video.annotations.ssv2 import check_ssv2_labels, read_ssv2
 from ost_lightning.video.annotations.tables import Columns, read_table, table_classes
 from ost_lightning.video.annotations.ucf101 import read_ucf101
 
 __all__ = [
-    "UNLABELLED",
+    "UNLABELED",
     "AnnotationError",
     "ClassIndex",
     "Columns",

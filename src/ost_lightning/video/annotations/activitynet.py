@@ -33,7 +33,7 @@ def read_activitynet(file: Path, subset: Subset, classes: ClassIndex, unit: Unit
         file: `activity_net.v1-3.min.json`.
         subset: training or validation.
         classes: All classes of the data set.
-        unit: `segment`: one record an activity, with its times. `video`: one record a video, all of it, labelled with
+        unit: `segment`: one record an activity, with its times. `video`: one record a video, all of it, labeled with
             the activity that takes most of its time.
 
     Returns:

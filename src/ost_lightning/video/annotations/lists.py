@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ost_lightning.video.annotations.records import (
-    UNLABELLED,
+    UNLABELED,
     AnnotationError,
     ClassIndex,
     VideoRecord,
@@ -14,7 +14,7 @@ from ost_lightning.video.annotations.records import (
 from ost_lightning.video.annotations.tables import TABLE_SUFFIXES, read_table
 
 
-def read_records(list_file: Path, classes: ClassIndex | Sequence[str], *, labelled: bool = True) -> list[VideoRecord]:
+def read_records(list_file: Path, classes: ClassIndex | Sequence[str], *, labeled: bool = True) -> list[VideoRecord]:
     """Reads a list of videos: a table if the file is called `.csv` or `.parquet`, `path label` lines otherwise.
 
     Every malformed line is an error that names the file and the line; no line is ever dropped or given a guessed label.
@@ -22,7 +22,7 @@ def read_records(list_file: Path, classes: ClassIndex | Sequence[str], *, labell
     Args:
         list_file: The list.
         classes: The label space; a label is an index into it or, in tables, one of its names.
-        labelled: Whether each video must have a label. If not, a line that does not end in a number is all path.
+        labeled: Whether each video must have a label. If not, a line that does not end in a number is all path.
 
     Returns:
         Records whose paths are as listed: relative to the videos' root.
@@ -32,11 +32,11 @@ def read_records(list_file: Path, classes: ClassIndex | Sequence[str], *, labell
     """
     index = classes if isinstance(classes, ClassIndex) else ClassIndex(classes)
     if list_file.suffix.lower() in TABLE_SUFFIXES:
-        return read_table(list_file, index, labelled=labelled)
-    return some(_parse(read_text(list_file), list_file, index, labelled), list_file)
+        return read_table(list_file, index, labeled=labeled)
+    return some(_parse(read_text(list_file), list_file, index, labeled), list_file)
 
 
-def _parse(text: str, list_file: Path, classes: ClassIndex, labelled: bool) -> list[VideoRecord]:
+def _parse(text: str, list_file: Path, classes: ClassIndex, labeled: bool) -> list[VideoRecord]:
     """`path label` a line; the label is what follows the last blank, so that paths may hold blanks."""
     records = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -44,8 +44,8 @@ def _parse(text: str, list_file: Path, classes: ClassIndex, labelled: bool) -> l
             continue
         where = f"{list_file}:{number}"
         parts = line.strip().rsplit(maxsplit=1)
-        if not labelled and (len(parts) < 2 or not (parts[1].isascii() and parts[1].isdigit())):
-            records.append(VideoRecord(line.strip(), UNLABELLED, line.strip()))
+        if not labeled and (len(parts) < 2 or not (parts[1].isascii() and parts[1].isdigit())):
+            records.append(VideoRecord(line.strip(), UNLABELED, line.strip()))
             continue
         if len(parts) < 2:
             raise AnnotationError(

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.sources import VideoAddress
+from ost_lightning.video.storage.addresses import VideoAddress
 
 Span = tuple[float | None, float | None]
 """Start and end of a part of a video in seconds, None where it is the video's own."""
 
 
-UNLABELLED: Final = -1
+UNLABELED: Final = -1
 """Label of a video whose class is not known: it can be predicted, not trained on or scored."""
 
 
@@ -29,7 +29,7 @@ class VideoRecord:
 
     Attributes:
         path: The file, frame folder, shard member or URL; as parsed, relative to the videos' root (see `VideoRoot`).
-        label: Class index, from 0, or UNLABELLED.
+        label: Class index, from 0, or UNLABELED.
         id: Name in reports; unique within its list by convention.
         start: Seconds from the video's beginning, or None for all of it.
         end: Seconds, or None.

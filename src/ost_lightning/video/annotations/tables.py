@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ost_lightning.errors import UserError
 from ost_lightning.video.annotations.records import (
-    UNLABELLED,
+    UNLABELED,
     AnnotationError,
     ClassIndex,
     VideoRecord,
@@ -45,7 +45,7 @@ class Columns:
 
 
 def read_table(
-    file: Path, classes: ClassIndex, columns: Columns | None = None, *, labelled: bool = True
+    file: Path, classes: ClassIndex, columns: Columns | None = None, *, labeled: bool = True
 ) -> list[VideoRecord]:
     """Reads a table of videos.
 
@@ -53,14 +53,14 @@ def read_table(
         file: `.parquet`, or CSV with a header.
         classes: The label space.
         columns: Names of the columns. If not given, the usual ones, and there may be no others.
-        labelled: Whether each row must have a label.
+        labeled: Whether each row must have a label.
 
     Raises:
         AnnotationError: If the table is missing or a row is malformed.
     """
     names = columns or Columns()
-    rows = _rows(file, names, strict=columns is None, labelled=labelled)
-    return some([_record(row, where, classes, names, labelled) for where, row in rows], file)
+    rows = _rows(file, names, strict=columns is None, labeled=labeled)
+    return some([_record(row, where, classes, names, labeled) for where, row in rows], file)
 
 
 def table_classes(file: Path, columns: Columns | None = None) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ def table_classes(file: Path, columns: Columns | None = None) -> tuple[str, ...]
     """
     names = columns or Columns()
     found: set[str] = set()
-    for where, row in _rows(file, names, strict=columns is None, labelled=True):
+    for where, row in _rows(file, names, strict=columns is None, labeled=True):
         label = _text(row.get(names.label))
         if not label or label.isdigit():
             raise AnnotationError(
@@ -84,16 +84,16 @@ def table_classes(file: Path, columns: Columns | None = None) -> tuple[str, ...]
     return tuple(sorted(found))
 
 
-def _rows(file: Path, columns: Columns, *, strict: bool, labelled: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _rows(file: Path, columns: Columns, *, strict: bool, labeled: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Place in the file and fields of each row.
 
     Args:
         file: The table.
         columns: Names of the columns.
         strict: Whether there may be no others.
-        labelled: Whether there must be one of labels.
+        labeled: Whether there must be one of labels.
     """
-    required = (columns.path, columns.label) if labelled else (columns.path,)
+    required = (columns.path, columns.label) if labeled else (columns.path,)
     read = _parquet_rows if file.suffix.lower() == ".parquet" else _csv_rows
     return read(file, columns, required, strict)
 
@@ -159,11 +159,11 @@ def _check_header(header: list[str], columns: Columns, required: Sequence[str], 
         raise AnnotationError(f"{where}: the column '{repeated[0]}' is there twice.")
 
 
-def _record(row: Mapping[str, Any], where: str, classes: ClassIndex, columns: Columns, labelled: bool) -> VideoRecord:
+def _record(row: Mapping[str, Any], where: str, classes: ClassIndex, columns: Columns, labeled: bool) -> VideoRecord:
     path, label = _text(row[columns.path]), _text(row.get(columns.label))
-    if not path or (labelled and not label):
+    if not path or (labeled and not label):
         raise AnnotationError(f"{where}: the {columns.label if path else columns.path} is empty.")
-    index = classes.either(label, where) if label else UNLABELLED
+    index = classes.either(label, where) if label else UNLABELED
     start, end = (_time(row.get(name), name, where) for name in (columns.start, columns.end))
     if end is not None and end <= (start or 0.0):
         raise AnnotationError(f"{where}: the end ({end:g} s) is not after the start ({start or 0:g} s).")

@@ -1,0 +1,1 @@
+"""Callbacks that add to what an evaluation scores, draws or writes."""

@@ -1,0 +1,170 @@
+"""Pictures of what a training has learned so far."""
+
+import copy
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from ost_lightning.analysis import MatchingFlow, draw_confusion, draw_matching_flows, worst_classes
+from ost_lightning.analysis.pictures import HINT, can_draw
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
+from ost_lightning.errors import UserError
+from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.tasks import RecognitionTask
+from ost_lightning.text import LabelSpace
+from ost_lightning.video import ClipBatch
+
+
+class SampleFigures(Callback):
+    """Every few validations: the matching flow of a video, the worst classes and what they are taken for.
+
+    For each validation set `figures/epoch{e}-step{s}/{set}_confusion.png` and, with the OD Solver, `{set}_flow.png` of
+    the first video, in the run's folder and in W&B, where the worst classes are a table too. Nothing is encoded again:
+    what the matcher is given is looked at.
+
+    Args:
+        every: Validations from one to the next.
+        classes: Worst classes that are shown.
+    """
+
+    def __init__(self, every: int = 3, classes: int = 12) -> None:
+        if every < 1 or classes < 1:
+            raise UserError(f"SampleFigures has every={every} and classes={classes}: both must be at least 1.")
+        self.every, self.classes = every, classes
+        self._validations = 0
+        self._due, self._can_draw = False, False
+        self._folder: Path | None = None
+        self._hook: RemovableHandle | None = None
+        self._given: tuple[Tensor, ...] = ()
+        self._scores = torch.empty(0)
+        self._confusion: dict[str, MulticlassConfusionMatrix] = {}
+        self._flows: dict[str, tuple[str, dict[str, MatchingFlow]]] = {}
+        self._labels: dict[str, LabelSpace] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Tells if there is nothing to draw with, instead of ending a training for it."""
+        if stage not in ("fit", "validate"):
+            return
+        self._can_draw = can_draw()
+        if not self._can_draw:
+            rank_zero_warn(f"SampleFigures draws nothing, for it needs matplotlib: {HINT}.")
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to look, if it is time."""
+        self._folder = run_folder(trainer)
+        due = self._validations % self.every == 0 and not trainer.sanity_checking
+        self._due = due and self._can_draw and self._folder is not None
+        if not self._due:
+            return
+        task = recognition_task(self, pl_module)
+        self._labels = dict(recognition_data(self, trainer).evaluation_labels("val"))
+        # every process has every metric: they are summed over processes
+        self._confusion = {
+            # which takes no fewer than two classes
+            name: MulticlassConfusionMatrix(max(len(labels), 2)).to(task.device)
+            for name, labels in self._labels.items()
+        }
+        self._flows = {}
+        self._hook = task.matcher.register_forward_hook(self._listen)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: ClipBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Counts a batch, and keeps the first video's flow."""
+        if not self._due or not self._given:
+            return
+        name = list(self._labels)[dataloader_idx]
+        kept = batch.decoded.nonzero()[:, 0]
+        labels = batch.labels[kept.to(batch.labels.device)].to(self._scores.device)
+        scores = self._scores.float().unflatten(0, (len(labels), -1)).mean(1)
+        self._confusion[name].update(scores.argmax(1), labels)
+        task = recognition_task(self, pl_module)
+        pooled = self._given[0].shape[1] != batch.frames.shape[2]  # by a head, so that no frame flows by itself
+        if name not in self._flows and isinstance(task.matcher, OptimalDescriptorSolver) and not pooled:
+            first, best = int(kept[0]), int(scores[0].argmax())
+            names = self._labels[name].names
+            title = f"{batch.ids[first]}: recognized as '{names[best]}', in truth '{names[int(labels[0])]}'"
+            self._flows[name] = title, self._flow(task, batch.frames[first, 0].cpu(), best, self._labels[name])
+        self._given = ()
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draws."""
+        # not before: a run that is stopped in a validation begins with it when it goes on
+        self._validations += not trainer.sanity_checking
+        if not self._due or self._folder is None:
+            return
+        self._stop()
+        folder = self._folder / "figures" / f"epoch{trainer.current_epoch:03d}-step{trainer.global_step:06d}"
+        for name, metric in self._confusion.items():
+            classes = len(self._labels[name])
+            confusion = metric.compute().cpu()[:classes, :classes]
+            if trainer.is_global_zero:
+                self._draw(trainer, name, confusion, folder)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Stops looking."""
+        self._stop()
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many validations there were."""
+        return {"validations": self._validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self._validations = state_dict["validations"]
+
+    def _draw(self, trainer: Trainer, name: str, confusion: Tensor, folder: Path) -> None:
+        names, pictures = self._labels[name].names, {}
+        pictures["confusion"] = folder / f"{name}_confusion.png"
+        draw_confusion(confusion, names, self.classes, f"worst classes of {name}", pictures["confusion"])
+        if name in self._flows:
+            title, flows = self._flows[name]
+            pictures["flow"] = folder / f"{name}_flow.png"
+            draw_matching_flows(flows, title, pictures["flow"])
+        rows = [
+            [entry.name, entry.videos, entry.recall, entry.taken_for, entry.mistakes]
+            for entry in worst_classes(confusion, names, self.classes)
+        ]
+        columns = ["class", "videos", "recall", "taken for", "mistakes"]
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                for what, file in pictures.items():
+                    logger.log_image(f"{name}/{what}", [str(file)], step=trainer.global_step)
+                logger.log_table(f"{name}/worst_classes", columns=columns, data=rows, step=trainer.global_step)
+
+    def _flow(self, task: RecognitionTask, frames: Tensor, best: int, labels: LabelSpace) -> dict[str, MatchingFlow]:
+        # a copy, so that the task's count of unsolved problems stays its own; without this callback, its hook's owner
+        solver = copy.deepcopy(cast("OptimalDescriptorSolver", task.matcher), {id(self): self})
+        embedded, *texts = self._given
+        written = labels.descriptors[labels.names[best]]
+        flows = {}
+        for kind, descriptors in zip(solver.kinds, texts, strict=True):
+            cosines, plan = solver.cosines_and_plan(embedded[:1], descriptors[best, None], kind)
+            share = (plan[0, 0] * plan.shape[2]).float().cpu()
+            heading = f"{kind.capitalize()} Descriptors"
+            flows[heading] = MatchingFlow(
+                frames, share, cosines[0, 0].float().cpu(), getattr(written, kind)[: share.shape[1]]
+            )
+        return flows
+
+    def _listen(self, matcher: nn.Module, given: tuple[Tensor, ...], scores: Tensor) -> None:
+        if not self._given:
+            self._given, self._scores = given, scores
+
+    def _stop(self) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+        self._hook, self._given = None, ()

@@ -1,0 +1,1 @@
+"""Callbacks that watch a run: progress, throughput, gradients, losses."""

@@ -1,0 +1,1 @@
+"""Callbacks that record what was run and what came out."""

@@ -1,0 +1,176 @@
+"""Results that tell how they came about: `results.json` and `results.md` of every test run."""
+
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from ost_lightning import __version__
+from ost_lightning.analysis.protocols import Protocol, remarks
+from ost_lightning.analysis.run_results import AS_TRAINED, RESULTS_FILE, DataCard, RunResults, Score, SetResult
+from ost_lightning.analysis.summaries import summarize
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
+from ost_lightning.callbacks.reporting.provenance import (
+    digest_of,
+    git_state,
+    published_as,
+    run_seed,
+    tell_weights,
+    tested_checkpoint,
+)
+from ost_lightning.callbacks.reporting.settings import clip_settings, model_settings
+from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord, label_space_name
+from ost_lightning.datamodules import LabeledVideos
+from ost_lightning.text import Templates
+
+_FIGURES: Final = ("top1", "top5", "videos", "undecodable")
+_MIXTURE: Final = "ensembled_"
+
+
+class ResultsWriter(Callback):
+    """Writes what a test found together with its conditions, and whatever sets it apart from the protocol.
+
+    In training it notes in every checkpoint which videos it is trained on, so that a later test can count how many of
+    its videos were among them. The `ost` command always has one.
+
+    Args:
+        protocol: What the scores are meant to be. The run is compared with it; differences are printed and kept.
+    """
+
+    def __init__(self, protocol: Protocol | None = None) -> None:
+        self.protocol = protocol
+        self._record: TrainingRecord | None = None
+        self._resumed: TrainingRecord | None = None
+        self._checkpoint: dict[str, Any] | None = None
+        self._training: TrainingRecord | None = None
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Remembers what a training that goes on has seen."""
+        self._resumed = TrainingRecord.load(checkpoint)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Describes the training set."""
+        task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
+        clip = task.video_clip
+        before, contents = clip.init_from, {}
+        if before is not None and before.is_file():
+            contents = torch.load(before, map_location="cpu", weights_only=True, mmap=True)
+        name = before or (clip.pretrained if clip.pretrained != clip.tuned_from else None)
+        steps = trainer.estimated_stepping_batches
+        record = TrainingRecord.of(
+            data.training_set,
+            {name: digest_of(videos) for name, videos in data.evaluation_sets("val").items()},
+            seed=run_seed(),
+            steps=int(steps) if isfinite(steps) else -1,
+            before=TrainingRecord.load(contents),
+            began_with=Path(name).name if name is not None else None,
+        )
+        self._record = record.after(self._resumed) if self._resumed is not None else record
+        self._resumed = None
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Adds the description to a checkpoint."""
+        if self._record is not None:
+            checkpoint[KEY] = self._record.content()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks at the checkpoint that is tested."""
+        task = recognition_task(self, pl_module)
+        tell_weights(trainer, task)
+        path = trainer.ckpt_path if trainer.ckpt_path is not None else task.video_clip.init_from
+        self._checkpoint, self._training = None, None
+        if trainer.is_global_zero and path is not None and Path(path).is_file():
+            self._checkpoint, self._training = tested_checkpoint(Path(path))
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the files and prints the remarks."""
+        folder = run_folder(trainer)
+        if folder is None or not trainer.is_global_zero:
+            return
+        results = self._results(trainer, pl_module, folder)
+        results.save(folder / RESULTS_FILE)
+        (folder / "results.md").write_text(results.markdown(), encoding="utf-8")
+        for remark in results.remarks:
+            rank_zero_warn(remark)
+        rank_zero_info(f"results are in {folder / RESULTS_FILE}")
+
+    def _results(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> RunResults:
+        task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
+        videos = data.evaluation_sets("test")
+        sets = {
+            name: SetResult(
+                _card(labeled, self._training, task.templates), _scores(trainer.callback_metrics, name, videos)
+            )
+            for name, labeled in videos.items()
+        }
+        training = self._training.card() if self._training is not None else None
+        clips = clip_settings(data)
+        told = remarks(self.protocol, sets, training, clips)
+        if self._checkpoint is not None:
+            digests = {result.card.digest: name for name, result in sets.items()}
+            told += _selection_remarks(self._checkpoint, digests)
+        return RunResults(
+            run=f"{folder.parent.name}/{folder.name}",
+            protocol=self.protocol,
+            seed=run_seed(),
+            package=__version__,
+            git=git_state(),
+            model=model_settings(task),
+            clips=clips,
+            checkpoint=self._checkpoint,
+            sets=sets,
+            summaries=summarize(sets),
+            remarks=told,
+        )
+
+
+def _selection_remarks(checkpoint: Mapping[str, Any], tested: Mapping[str, str]) -> list[str]:
+    """Whether the checkpoint is anything but the one after the last epoch."""
+    selection = checkpoint["selection"]
+    if selection["by"] is not None:
+        same = tested.get(selection["validated_on"] or "")
+        where = f", which is the test set {same}: best-on-test selection" if same is not None else ""
+        return [f"The checkpoint is the best one by {selection['by']}{where}."]
+    if selection["last"] is False:
+        return [f"The checkpoint is not the last one: it was saved {selection['saved']}."]
+    return []
+
+
+def _card(videos: LabeledVideos, training: TrainingRecord | None, templates: Templates) -> DataCard:
+    labels, published = videos.labels, published_as(videos)
+    return DataCard(
+        label_space=label_space_name(labels),
+        classes=len(labels),
+        name_form="as published" if templates.spells_as_published(labels) else "words",
+        digest=digest_of(videos),
+        list=published.name if published else None,
+        benchmark=published.benchmark if published else None,
+        part=published.part if published else None,
+        listed=len(videos.records),
+        found=len(videos.found),
+        in_training=training.seen(videos) if training is not None else None,
+    )
+
+
+def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any]) -> dict[str, Score]:
+    """Figures of a set out of what was logged as `test/{set}/{weights}/{figure}`."""
+    prefix = f"test/{name}/"
+    figures: dict[str, dict[str, float]] = {}
+    for key, value in metrics.items():
+        weights, _, figure = key.removeprefix(prefix).rpartition("/")
+        if key.startswith(prefix) and figure in _FIGURES and f"{name}/{weights}" not in sets and "/" not in weights:
+            figures.setdefault(weights, {})[figure] = float(value)
+    return {
+        weights or AS_TRAINED: Score(
+            top1=round(found["top1"], 6),
+            top5=round(found["top5"], 6),
+            scored=int(found["videos"]),
+            undecodable=int(found["undecodable"]),
+            ensembling_ratio=float(weights.removeprefix(_MIXTURE)) if weights.startswith(_MIXTURE) else 0.0,
+        )
+        for weights, found in figures.items()
+    }

@@ -1,0 +1,81 @@
+"""Several data sets in one run."""
+
+import inspect
+from collections.abc import Mapping
+
+from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.errors import UserError
+
+
+class CombinedDataModule(VideoDataModule):
+    """Trains on one data set and evaluates on several, each with its own label space.
+
+    One checkpoint is so tested on HMDB51, UCF101 and Kinetics-600 in one run. How clips are made and loaded is set
+    here, for all of them.
+
+    Args:
+        test: Data modules whose test sets are tested.
+        train: Data module that is trained on, and validated on with `val` not given.
+        val: Data modules whose validation sets are validated on.
+        clips: How a video becomes a clip.
+        loading: How clips are loaded.
+    """
+
+    def __init__(
+        self,
+        test: list[VideoDataModule] | None = None,
+        train: VideoDataModule | None = None,
+        val: list[VideoDataModule] | None = None,
+        clips: ClipSettings = ClipSettings(),  # frozen
+        loading: LoadingSettings = LoadingSettings(),  # frozen
+    ) -> None:
+        super().__init__(clips, loading)
+        self.test, self.train = test or [], train
+        self.val = val if val is not None else [train] if train is not None else []
+        for data in (*self.test, *self.val, *([train] if train is not None else [])):
+            _refuse_own_settings(data)
+
+    def prepare_data(self) -> None:
+        """Makes what the parts make that the run will ask for, each once."""
+        super().prepare_data()
+        function = self.trainer.state.fn if self.trainer is not None else None
+        parts: list[VideoDataModule] = []
+        if function in (None, "fit") and self.train is not None:
+            parts.append(self.train)
+        if function in (None, "fit", "validate"):
+            parts += self.val
+        if function in (None, "test", "predict"):
+            parts += self.test
+        for data in dict.fromkeys(parts):  # a part may be trained and validated on
+            data.prepare_data()
+
+    def has_part(self, part: Part) -> bool:
+        """Training is optional."""
+        return part != "train" or self.train is not None
+
+    def training_videos(self) -> LabeledVideos:
+        """Those of the training data module."""
+        if self.train is None:
+            raise UserError("There is nothing to train on: set the data's `train` to a data module.")
+        return self.train.training_videos()
+
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
+        """The sets of all data modules; those of one name get the number of their data module in front."""
+        sets: dict[str, LabeledVideos] = {}
+        for place, data in enumerate(self.val if stage == "val" else self.test):
+            for name, videos in data.evaluation_videos(stage).items():
+                sets[f"{place}-{name}" if name in sets else name] = videos
+        return sets
+
+
+def _refuse_own_settings(data: VideoDataModule) -> None:
+    """A part's clips and loading would be ignored."""
+    defaults = inspect.signature(type(data)).parameters
+    for name in ("clips", "loading"):
+        if name in defaults and getattr(data, name) != defaults[name].default:
+            raise UserError(
+                f"`{name}` is set for {type(data).__name__} inside CombinedDataModule, where it has no effect: set "
+                f"the `{name}` of CombinedDataModule, which is for all of its data sets."
+            )

@@ -1,0 +1,1 @@
+"""Scoring of videos against classes: one implementation for training runs, ablations and people."""

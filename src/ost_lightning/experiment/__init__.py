@@ -1,0 +1,1 @@
+"""One experiment from YAML and the command line."""

@@ -1,0 +1,143 @@
+"""Foreign checkpoints as folders in HF format, and back."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import CLIPConfig, CLIPModel
+
+from ost_lightning.models.checkpoints.foreign_layouts import (
+    KeyReport,
+    Layout,
+    from_hugging_face,
+    layout_of,
+    to_hugging_face,
+)
+from ost_lightning.models.checkpoints.initial_weights import CheckpointError
+from ost_lightning.models.checkpoints.safe_checkpoints import read_weights
+from ost_lightning.models.video_clip import load_tokenizer, source_of
+
+RELEASED_NOTICE: Final = (
+    "If these are weights that the authors of OST released: the page that hosts them puts them under CC BY-NC-SA 4.0 "
+    "(no commercial use; share alike), other than their code (MIT). A conversion does not change that."
+)
+_WEIGHTS_FILE: Final = "model.safetensors"
+_ORIGIN_FILE: Final = "ORIGIN.txt"
+
+
+def import_checkpoint(file: Path, folder: Path, clip: str) -> tuple[Layout, KeyReport]:
+    """Writes a checkpoint of OpenAI's CLIP, OST or ViFi-CLIP as a folder in HF format.
+
+    Tensors keep their type. They are mapped from the file, so that the conversion needs little memory of its own.
+
+    Args:
+        file: The checkpoint; see `read_weights` for what it may be.
+        folder: New folder for config.json, model.safetensors, the tokenizer and ORIGIN.txt.
+        clip: Hub id or folder of a CLIP in HF format, which gives the tokenizer, and the token embedding where the file
+            leaves it out (ViFi-CLIP).
+
+    Returns:
+        Whose layout it was, and what was found.
+
+    Raises:
+        CheckpointError: If the file is not exactly one whole CLIP, or the folder is there already.
+    """
+    tensors = read_weights(file)
+    layout = layout_of(tensors)
+    lacks_tokens = layout == "released" and not any(name.endswith("token_embedding.weight") for name in tensors)
+    config, converted, report = to_hugging_face(tensors, _token_embedding(clip) if lacks_tokens else None)
+    vocabulary: int = config.text_config.vocab_size  # type: ignore[union-attr]  # a config object once constructed
+    tokenizer = load_tokenizer(clip, vocabulary)
+    if tokenizer.eos_token_id != vocabulary - 1:
+        raise CheckpointError(
+            f"The tokenizer of {clip} ends sentences with token {tokenizer.eos_token_id}, but the checkpoint reads its "
+            f"last one, {vocabulary - 1}: name the CLIP that it was tuned from."
+        )
+    with _new_folder(folder) as building:
+        config.architectures = [CLIPModel.__name__]
+        config.save_pretrained(building)
+        tokenizer.save_pretrained(building)
+        save_file(converted, building / _WEIGHTS_FILE, metadata={"format": "pt"})
+        (building / _ORIGIN_FILE).write_text(_origin(file, layout, report), encoding="utf-8")
+    return layout, report
+
+
+def export_checkpoint(folder: Path, file: Path, layout: Layout) -> int:
+    """Writes a folder in HF format as a checkpoint that the authors' code reads.
+
+    Args:
+        folder: config.json and model.safetensors.
+        file: New file: a state dictionary (`openai`), or one under the key `model` (`released`).
+        layout: Whose names.
+
+    Returns:
+        Number of tensors.
+
+    Raises:
+        CheckpointError: If the folder is incomplete, does not fit the layout, or the file is there already.
+    """
+    if file.exists():
+        raise CheckpointError(f"{file} is there already: choose another name, or remove it.")
+    weights = folder / _WEIGHTS_FILE
+    if not weights.is_file() or not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder} lacks config.json or {_WEIGHTS_FILE}: expected a CLIP in HF format, whole.")
+    config = CLIPConfig.from_pretrained(folder)
+    renamed = from_hugging_face(config, load_file(weights), layout)
+    # a view would take everything that it is a part of into the file
+    content = {name: tensor.clone() if _is_view(tensor) else tensor for name, tensor in renamed.items()}
+    partial = file.with_name(f".{file.name}.partial")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.save({"model": content} if layout == "released" else content, partial)
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
+    return len(content)
+
+
+def _token_embedding(clip: str) -> Tensor:
+    try:
+        model = CLIPModel.from_pretrained(source_of(clip))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"The checkpoint leaves out its token embedding, and there is no CLIP '{clip}' to take it from: name the "
+            "one that it was tuned from (--clip)."
+        ) from error
+    embedding: Tensor = model.text_model.embeddings.token_embedding.weight.detach()
+    return embedding
+
+
+def _is_view(tensor: Tensor) -> bool:
+    return tensor.untyped_storage().nbytes() != tensor.nbytes
+
+
+def _origin(file: Path, layout: Layout, report: KeyReport) -> str:
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    lines = [f"Converted from {file.name} (SHA-256 {digest}).", f"{report}."]
+    if layout == "released":
+        lines.append(RELEASED_NOTICE)
+    return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder that appears under its name only once it is complete."""
+    if folder.exists():
+        raise CheckpointError(f"{folder} is there already: choose another name, or remove it.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield building
+        building.chmod(0o755)
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

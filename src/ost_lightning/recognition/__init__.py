@@ -1,0 +1,1 @@
+"""Recognition for people: weights and labels in, answers about a video out."""

@@ -1,0 +1,140 @@
+"""Which frames of a video to look at. Arithmetic only: nothing is opened."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from ost_lightning.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSampler:
+    """Sparse sampling of temporal segment networks (Wang et al., ECCV 2016): T equal segments, one frame of each.
+
+    Attributes:
+        frames: T, frames a view.
+        views: V, views of one video in time; 1 in training.
+    """
+
+    frames: int
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "views"):
+            if getattr(self, name) < 1:
+                raise UserError(f"FrameSampler.{name} is {getattr(self, name)}: it must be at least 1")
+
+    def middle(self, available: int) -> Tensor:
+        """The frames of a test: the same for every call.
+
+        View v of V takes the point (v + 1/2) / V of each segment, so one view takes the middle. A video with fewer
+        frames than T repeats frames, in order.
+
+        Args:
+            available: Frames that the video has, at least 1.
+
+        Returns:
+            (V, T) int64, each row non-decreasing, all in [0, available).
+        """
+        offsets = (torch.arange(self.views, dtype=torch.float64) + 0.5) / self.views
+        return self._at(available, offsets[:, None].expand(-1, self.frames))
+
+    def random(self, available: int, generator: torch.Generator | None = None) -> Tensor:
+        """The frames of a training sample: one uniformly random point of each segment, for each view.
+
+        Args:
+            available: Frames that the video has, at least 1.
+            generator: Source of randomness; the global one if none is given.
+
+        Returns:
+            (V, T) int64, each row non-decreasing, in [0, available).
+        """
+        return self._at(available, torch.rand((self.views, self.frames), dtype=torch.float64, generator=generator))
+
+    def _at(self, available: int, offsets: Tensor) -> Tensor:
+        """Frames at `offsets` in [0, 1) of each segment."""
+        if available < 1:
+            raise ValueError(f"can't sample from {available} frames")
+        places = (torch.arange(self.frames, dtype=torch.float64) + offsets) * (available / self.frames)
+        return places.floor().to(torch.int64).clamp_(max=available - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleKey:
+    """Names one training sample: what is drawn for it depends on nothing else.
+
+    Attributes:
+        index: Place in the list of records.
+        epoch: Pass over the data.
+    """
+
+    index: int
+    epoch: int
+
+
+class TrainingSampler(Sampler[SampleKey]):
+    """Shuffles anew each epoch, the same on any number of processes, and cuts off what does not fill a global batch.
+
+    A global batch is cut into micro-batches, and process r of W takes the r-th slice of each, so that what is in memory
+    together over all processes is the same for every W.
+
+    Args:
+        size: Number of records.
+        batch_size: Global batch: the videos of one optimizer step, over all processes and accumulation steps; divisible
+            by W times `accumulation`.
+        seed: Seed of the order.
+        rank: This process.
+        world_size: W.
+        accumulation: Micro-batches of a global batch.
+    """
+
+    def __init__(
+        self, size: int, *, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, accumulation: int = 1
+    ) -> None:
+        self.size, self.batch_size, self.seed, self.rank, self.world_size = size, batch_size, seed, rank, world_size
+        self.micro_batch_size = batch_size // accumulation
+        self.epoch = 0
+        self._skipped = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the pass; the trainer calls it."""
+        self.epoch = epoch
+
+    def skip(self, samples: int) -> None:
+        """Lets the next pass begin after this many samples of this process."""
+        self._skipped = samples
+
+    def __len__(self) -> int:
+        return self.size // self.batch_size * (self.batch_size // self.world_size)
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.size, generator=generator)[: self.size // self.batch_size * self.batch_size]
+        slices = order.view(-1, self.world_size, self.micro_batch_size // self.world_size)
+        mine = slices[:, self.rank].reshape(-1)[self._skipped :]
+        self._skipped = 0
+        return iter([SampleKey(index, self.epoch) for index in mine.tolist()])
+
+
+class EvaluationSampler(Sampler[SampleKey]):
+    """Every record exactly once over all processes; nothing is repeated to even them out.
+
+    Process r of W takes r, r + W, r + 2W, ...
+
+    Args:
+        size: Number of records.
+        rank: This process.
+        world_size: Number of processes.
+    """
+
+    def __init__(self, size: int, *, rank: int = 0, world_size: int = 1) -> None:
+        self._mine = range(rank, size, world_size)
+
+    def __len__(self) -> int:
+        return len(self._mine)
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        return iter([SampleKey(index, 0) for index in self._mine])

@@ -1,0 +1,1 @@
+"""Frames out of files: exact, sparse reading with PyAV."""

@@ -1,0 +1,71 @@
+"""A folder of extracted frames, read as if it were a video."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, cast
+
+import av
+from av.video.codeccontext import VideoCodecContext
+
+from ost_lightning.video.decoding.frame_source import FrameSource, VideoReadError, cause
+from ost_lightning.video.decoding.scaling import FrameScaler, ResizeFilter
+
+CODECS: Final = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "webp", ".bmp": "bmp"}
+_NUMBER: Final = re.compile(r"(\d+)")
+
+
+class FrameFolder(FrameSource):
+    """Pictures of one video, in the order of the numbers in their names; use it in a `with` statement.
+
+    Args:
+        path: The folder.
+        resize: How pictures are resized.
+
+    Raises:
+        VideoReadError: If it holds no pictures.
+    """
+
+    def __init__(self, path: Path | str, resize: ResizeFilter = "bicubic") -> None:
+        super().__init__(path)
+        files = [file for file in Path(path).iterdir() if file.suffix.lower() in CODECS and file.name[0] != "."]
+        self._files = sorted(files, key=_natural)
+        if not self._files:
+            raise VideoReadError(path, f"the folder holds no frames ({', '.join(CODECS)})")
+        self.scaler = FrameScaler(resize=resize)
+        first = self._decode_file(self._files[0])
+        self.width, self.height, self.codec, self.rate = first.width, first.height, CODECS[self._suffix(0)], 0.0
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self._files)
+
+    def _suffix(self, index: int) -> str:
+        return self._files[index].suffix.lower()
+
+    def _seconds(self) -> Sequence[float]:
+        raise VideoReadError(self.path, "a folder of frames has no times: list it without start and end")
+
+    def _frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        for index in wanted:
+            yield index, self._decode_file(self._files[index])
+
+    def _decode_file(self, file: Path) -> av.VideoFrame:
+        decoder = cast("VideoCodecContext", av.CodecContext.create(CODECS[file.suffix.lower()], "r"))
+        decoder.options = {"err_detect": "explode"}
+        try:
+            data = file.read_bytes()
+            frames = [*decoder.decode(av.Packet(data)), *decoder.decode(None)] if data else []
+        except (av.error.FFmpegError, OSError) as error:
+            raise VideoReadError(self.path, f"the frame {file.name} can't be read ({cause(error)})") from error
+        if len(frames) != 1:
+            raise VideoReadError(self.path, f"the frame {file.name} is not a picture")
+        return frames[0]
+
+
+def _natural(file: Path) -> tuple[str | int, ...]:
+    """`2.jpg` before `10.jpg`."""
+    return tuple(int(part) if part.isdigit() else part for part in _NUMBER.split(file.name))

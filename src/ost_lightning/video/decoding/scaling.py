@@ -1,0 +1,152 @@
+"""From a decoded frame to RGB pixels: color conversion, resizing and cropping in one pass of swscale."""
+
+from fractions import Fraction
+from itertools import pairwise
+from typing import Final, Literal, NamedTuple
+
+import av
+import numpy as np
+from av.filter import Graph
+from av.video.plane import VideoPlane
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+ResizeFilter = Literal["bicubic", "bilinear"]
+_FILTERS: Final[dict[ResizeFilter, Interpolation]] = {
+    "bicubic": Interpolation.BICUBIC,
+    "bilinear": Interpolation.BILINEAR,
+}
+_KEPT: Final = 8
+"""Graphs that are kept: one a crop, of which a clip has at most three."""
+
+
+class Box(NamedTuple):
+    """Part of a picture, in pixels of the picture after resizing.
+
+    Attributes:
+        top: First row.
+        left: First column.
+        height: Rows.
+        width: Columns.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class FrameScaler:
+    """Converts the frames of one video. Keeps what swscale has set up, which takes longer than using it.
+
+    Args:
+        aspect: Width of a stored pixel over its height.
+        resize: How pictures are resized.
+    """
+
+    def __init__(self, aspect: float = 1.0, resize: ResizeFilter = "bicubic") -> None:
+        self._aspect, self._resize = aspect if 0.1 < aspect < 10 else 1.0, resize
+        self._converter = VideoReformatter()
+        self._graphs: dict[tuple[object, ...], Graph] = {}
+
+    def size(self, frame: av.VideoFrame, short_side: int | None) -> tuple[int, int]:
+        """Height and width of the upright picture after resizing (square pixels, aspect kept)."""
+        sides = (frame.height, max(1, round(frame.width * self._aspect)))
+        shorter = min(sides)
+        if short_side is not None:
+            sides = (
+                short_side if sides[0] == shorter else int(sides[0] * short_side / shorter),
+                short_side if sides[1] == shorter else int(sides[1] * short_side / shorter),
+            )
+        return sides if _turns(frame) % 2 == 0 else (sides[1], sides[0])
+
+    def whole(self, frame: av.VideoFrame, short_side: int | None) -> Pixels:
+        """The upright picture, (3, H, W), resized."""
+        height, width = _stored(self.size(frame, short_side), _turns(frame))
+        scaled = (height, width) != (frame.height, frame.width)
+        picture = self._converter.reformat(
+            frame,
+            width=width,
+            height=height,
+            # planar output is twice as fast and has full chroma, but is coarser where nothing is scaled
+            format="gbrp" if scaled else "rgb24",
+            interpolation=_FILTERS[self._resize],
+            threads=1,
+        )
+        return np.rot90(_planes(picture), _turns(frame), (1, 2))
+
+    def part(self, frame: av.VideoFrame, short_side: int | None, box: Box, side: int) -> Pixels:
+        """A box of the upright picture as a square, (3, side, side); only its pixels are converted."""
+        turns = _turns(frame)
+        height, width = self.size(frame, short_side)
+        if (box.height, box.width) == (side, side) and _stored((height, width), turns) == (frame.height, frame.width):
+            return self.whole(frame, short_side)[:, box.top : box.top + side, box.left : box.left + side]
+        top, left, bottom, right = _stored_corners(box, height, width, turns)
+        # to even places, so that subsampled colors stay in register
+        x, y = (int(left * frame.width) // 2 * 2, int(top * frame.height) // 2 * 2)
+        wide = min(max(2, round((right - left) * frame.width)), frame.width - x)
+        high = min(max(2, round((bottom - top) * frame.height)), frame.height - y)
+        graph = self._graph(frame, f"{wide}:{high}:{x}:{y}", side)
+        graph.vpush(frame)
+        return np.rot90(_planes(graph.vpull()), turns, (1, 2))
+
+    def _graph(self, frame: av.VideoFrame, crop: str, side: int) -> Graph:
+        properties = f"{frame.width}x{frame.height}:pix_fmt={frame.format.name}"
+        colors = f"colorspace={int(frame.colorspace)}:range={int(frame.color_range)}"
+        key = (properties, colors, crop, side)
+        if key not in self._graphs:
+            if len(self._graphs) >= _KEPT:
+                self._graphs.clear()
+            self._graphs[key] = _build(
+                f"video_size={properties}:time_base=1/1:{colors}", crop, f"{side}:{side}:flags={self._resize}"
+            )
+        frame.time_base = Fraction(1)
+        return self._graphs[key]
+
+
+def _build(source: str, crop: str, scale: str) -> Graph:
+    graph = Graph()
+    graph.threads = 1
+    chain = [
+        graph.add("buffer", source),
+        graph.add("crop", crop),
+        graph.add("scale", scale),
+        graph.add("format", "gbrp"),
+        graph.add("buffersink"),
+    ]
+    for first, second in pairwise(chain):
+        first.link_to(second)
+    graph.configure()
+    return graph
+
+
+def _turns(frame: av.VideoFrame) -> int:
+    """Counter-clockwise quarter turns that make the picture upright."""
+    return round(frame.rotation / 90) % 4
+
+
+def _stored(size: tuple[int, int], turns: int) -> tuple[int, int]:
+    return size if turns % 2 == 0 else (size[1], size[0])
+
+
+def _stored_corners(box: Box, height: int, width: int, turns: int) -> tuple[float, float, float, float]:
+    """Top, left, bottom and right of a box of the upright picture, as shares of the stored one."""
+    top, bottom = box.top / height, (box.top + box.height) / height
+    left, right = box.left / width, (box.left + box.width) / width
+    for _ in range(turns):  # each turns the picture clockwise, back to how it is stored
+        top, left, bottom, right = left, 1 - bottom, right, 1 - top
+    return top, left, bottom, right
+
+
+def _planes(picture: av.VideoFrame) -> Pixels:
+    """(3, H, W) without a copy."""
+    height, width = picture.height, picture.width
+    if picture.format.name == "rgb24":
+        return _rows(picture.planes[0])[:height, : 3 * width].reshape(height, width, 3).transpose(2, 0, 1)
+    green, blue, red = (_rows(plane)[:height, :width] for plane in picture.planes)
+    return np.stack([red, green, blue])
+
+
+def _rows(plane: VideoPlane) -> Pixels:
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)

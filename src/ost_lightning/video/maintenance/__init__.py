@@ -1,0 +1,1 @@
+"""Work on files of videos: inspecting, checking, re-encoding, packing."""

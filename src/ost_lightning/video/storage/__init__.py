@@ -1,0 +1,1 @@
+"""Where videos are stored: paths, URLs, members of tar shards."""

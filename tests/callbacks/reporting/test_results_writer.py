@@ -1,0 +1,217 @@
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
+
+from ost_lightning.callbacks import ResultsWriter
+from ost_lightning.cli import main
+from ost_lightning.errors import UserError
+from ost_lightning.models import VideoCLIP
+from tests.videos import write_video
+
+BASE = [
+    "--config=own_videos",
+    "--model.video_clip.pretrained=tiny",
+    "--model.matcher=CategoryName",
+    "--data.clips.short_side=54",
+    "--data.clips.crop_size=48",
+    "--data.loading.global_batch_size=4",
+    "--data.loading.workers=0",
+    "--trainer.accelerator=cpu",
+    "--trainer.precision=32",
+    "--trainer.max_epochs=2",
+    "--model.optimizer.learning_rate=1e-3",
+    "--tracking.wandb=false",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+]
+RUNS = Path("runs/own_videos")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight videos, lists, and a run (version_0) that was trained on four videos and validated on the test list."""
+    folder = tmp_path_factory.mktemp("trained")
+    for k in range(8):
+        write_video(folder / "videos" / f"{k}.mp4", 10, width=64, height=64, seed=k)
+    (folder / "videos" / "classes.txt").write_text("juggling\nswimming\n")
+    (folder / "videos" / "train.txt").write_text("0.mp4 0\n1.mp4 1\n2.mp4 0\n3.mp4 1\n")
+    (folder / "videos" / "test.txt").write_text("3.mp4 1\n4.mp4 0\n5.mp4 1\n6.mp4 0\n7.mp4 1\n")
+    (folder / "best.yaml").write_text(
+        "trainer:\n  callbacks:\n    - class_path: ModelCheckpoint\n      init_args:\n"
+        "        {monitor: val/own/top1, mode: max, save_top_k: 1, filename: best}\n"
+        "    - class_path: WeightEnsembling\n"
+        "data:\n  init_args:\n    val:\n      own: {list: videos/test.txt, labels: videos}\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["ost"])
+        assert main(["fit", *BASE, "--config=best.yaml", "--seed_everything=5"]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _there(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+
+
+def test(*options: str) -> dict[str, Any]:
+    """Runs a test and returns its results."""
+    assert main(["test", *BASE, *options]) == 0
+    newest = max(RUNS.iterdir(), key=lambda run: int(run.name.removeprefix("version_")))
+    assert (newest / "results.md").read_text().startswith(f"own_videos/{newest.name}; protocol:")
+    results: dict[str, Any] = json.loads((newest / "results.json").read_text())
+    return results
+
+
+test.__test__ = False  # type: ignore[attr-defined]
+LAST = f"--ckpt_path={RUNS}/version_0/checkpoints/last.ckpt"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_result_tells_how_it_came_about(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        results = test(LAST, "--results.protocol=few_shot", "--data.clips.views=2", "--seed_everything=7")
+    card = results["sets"]["own"]["card"]
+    assert {key: card[key] for key in ("label_space", "classes", "listed", "found", "in_training")} == {
+        "label_space": "videos",
+        "classes": 2,
+        "listed": 5,
+        "found": 5,
+        "in_training": 1,
+    }
+    assert set(results["sets"]["own"]["scores"]) == {"as trained", "ensembled_0.2"}
+    for name, ratio in (("as trained", 0.0), ("ensembled_0.2", 0.2)):
+        score = results["sets"]["own"]["scores"][name]
+        assert (score["scored"], score["undecodable"], score["ensembling_ratio"]) == (5, 0, ratio)
+        assert round(5 * score["top1"], 4) == round(5 * score["top1"])
+    assert results["seed"] == 7
+    assert results["clips"]["frames"] == 8
+    assert results["clips"]["views"] == 2
+    model = results["model"]
+    assert model["matcher"] == {"class": "CategoryName"}
+    assert (model["pretrained"], model["pixel_statistics"], len(model["weights"])) == ("tiny", "clip", 32)
+    assert model["templates"]["temporal"].startswith("A video of")
+    checkpoint = results["checkpoint"]
+    assert len(checkpoint["sha256"]) == 64
+    assert checkpoint["selection"]["last"] is True
+    training = checkpoint["training"]
+    assert (training["label_space"], training["videos"], training["shots"], training["seed"]) == (
+        "videos",
+        4,
+        [2, 2],
+        5,
+    )
+    told = " ".join(results["remarks"])
+    assert "own: 1 of 5 videos are videos that the checkpoint was trained on" in told
+    assert "Not the protocol few_shot: own (5 videos, label space videos) is no list that is known" in told
+    assert "own: 5 videos scored = 5 listed" in capsys.readouterr().err + caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_best_on_test_selection_is_named() -> None:
+    results = test(f"--ckpt_path={RUNS}/version_0/checkpoints/best.ckpt")
+    selection = results["checkpoint"]["selection"]
+    assert selection["by"] == "val/own/top1"
+    told = " ".join(results["remarks"])
+    assert "best one by val/own/top1, which is the test set own: best-on-test selection" in told
+    assert not any("best one" in remark for remark in test(LAST)["remarks"])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_checkpoint_from_the_middle_is_named() -> None:
+    assert main(["fit", *BASE, "--trainer.max_epochs=3", "--trainer.limit_val_batches=0"]) == 0
+    run = max(RUNS.iterdir(), key=lambda path: int(path.name.removeprefix("version_")))
+    last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    last["global_step"] = 1
+    torch.save(last, "middle.ckpt")
+    results = test("--ckpt_path=middle.ckpt")
+    assert any("not the last one: it was saved after step 1 of 3" in remark for remark in results["remarks"])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_missing_unreadable_and_unscored_videos_are_visible() -> None:
+    Path("videos/broken.mp4").write_bytes(b"x")
+    Path("videos/holes.txt").write_text(Path("videos/test.txt").read_text() + "broken.mp4 0\nnone.mp4 1\n")
+    results = test(
+        "--data.test={own: {list: videos/holes.txt, labels: videos}}",
+        "--data.loading.on_decode_error=count",
+        "--data.loading.on_missing=skip",
+    )
+    card, score = results["sets"]["own"]["card"], results["sets"]["own"]["scores"]["as trained"]
+    assert (card["listed"], card["found"], card["in_training"]) == (7, 6, None)
+    assert (score["scored"], score["undecodable"]) == (6, 1)
+    assert results["checkpoint"] is None
+    told = " ".join(results["remarks"])
+    assert "own: 1 of 7 listed videos are not there" in told
+    assert "own: only 6 of 7 listed videos were scored" in told
+    assert "own: 1 of 7 videos could not be read; they count as wrong" in told
+    limited = test("--trainer.limit_test_batches=1", "--data.loading.evaluation_batch_size=2")
+    assert "own: only 2 of 5 listed videos were scored." in limited["remarks"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_weights_to_begin_with_are_remembered() -> None:
+    start = f"--model.video_clip.init_from={RUNS}/version_0/checkpoints/last.ckpt"
+    tested, begun = test(LAST), test(start)
+    assert begun["model"]["weights"] == tested["model"]["weights"] != test()["model"]["weights"]
+    assert begun["sets"]["own"]["card"]["in_training"] == 1
+    Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n")
+    options = [start, "--data.train={list: videos/other.txt, labels: videos}", "--data.loading.global_batch_size=2"]
+    assert main(["fit", *BASE, *options]) == 0
+    run = max(RUNS.iterdir(), key=lambda path: int(path.name.removeprefix("version_")))
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 2  # a schedule of its own
+    results = test(f"--ckpt_path={checkpoint}")
+    assert results["checkpoint"]["training"]["before"]["videos"] == 4
+    settings = results["checkpoint"]["settings"]
+    assert settings["global_batch_size"] == 2
+    assert settings["trainer"]["max_epochs"] == 2
+    assert settings["model"]["init_args"]["optimizer"]["learning_rate"] == 1e-3
+    assert results["sets"]["own"]["card"]["in_training"] == 3  # 3.mp4 before, 4.mp4 and 5.mp4 now
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_training_that_goes_on_with_other_videos_has_seen_both() -> None:
+    Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n4.mp4 0\n5.mp4 1\n")
+    for train in ("other", "train"):
+        options = [LAST, f"--data.train={{list: videos/{train}.txt, labels: videos}}", "--trainer.max_epochs=3"]
+        assert main(["fit", *BASE, *options, "--trainer.limit_val_batches=0"]) == 0
+        run = max(RUNS.iterdir(), key=lambda path: int(path.name.removeprefix("version_")))
+        results = test(f"--ckpt_path={run}/checkpoints/last.ckpt")
+        training = results["checkpoint"]["training"]
+        went_on = train == "other"
+        assert (training["before"]["videos"] if training["before"] else None) == (4 if went_on else None)
+        assert results["sets"]["own"]["card"]["in_training"] == (3 if went_on else 1)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_folder_to_begin_with_is_remembered_by_name() -> None:
+    VideoCLIP("tiny").save_pretrained(Path("tuned_elsewhere"))
+    Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n")
+    options = ["--data.train={list: videos/other.txt, labels: videos}", "--data.loading.global_batch_size=2"]
+    elsewhere = "--model.video_clip.pretrained=tuned_elsewhere"
+    for start in (["--model.video_clip.init_from=tuned_elsewhere"], [elsewhere, "--model.video_clip.tuned_from=tiny"]):
+        assert main(["fit", *BASE, *options, *start, "--trainer.max_steps=1", "--trainer.limit_val_batches=0"]) == 0
+        run = max(RUNS.iterdir(), key=lambda path: int(path.name.removeprefix("version_")))
+        results = test(f"--ckpt_path={run}/checkpoints/last.ckpt")
+        assert results["checkpoint"]["training"]["before"] == {"weights": "tuned_elsewhere"}
+        assert results["sets"]["own"]["card"]["in_training"] == 2
+
+
+def test_other_modules_are_refused(tmp_path: Path) -> None:
+    trainer = Trainer(
+        callbacks=[ResultsWriter()],
+        logger=False,
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+        enable_progress_bar=False,
+    )
+    with pytest.raises(UserError, match="ResultsWriter works on recognition tasks"):
+        trainer.test(BoringModel(), verbose=False)

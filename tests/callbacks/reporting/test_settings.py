@@ -1,0 +1,65 @@
+import inspect
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from ost_lightning import matching
+from ost_lightning.callbacks.reporting.settings import constructor_settings
+from ost_lightning.matching import Matcher, MaxSimilarity, OptimalDescriptorSolver, SoftmaxMatching, TransportProblem
+
+MATCHERS = [
+    kind
+    for kind in vars(matching).values()
+    if inspect.isclass(kind) and issubclass(kind, Matcher) and not inspect.isabstract(kind)
+]
+
+
+@pytest.mark.parametrize("kind", MATCHERS)
+def test_every_argument_of_every_matcher_is_recorded(kind: type[Matcher]) -> None:
+    recorded = constructor_settings(kind())
+    expected = {
+        name: parameter.default
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    assert recorded.keys() == expected.keys()
+    for name, value in expected.items():
+        assert recorded[name] == (value if isinstance(value, bool | int | float | str) else asdict(value))
+
+
+@pytest.mark.parametrize(
+    ("matcher", "told"),
+    [
+        (MaxSimilarity("descriptor"), {"chooser": "descriptor"}),
+        (SoftmaxMatching(0.3, "descriptor"), {"temperature": 0.3, "chooser": "descriptor"}),
+        (
+            OptimalDescriptorSolver(0.2, temporal=TransportProblem(order_sigma=0.1)),
+            {"epsilon": 0.2, "temporal": {"order_sigma": 0.1, "descriptor_rho": None, "mass": 1.0}},
+        ),
+    ],
+)
+def test_settings_are_those_that_were_given(matcher: Matcher, told: dict[str, Any]) -> None:
+    recorded = constructor_settings(matcher)
+    assert {name: recorded[name] for name in told} == told
+
+
+def test_what_was_trained_is_told_as_it_is_now() -> None:
+    solver = OptimalDescriptorSolver(0.1, gradient="through_plan", learn_epsilon=True, epsilon_rate=1.0)
+    assert solver.epsilon_shift is not None
+    with torch.no_grad():
+        solver.epsilon_shift.fill_(1.0)
+    recorded = constructor_settings(solver)
+    assert recorded["learn_epsilon"] is True
+    assert recorded["epsilon"] == pytest.approx(0.1 * torch.e)
+
+
+def test_an_argument_that_is_not_kept_is_unknown() -> None:
+    class Own(nn.Module):
+        def __init__(self, width: int = 3, *more: int) -> None:
+            super().__init__()
+            self._width = width
+
+    assert constructor_settings(Own()) == {"width": "unknown"}

@@ -1,0 +1,96 @@
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from ost_lightning.callbacks.resuming import AtomicCheckpointIO, CheckpointNotes, best_checkpoint, read_notes
+from ost_lightning.errors import UserError
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """The system refuses to write more, as it does on a full disk or beyond a quota."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_round_trip_with_notes(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "last.ckpt"
+    checkpoint = {"state_dict": {"w": torch.arange(3.0)}, "pytorch-lightning_version": "2.6", "ost_config": "model: 1"}
+    CheckpointNotes(metrics_rows=7, wandb_id="abc").write_to(checkpoint)
+    AtomicCheckpointIO().save_checkpoint(checkpoint, file)
+    assert read_notes(file) == CheckpointNotes(config="model: 1", metrics_rows=7, wandb_id="abc")
+    assert torch.equal(AtomicCheckpointIO().load_checkpoint(file)["state_dict"]["w"], torch.arange(3.0))
+    assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("limit", [0, 100, 5_000, 300_000])
+def test_a_disk_that_takes_no_more_leaves_the_file_before(tmp_path: Path, limit: int) -> None:
+    file, writer = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    writer.save_checkpoint({"step": 1, "w": torch.zeros(10)}, file)
+    with (
+        files_of_at_most(limit),
+        pytest.raises(UserError, match=r"last.ckpt can't be written.*before is whole") as told,
+    ):
+        writer.save_checkpoint({"step": 2, "w": torch.zeros(200_000)}, file)
+    assert "too large" in str(told.value)
+    assert writer.load_checkpoint(file)["step"] == 1
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    file, writer = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    (tmp_path / ".last.ckpt.part").write_bytes(b"half of a checkpoint")
+    writer.save_checkpoint({"step": 1}, file)
+    assert writer.load_checkpoint(file) == {"step": 1}
+    assert list(tmp_path.iterdir()) == [file]
+
+
+class Surprise:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("surprise",)
+
+
+def test_checkpoints_are_data_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Surprise()}, "evil.ckpt")
+    for read in (read_notes, AtomicCheckpointIO().load_checkpoint):
+        with pytest.raises(UserError, match=r"evil.ckpt can't be read"):
+            read(Path("evil.ckpt"))
+    assert not Path("surprise").exists()
+
+
+def test_a_truncated_file_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"w": torch.zeros(1000)}, file)
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(UserError, match="damaged"):
+        AtomicCheckpointIO().load_checkpoint(file)
+
+
+@pytest.mark.parametrize("content", [[torch.zeros(2)], {"model": {"w": torch.zeros(2)}}, {"state_dict": {}}])
+def test_checkpoints_of_others_are_told(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "foreign.pth")
+    with pytest.raises(UserError, match=r"foreign\.pth is not a checkpoint that `ost fit` wrote.*`ost convert`"):
+        read_notes(tmp_path / "foreign.pth")
+
+
+def test_the_best_checkpoint_is_found_also_where_the_run_was_moved(tmp_path: Path) -> None:
+    last, best = tmp_path / "last.ckpt", tmp_path / "epoch=2.ckpt"
+    unwatched = {"monitor": None, "best_model_path": str(last)}
+    for path in (str(best), "elsewhere/epoch=2.ckpt"):
+        torch.save(
+            {"callbacks": {"Figures": {"n": 1}, "a": unwatched, "b": {"monitor": "x", "best_model_path": path}}}, last
+        )
+        best.unlink(missing_ok=True)
+        assert best_checkpoint(last) is None
+        best.touch()
+        assert best_checkpoint(last) == best

@@ -1,0 +1,68 @@
+"""What of its own a run keeps when it goes on from another's checkpoint."""
+
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ost_lightning.cli import main
+
+FIT = [
+    "fit",
+    "--config=toyworld",
+    "--data.train_clips=1",
+    "--data.loading.workers=0",
+    "--data.clips.frames=2",
+    "--data.loading.global_batch_size=20",  # two steps to an epoch
+    "--trainer.limit_val_batches=0",
+    "--trainer.log_every_n_steps=1",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--tracking.wandb=false",
+    "--model.optimizer.warmup_fraction=0",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of an epoch."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["ost"])
+        assert main([*FIT, "--trainer.max_epochs=1", "--model.optimizer.learning_rate=1e-4"]) == 0
+    return folder / "runs/toyworld/version_0/checkpoints/last.ckpt"
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+
+
+def test_the_optimizer_has_the_settings_of_this_run(trained: Path) -> None:
+    settings = {"learning_rate": "1e-3", "weight_decay": "0.5", "betas": "[0.8,0.95]", "eps": "1e-6"}
+    own = [f"--model.optimizer.{name}={value}" for name, value in settings.items()]
+    assert main([*FIT, "--trainer.max_epochs=2", *own, f"--ckpt_path={trained}"]) == 0
+    run = Path("runs/toyworld/version_0")
+    last = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    assert last["global_step"] == 4
+    for group, decay in zip(last["optimizer_states"][0]["param_groups"], (0.5, 0.0), strict=True):
+        assert group["initial_lr"] == 1e-3
+        assert group["weight_decay"] == decay
+        assert tuple(group["betas"]) == (0.8, 0.95)
+        assert group["eps"] == 1e-6
+    with (run / "metrics.csv").open(newline="") as file:
+        rates = [float(row["lr-AdamW/pg1"]) for row in csv.DictReader(file) if row["lr-AdamW/pg1"]]
+    # a cosine from 1 to 0.01 over four steps, after two and three of them
+    assert rates == pytest.approx([1e-3 * (0.01 + 0.99 * 0.5), 1e-3 * (0.01 + 0.99 * (1 - 0.5**0.5) / 2)])
+
+
+@pytest.mark.parametrize("other", ["--config=modes/layer_decay", "--config=modes/frozen_text"])
+def test_other_groups_of_weights_are_refused(trained: Path, other: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*FIT, "--trainer.max_epochs=2", other, f"--ckpt_path={trained}"]) == 1
+    message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
+    assert "other groups of weights (36 + 58 weights) than this run's" in message
+    assert "--model.video_clip.init_from FILE instead of --ckpt_path" in message

@@ -1,0 +1,77 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ost_lightning.video.annotations.video_ids import id_hash, list_digest, video_id
+
+
+@pytest.mark.parametrize(
+    ("path", "video", "file"),
+    [
+        ("val/-aNccq2jvUA_000055_000065.mp4", "-aNccq2jvUA", "-aNccq2jvUA_000055_000065"),
+        ("v_sJFgo9H6zNo.mp4", "sJFgo9H6zNo", "v_sJFgo9H6zNo"),
+        ("ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi", "v_ApplyEyeMakeup_g01_c01", "v_ApplyEyeMakeup_g01_c01"),
+        ("67818.webm", "67818", "67818"),
+        ("jump_rope/0.mp4", "jump_rope/0", "0"),
+        ("jump_rope/0.mp4@1.5-4", "jump_rope/0", "0"),
+        ("jump_rope/0.mp4@0-", "jump_rope/0", "0"),
+        ("v_sJFgo9H6zNo.mp4@12-30.25", "sJFgo9H6zNo", "v_sJFgo9H6zNo"),
+        ("me@home-2.mp4", "me@home-2", "me@home-2"),
+        ("train\\jump_rope\\0.mp4", "train/jump_rope/0", "0"),
+        ("/data//jump rope/a.b.mov", "/data/jump rope/a.b", "a.b"),
+        ("a\\b\\Trick_and_flic-flac_u_cm_np1_ba_bad_0.avi", "Trick_and_flic-flac_u_cm_np1_ba_bad_0", None),
+        ("no.extension here", "no.extension here", None),
+    ],
+)
+def test_video_id(path: str, video: str, file: str | None) -> None:
+    assert video_id(path) == video
+    assert video_id(path, "file") == (file or video)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "-aNccq2jvUA_000055_000065.mp4",
+        "0wR5jVB-WPk.mp4",
+        "v_sJFgo9H6zNo.mp4",
+        "v_YoYo_g25_c02.avi",
+        "#2_Gum_chew_h_nm_np1_fr_med_0.avi",
+        "Mark_of_Zorro_-_Fencing_Fight_!_fencing_f_cm_np2_fr_goo_2.avi",
+        "darksideofhorseracing_ride_horse_f_cm_np4_ri_med_0.avi",
+        "Stadium_Plyometric_Workout_climb_stairs_l_cm_np1_ba_med_3.avi",
+        "185332.webm",
+    ],
+)
+def test_a_published_name_is_one_video_wherever_it_lies(name: str) -> None:
+    assert video_id(f"some folder/{name}") == video_id(f"/data/{name}") == video_id(name)
+
+
+@pytest.mark.parametrize("name", ["36.webm", "36.mp4", "00036", "185332.avi"])
+@pytest.mark.parametrize("folder", ["20bn-something-something-v2", "ssv2", "data/sthv2_videos"])
+def test_numbers_are_known_by_the_folder_of_something_something(folder: str, name: str) -> None:
+    assert video_id(f"{folder}/{name}") == video_id(name)
+
+
+@given(
+    st.sampled_from(["0", "1", "0001", "18533", "clip 1", "video_000001", "JumpingRope", "Video000001", "GOPR0001"]),
+    st.lists(st.sampled_from(["train", "test", "jump_rope", "making tea", "a"]), max_size=3),
+    st.lists(st.sampled_from(["train", "test", "jump_rope", "making tea", "a"]), max_size=3),
+)
+def test_any_other_name_is_known_by_its_folders(name: str, folders: list[str], others: list[str]) -> None:
+    one, other = ("/".join([*parts, f"{name}.mp4"]) for parts in (folders, others))
+    assert (video_id(one) == video_id(other)) == (folders == others)
+    assert video_id(one) == video_id(f"./{one}") == video_id(one.removesuffix(".mp4")) == video_id(f"{one[:-4]}.avi")
+    assert video_id(one, "file") == video_id(other, "file") == name
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="/\\"), min_size=1, max_size=40))
+def test_a_name_without_folders_is_known_by_its_stem_or_by_the_youtube_id_in_it(name: str) -> None:
+    if name.strip() not in ("", ".", ".."):
+        assert video_id(name) in video_id(name, "file")
+
+
+def test_hash_and_digest() -> None:
+    assert -(2**63) <= id_hash("a") < 2**63
+    assert id_hash("a") != id_hash("b")
+    assert list_digest(["a", "b"]) == list_digest(["b", "a"]) != list_digest(["a"])
+    assert len(list_digest([])) == 16

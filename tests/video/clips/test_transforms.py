@@ -1,0 +1,129 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.transforms.v2 import functional as F
+
+from ost_lightning.errors import UserError
+from ost_lightning.pytorchvideo_compat import uniform_crop
+from ost_lightning.video import Box, EvaluationTransform, MultiScaleCrop, TrainingTransform
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def still_clips(clips: int = 1, frames: int = 6) -> torch.Tensor:
+    """One picture repeated: (B, 1, T, 3, S, S)."""
+    picture = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)
+    return picture.expand(clips, 1, frames, 3, 32, 32).contiguous()
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10_000))
+def test_all_frames_of_a_clip_are_changed_alike(seed: int) -> None:
+    changed = TrainingTransform(32)(still_clips(), [seed])
+    assert changed.shape == (1, 1, 6, 3, 32, 32)
+    assert changed.dtype == torch.uint8
+    assert bool((changed == changed[:, :, :1]).all())
+
+
+def test_colors_depend_on_the_clips_seed_only() -> None:
+    clips, transform = still_clips(3), TrainingTransform(32, color_jitter=1)
+    together = transform(clips.clone(), [3, 4, 3])
+    assert torch.equal(together[0], together[2])
+    assert not torch.equal(together[0], together[1])
+    torch.rand(17)  # whatever was drawn before
+    assert torch.equal(transform(clips[:1].clone(), [4])[0], together[1])
+
+
+def test_changing_colors_leaves_the_global_generator_alone() -> None:
+    clips = still_clips()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    TrainingTransform(32, color_jitter=1)(clips, [9])
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_colors_are_those_of_torchvision() -> None:
+    clips = still_clips()
+    gray = TrainingTransform(32, color_jitter=0, grayscale=1)(clips.clone(), [0])
+    assert torch.equal(gray[0, 0], F.rgb_to_grayscale(clips[0, 0], num_output_channels=3))
+    plain = TrainingTransform(32, color_jitter=0, grayscale=0)(clips.clone(), [0])
+    assert torch.equal(plain, clips)
+
+
+def test_multi_scale_crop_uses_scales_and_places() -> None:
+    crop, source = MultiScaleCrop(), generator()
+    boxes = [crop.draw(100, 140, source) for _ in range(400)]
+    assert {(box.height, box.width) for box in boxes} == {
+        (a, b) for i, a in enumerate((100, 87, 75, 66)) for j, b in enumerate((100, 87, 75, 66)) if abs(i - j) < 2
+    }
+    assert {(box.top > 0, box.left > 0) for box in boxes} == {
+        (False, False),
+        (False, True),
+        (True, False),
+        (True, True),
+    }
+    assert all(box.top + box.height <= 100 and box.left + box.width <= 140 for box in boxes)
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_squares_of_training_follow_their_generator(flip: float) -> None:
+    transform = TrainingTransform(48, flip=flip)
+    drawn = [transform.squares(100, 140, generator(seed)) for seed in (3, 3, 4, 5)]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) > 1
+    assert all(squares.side == 48 and squares.flip == bool(flip) and len(squares.boxes) == 1 for squares in drawn)
+
+
+def test_center_crop() -> None:
+    squares = EvaluationTransform(32).squares(40, 60)
+    assert (squares.boxes, squares.side, squares.flip) == ((Box(4, 14, 32, 32),), 32, False)
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (33, 71)])
+def test_three_crops_along_the_longer_side(shape: tuple[int, int]) -> None:
+    frames = torch.randint(0, 256, (3, 4, *shape), dtype=torch.uint8)
+    boxes = EvaluationTransform(32, 3).squares(*shape).boxes
+    for place, box in enumerate(boxes):
+        cut = frames[..., box.top : box.top + box.height, box.left : box.left + box.width]
+        assert torch.equal(cut, uniform_crop(frames, 32, place))
+
+
+def test_frames_smaller_than_the_square_are_refused() -> None:
+    with pytest.raises(UserError, match="too small for a crop of 32"):
+        EvaluationTransform(32).squares(30, 50)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10_000))
+def test_rand_augment_changes_all_frames_of_a_clip_alike(seed: int) -> None:
+    augmented = TrainingTransform(32, rand_augment=(2, 9))(still_clips(), [seed])
+    assert augmented.dtype == torch.uint8
+    assert bool((augmented == augmented[:, :, :1]).all())
+
+
+def test_rand_augment_follows_its_strength() -> None:
+    clips = still_clips()
+
+    def change(strength: int) -> float:
+        transform = TrainingTransform(32, color_jitter=0, grayscale=0, rand_augment=(1, strength))
+        changed = (transform(clips.clone(), [seed]).float() - clips.float() for seed in range(60))
+        return sum(float(difference.abs().mean()) for difference in changed)
+
+    weak, strong = change(3), change(30)
+    assert 0 < weak < strong
+    with pytest.raises(UserError, match=r"rand_augment is \[2, 31\].*\(0 to 30\)"):
+        TrainingTransform(32, rand_augment=(2, 31))
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_color_jitter_changes_all_frames_alike_unless_asked(each: bool) -> None:
+    frame = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)
+    clips = frame.expand(1, 1, 4, 3, 40, 40).contiguous()
+    transform = TrainingTransform(40, flip=0, color_jitter=1, grayscale=0, jitter_each_frame=each)
+    jittered = transform(clips, seeds=[7])[0, 0]
+    alike = all(torch.equal(jittered[0], other) for other in jittered[1:])
+    assert alike is not each
