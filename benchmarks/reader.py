@@ -38,7 +38,7 @@ ROUND_S = 2.0
 
 def ost(address: VideoAddress, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
     with open_video(address) as video:
-        return video.read_squares(indices, SHORT_SIDE, EvaluationTransform(SIDE).squares)[0]
+        return video.read_crops(indices, SHORT_SIDE, EvaluationTransform(SIDE).crop_spec)[0]
 
 
 def resized(size: tuple[int, int]) -> tuple[int, int]:

@@ -6,13 +6,13 @@ from ost_lightning.video.clips.dataset import (
     ClipBatch,
     EvaluationClips,
     ReadFailure,
-    Reading,
+    ReadSettings,
     TrainingClips,
     collate_clips,
 )
 from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
 from ost_lightning.video.clips.transforms import EvaluationTransform, MultiScaleCrop, TrainingTransform
-from ost_lightning.video.decoding.frame_source import FrameSource, Squares
+from ost_lightning.video.decoding.frame_source import CropSpec, FrameSource
 from ost_lightning.video.decoding.reader import VideoReader, VideoReadError, open_video, read_frames
 from ost_lightning.video.decoding.scaling import Box
 from ost_lightning.video.storage.addresses import ShardMember, VideoAddress, VideoRoot
@@ -23,6 +23,7 @@ __all__ = [
     "Box",
     "Clip",
     "ClipBatch",
+    "CropSpec",
     "EvaluationClips",
     "EvaluationSampler",
     "EvaluationTransform",
@@ -30,10 +31,9 @@ __all__ = [
     "FrameSource",
     "MultiScaleCrop",
     "ReadFailure",
-    "Reading",
+    "ReadSettings",
     "SampleKey",
     "ShardMember",
-    "Squares",
     "TrainingClips",
     "TrainingSampler",
     "TrainingTransform",

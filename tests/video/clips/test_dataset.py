@@ -13,7 +13,7 @@ from ost_lightning.video import (
     EvaluationTransform,
     FrameSampler,
     ReadFailure,
-    Reading,
+    ReadSettings,
     SampleKey,
     TrainingClips,
     TrainingSampler,
@@ -115,7 +115,7 @@ def test_hung_file_becomes_an_error_with_its_name(records: list[VideoRecord], tm
             sampler=FrameSampler(2),
             transform=EvaluationTransform(SIDE),
             short_side=40,
-            reading=Reading(timeout=0.2),
+            reading=ReadSettings(timeout=0.2),
         )
         clip = clip_of(clips[SampleKey(0, 0)])
     assert clip.frames is None
@@ -153,7 +153,7 @@ def test_squares_of_a_view_are_side_by_side(records: list[VideoRecord]) -> None:
     assert frames is not None
     with open_video(records[0].path) as video:
         for view, indices in enumerate(FrameSampler(4, 2).middle(len(video))):
-            squares = video.read_squares(indices, 40, EvaluationTransform(SIDE, 3).squares)
+            squares = video.read_crops(indices, 40, EvaluationTransform(SIDE, 3).crop_spec)
             assert torch.equal(frames[3 * view : 3 * view + 3], squares)
 
 
@@ -172,7 +172,7 @@ def test_record_with_times_reads_that_part(tmp_path: Path) -> None:
     frames = clip_of(part).frames
     assert frames is not None
     with open_video(path) as video:
-        expected = video.read_squares([26, 28], 40, EvaluationTransform(SIDE).squares)
+        expected = video.read_crops([26, 28], 40, EvaluationTransform(SIDE).crop_spec)
     assert torch.equal(frames, expected)
     assert not torch.equal(frames, clip_of(whole).frames)
 

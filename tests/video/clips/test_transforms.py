@@ -72,21 +72,21 @@ def test_multi_scale_crop_uses_scales_and_places() -> None:
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 def test_squares_of_training_follow_their_generator(flip: float) -> None:
     transform = TrainingTransform(48, flip=flip)
-    drawn = [transform.squares(100, 140, generator(seed)) for seed in (3, 3, 4, 5)]
+    drawn = [transform.crop_spec(100, 140, generator(seed)) for seed in (3, 3, 4, 5)]
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) > 1
     assert all(squares.side == 48 and squares.flip == bool(flip) and len(squares.boxes) == 1 for squares in drawn)
 
 
 def test_center_crop() -> None:
-    squares = EvaluationTransform(32).squares(40, 60)
+    squares = EvaluationTransform(32).crop_spec(40, 60)
     assert (squares.boxes, squares.side, squares.flip) == ((Box(4, 14, 32, 32),), 32, False)
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40), (33, 71)])
 def test_three_crops_along_the_longer_side(shape: tuple[int, int]) -> None:
     frames = torch.randint(0, 256, (3, 4, *shape), dtype=torch.uint8)
-    boxes = EvaluationTransform(32, 3).squares(*shape).boxes
+    boxes = EvaluationTransform(32, 3).crop_spec(*shape).boxes
     for place, box in enumerate(boxes):
         cut = frames[..., box.top : box.top + box.height, box.left : box.left + box.width]
         assert torch.equal(cut, uniform_crop(frames, 32, place))
@@ -94,7 +94,7 @@ def test_three_crops_along_the_longer_side(shape: tuple[int, int]) -> None:
 
 def test_frames_smaller_than_the_square_are_refused() -> None:
     with pytest.raises(UserError, match="too small for a crop of 32"):
-        EvaluationTransform(32).squares(30, 50)
+        EvaluationTransform(32).crop_spec(30, 50)
 
 
 @settings(max_examples=25)

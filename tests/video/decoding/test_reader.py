@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from ost_lightning.video import Box, Squares, VideoReader, VideoReadError, open_video, read_frames
+from ost_lightning.video import Box, CropSpec, VideoReader, VideoReadError, open_video, read_frames
 from ost_lightning.video.decoding import packets
 from tests.videos import copy_stream, decode_all, pictures, without_reorder_depth, write_video
 
@@ -306,7 +306,7 @@ def test_resize_filters_are_those_named(tmp_path: Path, source: str) -> None:
     for mode, other in (("bilinear", "bicubic"), ("bicubic", "bilinear")):
         with open_video(path, resize=mode) as video:
             whole = video.read(range(3), 120).float()
-            squares = video.read_squares(range(3), 120, lambda height, width: Squares((Box(0, 40, 120, 120),), 120))
+            squares = video.read_crops(range(3), 120, lambda height, width: CropSpec((Box(0, 40, 120, 120),), 120))
         for found, box in ((whole, slice(None)), (squares[0].float(), slice(40, 160))):
             error, others = ((found - expected[name][..., box]).abs().mean() for name in (mode, other))
             assert error < 0.8 * others
@@ -371,13 +371,13 @@ def test_a_part_is_what_is_cut_out_of_the_whole(folder: Path, rotate: int, aspec
     write_video(path, width=160, height=120, rotate=rotate, aspect=aspect, shots=ramps, options={"crf": "5"})
     seen: list[tuple[int, int]] = []
 
-    def cut(height: int, width: int) -> Squares:
+    def cut(height: int, width: int) -> CropSpec:
         seen.append((height, width))
-        return Squares((Box(8, 4, 48, 48), Box(height - 40, width - 56, 40, 56)), 48)
+        return CropSpec((Box(8, 4, 48, 48), Box(height - 40, width - 56, 40, 56)), 48)
 
     with VideoReader(path) as video:
         whole = video.read([3, 1], 96)
-        parts = video.read_squares([3, 1], 96, cut)
+        parts = video.read_crops([3, 1], 96, cut)
     assert seen == [tuple(whole.shape[2:])]
     assert parts.shape == (2, 2, 3, 48, 48)
     corner = whole[..., -40:, -56:].float()
@@ -392,7 +392,7 @@ def test_an_unscaled_part_is_cut_exactly_and_mirrored(folder: Path) -> None:
     path = write_video(folder / "exact.mp4", 4)
     with VideoReader(path) as video:
         whole = video.read([2])
-        part = video.read_squares([2], 48, lambda height, width: Squares((Box(7, 5, 32, 32),), 32, flip=True))
+        part = video.read_crops([2], 48, lambda height, width: CropSpec((Box(7, 5, 32, 32),), 32, flip=True))
     assert torch.equal(part[0], whole[..., 7:39, 5:37].flip(-1))
 
 
@@ -482,7 +482,7 @@ def test_nothing_of_a_video_waits_for_the_garbage_collector(
     def read() -> None:
         with open_video(path) as video:
             video.read([9, 3])
-            video.read_squares([9, 3], 20, lambda height, width: Squares((Box(0, 0, 16, 16),), 16))
+            video.read_crops([9, 3], 20, lambda height, width: CropSpec((Box(0, 0, 16, 16),), 16))
 
     read()  # imports and caches
     gc.collect()

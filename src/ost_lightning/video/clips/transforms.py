@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.decoding.frame_source import Squares
+from ost_lightning.video.decoding.frame_source import CropSpec
 from ost_lightning.video.decoding.scaling import Box
 
 _MULTI_SCALE: Final = (1.0, 0.875, 0.75, 0.66)
@@ -95,10 +95,10 @@ class TrainingTransform(nn.Module):
             ]
         )
 
-    def squares(self, height: int, width: int, generator: Generator) -> Squares:
+    def crop_spec(self, height: int, width: int, generator: Generator) -> CropSpec:
         """Draws the part of the pictures that a clip shows, and whether it is mirrored."""
         box = self.crop.draw(height, width, generator)
-        return Squares((box,), self.size, flip=bool(torch.rand((), generator=generator) < self.flip))
+        return CropSpec((box,), self.size, flip=bool(torch.rand((), generator=generator) < self.flip))
 
     def forward(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
         """Changes each clip in place, all its frames alike.
@@ -142,7 +142,7 @@ class EvaluationTransform:
     def __init__(self, size: int, crops: Literal[1, 3] = 1) -> None:
         self.size, self.crops = size, crops
 
-    def squares(self, height: int, width: int) -> Squares:
+    def crop_spec(self, height: int, width: int) -> CropSpec:
         """The squares of pictures of a height and width.
 
         Raises:
@@ -154,9 +154,9 @@ class EvaluationTransform:
                 f"set the clips' short_side to at least their crop_size."
             )
         if self.crops == 3:
-            return Squares(_three_boxes(height, width, self.size), self.size)
+            return CropSpec(_three_boxes(height, width, self.size), self.size)
         top, left = round((height - self.size) / 2), round((width - self.size) / 2)
-        return Squares((Box(top, left, self.size, self.size),), self.size)
+        return CropSpec((Box(top, left, self.size, self.size),), self.size)
 
 
 @cache

@@ -37,7 +37,7 @@ class VideoReadError(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class Squares:
+class CropSpec:
     """Which parts of the pictures become squares, the same in all frames of a clip.
 
     Attributes:
@@ -51,7 +51,7 @@ class Squares:
     flip: bool = False
 
 
-Cut = Callable[[int, int], Squares]
+CropChooser = Callable[[int, int], CropSpec]
 """Chooses the squares for pictures of a height and width."""
 
 
@@ -164,7 +164,7 @@ class FrameSource(ABC):
             raise ValueError("no frames were asked for")
         return torch.from_numpy(clip)
 
-    def read_squares(self, indices: Sequence[int] | Tensor, short_side: int, cut: Cut) -> Tensor:
+    def read_crops(self, indices: Sequence[int] | Tensor, short_side: int, cut: CropChooser) -> Tensor:
         """Decodes frames and converts only parts of them, each resized once.
 
         Args:
