@@ -188,7 +188,7 @@ def test_missing_videos_are_told_with_what_helps(videos: Path, tmp_path: Path, o
 def test_mistakes_in_a_worker_arrive_as_they_are(videos: Path, tmp_path: Path) -> None:
     lists = data(videos, tests=["a.txt"], workers=1)
     lists.clips = ClipSettings(frames=4, short_side=20, crop_size=32)
-    with pytest.raises(UserError, match=r"^The frames are 20 x 26 pixels, too small for a crop of 32"):
+    with pytest.raises(UserError, match=r"^Frames with a short side of 20 pixels are too small for a crop of 32"):
         trainer(tmp_path).test(Collector(), datamodule=lists, verbose=False)
 
 

@@ -21,7 +21,7 @@ from ost_lightning.video.annotations.any_list import ListedVideo, read_files, re
 from ost_lightning.video.annotations.few_shot import draw_shots
 from ost_lightning.video.annotations.video_ids import IdKind, video_id
 from ost_lightning.video.maintenance.inspection import ALL_FRAMES, Inspection
-from ost_lightning.video.maintenance.survey import survey
+from ost_lightning.video.maintenance.survey import survey_videos
 
 PARTS: Final[tuple[Part, ...]] = ("train", "val", "test")
 _RECORD: Final = "videos.csv"
@@ -57,7 +57,9 @@ def check(
     if frames < 0:
         raise UserError(f"--frames is {frames}: give a number of frames from 0, or --every_frame true for all.")
     decode, count = ALL_FRAMES if every_frame else frames, processes(workers)
-    found = survey(_records(list, root, data, sets), output_folder(output) / _RECORD, decode=decode, workers=count)
+    found = survey_videos(
+        _records(list, root, data, sets), output_folder(output) / _RECORD, decode=decode, workers=count
+    )
     bad = [entry for entry in found if entry.state != "ok"]
     _write_missing(bad, output / "missing.csv")
     there = sum(entry.state != "missing" for entry in found)
@@ -94,7 +96,7 @@ def stats(
         workers: Processes; as many as there are cores if not given.
     """
     count = processes(workers)
-    found = survey(_records(list, root, data, sets), output_folder(output) / _RECORD, decode=0, workers=count)
+    found = survey_videos(_records(list, root, data, sets), output_folder(output) / _RECORD, decode=0, workers=count)
     usable = [entry for entry in found if entry.state == "ok"]
     if not usable:
         raise UserError(f"None of the {len(found)} listed videos can be opened; {output / _RECORD} tells why.")

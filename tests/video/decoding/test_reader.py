@@ -109,11 +109,11 @@ def test_nothing_depends_on_what_is_left_out(folder: Path, name: str) -> None:
     reference = torch.from_numpy(decode_all(path))
     with VideoReader(path) as video:
         stream = video._stream
-        left_out = [place for place in stream.order if not stream._needed(place)]
+        left_out = [place for place in stream.presentation_order if not stream._is_needed(place)]
         assert left_out
         # decode with all of them left out, and with all but one
         for spared in (None, *left_out[:: max(1, len(left_out) // 4)]):
-            kept = [k for k, place in enumerate(stream.order) if place not in left_out or place == spared]
+            kept = [k for k, place in enumerate(stream.presentation_order) if place not in left_out or place == spared]
             assert torch.equal(video.read(kept), reference[kept])
 
 
@@ -122,7 +122,7 @@ def test_everything_is_decoded_where_leaving_out_is_not_exact(folder: Path, name
     path = folder / f"kept_{name}"
     write_video(path, **{"count": 20, **FILES[name]})
     with VideoReader(path) as video:
-        assert all(video._stream._needed(place) for place in video._stream.order)
+        assert all(video._stream._is_needed(place) for place in video._stream.presentation_order)
 
 
 def test_two_pictures_in_one_packet(tmp_path: Path) -> None:

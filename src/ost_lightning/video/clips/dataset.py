@@ -19,7 +19,7 @@ from ost_lightning.video.clips.sampling import FrameSampler, SampleKey
 from ost_lightning.video.decoding.frame_source import CropChooser, CropSpec, VideoReadError
 from ost_lightning.video.decoding.reader import open_video
 from ost_lightning.video.decoding.scaling import ResizeFilter
-from ost_lightning.video.decoding.timeout import READ_TIMEOUT, within
+from ost_lightning.video.decoding.timeout import READ_TIMEOUT, run_with_timeout
 
 
 class RandomCrops(Protocol):
@@ -65,7 +65,7 @@ class ReadFailure:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Clip:
     """One sample.
 
@@ -84,6 +84,10 @@ class Clip:
     failures: tuple[ReadFailure, ...] = ()
     seed: int | None = None
     span: Span | None = None
+
+    def __repr__(self) -> str:
+        frames = None if self.frames is None else tuple(self.frames.shape)
+        return f"Clip(id={self.id!r}, label={self.label}, frames={frames}, failures={len(self.failures)})"
 
 
 @dataclass(slots=True)  # Lightning can't convert frozen ones to a run's precision
@@ -299,4 +303,4 @@ def _read(
         views: Tensor = crops.unflatten(1, tuple(indices.shape)).transpose(0, 1).flatten(0, 1)
         return views
 
-    return within(reading.timeout, record.path, read)
+    return run_with_timeout(reading.timeout, record.path, read)
