@@ -24,12 +24,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from film_clips import Film, describe, make
+from other_readers import link_ffmpeg
 from torch import Tensor
 
 from ost_lightning.resources import cache_folder
 from ost_lightning.video import EvaluationTransform, VideoAddress, VideoRoot, open_video
-from ost_lightning.video.maintenance.shard_writer import plan_shards, write_shards
-from ost_lightning.video.other_readers import link_ffmpeg
+from ost_lightning.video.maintenance import plan_shards, write_shards
 
 SIDE, SHORT_SIDE = 224, 256
 LINKED = "OST_BENCH_FFMPEG"

@@ -22,7 +22,7 @@ from reader import draw, ost
 
 from ost_lightning.resources import cache_folder
 from ost_lightning.video import open_video
-from ost_lightning.video.maintenance.transcoding import TranscodeSettings, TranscodingJob, transcode
+from ost_lightning.video.maintenance import TranscodeSettings, TranscodingJob, transcode
 
 SETTINGS = {
     "every 12, not tuned": TranscodeSettings(fast_decode=False),

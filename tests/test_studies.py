@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 TOP = Path(__file__).parents[1]
 SCRIPTS = sorted([*TOP.glob("studies/**/*.py"), *TOP.glob("benchmarks/*.py")])
-SHARED = ("world", "variants", "random_clip", "film_clips")
+SHARED = ("world", "variants", "random_clip", "film_clips", "other_readers")
 
 
 @pytest.fixture(autouse=True)

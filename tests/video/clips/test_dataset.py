@@ -215,3 +215,12 @@ def test_random_views_follow_the_seed_and_the_video(tmp_path: Path) -> None:
     assert not torch.equal(one[0], other[0])
     assert not torch.equal(one[0], fixed[0])
     assert not torch.equal(one[0][0], one[0][1])
+
+
+def test_a_clip_prints_shapes_and_no_pixels(records: list[VideoRecord]) -> None:
+    dataset = EvaluationClips(records, sampler=FrameSampler(2), transform=EvaluationTransform(SIDE), short_side=40)
+    label = records[0].label
+    assert (
+        repr(dataset[SampleKey(0, 0)]) == f"Clip(id='0', label={label}, frames=(1, 2, 3, {SIDE}, {SIDE}), failures=0)"
+    )
+    assert repr(Clip(None, 1, "a")) == "Clip(id='a', label=1, frames=None, failures=0)"

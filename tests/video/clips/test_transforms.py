@@ -6,7 +6,8 @@ from torchvision.transforms.v2 import functional as F
 
 from ost_lightning.errors import UserError
 from ost_lightning.pytorchvideo_compat import uniform_crop
-from ost_lightning.video import Box, EvaluationTransform, MultiScaleCrop, TrainingTransform
+from ost_lightning.video import Box, CropSpec, EvaluationTransform, MultiScaleCrop, TrainingTransform
+from ost_lightning.video.clips import check_crop_size
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -93,7 +94,7 @@ def test_three_crops_along_the_longer_side(shape: tuple[int, int]) -> None:
 
 
 def test_frames_smaller_than_the_square_are_refused() -> None:
-    with pytest.raises(UserError, match="too small for a crop of 32"):
+    with pytest.raises(UserError, match="Frames with a short side of 30 pixels are too small for a crop of 32"):
         EvaluationTransform(32).crop_spec(30, 50)
 
 
@@ -127,3 +128,37 @@ def test_color_jitter_changes_all_frames_alike_unless_asked(each: bool) -> None:
     jittered = transform(clips, seeds=[7])[0, 0]
     alike = all(torch.equal(jittered[0], other) for other in jittered[1:])
     assert alike is not each
+
+
+def test_a_squashed_frame_is_all_of_it() -> None:
+    spec = EvaluationTransform(32, framing="squash").crop_spec(20, 60)
+    assert (spec.boxes, spec.side, spec.flip) == ((Box(0, 0, 20, 60),), 32, False)
+    training = TrainingTransform(32, flip=1, framing="squash")
+    drawn = {training.crop_spec(20, 60, generator(seed)) for seed in range(20)}
+    assert drawn == {CropSpec((Box(0, 0, 20, 60),), 32, flip=True)}
+
+
+def test_framings_that_do_not_exist_are_refused() -> None:
+    for make in (EvaluationTransform, TrainingTransform):
+        with pytest.raises(UserError, match=r"framing is 'pad'; expected one of crop, squash"):
+            make(32, framing="pad")
+    with pytest.raises(UserError, match=r"no 3 crops of it: set the clips' crops to 1"):
+        EvaluationTransform(32, 3, framing="squash")
+
+
+@pytest.mark.parametrize(("side", "short_side"), [(224, 256), (224, 448), (48, 54), (224, 224)])
+def test_crops_of_half_the_short_side_and_more_are_fine(side: int, short_side: int) -> None:
+    check_crop_size(side, short_side)
+    assert EvaluationTransform(side).crop_spec(short_side, 500).side == side
+
+
+def test_a_crop_that_shows_little_of_the_frame_is_refused() -> None:
+    told = r"A crop of 48 pixels shows only 19% of .* 256 pixels\. Set the clips' short_side to about 55 \(8/7 of crop"
+    with pytest.raises(UserError, match=told):
+        check_crop_size(48, 256)
+    with pytest.raises(UserError, match="shows only 49%"):
+        check_crop_size(223, 448 + 5)
+    with pytest.raises(UserError, match=told):
+        EvaluationTransform(48, 3).crop_spec(340, 256)
+    check_crop_size(48, 256, "squash")
+    TrainingTransform(48).crop_spec(256, 340, generator())  # its crops follow the short side

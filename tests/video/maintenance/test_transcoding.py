@@ -107,3 +107,13 @@ def test_every_b_picture_can_be_left_out(tmp_path: Path, fast: bool, cabac: byte
     pictures = [(kinds[packet.pts], parse(memoryview(packet), packet.is_keyframe).is_reference) for packet in packets]
     assert {referred for kind, referred in pictures if kind == PictureType.B} == {False}
     assert {referred for kind, referred in pictures if kind != PictureType.B} == {True}
+
+
+def test_a_copy_with_other_frames_is_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, other = write_video(tmp_path / "a.mp4", 12), write_video(tmp_path / "other.mp4", 11).read_bytes()
+    monkeypatch.setattr(
+        "ost_lightning.video.maintenance.transcoding._encode", lambda video, target, settings: target.write_bytes(other)
+    )
+    done = transcode(TranscodingJob("a", path, tmp_path / "new" / "a.mp4", SETTINGS))
+    assert "it has 12 frames, but its copy 11" in done.error
+    assert not list((tmp_path / "new").iterdir())

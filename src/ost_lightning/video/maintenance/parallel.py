@@ -2,11 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing import get_context
 from typing import Final, TypeVar
 
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from pebble import ProcessExpired, ProcessPool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,7 +32,7 @@ def map_in_processes(
         yield from map(work, items)
         return
     waiting = deque(items)
-    running: dict[ProcessFuture[Result], Item] = {}
+    running: dict[Future[Result], Item] = {}
     pool = ProcessPool(workers, context=get_context("spawn"))
     try:
         while waiting or running:

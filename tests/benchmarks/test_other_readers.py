@@ -1,6 +1,7 @@
 """Frames by index are the same frames by every reader, except where another one is known to err."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ import av
 import numpy as np
 import pytest
 
-from ost_lightning.video.other_readers import link_ffmpeg
 from tests.videos import decode_all, write_video
 
 FILES: dict[str, dict[str, Any]] = {
@@ -27,10 +27,12 @@ FILES: dict[str, dict[str, Any]] = {
 }
 CAN_NOT_READ = {("decord", "av1.mkv"), ("decord", "late.ts"), ("torchcodec", "late.ts")}
 READS_OTHER_FRAMES = {("decord", "h264_open.mkv"), ("decord", "mpeg4.mp4")}
-READ = """
-import sys, numpy
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "other_readers.py"
+link_ffmpeg = runpy.run_path(str(SCRIPT))["link_ffmpeg"]
+READ = f"""
+import runpy, sys, numpy
 from pathlib import Path
-from ost_lightning.video.other_readers import READERS
+READERS = runpy.run_path({str(SCRIPT)!r})["READERS"]
 reader, path, indices, out = sys.argv[1:]
 frames = READERS[reader](Path(path), [int(k) for k in indices.split(",")], None)
 numpy.save(out, frames.numpy())

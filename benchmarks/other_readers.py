@@ -1,7 +1,4 @@
-"""Other readers behind the same function, to compare with: decord and torchcodec, of the extra `readers`.
-
-Nothing in the package reads through them.
-"""
+"""decord and torchcodec (extra `readers`) behind the interface of `read_frames`, to compare with the suite's reader."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,18 +10,18 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.decoding.reader import VideoReader, read_frames
+from ost_lightning.video import VideoReader, read_frames
 
 _BUNDLED: Final = re.compile(r"(lib(?:av|sw)[a-z]+)-[0-9a-f]+\.so\.(\d+)[.\d]*")
 
 
 def read_with_decord(path: Path, indices: Sequence[int], short_side: int | None = 256) -> Tensor:
-    """The same frames by decord, one thread, resized while decoding.
+    """Reads frames with decord, in one thread, resized while decoding.
 
     Args:
-        path: The file.
+        path: Path of the file.
         indices: Frames in presentation order.
-        short_side: Pixels of the shorter side; None keeps the size.
+        short_side: Length of the shorter side in pixels; None keeps the size.
 
     Returns:
         uint8 (T, 3, H, W).
@@ -45,12 +42,12 @@ def read_with_decord(path: Path, indices: Sequence[int], short_side: int | None 
 
 
 def read_with_torchcodec(path: Path, indices: Sequence[int], short_side: int | None = 256) -> Tensor:
-    """The same frames by torchcodec in its exact mode, one thread, resized by its own transform.
+    """Reads frames with torchcodec in its exact mode, in one thread, resized by its own transform.
 
     Args:
-        path: The file.
+        path: Path of the file.
         indices: Frames in presentation order.
-        short_side: Pixels of the shorter side; None keeps the size.
+        short_side: Length of the shorter side in pixels; None keeps the size.
 
     Returns:
         uint8 (T, 3, H, W).
@@ -59,8 +56,8 @@ def read_with_torchcodec(path: Path, indices: Sequence[int], short_side: int | N
         UserError: If torchcodec is not installed, or finds no FFmpeg; see `link_ffmpeg`.
     """
     try:
-        from torchcodec.decoders import VideoDecoder  # type: ignore[attr-defined]  # not in its __all__
-        from torchcodec.transforms import Resize  # type: ignore[attr-defined]  # not in its __all__
+        from torchcodec.decoders import VideoDecoder
+        from torchcodec.transforms import Resize
 
         size = None if short_side is None else _size(path, short_side)
         transforms = [Resize(size)] if size is not None else []
@@ -77,16 +74,16 @@ READERS: Final[Mapping[str, Callable[..., Tensor]]] = {
     "decord": read_with_decord,
     "torchcodec": read_with_torchcodec,
 }
-"""All with (path, indices, short_side)."""
+"""Readers by name, each called with (path, indices, short_side)."""
 
 
 def link_ffmpeg(folder: Path) -> None:
-    """Links the FFmpeg that comes with PyAV under the names that torchcodec looks for, where there is none else.
+    """Links the FFmpeg libraries that come with PyAV under the names that torchcodec looks for.
 
-    A process that is started with the folder in `LD_LIBRARY_PATH` can load torchcodec; both then have one FFmpeg.
+    A process that is started with the folder in `LD_LIBRARY_PATH` can load torchcodec without another FFmpeg.
 
     Args:
-        folder: Where to.
+        folder: Folder for the links.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for file in (Path(av.__file__).parents[1] / "av.libs").glob("lib*.so*"):
@@ -97,7 +94,7 @@ def link_ffmpeg(folder: Path) -> None:
 
 
 def _size(path: Path, short_side: int) -> tuple[int, int]:
-    """Height and width after resizing, which these readers must be told."""
+    """Height and width after resizing, which these readers need as arguments."""
     with VideoReader(path, sample_aspect=False) as video:
         width, height = video.width, video.height
     shorter = min(width, height)
