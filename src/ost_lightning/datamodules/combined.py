@@ -3,10 +3,11 @@
 import inspect
 from collections.abc import Mapping
 
-from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
+from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
+from ost_lightning.vocabulary import EvaluationStage, Part
 
 
 class CombinedDataModule(VideoDataModule):
@@ -35,7 +36,7 @@ class CombinedDataModule(VideoDataModule):
         self.test, self.train = test or [], train
         self.val = val if val is not None else [train] if train is not None else []
         for data in (*self.test, *self.val, *([train] if train is not None else [])):
-            _refuse_own_settings(data)
+            _validate_no_own_settings(data)
 
     def prepare_data(self) -> None:
         """Makes what the parts make that the run will ask for, each once."""
@@ -70,11 +71,15 @@ class CombinedDataModule(VideoDataModule):
         return sets
 
 
-def _refuse_own_settings(data: VideoDataModule) -> None:
-    """A part's clips and loading would be ignored."""
-    defaults = inspect.signature(type(data)).parameters
+def _validate_no_own_settings(data: VideoDataModule) -> None:
+    """Raises if a part's clips or loading are set, because they would be ignored."""
+    # a constructor may leave them to those of its bases
+    classes = reversed(type(data).__mro__)
+    parameters = {
+        name: known for base in classes for name, known in inspect.signature(base.__init__).parameters.items()
+    }
     for name in ("clips", "loading"):
-        if name in defaults and getattr(data, name) != defaults[name].default:
+        if getattr(data, name) != parameters[name].default:
             raise UserError(
                 f"`{name}` is set for {type(data).__name__} inside CombinedDataModule, where it has no effect: set "
                 f"the `{name}` of CombinedDataModule, which is for all of its data sets."

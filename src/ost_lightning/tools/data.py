@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from ost_lightning.datamodules import LabeledVideos, VideoDataModule
-from ost_lightning.datamodules.base import Part
 from ost_lightning.datamodules.locate import Finder
 from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
@@ -22,6 +21,7 @@ from ost_lightning.video.annotations.few_shot import draw_shots
 from ost_lightning.video.annotations.video_ids import IdKind, video_id
 from ost_lightning.video.maintenance.inspection import ALL_FRAMES, Inspection
 from ost_lightning.video.maintenance.survey import survey
+from ost_lightning.vocabulary import Part
 
 PARTS: Final[tuple[Part, ...]] = ("train", "val", "test")
 _RECORD: Final = "videos.csv"

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from ost_lightning.video.annotations.records import AnnotationError, ClassIndex, VideoRecord, read_text, some
+from ost_lightning.vocabulary import Part
 
 _USES: Final = {"0": None, "1": "train", "2": "test"}
 """0 marks a video that a split leaves unused."""
 
 
-def read_hmdb51(
-    folder: Path, part: Literal["train", "test"], split: int, classes: ClassIndex, wanted: Iterable[int]
-) -> list[VideoRecord]:
+def read_hmdb51(folder: Path, part: Part, split: int, classes: ClassIndex, wanted: Iterable[int]) -> list[VideoRecord]:
     """Reads one part of one of the three splits.
 
     Args:

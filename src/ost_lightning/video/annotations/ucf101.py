@@ -1,12 +1,12 @@
 """UCF101 as published: classInd.txt, trainlist0N.txt and testlist0N.txt."""
 
 from pathlib import Path
-from typing import Literal
 
 from ost_lightning.video.annotations.records import AnnotationError, ClassIndex, VideoRecord, read_text, some
+from ost_lightning.vocabulary import Part
 
 
-def read_ucf101(folder: Path, part: Literal["train", "test"], split: int, classes: ClassIndex) -> list[VideoRecord]:
+def read_ucf101(folder: Path, part: Part, split: int, classes: ClassIndex) -> list[VideoRecord]:
     """Reads one part of one of the three splits.
 
     The class is the folder in each line; the number behind it, in training lists, has to agree by classInd.txt.

@@ -7,7 +7,7 @@ from typing import Final
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
+from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import VIDEO_SUFFIXES, locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
@@ -16,6 +16,7 @@ from ost_lightning.text import LabelSpace
 from ost_lightning.text.label_files import subfolders
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex
+from ost_lightning.vocabulary import EvaluationStage, Part
 
 _SHOWN: Final = 5
 

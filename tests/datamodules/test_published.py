@@ -168,7 +168,7 @@ def test_released_lists_stand_in_for_the_publishers_files() -> None:
     shutil.copy("train_2.txt", "train_3.txt")
     with pytest.raises(UserError, match=r"is not a list of 3 shots: it has 2 videos of 'apply eye makeup'"):
         UCF101("data", labels="few", shots=3, lists=lists).training_videos()
-    with pytest.raises(UserError, match="has a place in braces that this run gives no value for"):
+    with pytest.raises(UserError, match="has a field in braces that this run gives no value for"):
         UCF101("data", labels="few", lists=lists).training_videos()
 
 
@@ -321,7 +321,7 @@ def test_annotation_files_that_are_not_there_are_named_with_the_places() -> None
 def test_a_class_that_the_data_set_has_not_is_named() -> None:
     hmdb51_data()
     miniatures.write(Path("mine/classes.txt"), "brush hair\nflying\n")
-    with pytest.raises(UserError, match="has a class 'flying' that hmdb51 has not"):
+    with pytest.raises(UserError, match="has a class 'flying', which hmdb51 does not have"):
         HMDB51("data", labels="mine").training_videos()
 
 
