@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from ost_lightning.analysis.benchmarks import identify, published_lists, same_classes
 from ost_lightning.analysis.protocols import Protocol, remarks
-from ost_lightning.analysis.results_table import OURS, Row, as_markdown, as_records, published_rows, run_rows, table
+from ost_lightning.analysis.published_lists import identify, published_lists, same_classes
+from ost_lightning.analysis.published_results import Row, published_rows
+from ost_lightning.analysis.results_table import as_markdown, as_records, table
 from ost_lightning.analysis.run_results import DataCard, RunResults, Score, SetResult
+from ost_lightning.analysis.run_rows import OURS, run_rows
 from ost_lightning.analysis.summaries import summarize
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
@@ -110,27 +112,32 @@ def test_the_right_protocol_gives_no_remark() -> None:
             {"h": outcome("hmdb51-split2")},
             "h is hmdb51, split 2; few-shot scores are those",
         ),
-        ("few_shot", trained("hmdb51", (2, 16)), {"h": outcome("hmdb51-split1")}, "2 to 16 videos a class"),
-        ("few_shot", trained("hmdb51", (5, 5)), {"h": outcome("hmdb51-split1")}, "5 videos a class, not on 2 or 4"),
+        ("few_shot", trained("hmdb51", (2, 16)), {"h": outcome("hmdb51-split1")}, "2 to 16 videos per class"),
+        ("few_shot", trained("hmdb51", (5, 5)), {"h": outcome("hmdb51-split1")}, "5 videos per class, not on 2 or 4"),
         ("few_shot", trained("ucf101"), {"h": outcome("hmdb51-split1")}, "trained on ucf101, but h is hmdb51"),
         ("few_shot", None, {"h": outcome("hmdb51-split1")}, "not known what the checkpoint was trained on"),
         ("zero_shot", trained("ucf101"), three_splits(), "trained on ucf101, not on kinetics400"),
         ("zero_shot", None, {"h": outcome("hmdb51-split1")}, "hmdb51 was tested on split 1 only"),
-        ("zero_shot", None, {"h": outcome("kinetics400-validation")}, "h is kinetics400, validation; expected was"),
+        ("zero_shot", None, {"h": outcome("kinetics400-validation")}, "h is kinetics400, validation; expected"),
         ("base_to_novel", trained("ucf101-base"), {"b": outcome("ucf101-base")}, "not tested on its novel classes"),
         ("base_to_novel", trained("ucf101"), {"b": outcome("ucf101-base")}, "not on base classes"),
-        ("base_to_novel", trained("ucf101-base", (8, 8)), {"b": outcome("ucf101-base")}, "8 videos a class, not on 16"),
+        (
+            "base_to_novel",
+            trained("ucf101-base", (8, 8)),
+            {"b": outcome("ucf101-base")},
+            "8 videos per class, not on 16",
+        ),
         (
             "base_to_novel",
             trained("hmdb51-base"),
             {"b": outcome("ucf101-base"), "n": outcome("ucf101-novel")},
             "another data set (hmdb51-base) than n.",
         ),
-        ("zero_shot", trained("kinetics400", (1, 1)), three_splits(), "trained on 1 videos a class or fewer"),
-        ("supervised", trained("ssv2"), {"s": outcome("ssv2-validation")}, "trained on 16 videos a class or fewer"),
+        ("zero_shot", trained("kinetics400", (1, 1)), three_splits(), "trained on 1 videos per class or fewer"),
+        ("supervised", trained("ssv2"), {"s": outcome("ssv2-validation")}, "trained on 16 videos per class or fewer"),
         (None, None, {"k": outcome("k600-split2", listed=200)}, "copies of k600-split2 have about 14,000"),
         ("supervised", trained("ssv2"), {"k": outcome("kinetics400-validation")}, "but k is kinetics400"),
-        ("supervised", trained("ssv2"), {"k": outcome("k600-split1")}, "expected was the validation set"),
+        ("supervised", trained("ssv2"), {"k": outcome("k600-split1")}, "expected the validation set"),
         (None, None, {"h": outcome("hmdb51-split1", found=1500)}, "h: 30 of 1,530 listed videos are not there"),
         (None, None, {"h": outcome("hmdb51-split1", undecodable=3)}, "h: 3 of 1,530 videos could not be read"),
         (None, None, {"h": outcome("hmdb51-split1", scored=16)}, "h: only 16 of 1,530 listed videos were scored"),
@@ -140,7 +147,7 @@ def test_the_right_protocol_gives_no_remark() -> None:
             "zero_shot",
             None,
             {"own": outcome("hmdb51-split1", list=None, benchmark=None, part=None, label_space="mine")},
-            "own (1,530 videos, label space mine) is no list that is known",
+            "own (1,530 videos, label space mine) is not a known list",
         ),
     ],
 )
@@ -160,7 +167,7 @@ def test_published_lists_are_known_by_their_videos_whatever_they_are_called() ->
     assert identify("0" * 16, labels) is None
     assert same_classes(LabelSpace.load("hmdb51"), "hmdb51")
     assert not same_classes(labels, "hmdb51")
-    assert identify("0" * 16, LabelSpace.load("hmdb51"), ("split 1", "split 2", "split 3")) is None
+    assert identify("0" * 16, LabelSpace.load("hmdb51")) is None
     kinetics = identify("0" * 16, LabelSpace.load("kinetics400"))
     assert kinetics is not None
     assert kinetics.name == "kinetics400-validation"
