@@ -168,7 +168,7 @@ def test_classes_of_tables_are_those_of_the_training_table() -> None:
     columns = Columns(path="clip", label="action")
     data = VideoTable(".", Path("train.csv"), test={"own": Path("test.csv")}, columns=columns)
     assert data.evaluation_videos("test")["own"].labels.names == ("dive", "swim")
-    with pytest.raises(UserError, match=r"descriptors\.json in the folder of a label space, and give that as"):
+    with pytest.raises(UserError, match=r"descriptors\.json in the folder of a label space, and set the data's"):
         data.evaluation_videos("test")["own"].labels.descriptors_of("spatio", 1)
     alone = VideoTable(".", test={"own": Path("test.csv")}, columns=columns)
     assert alone.evaluation_videos("test")["own"].labels.names == ("swim",)

@@ -13,13 +13,13 @@ from ost_lightning.vocabulary import EvaluationStage, Part
 class CombinedDataModule(VideoDataModule):
     """Trains on one data set and evaluates on several, each with its own label space.
 
-    One checkpoint is so tested on HMDB51, UCF101 and Kinetics-600 in one run. How clips are made and loaded is set
-    here, for all of them.
+    It tests one checkpoint on HMDB51, UCF101 and Kinetics-600 in one run. How clips are made and loaded is set here,
+    for all of them.
 
     Args:
-        test: Data modules whose test sets are tested.
-        train: Data module that is trained on, and validated on with `val` not given.
-        val: Data modules whose validation sets are validated on.
+        test: Data modules to test on.
+        train: Data module to train on, and to validate on if `val` is not given.
+        val: Data modules to validate on.
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
@@ -39,7 +39,7 @@ class CombinedDataModule(VideoDataModule):
             _validate_no_own_settings(data)
 
     def prepare_data(self) -> None:
-        """Makes what the parts make that the run will ask for, each once."""
+        """Prepares the data modules that the run will use, each once."""
         super().prepare_data()
         function = self.trainer.state.fn if self.trainer is not None else None
         parts: list[VideoDataModule] = []
@@ -57,13 +57,13 @@ class CombinedDataModule(VideoDataModule):
         return part != "train" or self.train is not None
 
     def training_videos(self) -> LabeledVideos:
-        """Those of the training data module."""
+        """Training set of the training data module."""
         if self.train is None:
             raise UserError("There is nothing to train on: set the data's `train` to a data module.")
         return self.train.training_videos()
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
-        """The sets of all data modules; those of one name get the number of their data module in front."""
+        """Sets of all data modules; a repeated name gets the number of its data module in front."""
         sets: dict[str, LabeledVideos] = {}
         for place, data in enumerate(self.val if stage == "val" else self.test):
             for name, videos in data.evaluation_videos(stage).items():
@@ -74,10 +74,10 @@ class CombinedDataModule(VideoDataModule):
 def _validate_no_own_settings(data: VideoDataModule) -> None:
     """Raises if a part's clips or loading are set, because they would be ignored."""
     # a constructor may leave them to those of its bases
-    classes = reversed(type(data).__mro__)
-    parameters = {
-        name: known for base in classes for name, known in inspect.signature(base.__init__).parameters.items()
-    }
+    parameters: dict[str, inspect.Parameter] = {}
+    for base in reversed(type(data).__mro__):
+        if constructor := vars(base).get("__init__"):
+            parameters |= inspect.signature(constructor).parameters
     for name in ("clips", "loading"):
         if getattr(data, name) != parameters[name].default:
             raise UserError(
