@@ -2,14 +2,15 @@ import pytest
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from ost_lightning.datamodules import CombinedDataModule, ToyWorld
+from ost_lightning.datamodules import HMDB51, UCF101, ClipSettings, CombinedDataModule, LoadingSettings, ToyWorld
+from ost_lightning.errors import UserError
 
 
 class Prepared(ToyWorld):
     """Counts instead of rendering."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
         self.times = 0
 
     def prepare_data(self) -> None:
@@ -40,3 +41,13 @@ def test_a_part_of_several_uses_is_prepared_once() -> None:
     part = Prepared()
     CombinedDataModule(train=part, test=[part]).prepare_data()
     assert part.times == 1
+
+
+def test_settings_of_a_part_that_would_be_ignored_are_refused() -> None:
+    CombinedDataModule(test=[ToyWorld(), UCF101("data")], train=HMDB51("data"))
+    for part in (ToyWorld(loading=LoadingSettings(workers=1)), UCF101("data", loading=LoadingSettings(workers=1))):
+        for place in ({"train": part}, {"val": [part]}, {"test": [part]}):
+            with pytest.raises(UserError, match=f"`loading` is set for {type(part).__name__} inside Combined"):
+                CombinedDataModule(**place)
+    with pytest.raises(UserError, match="`clips` is set for Prepared inside Combined"):
+        CombinedDataModule(val=[Prepared(clips=ClipSettings())])
