@@ -1,4 +1,4 @@
-"""The rendered world, rendered on first use."""
+"""The rendered world, which is rendered on first use."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -15,12 +15,12 @@ from ost_lightning.vocabulary import EvaluationStage
 
 
 class ToyWorld(VideoDataModule):
-    """Trains on seen classes of one draw, validates on other videos of theirs, tests on classes not seen in training.
+    """Trains on seen classes of one draw, validates on other videos of these, tests on classes not seen in training.
 
     Args:
         draw: Draw of classes, 0 to 4.
-        train_clips: Training videos a class.
-        test_clips: Test videos a class.
+        train_clips: Training videos per class.
+        test_clips: Test videos per class.
         test_sets: Groups of classes to test on.
         clips: How a video becomes a clip.
         loading: How clips are loaded.
@@ -43,7 +43,7 @@ class ToyWorld(VideoDataModule):
         self._test = {group: RenderedPart(draw, group, "test", test_clips) for group in test_sets}
 
     def prepare_data(self) -> None:
-        """Renders what the run will ask for, with a progress bar; nothing if it is there."""
+        """Renders the videos that the run will need and that do not exist, with a progress bar."""
         super().prepare_data()
         function = self.trainer.state.fn if self.trainer is not None else None
         parts: list[RenderedPart] = []

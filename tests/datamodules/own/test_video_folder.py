@@ -97,7 +97,7 @@ def test_other_files_and_classes_without_videos_are_told(caplog: pytest.LogCaptu
     write(root / "train/swimming/.hidden.mp4", "")
     videos = VideoFolder(root).training_videos()
     assert videos.records[2].id == "train/juggling/2.MTS"
-    assert "own/train: Passed over, without a video's extension: 2, such as juggling/notes.txt." in caplog.text
+    assert "own/train: Skipped files without a video's extension: 2, such as juggling/notes.txt." in caplog.text
     assert "Classes without videos: swimming." in caplog.text
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,14 @@ from ost_lightning.datamodules import (
     ListFiles,
     PublishedDataModule,
     SomethingSomethingV2,
+    SplitDataModule,
 )
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
+from ost_lightning.video import VideoRecord
+from ost_lightning.video.annotations import ClassIndex
+from ost_lightning.vocabulary import Part
 from tests.datamodules import miniatures
 from tests.datamodules.miniatures import SSV2, SSV2_NAMES, UCF, activitynet_data, hmdb51_data, ssv2_data
 
@@ -161,6 +166,45 @@ def test_an_unknown_argument_is_refused(module: type[PublishedDataModule]) -> No
     own["Kinetics600"] = {"splits", "test_parts"}
     tested = set() if module is Kinetics600 else {"test_labels"}  # whose splits say which
     assert known == shared | tested | own.get(module.__name__, set())
+
+
+def test_a_new_data_set_is_one_small_class() -> None:
+    class Mine(SplitDataModule):
+        label_space = "classes"
+        split_count = 2
+
+        def read_annotations(
+            self, part: Part, split: int | None, classes: ClassIndex, wanted: Sequence[int]
+        ) -> list[VideoRecord]:
+            lines = self.find_annotations([f"{part}{split}.txt"], ("",)).read_text().split()
+            return [VideoRecord(f"{line}.mp4", classes.named(line[0], line), line) for line in lines]
+
+        def video_folders(self, part: Part, class_name: str) -> Sequence[str]:
+            return (class_name,)
+
+    for file, text in {"train2": "a1 b1 a2 b2", "test2": "a3 b3", "test1": "b1"}.items():
+        miniatures.write(Path(f"data/{file}.txt"), text)
+    miniatures.write(Path("classes/classes.txt"), "b\na\n")
+    for name in ("a/a1", "a/a2", "b/b1", "b/b2", "a/a3", "b/b3"):
+        miniatures.write(Path(f"data/{name}.mp4"), "")
+    data = Mine("data", splits=(2, 1))
+    assert [(record.id, record.label) for record in data.training_videos().found] == [
+        ("a1", 1),
+        ("b1", 0),
+        ("a2", 1),
+        ("b2", 0),
+    ]
+    assert {name: len(videos.found) for name, videos in data.evaluation_videos("test").items()} == {
+        "classes-split2": 2,
+        "classes-split1": 1,
+    }
+    assert len(Mine("data", splits=(2,), shots=1).training_videos().found) == 2
+    miniatures.write(Path("novel/selection.txt"), "from classes\na\n")
+    assert list(Mine("data", splits=(2,), test_labels=["novel"]).evaluation_videos("test")) == ["novel-split2"]
+    with pytest.raises(UserError, match="The publisher's files have no test video of any class of novel"):
+        Mine("data", test_labels=["novel"]).evaluation_videos("test")
+    with pytest.raises(UserError, match="expected distinct numbers from 1 to 2"):
+        Mine("data", splits=(3,))
 
 
 def test_the_class_in_a_file_name() -> None:
