@@ -66,6 +66,19 @@ def test_videos_may_lie_all_together(below: str) -> None:
     assert not UCF101("ucf", labels="few-ucf").training_videos().missing
 
 
+def test_folders_of_kinetics_have_blanks_or_underscores_and_may_be_missing() -> None:
+    miniatures.kinetics(Path("data"), ("making tea",))
+    miniatures.label_space(Path("few"), "kinetics400", ("making tea",))
+    for train, val in (("train/making tea", "val/making tea"), ("train/making_tea", "validate"), ("making_tea", "x")):
+        for folder in (train, val):
+            Path("data", folder).mkdir(parents=True, exist_ok=True)
+        for path in list(Path("data").rglob("*.mp4")):
+            path.rename(Path("data") / (train if path.name.startswith("t") else val) / path.name)
+        data = Kinetics400("data", labels="few")
+        assert not data.training_videos().missing
+        assert len(data.evaluation_videos("test")["few"].missing) == (2 if val == "x" else 0)
+
+
 def test_parts_of_a_label_space_are_test_sets_of_their_own() -> None:
     miniatures.ucf101(Path("data"), UCF)
     miniatures.label_space(Path("base"), "ucf101", ("apply eye makeup",))
@@ -211,7 +224,7 @@ def test_the_class_in_a_file_name() -> None:
     hmdb, ucf = HMDB51("data"), UCF101("data")
     assert hmdb.class_in_name("Film_draw_sword_f_cm_np1_ba_bad_1.avi") == "draw_sword"
     assert hmdb.class_in_name("x/Film_sword_f_cm_np1_ba_bad_1") == "sword"
-    assert hmdb.class_in_name("Film_sword.avi") is None
+    assert hmdb.class_in_name("Film_sword.avi") is hmdb.class_in_name("Film_sword") is None
     assert hmdb.class_in_name("Film_flying_f_cm_np1_ba_bad_1.avi") is None
     assert ucf.class_in_name("a/v_HandStandPushups_g01_c01.avi") == "HandstandPushups"
     assert ucf.class_in_name("a/v_Flying_g01_c01.avi") is ucf.class_in_name("HandstandPushups.avi") is None
