@@ -22,8 +22,8 @@ TOOLS: Final[dict[str, Any]] = {
     "data": {
         "_help": "Looks after lists of videos and the files that they name.",
         "check": "data:check",
-        "fewshot": "data:fewshot",
-        "leak": "data:leak",
+        "fewshot": "lists:fewshot",
+        "leak": "lists:leak",
         "shard": "video_files:shard",
         "stats": "data:stats",
         "transcode": "video_files:transcode",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ost_lightning.toyworld.clips import FRAMES
 from ost_lightning.toyworld.contact_sheet import draw_contact_sheet
-from ost_lightning.toyworld.dataset import Part, Split, render_part
+from ost_lightning.toyworld.dataset import RenderedPart, Split, render_part
 from ost_lightning.toyworld.grammar import Group
 from ost_lightning.toyworld.pretraining import Recipe
 from ost_lightning.toyworld.pretraining import pretrain as run_pretraining
@@ -33,7 +33,7 @@ def render(draw: int = 0, group: Group = "unseen", split: Split = "test", clips_
         split: Training and test videos are different ones.
         clips_per_class: How many.
     """
-    print(render_part(Part(draw, group, split, clips_per_class)))
+    print(render_part(RenderedPart(draw, group, split, clips_per_class)))
 
 
 def sheet(
@@ -52,5 +52,5 @@ def sheet(
         classes: Their places in the group.
         clips_per_class: Size of the part that the videos are taken from.
     """
-    draw_contact_sheet(Part(draw, group, "test", clips_per_class), classes, output, FRAMES)
+    draw_contact_sheet(RenderedPart(draw, group, "test", clips_per_class), classes, output, FRAMES)
     print(output)

@@ -25,7 +25,7 @@ _LIST: Final = "videos.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RenderedPart:
     """Which videos: a group of classes, a split, how many of each class.
 
     Attributes:
@@ -83,7 +83,7 @@ def label_space(draw: int, group: Group) -> LabelSpace:
     )
 
 
-def render_part(part: Part, workers: int | None = None) -> Path:
+def render_part(part: RenderedPart, workers: int | None = None) -> Path:
     """Renders a part unless it is there.
 
     A part is there as a whole or not at all, also when several processes render it at once.
@@ -111,7 +111,7 @@ def render_part(part: Part, workers: int | None = None) -> Path:
     return part.folder
 
 
-def _render_into(folder: Path, part: Part, workers: int) -> None:
+def _render_into(folder: Path, part: RenderedPart, workers: int) -> None:
     labels = label_space(part.draw, part.group)
     actions = draw_classes(part.draw)[part.group]
     names = [f"{action.name.replace(' ', '_')}_{k:03d}.mp4" for action in actions for k in range(part.clips_per_class)]

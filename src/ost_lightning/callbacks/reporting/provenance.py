@@ -12,7 +12,7 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from ost_lightning.analysis.benchmarks import TEST_PARTS, Benchmark, identify
+from ost_lightning.analysis.published_lists import PublishedList, identify
 from ost_lightning.callbacks.reporting.training_record import TrainingRecord
 from ost_lightning.callbacks.resuming import CONFIG_IN_CHECKPOINT, last_checkpoint
 from ost_lightning.datamodules import LabeledVideos
@@ -62,9 +62,9 @@ def tell_weights(trainer: Trainer, task: RecognitionTask) -> None:
     rank_zero_info(f"no checkpoint is given: the weights are those of {begun_with}, as they are{instead}")
 
 
-def published_as(videos: LabeledVideos) -> Benchmark | None:
+def published_as(videos: LabeledVideos) -> PublishedList | None:
     """The published test list that these videos are, if they are one."""
-    return identify(digest_of(videos), videos.labels, (*TEST_PARTS, "base", "novel"))
+    return identify(digest_of(videos), videos.labels)
 
 
 def digest_of(videos: LabeledVideos) -> str:

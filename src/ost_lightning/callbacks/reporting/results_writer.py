@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from ost_lightning import __version__
 from ost_lightning.analysis.protocols import Protocol, remarks
-from ost_lightning.analysis.run_results import AS_TRAINED, RESULTS_FILE, DataCard, RunResults, Score, SetResult
+from ost_lightning.analysis.run_results import RESULTS_FILE, DataCard, RunResults, Score, SetResult
 from ost_lightning.analysis.summaries import summarize
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.provenance import (
@@ -26,6 +26,7 @@ from ost_lightning.callbacks.reporting.settings import clip_settings, model_sett
 from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord, label_space_name
 from ost_lightning.datamodules import LabeledVideos
 from ost_lightning.text import Templates
+from ost_lightning.vocabulary import AS_TRAINED
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
 _MIXTURE: Final = "ensembled_"

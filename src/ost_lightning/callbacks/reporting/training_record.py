@@ -8,13 +8,12 @@ from typing import Any, Final, Self
 import torch
 from torch import Tensor
 
-from ost_lightning.analysis.benchmarks import identify, published_lists
+from ost_lightning.analysis.published_lists import identify
 from ost_lightning.datamodules import LabeledVideos
 from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations.video_ids import id_hash, list_digest, video_id
 
 KEY: Final = "ost_training"
-_SHOT_LISTS: Final = tuple({entry.part for entry in published_lists() if entry.part.endswith(" shots")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class TrainingRecord:
         ids = [video_id(record.id) for record in training.records]
         per_class = Counter(record.label for record in training.records)
         digest = list_digest(ids)
-        published = identify(digest, training.labels, _SHOT_LISTS)
+        published = identify(digest, training.labels, for_training=True)
         hashes = torch.tensor([id_hash(id_) for id_ in ids], dtype=torch.int64)
         if before is not None:
             hashes = torch.cat([hashes, before.ids])

@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from ost_lightning.video.annotations.annotation_files import read_text, require_nonempty
 from ost_lightning.video.annotations.class_index import ClassIndex
 from ost_lightning.video.annotations.records import AnnotationError, VideoRecord
+from ost_lightning.vocabulary import Part
 
 _USES: Final = {"0": None, "1": "train", "2": "test"}
 """Part for each published number; 0 marks a video that the split does not use."""
 
 
-def read_hmdb51(
-    folder: Path, part: Literal["train", "test"], split: int, classes: ClassIndex, wanted: Iterable[int]
-) -> list[VideoRecord]:
+def read_hmdb51(folder: Path, part: Part, split: int, classes: ClassIndex, wanted: Iterable[int]) -> list[VideoRecord]:
     """Reads one part of one of the three splits.
 
     Args:

@@ -1,14 +1,14 @@
 """UCF101's annotations as published: classInd.txt, trainlist0N.txt and testlist0N.txt."""
 
 from pathlib import Path
-from typing import Literal
 
 from ost_lightning.video.annotations.annotation_files import read_text, require_nonempty
 from ost_lightning.video.annotations.class_index import ClassIndex
 from ost_lightning.video.annotations.records import AnnotationError, VideoRecord
+from ost_lightning.vocabulary import Part
 
 
-def read_ucf101(folder: Path, part: Literal["train", "test"], split: int, classes: ClassIndex) -> list[VideoRecord]:
+def read_ucf101(folder: Path, part: Part, split: int, classes: ClassIndex) -> list[VideoRecord]:
     """Reads one part of one of the three splits.
 
     The class is the folder in each line; the number after it, in training lists, has to agree according to

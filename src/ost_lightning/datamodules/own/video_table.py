@@ -1,25 +1,26 @@
-"""One's own videos in a table, CSV or Parquet."""
+"""One's own videos in tables, CSV or Parquet."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
+from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations import ClassIndex, Columns, read_table, table_classes
+from ost_lightning.vocabulary import EvaluationStage, Part
 
 
 class VideoTable(VideoDataModule):
-    """Videos of CSV or Parquet tables, a row a video or a part of one.
+    """Videos of CSV or Parquet tables, one row per video or part of a video.
 
     Args:
-        root: What the tables' paths are relative to: a folder of videos, frame folders or tar shards, or a URL.
+        root: Base of the tables' paths: a folder of videos, frame folders or tar shards, or a URL.
         train: Training table.
         val: Validation tables, by name.
-        test: Test tables, by name; also what `predict` looks at, which needs no labels.
+        test: Test tables, by name; `predict` uses them, too, and needs no labels.
         labels: Label space: a name, or a folder. If not given, the classes are the labels of the training table or,
             without one, of the first test table.
         columns: Names of the columns.

@@ -1,4 +1,4 @@
-"""One's own videos in one folder a class."""
+"""One's own videos, one folder per class."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Final
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
+from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import VIDEO_SUFFIXES, locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
@@ -16,6 +16,7 @@ from ost_lightning.text import LabelSpace
 from ost_lightning.text.label_files import subfolders
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex
+from ost_lightning.vocabulary import EvaluationStage, Part
 
 _SHOWN: Final = 5
 
@@ -23,17 +24,16 @@ _SHOWN: Final = 5
 class VideoFolder(VideoDataModule):
     """Videos in `root/train/CLASS/...`, `root/val/CLASS/...` and `root/test/CLASS/...`.
 
-    What lies in a class's folder is a video if it is a file with a video's extension, or a folder (of frames). The
-    classes are those of `labels`; without it those of `root/classes.txt`; without that file they are called as the
-    folders, `_` read as a blank, and have the descriptors of `root/descriptors.json`. A folder is that of a class if it
-    is called as the class is, with `_` for any blank.
+    In a class's folder, every file with a video's extension is a video, and so is every folder (of frames). The classes
+    are those of `labels`, else those of `root/classes.txt`, else the names of the folders with a blank for every `_`
+    and the descriptors of `root/descriptors.json`. A class may have `_` for any blank in the name of its folder.
 
     Args:
-        root: Folder.
+        root: Folder of the folders below.
         labels: Label space: a name, or a folder.
         train: Folder below the root to train on.
-        val: Folder to validate on; none if it is not there.
-        test: Folder to test on; `.` is the root itself.
+        val: Folder below the root to validate on; without it there is no validation.
+        test: Folder below the root to test on; `.` is the root itself.
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
@@ -62,7 +62,7 @@ class VideoFolder(VideoDataModule):
         return {"test": self._read(self.test)}
 
     def has_part(self, part: Part) -> bool:
-        """Whether its folder is there."""
+        """Whether the folder of a part exists."""
         return (self.root / {"train": self.train, "val": self.val, "test": self.test}[part]).is_dir()
 
     def _read(self, part: str) -> LabeledVideos:
@@ -73,7 +73,7 @@ class VideoFolder(VideoDataModule):
             )
         classes = subfolders(folder)
         if not classes:
-            raise UserError(f"{folder} has no folders. Expected one folder a class, each with its videos.")
+            raise UserError(f"{folder} has no folders. Expected one folder per class, each with its videos.")
         labels = self._label_space(classes)
         index = ClassIndex(labels.names, labels.published)
         known = _by_folder(index)
@@ -82,20 +82,20 @@ class VideoFolder(VideoDataModule):
         prefix = part_name if part_name != "." else self.root.resolve().name
         records: list[VideoRecord] = []
         empty: list[str] = []
-        passed_over: list[str] = []
+        skipped: list[str] = []
         for name in classes:
             label = index.places.get(name, known.get(name.replace(" ", "_")))
             if label is None:
                 label = index.named(name, str(folder / name))
             videos, others = _contents(folder / name)
             records += [VideoRecord(f"{name}/{video}", label, f"{prefix}/{name}/{video}") for video in videos]
-            passed_over += [f"{name}/{other}" for other in others]
+            skipped += [f"{name}/{other}" for other in others]
             empty += [] if videos else [name]
-        told = _told(passed_over, empty)
+        notes = _notes(skipped, empty)
         if not records:
-            raise UserError(f"The folders of classes in {folder} hold no videos. {told}")
-        if told:
-            rank_zero_info(f"{folder}: {told}")
+            raise UserError(f"The folders of classes in {folder} hold no videos. {notes}")
+        if notes:
+            rank_zero_info(f"{folder}: {notes}")
         return locate(records, str(folder), labels)
 
     def _label_space(self, classes: Sequence[str]) -> LabelSpace:
@@ -108,7 +108,7 @@ class VideoFolder(VideoDataModule):
 
 
 def _by_folder(index: ClassIndex) -> dict[str, int]:
-    """Classes by their names with `_` for every blank; none by a name that two would share."""
+    """Classes by their names with `_` for every blank; ambiguous names are left out."""
     places: dict[str, set[int]] = {}
     for name, place in index.places.items():
         places.setdefault(name.replace(" ", "_"), set()).add(place)
@@ -116,7 +116,7 @@ def _by_folder(index: ClassIndex) -> dict[str, int]:
 
 
 def _contents(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the videos in a class's folder, and of the files that are none; hidden ones are neither."""
+    """Names of the videos and of the other files in a class's folder; hidden files are ignored."""
     videos: list[str] = []
     others: list[str] = []
     with os.scandir(folder) as entries:
@@ -127,12 +127,12 @@ def _contents(folder: Path) -> tuple[list[str], list[str]]:
     return sorted(videos), sorted(others)
 
 
-def _told(passed_over: Sequence[str], empty: Sequence[str]) -> str:
-    """What was found beside videos."""
-    told = []
-    if passed_over:
-        told.append(f"Passed over, without a video's extension: {len(passed_over):,}, such as {passed_over[0]}.")
+def _notes(skipped: Sequence[str], empty: Sequence[str]) -> str:
+    """Sentences about files that were skipped and classes without videos."""
+    notes = []
+    if skipped:
+        notes.append(f"Skipped files without a video's extension: {len(skipped):,}, such as {skipped[0]}.")
     if empty:
         more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
-        told.append(f"Classes without videos: {', '.join(empty[:_SHOWN])}{more}.")
-    return " ".join(told)
+        notes.append(f"Classes without videos: {', '.join(empty[:_SHOWN])}{more}.")
+    return " ".join(notes)

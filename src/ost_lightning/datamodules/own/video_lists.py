@@ -1,10 +1,10 @@
-"""Any videos with a list: `path label` lines or CSV, and a label space."""
+"""One's own videos on lists: `path label` lines or CSV, and a label space."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ost_lightning.datamodules.base import EvaluationStage, Part, VideoDataModule
+from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
@@ -12,6 +12,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations import ClassIndex, read_records
 from ost_lightning.video.annotations.few_shot import draw_shots
+from ost_lightning.vocabulary import EvaluationStage, Part
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,9 @@ class VideoList:
     """One list of videos.
 
     Attributes:
-        list: `path label` text, or CSV with a header. To predict, labels may be left out.
+        list: `path label` text, or CSV with a header. Prediction needs no labels.
         labels: Label space: a name, or a folder.
-        root: What the list's paths are relative to (see `VideoLists`); None is the data module's.
+        root: Base of the list's paths (see `VideoLists`); that of the data module if not given.
     """
 
     list: Path
@@ -33,12 +34,12 @@ class VideoLists(VideoDataModule):
     """Videos of one or several lists.
 
     Args:
-        root: What the lists' paths are relative to: a folder of videos, frame folders or tar shards, or a URL.
+        root: Base of the lists' paths: a folder of videos, frame folders or tar shards, or a URL.
         train: Training list.
-        shots: Videos of every class that are drawn from the training list, by the seed of `loading` or of the run; all
-            if not given.
+        shots: Videos per class to draw from the training list, with the seed of `loading` or of the run; all if not
+            given.
         val: Validation lists, by name.
-        test: Test lists, by name; also what `predict` looks at.
+        test: Test lists, by name; `predict` uses them, too.
         clips: How a video becomes a clip.
         loading: How clips are loaded.
     """
