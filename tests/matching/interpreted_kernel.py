@@ -16,7 +16,7 @@ from ost_lightning.matching.sinkhorn_problem import Marginals, SinkhornProblem
 SHAPES = ((5, 3, 6), (8, 4, 19), (1, 1, 2), (1, 3, 2), (6, 1, 2))
 DEGENERATE = {"balanced", "relaxed and in order", "partial"}
 """Cases of problems with a single frame or descriptor, where the others bring nothing new."""
-ITERATIONS = 30
+ITERATIONS = 24
 
 
 def main() -> None:

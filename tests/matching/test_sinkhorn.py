@@ -11,7 +11,7 @@ from ost_lightning.matching import TransportProblem, solve_transport
 from ost_lightning.matching.scaling_domains import KernelDomain, LogDomain, LogKernel, log_kernel
 from ost_lightning.matching.sinkhorn import solve_in_kernel_domain, solve_in_log_domain, solve_with_tensors
 from ost_lightning.matching.sinkhorn_problem import Marginals, SinkhornProblem, SinkhornResult, has_stopped
-from tests.matching.problems import every_problem, random_cosines
+from tests.matching.inputs import every_problem, random_cosines
 
 Solver = Callable[[SinkhornProblem, LogKernel], SinkhornResult]
 both_domains = pytest.mark.parametrize("solve", [solve_in_kernel_domain, solve_in_log_domain])

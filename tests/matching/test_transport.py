@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ost_lightning.matching import TransportWarning, solve_transport, transport_plan
-from tests.matching.problems import random_cosines
+from tests.matching.inputs import random_cosines
 
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 12), st.integers(1, 8))
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import BALANCED, TransportProblem, TransportWarning, solve_transport, transport_plan
-from tests.matching.problems import every_problem, random_cosines
+from tests.matching.inputs import every_problem, random_cosines
 
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 10), st.integers(1, 6))
 
