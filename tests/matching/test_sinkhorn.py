@@ -81,6 +81,15 @@ def test_iterations_stop_when_the_scalings_change_by_less_than_the_tolerance(
     assert len(changes) == 3
 
 
+@both_domains
+@every_marginal
+def test_the_first_iteration_has_nothing_to_compare_with(solve: Solver, marginals: Marginals) -> None:
+    cosines = problems_last(random_cosines((3, 5, 3), 1))
+    for iterations, converged in ((1, False), (2, True)):
+        problem = SinkhornProblem(0.1, None, marginals, iterations, 1e9)
+        assert solve(problem, log_kernel(problem, cosines)).converged.tolist() == [converged] * 3
+
+
 def test_the_ranges_of_the_stop_rule_are_reached() -> None:
     scalings = []
     for low in (0.95, 0.5, 0.0):
