@@ -82,6 +82,19 @@ def test_iterations_stop_when_the_scalings_change_by_less_than_the_tolerance(
 
 
 @both_domains
+def test_a_problem_that_has_stopped_stays_so(solve: Solver) -> None:
+    early = random_cosines((1, 5, 3), 46, 0.0, 0.9)
+    steps = by_hand(early[0].numpy(), Marginals())
+    (_, _), (plan, change), (_, later) = (next(steps) for _ in range(3))
+    assert change < later  # the change of the next iteration would be above the tolerance
+    problem = SinkhornProblem(0.1, None, Marginals(), 4, (change + later) / 2)
+    longer = early - 0.5  # larger scalings, whose changes count more
+    result = solve(problem, log_kernel(problem, problems_last(torch.cat([early, longer]))))
+    assert result.converged.tolist() == [True, False]
+    np.testing.assert_allclose(result.plan[..., 0].numpy(), plan, rtol=1e-9)
+
+
+@both_domains
 @every_marginal
 def test_the_first_iteration_has_nothing_to_compare_with(solve: Solver, marginals: Marginals) -> None:
     cosines = problems_last(random_cosines((3, 5, 3), 1))

@@ -22,11 +22,11 @@ from ost_lightning.matching.sinkhorn_problem import (
 )
 
 _LARGEST: Final = 1 << 13
-"""Entries of a padded kernel beyond which a problem doesn't fit the registers of one program."""
+"""Largest number of entries of a padded kernel that fits the registers of one program."""
 _PROGRAM: Final = 512
-"""Entries that one warp holds."""
+"""Kernel entries per warp."""
 _NOWHERE: Final = tl.constexpr(-1e30)
-"""Logarithm of what stands for nothing; finite, so that differences are."""
+"""Logarithm of entries outside a problem; finite, so that differences are."""
 
 # constants of the stop rule, as a kernel can read them
 _LOG_LOW: Final = tl.constexpr(math.log(ABSOLUTE_RANGE[0]))
@@ -36,12 +36,12 @@ _ROUNDING: Final = tl.constexpr(ROUNDING * torch.finfo(torch.float32).eps)
 
 
 def fits(cosines: Tensor) -> bool:
-    """Whether problems (T, N, P) are small enough."""
+    """Whether problems (T, N, P) are small enough for the kernel."""
     return math.prod(_padded(cosines)) <= _LARGEST
 
 
 def _padded(cosines: Tensor) -> list[int]:
-    """Frames and descriptors as the kernel has them."""
+    """Numbers of frames and descriptors, rounded up to the powers of two that the kernel works on."""
     return [triton.next_power_of_2(size) for size in cosines.shape[:2]]
 
 
@@ -66,7 +66,7 @@ def solve_fused(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
     ]
 
     def on_device(value: float | Tensor | None) -> Tensor:
-        """A number that may be a tensor there already, which the host must not read."""
+        """The number as a tensor on the device; one that already is must not be read by the host."""
         if isinstance(value, Tensor):
             return value.detach().to(cosines)
         return torch.full((), 0.0 if value is None else value, dtype=cosines.dtype, device=cosines.device)

@@ -24,7 +24,7 @@ PlanGradient = Literal["detach", "implicit"]
 
 _HAS_TRITON: Final = (
     find_spec("triton") is not None
-    # which compiles its launchers
+    # Triton compiles its launchers in C
     and bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
     and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
 )
