@@ -19,7 +19,7 @@ def differentiable_plan(log_kernel: Tensor, marginals: Marginals, solved: Sinkho
     (Luise et al., NeurIPS 2018; Eisenberger et al., CVPR 2022.)
 
     Args:
-        log_kernel: L, (..., T, N), up to a constant for each problem.
+        log_kernel: L, (..., T, N); constants like the prior, which have no gradient, may be left out.
         marginals: Constraints that the plan was solved under.
         solved: The result without gradient, with the problems first; a row or column whose bound is not active has the
             multiplier zero.

@@ -151,9 +151,7 @@ def solve_transport(
         solved = _solve(asked, rearrange(exact, "... t n -> t n (...)")).problems_first(cosines.shape)
     plan = solved.plan
     if gradient == "implicit" and torch.is_grad_enabled():
-        # additive constants of a problem do not change its plan
-        log_kernel = exact / epsilon if asked.log_prior is None else exact / epsilon + asked.log_prior
-        plan = differentiable_plan(log_kernel, asked.marginals, solved)
+        plan = differentiable_plan(exact / epsilon, asked.marginals, solved)
     return TransportSolution(plan, solved.log_u, solved.log_v, solved.converged)
 
 
