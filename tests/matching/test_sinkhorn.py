@@ -128,6 +128,9 @@ def test_four_units_of_rounding_are_no_change() -> None:
     assert has_stopped(relative, 100.0, EPS, 1e-9).tolist() == [True, False, False, False]
     resolution = EPS * torch.tensor([1.0, 2.0, 1.0, 2.0])  # large logarithms are rounded more
     assert has_stopped(relative, 100.0, resolution, 1e-9).tolist() == [True, True, False, True]
+    # 800 units in the weighted sum are 9.5e-5
+    assert has_stopped(relative[:, :2], 100.0, EPS, 5e-5).tolist() == [True, False]
+    assert has_stopped(relative[:, :2], 100.0, EPS, 9.7e-5).tolist() == [True, False]
     # a tolerance far above rounding stops by itself
     assert has_stopped(relative, 100.0, EPS, 2e-3).tolist() == [True, True, True, True]
     assert has_stopped(torch.full((2, 1), torch.nan), 1.0, EPS, 1e-9).tolist() == [False]
@@ -137,7 +140,7 @@ def test_four_units_of_rounding_are_no_change() -> None:
 def test_resolution_of_logarithms_grows_with_them() -> None:
     kernel = LogKernel(torch.zeros(2, 3, 3), torch.zeros(3))
     log_u = torch.tensor([[0.1, -50.0, 2.0], [0.2, 3.0, 7.0]])
-    torch.testing.assert_close(LogDomain(kernel).resolution(log_u), EPS * torch.tensor([1.0, 50.0, 7.0]))
+    torch.testing.assert_close(LogDomain(kernel).resolution(log_u) / EPS, torch.tensor([1.0, 50.0, 7.0]))
     assert KernelDomain(kernel).resolution(log_u) == EPS
 
 
