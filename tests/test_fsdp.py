@@ -110,7 +110,7 @@ def test_a_sharded_training_is_that_of_one_process(tmp_path: Path) -> None:
         ["--model.contrast=global_batch", "--model.video_clip.gradient_checkpointing=true"],
         ["--trainer.gradient_clip_val=1e-3", "--trainer.gradient_clip_algorithm=value"],
         ["--config=modes/layer_decay", "--model.optimizer.fused=true", "--trainer.num_sanity_val_steps=2"],
-        ["--model.matcher.learn_epsilon=true", "--model.matcher.gradient=through_plan"],
+        ["--model.matcher.learn_epsilon=true", "--model.matcher.gradient=implicit"],
         ["--model.video_clip.temporal_head=TemporalTransformer", "--trainer.val_check_interval=3"],
         ["--config=modes/frozen_vision"],
         ["--config=modes/frozen_text"],
