@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ost_lightning.files import write_text_atomically
 from ost_lightning.text.label_files import (
     CLASSES,
     DESCRIPTORS,
@@ -146,21 +147,18 @@ class LabelSpace:
 
     def save(self, folder: Path) -> None:
         """Writes the folder that `load` reads."""
-        folder.mkdir(parents=True, exist_ok=True)
         header = f"# {self.source}\n" if self.source else ""
         lines = [
             name if name == published else f"{name}\t{published}"
             for name, published in zip(self.names, self.published, strict=True)
         ]
-        (folder / CLASSES).write_text(header + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_text_atomically(folder / CLASSES, header + "".join(f"{line}\n" for line in lines))
         if self.descriptors:
             classes = {
                 name: {"spatio": entry.spatio, "temporal": entry.temporal} for name, entry in self.descriptors.items()
             }
             content = {"provenance": dict(self.provenance), "classes": classes}
-            (folder / DESCRIPTORS).write_text(
-                json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+            write_text_atomically(folder / DESCRIPTORS, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def select(self, names: Sequence[str]) -> Self:
         """A part of the classes, in the given order.

@@ -14,7 +14,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.vocabulary import DescriptorKind
 
 _FIELDS: Final[dict[str, type]] = {"event": str, "run": str, "at": str}
-_OF_AN_ANSWER: Final = ("attempt", "body", "server", "batch")
+_OF_AN_ANSWER: Final = ("attempt", "body", "server")
 _ANSWER_FIELDS: Final[dict[str, type]] = {"name": str, "kind": str} | {
     key: int if key == "attempt" else str for key in _OF_AN_ANSWER
 }
@@ -45,7 +45,6 @@ class Answer:
         attempt: From 0.
         body: Of the HTTP response.
         server: Host that answered.
-        batch: Batch that it came with, if any.
         at: When it came, ISO 8601 in UTC; the journal sets it.
     """
 
@@ -53,7 +52,6 @@ class Answer:
     attempt: int
     body: str
     server: str
-    batch: str = ""
     at: str = ""
 
 
