@@ -280,7 +280,7 @@ def test_a_slurm_job_queues_up_again_unless_it_was_cancelled(uninterrupted: Path
     assert stopped.returncode == 128 + signal.SIGUSR1, stopped.stderr
     assert asked.read_text().splitlines() == ["show job 17 --oneliner", "requeue 17"]
     cancelled = ost([*job, *interruption("batch_start", 7, "SIGTERM")], Path(), **slurm, FAKE_STATE="CANCELLED")
-    assert "not queued again" in cancelled.stderr
+    assert "not requeued" in cancelled.stderr
     assert asked.read_text().splitlines()[2:] == ["show job 17 --oneliner"]
     finish(uninterrupted, "--tracking.wandb=false", interruptions=2)
 

@@ -94,7 +94,9 @@ def test_the_last_checkpoint_is_not_ruined_although_the_loss_arrives_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_n_steps: int | None, settings: dict[str, int]
 ) -> None:
     monkeypatch.setattr(
-        loss_guard, "_sent", lambda loss, parts, number: loss_guard._Step(number, parts, loss.clone(), Arrival())
+        loss_guard,
+        "_copy_to_host",
+        lambda loss, parts, number: loss_guard._Step(number, parts, loss.clone(), Arrival()),
     )
     count = BAD + 1 if every_n_steps is None and not settings else BAD + 3
     with pytest.raises(UserError, match=r"The loss is nan after step 4, with the videos first3\.mp4"):
@@ -111,5 +113,5 @@ def test_the_last_checkpoint_is_not_ruined_although_the_loss_arrives_late(
 def test_no_process_writes_what_the_loss_of_another_has_ruined(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     monkeypatch.setattr(run.strategy, "reduce_boolean_decision", lambda decision: False)
-    with pytest.raises(UserError, match=r"The loss of another process is no number after step 0"):
+    with pytest.raises(UserError, match=r"Another process hit a non-finite loss after step 0; see its error"):
         NonFiniteLossGuard().on_save_checkpoint(run, Model(), {})
