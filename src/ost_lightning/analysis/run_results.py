@@ -1,13 +1,13 @@
 """What one test run found, and under which conditions: the contents of `results.json`."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import write_text_atomically
 
 FORMAT: Final = 1
 RESULTS_FILE: Final = "results.json"
@@ -136,12 +136,9 @@ class RunResults:
     remarks: Sequence[str] = field(default=())
 
     def save(self, file: Path) -> None:
-        """Writes JSON; the file is whole or not there."""
+        """Writes JSON."""
         content = {"format": FORMAT, **asdict(self)}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        unfinished.replace(file)
+        write_text_atomically(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, file: Path) -> Self:

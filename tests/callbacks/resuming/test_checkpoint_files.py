@@ -54,6 +54,12 @@ def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_the_state_of_a_data_module_that_was_called_otherwise_is_found(tmp_path: Path) -> None:
+    torch.save({"SeveralSets": {"epoch": 1, "batches": 3}, "step": 1}, tmp_path / "old.ckpt")
+    contents = AtomicCheckpointIO().load_checkpoint(tmp_path / "old.ckpt")
+    assert contents == {"CombinedDataModule": {"epoch": 1, "batches": 3}, "step": 1}
+
+
 class Surprise:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, ("surprise",)

@@ -16,6 +16,8 @@ from ost_lightning.files import atomic_write, remove_interrupted_writes
 _NOTES: Final = "ost_run"
 CONFIG_IN_CHECKPOINT: Final = "ost_config"
 """Key of the whole configuration of the run, as YAML."""
+_RENAMED_STATES: Final = {"SeveralSets": "CombinedDataModule"}
+"""Data modules under whose earlier names checkpoints of version 0.1 keep the position in the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         if "://" in str(path):
             return super().load_checkpoint(path, map_location, weights_only is not False)
-        return _load(Path(path), map_location, weights_only=weights_only is not False)
+        contents = _load(Path(path), map_location, weights_only=weights_only is not False)
+        return {_RENAMED_STATES.get(key, key): value for key, value in contents.items()}
 
 
 class _Writer:
