@@ -20,13 +20,13 @@ BAD = 3
 class Model(LightningModule):
     """A loss that is no number at step `BAD`."""
 
-    def __init__(self) -> None:
+    def __init__(self, bad: float = float("nan")) -> None:
         super().__init__()
-        self.layer = nn.Linear(1, 1)
+        self.layer, self.bad = nn.Linear(1, 1), bad
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         loss = self.layer(torch.ones(1, 1)).sum()
-        return loss * float("nan") if batch_idx == BAD else loss
+        return loss * self.bad if batch_idx == BAD else loss
 
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
         pass
@@ -41,7 +41,7 @@ def batch(number: int) -> ClipBatch:
     return ClipBatch(frames, torch.tensor([0, number]), torch.ones(2, dtype=torch.bool), ids)
 
 
-def trainer(folder: Path, count: int, *more: Callback, **settings: Any) -> None:
+def trainer(folder: Path, count: int, *more: Callback, bad: float = float("nan"), **settings: Any) -> None:
     run = Trainer(
         callbacks=[NonFiniteLossGuard(), GradientNorm(every=1), *more],
         logger=CSVLogger(folder, name="run", version=0),
@@ -53,7 +53,7 @@ def trainer(folder: Path, count: int, *more: Callback, **settings: Any) -> None:
         **settings,
     )
     loader = DataLoader([batch(number) for number in range(count)], batch_size=None)
-    run.fit(Model(), loader, loader if "val_check_interval" in settings else None)
+    run.fit(Model(bad), loader, loader if "val_check_interval" in settings else None)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -65,6 +65,12 @@ def test_the_videos_are_named_and_saved(tmp_path: Path) -> None:
         assert torch.equal(saved.get_tensor("frames"), batch(BAD).frames)
         assert torch.equal(saved.get_tensor("labels"), batch(BAD).labels)
         assert saved.metadata()["ids"].split("\n") == list(batch(BAD).ids)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_infinite_loss_is_no_better(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"The loss is -?inf after step 4"):
+        trainer(tmp_path, BAD + 3, bad=float("inf"))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
