@@ -40,8 +40,7 @@ TOOLS: Final[dict[str, Any]] = {
     },
     "results": "results:results",
     "toyworld": {
-        "_help": "The rendered world and its tiny CLIP.",
-        "pretrain": "toyworld:pretrain",
+        "_help": "Renders videos of the toy world, or a picture of them.",
         "render": "toyworld:render",
         "sheet": "toyworld:sheet",
     },

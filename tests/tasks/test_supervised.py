@@ -16,8 +16,8 @@ from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
 from ost_lightning.tasks import Mixing, OptimizerSettings, SupervisedRecognition
 from ost_lightning.text import Templates
 from ost_lightning.toyworld.dataset import label_space
-from ost_lightning.toyworld.stills import render_still, sample_still
 from ost_lightning.video import ClipBatch
+from studies.tiny_clip.stills import render_still, sample_still
 
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
 

@@ -134,7 +134,7 @@ class RunResults:
     remarks: Sequence[str] = field(default=())
 
     def save(self, file: Path) -> None:
-        """Writes JSON; nobody ever sees half a file."""
+        """Writes JSON."""
         content = {"format": FORMAT, **asdict(self)}
         write_text_atomically(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

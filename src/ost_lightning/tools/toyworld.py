@@ -1,6 +1,5 @@
 """`ost toyworld ...`."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,20 +7,6 @@ from ost_lightning.toyworld.clips import FRAMES
 from ost_lightning.toyworld.contact_sheet import draw_contact_sheet
 from ost_lightning.toyworld.dataset import RenderedPart, Split, render_part
 from ost_lightning.toyworld.grammar import Group
-from ost_lightning.toyworld.pretraining import Recipe
-from ost_lightning.toyworld.pretraining import pretrain as run_pretraining
-
-
-def pretrain(output: Path, recipe: Recipe = Recipe(), device: str | None = None) -> None:  # frozen
-    """Pre-trains the tiny CLIP on rendered stills: attribute warm-up, then captions and phrases.
-
-    Args:
-        output: Folder for the model in HF format, its tokenizer and the training's log.
-        recipe: How; the default takes less than half an hour on two cores.
-        device: Torch device; a GPU if there is one.
-    """
-    scores = run_pretraining(output, recipe, device=device, workers=os.cpu_count() or 1)
-    print("zero-shot by text on held-out stills: " + ", ".join(f"{key} {value:.2f}" for key, value in scores.items()))
 
 
 def render(draw: int = 0, group: Group = "unseen", split: Split = "test", clips_per_class: int = 10) -> None:

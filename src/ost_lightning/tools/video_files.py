@@ -1,7 +1,6 @@
 """`ost data transcode` and `ost data shard`: rewriting and packing the files that a list names."""
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from tqdm import tqdm
 
 from ost_lightning.datamodules.locate import Finder
 from ost_lightning.errors import UserError
+from ost_lightning.files import atomic_write
 from ost_lightning.tools.options import output_folder, processes
 from ost_lightning.video.annotations import TABLE_SUFFIXES, read_files, write_list
 from ost_lightning.video.maintenance.parallel import map_in_processes
@@ -89,13 +89,10 @@ def _killed(job: TranscodingJob) -> Transcoded:
 
 
 def _write_report(rows: Sequence[Transcoded], file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    with partial.open("w", newline="", encoding="utf-8") as handle:
+    with atomic_write(file) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
         table = csv.DictWriter(handle, [field.name for field in fields(Transcoded)])
         table.writeheader()
         table.writerows(asdict(row) for row in rows)
-    partial.replace(file)
 
 
 def _tell(rows: Sequence[Transcoded]) -> None:

@@ -1,19 +1,18 @@
 """The rendered world as a data set on disk: .mp4 files, `path label` lists and label spaces, as a real one would be."""
 
 import os
-import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final, Literal
 
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import atomic_write
 from ost_lightning.resources import cache_folder
 from ost_lightning.text import Descriptors, LabelSpace
 from ost_lightning.toyworld.clips import render_clip, write_mp4
@@ -97,17 +96,13 @@ def render_part(part: RenderedPart, workers: int | None = None) -> Path:
     """
     if part.list_file.is_file():
         return part.folder
-    part.folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(mkdtemp(prefix=f".{part.folder.name}-", dir=part.folder.parent))
     try:
-        _render_into(partial, part, workers or os.cpu_count() or 1)
-        try:
-            partial.rename(part.folder)
-        except OSError:
-            if not part.list_file.is_file():
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with atomic_write(part.folder) as partial:
+            partial.mkdir()
+            _render_into(partial, part, workers or os.cpu_count() or 1)
+    except OSError:
+        if not part.list_file.is_file():
+            raise  # it isn't another process that was faster
     return part.folder
 
 

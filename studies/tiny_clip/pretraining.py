@@ -23,13 +23,13 @@ from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 from transformers import CLIPModel, CLIPTokenizer
 
-from ost_lightning.toyworld.phrase_banks import phrase_banks
-from ost_lightning.toyworld.probe import probe
 from ost_lightning.toyworld.scene import FRAME_SIDE
-from ost_lightning.toyworld.stills import Still, render_stills
-from ost_lightning.toyworld.tiny_model import IMAGE_SIDE, CosineHead, tiny_clip, train_tokenizer
 from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES
-from ost_lightning.toyworld.wording import caption
+from studies.tiny_clip.architecture import IMAGE_SIDE, CosineHead, tiny_clip, train_tokenizer
+from studies.tiny_clip.captions import caption
+from studies.tiny_clip.phrase_banks import phrase_banks
+from studies.tiny_clip.probe import probe
+from studies.tiny_clip.stills import Still, render_stills
 
 _CROP: Final = 64
 _MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
@@ -50,19 +50,21 @@ class Recipe:
     """How the tiny CLIP is trained.
 
     Attributes:
-        seed: Of stills, weights and order.
+        seed: Seed of stills, weights and order.
         stills: Rendered training stills.
+        held_out: Rendered stills that accuracies are measured on.
         warmup_steps: Steps of the attribute warm-up.
-        warmup_batch: Stills a step there.
+        warmup_batch: Stills per step of the warm-up.
         caption_steps: Steps with captions and phrases.
-        caption_batch: Stills a step there.
-        learning_rate: Peak, of everything but the towers' matrices.
-        matrix_learning_rate: Peak of those, which Muon updates.
-        caption_rate: Share of both peaks in the second part.
+        caption_batch: Stills per step with captions.
+        learning_rate: Peak learning rate of everything but the towers' matrices.
+        matrix_learning_rate: Peak learning rate of those matrices, which Muon updates.
+        caption_rate: Share of both peaks that the second part begins with.
     """
 
     seed: int = 0
     stills: int = 60_000
+    held_out: int = 1000
     warmup_steps: int = 7000
     warmup_batch: int = 64
     caption_steps: int = 1600
@@ -120,7 +122,7 @@ class Pretraining:
         self.log: list[dict[str, Any]] = []
         self._rng = random.Random(recipe.seed)
         self._train = _Stills(recipe.stills, f"pretraining {recipe.seed}", workers, device)
-        self._held_out = _Stills(1000, f"held out {recipe.seed}", workers, device)
+        self._held_out = _Stills(recipe.held_out, f"held out {recipe.seed}", workers, device)
         self.tokenizer: CLIPTokenizer = train_tokenizer(f"tokenizer {recipe.seed}")
         self.model: CLIPModel = tiny_clip(self.tokenizer)
         nn.Module.to(self.model, device)

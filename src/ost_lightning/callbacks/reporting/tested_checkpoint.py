@@ -1,9 +1,6 @@
-"""Where a run's weights and code come from."""
+"""Weights that are tested: which they are, and how their checkpoint was trained and selected."""
 
 import hashlib
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,14 +9,10 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from ost_lightning.analysis.published_lists import PublishedList, identify
 from ost_lightning.callbacks.reporting.training_record import TrainingRecord
 from ost_lightning.callbacks.resuming import CONFIG_IN_CHECKPOINT, last_checkpoint
-from ost_lightning.datamodules import LabeledVideos
 from ost_lightning.tasks import RecognitionTask
-from ost_lightning.video.annotations.video_ids import list_digest, video_id
 
-_PACKAGE: Final = Path(__file__).parents[2]
 _SHAPING: Final = (
     "max_epochs",
     "max_steps",
@@ -31,52 +24,25 @@ _SHAPING: Final = (
 )
 
 
-def run_seed() -> int | None:
-    """Seed that `seed_everything` was given."""
-    seed = os.environ.get("PL_GLOBAL_SEED")
-    return int(seed) if seed else None
-
-
-def git_state() -> dict[str, Any] | None:
-    """Revision of the source tree, and whether tracked files were changed; None if the package is not in one."""
-    tree, git = _PACKAGE.parents[1], shutil.which("git")
-    if git is None or not (tree / ".git").exists():
-        return None
-    answers = [
-        subprocess.run([git, "-C", str(tree), *command], capture_output=True, text=True, check=False)  # noqa: S603  # fixed commands
-        for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-    ]
-    if any(answer.returncode for answer in answers):
-        return None
-    return {"revision": answers[0].stdout.strip(), "changed": bool(answers[1].stdout.strip())}
-
-
-def tell_weights(trainer: Trainer, task: RecognitionTask) -> None:
-    """Names the weights of a test or prediction without a checkpoint, and the experiment's last one if it has any."""
+def report_weights(trainer: Trainer, task: RecognitionTask) -> None:
+    """Prints which weights a test or prediction without a checkpoint uses, and the experiment's last checkpoint."""
     if trainer.ckpt_path is not None:
         return
-    begun_with = task.video_clip.init_from or task.video_clip.pretrained
+    initial = task.video_clip.init_from or task.video_clip.pretrained
     folder = trainer.log_dir
     trained = last_checkpoint(Path(folder).parent) if folder else None
     instead = f"; --ckpt_path last takes {trained}" if trained else ""
-    rank_zero_info(f"no checkpoint is given: the weights are those of {begun_with}, as they are{instead}")
-
-
-def published_as(videos: LabeledVideos) -> PublishedList | None:
-    """The published test list that these videos are, if they are one."""
-    return identify(digest_of(videos), videos.labels)
-
-
-def digest_of(videos: LabeledVideos) -> str:
-    """Of the ids of the listed videos, in any order."""
-    return list_digest(video_id(record.id) for record in videos.records)
+    rank_zero_info(f"no checkpoint is given: the weights are those of {initial}, as they are{instead}")
 
 
 def tested_checkpoint(path: Path) -> tuple[dict[str, Any], TrainingRecord | None]:
-    """What a checkpoint is: its content hash, how it came to be chosen, and what it was trained on.
+    """Describes a checkpoint for results.json: content hash, how it was selected, and what it was trained on.
 
     Args:
         path: File that training wrote.
+
+    Returns:
+        The description, and the record of its training if it has one.
     """
     contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     training = TrainingRecord.load(contents)
@@ -89,7 +55,7 @@ def tested_checkpoint(path: Path) -> tuple[dict[str, Any], TrainingRecord | None
 
 
 def _training_settings(contents: dict[str, Any]) -> dict[str, Any] | None:
-    """What shaped the weights, of the configuration of the run that trained them; None if it is not known."""
+    """Settings that shaped the weights, from the configuration of the run that trained them; None if unknown."""
     config = yaml.safe_load(contents.get(CONFIG_IN_CHECKPOINT) or "null")
     if config is None:
         return None
@@ -104,16 +70,16 @@ def _training_settings(contents: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _selection(path: Path, contents: dict[str, Any], training: TrainingRecord | None) -> dict[str, Any]:
-    """How the checkpoint was chosen among those of its run.
+    """How the checkpoint was selected among those of its run.
 
     Returns:
-        `saved` (when), `last` (whether that was the end of training; None if not known), `by` (metric that chose it,
-        if one did), `validated_on` (digest of the set that this metric is about, if known).
+        `saved` (when, in words), `last` (whether training had ended; None if unknown), `by` (metric that selected it;
+        None if it wasn't selected), `validated_on` (digest of that metric's validation set; None if unknown).
     """
     step: int = contents.get("global_step", -1)
     total = training.steps if training is not None else -1
     known = step >= 0 and total > 0
-    saved = f"after step {step} of {total}" if known else "at a time that it does not tell"
+    saved = f"after step {step} of {total}" if known else "at an unknown step"
     last, by, validated_on = (step >= total if known else None), None, None
     for state in (contents.get("callbacks") or {}).values():
         if not isinstance(state, dict) or not state.get("monitor"):

@@ -8,8 +8,12 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-TOP = Path(__file__).parents[1]
-SCRIPTS = sorted([*TOP.glob("studies/**/*.py"), *TOP.glob("benchmarks/*.py")])
+TOP = Path(__file__).parents[2]
+SCRIPTS = sorted(
+    file
+    for file in [*TOP.glob("studies/**/*.py"), *TOP.glob("benchmarks/*.py")]
+    if not file.with_name("__init__.py").is_file()
+)
 SHARED = ("world", "variants", "random_clip", "film_clips", "other_readers")
 
 

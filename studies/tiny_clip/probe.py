@@ -6,8 +6,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from ost_lightning.toyworld.stills import Still
 from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES, VERBS
+from studies.tiny_clip.stills import Still
 
 TextEncoder = Callable[[list[str]], Tensor]
 """Sentences -> (n, d), L2-normalized."""

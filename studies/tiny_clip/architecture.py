@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from ost_lightning.toyworld.stills import sample_still
-from ost_lightning.toyworld.wording import caption
+from studies.tiny_clip.captions import caption
+from studies.tiny_clip.stills import sample_still
 
 IMAGE_SIDE: Final = 48
 WIDTH: Final = 128

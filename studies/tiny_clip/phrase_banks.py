@@ -4,17 +4,16 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ost_lightning.toyworld.stills import Still
 from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES, VERBS
 from ost_lightning.toyworld.wording import (
-    PREFIXES,
     extra_phrase,
-    hat_phrase,
     outfit_phrase,
     prop_phrase,
     setting_phrase,
     state_phrase,
 )
+from studies.tiny_clip.captions import PREFIXES, hat_phrase
+from studies.tiny_clip.stills import Still
 
 _NO_ANSWER = -100
 
