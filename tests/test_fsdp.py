@@ -182,7 +182,7 @@ def test_an_interrupted_run_goes_on_with_either_strategy(tmp_path: Path) -> None
 
 def shard_again(folder: Path) -> None:
     strategy, task = FSDP2Strategy(), ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver())
-    fully_shard(task.video_clip.clip.text_model, mesh=init_device_mesh("cpu", (1,)))
+    fully_shard(task.video_clip.encoder.model.text_model, mesh=init_device_mesh("cpu", (1,)))
     strategy.connect(task)
     with pytest.raises(UserError, match="sharded by an earlier training"):
         strategy.setup(Trainer(strategy=strategy, accelerator="cpu", devices=1, logger=False, default_root_dir=folder))

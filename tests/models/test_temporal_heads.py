@@ -88,7 +88,7 @@ def test_more_frames_than_positions() -> None:
 def test_mean_pooling_is_before_the_normalization() -> None:
     videos, model = clips(), VideoCLIP("tiny", temporal_head=MeanPooling)
     pixels = model.normalization(videos.flatten(0, 1))
-    raw = model.clip.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (2, 3))
+    raw = model.encoder.model.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (2, 3))
     embedded = model.encode_frames(videos)
     assert embedded.shape == (2, 1, 128)
     torch.testing.assert_close(embedded[:, 0], normalize(raw.mean(1), dim=-1), atol=1e-5, rtol=0)
@@ -102,7 +102,7 @@ def test_head_stands_between_projection_and_normalization() -> None:
     model = VideoCLIP("tiny", temporal_head=partial(TWO_LAYERS, pool=False))
     videos = clips()
     pixels = model.normalization(videos.flatten(0, 1))
-    raw = model.clip.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (2, 3))
+    raw = model.encoder.model.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (2, 3))
     expected = normalize(model.temporal_head(raw), dim=-1)
     torch.testing.assert_close(model.encode_frames(videos), expected, atol=1e-5, rtol=0)
     with torch.autocast("cpu", torch.bfloat16):
