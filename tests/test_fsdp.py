@@ -19,6 +19,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.matching import OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition, FSDP2Strategy
+from tests.models.encoders.siglip_miniature import write_siglip
 from tests.processes import in_processes, ost
 from tests.test_many_processes import TRAINING, WORLD, last_row, on, run
 from tests.test_resuming import same
@@ -122,6 +123,15 @@ def test_a_sharded_training_is_that_of_one_process(tmp_path: Path) -> None:
 def test_a_sharded_training_is_that_of_ddp(tmp_path: Path, options: list[str]) -> None:
     for strategy in ("ddp", "fsdp"):
         run([*FIT, *options, *on(2, strategy)], tmp_path / strategy)
+    same_training(tmp_path / "fsdp", tmp_path / "ddp")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--model.contrast=global_batch"], ["--config=modes/lora"]], ids=" ".join)
+def test_a_sharded_siglip_is_that_of_ddp(tmp_path: Path, options: list[str]) -> None:
+    siglip = f"--model.video_clip.pretrained={write_siglip(tmp_path / 'siglip')}"
+    for strategy in ("ddp", "fsdp"):
+        run([*FIT, *options, siglip, *on(2, strategy)], tmp_path / strategy)
     same_training(tmp_path / "fsdp", tmp_path / "ddp")
 
 

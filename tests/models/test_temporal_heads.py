@@ -17,6 +17,12 @@ def clips(batch: int = 2, frames: int = 3) -> Tensor:
     return torch.randint(0, 256, (batch, frames, 3, 48, 48), dtype=torch.uint8)
 
 
+def test_heads_say_whether_they_pool() -> None:
+    frames = torch.randn(2, 3, 16)
+    for head in (MeanPooling(16), TemporalTransformer(16, 1), TemporalTransformer(16, 1, pool=False)):
+        assert head.pools == (head(frames).shape[1] == 1)
+
+
 def spelled_out(head: TemporalTransformer, frames: Tensor, heads: int) -> Tensor:
     """The temporal transformer, one clip, one attention head at a time."""
     weights = dict(head.state_dict())

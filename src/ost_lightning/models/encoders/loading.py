@@ -83,7 +83,7 @@ def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
     except ImportError as error:
         raise CheckpointError(
             f"The tokenizer of {pretrained} needs a package that is not installed "
-            f"({' '.join(str(error).split())[:200]}). SigLIP's needs `pip install sentencepiece protobuf`."
+            f"({' '.join(str(error).split())[:200]}). SigLIP's needs `pip install 'ost-lightning[siglip]'`."
         ) from error
     except (OSError, ValueError) as error:
         raise _not_found(pretrained, "a tokenizer", error) from error
