@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from ost_lightning.errors import UserError
-from ost_lightning.models import VideoCLIP, ensemble_weights, weights_digest
+from ost_lightning.models import CheckpointError, VideoCLIP, ensemble_weights, weights_digest
 from ost_lightning.models.encoders.clip import CLIPEncoder
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA, add_adapters, merged, original_of
+from tests.models.encoders.siglip_miniature import write_siglip
 
 
 @pytest.fixture
@@ -101,3 +102,13 @@ def test_a_plain_model_is_adapted(tmp_path: Path) -> None:
     for source in (file, tmp_path / "folder"):
         begun = AdaptedVideoCLIP("tiny", init_from=source)
         torch.testing.assert_close(merged(begun.encoder.model).state_dict(), plain.encoder.model.state_dict())
+
+
+def test_another_original_is_refused(tmp_path: Path) -> None:
+    siglip = str(write_siglip(tmp_path / "one"))
+    adapted = AdaptedVideoCLIP(siglip, tuned_from=str(write_siglip(tmp_path / "deep", num_hidden_layers=1)))
+    with pytest.raises(CheckpointError, match=r"can't have been tuned from .*deep: their weights differ"):
+        adapted.original_parameters()
+    adapted = AdaptedVideoCLIP(siglip, tuned_from=str(write_siglip(tmp_path / "wide", intermediate_size=16)))
+    with pytest.raises(CheckpointError, match=r"can't have been tuned from .*wide: .*\(first: encoder\.model\.vision"):
+        adapted.original_parameters()

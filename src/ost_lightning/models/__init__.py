@@ -12,10 +12,10 @@ from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixtu
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
+from ost_lightning.models.tokenized_sentences import TokenizedSentences
 from ost_lightning.models.video_clip import (
     DescriptorEmbeddings,
     FrameEmbeddings,
-    TokenizedSentences,
     VideoCLIP,
 )
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from ost_lightning.errors import UserError
 from ost_lightning.models.checkpoints.initial_weights import checkpoint_weights
 from ost_lightning.models.encoders import TOWERS, DualEncoder
-from ost_lightning.models.encoders.loading import load_model
 from ost_lightning.models.video_clip import VideoCLIP
 
 _BASE: Final = ".base_layer"
@@ -68,12 +67,9 @@ class AdaptedVideoCLIP(VideoCLIP):
         if init_from is not None and adapted:
             self._begin_with(init_from)
 
-    def original_parameters(self) -> dict[str, Tensor]:
-        """The pre-trained weights under the adapted names: a mixture with them mixes what the adapters do."""
-        plain = dict(load_model(self.encoder.architecture, self.tuned_from).named_parameters())
-        adapted = original_of(dict(self.encoder.model.named_parameters()), plain)
-        present = {name: weight.detach().cpu().clone() for name, weight in self.named_parameters()}
-        return present | {f"encoder.model.{name}": weight.detach().cpu() for name, weight in adapted.items()}
+    def _as_own(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Adapters that change nothing beside the plain weights: a mixture with them mixes what the adapters do."""
+        return original_of(dict(self.encoder.model.named_parameters()), plain)
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes a plain model, with the adapters added into its weights."""
@@ -127,16 +123,17 @@ def original_of(adapted: Mapping[str, Tensor], original: Mapping[str, Tensor]) -
 
     Args:
         adapted: Name to weight of the adapted model.
-        original: Name to weight of the pre-trained one.
+        original: Name to weight of the pre-trained one; weights that it lacks are left out.
     """
     weights = {}
     for name, weight in adapted.items():
+        plain = name.replace(_BASE, "")
         if _UP in name:
             weights[name] = torch.zeros_like(weight)
         elif _DOWN in name:
             weights[name] = weight.detach().clone()
-        else:
-            weights[name] = original[name.replace(_BASE, "")]
+        elif plain in original:
+            weights[name] = original[plain]
     return weights
 
 

@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from ost_lightning.models.encoders import (
 from ost_lightning.models.encoders.loading import load_model, source_of
 from ost_lightning.models.encoders.pixels import PixelNormalization
 from ost_lightning.models.temporal_heads import TemporalHead
+from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
 from ost_lightning.text import SentenceSet
 from ost_lightning.vocabulary import SentenceKind
 
@@ -37,24 +38,6 @@ FrameEmbeddings = Tensor
 
 DescriptorEmbeddings = Mapping[SentenceKind, Tensor]
 """kind -> (K, N, d), L2-normalized: D^s, D^t and the category names."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenizedSentences:
-    """Sentences of all classes as token ids, in host memory.
-
-    Attributes:
-        tokens: kind -> int64 (K, N, L), padded.
-        lengths: kind -> int64 (K, N), tokens that the text tower has to see, start and end token included.
-    """
-
-    tokens: Mapping[SentenceKind, Tensor]
-    lengths: Mapping[SentenceKind, Tensor]
-
-    def select(self, classes: Tensor) -> Self:
-        """The sentences of some classes (int64 (U,), in host memory), in that order."""
-        pick = {kind: rows[classes] for kind, rows in self.tokens.items()}
-        return type(self)(pick, {kind: rows[classes] for kind, rows in self.lengths.items()})
 
 
 class VideoCLIP(nn.Module):
@@ -163,23 +146,7 @@ class VideoCLIP(nn.Module):
         Warns:
             UserWarning: If sentences are longer than the text tower's positions and are cut.
         """
-        tokenizer = self.encoder.tokenizer
-        tokens, lengths = {}, {}
-        for kind, rows in sentences.sentences.items():
-            flat = [sentence for row in rows for sentence in row]
-            cut = [
-                text for text, count in zip(flat, tokenizer.count(flat), strict=True) if count > tokenizer.max_tokens
-            ]
-            if cut:
-                warnings.warn(
-                    f"{len(cut)} of {len(flat)} {kind} sentences have more than {tokenizer.max_tokens} tokens and are "
-                    f"cut: '{cut[0]}'",
-                    stacklevel=2,
-                )
-            shape = (len(rows), len(rows[0]))
-            ids, counts = tokenizer(flat)
-            tokens[kind], lengths[kind] = ids.view(*shape, -1), counts.view(shape)
-        return TokenizedSentences(tokens, lengths)
+        return tokenize(sentences, self.encoder.tokenizer)
 
     def encode_sentences(self, sentences: TokenizedSentences) -> DescriptorEmbeddings:
         """Embeds sentences, padded to the longest of a pass.
@@ -226,7 +193,8 @@ class VideoCLIP(nn.Module):
             CheckpointError: If the model that this one was tuned from is of another shape.
         """
         model = load_model(self.encoder.architecture, self.tuned_from)
-        original = {f"{_MODEL}{name}": parameter.detach() for name, parameter in model.named_parameters()}
+        plain = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        original = {f"{_MODEL}{name}": weight for name, weight in self._as_own(plain).items()}
         own = dict(self.named_parameters())
         differing = [name for name, before in original.items() if name not in own or own[name].shape != before.shape]
         if differing or any(name.startswith(_MODEL) and name not in original for name in own):
@@ -243,6 +211,10 @@ class VideoCLIP(nn.Module):
         """Writes the present weights and the tokenizer as a folder in HF format, a temporal head beside them."""
         self.encoder.save_pretrained(folder)
         save_temporal_head(self.temporal_head, folder)
+
+    def _as_own(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of a plain model by the names of this encoder's."""
+        return plain
 
     def _freeze(self, vision: bool, text: bool) -> None:
         if not self.encoder.trainable:
