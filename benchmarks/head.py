@@ -57,7 +57,7 @@ def report_share(clip: VideoCLIP, solver: OptimalDescriptorSolver, options: argp
     frames = torch.randint(
         0, 256, (options.batch, options.frames, 3, 224, 224), dtype=torch.uint8, device=options.device
     )
-    width = clip.clip.config.projection_dim
+    width = clip.embedding_dim
     embedded = like_clip(options.batch, options.frames, width).to(options.device)
     texts = [like_clip(options.classes, 4, width).to(options.device) for _ in solver.kinds]
     with precision(options):
@@ -120,7 +120,7 @@ def main() -> None:
     clip, solver = random_clip(options.patch, options.device).eval(), OptimalDescriptorSolver().to(options.device)
     if options.compile:
         clip.normalization.compile()
-        clip.clip.vision_model.compile()
+        clip.encoder.tower("vision").backbone.compile()
     where = options.device if options.device != "cpu" else f"cpu, {options.threads} thread(s)"
     print(f"ViT-B/{options.patch}, random weights, {options.precision}, {where}")
     report_share(clip, solver, options)

@@ -32,4 +32,4 @@ def test_shipped_model_is_small_and_tells_its_recipe() -> None:
     assert told["recipe"]["seed"] == 0
     assert {entry["part"].split(",")[0] for entry in told["log"]} == {"attribute warm-up", "captions and phrases"}
     model = VideoCLIP("tiny")
-    assert model.clip.config.text_config.max_position_embeddings == 77
+    assert model.encoder.model.config.text_config.max_position_embeddings == 77

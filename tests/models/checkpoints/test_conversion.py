@@ -78,7 +78,7 @@ def test_the_padding_of_the_authors_tokens_does_not_matter(converted: Path) -> N
     ours = tokens[:, : int(lengths.max())].clone()
     ours[torch.arange(ours.shape[1]) >= lengths[:, None]] = 511
     theirs = normalize(expected["spatio_features"], dim=-1)
-    torch.testing.assert_close(video_clip.encode_tokens(ours), theirs, atol=1e-4, rtol=0)
+    torch.testing.assert_close(video_clip.encode_tokens(ours, lengths), theirs, atol=1e-4, rtol=0)
 
 
 def test_configuration_follows_from_the_shapes(converted: Path) -> None:
@@ -188,7 +188,7 @@ def test_partial_matches_are_refused_and_leave_nothing(clip: str, tmp_path: Path
     refused(tensors, r"shapes of the checkpoint are not those of a CLIP")
     refused({"visual.layer1.0.conv1.weight": torch.ones(2)}, "vision tower is a ResNet")
     refused({"fc.weight": torch.ones(2)}, r"no CLIP in a known layout.*found fc\.weight")
-    refused({"video_clip.clip.logit_scale": torch.ones(())}, r"written by `ost fit`: use it with --ckpt_path")
+    refused({"video_clip.encoder.model.logit_scale": torch.ones(())}, r"written by `ost fit`: use it with --ckpt_path")
 
 
 def test_tokenizers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -236,8 +236,8 @@ def test_weights_that_a_converted_checkpoint_was_tuned_from(converted: Path, cli
     expected = CLIPModel.from_pretrained(clip, dtype=torch.float32)
     assert original.keys() == dict(model.named_parameters()).keys()
     for name, value in expected.named_parameters():
-        assert torch.equal(original[f"clip.{name}"], value)
+        assert torch.equal(original[f"encoder.model.{name}"], value)
     with pytest.raises(
-        CheckpointError, match=r"can't have been tuned from tiny: .*first: clip\..*video_clip\.tuned_from"
+        CheckpointError, match=r"can't have been tuned from tiny: .*first: encoder\.model\..*video_clip\.tuned_from"
     ):
         VideoCLIP(str(converted), tuned_from="tiny").original_parameters()

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
+from ost_lightning.errors import CheckpointError
 from ost_lightning.files import atomic_write
 from ost_lightning.models.checkpoints.foreign_layouts import (
     KeyReport,
@@ -17,9 +18,8 @@ from ost_lightning.models.checkpoints.foreign_layouts import (
     layout_of,
     to_hugging_face,
 )
-from ost_lightning.models.checkpoints.initial_weights import CheckpointError
 from ost_lightning.models.checkpoints.safe_checkpoints import read_weights
-from ost_lightning.models.video_clip import load_tokenizer, source_of
+from ost_lightning.models.encoders.loading import load_tokenizer, source_of
 
 RELEASED_NOTICE: Final = (
     "If these are weights that the authors of OST released: the page that hosts them puts them under CC BY-NC-SA 4.0 "

@@ -16,7 +16,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from ost_lightning.models.checkpoints.initial_weights import CheckpointError
+from ost_lightning.errors import CheckpointError
 
 # OST and ViFi-CLIP keep their whole configuration beside the weights: a dictionary, as an OrderedDict is
 _ALLOWED: Final[list[Any]] = [(OrderedDict, "yacs.config.CfgNode")]

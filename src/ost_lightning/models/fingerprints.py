@@ -19,7 +19,6 @@ from ost_lightning.models.video_clip import VideoCLIP
 from ost_lightning.video import EvaluationClips, ShardMember, VideoRecord
 from ost_lightning.video.storage.addresses import is_remote
 
-_TEXT: Final = ("clip.text_model", "clip.text_projection", "clip.logit_scale")
 _WITHOUT_EFFECT: Final = frozenset(
     {
         "training",
@@ -31,20 +30,20 @@ _WITHOUT_EFFECT: Final = frozenset(
         "gradient_checkpointing",
         "records",
     }
-    # of Hugging Face's modules; what counts of their configuration is looked at by itself
+    # of Hugging Face's modules; what counts of their configuration is `vision_settings`
     | {"config", "name_or_path", "all_tied_weights_keys"}
 )
-_WITHOUT_EFFECT_IN_CONFIG: Final = frozenset({"_name_or_path", "architectures", "dtype", "transformers_version"})
 
 
 @torch.no_grad()
 def frame_fingerprint(video_clip: VideoCLIP, arithmetic: str) -> str:
     """Identifies everything that turns pixels into frame embeddings.
 
-    That is: names, types, shapes and values of all parameters and buffers except the text tower's (so the vision tower,
-    its projection, any head on top, pixel statistics), the plain settings of all these modules, the arithmetic, the
-    code of `models` and `video`, and the versions of the libraries.
-    Where the weights came from does not matter.
+    That is: names, types, shapes and values of all parameters and buffers except those of the text tower and of
+    `similarity_to_logits` (so the vision tower, its projection, any head on top, pixel statistics), the plain settings
+    of all these modules, the arithmetic, the code of `models` and `video`, and the versions of the libraries. Where the
+    weights came from does not matter. Since the code counts, a new version of the package encodes everything again:
+    what an older one has cached is not found, and goes when the cache needs room.
 
     Args:
         video_clip: Encoder, with the weights that count.
@@ -53,15 +52,18 @@ def frame_fingerprint(video_clip: VideoCLIP, arithmetic: str) -> str:
     Returns:
         32 hexadecimal digits.
     """
-    config = video_clip.clip.config
-    tower = {k: v for k, v in config.vision_config.to_dict().items() if k not in _WITHOUT_EFFECT_IN_CONFIG}
-    head = f"{_code()}/{arithmetic}/{config._attn_implementation}/{json.dumps(tower, sort_keys=True)}"
+    encoder = video_clip.encoder
+    text = encoder.tower("text")
+    without_effect = {id(part) for module in text.whole for part in module.modules()}
+    without_effect |= {id(parameter) for parameter in (*text.parameters(), *encoder.logit_parameters)}
+    without_effect |= {id(buffer) for module in text.whole for buffer in module.buffers()}
+    head = f"{_code()}/{arithmetic}/{json.dumps(encoder.vision_settings(), sort_keys=True)}"
     digest = blake2b(head.encode(), digest_size=16)
     for name, module in video_clip.named_modules():
-        if not name.startswith(_TEXT):
+        if id(module) not in without_effect:
             digest.update(f"{name}={_settings(module)}".encode())
     for name, tensor in [*video_clip.named_parameters(), *video_clip.named_buffers()]:
-        if not name.startswith(_TEXT):
+        if id(tensor) not in without_effect:
             digest.update(f"{name}={tensor.dtype}{tuple(tensor.shape)}".encode())
             digest.update(_bytes(tensor))
     return digest.hexdigest()

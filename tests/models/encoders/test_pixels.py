@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ost_lightning.models.pixels import PatchConvolution, PixelNormalization, as_patch_convolution
+from ost_lightning.models.encoders.pixels import PatchConvolution, PixelNormalization, as_patch_convolution
 
 
 def test_normalization() -> None:

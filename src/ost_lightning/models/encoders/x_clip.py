@@ -1,6 +1,6 @@
 """X-CLIP: frames that talk to one another, and class texts that are prompted by the video (Ni et al., ECCV 2022)."""
 
-from typing import Any, ClassVar, Literal, cast
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,79 +9,74 @@ from transformers import PreTrainedModel, XCLIPModel
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
-from ost_lightning.models.video_clip import FrameEmbeddings, PixelStatistics, VideoCLIP
+from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
+from ost_lightning.models.encoders.preprocessing import StatisticsName
 
 
-class XCLIP(VideoCLIP):
-    """A Hugging Face `XCLIPModel`, for evaluation.
+class XCLIPEncoder(DualEncoder):
+    """An `XCLIPModel`, for evaluation.
 
-    With the matcher `CategoryName` this is X-CLIP. Its texts depend on the video, so what `encode_frames` and
-    `encode_sentences` return is for matchers from `adapt_matcher` only.
-
-    Args:
-        pretrained: Hub id or folder in HF format.
-        attention: Attention kernels.
-        pixel_statistics: Mean and deviation that pixels are normalized with; X-CLIP was trained with ImageNet's.
-
-    Raises:
-        CheckpointError: If there is no such model, or its weights are missing or incomplete.
+    With the matcher `CategoryName` this is X-CLIP. Its texts depend on the video, so its embeddings are for matchers
+    from `adapt_matcher` only.
     """
 
+    model_type: ClassVar[str] = "xclip"
     architecture: ClassVar[type[PreTrainedModel]] = XCLIPModel
+    statistics: ClassVar[StatisticsName] = "imagenet"
+    unit_length: ClassVar[bool] = False
+    trainable: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        pretrained: str = "microsoft/xclip-base-patch16-zero-shot",
-        *,
-        attention: Literal["sdpa", "eager"] = "sdpa",
-        pixel_statistics: PixelStatistics = "imagenet",
-    ) -> None:
-        super().__init__(
-            pretrained,
-            freeze_vision=True,
-            freeze_text=True,
-            attention=attention,
-            pixel_statistics=pixel_statistics,
-        )
-        self.requires_grad_(False)
+    @property
+    def embedding_dim(self) -> int:
+        """Width of the joint space."""
+        width: int = self.model.config.projection_dim
+        return width
 
-    @torch.no_grad()
-    def encode_frames(self, frames: Tensor) -> FrameEmbeddings:
-        """Embeds a clip as a whole, and what prompts the class texts.
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """One clip of the model's number of frames, (T, 3, S, S), to (1 + P, d)."""
+        return self.encode_clips(pixels[None])[0]
+
+    def encode_clips(self, pixels: Tensor) -> Tensor:
+        """Embeds each clip as a whole, and the context that prompts the class texts.
 
         Args:
-            frames: uint8 (B, T, 3, S, S), 0 to 255, with T and S the model's.
+            pixels: Normalized, fp32 (B, T, 3, S, S), with the model's number of frames.
 
         Returns:
-            fp32 (B, 1 + P, d): the clip, L2-normalized, then the mean over its frames of each of P patches.
+            fp32 (B, 1 + P, d): the clip, then the mean over its frames of each of P patches.
 
         Raises:
-            UserError: If the frames have another size or number.
+            UserError: If the clips have another number of frames.
         """
-        model, length = self._model, self._model.config.vision_config.num_frames
-        if frames.shape[1] != length:
+        model, length = self.model, self.model.config.vision_config.num_frames
+        if pixels.shape[1] != length:
             raise UserError(
-                f"The clips have {frames.shape[1]} frames, but {self.pretrained} reads {length}: "
+                f"The clips have {pixels.shape[1]} frames, but the X-CLIP model reads {length}: "
                 f"set the data's clips.frames to {length}."
             )
-        seen = model.vision_model(pixel_values=self._pixels(frames))
+        seen = model.vision_model(pixel_values=pixels.flatten(0, 1))
         clip = model.mit(model.visual_projection(seen.pooler_output).unflatten(0, (-1, length))).pooler_output
         patches = model.prompts_visual_layernorm(seen.last_hidden_state[:, 1:]) @ model.prompts_visual_projection
         context = patches.unflatten(0, (-1, length)).mean(1)
-        return torch.cat([F.normalize(clip.float(), dim=-1)[:, None], context.float()], dim=1)
+        return torch.cat([clip.float()[:, None], context.float()], dim=1)
+
+    def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """(n, L) to (n, d). Attention is causal, so the padding after the end token needs no mask."""
+        features: Tensor = self.model.get_text_features(input_ids=tokens).pooler_output
+        return features
 
     def adapt_matcher(self, matcher: Matcher) -> Matcher:
         """A matcher whose texts are prompted by each video before they are compared with it."""
-        return PromptedMatcher(matcher, self._model.prompts_generator)
+        return PromptedMatcher(matcher, self.model.prompts_generator)
 
-    def encode_tokens(self, tokens: Tensor) -> Tensor:
-        """(n, L) -> (n, d), not normalized: the prompt is added before that."""
-        features: Tensor = self.clip.get_text_features(input_ids=tokens.to(self.clip.logit_scale.device)).pooler_output
-        return features.float()
-
-    @property
-    def _model(self) -> Any:
-        return cast("Any", self.clip)
+    def tower(self, name: TowerName) -> Tower:
+        """Parts of one of the towers."""
+        if name == "vision":
+            vision = self.model.vision_model
+            below = (vision.embeddings, vision.pre_layernorm)
+            return Tower(vision, below, vision.encoder.layers, self.model.visual_projection)
+        text = self.model.text_model
+        return Tower(text, (text.embeddings,), text.encoder.layers, self.model.text_projection)
 
 
 class PromptedMatcher(Matcher):
@@ -104,7 +99,7 @@ class PromptedMatcher(Matcher):
     @torch.no_grad()
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
         """Similarities of clips and their context, (B, 1 + P, d), with texts, one (K, N, d) of each kind: (B, K)."""
-        clips, context = frames[:, :1], frames[:, 1:]
+        clips, context = F.normalize(frames[:, :1], dim=-1), frames[:, 1:]
         prompted = [self._prompt(rows, context) for rows in texts]
         # matchers take the same texts for all videos, and here every video has its own
         return torch.cat([self.matcher(clip[None], *rows) for clip, *rows in zip(clips, *prompted, strict=True)])

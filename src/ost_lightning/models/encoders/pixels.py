@@ -1,4 +1,4 @@
-"""From the uint8 pixels of a reader to patch embeddings, at the speed of the memory on a GPU."""
+"""From a reader's uint8 pixels to patch embeddings, limited on a GPU by its memory bandwidth alone."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ class PixelNormalization(nn.Module):
     """Subtracts a mean and divides by a deviation.
 
     Args:
-        mean: Of red, green and blue, 0 to 1.
-        std: Likewise.
+        mean: Mean of red, green and blue, 0 to 1.
+        std: Standard deviation of red, green and blue, 0 to 1.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -57,9 +57,10 @@ def as_patch_convolution(convolution: nn.Conv2d) -> PatchConvolution:
         ValueError: If its windows overlap, or there are gaps or padding.
     """
     settings = convolution.stride, convolution.padding, convolution.dilation, convolution.groups
-    if settings != (convolution.kernel_size, (0, 0), (1, 1), 1):
+    size = convolution.kernel_size
+    if settings not in ((size, (0, 0), (1, 1), 1), (size, "valid", (1, 1), 1)):
         raise ValueError(f"{convolution} does not cut its input into patches")
-    made = PatchConvolution(
+    converted = PatchConvolution(
         convolution.in_channels,
         convolution.out_channels,
         convolution.kernel_size,  # type: ignore[arg-type] # a pair, for two dimensions
@@ -67,5 +68,5 @@ def as_patch_convolution(convolution: nn.Conv2d) -> PatchConvolution:
         bias=convolution.bias is not None,
         device="meta",
     )
-    made.weight, made.bias = convolution.weight, convolution.bias
-    return made
+    converted.weight, converted.bias = convolution.weight, convolution.bias
+    return converted

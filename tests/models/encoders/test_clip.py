@@ -7,7 +7,7 @@ from transformers import CLIPVisionConfig
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ost_lightning.models import LoRA, VideoCLIP
-from ost_lightning.models.class_token import ClassTokenLayer, as_class_token_layer
+from ost_lightning.models.encoders.clip import ClassTokenLayer, as_class_token_layer
 from ost_lightning.models.lora import AdaptedVideoCLIP
 
 
@@ -59,7 +59,7 @@ def test_embeddings_and_gradients_are_those_of_whole_layers(adapted: bool, check
         torch.manual_seed(0)
         options = {"attention": attention, "gradient_checkpointing": checkpointing}
         model = AdaptedVideoCLIP("tiny", lora=LoRA(), **options) if adapted else VideoCLIP("tiny", **options)
-        last = model.clip.vision_model.encoder.layers[-1]
+        last = model.encoder.model.vision_model.encoder.layers[-1]
         assert isinstance(last, ClassTokenLayer) == (attention == "sdpa")
         assert last.gradient_checkpointing == checkpointing
         embedded = model.encode_frames(clips)
@@ -76,9 +76,9 @@ def test_embeddings_and_gradients_are_those_of_whole_layers(adapted: bool, check
 def test_other_rows_are_not_computed() -> None:
     seen = []
     model = VideoCLIP("tiny")
-    layer = model.clip.vision_model.encoder.layers[-1]
+    layer = model.encoder.model.vision_model.encoder.layers[-1]
     for part in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.out_proj, layer.mlp):
         part.register_forward_hook(lambda part, given, output: seen.append(output.shape[1]))
     with torch.no_grad():
         model.encode_frames(torch.zeros(1, 2, 3, 48, 48, dtype=torch.uint8))
-    assert seen == [1, model.clip.vision_model.embeddings.num_positions, 1, 1]
+    assert seen == [1, model.encoder.model.vision_model.embeddings.num_positions, 1, 1]
