@@ -167,6 +167,13 @@ class ExperimentCLI(LightningCLI):
             )
         return str(found) if found else None
 
+    def instantiate_classes(self) -> None:
+        """Lets the data follow the model: sizes of clips, and how training steps are handed out."""
+        super().instantiate_classes()
+        task, data = self.model, self.datamodule
+        if isinstance(task, RecognitionTask) and isinstance(data, VideoDataModule):
+            data.configure_for(task.video_clip.preprocessing, whole_steps=task.takes_whole_steps)
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the progress bar and the loggers, CSV first: its folder is the run's folder."""
         settings = self._get(self.config_init, "trainer")

@@ -1,10 +1,8 @@
 """CLIP on videos, and its weights."""
 
-from ost_lightning.models.cached_clips import CachedClips
 from ost_lightning.models.checkpoints.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
 from ost_lightning.models.checkpoints.initial_weights import CheckpointError, refuse_other_weights
 from ost_lightning.models.checkpoints.weights_digest import weights_digest
-from ost_lightning.models.embedding_cache import EmbeddingCache, EmbeddingCacheWarning
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
@@ -20,12 +18,9 @@ from ost_lightning.models.x_clip import XCLIP
 __all__ = [
     "XCLIP",
     "AdaptedVideoCLIP",
-    "CachedClips",
     "CheckpointError",
     "ClipKeys",
     "DescriptorEmbeddings",
-    "EmbeddingCache",
-    "EmbeddingCacheWarning",
     "FrameEmbeddings",
     "LoRA",
     "MeanPooling",

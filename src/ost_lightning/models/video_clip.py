@@ -16,6 +16,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.checkpoints.initial_weights import CheckpointError, checkpoint_weights, refuse_other_weights
 from ost_lightning.models.class_token import as_class_token_layer
+from ost_lightning.models.encoders.preprocessing import Preprocessing
 from ost_lightning.models.pixels import PixelNormalization, as_patch_convolution
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
@@ -23,7 +24,8 @@ from ost_lightning.text import SentenceSet
 from ost_lightning.vocabulary import SentenceKind
 
 PixelStatistics = Literal["clip", "imagenet"]
-_STATISTICS: Final[dict[PixelStatistics, tuple[tuple[float, ...], tuple[float, ...]]]] = {
+_Colors = tuple[float, float, float]
+_STATISTICS: Final[dict[PixelStatistics, tuple[_Colors, _Colors]]] = {
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
     "imagenet": ((123.675 / 255, 116.28 / 255, 103.53 / 255), (58.395 / 255, 57.12 / 255, 57.375 / 255)),
 }
@@ -127,6 +129,11 @@ class VideoCLIP(nn.Module):
         """Pixels of the square that the vision tower reads."""
         size: int = self.clip.config.vision_config.image_size
         return size
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the checkpoint expects of the pixels that it is given."""
+        return Preprocessing(self.image_size, *_STATISTICS[self.pixel_statistics])
 
     @property
     def logit_scale(self) -> Tensor:
