@@ -129,7 +129,7 @@ class VideoDataModule(LightningDataModule, ABC):
     def setup(self, stage: str) -> None:
         """Reads the lists that a stage needs, and divides the global batch."""
         refuse_lightning_samplers(self.trainer)
-        self.clips = self.clips.settled()
+        self.clips.check_crop()
         if stage == "fit":
             self._training = self.training_videos()
             check_presence({"the training set": self._training}, self.loading.on_missing)
@@ -197,6 +197,7 @@ class VideoDataModule(LightningDataModule, ABC):
             rank_zero_info(f"{count(len(self.report.reasons))} could not be read; see {file}")
 
     def _loaders(self) -> LoaderFactory:
+        self.clips = self.clips.settled()
         rank, devices = self._rank_and_devices()
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return LoaderFactory(self.clips, self.loading, seed=self.seed, rank=rank, devices=devices, on_gpu=on_gpu)

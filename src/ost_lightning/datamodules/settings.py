@@ -121,11 +121,29 @@ class ClipSettings:
                 "it, or call the data module's `configure_for(video_clip.preprocessing)` first, as the `ost` command "
                 "does."
             )
+        self.check_crop()
         short_side = self.short_side or self.crop_size
-        framing: Framing = self.framing or "crop"
-        if framing == "crop":
-            _check_crop(self.crop_size, short_side)
-        return ClipGeometry(self.crop_size, short_side, framing, self.resize or "bicubic")
+        return ClipGeometry(self.crop_size, short_side, self.framing or "crop", self.resize or "bicubic")
+
+    def check_crop(self) -> None:
+        """Checks that crops fit into the frames and show at least half of their shorter side, if both sizes are known.
+
+        Raises:
+            UserError: If they don't.
+        """
+        size, short_side = self.crop_size, self.short_side
+        if size is None or short_side is None or self.framing == "squash":
+            return
+        advice = f"leave clips.short_side out, or set it to about {round(size * 256 / 224)}."
+        if short_side < size:
+            raise UserError(
+                f"clips.short_side is {short_side}, too small for a crop of {size} (clips.crop_size): {advice}"
+            )
+        if size < short_side / 2:
+            raise UserError(
+                f"clips.crop_size is {size} with frames of clips.short_side {short_side}, so that a crop shows "
+                f"{100 * size / short_side:.0f} % of their height: {advice}"
+            )
 
     def settled(self) -> Self:
         """These settings with nothing left to be decided; see `geometry`."""
@@ -183,19 +201,3 @@ def _check(group: str, settings: Any, holds: Callable[[float], bool], expected: 
         value = getattr(settings, name)
         if value is not None and not holds(value):
             raise UserError(f"{group}.{name} is {value}: expected {expected}.")
-
-
-def _check_crop(crop_size: int, short_side: int) -> None:
-    """Crops fit into the frames, and show at least half of their shorter side."""
-    fitting = round(crop_size * 256 / 224)
-    if short_side < crop_size:
-        raise UserError(
-            f"clips.short_side is {short_side}, too small for a crop of {crop_size} (clips.crop_size): leave "
-            f"clips.short_side out, or set it to {fitting}."
-        )
-    if crop_size < short_side / 2:
-        raise UserError(
-            f"clips.crop_size is {crop_size} with frames of clips.short_side {short_side}, so that a crop shows "
-            f"{100 * crop_size / short_side:.0f} % of their height: leave clips.short_side out, or set it to about "
-            f"{fitting}."
-        )
