@@ -86,8 +86,8 @@ class Clip:
     span: Span | None = None
 
     def __repr__(self) -> str:
-        frames = None if self.frames is None else f"{tuple(self.frames.shape)} {self.frames.dtype}"
-        return f"Clip({self.id!r}, label {self.label}, frames {frames}, {len(self.failures)} failures)"
+        frames = None if self.frames is None else tuple(self.frames.shape)
+        return f"Clip(id={self.id!r}, label={self.label}, frames={frames}, failures={len(self.failures)})"
 
 
 @dataclass(slots=True, repr=False)  # Lightning can't convert frozen ones to a run's precision
