@@ -1,4 +1,4 @@
-"""What callbacks work on: the recognition task, its data module, and the run's folder."""
+"""What callbacks work on: a recognition task, the videos that it is run on, and the run's folder."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from ost_lightning.tasks import RecognitionTask
 
 
 def recognition_task(callback: Callback, module: LightningModule) -> RecognitionTask:
-    """The module of a run, as a recognition task.
+    """The module that a callback is given, as what it is.
 
     Raises:
-        UserError: If it is another kind of module.
+        UserError: If it is something else.
     """
     if not isinstance(module, RecognitionTask):
         raise UserError(f"{type(callback).__name__} works on recognition tasks, not on {type(module).__name__}.")
@@ -24,7 +24,7 @@ def recognition_data(callback: Callback, trainer: Trainer) -> VideoDataModule:
     """The data module of a run.
 
     Raises:
-        UserError: If it is another kind of data module.
+        UserError: If it is none of videos.
     """
     data = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(data, VideoDataModule):
@@ -33,9 +33,9 @@ def recognition_data(callback: Callback, trainer: Trainer) -> VideoDataModule:
 
 
 def run_folder(trainer: Trainer) -> Path | None:
-    """Folder of a run; None for a rehearsal (`fast_dev_run`).
+    """Where a run writes; nowhere if it is a rehearsal (`fast_dev_run`).
 
-    All processes have to call this, because they agree on the folder.
+    All processes have to ask, for they agree on it.
     """
     folder = trainer.log_dir
     return None if trainer.fast_dev_run else Path(folder or ".")  # type: ignore[attr-defined] # set at run time
