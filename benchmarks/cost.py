@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
+from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
 from ost_lightning.models.encoders.clip import as_class_token_layer
@@ -71,7 +72,7 @@ class Side:
     @torch.inference_mode()
     def infer(self) -> Tensor:
         with self._precision():
-            return self.task.probabilities(self.clips, self.texts)
+            return probabilities(self.clip, self.task.matcher, self.texts, embed(self.clip, self.clips))
 
     def _precision(self) -> torch.autocast:
         device = torch.device(self.options.device).type

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ost_lightning.cli import main
+from ost_lightning.evaluation import similarities
 from ost_lightning.matching import OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition
@@ -82,11 +83,11 @@ def test_embeddings_are_those_of_a_cpu() -> None:
             torch.testing.assert_close(rows.cpu(), texts[kind], atol=1e-4, rtol=0)
         with torch.autocast("cuda", torch.bfloat16):
             roughly = on_gpu.encode_frames(frames.cuda())
-            own = ContrastiveRecognition(on_gpu, OptimalDescriptorSolver()).cuda()
-            scores = own.similarities(roughly, on_gpu.encode_sentences(sentences))
+            matcher = OptimalDescriptorSolver().cuda()
+            scores = similarities(on_gpu, matcher, on_gpu.encode_sentences(sentences), roughly)
         assert roughly.dtype == scores.dtype == torch.float32
         torch.testing.assert_close(roughly.cpu(), on_cpu.encode_frames(frames), atol=0.03, rtol=0)
-        exact = task.similarities(roughly.cpu(), {kind: rows.cpu() for kind, rows in texts.items()})
+        exact = similarities(on_cpu, task.matcher, texts, roughly.cpu())
         torch.testing.assert_close(scores.cpu(), exact, atol=0.01, rtol=0)
 
 

@@ -7,8 +7,9 @@ from lightning.pytorch import Trainer
 from ost_lightning.callbacks import WeightEnsembling
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, VideoList, VideoLists
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import EmbeddingCacheWarning
 from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
-from ost_lightning.models import EmbeddingCacheWarning, VideoCLIP
+from ost_lightning.models import VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition
 from tests.videos import write_video
 

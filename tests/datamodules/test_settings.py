@@ -2,6 +2,9 @@ import pytest
 
 from ost_lightning.datamodules import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
+from ost_lightning.models.encoders import Preprocessing
+
+HALF = (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,48 @@ def test_loading_that_cannot_be_done(name: str, value: float, expected: str) -> 
 def test_the_ends_of_the_ranges() -> None:
     ClipSettings(frames=1, short_side=1, crop_size=1, flip=0.0, color_jitter=1.0)
     LoadingSettings(global_batch_size=1, max_videos_per_device=1, workers=0, max_replacements=0, max_undecodable=0)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "resize", "expected"),
+    [
+        (224, "shortest_side", (224, 256, "crop")),
+        (336, "shortest_side", (336, 384, "crop")),
+        (48, "shortest_side", (48, 55, "crop")),
+        (256, "squash", (256, 256, "squash")),
+    ],
+)
+def test_what_is_not_set_follows_the_checkpoint(image_size: int, resize: str, expected: tuple[int, int, str]) -> None:
+    found = ClipSettings().following(Preprocessing(image_size, HALF, HALF, resize, "bilinear"))
+    assert (found.crop_size, found.short_side, found.framing, found.resize) == (*expected, "bilinear")
+    assert found.settled() == found
+
+
+def test_what_is_set_stays() -> None:
+    given = ClipSettings(crop_size=48, short_side=54, framing="crop", resize="bicubic")
+    assert given.following(Preprocessing(48, HALF, HALF, "squash", "bilinear")) == given
+    with pytest.raises(UserError, match=r"clips\.crop_size is 48, but the checkpoint reads 224 x 224 pixels: leave"):
+        given.following(Preprocessing(224, HALF, HALF))
+
+
+def test_sizes_have_to_be_known() -> None:
+    for settings, missing in (
+        (ClipSettings(), "crop_size"),
+        (ClipSettings(short_side=256), "crop_size"),
+        (ClipSettings(crop_size=224), "short_side"),
+        (ClipSettings(framing="squash"), "crop_size"),
+    ):
+        with pytest.raises(UserError, match=rf"clips\.{missing} is not set, .*configure_for\(video_clip"):
+            settings.geometry()
+    assert ClipSettings(crop_size=48, short_side=54).geometry().framing == "crop"
+    assert ClipSettings(crop_size=48, framing="squash").geometry().short_side == 48
+
+
+def test_crops_show_at_least_half_of_the_frames() -> None:
+    ClipSettings(crop_size=48, short_side=96).geometry()
+    ClipSettings(crop_size=48, short_side=48).geometry()
+    for short_side in (97, 256, 47):
+        with pytest.raises(UserError, match=r"48.*(?s:.)short_side.* 55"):
+            ClipSettings(crop_size=48, short_side=short_side).geometry()
+    # a squashed frame is shown whole
+    ClipSettings(crop_size=48, short_side=256, framing="squash").geometry()

@@ -46,11 +46,29 @@ def test_an_epoch_with_other_batches_is_refused_but_a_new_one_is_not(change: dic
         restored(saved(3)).begin(2, other)
     assert told in str(error.value)
     at_end = restored(saved(5))
+    at_end.begin(2, other)  # the epoch is over, so that its batches can't come twice
+    assert (at_end.batches, at_end.plan) == (5, other)
     at_end.begin(3, other)
     assert at_end.batches == 0
+    at_start = restored(saved(0))
+    at_start.begin(2, other)
+    assert at_start.plan == other
 
 
 def test_a_checkpoint_that_tells_no_plan_goes_on() -> None:
     position = restored({"epoch": 2, "batches": 3, "batches_per_epoch": 5})
     position.begin(2, PLAN)
     assert position.batches == 3
+
+
+def test_a_steps_seed_depends_on_all_that_it_is_for() -> None:
+    seeds = {
+        TrainingPosition(epoch, batches).step_seed(seed, rank)
+        for epoch in (0, 1)
+        for batches in (0, 1)
+        for seed in (0, 1)
+        for rank in (0, 1)
+    }
+    assert len(seeds) == 16
+    assert TrainingPosition(1, 2).step_seed(3, 4) == TrainingPosition(1, 2, PLAN).step_seed(3, 4)
+    assert all(0 <= seed < 2**64 for seed in seeds)

@@ -7,6 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.matching import (
     CategoryName,
     Matcher,
@@ -37,6 +38,10 @@ def world(**loading: object) -> ToyWorld:
 
 def trainer(folder: Path, **options: object) -> Trainer:
     return Trainer(**{"accelerator": "cpu", "default_root_dir": folder, "num_sanity_val_steps": 0, **QUIET, **options})
+
+
+def recognized(module: ContrastiveRecognition, clips: torch.Tensor, texts: dict[str, torch.Tensor]) -> torch.Tensor:
+    return probabilities(module.video_clip, module.matcher, texts, embed(module.video_clip, clips))
 
 
 class Losses(Callback):
@@ -115,8 +120,9 @@ def steps_taken(folder: Path, contrast: str, limit: int | None) -> torch.Tensor:
     )
     module = task(contrast=contrast, optimizer=optimizer)
     before = torch.nn.utils.parameters_to_vector(module.parameters()).detach().clone()
-    run = trainer(folder, max_steps=2, limit_val_batches=0)
-    run.fit(module, datamodule=world(max_videos_per_device=limit))
+    run, data = trainer(folder, max_steps=2, limit_val_batches=0), world(max_videos_per_device=limit)
+    data.configure_for(module.video_clip.preprocessing, whole_steps=module.takes_whole_steps)
+    run.fit(module, datamodule=data)
     assert run.global_step == 2
     return torch.nn.utils.parameters_to_vector(module.parameters()).detach() - before
 
@@ -128,6 +134,13 @@ def test_global_contrast_does_not_depend_on_what_fits_into_memory(tmp_path: Path
         assert (cached - whole).norm() < 1e-3 * whole.norm()
     released = steps_taken(tmp_path, "micro_batch", 4)
     assert (released - whole).norm() > 0.05 * whole.norm()
+
+
+def test_a_global_contrast_needs_whole_steps(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"contrast is global_batch, .*configure_for\(preprocessing, whole_steps=True\)"
+    ):
+        trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(task(contrast="global_batch"), datamodule=world())
 
 
 def test_evaluation_is_exact_and_per_set(tmp_path: Path) -> None:
@@ -148,7 +161,7 @@ def test_evaluation_is_exact_and_per_set(tmp_path: Path) -> None:
         loader = data.test_dataloader()[list(data.evaluation_labels("test")).index(name)]
         with torch.no_grad():
             for batch in loader:
-                right += int((module.probabilities(batch.frames, texts).argmax(1) == batch.labels).sum())
+                right += int((recognized(module, batch.frames, texts).argmax(1) == batch.labels).sum())
         assert logged[f"test/{name}/videos"] == 40
         assert logged[f"test/{name}/top1"] == pytest.approx(right / 40)
         assert logged[f"test/{name}/undecodable"] == 0
@@ -160,17 +173,6 @@ def test_sentences_are_encoded_once_an_evaluation(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(module.video_clip, "encode_sentences", lambda tokens: calls.append(1) or encode(tokens))
     trainer(tmp_path).test(module, datamodule=world(evaluation_batch_size=4), verbose=False)
     assert len(calls) == 1
-
-
-def test_views_are_averaged_as_probabilities() -> None:
-    module = task().eval()
-    texts = module.video_clip.encode_sentences(module.tokenize(label_space(0, "unseen")))
-    clips = torch.randint(0, 256, (2, 3, 4, 3, 48, 48), dtype=torch.uint8)
-    with torch.no_grad():
-        together = module.probabilities(clips, texts)
-        views = torch.stack([module.probabilities(clips[:, [view]], texts) for view in range(3)])
-    torch.testing.assert_close(together, views.mean(0))
-    torch.testing.assert_close(together.sum(1), torch.ones(2))
 
 
 def test_released_weight_decay_reaches_everything(tmp_path: Path) -> None:

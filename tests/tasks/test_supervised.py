@@ -11,6 +11,7 @@ from torch.nn.functional import log_softmax, normalize
 from torch.utils.data import DataLoader
 
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
 from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
 from ost_lightning.tasks import Mixing, OptimizerSettings, SupervisedRecognition
@@ -28,7 +29,7 @@ class OneBatch(LightningDataModule):
     def __init__(self, steps: int = 1) -> None:
         super().__init__()
         labels = label_space(0, "seen")
-        self.training_labels = labels.select(labels.names[::10])
+        self.labels = labels.select(labels.names[::10])
         rng = random.Random(0)
         pictures = [render_still(sample_still(rng), rng) for _ in range(8)]
         frames = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)[..., 3:51, 3:51].unflatten(0, (4, 1, 2))
@@ -37,7 +38,9 @@ class OneBatch(LightningDataModule):
         self.steps = steps
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader([self.batch] * self.steps, batch_size=None)
+        loader = DataLoader([self.batch] * self.steps, batch_size=None)
+        loader.labels = self.labels
+        return loader
 
 
 def trainer(folder: Path, **options: object) -> Trainer:
@@ -55,8 +58,9 @@ class Watch(Callback):
 @torch.no_grad()
 def recognized(module: SupervisedRecognition, data: OneBatch) -> Tensor:
     module.eval()
-    texts = module.video_clip.encode_sentences(module.tokenize(data.training_labels))
-    return module.probabilities(data.batch.frames, texts).argmax(1)
+    texts = module.video_clip.encode_sentences(module.tokenize(data.labels))
+    embedded = embed(module.video_clip, data.batch.frames)
+    return probabilities(module.video_clip, module.matcher, texts, embedded).argmax(1)
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> float:
@@ -77,7 +81,7 @@ def test_loss_is_that_of_vifi_clip(tmp_path: Path, smoothing: float) -> None:
     watch, data = Watch(), OneBatch()
     trainer(tmp_path, max_steps=1, limit_val_batches=0, callbacks=[watch]).fit(module, datamodule=data)
     fresh, batch = VideoCLIP("tiny"), data.batch
-    sentences = Templates.load("ost").apply(data.training_labels, ("name",), 4)
+    sentences = Templates.load("ost").apply(data.labels, ("name",), 4)
     with torch.no_grad():
         pixels = fresh.normalization(batch.frames.flatten(0, 2))
         frames = fresh.encoder.model.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (4, 2))

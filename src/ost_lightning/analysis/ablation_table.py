@@ -1,4 +1,4 @@
-"""What an ablation found, beside what was published: JSON, Markdown, and means over runs."""
+"""Results of an ablation beside the published ones: JSON, Markdown, and means over runs."""
 
 import json
 import statistics
@@ -16,13 +16,13 @@ _FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSetCard:
-    """One evaluation set.
+    """Size of one evaluation set.
 
     Attributes:
-        classes: K.
-        videos: Scored, unreadable ones included: they count as wrong.
-        undecodable: Of these, could not be read.
-        split_of: Data set, if this is one of its test splits.
+        classes: Number of classes, K.
+        videos: Number of scored videos; unreadable ones are included and count as wrong.
+        undecodable: Number of these that could not be read.
+        split_of: Data set of which this is a test split; None if it is no split.
     """
 
     classes: int
@@ -36,13 +36,13 @@ class AblationRow:
     """One row of the table.
 
     Attributes:
-        part: Of the table, as `4a`.
-        name: What is varied.
-        setting: What was scored, in words of the configuration.
-        top1: 0 to 1, by evaluation set; sets that could not be scored are missing.
-        top5: The same.
+        part: Part of the table, as `4a`.
+        name: Name of what is varied.
+        setting: Setting that was scored, in words of the configuration.
+        top1: Top-1 accuracy, 0 to 1, by evaluation set; sets that could not be scored are missing.
+        top5: Top-5 accuracy, likewise.
         paper: Published Top-1 in percent, by data set.
-        top1_std: Standard deviation over runs, by evaluation set; nothing for a single run.
+        top1_std: Standard deviation of `top1` over runs, by evaluation set; empty for a single run.
     """
 
     part: str
@@ -59,14 +59,14 @@ class AblationTable:
     """An ablation of one model, or the mean of several.
 
     Attributes:
-        world: What the videos are, and which CLIP looked at them.
-        source: Where the published figures are from.
+        world: What the videos show, and which CLIP scored them.
+        source: Source of the published figures.
         parts: Title of each part of the table.
-        sets: Evaluation sets.
-        rows: In the order of the table.
+        sets: Size of each evaluation set, by its name.
+        rows: Rows in the order of the table.
         conditions: Model, checkpoint, clips, precision.
         remarks: What could not be scored and why, and what sets the run apart.
-        runs: How many runs this is the mean of.
+        runs: Number of runs that this is the mean of.
     """
 
     world: str
@@ -115,11 +115,11 @@ class AblationTable:
             videos, undecodable = sum(card.videos for card in cards), sum(card.undecodable for card in cards)
             sets[name] = replace(cards[0], videos=videos, undecodable=undecodable)
         rows = [_over_splits(row, splits) for row in self.rows]
-        told = [f"`{name}`: mean and standard deviation of {', '.join(names)}." for name, names in splits.items()]
-        return replace(self, sets=sets, rows=rows, remarks=(*told, *self.remarks))
+        remarks = [f"`{name}`: mean and standard deviation of {', '.join(names)}." for name, names in splits.items()]
+        return replace(self, sets=sets, rows=rows, remarks=(*remarks, *self.remarks))
 
     def markdown(self) -> str:
-        """The table with a row for each setting, then what it is made of; the splits of a data set are averaged."""
+        """The table with one row per setting, then notes; splits of a data set are averaged."""
         return self.over_splits()._markdown()
 
     def _markdown(self) -> str:

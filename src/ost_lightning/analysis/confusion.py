@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion of classes: which are taken for which."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from ost_lightning.analysis.pictures import new_figure, save_figure
 
 @dataclass(frozen=True, slots=True)
 class ClassErrors:
-    """How one class fares.
+    """Recall of one class, and its most frequent confusion.
 
     Attributes:
-        name: Of the class.
-        videos: Scored ones.
-        recall: Share that is recognized, 0 to 1.
-        taken_for: The class that its videos are most often taken for wrongly; empty if they never are.
-        mistakes: How many are taken for that one.
+        name: Name of the class.
+        videos: Number of its videos that were scored.
+        recall: Share of its videos that is recognized, 0 to 1.
+        taken_for: Class that its videos are most often taken for wrongly; empty if all are recognized.
+        mistakes: Number of its videos that are taken for that class.
     """
 
     name: str
@@ -35,7 +35,7 @@ def worst_classes(confusion: Tensor, names: Sequence[str], count: int) -> list[C
     Args:
         confusion: int (K, K), videos of class i that are recognized as j.
         names: K class names.
-        count: How many.
+        count: Number of classes.
     """
     videos = confusion.sum(1)
     recall = confusion.diagonal() / videos.clamp(min=1)
@@ -55,8 +55,8 @@ def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: s
     Args:
         confusion: int (K, K).
         names: K class names.
-        count: Worst classes that are shown.
-        title: Over the picture.
+        count: Number of worst classes that are shown.
+        title: Title of the picture.
         file: PNG to write.
 
     Raises:

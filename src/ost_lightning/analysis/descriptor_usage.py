@@ -23,8 +23,8 @@ class DescriptorFlows(Metric):
     """Sums over videos of the transport to the descriptors of each video's own class.
 
     Args:
-        classes: K.
-        counts: kind -> N.
+        classes: Number of classes, K.
+        counts: Number of descriptors per class, by kind.
     """
 
     is_differentiable = False
@@ -55,9 +55,9 @@ class DescriptorFlows(Metric):
 
         Args:
             labels: int64 (B,).
-            flows: kind -> cosines and plan of each video against its own class, each (B, V, T, N), V views.
-            scores: (B, K), by descriptors.
-            name_scores: (B, K), by category names.
+            flows: Cosines and plan of each video against its own class, each (B, V, T, N), by kind.
+            scores: (B, K), scores by descriptors.
+            name_scores: (B, K), scores by category names.
         """
         ones = torch.ones_like(labels)
         self.videos.index_add_(0, labels, ones)
@@ -86,14 +86,14 @@ class DescriptorUse:
     """How the videos of its class use one descriptor.
 
     Attributes:
-        kind: spatio or temporal.
+        kind: Kind of the descriptor.
         rank: Place in its list, from 1.
-        text: The descriptor.
+        text: Text of the descriptor.
         mass: Share of the transported mass that it takes, mean over videos. Balanced transport gives every descriptor
             1/N by construction; only plans with a relaxed marginal differ.
-        cosine: With all frames, mean.
-        transported_cosine: With the frames that are transported to it, weighted by their mass; what lies above `cosine`
-            is what the transport finds.
+        cosine: Mean cosine with all frames.
+        transported_cosine: Mean cosine with the frames that are transported to it, weighted by their mass; the excess
+            over `cosine` is what the transport finds.
         leads: Share of frames of which it gets more than any other descriptor of its kind. Balanced transport makes
             every descriptor take mass, so that even a useless one leads somewhere.
         closest: Share of frames that are closer to it than to the others of its kind, without transport.
@@ -114,11 +114,11 @@ class ClassUse:
     """One class that has videos.
 
     Attributes:
-        name: Of the class.
-        videos: How many.
-        top1: Share that is recognized by descriptors.
-        name_top1: Share that is recognized by category names, with the same weights and frames.
-        descriptors: Its descriptors.
+        name: Name of the class.
+        videos: Number of its videos.
+        top1: Share of its videos that is recognized by descriptors.
+        name_top1: Share of its videos that is recognized by category names, with the same weights and frames.
+        descriptors: Use of each of its descriptors.
     """
 
     name: str
@@ -129,7 +129,7 @@ class ClassUse:
 
     @property
     def gain(self) -> float:
-        """What descriptors add to the category name, -1 to 1."""
+        """Gain in Top-1 over the category name, -1 to 1."""
         return self.top1 - self.name_top1
 
     @property
@@ -145,8 +145,8 @@ def class_uses(
 
     Args:
         labels: Classes and descriptors.
-        sums: What `DescriptorFlows.compute` gave.
-        counts: kind -> N.
+        sums: Sums that `DescriptorFlows.compute` returned.
+        counts: Number of descriptors per class, by kind.
     """
     texts = {kind: labels.descriptors_of(kind, count) for kind, count in counts.items()}
     found = []
@@ -183,7 +183,7 @@ def usage_json(uses: Mapping[str, Sequence[ClassUse]]) -> str:
 
 
 def usage_csv(uses: Mapping[str, Sequence[ClassUse]]) -> str:
-    """A row for each descriptor."""
+    """One row per descriptor."""
     text = StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     measured = ("mass", "cosine", "transported_cosine", "leads", "closest")
@@ -198,7 +198,7 @@ def usage_csv(uses: Mapping[str, Sequence[ClassUse]]) -> str:
 
 
 def usage_markdown(uses: Mapping[str, Sequence[ClassUse]]) -> str:
-    """For each set a summary, the classes that gain and lose most, and the descriptors that fewest frames are near."""
+    """Per set a summary, the classes that gain and lose most, and the descriptors that fewest frames are close to."""
     return "\n".join(line for name, classes in uses.items() for line in _section(name, classes)) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Looking at a matching flow: which frame of a video went to which descriptor."""
+"""Matching flows: the share of each frame of a video that goes to each descriptor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,24 @@ if TYPE_CHECKING:
     from ost_lightning.models import VideoCLIP
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MatchingFlow:
     """One video against the descriptors of one class.
 
     Attributes:
-        frames: uint8 (T, 3, S, S).
-        plan: fp32 (T, N), share of the frame's mass that goes to each descriptor: rows sum to 1.
-        cosines: fp32 (T, N).
-        descriptors: N texts.
+        frames: Pixels, uint8 (T, 3, S, S).
+        plan: fp32 (T, N), share of a frame's mass that goes to each descriptor; rows sum to 1.
+        cosines: fp32 (T, N), cosine of each frame and descriptor.
+        descriptors: Texts of the N descriptors.
     """
 
     frames: Tensor
     plan: Tensor
     cosines: Tensor
     descriptors: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"MatchingFlow({len(self.frames)} frames of {self.frames.shape[-1]} pixels to {self.descriptors})"
 
 
 @torch.no_grad()
@@ -57,11 +60,11 @@ def matching_flow(
 
 
 def draw_matching_flows(flows: Mapping[str, MatchingFlow], title: str, file: Path) -> None:
-    """Draws the frames of a video above the plans of one or several flows: the share of each frame's mass.
+    """Draws the frames of a video above the plans of one or several flows.
 
     Args:
-        flows: Heading to flow; all of the same frames.
-        title: Over the picture.
+        flows: Flows of the same frames, by heading.
+        title: Title of the picture.
         file: PNG to write.
 
     Raises:

@@ -7,31 +7,35 @@ from ost_lightning.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """How a global batch is spread.
+    """Division of a global batch over processes and forward passes.
 
     Attributes:
-        devices: Processes.
-        device_batch: Videos that one process takes in one forward pass.
-        accumulation: Forward passes to one optimizer step.
+        devices: Number of processes.
+        device_batch: Number of videos that one process takes in one forward pass.
+        accumulation: Number of forward passes per optimizer step.
     """
 
     devices: int
     device_batch: int
     accumulation: int
 
+    @property
+    def total(self) -> int:
+        """Number of videos of one optimizer step."""
+        return self.devices * self.device_batch * self.accumulation
+
     def __str__(self) -> str:
-        total = self.devices * self.device_batch * self.accumulation
         factors = f"{self.devices} devices x {self.device_batch} videos x {self.accumulation} accumulation steps"
-        return f"global batch {total} = {factors}"
+        return f"global batch {self.total} = {factors}"
 
 
 def plan_batches(global_batch_size: int, devices: int, max_videos_per_device: int | None) -> BatchPlan:
     """Divides the global batch over processes and accumulation steps.
 
     Args:
-        global_batch_size: Videos of one optimizer step.
-        devices: Processes.
-        max_videos_per_device: What fits into one device's memory; None is everything.
+        global_batch_size: Number of videos of one optimizer step.
+        devices: Number of processes.
+        max_videos_per_device: Number of videos that fit into one device's memory; None for no limit.
 
     Raises:
         UserError: If the numbers do not divide; the message names them and what would.
@@ -39,7 +43,7 @@ def plan_batches(global_batch_size: int, devices: int, max_videos_per_device: in
     if global_batch_size < 1 or (max_videos_per_device is not None and max_videos_per_device < 1):
         raise UserError(
             f"global_batch_size ({global_batch_size}) and max_videos_per_device ({max_videos_per_device}) must be "
-            f"at least 1."
+            "at least 1."
         )
     if global_batch_size % devices:
         lower = global_batch_size // devices * devices
@@ -59,8 +63,7 @@ def plan_batches(global_batch_size: int, devices: int, max_videos_per_device: in
         )
         raise UserError(
             f"A global batch of {global_batch_size} videos gives {share} to each of {devices} devices, which is "
-            f"not a multiple of "
-            f"max_videos_per_device ({max_videos_per_device}): set it to {fitting}, or loading.global_batch_size to "
-            f"{devices * max_videos_per_device * (share // max_videos_per_device)}."
+            f"not a multiple of max_videos_per_device ({max_videos_per_device}): set it to {fitting}, or "
+            f"loading.global_batch_size to {devices * max_videos_per_device * (share // max_videos_per_device)}."
         )
     return BatchPlan(devices, max_videos_per_device, share // max_videos_per_device)

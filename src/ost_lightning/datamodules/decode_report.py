@@ -13,14 +13,19 @@ class UndecodableVideoWarning(UserWarning):
     """A video could not be read."""
 
 
+def count(videos: int) -> str:
+    """`1 video`, `2 videos`."""
+    return f"{videos:,} video{'' if videos == 1 else 's'}"
+
+
 class DecodeReport:
-    """Collects failures over a run."""
+    """The unreadable videos of a run, each with its reason."""
 
     def __init__(self) -> None:
         self.reasons: dict[str, str] = {}
 
     def add(self, failures: Iterable[ReadFailure]) -> None:
-        """Notes failures, and warns of each video the first time."""
+        """Records failures, and warns of each video the first time."""
         for failure in failures:
             if failure.id not in self.reasons:
                 self.reasons[failure.id] = failure.reason
@@ -35,9 +40,9 @@ class DecodeReport:
         if len(self.reasons) > limit:
             examples = "; ".join(list(self.reasons.values())[:3])
             raise UserError(
-                f"{len(self.reasons)} videos could not be read, more than the {limit} allowed "
+                f"{count(len(self.reasons))} could not be read, more than the {limit} allowed "
                 f"(loading.max_undecodable). First: {examples}. "
-                "Check the video folder, or mend or unlist these files."
+                "Check the video folder; repair these files, or take them off the list."
             )
 
     def write(self, file: Path) -> None:

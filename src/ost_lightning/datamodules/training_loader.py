@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from itertools import islice
 from typing import Any, Final, Literal
 
 from torch.utils.data import DataLoader
 
 from ost_lightning.errors import UserError
+from ost_lightning.text import LabelSpace
 from ost_lightning.video import ClipBatch, TrainingClips, TrainingSampler, collate_clips
 
-_TOLD: Final = {
+_NAMES: Final = {
     "batches": "batches per epoch",
     "videos": "training videos",
     "global_batch_size": "loading.global_batch_size",
@@ -23,10 +25,10 @@ class EpochPlan:
     """What decides which videos are in which batch of an epoch.
 
     Attributes:
-        batches: Of an epoch, as this process counts them.
-        videos: Of the training set.
-        global_batch_size: Videos of an optimizer step.
-        seed: Of the order, and of what is drawn for a video.
+        batches: Number of batches of an epoch, as this process counts them.
+        videos: Number of training videos.
+        global_batch_size: Number of videos per optimizer step.
+        seed: Seed for the order, and for what is drawn for a video.
     """
 
     batches: int
@@ -37,12 +39,12 @@ class EpochPlan:
 
 @dataclass
 class TrainingPosition:
-    """How far training has come.
+    """Progress of a training.
 
     Attributes:
-        epoch: Pass over the data.
-        batches: Batches of it that have been given to the trainer.
-        plan: Of the pass; None before the first one, and where it is not known.
+        epoch: Number of the pass over the data, from 0.
+        batches: Number of its batches that have been given to the trainer.
+        plan: Plan of the pass; None before the first one, and where it is not known.
     """
 
     epoch: int = 0
@@ -50,50 +52,64 @@ class TrainingPosition:
     plan: EpochPlan | None = None
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The position as a checkpoint keeps it."""
         return asdict(self)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes to where a checkpoint was written."""
+        """Sets the position that a checkpoint has kept."""
         plan = state.get("plan")  # earlier checkpoints have none
         self.epoch, self.batches = state["epoch"], state["batches"]
         self.plan = EpochPlan(**plan) if plan is not None else None
 
+    def step_seed(self, seed: int, rank: int) -> int:
+        """Seed for what the next training step draws, whatever was drawn before it.
+
+        Args:
+            seed: Seed of the training.
+            rank: Number of the process, whose draws differ from those of the others.
+        """
+        step = f"{seed}/{self.epoch}/{self.batches}/{rank}"
+        return int.from_bytes(blake2b(step.encode(), digest_size=8).digest())
+
     def begin(self, epoch: int, plan: EpochPlan) -> None:
-        """Goes to the beginning of an epoch, or on in the one that it is in.
+        """Begins an epoch, or goes on in the present one.
 
         Raises:
-            UserError: If that one was begun with another plan.
+            UserError: If the present epoch was begun with another plan and is not over.
         """
         if epoch != self.epoch:
             self.batches = 0
         elif self.plan is not None and 0 < self.batches < self.plan.batches and self.plan != plan:
             before, now = asdict(self.plan), asdict(plan)
             changed = (name for name, value in now.items() if value != before[name])
-            told = ", ".join(f"{_TOLD[name]} {now[name]} instead of {before[name]}" for name in changed)
+            changes = ", ".join(f"{_NAMES[name]} {now[name]} instead of {before[name]}" for name in changed)
             raise UserError(
                 f"The checkpoint was written after {self.batches} of {self.plan.batches} batches of epoch {epoch}, and "
-                f"this run has {told}. Go on with the same videos, loading.global_batch_size, loading.seed and product "
-                "of devices and loading.max_videos_per_device, or from a checkpoint of the end of an epoch."
+                f"this run has {changes}. Go on with the same videos, loading.global_batch_size, loading.seed and "
+                "product of devices and loading.max_videos_per_device, or from a checkpoint of the end of an epoch."
             )
         self.epoch, self.plan = epoch, plan
 
 
 class TrainingLoader(DataLoader[Any]):
-    """Yields a `ClipBatch` for each micro-batch, or a tuple of all those of an optimizer step.
+    """Yields a `ClipBatch` per micro-batch, or a tuple of all micro-batches of an optimizer step.
 
     No worker starts before the first batch is asked for: only then has the trainer set the epoch and restored the
     position.
 
+    Attributes:
+        labels: Classes of the training videos.
+
     Args:
         dataset: Clips.
-        sampler: Their order.
-        batch_size: Videos of a micro-batch on this device.
-        micro_batches: How many the trainer takes at a time; 1 gives them singly.
-        position: How far training has come; kept up to date while batches are given out.
-        workers: Loading processes.
-        start_method: How they start; None is the platform's way.
-        pin_memory: Load into page-locked memory.
+        sampler: Order of the clips.
+        batch_size: Number of videos of a micro-batch on this device.
+        labels: As the attribute.
+        whole_steps: Number of micro-batches that are yielded together, as a tuple; None yields them one by one.
+        position: Progress of the training, kept up to date while batches are given out.
+        workers: Number of loading processes.
+        start_method: Start method of the loading processes; None for the platform's default.
+        pin_memory: Whether to load into page-locked memory.
     """
 
     def __init__(
@@ -102,7 +118,8 @@ class TrainingLoader(DataLoader[Any]):
         sampler: TrainingSampler,
         batch_size: int,
         *,
-        micro_batches: int,
+        labels: LabelSpace,
+        whole_steps: int | None,
         position: TrainingPosition,
         workers: int,
         start_method: Literal["fork", "spawn", "forkserver"] | None = None,
@@ -118,27 +135,28 @@ class TrainingLoader(DataLoader[Any]):
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
         )
-        self._order, self._videos, self._group, self._position = sampler, batch_size, micro_batches, position
+        self.labels = labels
+        self._order, self._videos, self._whole_steps, self._position = sampler, batch_size, whole_steps, position
 
     def __len__(self) -> int:
-        return super().__len__() // self._group
+        return super().__len__() // (self._whole_steps or 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """The position, which the data module keeps too; having this tells the trainer that it need not warn."""
+        """The position, which the data module keeps too; Lightning warns of loaders that don't have it."""
         return self._position.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes there."""
+        """Sets the position."""
         self._position.restore(state_dict)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override] # a generator, so that nothing starts too early
-        position, order = self._position, self._order
+        position, order, together = self._position, self._order, self._whole_steps or 1
         position.begin(order.epoch, EpochPlan(len(self), order.size, order.batch_size, order.seed))
-        order.skip(position.batches * self._group * self._videos)
+        order.skip(position.batches * together * self._videos)
         batches = super().__iter__()
-        while group := tuple(islice(batches, self._group)):
+        while group := tuple(islice(batches, together)):
             position.batches += 1
-            yield _as_step(group) if self._group > 1 else group[0]
+            yield group[0] if self._whole_steps is None else _as_step(group)
 
 
 def _as_step(group: Sequence[ClipBatch | UserError]) -> tuple[ClipBatch, ...] | UserError:

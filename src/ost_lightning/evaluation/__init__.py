@@ -1,1 +1,40 @@
-"""Scoring of videos against classes: one implementation for training runs, ablations and people."""
+"""Scoring of videos: embeddings of each set of weights, probabilities averaged over views, counts."""
+
+from ost_lightning.evaluation.batches import SCORED, EmbeddedBatch, EvaluationBatch, KeyedClipBatch, ScoredBatch
+from ost_lightning.evaluation.cached_clips import CachedClips
+from ost_lightning.evaluation.embedding_cache import EmbeddingCache, EmbeddingCacheWarning
+from ost_lightning.evaluation.embedding_store import EmbeddingStore
+from ost_lightning.evaluation.evaluation import Evaluation
+from ost_lightning.evaluation.loader import EvaluationLoader, evaluation_loaders, evaluation_sets
+from ost_lightning.evaluation.metrics import RecognitionAccuracy
+from ost_lightning.evaluation.prediction import SHOWN_CLASSES, Prediction, predictions
+from ost_lightning.evaluation.scoring import Scorer, embed, probabilities, similarities
+from ost_lightning.evaluation.sets import EvaluationSet
+from ost_lightning.evaluation.weight_sets import WeightSets, mixture_name
+
+__all__ = [
+    "SCORED",
+    "SHOWN_CLASSES",
+    "CachedClips",
+    "EmbeddedBatch",
+    "EmbeddingCache",
+    "EmbeddingCacheWarning",
+    "EmbeddingStore",
+    "Evaluation",
+    "EvaluationBatch",
+    "EvaluationLoader",
+    "EvaluationSet",
+    "KeyedClipBatch",
+    "Prediction",
+    "RecognitionAccuracy",
+    "ScoredBatch",
+    "Scorer",
+    "WeightSets",
+    "embed",
+    "evaluation_loaders",
+    "evaluation_sets",
+    "mixture_name",
+    "predictions",
+    "probabilities",
+    "similarities",
+]

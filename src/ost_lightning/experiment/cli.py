@@ -38,6 +38,7 @@ from ost_lightning.callbacks.resuming import (
 )
 from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.errors import UserError
+from ost_lightning.experiment.connecting import connect
 from ost_lightning.resources import shipped
 from ost_lightning.tasks import FSDP2Strategy, RecognitionTask
 
@@ -166,6 +167,12 @@ class ExperimentCLI(LightningCLI):
                 "a checkpoint with --ckpt_path."
             )
         return str(found) if found else None
+
+    def instantiate_classes(self) -> None:
+        """Lets the data follow the model."""
+        super().instantiate_classes()
+        if isinstance(self.model, RecognitionTask) and isinstance(self.datamodule, VideoDataModule):
+            connect(self.model, self.datamodule, self._get(self.config, "data"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the progress bar and the loggers, CSV first: its folder is the run's folder."""

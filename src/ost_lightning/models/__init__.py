@@ -1,11 +1,9 @@
 """Dual encoders on videos, and their weights."""
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.models.cached_clips import CachedClips
 from ost_lightning.models.checkpoints.initial_weights import refuse_other_weights
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.weights_digest import weights_digest
-from ost_lightning.models.embedding_cache import EmbeddingCache, EmbeddingCacheWarning
 from ost_lightning.models.encoders import DualEncoder, Preprocessing
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
@@ -21,13 +19,10 @@ from ost_lightning.models.video_clip import (
 
 __all__ = [
     "AdaptedVideoCLIP",
-    "CachedClips",
     "CheckpointError",
     "ClipKeys",
     "DescriptorEmbeddings",
     "DualEncoder",
-    "EmbeddingCache",
-    "EmbeddingCacheWarning",
     "FrameEmbeddings",
     "LoRA",
     "MeanPooling",

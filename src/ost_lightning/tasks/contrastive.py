@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ost_lightning.matching import Matcher, symmetric_kl
-from ost_lightning.models import DescriptorEmbeddings, TokenizedSentences, VideoCLIP
+from ost_lightning.errors import UserError
+from ost_lightning.evaluation import similarities
+from ost_lightning.matching import symmetric_kl
+from ost_lightning.models import DescriptorEmbeddings, TokenizedSentences
 from ost_lightning.tasks.base import RecognitionTask
 from ost_lightning.tasks.gathering import gather, process_count, process_rank
-from ost_lightning.tasks.optimizer import OptimizerSettings
 from ost_lightning.video import ClipBatch
 
 Contrast = Literal["micro_batch", "global_batch"]
@@ -24,47 +25,36 @@ class ContrastiveRecognition(RecognitionTask):
     Every class of the batch is encoded once, by one process; its text goes to the others with true gradients.
 
     Args:
-        video_clip: Encoder of frames and sentences.
-        matcher: Mechanism that scores videos against classes; a row of Table 4a.
-        templates: Sentence templates: a name out of `prompts/sentences`, or a YAML file.
-        descriptors_per_class: N, of each kind.
-        optimizer: Optimizer and schedule.
-        loss_factor: 1/2 is Eq. 15; the released code sums the two directions (1).
-        contrast: What a video is told apart from. `micro_batch`, as released: the videos that all devices have in
-            memory at a time; accumulated gradients are the mean over micro-batches. `global_batch`: all videos of an
+        loss_factor: Factor of the sum of the two directions; 1/2 is Eq. 15, 1 the released code.
+        contrast: Videos that a video is contrasted with. `micro_batch`, as released: the videos that all devices have
+            in memory at a time; accumulated gradients are the mean over micro-batches. `global_batch`: all videos of an
             optimizer step, in the memory of one micro-batch, for one more forward pass (gradient cache; Gao et al.,
             2021). Without accumulation the two are the same.
     """
 
-    def __init__(
-        self,
-        video_clip: VideoCLIP,
-        matcher: Matcher,
-        templates: str = "ost",
-        descriptors_per_class: int = 4,
-        optimizer: OptimizerSettings = OptimizerSettings(),  # frozen
-        loss_factor: float = 0.5,
-        contrast: Contrast = "micro_batch",
-    ) -> None:
-        super().__init__(video_clip, matcher, templates, descriptors_per_class, optimizer)
+    def __init__(self, *args: Any, loss_factor: float = 0.5, contrast: Contrast = "micro_batch", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.loss_factor, self.contrast = loss_factor, contrast
-        self._training_tokens: TokenizedSentences | None = None
 
     @property
     def takes_whole_steps(self) -> bool:
-        """Whether a training step gets all micro-batches of an optimizer step at once."""
+        """Whether a training step needs all micro-batches of an optimizer step at once."""
         return self.contrast == "global_batch"
 
-    def on_fit_start(self) -> None:
-        """Tokenizes the training classes once."""
-        self._training_tokens = self.tokenize(self._data.training_labels)
-
     def training_step(self, batch: ClipBatch | Sequence[ClipBatch], batch_idx: int) -> Tensor:
-        """Loss over all processes, the same in each."""
-        if self._training_tokens is None:
-            raise RuntimeError("the training classes have not been tokenized: training goes through Trainer.fit")
+        """Loss over all processes, the same in each.
+
+        Raises:
+            UserError: If the step needs all micro-batches and gets one.
+        """
+        if self.takes_whole_steps and isinstance(batch, ClipBatch):
+            raise UserError(
+                "model.contrast is global_batch, which needs all micro-batches of an optimizer step at once, but the "
+                "data module yields them one by one: call its `configure_for(preprocessing, whole_steps=True)` before "
+                "the training, as `ost fit` does, or set model.contrast to micro_batch."
+            )
         parts = [batch] if isinstance(batch, ClipBatch) else list(batch)
-        loss = self.loss([part.frames for part in parts], [part.labels for part in parts], self._training_tokens)
+        loss = self.loss([part.frames for part in parts], [part.labels for part in parts], self.training_tokens)
         self.log("train/loss", loss, prog_bar=True, batch_size=sum(map(len, parts)))
         return loss
 
@@ -76,8 +66,8 @@ class ContrastiveRecognition(RecognitionTask):
 
         Args:
             clips: uint8 (B, V, T, 3, S, S) of each micro-batch; every process has the same number of videos.
-            labels: int64 (B,) of each.
-            sentences: Of all classes.
+            labels: int64 (B,) of each micro-batch.
+            sentences: Tokens of all classes.
 
         Returns:
             Scalar, the same in every process.
@@ -91,7 +81,9 @@ class ContrastiveRecognition(RecognitionTask):
         frames = torch.cat([encode(self.video_clip.encode_frames, part.flatten(0, 1)) for part in clips])
         texts = self._class_texts(chosen, max(sizes), encode)
         # a process scores its own videos; what is gathered are its rows of logits, not its frames
-        logits = gather(self.video_clip.similarity_to_logits(self.similarities(frames, texts)[:, place]))
+        logits = gather(
+            self.video_clip.similarity_to_logits(similarities(self.video_clip, self.matcher, texts, frames)[:, place])
+        )
         return symmetric_kl(logits, everyone, factor=self.loss_factor)
 
     def _class_texts(

@@ -7,12 +7,12 @@ from torch import Tensor, distributed
 
 
 def process_count() -> int:
-    """Processes that train together; 1 without a process group."""
+    """Number of processes that train together; 1 without a process group."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def process_rank() -> int:
-    """This process among them, from 0."""
+    """Rank of this process, from 0."""
     return distributed.get_rank() if process_count() > 1 else 0
 
 

@@ -1,6 +1,7 @@
 """Fully supervised training: cross-entropy over all classes, with their sentences as the classifier."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,10 +10,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from ost_lightning.errors import UserError
-from ost_lightning.matching import Matcher
-from ost_lightning.models import DescriptorEmbeddings, TokenizedSentences, VideoCLIP
+from ost_lightning.evaluation import similarities
+from ost_lightning.models import DescriptorEmbeddings
 from ost_lightning.tasks.base import RecognitionTask
-from ost_lightning.tasks.optimizer import OptimizerSettings
 from ost_lightning.video import ClipBatch
 
 
@@ -40,41 +40,32 @@ class SupervisedRecognition(RecognitionTask):
     While the text tower is frozen the sentences are encoded once; else all of them at every step, with gradients.
 
     Args:
-        video_clip: Encoder of frames and sentences.
-        matcher: Mechanism that scores videos against classes; a row of Table 4a.
-        templates: Sentence templates: a name out of `prompts/sentences`, or a YAML file.
-        descriptors_per_class: N, of each kind.
-        optimizer: Optimizer and schedule.
-        label_smoothing: Share of the target spread over all classes, 0 to 1.
+        label_smoothing: Share of the target that is spread over all classes, 0 to 1.
         mixing: Mixup and CutMix.
     """
 
     def __init__(
         self,
-        video_clip: VideoCLIP,
-        matcher: Matcher,
-        templates: str = "ost",
-        descriptors_per_class: int = 4,
-        optimizer: OptimizerSettings = OptimizerSettings(),  # frozen
+        *args: Any,
         label_smoothing: float = 0.0,
         mixing: Mixing = Mixing(),  # frozen
+        **kwargs: Any,
     ) -> None:
-        super().__init__(video_clip, matcher, templates, descriptors_per_class, optimizer)
+        super().__init__(*args, **kwargs)
         if not 0 <= label_smoothing <= 1:
             raise UserError(f"label_smoothing is {label_smoothing}, but a share is 0 to 1.")
         if min(mixing.mixup, mixing.cutmix) < 0:
             raise UserError(f"mixing is {mixing}, but its alphas are at least 0.")
         self.label_smoothing, self.mixing = label_smoothing, mixing
-        self._training_tokens: TokenizedSentences | None = None
         self._frozen_texts: DescriptorEmbeddings | None = None
 
     def on_train_start(self) -> None:
-        """Tokenizes the training classes once, and encodes them if that will do for the whole training."""
-        self._training_tokens = self.tokenize(self._data.training_labels)
+        """Tokenizes the training classes once, and encodes them once if the text tower is frozen."""
+        super().on_train_start()
         self._frozen_texts = None
         if self.video_clip.freeze_text:
             with torch.no_grad():
-                self._frozen_texts = self.video_clip.encode_sentences(self._training_tokens)
+                self._frozen_texts = self.video_clip.encode_sentences(self.training_tokens)
 
     def on_train_end(self) -> None:
         """Frees the embeddings."""
@@ -85,17 +76,15 @@ class SupervisedRecognition(RecognitionTask):
         texts = self._training_texts()
         clips, targets = self._mix(batch.frames.flatten(0, 1), batch.labels, len(next(iter(texts.values()))))
         frames = self.video_clip.encode_frames(clips)
-        logits = self.video_clip.similarity_to_logits(self.similarities(frames, texts))
+        logits = self.video_clip.similarity_to_logits(similarities(self.video_clip, self.matcher, texts, frames))
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         return loss
 
     def _training_texts(self) -> DescriptorEmbeddings:
-        if self._training_tokens is None:
-            raise RuntimeError("the training classes have not been tokenized: training goes through Trainer.fit")
         if self._frozen_texts is not None:
             return self._frozen_texts
-        return self.video_clip.encode_sentences(self._training_tokens)
+        return self.video_clip.encode_sentences(self.training_tokens)
 
     def _mix(self, clips: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
         """uint8 (B, T, 3, S, S) and int64 (B,), or both mixed: uint8 again (half a gray level is lost) and (B, K)."""

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from ost_lightning.analysis import draw_matching_flows, matching_flow
 from ost_lightning.datamodules import ToyWorld
+from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.experiment.cli import ExperimentCLI
 from ost_lightning.matching import PlanMatcher
 from ost_lightning.tasks import RecognitionTask
@@ -221,7 +222,7 @@ def _draw_first_video(cli: ExperimentCLI, file: Path) -> None:
     batch = next(iter(data.test_dataloader()[0]))
     labels = data.evaluation_labels("test")["unseen"]
     texts = task.video_clip.encode_sentences(task.tokenize(labels))
-    scores = task.probabilities(batch.frames[:1], texts)[0]
+    scores = probabilities(task.video_clip, task.matcher, texts, embed(task.video_clip, batch.frames[:1]))[0]
     best = int(scores.argmax())
     name, clip = labels.names[best], batch.frames[0, 0]
     written = labels.descriptors[name]

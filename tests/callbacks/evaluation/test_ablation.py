@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ost_lightning.analysis import AblationTable
 from ost_lightning.callbacks import Ablation, AblationSetting, ShownRow, WeightEnsembling
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import SCORED, ScoredBatch
 from ost_lightning.matching import (
     CategoryName,
     Matcher,
@@ -109,7 +110,7 @@ def right(folder: Path) -> dict[str, dict[tuple[str, str], bool]]:
     ],
 )
 def test_every_row_is_what_a_test_of_its_own_gives_video_by_video(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, sets: Sequence[str], chosen: Sequence[int]
+    tmp_path: Path, precision: str, sets: Sequence[str], chosen: Sequence[int]
 ) -> None:
     settings = [table4()[k] for k in chosen]
     table, encoded = run(tmp_path, settings, precision, sets)
@@ -120,48 +121,29 @@ def test_every_row_is_what_a_test_of_its_own_gives_video_by_video(
             one.matcher, templates=one.templates or "ost", descriptors_per_class=one.descriptors_per_class or 4
         )
         run_alone = trainer(tmp_path, WeightEnsembling([one.ratio]), precision=precision)
-        hits: dict[tuple[str, str], bool] = {}
-        _note_hits(monkeypatch, alone, hits, "ensembled_0.4" if one.ratio else "")
+        hits = Hits("ensembled_0.4" if one.ratio else "as trained")
+        run_alone.callbacks.append(hits)
         run_alone.test(alone, datamodule=world(sets), verbose=False)
         weights = "/ensembled_0.4" if one.ratio else ""
         for name in sets:
             assert row.top1[name] == float(run_alone.callback_metrics[f"test/{name}{weights}/top1"])
             assert row.top5[name] == float(run_alone.callback_metrics[f"test/{name}{weights}/top5"])
-        assert found[f"{row.part} {row.name}"] == hits
-        monkeypatch.undo()
+        assert found[f"{row.part} {row.name}"] == hits.right
 
 
-def _note_hits(
-    monkeypatch: pytest.MonkeyPatch,
-    module: ContrastiveRecognition,
-    hits: dict[tuple[str, str], bool],
-    weights: str,
-) -> None:
-    """Looks at the scores of a usual test on their way into the metrics."""
-    evaluate, ids = module.evaluate, []
+class Hits(Callback):
+    """Notes which videos a usual test recognizes."""
 
-    def watched(batch: object, dataloader_idx: int, weights: str = "") -> None:
-        ids[:] = [(SETS[dataloader_idx], id_) for id_ in batch.ids]
-        evaluate(batch, dataloader_idx, weights)
+    def __init__(self, scorer: str) -> None:
+        self.scorer, self.right = scorer, {}
 
-    begin = module._begin
-
-    def begun(stage: str) -> None:
-        begin(stage)
-        for (_, name), metric in module._accuracy.items():
-            if name == weights:
-                metric.update = _watching(metric.update, ids, hits)
-
-    monkeypatch.setattr(module, "evaluate", watched)
-    monkeypatch.setattr(module, "_begin", begun)
-
-
-def _watching(update: object, ids: list, hits: dict) -> object:
-    def watched(scores: torch.Tensor, labels: torch.Tensor, undecodable: int = 0) -> None:
-        hits.update(zip(ids, (scores.topk(1).indices[:, 0] == labels).tolist(), strict=True))
-        update(scores, labels, undecodable)
-
-    return watched
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: dict[str, ScoredBatch], *_: object
+    ) -> None:
+        scored = outputs[SCORED]
+        right = scored.probabilities[self.scorer].argmax(1) == scored.videos.labels
+        ids = [(scored.set.name, id_) for id_ in scored.videos.ids]
+        self.right |= dict(zip(ids, right.tolist(), strict=True))
 
 
 def test_a_second_table_of_the_same_weights_encodes_nothing(tmp_path: Path) -> None:

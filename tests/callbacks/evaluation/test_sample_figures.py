@@ -1,9 +1,19 @@
+import json
 from pathlib import Path
 
 import pytest
+import torch
+from lightning.pytorch import Trainer
 from PIL import Image
+from torch import Tensor
 
+from ost_lightning.callbacks import SampleFigures
+from ost_lightning.callbacks.evaluation import sample_figures
 from ost_lightning.cli import main
+from ost_lightning.datamodules import ClipSettings, LoadingSettings, VideoList, VideoLists
+from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.models import VideoCLIP
+from ost_lightning.tasks import ContrastiveRecognition
 from tests.interruptions import Interrupted
 from tests.videos import write_video
 
@@ -60,3 +70,36 @@ def test_a_set_of_one_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     options += ["--data.loading.workers=0", "--model.matcher=CategoryName", "--tracking.wandb=false"]
     assert main(["validate", "--config=toyworld", *options, "--trainer.callbacks=SampleFigures"]) == 0
     assert [file.name for file in Path("runs").rglob("*.png")] == ["own_confusion.png"]
+
+
+class Undecided(OptimalDescriptorSolver):
+    """One view is sure of the first class, two lean a little towards the second."""
+
+    def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
+        return torch.tensor([[0.30, 0.10], [0.20, 0.22], [0.20, 0.22]])
+
+
+def test_pictures_show_the_prediction_that_was_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean probabilities are 0.41 and 0.59; the mean similarities, 0.23 and 0.18, would give the other class."""
+    write_video(tmp_path / "0.mp4", 12, width=64, height=64)
+    (tmp_path / "classes.txt").write_text("juggling\nswimming\n")
+    words = {"spatio": ["a ball", "a drum"], "temporal": ["throws", "catches"]}
+    (tmp_path / "descriptors.json").write_text(json.dumps({"classes": {"juggling": words, "swimming": words}}))
+    (tmp_path / "list.txt").write_text("0.mp4 1\n")
+    data = VideoLists(
+        tmp_path,
+        val={"own": VideoList(tmp_path / "list.txt", str(tmp_path))},
+        clips=ClipSettings(frames=2, views=3, short_side=54, crop_size=48),
+        loading=LoadingSettings(workers=0),
+    )
+    task = ContrastiveRecognition(VideoCLIP("tiny"), Undecided(), descriptors_per_class=2)
+    task.video_clip.similarity_to_logits = lambda similarities: 100 * similarities
+    drawn = {}
+    monkeypatch.setattr(sample_figures, "draw_confusion", lambda matrix, *_: drawn.update(confusion=matrix.tolist()))
+    monkeypatch.setattr(sample_figures, "draw_matching_flows", lambda flows, title, _: drawn.update(title=title))
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    trainer = Trainer(accelerator="cpu", default_root_dir=tmp_path, callbacks=[SampleFigures()], **quiet)
+    trainer.validate(task, datamodule=data, verbose=False)
+    assert float(trainer.callback_metrics["val/own/top1"]) == 1
+    assert drawn["confusion"] == [[0, 0], [0, 1]]
+    assert drawn["title"].endswith("recognized as 'swimming', in truth 'swimming'")

@@ -62,8 +62,8 @@ def test_the_tuned_weights_are_left_as_they_were(tmp_path: Path) -> None:
     before = {name: parameter.clone() for name, parameter in task.named_parameters()}
     score(task, tmp_path, WeightEnsembling())
     assert all(torch.equal(parameter, before[name]) for name, parameter in task.named_parameters())
-    assert task.evaluated_weights == {"": 0.0}
-    assert not task.mixtures
+    assert task.weight_sets.names == ("as trained",)
+    assert not task.scorers
     # and they can be trained on
     assert all(not parameter.is_inference() for parameter in task.parameters())
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, UndecodableVideoWarning, VideoList, VideoLists
 from ost_lightning.errors import UserError
-from ost_lightning.video import ClipBatch
+from ost_lightning.video import ClipBatch, CropSpec, EvaluationTransform
 from tests.videos import write_video
 
 CLIPS = ClipSettings(frames=4, short_side=40, crop_size=32)
@@ -143,7 +143,7 @@ def test_broken_training_video_is_named_counted_and_replaced(videos: Path, tmp_p
 def test_limit_of_broken_training_videos(videos: Path, tmp_path: Path) -> None:
     with (
         pytest.warns(UndecodableVideoWarning),
-        pytest.raises(UserError, match="1 videos could not be read, more than the 0 allowed"),
+        pytest.raises(UserError, match="1 video could not be read, more than the 0 allowed"),
     ):
         trainer(tmp_path, max_epochs=1).fit(Collector(), datamodule=data(videos, "train_broken.txt", max_undecodable=0))
 
@@ -185,10 +185,14 @@ def test_missing_videos_are_told_with_what_helps(videos: Path, tmp_path: Path, o
         assert told("0.mp4 0\ny.mp4 0\n").endswith("go on with the 1 that are there: --data.loading.on_missing skip.")
 
 
-def test_mistakes_in_a_worker_arrive_as_they_are(videos: Path, tmp_path: Path) -> None:
-    lists = data(videos, tests=["a.txt"], workers=1)
-    lists.clips = ClipSettings(frames=4, short_side=20, crop_size=32)
-    with pytest.raises(UserError, match=r"^Frames with a short side of 20 pixels are too small for a crop of 32"):
+def _mistaken(self: EvaluationTransform, height: int, width: int) -> CropSpec:
+    raise UserError(f"frames of {height} x {width} pixels")
+
+
+def test_mistakes_in_a_worker_arrive_as_they_are(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EvaluationTransform, "crop_spec", _mistaken)
+    lists = data(videos, tests=["a.txt"], workers=1, start_method="fork")
+    with pytest.raises(UserError, match=r"^frames of 40 x 53 pixels"):
         trainer(tmp_path).test(Collector(), datamodule=lists, verbose=False)
 
 

@@ -4,34 +4,35 @@ import copy
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from ost_lightning.analysis import MatchingFlow, draw_confusion, draw_matching_flows, worst_classes
 from ost_lightning.analysis.pictures import HINT, can_draw
-from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
+from ost_lightning.callbacks.recognition import recognition_task, run_folder
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import SCORED, ScoredBatch, evaluation_sets
 from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.models import FrameEmbeddings
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import ClipBatch
+from ost_lightning.vocabulary import AS_TRAINED
 
 
 class SampleFigures(Callback):
     """Every few validations: the matching flow of a video, the worst classes and what they are taken for.
 
     For each validation set `figures/epoch{e}-step{s}/{set}_confusion.png` and, with the OD Solver, `{set}_flow.png` of
-    the first video, in the run's folder and in W&B, where the worst classes are a table too. Nothing is encoded again:
-    what the matcher is given is looked at.
+    the first video, in the run's folder and in W&B, where the worst classes are a table too. Figures show what was
+    scored: nothing is encoded again.
 
     Args:
-        every: Validations from one to the next.
-        classes: Worst classes that are shown.
+        every: Number of validations from one with figures to the next.
+        classes: Number of worst classes that are shown.
     """
 
     def __init__(self, every: int = 3, classes: int = 12) -> None:
@@ -41,15 +42,12 @@ class SampleFigures(Callback):
         self._validations = 0
         self._due, self._can_draw = False, False
         self._folder: Path | None = None
-        self._hook: RemovableHandle | None = None
-        self._given: tuple[Tensor, ...] = ()
-        self._scores = torch.empty(0)
         self._confusion: dict[str, MulticlassConfusionMatrix] = {}
         self._flows: dict[str, tuple[str, dict[str, MatchingFlow]]] = {}
         self._labels: dict[str, LabelSpace] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Tells if there is nothing to draw with, instead of ending a training for it."""
+        """Warns if matplotlib is missing, instead of ending a training for it."""
         if stage not in ("fit", "validate"):
             return
         self._can_draw = can_draw()
@@ -57,22 +55,20 @@ class SampleFigures(Callback):
             rank_zero_warn(f"SampleFigures draws nothing, for it needs matplotlib: {HINT}.")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins to look, if it is time."""
+        """Begins to collect, if figures are due."""
         self._folder = run_folder(trainer)
         due = self._validations % self.every == 0 and not trainer.sanity_checking
         self._due = due and self._can_draw and self._folder is not None
         if not self._due:
             return
-        task = recognition_task(self, pl_module)
-        self._labels = dict(recognition_data(self, trainer).evaluation_labels("val"))
+        self._labels = {one.name: one.labels for one in evaluation_sets(trainer.val_dataloaders)}
         # every process has every metric: they are summed over processes
         self._confusion = {
             # which takes no fewer than two classes
-            name: MulticlassConfusionMatrix(max(len(labels), 2)).to(task.device)
+            name: MulticlassConfusionMatrix(max(len(labels), 2)).to(pl_module.device)
             for name, labels in self._labels.items()
         }
         self._flows = {}
-        self._hook = task.matcher.register_forward_hook(self._listen)
 
     def on_validation_batch_end(
         self,
@@ -84,21 +80,19 @@ class SampleFigures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Counts a batch, and keeps the first video's flow."""
-        if not self._due or not self._given:
+        scored: ScoredBatch = outputs[SCORED]
+        videos, name = scored.videos, scored.set.name
+        labels = videos.readable_labels
+        if not self._due or not len(labels):
             return
-        name = list(self._labels)[dataloader_idx]
-        kept = batch.decoded.nonzero()[:, 0]
-        labels = batch.labels[kept.to(batch.labels.device)].to(self._scores.device)
-        scores = self._scores.float().unflatten(0, (len(labels), -1)).mean(1)
-        self._confusion[name].update(scores.argmax(1), labels)
+        probabilities = scored.probabilities[AS_TRAINED]
+        self._confusion[name].update(probabilities.argmax(1), labels)
         task = recognition_task(self, pl_module)
-        pooled = self._given[0].shape[1] != batch.frames.shape[2]  # by a head, so that no frame flows by itself
-        if name not in self._flows and isinstance(task.matcher, OptimalDescriptorSolver) and not pooled:
-            first, best = int(kept[0]), int(scores[0].argmax())
+        if name not in self._flows and _has_flows(task, videos.embeddings[AS_TRAINED], batch):
+            first, best = int(batch.decoded.nonzero()[0]), int(probabilities[0].argmax())
             names = self._labels[name].names
             title = f"{batch.ids[first]}: recognized as '{names[best]}', in truth '{names[int(labels[0])]}'"
-            self._flows[name] = title, self._flow(task, batch.frames[first, 0].cpu(), best, self._labels[name])
-        self._given = ()
+            self._flows[name] = title, _flows(task, scored, batch.frames[first, 0].cpu(), best)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws."""
@@ -106,7 +100,6 @@ class SampleFigures(Callback):
         self._validations += not trainer.sanity_checking
         if not self._due or self._folder is None:
             return
-        self._stop()
         folder = self._folder / "figures" / f"epoch{trainer.current_epoch:03d}-step{trainer.global_step:06d}"
         for name, metric in self._confusion.items():
             classes = len(self._labels[name])
@@ -114,16 +107,12 @@ class SampleFigures(Callback):
             if trainer.is_global_zero:
                 self._draw(trainer, name, confusion, folder)
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Stops looking."""
-        self._stop()
-
     def state_dict(self) -> dict[str, Any]:
-        """How many validations there were."""
+        """Number of validations so far."""
         return {"validations": self._validations}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from there."""
+        """Goes on counting from a checkpoint."""
         self._validations = state_dict["validations"]
 
     def _draw(self, trainer: Trainer, name: str, confusion: Tensor, folder: Path) -> None:
@@ -145,26 +134,24 @@ class SampleFigures(Callback):
                     logger.log_image(f"{name}/{what}", [str(file)], step=trainer.global_step)
                 logger.log_table(f"{name}/worst_classes", columns=columns, data=rows, step=trainer.global_step)
 
-    def _flow(self, task: RecognitionTask, frames: Tensor, best: int, labels: LabelSpace) -> dict[str, MatchingFlow]:
-        # a copy, so that the task's count of unsolved problems stays its own; without this callback, its hook's owner
-        solver = copy.deepcopy(cast("OptimalDescriptorSolver", task.matcher), {id(self): self})
-        embedded, *texts = self._given
-        written = labels.descriptors[labels.names[best]]
-        flows = {}
-        for kind, descriptors in zip(solver.kinds, texts, strict=True):
-            cosines, plan = solver.cosines_and_plan(embedded[:1], descriptors[best, None], kind)
-            share = (plan[0, 0] * plan.shape[2]).float().cpu()
-            heading = f"{kind.capitalize()} Descriptors"
-            flows[heading] = MatchingFlow(
-                frames, share, cosines[0, 0].float().cpu(), getattr(written, kind)[: share.shape[1]]
-            )
-        return flows
 
-    def _listen(self, matcher: nn.Module, given: tuple[Tensor, ...], scores: Tensor) -> None:
-        if not self._given:
-            self._given, self._scores = given, scores
+def _has_flows(task: RecognitionTask, embedded: FrameEmbeddings, batch: ClipBatch) -> bool:
+    """Whether single frames flow to descriptors: not by other matchers, and not if a temporal head pools the frames."""
+    return isinstance(task.matcher, OptimalDescriptorSolver) and embedded.shape[2] == batch.frames.shape[2]
 
-    def _stop(self) -> None:
-        if self._hook is not None:
-            self._hook.remove()
-        self._hook, self._given = None, ()
+
+def _flows(task: RecognitionTask, scored: ScoredBatch, frames: Tensor, best: int) -> dict[str, MatchingFlow]:
+    """Flows of the first readable video of a batch, in its first view, to the descriptors of one class."""
+    # a copy, so that the task's count of unsolved problems stays its own
+    solver = copy.deepcopy(cast("OptimalDescriptorSolver", task.matcher))
+    texts = task.evaluation.texts(scored.set.name, task.evaluation.scorers[AS_TRAINED])
+    embedded, labels = scored.videos.embeddings[AS_TRAINED][0, :1], scored.set.labels
+    written = labels.descriptors[labels.names[best]]
+    flows = {}
+    for kind in solver.kinds:
+        cosines, plan = solver.cosines_and_plan(embedded, texts[kind][best, None], kind)
+        share = (plan[0, 0] * plan.shape[2]).float().cpu()
+        flows[f"{kind.capitalize()} Descriptors"] = MatchingFlow(
+            frames, share, cosines[0, 0].float().cpu(), getattr(written, kind)[: share.shape[1]]
+        )
+    return flows

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.callbacks.recognition import recognition_task
 from ost_lightning.errors import UserError
-from ost_lightning.models import ensemble_weights, exchanged_weights
+from ost_lightning.evaluation import evaluation_sets, mixture_name
 from ost_lightning.tasks import RecognitionTask
 
 
@@ -22,7 +20,7 @@ class WeightEnsembling(Callback):
 
     Args:
         ratios: Shares of the original weights, 0 to 1; several are scored in one run.
-        save_to: Folder for the mixtures, one folder in HF format for each ratio.
+        save_to: Folder for the mixtures, one folder in HF format per ratio; None saves none.
     """
 
     def __init__(self, ratios: Sequence[float] = (0.2,), save_to: Path | None = None) -> None:
@@ -31,55 +29,22 @@ class WeightEnsembling(Callback):
                 f"WeightEnsembling.ratios holds {wrong[0]}: a ratio is the share of the original weights, 0 to 1."
             )
         self.ratios, self.save_to = tuple(ratios), save_to
-        self._names = {f"ensembled_{ratio:g}": ratio for ratio in self.ratios}
-        self._untuned = False
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Announces the mixtures before the loaders are made: a cache of embeddings has to know of them.
-
-        Raises:
-            UserError: If one is scored already.
-        """
-        if stage != "test":
-            return
-        announced = recognition_task(self, pl_module).evaluated_weights
-        if twice := [ratio for name, ratio in self._names.items() if name in announced]:
-            raise UserError(
-                f"WeightEnsembling.ratios holds {twice[0]:g}, which another callback of this run scores already, such "
-                "as the WeightEnsembling of the experiment: leave it out of one of them."
-            )
-        announced |= self._names
+        self._added: list[str] = []
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Mixes the weights."""
+        """Mixes the weights, and adds a scorer for each mixture.
+
+        Raises:
+            UserError: If another callback scores one of them already.
+        """
         task = recognition_task(self, pl_module)
-        tuned = dict(task.video_clip.named_parameters())
-        original = task.video_clip.original_parameters()
-        for name, ratio in self._names.items():
-            task.mixtures[name] = ensemble_weights(original, tuned, ratio)
-        self._untuned = all(torch.equal(weight.detach().cpu(), original[name]) for name, weight in tuned.items())
-        if self._untuned:
+        self._added = add_mixtures(task, trainer, self.ratios, "WeightEnsembling.ratios")
+        if self._added and task.weight_sets.untuned:
             rank_zero_info("WeightEnsembling: the weights are the original ones, so every mixture is too")
         if self.save_to is not None and trainer.is_global_zero:
-            for name in self._names:
-                with exchanged_weights(task.video_clip, task.mixtures[name]):
+            for name in self._added:
+                with task.weight_sets.with_weights(name):
                     task.video_clip.save_pretrained(self.save_to / name)
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Scores the batch with each mixture."""
-        task = recognition_task(self, pl_module)
-        for name in self._names:
-            if self._untuned and bool(batch.decoded.any()):
-                batch.embeddings[name] = task.embed(batch)
-            task.evaluate(batch, dataloader_idx, weights=name)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Frees the mixtures."""
@@ -91,6 +56,39 @@ class WeightEnsembling(Callback):
             self._free(pl_module)
 
     def _free(self, task: RecognitionTask) -> None:
-        for name in self._names:
-            task.evaluated_weights.pop(name, None)
-            task.mixtures.pop(name, None)
+        remove_mixtures(task, self._added)
+        self._added = []
+
+
+def add_mixtures(task: RecognitionTask, trainer: Trainer, ratios: Sequence[float], setting: str) -> list[str]:
+    """Lets a test score mixtures of weights, with the task's own sentences and matcher.
+
+    Args:
+        task: The task that is tested.
+        trainer: Its trainer, whose test loaders are known.
+        ratios: Shares of the original weights.
+        setting: Setting that holds the ratios, for messages.
+
+    Returns:
+        Names of the mixtures and their scorers.
+
+    Raises:
+        UserError: If a mixture is scored already.
+    """
+    if twice := [ratio for ratio in ratios if mixture_name(ratio) in task.weight_sets.names]:
+        raise UserError(
+            f"{setting} holds {twice[0]:g}, which another callback of this run scores already, such as the "
+            "WeightEnsembling of the experiment: leave it out of one of them."
+        )
+    names = list(task.weight_sets.add_mixtures(ratios).values())
+    sets = evaluation_sets(trainer.test_dataloaders)
+    for name in names:
+        task.scorers[name] = task.scorer(sets, name)
+    return names
+
+
+def remove_mixtures(task: RecognitionTask, names: Sequence[str]) -> None:
+    """Frees mixtures, and takes their scorers away."""
+    task.weight_sets.remove(names)
+    for name in names:
+        task.scorers.pop(name, None)

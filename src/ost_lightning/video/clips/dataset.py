@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from typing import Protocol, Self
@@ -57,8 +57,8 @@ class ReadFailure:
     """A video that could not be read.
 
     Attributes:
-        id: Of its record.
-        reason: Why, with the path.
+        id: Id of the video's record.
+        reason: Reason, with the path.
     """
 
     id: str
@@ -70,11 +70,11 @@ class Clip:
     """One sample.
 
     Attributes:
-        frames: uint8 (V, T, 3, S, S), or None if nothing could be read for it.
+        frames: uint8 (V, T, 3, S, S); None if no video could be read for the sample.
         label: Class index.
-        id: Of the record that was read.
-        failures: Videos that were tried in vain.
-        seed: Of what is drawn for the clip on the device; None in evaluation.
+        id: Id of the record that was read.
+        failures: Videos that could not be read.
+        seed: Seed for what is drawn for the clip on the device; None in evaluation.
         span: Start and end of the record; None in training.
     """
 
@@ -90,23 +90,18 @@ class Clip:
         return f"Clip(id={self.id!r}, label={self.label}, frames={frames}, failures={len(self.failures)})"
 
 
-@dataclass(slots=True)  # Lightning can't convert frozen ones to a run's precision
+@dataclass(slots=True, repr=False)  # Lightning can't convert frozen ones to a run's precision
 class ClipBatch:
-    """What a loader yields. Pixels stay uint8 until they are on the device.
+    """A batch of decoded clips. Pixels stay uint8 until they are on the device.
 
     Attributes:
-        frames: uint8 (B, V, T, 3, S, S); zeros where nothing could be read.
+        frames: uint8 (B, V, T, 3, S, S); zeros for unreadable videos.
         labels: int64 (B,).
-        decoded: bool (B,), False where nothing could be read; stays in host memory.
+        decoded: bool (B,), False for unreadable videos; stays in host memory.
         ids: B record ids.
-        failures: Videos that were tried in vain for this batch; in evaluation those that are not decoded, in order.
-        seeds: Of what is yet to be drawn for each clip on the device; empty in evaluation, and once it is done.
+        failures: Videos that could not be read for this batch; in evaluation those that are not decoded, in order.
+        seeds: Seeds for what is yet to be drawn for each clip on the device; empty in evaluation, and once it is done.
         spans: B starts and ends of the records; empty in training.
-        embeddings: Frame embeddings fp32 (B', V, T, d) of the B' readable videos, by the name of the weights; filled as
-            they become known, never an argument. Where they come from a cache, the frames have no pixels:
-            (B, V, T, 3, 0, 0).
-        keys: B keys of the clips in a cache of embeddings, empty for a file that is not there; nothing if there is no
-            cache.
     """
 
     frames: Tensor
@@ -116,9 +111,6 @@ class ClipBatch:
     failures: tuple[ReadFailure, ...] = ()
     seeds: tuple[int, ...] = ()
     spans: tuple[Span, ...] = ()
-    # what is an argument Lightning converts to a run's precision: known embeddings would be rounded once more
-    embeddings: dict[str, Tensor] = field(default_factory=dict, init=False)
-    keys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         size = len(self.ids)
@@ -129,29 +121,30 @@ class ClipBatch:
         ):
             raise ValueError(
                 f"not a batch of clips: frames {tuple(self.frames.shape)} {self.frames.dtype}, labels "
-                f"{tuple(self.labels.shape)}, "
-                f"decoded {tuple(self.decoded.shape)}, {size} ids"
+                f"{tuple(self.labels.shape)}, decoded {tuple(self.decoded.shape)}, {size} ids"
             )
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        shape, unread = tuple(self.frames.shape), int((~self.decoded).sum())
+        return f"{type(self).__name__}({len(self)} clips, frames {shape} {self.frames.dtype}, {unread} unreadable)"
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
-        """Moves the tensors."""
+        """Copies frames and labels to a device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
-        """Copies the tensors to page-locked memory; the loader calls it."""
+        """Copies frames and labels to page-locked memory; the loader calls this."""
         return self._map(lambda tensor: tensor.pin_memory())
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
-        changed = replace(self, frames=change(self.frames), labels=change(self.labels))
-        changed.embeddings = {weights: change(embedded) for weights, embedded in self.embeddings.items()}
-        return changed
+        return replace(self, frames=change(self.frames), labels=change(self.labels))
 
 
 def collate_clips(clips: Sequence[Clip | UserError]) -> ClipBatch | UserError:
-    """Stacks clips. Errors travel as values, because an exception loses its type on the way out of a worker."""
+    """Stacks clips; an error is returned as a value, because an exception loses its type on the way out of a worker."""
     good: list[Clip] = []
     for clip in clips:
         if isinstance(clip, UserError):
@@ -194,9 +187,9 @@ class TrainingClips(Dataset[Clip | UserError]):
         sampler: Chooses the frames.
         transform: Chooses the part of the pictures.
         short_side: Pixels of the shorter side that crops refer to.
-        seed: Of everything random.
-        max_replacements: How many other videos are tried for one sample.
-        reading: How files are read.
+        seed: Seed for everything that is drawn.
+        max_replacements: Number of other videos that are tried for one sample.
+        reading: Settings for reading the files.
     """
 
     def __init__(
@@ -252,9 +245,9 @@ class EvaluationClips(Dataset[Clip | UserError]):
         sampler: Chooses the frames.
         transform: Chooses the crops.
         short_side: Pixels of the shorter side that crops refer to.
-        reading: How files are read.
-        view_seed: Draws the frames of the views at random, as in training, from this seed and the video's id; without
-            it they are fixed.
+        reading: Settings for reading the files.
+        view_seed: Seed for drawing the frames of the views, as in training, together with the video's id; None takes
+            fixed frames.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ost_lightning.errors import UserError
-from ost_lightning.models import EmbeddingCache, EmbeddingCacheWarning
+from ost_lightning.evaluation import EmbeddingCache, EmbeddingCacheWarning
 
 WEIGHTS, OTHERS = "a" * 32, "b" * 32
 MUCH = 10**9
@@ -122,13 +122,15 @@ def test_a_folder_that_cannot_be_written_is_told_once(tmp_path: Path, recwarn: p
 def test_leftovers_of_processes_that_died_are_deleted(tmp_path: Path) -> None:
     cache = EmbeddingCache(tmp_path, MUCH)
     cache.store(WEIGHTS, key(1), embeddings())
-    young, old = (file_of(tmp_path).with_name(name) for name in (".young", ".old"))
+    stored = file_of(tmp_path)
+    young, old = (stored.with_name(f".{name}.partial.safetensors") for name in ("young", "old"))
     for path in (young, old):
         path.write_bytes(b"half")
     os.utime(old, (time.time() - 7200,) * 2)
     EmbeddingCache(tmp_path, MUCH).store(WEIGHTS, key(2), embeddings())
     assert young.exists()
     assert not old.exists()
+    assert stored.exists()
 
 
 def _work(folder: Path, bound: int, process: int) -> int:

@@ -6,7 +6,6 @@ into embeddings (`frame_fingerprint`), `clip` names a video file in its present 
 """
 
 import os
-import secrets
 import time
 import warnings
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import atomic_write
 
 _SUFFIX: Final = ".safetensors"
 _TENSOR: Final = "embeddings"
@@ -42,7 +42,7 @@ class EmbeddingCache:
     (W - 1) / 20 for a while; a single one does not.
 
     Args:
-        folder: Where; made when something is stored.
+        folder: Folder of the files; made when something is stored.
         max_bytes: Bound on the size of all files together.
     """
 
@@ -109,16 +109,11 @@ class EmbeddingCache:
         if len(data) > self.max_bytes:
             return
         path = self._path(weights, clip)
-        temporary = path.with_name(f".{path.stem}-{secrets.token_hex(6)}")
         try:
             if self._written + len(data) > _LOOK_EVERY * self.max_bytes:
                 self._make_room(len(data))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with atomic_write(path) as temporary:
                 temporary.write_bytes(data)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
         except OSError as error:
             self._writable = False
             warnings.warn(
@@ -150,13 +145,13 @@ class EmbeddingCache:
         self._written = 0
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
-        """Last use, size and path of every file; deletes what processes that died have left."""
+        """Last use, size and path of every file; deletes temporary files that dead processes have left behind."""
         for path in self.folder.glob("*/*/*"):
             try:
                 status = path.stat()
             except FileNotFoundError:  # another process was faster
                 continue
-            if path.suffix == _SUFFIX:
+            if not path.name.startswith("."):
                 yield status.st_mtime, status.st_size, path
             elif time.time() - status.st_mtime > _ABANDONED:
                 path.unlink(missing_ok=True)

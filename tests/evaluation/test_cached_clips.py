@@ -3,9 +3,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
 
-from ost_lightning.models import CachedClips, ClipKeys, EmbeddingCache
+from ost_lightning.evaluation import (
+    CachedClips,
+    EmbeddedBatch,
+    EmbeddingCache,
+    EmbeddingStore,
+    EvaluationLoader,
+    EvaluationSet,
+    KeyedClipBatch,
+)
+from ost_lightning.models import ClipKeys
+from ost_lightning.text import LabelSpace
 from ost_lightning.video import (
     EvaluationClips,
     EvaluationSampler,
@@ -17,7 +26,7 @@ from ost_lightning.video import (
 )
 from tests.videos import write_video
 
-WEIGHTS = {"": "a" * 32, "ensembled_0.2": "b" * 32}
+WEIGHTS = {"as trained": "a" * 32, "ensembled_0.2": "b" * 32}
 
 
 class Counted(EvaluationClips):
@@ -45,14 +54,18 @@ def fill(clips: EvaluationClips, cache: EmbeddingCache, videos: list[int]) -> No
 
 
 def loaded(clips: EvaluationClips, cache: EmbeddingCache, workers: int = 0) -> list:
-    loader = DataLoader(
-        CachedClips(clips, cache, WEIGHTS),
+    store = EmbeddingStore(cache)
+    loader = EvaluationLoader(
+        clips,
+        set=EvaluationSet("own", LabelSpace(("a", "b")), len(clips)),
+        store=store,
         batch_size=2,
         sampler=EvaluationSampler(len(clips)),
-        collate_fn=CachedClips.collate,
         num_workers=workers,
     )
-    return list(loader)
+    batches = iter(loader)
+    store.open(WEIGHTS)  # as a task does: after the loader has been asked for its iterator, before its first batch
+    return list(batches)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -65,14 +78,16 @@ def test_nothing_is_opened_when_all_is_known(tmp_path: Path, clips: Counted, wor
         os.utime(record.path, ns=(status.st_atime_ns, status.st_mtime_ns))
     first, second = loaded(clips, cache, workers)
     assert not hasattr(clips, "_opened")
-    assert first.frames.shape == (2, 2, 4, 3, 0, 0)
+    assert isinstance(first, EmbeddedBatch)
+    assert len(first) == 2
     assert first.decoded.all()
     assert second.ids == ("2.mp4", "3.mp4")
     assert second.labels.tolist() == [0, 1]
-    assert second.embeddings[""][:, 0, 0, 0].tolist() == [2, 3]
+    assert second.embeddings["as trained"][:, 0, 0, 0].tolist() == [2, 3]
     assert second.embeddings["ensembled_0.2"][:, 0, 0, 0].tolist() == [2.5, 3.5]
     moved = second.to("meta")
     assert {embedded.device.type for embedded in moved.embeddings.values()} == {"meta"}
+    assert moved.labels.device.type == "meta"
 
 
 def test_a_batch_that_is_not_known_as_a_whole_is_decoded_as_ever(tmp_path: Path, clips: Counted) -> None:
@@ -82,7 +97,8 @@ def test_a_batch_that_is_not_known_as_a_whole_is_decoded_as_ever(tmp_path: Path,
     assert sorted(clips._opened) == [0, 1]
     expected = collate_clips([EvaluationClips.__getitem__(clips, SampleKey(k, 0)) for k in (0, 1)])
     assert torch.equal(first.frames, expected.frames)
-    assert (first.ids, first.embeddings) == (expected.ids, {})
+    assert isinstance(first, KeyedClipBatch)
+    assert first.ids == expected.ids
     assert list(first.keys) == [ClipKeys(clips).of(record) for record in clips.records[:2]]
     assert set(second.embeddings) == set(WEIGHTS)
 
@@ -90,8 +106,8 @@ def test_a_batch_that_is_not_known_as_a_whole_is_decoded_as_ever(tmp_path: Path,
 def test_one_of_the_weights_is_not_enough(tmp_path: Path, clips: Counted) -> None:
     cache = EmbeddingCache(tmp_path / "cache", 10**9)
     for record in clips.records:
-        cache.store(WEIGHTS[""], ClipKeys(clips).of(record), torch.ones(2, 4, 8))
-    assert all(not batch.embeddings for batch in loaded(clips, cache))
+        cache.store(WEIGHTS["as trained"], ClipKeys(clips).of(record), torch.ones(2, 4, 8))
+    assert all(isinstance(batch, KeyedClipBatch) for batch in loaded(clips, cache))
 
 
 def test_unreadable_videos_are_reported_each_time_and_cost_nothing_else(tmp_path: Path, clips: Counted) -> None:
@@ -101,8 +117,8 @@ def test_unreadable_videos_are_reported_each_time_and_cost_nothing_else(tmp_path
     fill(clips, cache, [0, 3])
     for batch, (good, bad) in zip(loaded(clips, cache), [(0, 1), (3, 2)], strict=True):
         assert [failure.id for failure in batch.failures] == [f"{bad}.mp4"]
-        assert batch.embeddings[""].shape == (1, 2, 4, 8)
-        assert float(batch.embeddings[""].mean()) == good
+        assert batch.embeddings["as trained"].shape == (1, 2, 4, 8)
+        assert float(batch.embeddings["as trained"].mean()) == good
         assert batch.decoded.tolist() == [id_ == f"{good}.mp4" for id_ in batch.ids]
     assert sorted(clips._opened) == [1, 2]
 
@@ -113,4 +129,15 @@ def test_batches_without_any_readable_video(tmp_path: Path, clips: Counted) -> N
     for batch in loaded(clips, EmbeddingCache(tmp_path / "cache", 10**9)):
         assert not batch.decoded.any()
         assert len(batch.failures) == 2
-        assert not batch.embeddings
+        assert isinstance(batch, KeyedClipBatch)
+
+
+def test_a_store_that_is_not_open_knows_and_keeps_nothing(tmp_path: Path, clips: Counted) -> None:
+    cache = EmbeddingCache(tmp_path / "cache", 10**9)
+    fill(clips, cache, [0, 1, 2, 3])
+    closed = EmbeddingStore(cache)
+    batch = CachedClips(clips, closed).__getitems__([SampleKey(0, 0)])
+    assert isinstance(batch, KeyedClipBatch)
+    size = cache.size()
+    closed.save("as trained", batch.keys, torch.ones(1, 2, 4, 8))
+    assert cache.size() == size

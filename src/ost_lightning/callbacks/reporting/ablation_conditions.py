@@ -1,0 +1,83 @@
+"""What an ablation table says about the run that it is from, in words."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+from ost_lightning.analysis import EvaluationSetCard
+from ost_lightning.callbacks.reporting.published_lists import published_as
+from ost_lightning.callbacks.reporting.settings import constructor_settings, plain
+from ost_lightning.datamodules import REAL_VIDEOS, LabeledVideos, VideoDataModule
+from ost_lightning.matching import Matcher
+from ost_lightning.resources import TINY_CLIP
+from ost_lightning.tasks import RecognitionTask
+
+_COUNTS: Final = ("videos", "undecodable")
+
+
+def world_and_model(world: str, pretrained: str) -> str:
+    """What the videos show and which CLIP scored them, with a warning if one of them is a toy.
+
+    Args:
+        world: World of the data module.
+        pretrained: CLIP that the model began with.
+    """
+    toy = world != REAL_VIDEOS or pretrained == TINY_CLIP
+    return f"{world}, {pretrained} CLIP" + (": no statement about real videos or a real CLIP" if toy else "")
+
+
+def set_card(videos: LabeledVideos, found: Sequence[Mapping[str, Tensor]]) -> EvaluationSetCard:
+    """Size of an evaluation set.
+
+    Args:
+        videos: Videos of the set.
+        found: Accuracy of each setting that was scored.
+    """
+    scored, undecodable = (max(int(values[key]) for values in found) for key in _COUNTS)
+    published = published_as(videos)
+    split_of = published.benchmark if published is not None and published.part.startswith("split ") else None
+    return EvaluationSetCard(len(videos.labels), scored, undecodable, split_of)
+
+
+def setting_in_words(
+    matcher: Matcher, templates: str, descriptors_per_class: int, ratio: float, label_spaces: Mapping[str, str]
+) -> str:
+    """A setting as the configuration would say it.
+
+    Args:
+        matcher: Mechanism.
+        templates: Name or file of the sentence templates.
+        descriptors_per_class: Number of descriptors of each kind.
+        ratio: Share of the original weights.
+        label_spaces: Label spaces in place of those of the evaluation sets, by set.
+    """
+    defaults = inspect.signature(type(matcher)).parameters
+    changed = [
+        f"{name}={value}"
+        for name, value in constructor_settings(matcher).items()
+        if value != plain(defaults[name].default)
+    ]
+    parts = [f"{type(matcher).__name__}({', '.join(changed)})"]
+    parts += [f"templates {templates}", f"N = {descriptors_per_class}", f"{ratio:g} of the original weights"]
+    parts += [f"{name} with the descriptors of {space}" for name, space in label_spaces.items()]
+    return ", ".join(parts)
+
+
+def template_name(task: RecognitionTask) -> str:
+    """Name of the task's sentence templates."""
+    return Path(task.templates.origin).stem
+
+
+def run_conditions(trainer: Trainer, task: RecognitionTask, data: VideoDataModule) -> dict[str, str]:
+    """Checkpoint, clips and precision of a run."""
+    clips = data.clips
+    return {
+        "checkpoint": str(trainer.ckpt_path or "none, the pre-trained weights"),
+        "matcher of the experiment": type(task.matcher).__name__,
+        "frames x views x crops": f"{clips.frames} x {clips.views} x {clips.crops}",
+        "precision": f"{trainer.precision} on {task.device.type}",
+    }

@@ -1,0 +1,132 @@
+"""Loaders of a data module, made from its settings."""
+
+from collections.abc import Iterator, Mapping
+
+from ost_lightning.datamodules.batching import BatchPlan
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.datamodules.training_loader import TrainingLoader, TrainingPosition
+from ost_lightning.evaluation import EmbeddingStore, EvaluationLoader, EvaluationSet
+from ost_lightning.video import (
+    EvaluationClips,
+    EvaluationSampler,
+    EvaluationTransform,
+    FrameSampler,
+    ReadSettings,
+    TrainingClips,
+    TrainingSampler,
+    TrainingTransform,
+)
+
+
+class LoaderFactory:
+    """Makes the loaders of one process.
+
+    Args:
+        clips: How a video becomes a clip.
+        loading: How clips are loaded.
+        seed: Seed for order, augmentation and random views.
+        rank: Number of this process.
+        devices: Number of processes.
+        on_gpu: Whether batches go to a GPU, from page-locked memory.
+    """
+
+    def __init__(
+        self, clips: ClipSettings, loading: LoadingSettings, *, seed: int, rank: int, devices: int, on_gpu: bool
+    ) -> None:
+        self._clips, self._loading, self._seed = clips, loading, seed
+        self._rank, self._devices, self._on_gpu = rank, devices, on_gpu
+        self._geometry = clips.geometry()
+
+    def training_transform(self, videos: LabeledVideos) -> TrainingTransform:
+        """Augmentation of the training clips, for reading and on the device."""
+        clips, geometry = self._clips, self._geometry
+        flip = clips.flip if clips.flip is not None else 0.5 if videos.mirrorable else 0.0
+        return TrainingTransform(
+            geometry.crop_size,
+            flip=flip,
+            color_jitter=clips.color_jitter,
+            grayscale=clips.grayscale,
+            rand_augment=clips.rand_augment,
+            jitter_each_frame=clips.jitter_each_frame,
+        )
+
+    def training(
+        self,
+        videos: LabeledVideos,
+        transform: TrainingTransform,
+        plan: BatchPlan,
+        position: TrainingPosition,
+        *,
+        whole_steps: bool,
+    ) -> TrainingLoader:
+        """Loader of augmented clips; the global batches do not depend on the number of devices.
+
+        Args:
+            videos: Training videos.
+            transform: Augmentation.
+            plan: Division of the global batch.
+            position: Progress of the training.
+            whole_steps: Whether all micro-batches of an optimizer step are yielded at once.
+        """
+        loading = self._loading
+        dataset = TrainingClips(
+            videos.found,
+            sampler=FrameSampler(self._clips.frames),
+            transform=transform,
+            short_side=self._geometry.short_side,
+            seed=self._seed,
+            max_replacements=loading.max_replacements,
+            reading=self._reading,
+        )
+        sampler = TrainingSampler(
+            len(dataset),
+            batch_size=loading.global_batch_size,
+            seed=self._seed,
+            rank=self._rank,
+            world_size=self._devices,
+            accumulation=plan.accumulation,
+        )
+        return TrainingLoader(
+            dataset,
+            sampler,
+            plan.device_batch,
+            labels=videos.labels,
+            whole_steps=plan.accumulation if whole_steps else None,
+            position=position,
+            workers=loading.workers,
+            start_method=loading.start_method,
+            pin_memory=self._on_gpu,
+        )
+
+    def evaluation(self, sets: Mapping[str, LabeledVideos], store: EmbeddingStore | None) -> Iterator[EvaluationLoader]:
+        """One loader per evaluation set.
+
+        Args:
+            sets: Videos by the name of their set.
+            store: Embeddings that are known; None without a cache.
+        """
+        clips, loading, geometry = self._clips, self._loading, self._geometry
+        for name, videos in sets.items():
+            dataset = EvaluationClips(
+                videos.found,
+                sampler=FrameSampler(clips.frames, clips.views),
+                transform=EvaluationTransform(geometry.crop_size, clips.crops),
+                short_side=geometry.short_side,
+                reading=self._reading,
+                view_seed=self._seed if clips.view_frames == "random" and clips.views > 1 else None,
+            )
+            yield EvaluationLoader(
+                dataset,
+                set=EvaluationSet(name, videos.labels, len(videos.found)),
+                store=store,
+                batch_size=loading.evaluation_batch_size,
+                sampler=EvaluationSampler(len(dataset), rank=self._rank, world_size=self._devices),
+                num_workers=loading.workers,
+                multiprocessing_context=loading.start_method if loading.workers else None,
+                pin_memory=self._on_gpu,
+            )
+
+    @property
+    def _reading(self) -> ReadSettings:
+        return ReadSettings(self._clips.sample_aspect, self._loading.read_timeout, self._geometry.resize)

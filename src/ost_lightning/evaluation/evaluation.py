@@ -1,0 +1,123 @@
+"""Evaluation of several sets of videos by several scorers, each video embedded once per set of weights."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ost_lightning.evaluation.batches import EmbeddedBatch, EvaluationBatch, KeyedClipBatch, ScoredBatch
+from ost_lightning.evaluation.embedding_store import EmbeddingStore
+from ost_lightning.evaluation.metrics import RecognitionAccuracy
+from ost_lightning.evaluation.scoring import Scorer, embed, probabilities
+from ost_lightning.evaluation.sets import EvaluationSet
+from ost_lightning.evaluation.weight_sets import WeightSets
+from ost_lightning.models import DescriptorEmbeddings, FrameEmbeddings, VideoCLIP
+from ost_lightning.text import SentenceSet
+
+_Texts = tuple[str, tuple[object, ...]]
+
+
+class Evaluation:
+    """Embeds, scores and counts the batches of one pass over some evaluation sets.
+
+    Sentences are encoded once per set of weights, when the first video needs them. Every process has the counts of all
+    sets, also of those that it gets no video of, because counts are summed over processes.
+
+    Attributes:
+        sets: The evaluation sets, in the order of their loaders.
+        scorers: The scorers, by name.
+
+    Args:
+        video_clip: Encoder; its weights must not change during the evaluation.
+        sets: As the attribute.
+        scorers: As the attribute.
+        weights: Sets of weights that the scorers name.
+        device: Device that batches are on.
+        store: Embeddings that are known, opened for these weights; None to encode everything.
+    """
+
+    def __init__(
+        self,
+        video_clip: VideoCLIP,
+        sets: Sequence[EvaluationSet],
+        scorers: Mapping[str, Scorer],
+        weights: WeightSets,
+        device: torch.device,
+        store: EmbeddingStore | None = None,
+    ) -> None:
+        self.sets, self.scorers = tuple(sets), dict(scorers)
+        self._video_clip, self._weights, self._device, self._store = video_clip, weights, device, store
+        self._accuracy = {
+            (one.name, name): RecognitionAccuracy().to(device)
+            for one in self.sets
+            for name, scorer in self.scorers.items()
+            if one.name in scorer.sentences
+        }
+        self._texts: dict[_Texts, DescriptorEmbeddings] = {}
+
+    def score(self, batch: EvaluationBatch, place: int) -> ScoredBatch:
+        """Probabilities of the readable videos of a batch, by every scorer of their set.
+
+        Args:
+            batch: Clips or embeddings, on the device.
+            place: Place of the evaluation set in `sets`.
+        """
+        one = self.sets[place]
+        embeddings = dict(batch.embeddings) if isinstance(batch, EmbeddedBatch) else {}
+        found: dict[str, Tensor] = {}
+        used = {name: scorer for name, scorer in self.scorers.items() if (one.name, name) in self._accuracy}
+        for weights in dict.fromkeys(scorer.weights for scorer in used.values()):
+            with self._weights.with_weights(weights):
+                if weights not in embeddings and bool(batch.decoded.any()):
+                    embeddings[weights] = self._embed(batch, weights, embeddings)
+                for name, scorer in used.items():
+                    if scorer.weights == weights:
+                        found[name] = self._probabilities(scorer, one, embeddings.get(weights))
+        videos = EmbeddedBatch(embeddings, batch.labels, batch.decoded, batch.ids, batch.failures, batch.spans)
+        return ScoredBatch(one, videos, found)
+
+    def count(self, scored: ScoredBatch) -> None:
+        """Adds a batch to the counts; unreadable videos count as wrong.
+
+        Args:
+            scored: What `score` returned.
+        """
+        labels = scored.videos.readable_labels
+        for name, found in scored.probabilities.items():
+            self._accuracy[scored.set.name, name].update(found, labels, len(scored.videos) - len(labels))
+
+    def results(self) -> dict[tuple[str, str], dict[str, Tensor]]:
+        """Accuracy over all processes, which all have to ask, by evaluation set and scorer."""
+        return {place: accuracy.compute() for place, accuracy in self._accuracy.items()}
+
+    def texts(self, set_name: str, scorer: Scorer) -> DescriptorEmbeddings:
+        """Embeddings of a set's sentences, encoded on first use with the weights that the encoder has.
+
+        Args:
+            set_name: Name of the evaluation set.
+            scorer: Scorer whose sentences and weights count; scorers with the same ones share them.
+        """
+        sentences: SentenceSet = scorer.sentences[set_name]
+        key = (scorer.weights, tuple(sentences.sentences.items()))
+        if key not in self._texts:
+            self._texts[key] = self._video_clip.encode_sentences(self._video_clip.tokenize(sentences))
+        return self._texts[key]
+
+    def _probabilities(self, scorer: Scorer, one: EvaluationSet, embedded: FrameEmbeddings | None) -> Tensor:
+        if embedded is None:  # no video of the batch could be read
+            return torch.zeros((0, len(one.labels)), device=self._device)
+        return probabilities(self._video_clip, scorer.matcher, self.texts(one.name, scorer), embedded)
+
+    def _embed(self, batch: EvaluationBatch, weights: str, known: Mapping[str, FrameEmbeddings]) -> FrameEmbeddings:
+        """Frame embeddings of the readable videos, fp32 (B', V, T, d); the encoder has these weights."""
+        same = self._weights.encoder_of(weights)
+        if same in known:
+            return known[same]
+        if isinstance(batch, EmbeddedBatch):
+            raise ValueError(f"the batch has the embeddings of {list(batch.embeddings)}, not those of {weights}")
+        readable = batch.frames if bool(batch.decoded.all()) else batch.frames[batch.decoded.to(batch.frames.device)]
+        embedded = embed(self._video_clip, readable)
+        if self._store is not None and isinstance(batch, KeyedClipBatch):
+            keys = [key for key, decoded in zip(batch.keys, batch.decoded.tolist(), strict=True) if decoded]
+            self._store.save(weights, keys, embedded)
+        return embedded

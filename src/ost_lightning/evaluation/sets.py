@@ -1,0 +1,20 @@
+"""Evaluation sets: what a loader's videos are scored against."""
+
+from dataclasses import dataclass
+
+from ost_lightning.text import LabelSpace
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """Videos that are scored together, against one label space.
+
+    Attributes:
+        name: Name in metrics and results.
+        labels: Classes and their descriptors.
+        listed: Number of videos that have to be scored, over all processes.
+    """
+
+    name: str
+    labels: LabelSpace
+    listed: int

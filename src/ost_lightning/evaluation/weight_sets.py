@@ -1,0 +1,120 @@
+"""Sets of weights that one evaluation scores: the model's own, and mixtures with the original ones."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ost_lightning.models import (
+    VideoCLIP,
+    ensemble_weights,
+    exchanged_weights,
+    frame_fingerprint,
+    mixture_fingerprint,
+)
+from ost_lightning.vocabulary import AS_TRAINED
+
+
+def mixture_name(ratio: float) -> str:
+    """Name of a mixture of weights in metrics and results.
+
+    Args:
+        ratio: Share of the original weights, 0 to 1.
+    """
+    return f"ensembled_{ratio:g}"
+
+
+class WeightSets:
+    """The weights of a model by name: `AS_TRAINED` for its own, and mixtures that are added.
+
+    Mixtures stay on the model's device until they are removed.
+
+    Args:
+        video_clip: The model.
+    """
+
+    def __init__(self, video_clip: VideoCLIP) -> None:
+        self._video_clip = video_clip
+        self._ratios: dict[str, float] = {AS_TRAINED: 0.0}
+        self._mixtures: dict[str, Mapping[str, Tensor]] = {}
+        self._untuned = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all sets of weights, the model's own first."""
+        return tuple(self._ratios)
+
+    def add_mixtures(self, ratios: Iterable[float]) -> dict[float, str]:
+        """Mixes the present weights with the original ones.
+
+        Args:
+            ratios: Shares of the original weights, 0 to 1.
+
+        Returns:
+            Name of each mixture.
+
+        Raises:
+            ValueError: If there is a mixture of the same ratio, or a ratio is out of range.
+        """
+        names = {ratio: mixture_name(ratio) for ratio in ratios}
+        for ratio, name in names.items():
+            if name in self._ratios:
+                raise ValueError(f"there is a mixture with {ratio:g} of the original weights already")
+        if not names:
+            return names
+        tuned, original = dict(self._video_clip.named_parameters()), self._video_clip.original_parameters()
+        self._untuned = all(torch.equal(weight.detach().cpu(), original[name]) for name, weight in tuned.items())
+        for ratio, name in names.items():
+            self._mixtures[name] = ensemble_weights(original, tuned, ratio)
+            self._ratios[name] = ratio
+        return names
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Frees mixtures; names that are unknown are ignored."""
+        for name in names:
+            self._mixtures.pop(name, None)
+            if name != AS_TRAINED:
+                self._ratios.pop(name, None)
+
+    def encoder_of(self, name: str) -> str:
+        """The set of weights that gives the same embeddings: the model's own for a mixture of equal weights."""
+        return AS_TRAINED if self._untuned and name in self._mixtures else name
+
+    @property
+    def untuned(self) -> bool:
+        """Whether the model's weights are the original ones, as far as a mixture has been asked for."""
+        return self._untuned and bool(self._mixtures)
+
+    @contextmanager
+    def with_weights(self, name: str) -> Iterator[None]:
+        """Gives the model one set of weights for the length of a `with` block.
+
+        Args:
+            name: Name of the set.
+        """
+        if name == AS_TRAINED:
+            yield
+            return
+        # autocast keeps 16-bit copies of parameters, and doesn't notice that their values are exchanged
+        torch.clear_autocast_cache()
+        try:
+            with exchanged_weights(self._video_clip, self._mixtures[name]):
+                yield
+        finally:
+            torch.clear_autocast_cache()
+
+    def fingerprints(self, arithmetic: str) -> dict[str, str]:
+        """Fingerprints of everything that turns pixels into frame embeddings, for each set of weights.
+
+        Args:
+            arithmetic: Device type and precision of the run.
+        """
+        own = frame_fingerprint(self._video_clip, arithmetic)
+        if not any(self._ratios.values()):
+            return dict.fromkeys(self._ratios, own)
+        types = {name: parameter.dtype for name, parameter in self._video_clip.named_parameters()}
+        before = {name: weight.to(types[name]) for name, weight in self._video_clip.original_parameters().items()}
+        with exchanged_weights(self._video_clip, before):
+            original = frame_fingerprint(self._video_clip, arithmetic)
+        return {name: mixture_fingerprint(original, own, ratio) for name, ratio in self._ratios.items()}

@@ -1,0 +1,103 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
+from ost_lightning.errors import UserError
+from ost_lightning.evaluation import EvaluationLoader
+from ost_lightning.matching import CategoryName
+from ost_lightning.models import VideoCLIP
+from ost_lightning.tasks import ContrastiveRecognition
+
+QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+
+
+def loaders() -> list[EvaluationLoader]:
+    data = ToyWorld(
+        test_clips=1,
+        clips=ClipSettings(frames=2, short_side=54, crop_size=48),
+        loading=LoadingSettings(workers=0, evaluation_batch_size=8),
+    )
+    data.prepare_data()
+    data.setup("test")
+    return data.test_dataloader()
+
+
+def trainer(folder: Path, **options: object) -> Trainer:
+    return Trainer(**{"accelerator": "cpu", "default_root_dir": folder, **QUIET, **options})
+
+
+def task() -> ContrastiveRecognition:
+    return ContrastiveRecognition(VideoCLIP("tiny"), CategoryName())
+
+
+@pytest.mark.parametrize("stage", ["test", "validate"])
+def test_every_listed_video_has_to_be_scored(tmp_path: Path, stage: str) -> None:
+    def run(listed: int, **options: object) -> dict[str, Tensor]:
+        given = loaders()
+        given[0].set = replace(given[0].set, listed=listed)
+        running = trainer(tmp_path, **options)
+        getattr(running, stage)(task(), dataloaders=given, verbose=False)
+        return running.callback_metrics
+
+    prefix = f"{'val' if stage == 'validate' else 'test'}/unseen"
+    assert int(run(20)[f"{prefix}/videos"]) == 20
+    for listed in (19, 21):
+        with pytest.raises(RuntimeError, match=rf"{prefix}: 20 videos were scored, but {listed} are listed"):
+            run(listed)
+    # the user has asked for fewer
+    for limit in (1, 0.5):
+        assert int(run(20, limit_test_batches=limit, limit_val_batches=limit)[f"{prefix}/videos"]) == 8
+
+
+def test_a_second_prediction_uses_the_weights_of_then(tmp_path: Path) -> None:
+    module, fresh = task(), task()
+    with torch.no_grad():
+        for changed in fresh.parameters():
+            changed.add_(0.05 * torch.randn(changed.shape, generator=torch.Generator().manual_seed(0)))
+    before = trainer(tmp_path).predict(module, dataloaders=loaders())
+    module.load_state_dict(fresh.state_dict())
+    after = trainer(tmp_path).predict(module, dataloaders=loaders())
+    assert after == trainer(tmp_path).predict(fresh, dataloaders=loaders())
+    assert after != before
+
+
+class Watched(CategoryName):
+    """Notes what it is given, and whether it computes in mixed precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[Any, ...]] = set()
+
+    def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
+        self.seen.add((torch.is_autocast_enabled("cpu"), frames.dtype, *(rows.dtype for rows in texts)))
+        found = super().forward(frames, *texts)
+        self.seen.add((found.dtype,))
+        return found
+
+
+def test_videos_are_matched_in_full_precision(tmp_path: Path) -> None:
+    module = ContrastiveRecognition(VideoCLIP("tiny"), Watched())
+    short = {"precision": "bf16-mixed", "limit_test_batches": 1, "limit_val_batches": 0, "max_steps": 1}
+    trainer(tmp_path, **short).test(module, dataloaders=loaders(), verbose=False)
+    data = ToyWorld(
+        train_clips=1,
+        clips=ClipSettings(frames=2, short_side=54, crop_size=48),
+        loading=LoadingSettings(workers=0, global_batch_size=4),
+    )
+    trainer(tmp_path, **short).fit(module, datamodule=data)
+    assert module.matcher.seen == {(False, torch.float32, torch.float32), (torch.float32,)}
+
+
+def test_loaders_that_say_nothing_are_refused(tmp_path: Path) -> None:
+    plain = DataLoader([0])
+    with pytest.raises(UserError, match="has a DataLoader, which doesn't say which classes"):
+        trainer(tmp_path).test(task(), dataloaders=plain, verbose=False)
+    with pytest.raises(RuntimeError, match="no evaluation has begun"):
+        _ = task().evaluation
