@@ -1,3 +1,18 @@
 """Open-vocabulary video recognition with CLIP and Spatio-Temporal Descriptors (OST, CVPR 2024)."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ost_lightning.recognition import Recognition, Recognizer
+
 __version__ = "0.1.0"
+__all__ = ["Recognition", "Recognizer", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the front door when it is asked for: the `ost` command answers without PyTorch."""
+    if name in ("Recognition", "Recognizer"):
+        from ost_lightning import recognition
+
+        return getattr(recognition, name)
+    raise AttributeError(f"module 'ost_lightning' has no attribute '{name}'")

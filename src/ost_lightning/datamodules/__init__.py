@@ -18,8 +18,9 @@ from ost_lightning.datamodules.published import (
     SomethingSomethingV2,
     SplitDataModule,
 )
-from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.datamodules.toyworld import ToyWorld
+from ost_lightning.evaluation import ClipSettings
 
 __all__ = [
     "HMDB51",

@@ -17,11 +17,11 @@ from ost_lightning.datamodules.decode_report import DecodeReport, count
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.loaders import LoaderFactory
 from ost_lightning.datamodules.presence import check_presence, require_sets
-from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.datamodules.trainer_checks import refuse_lightning_samplers, set_accumulation
 from ost_lightning.datamodules.training_loader import TrainingLoader, TrainingPosition
 from ost_lightning.errors import UserError
-from ost_lightning.evaluation import EmbeddedBatch, EmbeddingCache, EmbeddingStore, EvaluationLoader
+from ost_lightning.evaluation import ClipSettings, EmbeddedBatch, EmbeddingCache, EmbeddingStore, EvaluationLoader
 from ost_lightning.models.encoders import Preprocessing
 from ost_lightning.resources import cache_folder
 from ost_lightning.text import LabelSpace

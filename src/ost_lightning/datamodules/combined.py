@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
-from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import ClipSettings
 from ost_lightning.vocabulary import EvaluationStage, Part
 
 

@@ -4,13 +4,11 @@ from collections.abc import Iterator, Mapping
 
 from ost_lightning.datamodules.batching import BatchPlan
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
-from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.datamodules.training_loader import TrainingLoader, TrainingPosition
-from ost_lightning.evaluation import EmbeddingStore, EvaluationLoader, EvaluationSet
+from ost_lightning.evaluation import ClipSettings, EmbeddingStore, EvaluationLoader, EvaluationSet, evaluation_clips
 from ost_lightning.video import (
-    EvaluationClips,
     EvaluationSampler,
-    EvaluationTransform,
     FrameSampler,
     ReadSettings,
     TrainingClips,
@@ -45,6 +43,7 @@ class LoaderFactory:
         return TrainingTransform(
             geometry.crop_size,
             flip=flip,
+            framing=geometry.framing,
             color_jitter=clips.color_jitter,
             grayscale=clips.grayscale,
             rand_augment=clips.rand_augment,
@@ -77,7 +76,7 @@ class LoaderFactory:
             short_side=self._geometry.short_side,
             seed=self._seed,
             max_replacements=loading.max_replacements,
-            reading=self._reading,
+            reading=ReadSettings(self._clips.sample_aspect, loading.read_timeout, self._geometry.resize),
         )
         sampler = TrainingSampler(
             len(dataset),
@@ -106,15 +105,10 @@ class LoaderFactory:
             sets: Videos by the name of their set.
             store: Embeddings that are known; None without a cache.
         """
-        clips, loading, geometry = self._clips, self._loading, self._geometry
+        loading = self._loading
         for name, videos in sets.items():
-            dataset = EvaluationClips(
-                videos.found,
-                sampler=FrameSampler(clips.frames, clips.views),
-                transform=EvaluationTransform(geometry.crop_size, clips.crops),
-                short_side=geometry.short_side,
-                reading=self._reading,
-                view_seed=self._seed if clips.view_frames == "random" and clips.views > 1 else None,
+            dataset = evaluation_clips(
+                videos.found, self._clips, read_timeout=loading.read_timeout, view_seed=self._seed
             )
             yield EvaluationLoader(
                 dataset,
@@ -126,7 +120,3 @@ class LoaderFactory:
                 multiprocessing_context=loading.start_method if loading.workers else None,
                 pin_memory=self._on_gpu,
             )
-
-    @property
-    def _reading(self) -> ReadSettings:
-        return ReadSettings(self._clips.sample_aspect, self._loading.read_timeout, self._geometry.resize)

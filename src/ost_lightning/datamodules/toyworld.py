@@ -6,7 +6,8 @@ from typing import ClassVar
 from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import locate
-from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.datamodules.settings import LoadingSettings
+from ost_lightning.evaluation import ClipSettings
 from ost_lightning.text import LabelSpace
 from ost_lightning.toyworld.dataset import RenderedPart, render_part
 from ost_lightning.toyworld.grammar import Group

@@ -2,6 +2,7 @@
 
 from ost_lightning.evaluation.batches import SCORED, EmbeddedBatch, EvaluationBatch, KeyedClipBatch, ScoredBatch
 from ost_lightning.evaluation.cached_clips import CachedClips
+from ost_lightning.evaluation.clip_settings import ClipGeometry, ClipSettings, check_ranges, evaluation_clips
 from ost_lightning.evaluation.embedding_cache import EmbeddingCache, EmbeddingCacheWarning
 from ost_lightning.evaluation.embedding_store import EmbeddingStore
 from ost_lightning.evaluation.evaluation import Evaluation
@@ -16,6 +17,8 @@ __all__ = [
     "SCORED",
     "SHOWN_CLASSES",
     "CachedClips",
+    "ClipGeometry",
+    "ClipSettings",
     "EmbeddedBatch",
     "EmbeddingCache",
     "EmbeddingCacheWarning",
@@ -30,7 +33,9 @@ __all__ = [
     "ScoredBatch",
     "Scorer",
     "WeightSets",
+    "check_ranges",
     "embed",
+    "evaluation_clips",
     "evaluation_loaders",
     "evaluation_sets",
     "mixture_name",

@@ -1,1 +1,7 @@
 """Recognition for people: weights and labels in, answers about a video out."""
+
+from ost_lightning.recognition.recognition import Recognition
+from ost_lightning.recognition.recognizer import Recognizer
+from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
+
+__all__ = ["Recognition", "Recognizer", "TrainedModel", "load_trained_model"]

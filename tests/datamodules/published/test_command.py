@@ -15,8 +15,8 @@ from ost_lightning.datamodules import (
     HMDB51,
     CombinedDataModule,
 )
-from ost_lightning.datamodules.settings import ClipSettings
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import ClipSettings
 from ost_lightning.text import LabelSpace
 from tests.datamodules import miniatures
 from tests.datamodules.miniatures import (

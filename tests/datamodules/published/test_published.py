@@ -21,8 +21,9 @@ from ost_lightning.datamodules import (
     SomethingSomethingV2,
     SplitDataModule,
 )
-from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import ClipSettings
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from ost_lightning.callbacks.reporting.settings import pixel_statistics
-from ost_lightning.errors import UserError
 from ost_lightning.models import CheckpointError, VideoCLIP
 from ost_lightning.models.encoders import NAMED_STATISTICS, PixelStatistics, Preprocessing
 from ost_lightning.models.encoders.preprocessing import read_preprocessing
@@ -73,18 +72,6 @@ def test_it_is_written_as_it_is_read(resize: Any, filter_: Any, tmp_path: Path) 
 def test_short_side(size: int, side: int) -> None:
     assert Preprocessing(size, CLIP.mean, CLIP.std).default_short_side == side
     assert Preprocessing(size, CLIP.mean, CLIP.std, "squash").default_short_side == size
-
-
-def test_crops_that_show_a_detail_are_refused() -> None:
-    tiny = Preprocessing(48, CLIP.mean, CLIP.std)
-    for side in (48, 55, 96):
-        tiny.check_crop(48, side)
-    with pytest.raises(UserError, match=r"show the model 19% of a frame's height: set clips\.short_side to 55"):
-        tiny.check_crop(48, 256)
-    with pytest.raises(UserError, match=r"set clips\.short_side to 55"):
-        tiny.check_crop(48, 97)
-    with pytest.raises(UserError, match=r"crop_size is 224, but the model reads 48 x 48.*crop_size to 48.*_side to 55"):
-        tiny.check_crop(224, 256)
 
 
 def test_statistics_follow_from_the_checkpoint_unless_they_are_set(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ost_lightning.analysis.descriptor_usage import (
 from ost_lightning.callbacks.recognition import recognition_task, run_folder
 from ost_lightning.evaluation import SCORED, EvaluationSet, ScoredBatch, Scorer, evaluation_sets
 from ost_lightning.files import write_text_atomically
-from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
+from ost_lightning.matching import CategoryName, PlanMatcher
 from ost_lightning.models import FrameEmbeddings
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.vocabulary import AS_TRAINED, DescriptorKind
@@ -43,7 +43,7 @@ class DescriptorUsage(Callback):
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
-        self._solver: OptimalDescriptorSolver | None = None
+        self._solver: PlanMatcher | None = None
         self._sets: list[EvaluationSet] = []
         self._flows: dict[str, DescriptorFlows] = {}
 
@@ -51,7 +51,7 @@ class DescriptorUsage(Callback):
         """Adds a scorer that recognizes by category names."""
         task = recognition_task(self, pl_module)
         matcher, self._solver, self._flows = task.matcher, None, {}
-        if not isinstance(matcher, OptimalDescriptorSolver) or task.video_clip.adapt_matcher(matcher) is not matcher:
+        if not isinstance(matcher, PlanMatcher) or task.video_clip.adapt_matcher(matcher) is not matcher:
             rank_zero_info(f"DescriptorUsage: {type(matcher).__name__} has no plan of this model's frames to look at")
             return
         # a copy, so that the task's count of unsolved problems stays its own
@@ -106,7 +106,7 @@ class DescriptorUsage(Callback):
             pl_module.scorers.pop(_BY_NAME, None)
 
     @staticmethod
-    def _counts(task: RecognitionTask, solver: OptimalDescriptorSolver) -> dict[DescriptorKind, int]:
+    def _counts(task: RecognitionTask, solver: PlanMatcher) -> dict[DescriptorKind, int]:
         return dict.fromkeys(solver.kinds, task.descriptors_per_class)
 
 
@@ -119,7 +119,7 @@ def _by_name(task: RecognitionTask, sets: list[EvaluationSet]) -> Scorer:
 
 
 def _own_class(
-    solver: OptimalDescriptorSolver, embedded: FrameEmbeddings, texts: Tensor, labels: Tensor, kind: DescriptorKind
+    solver: PlanMatcher, embedded: FrameEmbeddings, texts: Tensor, labels: Tensor, kind: DescriptorKind
 ) -> tuple[Tensor, Tensor]:
     """Cosines and plan of each video against its own class, (B, V, T, N)."""
     shape = (*embedded.shape[:3], texts.shape[1])

@@ -15,8 +15,7 @@ from ost_lightning.analysis.pictures import HINT, can_draw
 from ost_lightning.callbacks.recognition import recognition_task, run_folder
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import SCORED, ScoredBatch, evaluation_sets
-from ost_lightning.matching import OptimalDescriptorSolver
-from ost_lightning.models import FrameEmbeddings
+from ost_lightning.matching import PlanMatcher
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import ClipBatch
@@ -88,7 +87,7 @@ class SampleFigures(Callback):
         probabilities = scored.probabilities[AS_TRAINED]
         self._confusion[name].update(probabilities.argmax(1), labels)
         task = recognition_task(self, pl_module)
-        if name not in self._flows and _has_flows(task, videos.embeddings[AS_TRAINED], batch):
+        if name not in self._flows and _has_flows(task):
             first, best = int(batch.decoded.nonzero()[0]), int(probabilities[0].argmax())
             names = self._labels[name].names
             title = f"{batch.ids[first]}: recognized as '{names[best]}', in truth '{names[int(labels[0])]}'"
@@ -135,15 +134,16 @@ class SampleFigures(Callback):
                 logger.log_table(f"{name}/worst_classes", columns=columns, data=rows, step=trainer.global_step)
 
 
-def _has_flows(task: RecognitionTask, embedded: FrameEmbeddings, batch: ClipBatch) -> bool:
-    """Whether single frames flow to descriptors: not by other matchers, and not if a temporal head pools the frames."""
-    return isinstance(task.matcher, OptimalDescriptorSolver) and embedded.shape[2] == batch.frames.shape[2]
+def _has_flows(task: RecognitionTask) -> bool:
+    """Whether there is a plan between single frames and descriptors."""
+    head = task.video_clip.temporal_head
+    return isinstance(task.matcher, PlanMatcher) and not (head is not None and head.pools)
 
 
 def _flows(task: RecognitionTask, scored: ScoredBatch, frames: Tensor, best: int) -> dict[str, MatchingFlow]:
     """Flows of the first readable video of a batch, in its first view, to the descriptors of one class."""
     # a copy, so that the task's count of unsolved problems stays its own
-    solver = copy.deepcopy(cast("OptimalDescriptorSolver", task.matcher))
+    solver = copy.deepcopy(cast("PlanMatcher", task.matcher))
     texts = task.evaluation.texts(scored.set.name, task.evaluation.scorers[AS_TRAINED])
     embedded, labels = scored.videos.embeddings[AS_TRAINED][0, :1], scored.set.labels
     written = labels.descriptors[labels.names[best]]

@@ -12,10 +12,9 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from ost_lightning.errors import UserError
 from ost_lightning.files import atomic_write, remove_interrupted_writes
+from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT
 
 _NOTES: Final = "ost_run"
-CONFIG_IN_CHECKPOINT: Final = "ost_config"
-"""Key of the whole configuration of the run, as YAML."""
 _RENAMED_STATES: Final = {"SeveralSets": "CombinedDataModule"}
 """Data modules under whose earlier names checkpoints of version 0.1 keep the position in the epoch."""
 

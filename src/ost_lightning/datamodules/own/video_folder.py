@@ -10,8 +10,9 @@ from lightning.pytorch.utilities import rank_zero_info
 from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import VIDEO_SUFFIXES, locate
-from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import ClipSettings
 from ost_lightning.text import LabelSpace
 from ost_lightning.text.label_files import subfolders
 from ost_lightning.video import VideoRecord

@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -14,7 +14,8 @@ from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.temporal_head_file import temporal_head_weights
 from ost_lightning.models.encoders.loading import load_model
 
-_PREFIX: Final = "video_clip."
+VIDEO_CLIP: Final = "video_clip"
+"""Attribute of a task that holds the encoder."""
 _AS_TRAINED: Final = "Set the model (`pretrained`, heads, adapters, matcher) as it was in the training that wrote them."
 
 
@@ -38,8 +39,10 @@ def initial_weights(source: Path, architecture: type[PreTrainedModel], prefix: s
     }
 
 
-def checkpoint_weights(file: Path) -> dict[str, Tensor]:
-    """Encoder weights of a checkpoint, by the names that `VideoCLIP.state_dict` gives; nothing else of it is used.
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """Content of a checkpoint, with the weights under their present names.
+
+    Tensors are mapped from the file; nothing in it is run.
 
     Args:
         file: Checkpoint that training wrote, with this version or an earlier one.
@@ -56,17 +59,35 @@ def checkpoint_weights(file: Path) -> dict[str, Tensor]:
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(f"{file} can't be read as a checkpoint of plain data ({reason}).") from error
-    state = content.get("state_dict") if isinstance(content, dict) else None
-    if isinstance(state, dict):
-        use_current_names(state)
-    weights = (
-        {name.removeprefix(_PREFIX): weight for name, weight in state.items() if name.startswith(_PREFIX)}
-        if isinstance(state, dict)
-        else {}
-    )
-    if not weights:
-        raise CheckpointError(f"{file} is not a checkpoint of this package: it holds no weights called {_PREFIX}...")
-    return weights
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        use_current_names(content["state_dict"])
+        if weights_of(content, VIDEO_CLIP):
+            return content
+    raise CheckpointError(f"{file} is not a checkpoint of this package: it holds no weights called {VIDEO_CLIP}.*")
+
+
+def weights_of(checkpoint: Mapping[str, Any], part: str) -> dict[str, Tensor]:
+    """Weights of one part of the model, by the names that the part's `state_dict` gives.
+
+    Args:
+        checkpoint: Content of a checkpoint.
+        part: Attribute of the task, `video_clip` or `matcher`.
+    """
+    prefix = f"{part}."
+    state: Mapping[str, Tensor] = checkpoint["state_dict"]
+    return {name.removeprefix(prefix): weight for name, weight in state.items() if name.startswith(prefix)}
+
+
+def checkpoint_weights(file: Path) -> dict[str, Tensor]:
+    """Encoder weights of a checkpoint, by the names that `VideoCLIP.state_dict` gives; nothing else of it is used.
+
+    Args:
+        file: Checkpoint that training wrote, with this version or an earlier one.
+
+    Raises:
+        CheckpointError: If it is missing, damaged or something else.
+    """
+    return weights_of(read_checkpoint(file), VIDEO_CLIP)
 
 
 def refuse_other_weights(own: Mapping[str, Tensor], found: Mapping[str, Tensor], source: Path | str) -> None:

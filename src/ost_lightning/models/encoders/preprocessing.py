@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from transformers import ImageProcessingMixin
 
-from ost_lightning.errors import CheckpointError, UserError
+from ost_lightning.errors import CheckpointError
 from ost_lightning.models.encoders.loading import source_of
 
 Triple = tuple[float, float, float]
@@ -16,8 +16,7 @@ Filter = Literal["bicubic", "bilinear"]
 StatisticsName = Literal["clip", "imagenet", "half"]
 
 _SCALE_OF_CROP: Final = 256 / 224
-_SMALLEST_CROP: Final = 0.5
-"""Share of the short side below which a crop shows a detail instead of the scene."""
+"""Short side over image size in the usual evaluation of CLIP on videos."""
 _PILLOW_FILTERS: Final[dict[int, Filter]] = {2: "bilinear", 3: "bicubic"}
 
 
@@ -72,29 +71,6 @@ class Preprocessing:
             if all(isclose(own, other, abs_tol=1e-6) for own, other in pairs):
                 return name
         return None
-
-    def check_crop(self, crop_size: int, short_side: int) -> None:
-        """Makes sure that crops are what the model reads and show the scene, not a detail of it.
-
-        Args:
-            crop_size: Side of the square crop, in pixels.
-            short_side: Pixels of the frame's shorter side that the crop is taken from.
-
-        Raises:
-            UserError: If they do not, naming the settings and fitting values.
-        """
-        if crop_size != self.image_size:
-            raise UserError(
-                f"clips.crop_size is {crop_size}, but the model reads {self.image_size} x {self.image_size} pixels: "
-                f"set clips.crop_size to {self.image_size} and clips.short_side to {self.default_short_side}, or leave "
-                "both unset."
-            )
-        if crop_size < _SMALLEST_CROP * short_side:
-            raise UserError(
-                f"Crops of {crop_size} pixels (clips.crop_size) out of frames whose short side has {short_side} "
-                f"(clips.short_side) show the model {crop_size / short_side:.0%} of a frame's height: set "
-                f"clips.short_side to {self.default_short_side}, or leave it unset."
-            )
 
     def as_image_processor(self) -> dict[str, Any]:
         """The same as preprocessor_config.json has it."""

@@ -36,15 +36,15 @@ def check_crop_size(crop_size: int, short_side: int, framing: Framing = "crop") 
     """
     if framing == "squash":
         return
-    advice = f"Set the clips' short_side to about {round(crop_size * 8 / 7)} (8/7 of crop_size)."
-    if crop_size > short_side:
+    advice = f"leave clips.short_side out, or set it to about {round(crop_size * 8 / 7)}."
+    if short_side < crop_size:
         raise UserError(
-            f"Frames with a short side of {short_side} pixels are too small for a crop of {crop_size}. {advice}"
+            f"clips.short_side is {short_side}, too small for a crop of {crop_size} (clips.crop_size): {advice}"
         )
     if crop_size * _LARGEST_RATIO < short_side:
         raise UserError(
-            f"A crop of {crop_size} pixels shows only {crop_size / short_side:.0%} of the short side of the frames, "
-            f"{short_side} pixels. {advice}"
+            f"clips.crop_size is {crop_size} with frames of clips.short_side {short_side}, so that a crop shows "
+            f"{100 * crop_size / short_side:.0f} % of their height: {advice}"
         )
 
 

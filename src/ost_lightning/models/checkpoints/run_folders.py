@@ -2,6 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import Final
+
+CONFIG_IN_CHECKPOINT: Final = "ost_config"
+"""Key of a checkpoint under which the run's whole configuration is, as YAML."""
 
 
 def last_checkpoint(experiment: Path) -> Path | None:

@@ -1,0 +1,108 @@
+"""The front door: weights and labels in, an answer about a video out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from ost_lightning.errors import UserError
+from ost_lightning.evaluation import evaluation_clips, probabilities
+from ost_lightning.matching import CategoryName
+from ost_lightning.recognition.recognition import Recognition
+from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
+from ost_lightning.text import LabelSpace
+from ost_lightning.video import UNLABELED, SampleKey, VideoRecord
+
+
+class Recognizer:
+    """Recognizes what happens in a video, with the probabilities that `ost predict` gives in full precision (fp32).
+
+    Args:
+        model: Weights, and the settings that belong to them.
+        labels: Classes to choose from. If they have no descriptors, videos are compared with the class names alone
+            (`CategoryName`), whatever matcher the model was trained with.
+        device: Device that computes.
+
+    Attributes:
+        labels: Classes to choose from.
+        matcher: Mechanism that scores a video against the classes.
+        clips: How a video becomes a clip.
+
+    Raises:
+        UserError: If some classes have descriptors, but not as many as the matcher needs.
+
+    Example:
+        >>> from ost_lightning import Recognizer
+        >>> Recognizer.load("tiny", labels=["juggling balls", "riding horse"], device="cpu")
+        Recognizer('tiny', 2 classes, CategoryName, 8 frames of 48 x 48 pixels, cpu)
+    """
+
+    def __init__(self, model: TrainedModel, labels: LabelSpace, device: torch.device | str = "cpu") -> None:
+        self.labels, self.clips, self.device = labels, model.clips.settled(), torch.device(device)
+        self._video_clip = model.video_clip.to(self.device).eval()
+        self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
+        sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class)
+        with torch.inference_mode():
+            self._texts = self._video_clip.encode_sentences(self._video_clip.tokenize(sentences))
+
+    @classmethod
+    def load(
+        cls,
+        weights: str | Path,
+        labels: str | Path | Sequence[str] | LabelSpace,
+        device: torch.device | str | None = None,
+    ) -> Self:
+        """Loads weights and labels.
+
+        Args:
+            weights: Hub id (`openai/clip-vit-base-patch16`), `tiny` (the CLIP of the rendered world), folder in HF
+                format, checkpoint (`.ckpt`), or the folder of a run or experiment, whose newest `last.ckpt` is taken.
+            labels: Name of a label space (`kinetics400`), folder of one, or a list of class names.
+            device: Device that computes; a GPU if there is one, unless given.
+
+        Raises:
+            UserError: If weights or labels don't exist, or don't fit each other.
+        """
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(load_trained_model(weights), _label_space(labels), device)
+
+    @torch.inference_mode()
+    def __call__(self, video: str | Path) -> Recognition:
+        """Recognizes one video.
+
+        Args:
+            video: File, folder of frames, or URL.
+
+        Raises:
+            UserError: If it can't be read.
+        """
+        record = VideoRecord(video if isinstance(video, str) and "://" in video else Path(video), UNLABELED, str(video))
+        clip = evaluation_clips([record], self.clips)[SampleKey(0, 0)]
+        if isinstance(clip, UserError):
+            raise clip
+        if clip.frames is None:
+            raise UserError(clip.failures[0].reason)
+        # one view after the other, as a batch of one video
+        embedded = self._video_clip.encode_frames(clip.frames.to(self.device))
+        found = probabilities(self._video_clip, self.matcher, self._texts, embedded[None])[0].cpu()
+        order = found.argsort(descending=True, stable=True).tolist()
+        return Recognition(
+            str(video),
+            tuple(self.labels.names[place] for place in order),
+            tuple(float(found[place]) for place in order),
+        )
+
+    def __repr__(self) -> str:
+        size = self.clips.crop_size
+        return (
+            f"Recognizer({self._video_clip.pretrained!r}, {len(self.labels)} classes, {type(self.matcher).__name__}, "
+            f"{self.clips.frames} frames of {size} x {size} pixels, {self.device})"
+        )
+
+
+def _label_space(labels: str | Path | Sequence[str] | LabelSpace) -> LabelSpace:
+    if isinstance(labels, LabelSpace):
+        return labels
+    return LabelSpace.load(labels) if isinstance(labels, str | Path) else LabelSpace(tuple(labels))
