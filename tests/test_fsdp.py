@@ -62,7 +62,8 @@ def logged(folder: Path) -> list[dict[str, float]]:
 
 def flat(parts: dict[str, Tensor]) -> Tensor:
     # biases of keys have no gradient but rounding, of which Adam makes whole steps; softmax does not see them
-    return torch.cat([value.flatten().float() for name, value in parts.items() if not name.endswith("k_proj.bias")])
+    noise = ("k_proj.bias", "head.attention.in_proj_bias")
+    return torch.cat([value.flatten().float() for name, value in parts.items() if not name.endswith(noise)])
 
 
 def moments(saved: dict[str, Any], name: str) -> Tensor:

@@ -91,6 +91,7 @@ def add_adapters(encoder: DualEncoder, settings: LoRA) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise UserError("LoRA needs peft: install it with `pip install 'ost-lightning[lora]'`.") from error
+    temperature = [parameter for parameter in encoder.logit_parameters if parameter.requires_grad]
     names = {module: name for name, module in encoder.model.named_modules()}
     chosen = TOWERS if settings.towers == "both" else (settings.towers,)
     towers = "|".join(re.escape(names[encoder.tower(tower).layers]) for tower in chosen)
@@ -107,7 +108,7 @@ def add_adapters(encoder: DualEncoder, settings: LoRA) -> None:
             f"No layer of the {settings.towers} tower is called {' or '.join(settings.layers)}: set lora.layers to "
             f"names of linear layers, such as q_proj, v_proj, fc1."
         ) from error
-    for parameter in encoder.logit_parameters:
+    for parameter in temperature:
         parameter.requires_grad_(True)
 
 

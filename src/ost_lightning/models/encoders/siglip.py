@@ -5,13 +5,14 @@ Sources: Zhai et al., "Sigmoid Loss for Language Image Pre-Training", ICCV 2023;
 
 import string
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel, SiglipModel
 
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
-from ost_lightning.models.encoders.preprocessing import Resize, StatisticsName
+from ost_lightning.models.encoders.preprocessing import Preprocessing, Resize, StatisticsName
+from ost_lightning.models.encoders.sentences import SentenceTokenizer
 
 _PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 
@@ -28,7 +29,7 @@ class SiglipEncoder(DualEncoder):
     """A `SiglipModel`. SigLIP 2 has the same model and model type, except for NaFlex, which is not supported.
 
     The text tower reads the last of all positions and attends to the padding on the way, without a mask: a sentence
-    that is padded to another length has another embedding.
+    that is padded to another length has another embedding. The bias of the logits is not trained.
     """
 
     model_type: ClassVar[str] = "siglip"
@@ -37,6 +38,11 @@ class SiglipEncoder(DualEncoder):
     resize: ClassVar[Resize] = "squash"
     fixed_length: ClassVar[bool] = True
     canonicalize: ClassVar[Callable[[str], str] | None] = staticmethod(canonicalize)
+
+    def __init__(self, model: Any, tokenizer: SentenceTokenizer, preprocessing: Preprocessing) -> None:
+        super().__init__(model, tokenizer, preprocessing)
+        # it cancels in every softmax over classes: its gradient is rounding, of which Adam would make whole steps
+        model.logit_bias.requires_grad_(False)
 
     @property
     def embedding_dim(self) -> int:
