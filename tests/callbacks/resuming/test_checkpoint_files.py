@@ -46,6 +46,13 @@ def test_a_disk_that_takes_no_more_leaves_the_file_before(tmp_path: Path, limit:
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_checkpoint_is_on_the_disk_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, sync, there = tmp_path / "last.ckpt", os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (there.append(file.exists()), sync(descriptor)))
+    AtomicCheckpointIO().save_checkpoint({"step": 1}, file)
+    assert there == [False, True]  # the file, then its name
+
+
 def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
     file, writer = tmp_path / "last.ckpt", AtomicCheckpointIO()
     (tmp_path / ".last-0123456789ab.partial.ckpt").write_bytes(b"half of a checkpoint")

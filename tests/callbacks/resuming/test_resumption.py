@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
+from ost_lightning.callbacks import ExactResume
 from ost_lightning.cli import main
+from ost_lightning.errors import UserError
 
 FIT = [
     "fit",
@@ -66,3 +70,31 @@ def test_other_groups_of_weights_are_refused(trained: Path, other: str, capsys: 
     message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
     assert "other groups of weights (36 + 58 weights) than this run's" in message
     assert "--model.video_clip.init_from FILE instead of --ckpt_path" in message
+
+
+@pytest.mark.parametrize(
+    ("shapes", "alike"),
+    [
+        ([(2, 3), (2,)], True),
+        ([(2, 3), None], True),  # the optimizer had no state for it yet
+        ([(3, 2), (2,)], False),
+        ([(2, 3)], False),
+    ],
+)
+def test_weights_of_a_group_are_compared_by_shape(shapes: list[tuple[int, ...] | None], alike: bool) -> None:
+    states = {number: {"exp_avg": torch.zeros(shape)} for number, shape in enumerate(shapes) if shape is not None}
+    saved = {"state": states, "param_groups": [{"params": [*range(len(shapes))]}]}
+    progress = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+    loops = {
+        "epoch_progress": {"current": progress, "total": progress},
+        "epoch_loop.batch_progress": {"current": progress, "total": progress, "is_last_batch": False},
+    }
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.state.fn, module, resume = TrainerFn.FITTING, LightningModule(), ExactResume()
+    trainer.strategy.optimizers = [torch.optim.AdamW([torch.zeros(2, 3), torch.zeros(2)])]
+    resume.on_load_checkpoint(trainer, module, {"optimizer_states": [saved], "loops": {"fit_loop": loops}})
+    if alike:
+        resume.on_fit_start(trainer, module)
+    else:
+        with pytest.raises(UserError, match="other groups of weights"):
+            resume.on_fit_start(trainer, module)

@@ -69,6 +69,7 @@ def fit(folder: Path, writes: Writes, checkpoint: ResumableCheckpoint, **setting
         (1, {"accumulate_grad_batches": 2}, [1, 2, 3]),
         (None, {"max_epochs": 2}, [6, 12]),
         (None, {"limit_val_batches": 1, "val_check_interval": 4}, [4, 6]),
+        (4, {"limit_val_batches": 1, "val_check_interval": 4}, [4, 6]),
         # a validation between accumulated gradients writes nothing
         (None, {"limit_val_batches": 1, "val_check_interval": 3, "accumulate_grad_batches": 2}, [3, 3]),
     ],
