@@ -1,8 +1,8 @@
 """Reading annotation files: a Kinetics-400 training list of 240,000 videos, in the publisher's CSV and as `path label`.
 
-The lists are generated. Prints medians and spread of repeated readings in seconds of the processor (which do not count
-what else the machine does), and the memory that is taken at most while reading (traced in a reading of its own);
-csv.reader and str.split alone, without any check, are the peers.
+The lists are generated. Prints medians and spread of the CPU seconds of repeated readings, which do not count other
+work on the machine, and the peak memory while reading, traced in a separate reading. The baselines are csv.reader and
+str.split alone, without any checks.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Clips like those of Kinetics to measure readers with: a hand-held camera, moving limbs, changing light, some grain.
+"""Kinetics-like clips for measuring readers: a hand-held camera, moving limbs, changing light, some grain.
 
 What decides how fast a sparse clip can be read are the bits of a picture and how much of them is in pictures that
 nothing refers to. `python benchmarks/film_clips.py [FILE ...]` prints both, of these clips and of others.
@@ -42,7 +42,7 @@ class Film:
 
 
 def make(film: Film, folder: Path) -> Path:
-    """Encodes a clip with x264's defaults, unless it is there; 340 x 256 at crf 20, as published copies of Kinetics."""
+    """Encodes a clip with x264's defaults, unless it exists; 340 x 256 at crf 20, as in copies of Kinetics."""
     path = folder / film.name
     if path.exists():
         return path
@@ -135,7 +135,7 @@ class Limb:
 
 
 def wander(rng: np.random.Generator, seconds: float, deviation: float) -> NDArray[np.float64]:
-    """A path about 0 that forgets where it was after some seconds (Ornstein-Uhlenbeck), a step a frame."""
+    """Ornstein-Uhlenbeck process about 0 that decorrelates within seconds, one step per frame."""
     kept = np.exp(-1 / (seconds * RATE))
     steps = rng.standard_normal(FRAMES) * deviation * np.sqrt(1 - kept**2)
     path = np.zeros(FRAMES)
@@ -145,14 +145,14 @@ def wander(rng: np.random.Generator, seconds: float, deviation: float) -> NDArra
 
 
 def sampled(picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """(3, H, W): a picture at places between its pixels, mirrored beyond its borders."""
+    """Samples a picture between its pixels, mirrored beyond its borders: (3, H, W)."""
     height, width = picture.shape[-2:]
     places = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], -1)
     return F.grid_sample(picture[None], places[None].float(), padding_mode="reflection", align_corners=True)[0]
 
 
 def texture(rng: np.random.Generator, height: int, width: int, contrast: float) -> Tensor:
-    """(3, H, W): noise with the spectrum of natural pictures (amplitude falls with frequency), mostly gray."""
+    """Noise with the spectrum of natural pictures (amplitude falls with frequency), mostly gray: (3, H, W)."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = np.inf
     spectrum = np.fft.rfft2(rng.standard_normal((3, height, width))) / frequency**1.2
@@ -162,7 +162,7 @@ def texture(rng: np.random.Generator, height: int, width: int, contrast: float) 
 
 
 def describe(path: Path) -> str:
-    """Rate, and how much of a file is in pictures that nothing refers to."""
+    """Bit rate of a file, and how much of it is in pictures that nothing refers to."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         parse = parser_for(stream.codec_context.name, stream.codec_context.extradata)

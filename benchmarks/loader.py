@@ -1,9 +1,9 @@
-"""Training clips through a data module: clips a second of the whole chain, and the shares of its parts.
+"""Training clips through a data module: clips per second of the whole chain, and the shares of its parts.
 
-Reads Kinetics-like clips (see film_clips.py), T frames, short side 256, squares of 224 pixels. The bare reader opens,
+Reads Kinetics-like clips (see film_clips.py), T frames, short side 256, crops of 224 pixels. The bare reader opens,
 decodes and converts whole frames to short side 256, and does nothing else; the data set also draws, crops, resizes and
 mirrors; the loader also collates and hands over from worker processes. All of them read the same frames; repetitions
-are interleaved, each with frames of its own. Prints medians and spread of clips a second, and the ratio to the bare
+are interleaved, each with frames of its own. Prints medians and spread of clips per second, and the ratio to the bare
 reader. Two ways to a random crop are compared: inside the scaler (what the data set does), and whole frames that
 torchvision crops and resizes. Colors are timed by themselves.
 """
@@ -48,7 +48,7 @@ def module(folder: Path, names: list[str], frames: int, workers: int, copies: in
 
 
 def rate(work: Callable[[], int]) -> tuple[float, float]:
-    """Clips a second by the wall clock, and by this process's CPU time."""
+    """Clips per second by the wall clock, and by this process's CPU time."""
     wall, cpu = time.perf_counter(), time.process_time()
     clips = work()
     return clips / (time.perf_counter() - wall), clips / (time.process_time() - cpu)
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 class Recorder:
-    """In the place of a data set's sampler: keeps what it draws."""
+    """Replaces a data set's sampler and records the frames that it draws."""
 
     def __init__(self, sampler: FrameSampler) -> None:
         self.sampler, self.drawn = sampler, list[torch.Tensor]()

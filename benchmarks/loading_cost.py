@@ -1,6 +1,6 @@
-"""What one training clip costs the host: CPU seconds to read and augment it, in one thread.
+"""CPU seconds of the host to read and augment one training clip, in one thread.
 
-CPU time, not wall time, so that it can be multiplied: videos a second x seconds a video = cores that must be busy.
+CPU time instead of wall time, so that it can be multiplied: videos per second x seconds per video = busy cores.
 """
 
 import argparse
@@ -11,8 +11,7 @@ from pathlib import Path
 import av
 import torch
 
-from ost_lightning.video import FrameSampler, TrainingClips, TrainingTransform, VideoRecord
-from ost_lightning.video.clips.sampling import SampleKey
+from ost_lightning.video import FrameSampler, SampleKey, TrainingClips, TrainingTransform, VideoRecord
 
 
 def cpu_seconds(clips: TrainingClips, repetitions: int) -> list[float]:

@@ -4,7 +4,7 @@ T frames of a clip (by default of 10 s of 30 frames a second, see film_clips.py)
 short side 256, center square of 224 pixels, uint8, one decoding thread in a process. Every repetition reads with each
 reader in a random order, two clips in a row, of which the second is timed. Prints medians and spread of the time, and
 ratios of times paired within a repetition: by the wall clock, and by CPU time, which other work on the machine disturbs
-less. With two workers: clips a second of two processes side by side, in rounds in which each reader has its turn.
+less. With two workers: clips per second of two parallel processes, in rounds in which each reader has its turn.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def draw(frames: int, length: int, seed: Sequence[int]) -> list[int]:
 def measure(
     cases: dict[str, Callable[[Sequence[int]], Tensor]], frames: int, length: int, repetitions: int, seed: int
 ) -> dict[str, list[tuple[float, float]]]:
-    """(wall, CPU) seconds of each case in each repetition, of the second of two clips in a row."""
+    """Seconds (wall, CPU) of each case in each repetition, for the second of two clips in a row."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     order = random.Random(seed)
     for repetition in range(-1, repetitions):
@@ -98,7 +98,7 @@ def measure(
 
 
 def compare(label: str, times: dict[str, list[tuple[float, float]]], base: str) -> None:
-    """One line a case: medians, spread, and how many times as fast the base is."""
+    """Prints one line per case: medians, spread, and how many times as fast the base is."""
     for name, taken in times.items():
         wall, cpu = ([1000 * pair[k] for pair in taken] for k in (0, 1))
         ratios = [
@@ -116,7 +116,7 @@ def compare(label: str, times: dict[str, list[tuple[float, float]]], base: str) 
 def run_worker(
     reader: str, path: Path, frames: int, length: int, size: tuple[int, int], seed: int, seconds: float
 ) -> float:
-    """Clips a second of one of several processes."""
+    """Clips per second of one of several processes."""
     torch.set_num_threads(1)
     READERS[reader](path, draw(frames, length, [seed]), size)
     began, clips = time.perf_counter(), 0
@@ -127,24 +127,24 @@ def run_worker(
 
 
 def two_workers(label: str, path: Path, frames: int, length: int, size: tuple[int, int], rounds: int) -> None:
-    """Clips a second of two processes side by side: medians of rounds, in which each reader has its turn."""
+    """Prints clips per second of two parallel processes: medians of rounds, in which each reader has its turn."""
     rates: dict[str, list[float]] = {reader: [] for reader in READERS}
     with ProcessPoolExecutor(2) as pool:
         for turn in range(rounds):
             for reader in random.Random(turn).sample(list(READERS), len(READERS)):
                 work = partial(run_worker, reader, path, frames, length, size, seconds=ROUND_S)
                 rates[reader].append(sum(pool.map(work, (2 * turn, 2 * turn + 1))))
-    told = []
+    summaries = []
     for reader, rate in rates.items():
         ratio = statistics.median(ours / theirs for ours, theirs in zip(rates["ost"], rate, strict=True))
-        told.append(
+        summaries.append(
             f"{reader} {statistics.median(rate):.1f} clips/s ({min(rate):.1f} to {max(rate):.1f}; {ratio:.2f} x)"
         )
-    print(f"{label}  two workers: {', '.join(told)}", flush=True)
+    print(f"{label}  two workers: {', '.join(summaries)}", flush=True)
 
 
 def restart_with_ffmpeg() -> None:
-    """torchcodec needs FFmpeg's libraries: PyAV's are linked for it, and named to the process before it starts."""
+    """Restarts this script with links to PyAV's FFmpeg libraries on its library path, which torchcodec needs."""
     if LINKED in os.environ:
         return
     with tempfile.TemporaryDirectory() as folder:

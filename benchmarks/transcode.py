@@ -1,9 +1,9 @@
-"""What `ost data transcode` makes of a clip, by its settings: size, likeness and the time of a sparse clip.
+"""Effect of the settings of `ost data transcode` on a clip: size, PSNR, and the time to read frames sparsely.
 
 Rewrites clips (by default those of film_clips.py with a keyframe every 250 frames) with each setting, then reads T
 frames, one drawn from each of T segments, short side 256, center square of 224 pixels. Readings are interleaved; prints
-medians of times, and how many times as fast as the clip itself they are, paired within a repetition. Likeness is the
-PSNR of luma against the clip, over all of its frames, resized if its pixels are not square.
+medians of times, and how many times as fast as the clip itself they are, paired within a repetition. The PSNR is that
+of luma against the clip, over all of its frames, resized if its pixels are not square.
 """
 
 import argparse

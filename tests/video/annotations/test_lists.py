@@ -47,6 +47,8 @@ def test_reads_csv_with_names_times_and_ids(tmp_path: Path) -> None:
         ("l.csv", "path,label\n,0\n", ":2:", "path is empty"),
         ("l.csv", "path,label,path\na,0,b\n", ":1:", "the column 'path' is there twice"),
         ("l.csv", "path,label,start,end\na.avi,0,4,2\n", ":2:", "not after the start"),
+        ("l.csv", "path,label,start,end\na.avi,0,2,2\n", ":2:", "not after the start"),
+        ("l.csv", "path,label,end\na.avi,0,0\n", ":2:", "the end (0 s) is not after the start (0 s)"),
         ("l.csv", "path,label,start,end\na.avi,0,x,2\n", ":2:", "not a number"),
         ("l.csv", "path,label,start\na.avi,0,nan\n", ":2:", "not a time"),
         ("l.csv", 'path,label\n"a.avi,0\n', ":", "not valid CSV"),

@@ -84,6 +84,7 @@ def test_kinetics(tmp_path: Path) -> None:
         ),
         (KINETICS + "catch,--07WQ2iBl,1,11,train\n", ":5:", "not a YouTube id"),
         (KINETICS + "catch,--07WQ2iBlw,11,1,train\n", ":5:", "'11' to '1' is not a part"),
+        (KINETICS + "catch,--07WQ2iBlw,11,11,train\n", ":5:", "'11' to '11' is not a part"),
         (KINETICS + "catch,--07WQ2iBlw,1.5,11,train\n", ":5:", "'1.5' to '11' is not a part"),
         (KINETICS + '"catch,--07WQ2iBlw,1,11,train\n', ":5:", "not valid CSV"),
         (KINETICS.split("\n")[0] + "\n", "", "lists no videos"),

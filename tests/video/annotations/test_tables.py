@@ -43,6 +43,9 @@ def test_columns_may_be_called_otherwise_and_others_are_ignored_then(tmp_path: P
     file = tmp_path / "t.csv"
     file.write_text("clip,action,camera\na.mp4,catch,3\n")
     assert read_table(file, CLASSES, Columns(path="clip", label="action")) == [VideoRecord("a.mp4", 1, "a.mp4")]
+    file.write_text("clip,action,from\na.mp4,catch,never\n")
+    with pytest.raises(AnnotationError, match=r"t\.csv:2: the from 'never' is not a number of seconds"):
+        read_table(file, CLASSES, Columns(path="clip", label="action", start="from"))
     with pytest.raises(AnnotationError, match="unknown column 'clip'"):
         read_table(file, CLASSES)
     with pytest.raises(UserError, match="need different names"):

@@ -21,6 +21,8 @@ def test_frames_by_time(folder: Path) -> None:
         assert video.indices_at([0, 0.04, 0.05, 1.0, 99]) == [0, 1, 2, VARIABLE.index(100), len(VARIABLE) - 1]
         with pytest.raises(VideoReadError, match=r"no frame is shown at -0\.1 s"):
             video.indices_at([0.1, -0.1])
+        with pytest.raises(VideoReadError, match=r"no frame is shown at nan s"):
+            video.indices_at([float("nan")])
 
 
 @pytest.mark.parametrize("name", ["mpeg4.mp4", "h264.avi", "mpeg4.avi"])

@@ -2,6 +2,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,7 @@ from ost_lightning.video import (
     read_frames,
 )
 from ost_lightning.video.decoding import ResizeFilter
+from ost_lightning.video.decoding.scaling import FrameScaler
 from tests.videos import decode_all, write_video
 
 
@@ -146,3 +148,8 @@ def test_a_squashed_frame_is_mirrored_in_training(folder: Path) -> None:
         evaluated = video.read_crops([2, 0], 48, EvaluationTransform(32, framing="squash").crop_spec)
     assert torch.equal(plain, evaluated)
     assert torch.equal(mirrored, evaluated.flip(-1))
+
+
+@pytest.mark.parametrize(("aspect", "width"), [(1.5, 96), (0.05, 64), (50, 64)])
+def test_absurd_pixel_aspects_are_ignored(aspect: float, width: int) -> None:
+    assert FrameScaler(aspect).size(av.VideoFrame(64, 48, "rgb24"), None) == (48, width)

@@ -64,6 +64,13 @@ def test_members_are_read_in_place(videos: Path, shards: Path) -> None:
         assert torch.equal(read_frames(address, [7, 2]), read_frames(videos / file, [7, 2]))
 
 
+def test_members_are_found_by_any_spelling_of_their_path_and_have_their_own_size(videos: Path, shards: Path) -> None:
+    member = VideoRoot(shards).locate("./val//1.mp4")
+    assert isinstance(member, ShardMember)
+    written = (shards / "a.tar").stat().st_mtime_ns
+    assert size_and_mtime(member) == ((videos / "1.mp4").stat().st_size, written)
+
+
 def test_one_shard_can_be_the_root(videos: Path, shards: Path) -> None:
     address = VideoRoot(shards / "a.tar").locate("val/1.mp4")
     assert str(address) == f"{shards}/a.tar/val/1.mp4"
