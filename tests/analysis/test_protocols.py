@@ -1,6 +1,6 @@
 import pytest
 
-from ost_lightning.analysis.protocols import PROTOCOLS, Protocol, protocol_rules
+from ost_lightning.analysis.protocols import PROTOCOLS, Protocol, protocol_rules, remarks
 from ost_lightning.analysis.run_results import SetResult
 from tests.analysis.example_runs import outcome, run, three_splits, trained
 
@@ -127,3 +127,12 @@ def test_lengths_of_lists_whose_copies_differ() -> None:
     for listed, remarked in ((13301, False), (14699, False), (13299, True), (14701, True)):
         found = run(None, None, k=outcome("k600-split2", listed=listed)).remarks
         assert any("copies of k600-split2" in remark for remark in found) == remarked
+
+
+@pytest.mark.parametrize(("views", "crops", "words"), [(4, 1, "4 x 1"), (1, 3, "1 x 3"), (1, 1, None)])
+def test_every_table_of_the_paper_has_one_view(views: int, crops: int, words: str | None) -> None:
+    sets = {"h": outcome("hmdb51-split1")}
+    found = remarks("few_shot", sets, trained("hmdb51"), {"views": views, "crops": crops})
+    sentence = f"Not the protocol few_shot: {words} views of each video are averaged, the paper scores one."
+    assert found == ([sentence] if words else [])
+    assert remarks(None, sets, trained("hmdb51"), {"views": views, "crops": crops}) == []

@@ -1,4 +1,6 @@
-from ost_lightning.analysis.published_lists import identify, published_lists, same_classes
+import pytest
+
+from ost_lightning.analysis.published_lists import PublishedList, identify, published_lists, same_classes
 from ost_lightning.text import LabelSpace
 from tests.analysis.example_runs import SIZES
 
@@ -51,3 +53,19 @@ def test_every_published_list_names_a_label_space_and_has_its_counts() -> None:
         assert not (entry.is_split and entry.is_for_training)
     digests = [entry.digest for entry in published_lists() if entry.digest]
     assert len(set(digests)) == len(digests) == 18
+
+
+def test_classes_identify_a_list_only_if_it_is_the_only_one_without_a_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*digests: str | None) -> str | None:
+        lists = [
+            PublishedList(f"{k}", "ucf101", "split 1", "ucf101", digest=digest) for k, digest in enumerate(digests)
+        ]
+        monkeypatch.setattr("ost_lightning.analysis.published_lists.published_lists", lambda: tuple(lists))
+        entry = identify("0" * 16, LabelSpace.load("ucf101"))
+        return entry.name if entry is not None else None
+
+    assert found(None) == "0"
+    assert found("1" * 16, None) == "1"
+    assert found(None, None) is None
+    assert found("1" * 16) is None
+    assert found(None, "0" * 16) == "1"

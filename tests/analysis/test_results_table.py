@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 
-from ost_lightning.analysis.protocols import remarks
 from ost_lightning.analysis.published_results import Row
 from ost_lightning.analysis.results_table import as_markdown, as_records, table
 from ost_lightning.analysis.run_results import RunResults
@@ -108,12 +107,16 @@ def test_a_learned_epsilon_differs_from_seed_to_seed() -> None:
         assert [row.over for row in run_rows(changed)] == over
 
 
-def test_several_views_are_told() -> None:
-    told = remarks("zero_shot", three_splits(), None, {"frames": 32, "views": 4, "crops": 3})
-    assert any("4 x 3 views of each video are averaged, the paper scores one" in remark for remark in told)
-
-
 def test_weights_without_a_record_give_their_name() -> None:
     training = trained("hmdb51", (8, 8)) | {"before": {"weights": "ost_k400"}}
     (row,) = run_rows([run("few_shot", training, h=outcome("hmdb51-split1", 0.7))])
     assert row.setting == "8 shots, from ost_k400"
+
+
+def test_weights_that_were_never_trained_differ_in_no_setting_of_a_training() -> None:
+    plain = run("zero_shot", None, **three_splits(tops=(0.4, 0.4, 0.4)))
+    rows = run_rows([plain, tuned(plain, 1, learning_rate=1e-6)])
+    assert [row.method for row in rows] == [
+        "ContrastiveRecognition, CategoryName (trained=False)",
+        "ContrastiveRecognition, CategoryName (trained=True)",
+    ]

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def test_files_come_back_as_they_were(tmp_path: Path) -> None:
 def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(UserError, match=r"results\.json"):
+        RunResults.load(tmp_path / "results.json")
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_a_file_of_another_format_is_named(tmp_path: Path, version: int) -> None:
+    (tmp_path / "results.json").write_text(json.dumps({"format": version}))
+    with pytest.raises(UserError, match=rf"results\.json has format {version}, but this version reads 1: run the test"):
         RunResults.load(tmp_path / "results.json")
 
 

@@ -156,3 +156,13 @@ def test_descriptors_of_another_list_are_noticed(name: str, shift: int) -> None:
     moved = {name: entries[(k + shift) % len(entries)] for k, name in enumerate(labels.names)}
     with pytest.raises(UserError, match=r"wrong\.json do not seem to belong to this list"):
         check_alignment(moved, "wrong.json")
+
+
+def test_descriptors_that_fit_no_list_are_noticed() -> None:
+    names = [f"{letter * 5}ing" for letter in "abcdefghij"]
+    unrelated = {name: Descriptors(("a tall tree",), ("grows",)) for name in names}
+    one_fits = unrelated | {names[4]: Descriptors((f"a {names[4]}",), ())}
+    for names_of in (unrelated, one_fits):
+        with pytest.raises(UserError, match=r"do not seem to belong to this list of classes: [01] of 10 classes"):
+            check_alignment(names_of, "wrong.json")
+    check_alignment(dict(list(unrelated.items())[:7]), "short.json")  # too short to judge

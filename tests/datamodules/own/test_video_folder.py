@@ -70,6 +70,14 @@ def test_class_names_come_from_folders_from_a_file_or_from_a_label_space() -> No
         VideoFolder(root, labels="other").training_videos()
 
 
+def test_classes_without_test_videos_keep_their_labels() -> None:
+    for name in ("train/dive/0.mp4", "train/swim/0.mp4", "test/swim/1.mp4", "test/walk/1.mp4"):
+        write(Path("own") / name, "")
+    videos = VideoFolder(Path("own")).evaluation_videos("test")["test"]
+    assert videos.labels.names == ("dive", "swim", "walk")
+    assert [(record.id, record.label) for record in videos.records] == [("test/swim/1.mp4", 1), ("test/walk/1.mp4", 2)]
+
+
 def test_a_folder_that_two_classes_may_be_called_after_is_refused() -> None:
     tiny_video(Path("own/train/a_b_c/0.mp4"), 0)
     write(Path("own/classes.txt"), "a_b c\na b_c\n")

@@ -230,3 +230,24 @@ def test_shots_are_drawn_from_the_training_list(videos: Path) -> None:
     assert sorted(labels) == [0, 0, 1, 1]
     with pytest.raises(UserError, match="fewer than 5 videos"):
         VideoLists(videos, VideoList(videos / "train.txt", str(videos)), shots=5, clips=CLIPS).training_videos()
+
+
+def test_prediction_needs_no_labels(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "paths.txt").write_text("0.mp4\n")
+    lists = VideoLists("nowhere", test={"own": VideoList(tmp_path / "paths.txt", str(videos), root=str(videos))})
+    predicted = lists.evaluation_videos("predict")["own"]
+    assert [(record.label, str(record.path)) for record in predicted.found] == [(-1, f"{videos}/0.mp4")]
+    with pytest.raises(UserError, match=r"paths\.txt:1: '0\.mp4' has no label"):
+        lists.evaluation_videos("test")
+
+
+def test_shots_follow_the_seed(videos: Path) -> None:
+    def drawn(seed: int) -> list[str]:
+        loading = LoadingSettings(seed=seed)
+        train = VideoList(videos / "train.txt", str(videos))
+        return [
+            record.id for record in VideoLists(str(videos), train, shots=1, loading=loading).training_videos().records
+        ]
+
+    assert drawn(1) == drawn(1)
+    assert len({tuple(drawn(seed)) for seed in range(8)}) > 1

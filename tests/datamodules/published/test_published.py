@@ -360,3 +360,30 @@ def test_a_class_that_the_data_set_has_not_is_named() -> None:
     miniatures.write(Path("mine/classes.txt"), "brush hair\nflying\n")
     with pytest.raises(UserError, match="has a class 'flying', which hmdb51 does not have"):
         HMDB51("data", labels="mine").training_videos()
+
+
+def test_a_label_space_of_ones_own_may_have_either_spelling() -> None:
+    miniatures.ucf101(Path("data"), UCF)
+    miniatures.write(Path("mine/classes.txt"), "handstand pushups\tup and down\nmakeup\tApplyEyeMakeup\n")
+    videos = UCF101("data", labels="mine").training_videos()
+    assert {(record.id.split("_")[1], record.label) for record in videos.records} == {
+        ("HandstandPushups", 0),
+        ("ApplyEyeMakeup", 1),
+    }
+
+
+def test_shots_are_drawn_from_a_list_and_its_paths_come_first() -> None:
+    miniatures.ucf101(Path("data"), UCF)
+    miniatures.label_space(Path("few"), "ucf101", ("apply eye makeup", "handstand pushups"))
+    names = [f"v_{name}_g0{k}_c01.avi" for name in UCF for k in (1, 2, 3)]
+    Path("train.txt").write_text("".join(f"{name} {k // 3}\n" for k, name in enumerate(names)))
+    lists = ListFiles(train="train.txt")
+    drawn = UCF101("data", labels="few", shots=2, lists=lists).training_videos()
+    assert [record.label for record in drawn.records] == [0, 0, 1, 1]
+    assert not drawn.missing
+    first = drawn.records[0]
+    for place in ("data/ApplyEyeMakeup", "data"):
+        Path(place).mkdir(exist_ok=True)
+        shutil.copy(str(first.path), f"{place}/{first.id}")
+    again = UCF101("data", labels="few", shots=2, lists=lists).training_videos().records[0]
+    assert (again.id, str(again.path)) == (first.id, f"data/{first.id}")
