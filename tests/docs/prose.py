@@ -22,9 +22,10 @@ _SENTENCE_END: Final = re.compile(r"(?<=[.!?])[\"')*_]*\s+(?=[\"'(`*_\[]?[A-Z0-9
 _SECTION: Final = re.compile(r"^(Args|Attributes):\n((?:[ ]{4,}.*\n|\n)+)", re.MULTILINE)
 _ENTRY: Final = re.compile(r"^ {4}(\S[^:\n]*): *(.*(?:\n {6,}.*)*)", re.MULTILINE)
 _DEPENDENT: Final = re.compile(
-    r"""(Of|Theirs?|Its|Them|Those|Likewise|Ditto)\b        # needs the entry before it
-    | (That|The\ same)\ (of|as|for|with)\b
-    | (How|Which|What|Where|When|Who|Why)(\ (many|much|long|often|far))?\.?$ # a question instead of a noun phrase
+    r"""(As|Between|By|For|From|In|Of|On|Over|That|To|With)\s       # a phrase that belongs to another one
+    | (Theirs?|Its|Them|Those|Likewise|Ditto)\b                   # a word for what was said before
+    | The\ (same|other)(\ one)?[.;,]
+    | (How|Which|What|Where|When|Who|Whose|Why)(\s\S+)?([.;,]|$)  # a question of one or two words
     """,
     re.VERBOSE,
 )
@@ -49,7 +50,7 @@ class Paragraph:
 
     Attributes:
         line: Line in the text, from 1.
-        lines: Its lines.
+        lines: Text, line by line.
     """
 
     line: int
