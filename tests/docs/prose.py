@@ -24,7 +24,7 @@ _ENTRY: Final = re.compile(r"^ {4}(\S[^:\n]*): *(.*(?:\n {6,}.*)*)", re.MULTILIN
 _DEPENDENT: Final = re.compile(
     r"""(As|Between|By|For|From|In|Of|On|Over|That|To|With)\s       # a phrase that belongs to another one
     | (Theirs?|Its|Them|Those|Likewise|Ditto)\b                   # a word for what was said before
-    | The\ (same|other)(\ one)?[.;,]
+    | The\ (same|other)((\ one)?[.;,]|\ (as|for|of|with)\s)
     | (How|Which|What|Where|When|Who|Whose|Why)(\s\S+)?([.;,]|$)  # a question of one or two words
     """,
     re.VERBOSE,

@@ -65,7 +65,7 @@ def test_a_description_that_needs_its_neighbor_is_found(description: str) -> Non
         "The same frames, mirrored.",
         "What the model expects.",
         "How many videos a class has.",
-        "What follows.\n            Of the rest nothing is said.",
+        "Number of rows.\n            Of the rest nothing is said.",
         "",
     ],
 )
