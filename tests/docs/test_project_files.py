@@ -11,12 +11,15 @@ import ost_lightning
 CHECKOUT = Path(__file__).parents[2]
 PACKAGE = CHECKOUT / "src" / "ost_lightning"
 GUIDES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "docs/tutorials/extend.md")
+NOT_YET = ("datamodules/published/__init__.py", "activitynet.py", "hmdb51.py", "models/encoders/siglip.py")
+NOT_YET += ("tests/models/encoders/test_siglip.py", "tools/commands.py")
+"""Files that are named before they exist."""
 _PATH = re.compile(r"`((?:[\w.-]+/)+(?:[\w.-]+)?|\w+\.(?:py|md|toml))`")
 
 
 def named_paths(guide: str) -> set[str]:
     text = (CHECKOUT / guide).read_text(encoding="utf-8")
-    return {path for path in _PATH.findall(text) if "NAME" not in path and not path.startswith(("bin/", "runs/"))}
+    return {path for path in _PATH.findall(text) if "NAME" not in path} - set(NOT_YET)
 
 
 @pytest.mark.parametrize("guide", GUIDES)
