@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 OST := $(VENV)/bin/ost
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train eval ablate descriptors sweep test lint bench clean
+.PHONY: help setup demo train eval ablate descriptors sweep test lint docs bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,15 +47,19 @@ sweep: $(READY) ## Start a W&B sweep and an agent for it (after `wandb login`, o
 test: $(READY) ## Run the tests (ARGS="-m slow" for the long ones)
 	$(VENV)/bin/pytest -n 2 --dist loadfile $(ARGS)
 
-lint: $(READY) ## Check style, types and the direction of imports
+lint: $(READY) ## Check style, spelling, types and the direction of imports
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/codespell
 	$(VENV)/bin/lint-imports
+
+docs: $(READY) ## Build the documentation into site/; broken links, missing references and stray pages fail
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
 
 bench: $(READY) ## Run a benchmark: make bench BENCH=transport
 	$(VENV)/bin/python benchmarks/$(BENCH).py $(ARGS)
 
 clean: ## Delete caches and build products; keeps .venv and runs/
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
