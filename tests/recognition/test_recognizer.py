@@ -125,9 +125,7 @@ def test_mistakes_are_named(tmp_path: Path, video: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(UserError, match=r"text\.mp4"):
         recognize(tmp_path / "text.mp4")
-    with pytest.raises(
-        UserError, match=r"holds no weights: expected config\.json .*version_\*"
-    ):
+    with pytest.raises(UserError, match=r"holds no weights: expected config\.json .*version_\*"):
         Recognizer.load(tmp_path, labels=["a", "b"])
     with pytest.raises(UserError, match="There is no label space 'kinetics4000'"):
         Recognizer.load("tiny", labels="kinetics4000")
