@@ -21,8 +21,6 @@ PAGES = [
     if "```python" in page.read_text(encoding="utf-8")
 ]
 MODULES = [module for module in sorted(SOURCES.rglob("*.py")) if ">>> " in module.read_text(encoding="utf-8")]
-NOT_YET = ("ecognizer",)
-"""Blocks with one of these words are left out until the interface exists."""
 FIRST_PAGES = ("README", "index")
 """They have no room to make the video that they show."""
 
@@ -45,8 +43,6 @@ def test_the_python_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, mo
         for region in parser(document):
             document.add(region)
     for example in document.examples():
-        if any(word in str(example.parsed) for word in NOT_YET):
-            continue
         example.evaluate()
 
 

@@ -1,7 +1,4 @@
-import doctest
-
 from ost_lightning import Recognition
-from ost_lightning.recognition import recognition
 
 FOUND = Recognition("a.mp4", ("archery", "surfing", "juggling"), (0.7, 0.2, 0.1))
 
@@ -15,7 +12,3 @@ def test_the_likeliest_class_and_its_probability() -> None:
 def test_it_prints_what_a_person_wants_to_know() -> None:
     assert str(FOUND) == "a.mp4: archery (70.0 %), surfing (20.0 %), juggling (10.0 %)"
     assert repr(FOUND) == "Recognition('a.mp4', label='archery', probability=0.7000)"
-
-
-def test_its_example() -> None:
-    assert doctest.testmod(recognition, raise_on_error=True).attempted

@@ -1,5 +1,4 @@
 import csv
-import doctest
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from ost_lightning import Recognizer
 from ost_lightning.cli import main
 from ost_lightning.errors import UserError
-from ost_lightning.recognition import load_trained_model, recognizer
+from ost_lightning.recognition import load_trained_model
 from ost_lightning.resources import cache_folder, tiny_clip_folder
 from ost_lightning.text import LabelSpace
 from tests.videos import write_video
@@ -136,7 +135,3 @@ def test_mistakes_are_named(tmp_path: Path, video: Path) -> None:
     torch.save({"state_dict": {"video_clip.encoder.model.logit_scale": torch.zeros(())}}, tmp_path / "bare.ckpt")
     with pytest.raises(UserError, match=r"bare\.ckpt doesn't say how its model is built"):
         Recognizer.load(tmp_path / "bare.ckpt", labels=["a", "b"])
-
-
-def test_its_example() -> None:
-    assert doctest.testmod(recognizer, raise_on_error=True).attempted
