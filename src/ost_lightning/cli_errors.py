@@ -1,10 +1,9 @@
-"""Mistakes on the command line and in YAML, told in a paragraph."""
+"""Mistakes on the command line and in YAML, each reported in a paragraph."""
 
 import difflib
 import inspect
 import re
 from argparse import ArgumentError
-from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pkgutil import resolve_name
 from typing import Final, get_type_hints
@@ -60,18 +59,6 @@ def parse_error_as_mistake(error: ArgumentError, usage: str = "") -> UserError:
     elif classes or unknown or "Parser key" in message:
         message += f" {_HINT}"
     return UserError(message)
-
-
-def tool_usage(command: str, tool: Callable[..., None]) -> str:
-    """How a tool is called: what has no default and may stand without a name does so, the rest are options."""
-    positional = [
-        name.upper()
-        for name, parameter in inspect.signature(tool).parameters.items()
-        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
-    ]
-    given = f"`{' '.join([command, *positional])}`"
-    order = " (in this order, without --)" if positional else ""
-    return f"The command is {given}{order} and its options: `{command} --help`."
 
 
 def _accepted(class_path: str) -> list[str]:

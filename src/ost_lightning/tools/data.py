@@ -5,23 +5,21 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from ost_lightning.datamodules import LabeledVideos, VideoDataModule
-from ost_lightning.datamodules.base import Part
-from ost_lightning.datamodules.locate import Finder
 from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
 from ost_lightning.tools.options import output_file, output_folder, processes
-from ost_lightning.video import VideoRecord
-from ost_lightning.video.annotations.any_list import ListedVideo, read_files, read_list, write_list
-from ost_lightning.video.annotations.few_shot import draw_shots
-from ost_lightning.video.annotations.video_ids import IdKind, video_id
-from ost_lightning.video.maintenance.inspection import ALL_FRAMES, Inspection
-from ost_lightning.video.maintenance.survey import survey
+from ost_lightning.vocabulary import Part
+
+if TYPE_CHECKING:
+    from ost_lightning.datamodules import LabeledVideos, VideoDataModule
+    from ost_lightning.video import VideoRecord
+    from ost_lightning.video.annotations.any_list import ListedVideo
+    from ost_lightning.video.maintenance.inspection import Inspection
 
 PARTS: Final[tuple[Part, ...]] = ("train", "val", "test")
 _RECORD: Final = "videos.csv"
@@ -31,7 +29,7 @@ _SHOWN: Final = 5
 def check(
     list: Path | None = None,
     root: str | None = None,
-    data: VideoDataModule | None = None,
+    data: "VideoDataModule | None" = None,
     sets: Sequence[Part] = PARTS,  # read only
     output: Path = Path("runs/data"),
     frames: int = 8,
@@ -54,8 +52,11 @@ def check(
         every_frame: Decode all of them.
         workers: Processes; as many as there are cores if not given.
     """
+    from ost_lightning.video.maintenance.inspection import ALL_FRAMES
+    from ost_lightning.video.maintenance.survey import survey
+
     if frames < 0:
-        raise UserError(f"--frames is {frames}: give a number of frames from 0, or --every_frame true for all.")
+        raise UserError(f"--frames is {frames}: give a number of frames from 0, or --every_frame for all.")
     decode, count = ALL_FRAMES if every_frame else frames, processes(workers)
     found = survey(_records(list, root, data, sets), output_folder(output) / _RECORD, decode=decode, workers=count)
     bad = [entry for entry in found if entry.state != "ok"]
@@ -74,7 +75,7 @@ def check(
 def stats(
     list: Path | None = None,
     root: str | None = None,
-    data: VideoDataModule | None = None,
+    data: "VideoDataModule | None" = None,
     sets: Sequence[Part] = PARTS,  # read only
     output: Path = Path("runs/data"),
     workers: int | None = None,
@@ -93,11 +94,13 @@ def stats(
         output: Folder for the file.
         workers: Processes; as many as there are cores if not given.
     """
+    from ost_lightning.video.maintenance.survey import survey
+
     count = processes(workers)
     found = survey(_records(list, root, data, sets), output_folder(output) / _RECORD, decode=0, workers=count)
     usable = [entry for entry in found if entry.state == "ok"]
     if not usable:
-        raise UserError(f"None of the {len(found)} listed videos can be opened; {output / _RECORD} tells why.")
+        raise UserError(f"None of the {len(found)} listed videos can be opened; {output / _RECORD} says why.")
     Console().print(_spread(usable, len(found)))
     for what, values in (
         ("sizes", Counter(f"{entry.width}x{entry.height}" for entry in usable)),
@@ -106,7 +109,7 @@ def stats(
         print(f"{what}: " + ", ".join(f"{value} ({count})" for value, count in values.most_common(_SHOWN)))
 
 
-def leak(first: Path, second: Path, by: IdKind = "video", output: Path | None = None) -> None:
+def leak(first: Path, second: Path, by: Literal["video", "file"] = "video", output: Path | None = None) -> None:
     """Counts the videos that are on both of two lists, for example of training and test.
 
     Lists may be of any form: `path label` lines, tables, Kinetics' CSV, Something-Something's or ActivityNet's JSON.
@@ -119,6 +122,9 @@ def leak(first: Path, second: Path, by: IdKind = "video", output: Path | None = 
             `file` is always the file's stem.
         output: CSV file for the common ids.
     """
+    from ost_lightning.video.annotations.any_list import read_list
+    from ost_lightning.video.annotations.video_ids import video_id
+
     ids, others = ([video_id(video.path, by) for video in read_list(file)] for file in (first, second))
     other = set(others)
     common = sorted({id_ for id_ in ids if id_ in other})
@@ -143,6 +149,9 @@ def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
         shots: K.
         seed: Of the draw.
     """
+    from ost_lightning.video.annotations.any_list import read_files, write_list
+    from ost_lightning.video.annotations.few_shot import draw_shots
+
     videos = read_files(list)
     if unlabeled := [video.path for video in videos if not video.label]:
         raise UserError(f"{list}: '{unlabeled[0]}' has no label. Expected lines `path label`.")
@@ -153,9 +162,13 @@ def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
 
 
 def _records(
-    list_file: Path | None, root: str | None, data: VideoDataModule | None, parts: Sequence[Part]
-) -> Sequence[VideoRecord]:
+    list_file: Path | None, root: str | None, data: "VideoDataModule | None", parts: Sequence[Part]
+) -> "Sequence[VideoRecord]":
     """The videos of a list, or of sets of a data module."""
+    from ost_lightning.datamodules.locate import Finder
+    from ost_lightning.video import VideoRecord
+    from ost_lightning.video.annotations.any_list import read_files
+
     if (list_file is None) == (data is None):
         raise UserError("Give either a list of videos (--list, with --root) or a data module (--data CLASS).")
     if list_file is not None:
@@ -175,20 +188,20 @@ def _records(
     return [record for videos in sets for record in videos.records]
 
 
-def _name(video: ListedVideo) -> str:
+def _name(video: "ListedVideo") -> str:
     """What tells it from the others of its list, parts of the same video among them."""
     times = "" if video.start is None and video.end is None else f" {video.start} {video.end}"
     return (video.id or video.path) + times
 
 
-def _write_missing(bad: Sequence[Inspection], file: Path) -> None:
+def _write_missing(bad: "Sequence[Inspection]", file: Path) -> None:
     with file.open("w", newline="", encoding="utf-8") as handle:
         rows = csv.writer(handle)
         rows.writerow(["id", "path", "state", "reason"])
         rows.writerows((entry.id, entry.path, entry.state, entry.reason) for entry in bad)
 
 
-def _spread(usable: Sequence[Inspection], listed: int) -> Table:
+def _spread(usable: "Sequence[Inspection]", listed: int) -> Table:
     table = Table(title=f"{len(usable):,} of {listed:,} listed videos")
     for column in ("", "least", "median", "mean", "most", "total"):
         table.add_column(column, justify="right" if column else "left")

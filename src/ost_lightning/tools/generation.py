@@ -28,11 +28,11 @@ _SHOWN: Final = 5
 def generate(
     *,
     label_space: str,
-    out: Path,
+    output: Path,
     model: str = "gpt-3.5-turbo",
     temperature: float | None = 0.7,
     seed: int | None = 0,
-    per_class: int = 4,
+    descriptors_per_class: int = 4,
     prompts: str = "ost",
     structured: bool = True,
     batch: bool = False,
@@ -49,11 +49,11 @@ def generate(
 
     Args:
         label_space: Whose classes: name or folder.
-        out: Folder of the new label space and of its journal.
+        output: Folder of the new label space and of its journal.
         model: Name that the server knows; the paper's is GPT-3.5.
         temperature: Of the model; null leaves it to the server.
         seed: Of the first attempt, further ones count up; null leaves it to the server.
-        per_class: N, descriptors of each kind.
+        descriptors_per_class: Number of descriptors of each kind.
         prompts: A name out of prompts/descriptors (ost, ranked), or a YAML file.
         structured: Ask for JSON by a schema; goes on without where the server does not know that.
         batch: Use the Batch API: half the price, within a day.
@@ -63,11 +63,11 @@ def generate(
     """
     labels = LabelSpace.load(label_space)
     asked = Prompts.load(prompts)
-    sampling = Sampling(model, temperature, seed, per_class, asked.digest)
-    _check_folder(out, labels)
+    sampling = Sampling(model, temperature, seed, descriptors_per_class, asked.digest)
+    _check_folder(output, labels)
     with ExitStack() as stack:
-        folder = out
-        if dry_run and not (out / JOURNAL).is_file():
+        folder = output
+        if dry_run and not (output / JOURNAL).is_file():
             folder = Path(stack.enter_context(TemporaryDirectory()))
         journal = stack.enter_context(Journal(folder / JOURNAL))
         generation = Generation(labels, asked, sampling, limits, journal, structured=structured)
@@ -79,7 +79,7 @@ def generate(
         if generation.open():
             generation.begin()
             end = _ask(generation, batch=batch)
-        _finish(generation, out, dollars, end)
+        _finish(generation, output, dollars, end)
 
 
 def _ask(generation: Generation, *, batch: bool) -> UserError | None:

@@ -1,18 +1,18 @@
-"""`ost toyworld ...`."""
+"""`ost toyworld ...`: videos and pictures of the rendered world."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from ost_lightning.toyworld.clips import FRAMES
-from ost_lightning.toyworld.contact_sheet import draw_contact_sheet
-from ost_lightning.toyworld.dataset import Part, Split, render_part
-from ost_lightning.toyworld.grammar import Group
-from ost_lightning.toyworld.pretraining import Recipe
-from ost_lightning.toyworld.pretraining import pretrain as run_pretraining
+if TYPE_CHECKING:
+    from ost_lightning.toyworld.pretraining import Recipe
+
+Group = Literal["seen", "unseen", "order"]
+Split = Literal["train", "test"]
 
 
-def pretrain(output: Path, recipe: Recipe = Recipe(), device: str | None = None) -> None:  # frozen
+def pretrain(output: Path, recipe: "Recipe | None" = None, device: str | None = None) -> None:
     """Pre-trains the tiny CLIP on rendered stills: attribute warm-up, then captions and phrases.
 
     Args:
@@ -20,7 +20,10 @@ def pretrain(output: Path, recipe: Recipe = Recipe(), device: str | None = None)
         recipe: How; the default takes less than half an hour on two cores.
         device: Torch device; a GPU if there is one.
     """
-    scores = run_pretraining(output, recipe, device=device, workers=os.cpu_count() or 1)
+    from ost_lightning.toyworld.pretraining import Recipe
+    from ost_lightning.toyworld.pretraining import pretrain as run_pretraining
+
+    scores = run_pretraining(output, recipe or Recipe(), device=device, workers=os.cpu_count() or 1)
     print("zero-shot by text on held-out stills: " + ", ".join(f"{key} {value:.2f}" for key, value in scores.items()))
 
 
@@ -33,6 +36,8 @@ def render(draw: int = 0, group: Group = "unseen", split: Split = "test", clips_
         split: Training and test videos are different ones.
         clips_per_class: How many.
     """
+    from ost_lightning.toyworld.dataset import Part, render_part
+
     print(render_part(Part(draw, group, split, clips_per_class)))
 
 
@@ -52,5 +57,9 @@ def sheet(
         classes: Their places in the group.
         clips_per_class: Size of the part that the videos are taken from.
     """
+    from ost_lightning.toyworld.clips import FRAMES
+    from ost_lightning.toyworld.contact_sheet import draw_contact_sheet
+    from ost_lightning.toyworld.dataset import Part
+
     draw_contact_sheet(Part(draw, group, "test", clips_per_class), classes, output, FRAMES)
     print(output)

@@ -1,0 +1,160 @@
+"""Old names of settings, values, classes and options: refused with a sentence that gives the new name."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from ost_lightning.errors import UserError
+
+KEYS: Final[dict[str, str]] = {
+    "chooser": "direction",
+    "colour_jitter": "color_jitter",
+    "decay_everything": "weight_decay_on_all",
+    "new_modules_factor": "new_module_lr_multiplier",
+    "optimisation": "optimizer",
+    "trust_labels": "ignore_name_mismatch",
+    "warmup": "warmup_fraction",
+}
+"""New name of a setting by its old one. An old name may be dotted: then the keys above it have to fit as well."""
+
+VALUES: Final[dict[tuple[str, str], str]] = {
+    ("direction", "descriptor"): "descriptors_to_frames",
+    ("direction", "frame"): "frames_to_descriptors",
+    ("gradient", "envelope"): "detach",
+    ("gradient", "through_plan"): "implicit",
+    ("on_missing", "leave_out"): "skip",
+    ("schedule", "released"): "timm_cosine",
+}
+"""New value by setting (its new name, may be dotted) and old value."""
+
+CLASSES: Final[dict[str, str]] = {
+    "LossGuard": "NonFiniteLossGuard",
+    "Resumption": "ExactResume",
+    "RunCheckpoint": "ResumableCheckpoint",
+    "SeveralSets": "CombinedDataModule",
+}
+"""New name of a class by its old one."""
+
+OPTIONS: Final[dict[str, dict[str, str]]] = {
+    "ablate": {"cache_gigabytes": "data.loading.embedding_cache_gigabytes", "ckpt": "ckpt_path"},
+    "convert": {"clip": "pretrained"},
+    "data transcode": {f"settings.{name}": name for name in ("crf", "fast_decode", "gop", "preset", "short_side")},
+    "descriptors check": {"clip": "pretrained", "per_class": "descriptors_per_class", "report": "output"},
+    "descriptors density": {"clip": "pretrained", "out": "output", "per_class": "descriptors_per_class"},
+    "descriptors export": {"out": "output", "per_class": "descriptors_per_class"},
+    "descriptors generate": {"out": "output", "per_class": "descriptors_per_class"},
+    "descriptors import": {"out": "output"},
+    "results": {"csv_file": "output", "markdown_file": "output"},
+}
+"""New name of an option by command and old name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """An old name that was found.
+
+    Attributes:
+        node: Where it stands in the YAML; its value is the old name.
+        setting: Dotted key of the setting, for a message.
+        new: What to write instead of the node's value.
+    """
+
+    node: yaml.ScalarNode
+    setting: str
+    new: str
+
+    def __str__(self) -> str:
+        """Half a sentence that gives the new name."""
+        return f"{self.setting}: `{self.node.value}` is now called `{self.new}`"
+
+
+def find_renamed(node: yaml.Node | None, path: tuple[str, ...] = ()) -> Iterator[Renamed]:
+    """Finds old names in YAML.
+
+    Args:
+        node: What `yaml.compose` gave.
+        path: Keys that it stands below, without `init_args` and `class_path`.
+    """
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = path if key.value in ("init_args", "class_path") else (*path, str(key.value))
+            if isinstance(key, yaml.ScalarNode) and (new := new_key(here)) and here != path:
+                yield Renamed(key, ".".join(here), new)
+                here = (*path, new)
+            yield from find_renamed(value, here)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from find_renamed(item, path)
+    elif isinstance(node, yaml.ScalarNode) and (new := _new_value(path, str(node.value))):
+        yield Renamed(node, ".".join(path), new)
+
+
+def new_key(path: tuple[str, ...]) -> str | None:
+    """The new name of the last of some keys, if it is an old one."""
+    return next((new for old, new in KEYS.items() if _ends(path, old)), None)
+
+
+def refuse_renamed_in_file(file: object, node: yaml.Node) -> None:
+    """Refuses a YAML file with old names.
+
+    Raises:
+        UserError: If there are any; it gives the line and the new name of each.
+    """
+    if found := list(find_renamed(node)):
+        lines = "; ".join(f"line {entry.node.start_mark.line + 1}, {entry}" for entry in found)
+        raise UserError(f"{file} has names of an earlier version: {lines}. Change them in the file.")
+
+
+def refuse_renamed_option(command: str, option: str, value: str | None) -> None:
+    """Refuses an option with an old name, or with old names in its dotted key or in its value.
+
+    Args:
+        command: Name of the command, such as `fit` or `data check`.
+        option: Without the leading hyphens.
+        value: As given; None if there is none.
+
+    Raises:
+        UserError: If there are any; it gives the new name of each.
+    """
+    if new := OPTIONS.get(command, {}).get(option):
+        raise UserError(f"--{option} is an option of an earlier version: it is now called --{new}.")
+    given = [key for key in option.removesuffix("+").split(".") if key != "init_args"]
+    keys = list(given)
+    for length in range(1, len(keys) + 1):
+        keys[length - 1] = new_key(tuple(keys[:length])) or keys[length - 1]
+    if keys != given:
+        raise UserError(f"--{option} is an option of an earlier version: it is now called --{'.'.join(keys)}.")
+    if value is not None and (found := list(find_renamed(_composed(value), tuple(keys)))):
+        raise UserError(f"--{option} has names of an earlier version: {'; '.join(map(str, found))}.")
+
+
+def with_new_names(text: str) -> Any:
+    """The configuration that YAML of an earlier version means, such as the one in an old checkpoint."""
+    tree = yaml.compose(text, yaml.SafeLoader)
+    for entry in list(find_renamed(tree)):
+        entry.node.value = entry.new
+    return None if tree is None else yaml.safe_load(yaml.serialize(tree))
+
+
+def _ends(path: tuple[str, ...], dotted: str) -> bool:
+    names = tuple(dotted.split("."))
+    return path[-len(names) :] == names
+
+
+def _new_value(path: tuple[str, ...], value: str) -> str | None:
+    for (setting, old), new in VALUES.items():
+        if value == old and _ends(path, setting):
+            return new
+    package, _, name = value.rpartition(".")
+    if name not in CLASSES or (package and not package.startswith("ost_lightning.")):
+        return None
+    return ".".join(filter(None, (package, CLASSES[name])))
+
+
+def _composed(value: str) -> yaml.Node | None:
+    try:
+        return yaml.compose(value, yaml.SafeLoader)
+    except yaml.YAMLError:  # plain text, which names nothing
+        return None
