@@ -17,7 +17,7 @@ from typing import NoReturn
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.cli_help import experiment_help, group_help, overview, unknown_command
 from ost_lightning.errors import UserError
-from ost_lightning.experiment.arguments import require_experiment
+from ost_lightning.experiment.arguments import normalized, require_experiment
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.tools.arguments import HELP, how_to_call
 from ost_lightning.tools.commands import ABLATION_MEAN, GROUPS, TOOLS, Tool
@@ -56,15 +56,14 @@ def run(args: Sequence[str]) -> None:
 
 def _run_experiment(command: str, args: Sequence[str]) -> None:
     asked = [place for place, argument in enumerate(args) if argument in HELP]
-    if asked and args[asked[0] + 1 : asked[0] + 2] != ["all"]:
+    if asked and "all" not in args[asked[0] + 1 : asked[0] + 2]:
         _print_and_stop(experiment_help(command))
-    if asked:
-        args = [command, "--help"]
     require_experiment(f"ost {command}", args[1:])
+    args = [command, "--help"] if asked else normalized(args)  # the cheap checks come before the imports
     with _importing():
         command_line = resolve_name(EXPERIMENT_COMMANDS[command].target)
     try:
-        command_line(list(args))
+        command_line(args)
     except ArgumentError as error:
         raise parse_error_as_mistake(error) from error
 

@@ -20,6 +20,9 @@ _HINT: Final = (
 )
 _CLASS: Final = re.compile(r"given class_path '([\w.]+)'")
 _NO_CLASS: Final = re.compile(r":? Expected a path but (?P<name>[\w.]+) either not accessible or invalid")
+_CLASS_NOT_GIVEN: Final = re.compile(
+    r'Parser key "(?P<key>model|data)": Not a valid subclass of \w+ Subclass types expect'
+)
 _PACKAGES: Final = ("callbacks", "datamodules", "matching", "models", "tasks")
 _UNKNOWN: Final = re.compile(
     r"(?:Group '(?P<group>[\w.]+)' does not accept option |Option |unrecognized arguments: --)'?(?P<option>[\w.]+)"
@@ -48,6 +51,11 @@ def parse_error_as_mistake(error: ArgumentError, usage: str = "") -> UserError:
         close = difflib.get_close_matches(missing["name"], [name for name in known if name[0].isupper()], n=1)
         more = f" Did you mean {close[0]}?" if close else ""
         return UserError(f"{message[: missing.start()]}: there is no class {missing['name']}.{more} {_HINT}")
+    if incomplete := _CLASS_NOT_GIVEN.match(message):
+        return UserError(
+            f"The settings do not say which class `{incomplete['key']}` is, as an experiment does. An overlay, such as "
+            f"modes/lora, comes after an experiment: `--config own_videos --config modes/lora`. {_HINT}"
+        )
     classes, unknown = _CLASS.findall(message), _UNKNOWN.search(message)
     if classes and unknown:
         option = ".".join(part for part in (unknown["group"], unknown["option"]) if part)

@@ -91,5 +91,7 @@ def _with_table(args: Sequence[str]) -> list[str]:
             table = following if value is None else value
         elif option in CONFIG:
             behind = place + (2 if value is None else 1)
+    if behind == 1:  # help, or an experiment of options alone, whose class of data comes later
+        return [*args[:1], f"--config={table_file(table)}", *args[1:]]
     added = [f"--config={table_file(table)}", f"--data.loading.embedding_cache_gigabytes={_CACHE_GIGABYTES:g}"]
     return [*args[:behind], *added, *args[behind:]]

@@ -30,11 +30,6 @@ def takes_several(tool: Tool, name: str) -> bool:
     return parameter is not None and get_origin(parameter.annotation) is Sequence
 
 
-def is_quoted(tool: Tool, name: str) -> bool:
-    """Whether a parameter's annotation is a string, so that its type is imported only to parse."""
-    return isinstance(inspect.signature(tool.function).parameters[name].annotation, str)
-
-
 def usage(tool: Tool) -> str:
     """The command line in short: `ost convert SOURCE OUTPUT [options]`."""
     given = [f"{name.upper()}{' ...' if takes_several(tool, name) else ''}" for name in positional(tool)]

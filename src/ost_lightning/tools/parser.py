@@ -2,12 +2,12 @@
 
 import inspect
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser
 
-from ost_lightning.tools.arguments import HELP, as_options, is_quoted, takes_several, usage
+from ost_lightning.tools.arguments import HELP, as_options, takes_several, usage
 from ost_lightning.tools.commands import Tool
 
 _SPELLING: Final = (
@@ -53,12 +53,20 @@ def tool_parser(tool: Tool, *, for_help: bool = False) -> ArgumentParser:
         exit_on_error=False,
     )
     parameters = inspect.signature(function).parameters
-    plain = {name for name in parameters if for_help and (is_quoted(tool, name) or takes_several(tool, name))}
     texts = {entry.arg_name: entry.description for entry in described.params}
-    for name in parameters:
-        if name in plain:
-            parser.add_argument(
-                f"--{name}", metavar="CLASS" if is_quoted(tool, name) else "VALUE ...", help=texts[name]
-            )
-    parser.add_function_arguments(function, as_group=False, skip=plain)
+    quoted = [name for name in parameters if isinstance(parameters[name].annotation, str)]
+    for name, parameter in parameters.items():
+        option: dict[str, Any] = {"help": texts[name]}
+        if parameter.default is parameter.empty:
+            option["required"] = True
+        else:
+            option["default"] = parameter.default
+        if for_help and takes_several(tool, name):
+            parser.add_argument(f"--{name}", nargs="+", metavar="VALUE", **option)
+        elif name not in quoted:
+            parser.add_argument(f"--{name}", type=parameter.annotation, **option)
+        elif for_help:
+            parser.add_argument(f"--{name}", metavar="CLASS", **option)
+    if quoted and not for_help:
+        parser.add_function_arguments(function, as_group=False, skip={*parameters}.difference(quoted))
     return parser
