@@ -18,7 +18,7 @@ _CACHE_GIGABYTES: Final = 10.0
 
 
 class AblationTrainer(Trainer):
-    """A trainer with the `ablate` method that LightningCLI makes a subcommand of."""
+    """Lightning's trainer, with the `ablate` method that LightningCLI makes a subcommand of."""
 
     def ablate(
         self,

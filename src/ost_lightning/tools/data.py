@@ -45,7 +45,7 @@ def check(
         list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`; times, where it has
             them, count.
         root: What the list's paths are relative to: a folder of videos or tar shards, or a URL.
-        data: Instead of a list: a data module with its settings.
+        data: Instead of a list: a data module with its settings (`--data.help CLASS` lists them).
         sets: Which of its sets: train, val, test; what its settings name no videos for is passed over.
         output: Folder for the two files.
         frames: How many frames of each are decoded, spread over the video.
@@ -89,7 +89,7 @@ def stats(
         list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`; times, where it has
             them, count.
         root: What the list's paths are relative to: a folder of videos or tar shards, or a URL.
-        data: Instead of a list: a data module with its settings.
+        data: Instead of a list: a data module with its settings (`--data.help CLASS` lists them).
         sets: Which of its sets: train, val, test; what its settings name no videos for is passed over.
         output: Folder for the file.
         workers: Processes; as many as there are cores if not given.
