@@ -33,7 +33,6 @@ model:
       schedule: released
     matcher:
       class_path: OptimalDescriptorSolver
-      init_args: {gradient: envelope}
 data:
   class_path: ost_lightning.datamodules.SeveralSets
   init_args:
@@ -51,7 +50,6 @@ model:
       schedule: timm_cosine
     matcher:
       class_path: OptimalDescriptorSolver
-      init_args: {gradient: detach}
 data:
   class_path: ost_lightning.datamodules.CombinedDataModule
   init_args:
@@ -70,10 +68,9 @@ def test_a_file_with_old_names_is_refused_with_line_and_new_name_of_each(tmp_pat
         f"{file} has names of an earlier version: line 4, model.optimisation: `optimisation` is now called `optimizer`",
         "line 6, model.optimizer.warmup: `warmup` is now called `warmup_fraction`",
         "line 7, model.optimizer.schedule: `released` is now called `timm_cosine`",
-        "line 10, model.matcher.gradient: `envelope` is now called `detach`",
         "`ost_lightning.datamodules.SeveralSets` is now called `ost_lightning.datamodules.CombinedDataModule`",
-        "line 14, data.test.on_missing: `leave_out` is now called `skip`",
-        "line 16, trainer.callbacks: `LossGuard` is now called `NonFiniteLossGuard`",
+        "line 13, data.test.on_missing: `leave_out` is now called `skip`",
+        "line 15, trainer.callbacks: `LossGuard` is now called `NonFiniteLossGuard`",
     ):
         assert words in str(refusal.value)
 
@@ -105,6 +102,34 @@ def test_options_with_old_names_are_refused(option: str, value: str, says: str) 
     with pytest.raises(UserError) as refusal:
         refuse_renamed_option("fit", option, value)
     assert says in str(refusal.value)
+
+
+@pytest.mark.parametrize(("old", "new"), KEYS.items())
+def test_every_old_key_is_refused(old: str, new: str) -> None:
+    last = old.split(".")[-1]
+    for option in (old, f"model.{old}", f"data.sets.init_args.{old}.below"):
+        with pytest.raises(UserError, match=rf"now called --.*\b{new}\b"):
+            refuse_renamed_option("fit", option, None)
+    refuse_renamed_option("fit", f"model.other_{last}", None)
+    (found,) = find_renamed(
+        yaml.compose(f"model: {{init_args: {{{old.replace('.', ': {')}: 1}}}}" + "}" * old.count("."))
+    )
+    assert (found.node.value, found.new) == (last, new)
+
+
+@pytest.mark.parametrize(("setting", "old"), VALUES)
+def test_every_old_value_is_refused_for_its_setting_only(setting: str, old: str) -> None:
+    with pytest.raises(UserError, match=f"`{old}` is now called `{VALUES[setting, old]}`"):
+        refuse_renamed_option("fit", f"model.{setting}", old)
+    refuse_renamed_option("fit", f"model.other_{setting}", old)
+    refuse_renamed_option("fit", f"model.{setting}", VALUES[setting, old])
+
+
+@pytest.mark.parametrize("old", CLASSES)
+def test_every_old_class_is_refused(old: str) -> None:
+    for name in (old, f"ost_lightning.anywhere.{old}", f"{{class_path: {old}}}", f"[{old}]"):
+        with pytest.raises(UserError, match=f"is now called `.*{CLASSES[old]}`"):
+            refuse_renamed_option("fit", "trainer.callbacks", name)
 
 
 @pytest.mark.parametrize(

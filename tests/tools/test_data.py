@@ -64,7 +64,7 @@ def test_check_a_data_module(videos: Path, capsys: pytest.CaptureFixture[str]) -
         (["--data=VideoTable", "--data.root=videos"], "name no videos for train, val, test"),
         (
             ["--lisst=list.txt"],
-            "no option --lisst. Did you mean --list? The command is `ost data check [options]`: `ost data check --help`",
+            "no option --lisst. Did you mean --list? The command is `ost data check [options]`",
         ),
     ],
 )
