@@ -222,7 +222,7 @@ ALONE = """
 from pathlib import Path
 from ost_lightning.text.generation.settings import Limits
 from ost_lightning.tools.generation import generate
-generate(label_space="labels", out=Path("new"), limits=Limits(concurrency=4))
+generate(label_space="labels", output=Path("new"), limits=Limits(concurrency=4))
 """  # without the rest of the suite it starts in a second
 AS_A_COMMAND = ["-m", "ost_lightning", "descriptors", "generate", "--label-space=labels", "--output=new"]
 

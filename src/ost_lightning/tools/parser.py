@@ -68,5 +68,6 @@ def tool_parser(tool: Tool, *, for_help: bool = False) -> ArgumentParser:
         elif for_help:
             parser.add_argument(f"--{name}", metavar="CLASS", **option)
     if quoted and not for_help:
-        parser.add_function_arguments(function, as_group=False, skip={*parameters}.difference(quoted))
+        others: set[str | int] = {name for name in parameters if name not in quoted}
+        parser.add_function_arguments(function, as_group=False, skip=others)
     return parser
