@@ -27,7 +27,7 @@ from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
-from ost_lightning.models.class_token import as_class_token_layer
+from ost_lightning.models.encoders.clip import as_class_token_layer
 from ost_lightning.tasks import ContrastiveRecognition
 from ost_lightning.video import FrameSampler, read_frames
 
@@ -59,7 +59,7 @@ class Side:
     def compile(self) -> None:
         """As the callback `CompiledVision` does."""
         self.clip.normalization.compile()
-        self.clip.clip.vision_model.compile()
+        self.clip.encoder.tower("vision").backbone.compile()
 
     def train(self) -> None:
         with self._precision():
@@ -109,9 +109,9 @@ def operations(work: Callable[[], object]) -> int:
 
 def left_out(clip: VideoCLIP, frames: int, backward: bool) -> int:
     """Operations of CLIP's last vision layer that the suite does not do, counted without doing them."""
-    embeddings = clip.clip.vision_model.embeddings
+    embeddings = clip.encoder.model.vision_model.embeddings
     with torch.device("meta"):
-        whole = CLIPEncoderLayer(clip.clip.vision_model.encoder.layers[-1].self_attn.config)
+        whole = CLIPEncoderLayer(clip.encoder.tower("vision").layers[-1].self_attn.config)
         tokens = torch.empty(frames, embeddings.num_positions, embeddings.embed_dim, requires_grad=True)
 
     def work(layer: CLIPEncoderLayer) -> None:

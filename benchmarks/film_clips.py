@@ -168,7 +168,7 @@ def describe(path: Path) -> str:
         parse = parser_for(stream.codec_context.name, stream.codec_context.extradata)
         packets = [packet for packet in container.demux(stream) if packet.size]
         seconds = float(stream.duration * stream.time_base) if stream.duration else float(SECONDS)
-        leaves = [packet.size for packet in packets if not parse(memoryview(packet), packet.is_keyframe).referred]
+        leaves = [packet.size for packet in packets if not parse(memoryview(packet), packet.is_keyframe).is_reference]
         every = sum(packet.size for packet in packets)
         return (
             f"{path.name}: {stream.width} x {stream.height}, {every * 8 / seconds / 1000:.0f} kb/s; nothing refers to "

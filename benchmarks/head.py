@@ -5,7 +5,7 @@
    for every two videos, padded to CLIP's 77 positions as the released code does; and against the same loop without the
    padding.
 
-Sentences are random tokens: 20 a sentence, which is long for the 10 to 14 words of Kinetics' sentences. Weights are
+Sentences are random tokens: 20 per sentence, which is long for the 10 to 14 words of Kinetics' sentences. Weights are
 random, so nothing is downloaded, and the time is that of trained ones; what the head matches are vectors with cosines
 like those of trained ones, since random weights give problems that are solved at once.
 """
@@ -37,7 +37,7 @@ def like_clip(*shape: int) -> Tensor:
 
 
 def seconds(work: Callable[[], object], repetitions: int, device: str) -> list[float]:
-    """On a GPU means of some in a row, between which nothing waits for it, as in an evaluation."""
+    """Times of the work; on a GPU means of ten in a row, between which nothing waits for it, as in an evaluation."""
     taken, in_a_row = [], 1 if device == "cpu" else 10
     for _ in range(repetitions + 1):
         began = time.perf_counter()
@@ -57,7 +57,7 @@ def report_share(clip: VideoCLIP, solver: OptimalDescriptorSolver, options: argp
     frames = torch.randint(
         0, 256, (options.batch, options.frames, 3, 224, 224), dtype=torch.uint8, device=options.device
     )
-    width = clip.clip.config.projection_dim
+    width = clip.embedding_dim
     embedded = like_clip(options.batch, options.frames, width).to(options.device)
     texts = [like_clip(options.classes, 4, width).to(options.device) for _ in solver.kinds]
     with precision(options):
@@ -102,13 +102,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patch", type=int, default=32, help="32 or 16: ViT-B/32 or ViT-B/16")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of the towers")
-    parser.add_argument("--compile", action="store_true", help="as modes/compiled does")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="precision of the towers")
+    parser.add_argument("--compile", action="store_true", help="compile the vision tower, as modes/compiled does")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--classes", type=int, default=160)
-    parser.add_argument("--batch", type=int, default=8, help="videos of the evaluation step whose head is timed")
+    parser.add_argument("--batch", type=int, default=8, help="videos per evaluation step whose head is timed")
     parser.add_argument("--tokens", type=int, default=20)
-    parser.add_argument("--videos", type=int, default=14_084, help="of the evaluation; split 1 of Kinetics-600")
+    parser.add_argument(
+        "--videos", type=int, default=14_084, help="videos of the evaluation; default: split 1 of Kinetics-600"
+    )
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--text-repetitions", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -118,7 +120,7 @@ def main() -> None:
     clip, solver = random_clip(options.patch, options.device).eval(), OptimalDescriptorSolver().to(options.device)
     if options.compile:
         clip.normalization.compile()
-        clip.clip.vision_model.compile()
+        clip.encoder.tower("vision").backbone.compile()
     where = options.device if options.device != "cpu" else f"cpu, {options.threads} thread(s)"
     print(f"ViT-B/{options.patch}, random weights, {options.precision}, {where}")
     report_share(clip, solver, options)

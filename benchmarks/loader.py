@@ -35,7 +35,7 @@ def bare(path: Path, indices: torch.Tensor) -> None:
 def torchvision_crop(path: Path, indices: torch.Tensor, generator: torch.Generator) -> None:
     with open_video(path) as video:
         clip = video.read(indices, SHORT_SIDE)
-    box = TrainingTransform(SIDE).squares(*clip.shape[-2:], generator).boxes[0]
+    box = TrainingTransform(SIDE).crop_spec(*clip.shape[-2:], generator).boxes[0]
     F.resized_crop(clip, box.top, box.left, box.height, box.width, [SIDE, SIDE], antialias=True)
 
 

@@ -40,7 +40,7 @@ def step(way: str, options: argparse.Namespace) -> None:
         gradient_checkpointing=way.startswith("checkpointing"),
     )
     if way == "LoRA":
-        add_adapters(clip.clip, LoRA())
+        add_adapters(clip.encoder, LoRA())
         clip.to(options.device)
     trained = [parameter for parameter in clip.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-6, fused=options.device != "cpu")
@@ -57,7 +57,7 @@ def step(way: str, options: argparse.Namespace) -> None:
         with precision:
             texts = clip.encode_sentences(sentences)
             scores = solver(clip.encode_frames(frames), *(texts[kind] for kind in solver.kinds))
-            loss = symmetric_kl(clip.logit_scale * scores, torch.arange(options.batch, device=options.device))
+            loss = symmetric_kl(clip.similarity_to_logits(scores), torch.arange(options.batch, device=options.device))
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -26,7 +26,7 @@ def random_clip(patch: int, device: str, **options: Any) -> VideoCLIP:
 
 def random_sentences(clip: VideoCLIP, kinds: tuple[SentenceKind, ...], classes: int, length: int) -> TokenizedSentences:
     """Four sentences a class and kind (one for the name), of random tokens."""
-    text = clip.clip.config.text_config
+    text = clip.encoder.model.config.text_config
     tokens, lengths = {}, {}
     for kind in kinds:
         count = 1 if kind == "name" else 4

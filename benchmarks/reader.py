@@ -24,12 +24,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from film_clips import Film, describe, make
+from other_readers import link_ffmpeg
 from torch import Tensor
 
 from ost_lightning.resources import cache_folder
 from ost_lightning.video import EvaluationTransform, VideoAddress, VideoRoot, open_video
-from ost_lightning.video.maintenance.shard_writer import plan_shards, write_shards
-from ost_lightning.video.other_readers import link_ffmpeg
+from ost_lightning.video.maintenance import plan_shards, write_shards
 
 SIDE, SHORT_SIDE = 224, 256
 LINKED = "OST_BENCH_FFMPEG"
@@ -38,7 +38,7 @@ ROUND_S = 2.0
 
 def ost(address: VideoAddress, indices: Sequence[int], size: tuple[int, int]) -> Tensor:
     with open_video(address) as video:
-        return video.read_squares(indices, SHORT_SIDE, EvaluationTransform(SIDE).squares)[0]
+        return video.read_crops(indices, SHORT_SIDE, EvaluationTransform(SIDE).crop_spec)[0]
 
 
 def resized(size: tuple[int, int]) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from reader import draw, ost
 
 from ost_lightning.resources import cache_folder
 from ost_lightning.video import open_video
-from ost_lightning.video.maintenance.transcoding import Job, TranscodeSettings, transcode
+from ost_lightning.video.maintenance import TranscodeSettings, TranscodingJob, transcode
 
 SETTINGS = {
     "every 12, not tuned": TranscodeSettings(fast_decode=False),
@@ -63,7 +63,7 @@ def measure(path: Path, folder: Path, frames: list[int], repetitions: int) -> No
     copies = {"the clip itself": path}
     for k, (name, settings) in enumerate(SETTINGS.items()):
         copies[name] = folder / f"{k}.mp4"
-        if error := transcode(Job(name, path, copies[name], settings)).error:
+        if error := transcode(TranscodingJob(name, path, copies[name], settings)).error:
             raise SystemExit(error)
     with open_video(path) as video:
         size, length = (video.height, video.width), len(video)

@@ -38,7 +38,7 @@ def main() -> None:
         theirs = CLIPModel.from_pretrained(folder).train().to(options.device)
     frames = torch.randint(0, 256, (1, options.batch, 3, 224, 224), dtype=torch.uint8, device=options.device)
     if options.compile:
-        for model in (ours.clip, theirs):
+        for model in (ours.encoder.model, theirs):
             model.vision_model.compile()
         ours.normalization.compile()
 

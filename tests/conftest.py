@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_SILENT"] = "true"
 for variable in ("WANDB_API_KEY", "WANDB_SWEEP_ID"):  # with these a run is sent
     os.environ.pop(variable, None)
-settings.register_profile("untimed", deadline=None)  # how long an example takes is no matter of tests
+settings.register_profile(
+    "untimed",
+    deadline=None,  # how long an example takes is no matter of tests
+    phases=set(Phase) - {Phase.shrink, Phase.explain},  # a failing test must not search for minutes
+)
 settings.load_profile("untimed")
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # the processes share the cores already

@@ -85,7 +85,7 @@ class Dropout(Callback):
     """Gives the model something to draw at every step."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for tower in (pl_module.video_clip.clip.vision_model, pl_module.video_clip.clip.text_model):
+        for tower in (pl_module.video_clip.encoder.model.vision_model, pl_module.video_clip.encoder.model.text_model):
             for layer in tower.encoder.layers:
                 layer.self_attn.dropout = 0.1
 

@@ -175,7 +175,7 @@ def test_zero_shot_on_nine_sets_in_one_run_with_mean_and_deviation() -> None:
     assert {summary["weights"] for summary in kinetics} == {"as trained", "ensembled_0.2"}
     assert all(summary["top1_std"] is not None for summary in kinetics)
     # a set that goes by the name of a published list but is not that list is told
-    assert any("ucf101-split1 (4 videos, label space ucf101) is no list" in remark for remark in results["remarks"])
+    assert any("ucf101-split1 (4 videos, label space ucf101) is not" in remark for remark in results["remarks"])
     assert any("the published list k600-split1 has 14,084" in remark for remark in results["remarks"])
     assert results["model"]["pixel_statistics"] == "clip"
     assert results["sets"]["ucf101-split1"]["card"]["name_form"] == "words"
@@ -255,7 +255,7 @@ def test_supervised(options: list[str], matcher: str, benchmark: str) -> None:
     (result,) = results["sets"].values()
     assert (result["card"]["benchmark"], result["card"]["part"]) == (benchmark, "validation")
     assert result["scores"]["as trained"]["scored"] == result["card"]["listed"] > 0
-    short = "videos a class or fewer, not on all training videos."
+    short = "videos per class or fewer, not on all training videos."
     assert any(remark.endswith(short) for remark in results["remarks"])
     rest = [remark for remark in results["remarks"] if not remark.endswith(short)]
     assert all("ssv2" in remark for remark in rest)  # whose published list is longer

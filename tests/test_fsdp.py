@@ -19,6 +19,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.matching import OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition, FSDP2Strategy
+from tests.models.encoders.siglip_miniature import write_siglip
 from tests.processes import in_processes, ost
 from tests.test_many_processes import TRAINING, WORLD, last_row, on, run
 from tests.test_resuming import same
@@ -110,7 +111,7 @@ def test_a_sharded_training_is_that_of_one_process(tmp_path: Path) -> None:
         ["--model.contrast=global_batch", "--model.video_clip.gradient_checkpointing=true"],
         ["--trainer.gradient_clip_val=1e-3", "--trainer.gradient_clip_algorithm=value"],
         ["--config=modes/layer_decay", "--model.optimizer.fused=true", "--trainer.num_sanity_val_steps=2"],
-        ["--model.matcher.learn_epsilon=true", "--model.matcher.gradient=through_plan"],
+        ["--model.matcher.learn_epsilon=true", "--model.matcher.gradient=implicit"],
         ["--model.video_clip.temporal_head=TemporalTransformer", "--trainer.val_check_interval=3"],
         ["--config=modes/frozen_vision"],
         ["--config=modes/frozen_text"],
@@ -122,6 +123,15 @@ def test_a_sharded_training_is_that_of_one_process(tmp_path: Path) -> None:
 def test_a_sharded_training_is_that_of_ddp(tmp_path: Path, options: list[str]) -> None:
     for strategy in ("ddp", "fsdp"):
         run([*FIT, *options, *on(2, strategy)], tmp_path / strategy)
+    same_training(tmp_path / "fsdp", tmp_path / "ddp")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--model.contrast=global_batch"], ["--config=modes/lora"]], ids=" ".join)
+def test_a_sharded_siglip_is_that_of_ddp(tmp_path: Path, options: list[str]) -> None:
+    siglip = f"--model.video_clip.pretrained={write_siglip(tmp_path / 'siglip')}"
+    for strategy in ("ddp", "fsdp"):
+        run([*FIT, *options, siglip, *on(2, strategy)], tmp_path / strategy)
     same_training(tmp_path / "fsdp", tmp_path / "ddp")
 
 
@@ -182,7 +192,7 @@ def test_an_interrupted_run_goes_on_with_either_strategy(tmp_path: Path) -> None
 
 def shard_again(folder: Path) -> None:
     strategy, task = FSDP2Strategy(), ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver())
-    fully_shard(task.video_clip.clip.text_model, mesh=init_device_mesh("cpu", (1,)))
+    fully_shard(task.video_clip.encoder.model.text_model, mesh=init_device_mesh("cpu", (1,)))
     strategy.connect(task)
     with pytest.raises(UserError, match="sharded by an earlier training"):
         strategy.setup(Trainer(strategy=strategy, accelerator="cpu", devices=1, logger=False, default_root_dir=folder))

@@ -1,12 +1,12 @@
 """Mistakes on the command line and in YAML, each reported in a paragraph."""
 
 import difflib
-import inspect
 import re
 from argparse import ArgumentError
-from dataclasses import fields, is_dataclass
 from pkgutil import resolve_name
-from typing import Final, get_type_hints
+from typing import Final
+
+from jsonargparse import ArgumentParser
 
 from ost_lightning.errors import UserError
 
@@ -70,9 +70,8 @@ def parse_error_as_mistake(error: ArgumentError, usage: str = "") -> UserError:
 
 
 def _accepted(class_path: str) -> list[str]:
-    """Settings of a class, those of its groups with a dot."""
-    constructor = resolve_name(class_path).__init__
-    hints = get_type_hints(constructor)
-    names = [name for name in inspect.signature(constructor).parameters if name != "self"]
-    groups = {name: hints[name] for name in names if isinstance(hints.get(name), type) and is_dataclass(hints[name])}
-    return names + [f"{name}.{field.name}" for name, group in groups.items() for field in fields(group)]
+    """Settings of a class and of those that its constructor passes arguments on to; those of groups with a dot."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(resolve_name(class_path))
+    settings = list(parser.get_defaults().keys())
+    return [*dict.fromkeys(name.partition(".")[0] for name in settings), *(name for name in settings if "." in name)]

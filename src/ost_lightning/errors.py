@@ -1,4 +1,4 @@
-"""The base of every error that the user can mend."""
+"""Errors that a user can put right."""
 
 
 class UserError(Exception):
@@ -7,3 +7,7 @@ class UserError(Exception):
     The message is one paragraph: where, what was found, what was expected, what to do. The `ost` command prints it
     without a traceback.
     """
+
+
+class CheckpointError(UserError):
+    """Model weights are missing, incomplete or do not fit."""

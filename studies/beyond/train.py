@@ -22,7 +22,7 @@ def settings(mechanism: str, chosen: Path) -> tuple[str, ...]:
     if mechanism == "transported":
         return TRANSPORTED_ONLY
     if mechanism == "learned_epsilon":
-        return (f"{MATCHER}.gradient=through_plan", f"{MATCHER}.learn_epsilon=true")
+        return (f"{MATCHER}.gradient=implicit", f"{MATCHER}.learn_epsilon=true")
     choice = json.loads(chosen.read_text())
     order = (f"{MATCHER}.temporal.order_sigma={choice['order_sigma']}", f"{MATCHER}.max_iterations=500")
     relaxed = tuple(f"{MATCHER}.{kind}.descriptor_rho={choice['descriptor_rho']}" for kind in ("spatio", "temporal"))

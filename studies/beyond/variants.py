@@ -34,10 +34,8 @@ class RememberingSolver(OptimalDescriptorSolver):
 
     solved: ClassVar[dict[tuple[object, ...], tuple[Tensor, Tensor]]] = {}
 
-    def cosines_and_plan(
-        self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind | None = None
-    ) -> tuple[Tensor, Tensor]:
-        problem = self.problems[kind or "spatio"]
+    def cosines_and_plan(self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind) -> tuple[Tensor, Tensor]:
+        problem = self.problems[kind]
         key = (id(frames), id(descriptors), problem, self.epsilon, self.max_iterations)
         if key not in self.solved:
             self.solved[key] = super().cosines_and_plan(frames, descriptors, kind)
@@ -79,9 +77,9 @@ def baselines() -> dict[str, Matcher]:
         "t-pooled": OptimalDescriptorSolver(terms=TermWeights(0, 1, 0, 0)),
         "s-pooled": OptimalDescriptorSolver(terms=TermWeights(1, 0, 0, 0)),
         "max, frames choose": MaxSimilarity(),
-        "max, descriptors choose": MaxSimilarity("descriptor"),
+        "max, descriptors choose": MaxSimilarity("descriptors_to_frames"),
         "softmax, frames choose": SoftmaxMatching(),
-        "softmax, descriptors choose": SoftmaxMatching(chooser="descriptor"),
+        "softmax, descriptors choose": SoftmaxMatching(direction="descriptors_to_frames"),
     }
 
 

@@ -19,7 +19,7 @@ def frames() -> torch.Tensor:
 def test_flow_is_the_plan_of_the_solver(frames: torch.Tensor) -> None:
     model = VideoCLIP("tiny")
     embeddings = torch.nn.functional.normalize(torch.randn(3, 128), dim=-1)
-    flow = matching_flow(model, OptimalDescriptorSolver(), frames, embeddings, TEXTS)
+    flow = matching_flow(model, OptimalDescriptorSolver(), frames, embeddings, TEXTS, "spatio")
     with torch.no_grad():
         cosines = model.encode_frames(frames[None])[0] @ embeddings.T
     torch.testing.assert_close(flow.cosines, cosines)
@@ -28,7 +28,7 @@ def test_flow_is_the_plan_of_the_solver(frames: torch.Tensor) -> None:
 
 
 def test_picture(tmp_path: Path, frames: torch.Tensor) -> None:
-    flow = matching_flow(VideoCLIP("tiny"), OptimalDescriptorSolver(), frames, torch.eye(3, 128), TEXTS)
+    flow = matching_flow(VideoCLIP("tiny"), OptimalDescriptorSolver(), frames, torch.eye(3, 128), TEXTS, "spatio")
     file = tmp_path / "new" / "flow.png"
     draw_matching_flows({"Spatio Descriptors": flow, "Temporal Descriptors": flow}, "a title", file)
     with Image.open(file) as picture:

@@ -1,13 +1,24 @@
 """Miniatures of the six data sets in their publishers' layouts: real videos of a few frames, real annotation files."""
 
 import json
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from ost_lightning.text import LabelSpace
 from tests.videos import write_video
 
 
 def tiny_video(path: Path, seed: int, codec: str = "libx264") -> None:
-    write_video(path, 6, width=56, height=54, seed=seed, codec=codec)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_encoded(path.suffix, seed, codec))
+
+
+@cache
+def _encoded(suffix: str, seed: int, codec: str) -> bytes:
+    """A file's content, encoded once per run of the tests."""
+    with TemporaryDirectory() as folder:
+        return write_video(Path(folder) / f"video{suffix}", 6, width=56, height=54, seed=seed, codec=codec).read_bytes()
 
 
 def kinetics(root: Path, classes: tuple[str, ...], *, by_class: bool = True, videos: int = 2) -> Path:
@@ -92,3 +103,45 @@ def label_space(folder: Path, source: str, names: tuple[str, ...]) -> Path:
 def write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
+
+
+HMDB = ("brush_hair", "kick", "kick_ball")
+UCF = ("ApplyEyeMakeup", "HandstandPushups")
+SSV2 = ("Pushing [something] from left to right", "Showing that [something] is empty")
+SSV2_NAMES = ("Pushing something from left to right", "Showing that something is empty")
+
+
+def kinetics400_data() -> tuple[str, list[str]]:
+    kinetics(Path("data"), ("archery", "yoga"))
+    label_space(Path("few"), "kinetics400", ("yoga", "archery"))
+    return "Kinetics400", ["few"]
+
+
+def kinetics600_data() -> tuple[str, list[str]]:
+    kinetics(Path("data"), ("archery", "winking"), by_class=False)
+    label_space(Path("few"), "kinetics600", ("winking", "archery"))
+    return "Kinetics600", ["few"]
+
+
+def ucf101_data() -> tuple[str, list[str]]:
+    ucf101(Path("data"), UCF)
+    label_space(Path("few"), "ucf101", ("handstand pushups", "apply eye makeup"))
+    return "UCF101", [f"few-split{k}" for k in (1, 2, 3)]
+
+
+def hmdb51_data() -> tuple[str, list[str]]:
+    hmdb51(Path("data"), HMDB)
+    label_space(Path("few"), "hmdb51", ("kick ball", "kick", "brush hair"))
+    return "HMDB51", [f"few-split{k}" for k in (1, 2, 3)]
+
+
+def ssv2_data() -> tuple[str, list[str]]:
+    ssv2(Path("data"), SSV2, {name: LabelSpace.load("ssv2").names.index(name) for name in SSV2_NAMES})
+    label_space(Path("few"), "ssv2", SSV2_NAMES)
+    return "SomethingSomethingV2", ["few"]
+
+
+def activitynet_data() -> tuple[str, list[str]]:
+    activitynet(Path("data"), ("Mooping floor", "Archery"))
+    label_space(Path("few"), "activitynet", ("Archery", "Mopping floor"))
+    return "ActivityNet", ["few"]

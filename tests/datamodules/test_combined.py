@@ -1,15 +1,26 @@
+from pathlib import Path
+
 import pytest
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from ost_lightning.datamodules import CombinedDataModule, ToyWorld
+from ost_lightning.datamodules import (
+    HMDB51,
+    UCF101,
+    ClipSettings,
+    CombinedDataModule,
+    LoadingSettings,
+    ToyWorld,
+    VideoFolder,
+)
+from ost_lightning.errors import UserError
 
 
 class Prepared(ToyWorld):
     """Counts instead of rendering."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
         self.times = 0
 
     def prepare_data(self) -> None:
@@ -40,3 +51,29 @@ def test_a_part_of_several_uses_is_prepared_once() -> None:
     part = Prepared()
     CombinedDataModule(train=part, test=[part]).prepare_data()
     assert part.times == 1
+
+
+def test_sets_of_one_name_get_the_number_of_their_data_module(tmp_path: Path) -> None:
+    for root, part in (("a", "test"), ("b", "test"), ("c", "other")):
+        (tmp_path / root / part / "swim").mkdir(parents=True)
+        (tmp_path / root / part / "swim" / f"{root}.mp4").touch()
+    a, b = VideoFolder(tmp_path / "a"), VideoFolder(tmp_path / "b")
+    sets = CombinedDataModule(test=[a, b], train=VideoFolder(tmp_path / "c", train="other")).evaluation_videos("test")
+    assert {name: videos.records[0].id for name, videos in sets.items()} == {
+        "test": "test/swim/a.mp4",
+        "1-test": "test/swim/b.mp4",
+    }
+    several = CombinedDataModule(test=[a], train=VideoFolder(tmp_path / "c", train="other"))
+    assert several.training_videos().records[0].id == "other/swim/c.mp4"
+    assert several.evaluation_videos("val") == {}
+    assert (several.has_part("train"), CombinedDataModule(test=[a]).has_part("train")) == (True, False)
+
+
+def test_settings_of_a_part_that_would_be_ignored_are_refused() -> None:
+    CombinedDataModule(test=[ToyWorld(), UCF101("data")], train=HMDB51("data"))
+    for part in (ToyWorld(loading=LoadingSettings(workers=1)), UCF101("data", loading=LoadingSettings(workers=1))):
+        for place in ({"train": part}, {"val": [part]}, {"test": [part]}):
+            with pytest.raises(UserError, match=f"`loading` is set for {type(part).__name__} inside Combined"):
+                CombinedDataModule(**place)
+    with pytest.raises(UserError, match="`clips` is set for Prepared inside Combined"):
+        CombinedDataModule(val=[Prepared(clips=ClipSettings())])

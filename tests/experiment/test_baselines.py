@@ -113,8 +113,9 @@ def test_x_clip_lies_over_an_experiment(capsys: pytest.CaptureFixture[str]) -> N
     """Its weights are on the hub, so this only parses."""
     config = printed(capsys, "test", "--config=own_videos", "--config=baselines/x_clip")
     video_clip = config["model"]["init_args"]["video_clip"]
-    assert video_clip["class_path"] == "ost_lightning.models.XCLIP"
-    assert video_clip["init_args"]["pixel_statistics"] == "imagenet"
+    assert video_clip["class_path"] == "ost_lightning.models.VideoCLIP"
+    assert video_clip["init_args"]["pretrained"].startswith("microsoft/xclip")
+    assert video_clip["init_args"]["pixel_statistics"] is None
 
 
 def test_supervised_fit_checkpoint_test_gives_the_same_metric() -> None:

@@ -170,7 +170,7 @@ def test_every_renamed_option_of_a_tool_is_refused(name: str, old: str) -> None:
 
 
 def test_old_names_are_gone_and_new_ones_exist() -> None:
-    modules = [import_module(f"ost_lightning.{package}") for package in ("callbacks", "datamodules")]
+    modules = [import_module(f"ost_lightning.{package}") for package in ("callbacks", "datamodules", "models")]
     for old, new in CLASSES.items():
         assert any(hasattr(module, new) for module in modules), new
         assert not any(hasattr(module, old) for module in modules), old

@@ -1,3 +1,4 @@
+import math
 import warnings
 
 import numpy as np
@@ -9,13 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ost_lightning.matching import TransportWarning, solve_transport, transport_plan
-from ost_lightning.matching.sinkhorn import Marginals, Sinkhorn
+from tests.matching.inputs import random_cosines
 
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 12), st.integers(1, 8))
 
 
 def cosines(shape: tuple[int, ...], seed: int = 0, low: float = -1.0, high: float = 1.0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * (high - low) + low
+    return random_cosines(shape, seed, low, high, torch.float32)
 
 
 def reference(problem: Tensor, epsilon: float) -> np.ndarray:
@@ -76,7 +77,7 @@ def test_adding_a_constant_changes_nothing() -> None:
 def test_a_plan_does_not_depend_on_its_batch_mates(shape: tuple[int, int, int], seed: int, hard: bool) -> None:
     problems = cosines(shape, seed)
     if hard:
-        problems[0] *= 20  # this one converges slowly, and is solved with logarithms
+        problems[0] *= 20  # this one converges slowly, and is solved in the log domain
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TransportWarning)
         together = transport_plan(problems)
@@ -85,8 +86,14 @@ def test_a_plan_does_not_depend_on_its_batch_mates(shape: tuple[int, int, int], 
 
 
 def test_leading_dimensions_are_batch_dimensions() -> None:
-    problems = cosines((3, 5, 8, 4), 4)
+    problems = cosines((3, 5, 8, 4), 4, 0.0, 0.5)
     torch.testing.assert_close(transport_plan(problems).flatten(0, 1), transport_plan(problems.flatten(0, 1)))
+    solution = solve_transport(problems)
+    assert [tuple(part.shape) for part in (solution.log_u, solution.log_v, solution.converged)] == [
+        (3, 5, 8),
+        (3, 5, 4),
+        (3, 5),
+    ]
     assert transport_plan(torch.zeros((0, 3, 8, 4))).shape == (0, 3, 8, 4)
 
 
@@ -117,28 +124,20 @@ def test_the_plan_carries_no_gradient() -> None:
     assert not transport_plan(cosines((8, 4)).requires_grad_()).requires_grad
 
 
-def test_logarithms_and_scaling_agree() -> None:
-    log_kernel, offset = ((cosines((6, 8, 4), 7) - 1) / 0.1).movedim(0, 2).contiguous(), torch.zeros(6)
-    for marginals in (Marginals(), Marginals(relaxation=0.4), Marginals(mass=0.6)):
-        solver = Sinkhorn(0.1, None, marginals, 10_000, 1e-6)
-        scaled, logarithmic = (
-            solver.solve_by_scaling(log_kernel.clone(), offset),
-            solver.solve_with_logarithms(log_kernel, offset),
-        )
-        torch.testing.assert_close(scaled.plan, logarithmic.plan, atol=1e-6, rtol=1e-4)
-        assert torch.equal(scaled.free_columns, logarithmic.free_columns)
-
-
 def test_default_tolerance_is_tight_enough_for_scores() -> None:
     problems = cosines((50, 32, 4), 8, 0.1, 0.4)
     loose, exact = transport_plan(problems), transport_plan(problems, tolerance=1e-6, max_iterations=10_000)
     assert float(((loose - exact) * problems).sum((-1, -2)).abs().max()) < 1e-5
 
 
-def test_non_convergence_is_told_with_the_knobs_to_turn() -> None:
+def test_non_convergence_is_reported_with_the_settings_to_change() -> None:
     problems = cosines((5, 8, 4), 9)
-    with pytest.warns(TransportWarning, match=r"5 of 5 .* after 1 iterations: raise max_iterations, epsilon"):
-        transport_plan(problems, max_iterations=1)
+    with pytest.warns(
+        TransportWarning,
+        match=r"5 of 5 .* after 1 iterations: raise max_iterations, epsilon \(0.2\) or tolerance \(0.3\)",
+    ) as warned:
+        transport_plan(problems, max_iterations=1, epsilon=torch.tensor(0.2), tolerance=0.3)
+    assert warned[0].filename == __file__
     solution = solve_transport(torch.stack([problems[0] * 100, problems[1] / 100]))
     assert solution.converged.tolist() == [False, True]
 
@@ -161,15 +160,25 @@ def test_input_that_is_not_finite_is_refused(bad: float) -> None:
         transport_plan(problems)
 
 
+def test_finite_input_whose_sum_is_not_is_accepted() -> None:
+    torch.testing.assert_close(transport_plan(torch.full((2, 2), 3e38)), torch.full((2, 2), 0.25))
+
+
 @pytest.mark.parametrize(
     ("settings_", "what"),
-    [({"epsilon": 0.0}, "epsilon"), ({"max_iterations": 0}, "max_iterations"), ({"tolerance": 0.0}, "tolerance")],
+    [
+        ({"epsilon": 0.0}, "epsilon"),
+        ({"epsilon": math.inf}, "epsilon"),
+        ({"max_iterations": 0}, "max_iterations"),
+        ({"tolerance": 0.0}, "tolerance"),
+    ],
 )
 def test_settings_out_of_range(settings_: dict[str, float], what: str) -> None:
     with pytest.raises(ValueError, match=what):
         transport_plan(cosines((8, 4)), **settings_)
-    with pytest.raises(ValueError, match="T, N >= 1"):
-        transport_plan(torch.zeros(8))
+    for shape in ((8,), (2, 0, 4), (2, 8, 0)):
+        with pytest.raises(ValueError, match="T, N >= 1"):
+            transport_plan(torch.zeros(shape))
 
 
 @pytest.mark.gpu

@@ -13,21 +13,9 @@ from torch import Tensor
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import BALANCED, TransportProblem, TransportWarning, solve_transport, transport_plan
+from tests.matching.inputs import every_problem, random_cosines
 
-PROBLEMS = {
-    "balanced": BALANCED,
-    "order": TransportProblem(order_sigma=0.2),
-    "relaxed": TransportProblem(descriptor_rho=0.3),
-    "partial": TransportProblem(mass=0.7),
-    "relaxed order": TransportProblem(order_sigma=0.3, descriptor_rho=0.5),
-    "partial order": TransportProblem(order_sigma=0.3, mass=0.8),
-}
-every_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS.keys())
 shapes = st.tuples(st.integers(1, 4), st.integers(1, 10), st.integers(1, 6))
-
-
-def cosines(shape: tuple[int, ...], seed: int = 0, low: float = 0.0, high: float = 0.6) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * (high - low) + low
 
 
 def exactly(problems: Tensor, problem: TransportProblem, epsilon: float = 0.1) -> Tensor:
@@ -57,7 +45,7 @@ def reference(cosine: Tensor, problem: TransportProblem, epsilon: float) -> np.n
 @every_problem
 @pytest.mark.parametrize("epsilon", [0.05, 0.1, 1.0])
 def test_agrees_with_pot(problem: TransportProblem, epsilon: float) -> None:
-    problems = cosines((4, 12, 4), 1)
+    problems = random_cosines((4, 12, 4), 1)
     for cosine, plan in zip(problems, exactly(problems, problem, epsilon), strict=True):
         np.testing.assert_allclose(plan.numpy(), reference(cosine, problem, epsilon), atol=1e-10)
 
@@ -66,7 +54,7 @@ def test_agrees_with_pot(problem: TransportProblem, epsilon: float) -> None:
 @settings(max_examples=15)
 @given(shape=shapes, seed=st.integers(0, 999), epsilon=st.floats(0.05, 5))
 def test_marginals(problem: TransportProblem, shape: tuple[int, int, int], seed: int, epsilon: float) -> None:
-    plan = exactly(cosines(shape, seed), problem, epsilon)
+    plan = exactly(random_cosines(shape, seed), problem, epsilon)
     rows, columns = plan.sum(-1), plan.sum(-2)
     assert bool((plan >= 0).all())
     if problem.mass < 1:
@@ -82,7 +70,7 @@ def test_marginals(problem: TransportProblem, shape: tuple[int, int, int], seed:
 @every_problem
 @pytest.mark.parametrize("scale", [1.0, 40.0])
 def test_default_tolerance_is_tight_enough_for_scores(problem: TransportProblem, scale: float) -> None:
-    problems = cosines((50, 16, 4), 2, 0.1, 0.4).float() * scale
+    problems = random_cosines((50, 16, 4), 2, 0.1, 0.4).float() * scale
     options = {"problem": problem, "epsilon": 0.1 * scale}
     loose = transport_plan(problems, **options, max_iterations=400)
     exact = transport_plan(problems, **options, tolerance=1e-7, max_iterations=20_000)
@@ -95,9 +83,9 @@ def test_default_tolerance_is_tight_enough_for_scores(problem: TransportProblem,
 def test_a_plan_does_not_depend_on_its_batch_mates(
     problem: TransportProblem, shape: tuple[int, int, int], seed: int, hard: bool
 ) -> None:
-    problems = cosines(shape, seed).float()
+    problems = random_cosines(shape, seed).float()
     if hard:
-        problems[0] *= 30  # this one is solved with logarithms
+        problems[0] *= 30  # this one is solved in the log domain
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TransportWarning)
         together = transport_plan(problems, problem=problem)
@@ -107,7 +95,7 @@ def test_a_plan_does_not_depend_on_its_batch_mates(
 
 @every_problem
 def test_permutations(problem: TransportProblem) -> None:
-    problems = cosines((3, 8, 4), 5)
+    problems = random_cosines((3, 8, 4), 5)
     frames, descriptors = torch.randperm(8), torch.randperm(4)
     plan = exactly(problems, problem)
     permuted = exactly(problems[:, frames][:, :, descriptors], problem)
@@ -125,11 +113,11 @@ def test_permutations(problem: TransportProblem) -> None:
     "problems",
     [
         torch.full((2, 8, 4), 0.3),
-        cosines((2, 1, 4)).float().expand(2, 8, 4),  # identical frames
-        cosines((2, 8, 1)).float().expand(2, 8, 4),  # identical descriptors
-        cosines((2, 1, 4)).float(),
-        cosines((2, 8, 1)).float(),
-        cosines((2, 8, 4)).float() - 0.9,
+        random_cosines((2, 1, 4)).float().expand(2, 8, 4),  # identical frames
+        random_cosines((2, 8, 1)).float().expand(2, 8, 4),  # identical descriptors
+        random_cosines((2, 1, 4)).float(),
+        random_cosines((2, 8, 1)).float(),
+        random_cosines((2, 8, 4)).float() - 0.9,
     ],
     ids=["equal cosines", "identical frames", "identical descriptors", "one frame", "one descriptor", "negative"],
 )
@@ -149,7 +137,7 @@ def test_degenerate_input(problem: TransportProblem, epsilon: float, problems: T
 
 
 def test_a_weak_option_is_the_balanced_problem() -> None:
-    problems = cosines((5, 8, 4), 6)
+    problems = random_cosines((5, 8, 4), 6)
     balanced = exactly(problems, BALANCED)
     for problem in (
         TransportProblem(order_sigma=1e4),
@@ -160,7 +148,7 @@ def test_a_weak_option_is_the_balanced_problem() -> None:
 
 
 def test_without_the_descriptors_marginal_frames_choose_by_softmax() -> None:
-    problems = cosines((5, 8, 4), 7)
+    problems = random_cosines((5, 8, 4), 7)
     plan = exactly(problems, TransportProblem(descriptor_rho=1e-7))
     torch.testing.assert_close(plan, (problems / 0.1).softmax(-1) / 8, atol=1e-5, rtol=0)
 
@@ -168,7 +156,7 @@ def test_without_the_descriptors_marginal_frames_choose_by_softmax() -> None:
 @settings(max_examples=20)
 @given(rho=st.floats(0.01, 1e4), seed=st.integers(0, 999))
 def test_no_penalty_is_too_strong_to_converge(rho: float, seed: int) -> None:
-    problems = cosines((10, 8, 4), seed).float()
+    problems = random_cosines((10, 8, 4), seed).float()
     with warnings.catch_warnings():
         warnings.simplefilter("error", TransportWarning)
         transport_plan(problems, problem=TransportProblem(descriptor_rho=rho), max_iterations=40)
@@ -182,7 +170,7 @@ def test_order_sends_early_frames_to_early_steps() -> None:
 
 
 def test_a_descriptor_that_nothing_shows_is_left_out() -> None:
-    problems = cosines((20, 8, 4), 8, 0.3, 0.6)
+    problems = random_cosines((20, 8, 4), 8, 0.3, 0.6)
     problems[..., 3] = 0.0  # hallucinated
     for problem in (TransportProblem(descriptor_rho=0.05), TransportProblem(mass=0.7)):
         received = exactly(problems, problem).sum(-2) / problem.mass
@@ -190,7 +178,7 @@ def test_a_descriptor_that_nothing_shows_is_left_out() -> None:
 
 
 def test_default_problem_is_untouched_by_the_others() -> None:
-    problems = cosines((5, 8, 4), 9)
+    problems = random_cosines((5, 8, 4), 9)
     assert torch.equal(transport_plan(problems), transport_plan(problems, problem=TransportProblem()))
 
 
@@ -213,7 +201,7 @@ def test_settings_out_of_range(make: Callable[[], TransportProblem], what: str) 
 @pytest.mark.gpu
 @every_problem
 def test_same_plans_on_a_gpu_without_waiting_for_it(problem: TransportProblem) -> None:
-    problems = cosines((64, 32, 4), 11, 0.0, 0.5).float()
+    problems = random_cosines((64, 32, 4), 11, 0.0, 0.5).float()
     on_device = problems.cuda()
     torch.cuda.set_sync_debug_mode("error")
     try:

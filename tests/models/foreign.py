@@ -1,16 +1,14 @@
-"""What the conversion tests share: a tokenizer for the tiny released checkpoint, hostile pickles, scripted archives."""
+"""What the conversion tests share: a tokenizer for the tiny released checkpoint and hostile pickles."""
 
 import os
 import pickle
 import shutil
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 HERE = Path(__file__).parent
@@ -24,28 +22,6 @@ def tokenizer(vocabulary: int = 512) -> CLIPTokenizer:
     """As many tokens as the tiny released checkpoint knows, the start and the end token last."""
     tokens = {f"t{k}": k for k in range(vocabulary - 2)}
     return CLIPTokenizer(vocab=tokens | {"<|startoftext|>": vocabulary - 2, "<|endoftext|>": vocabulary - 1}, merges=[])
-
-
-class Node(nn.Module):
-    """A module that only has what it is given."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
-
-
-def scripted(tensors: dict[str, Tensor], file: Path) -> Path:
-    """A TorchScript archive whose modules hold the tensors, as OpenAI's archives do."""
-    root = Node()
-    for name, tensor in tensors.items():
-        *path, last = name.split(".")
-        node = root
-        for part in path:
-            if not hasattr(node, part):
-                node.add_module(part, Node())
-            node = getattr(node, part)
-        node.register_parameter(last, nn.Parameter(tensor.clone(), requires_grad=False))
-    torch.jit.save(torch.jit.script(root), file)
-    return file
 
 
 class Payload:
@@ -87,17 +63,6 @@ def payloads(mark: Path) -> dict[str, Any]:
         "pickle in a pickle": {**weights, "extra": Payload(pickle.loads, pickle.dumps(touch))},
         "torch.load": {**weights, "extra": Payload(torch.load, str(mark))},
     }
-
-
-def with_pickle(archive: Path, content: Any, target: Path) -> Path:
-    """A copy of a zip archive whose data.pkl is another pickle."""
-    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(target, "w") as copy:
-        for entry in source.infolist():
-            data = source.read(entry)
-            if entry.filename.endswith("/data.pkl"):
-                data = content if isinstance(content, bytes) else pickle.dumps(content, protocol=2)
-            copy.writestr(entry, data)
-    return target
 
 
 def copied(file: Path, folder: Path) -> Path:

@@ -1,74 +1,77 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from transformers import CLIPModel
 
 from ost_lightning.errors import UserError
-from ost_lightning.models import VideoCLIP, ensemble_weights, weights_digest
+from ost_lightning.models import CheckpointError, VideoCLIP, ensemble_weights, weights_digest
+from ost_lightning.models.encoders.clip import CLIPEncoder
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA, add_adapters, merged, original_of
-from ost_lightning.resources import tiny_clip_folder
+from tests.models.encoders.siglip_miniature import write_siglip
 
 
 @pytest.fixture
-def plain() -> CLIPModel:
-    return CLIPModel.from_pretrained(tiny_clip_folder(), dtype=torch.float32).eval()
+def plain() -> CLIPEncoder:
+    return CLIPEncoder.from_pretrained("tiny").eval()
 
 
 @pytest.fixture
-def tuned() -> CLIPModel:
+def tuned() -> CLIPEncoder:
     """Adapters as training leaves them: B is not zero any more."""
-    model = CLIPModel.from_pretrained(tiny_clip_folder(), dtype=torch.float32).eval()
-    add_adapters(model, LoRA(rank=2, alpha=4))
-    for name, parameter in model.named_parameters():
+    encoder = CLIPEncoder.from_pretrained("tiny").eval()
+    add_adapters(encoder, LoRA(rank=2, alpha=4))
+    for name, parameter in encoder.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.05)
-    return model
+    return encoder
 
 
 @torch.no_grad()
-def features(model: CLIPModel) -> torch.Tensor:
+def features(model: Any) -> torch.Tensor:
     torch.manual_seed(0)
     pixels, tokens = torch.randn(2, 3, 48, 48), torch.randint(5, 400, (2, 9))
     image = model.get_image_features(pixel_values=pixels).pooler_output
     return torch.cat([image, model.get_text_features(input_ids=tokens).pooler_output])
 
 
-def test_new_adapters_change_nothing_and_are_all_that_is_trained(plain: CLIPModel) -> None:
-    before = features(plain)
-    total = sum(parameter.numel() for parameter in plain.parameters())
+def test_new_adapters_change_nothing_and_are_all_that_is_trained(plain: CLIPEncoder) -> None:
+    before = features(plain.model)
+    total = sum(parameter.numel() for parameter in plain.model.parameters())
     add_adapters(plain, LoRA(rank=2))
-    torch.testing.assert_close(features(plain), before)
-    trained = {name for name, parameter in plain.named_parameters() if parameter.requires_grad}
+    torch.testing.assert_close(features(plain.model), before)
+    trained = {name for name, parameter in plain.model.named_parameters() if parameter.requires_grad}
     assert all("lora_" in name or name == "logit_scale" for name in trained)
     assert {name.split("_model")[0] for name in trained} == {"vision", "text", "logit_scale"}
-    assert sum(parameter.numel() for parameter in plain.parameters() if parameter.requires_grad) < 0.05 * total
+    assert sum(parameter.numel() for parameter in plain.model.parameters() if parameter.requires_grad) < 0.05 * total
 
 
-def test_one_tower_can_be_adapted(plain: CLIPModel) -> None:
+def test_one_tower_can_be_adapted(plain: CLIPEncoder) -> None:
     add_adapters(plain, LoRA(towers="vision", layers=("v_proj",)))
-    trained = [name for name, parameter in plain.named_parameters() if parameter.requires_grad]
+    trained = [name for name, parameter in plain.model.named_parameters() if parameter.requires_grad]
     assert all(name.startswith("vision_model") and "v_proj" in name for name in trained if name != "logit_scale")
 
 
-def test_merged_model_is_plain_and_the_same(plain: CLIPModel, tuned: CLIPModel) -> None:
-    together = merged(tuned).eval()
-    assert set(together.state_dict()) == set(plain.state_dict())
-    torch.testing.assert_close(features(together), features(tuned), rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(features(together), features(plain))
+def test_merged_model_is_plain_and_the_same(plain: CLIPEncoder, tuned: CLIPEncoder) -> None:
+    together = merged(tuned.model).eval()
+    assert set(together.state_dict()) == set(plain.model.state_dict())
+    torch.testing.assert_close(features(together), features(tuned.model), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(features(together), features(plain.model))
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.2, 1.0])
-def test_ensembling_mixes_the_products(plain: CLIPModel, tuned: CLIPModel, ratio: float) -> None:
-    weights = dict(tuned.named_parameters())
-    expected = ensemble_weights(dict(plain.named_parameters()), dict(merged(tuned).named_parameters()), ratio)
-    mixed = ensemble_weights(original_of(weights, dict(plain.named_parameters())), weights, ratio)
-    tuned.load_state_dict(mixed, strict=False)
-    for name, weight in merged(tuned).named_parameters():
+def test_ensembling_mixes_the_products(plain: CLIPEncoder, tuned: CLIPEncoder, ratio: float) -> None:
+    weights = dict(tuned.model.named_parameters())
+    expected = ensemble_weights(
+        dict(plain.model.named_parameters()), dict(merged(tuned.model).named_parameters()), ratio
+    )
+    mixed = ensemble_weights(original_of(weights, dict(plain.model.named_parameters())), weights, ratio)
+    tuned.model.load_state_dict(mixed, strict=False)
+    for name, weight in merged(tuned.model).named_parameters():
         torch.testing.assert_close(weight, expected[name], rtol=1e-4, atol=1e-6)
 
 
-def test_layers_that_are_not_there_are_named(plain: CLIPModel) -> None:
+def test_layers_that_are_not_there_are_named(plain: CLIPEncoder) -> None:
     with pytest.raises(UserError, match="No layer of the text tower is called nonsense"):
         add_adapters(plain, LoRA(towers="text", layers=("nonsense",)))
 
@@ -98,4 +101,14 @@ def test_a_plain_model_is_adapted(tmp_path: Path) -> None:
     plain.save_pretrained(tmp_path / "folder")
     for source in (file, tmp_path / "folder"):
         begun = AdaptedVideoCLIP("tiny", init_from=source)
-        torch.testing.assert_close(merged(begun.clip).state_dict(), plain.clip.state_dict())
+        torch.testing.assert_close(merged(begun.encoder.model).state_dict(), plain.encoder.model.state_dict())
+
+
+def test_another_original_is_refused(tmp_path: Path) -> None:
+    siglip = str(write_siglip(tmp_path / "one"))
+    adapted = AdaptedVideoCLIP(siglip, tuned_from=str(write_siglip(tmp_path / "deep", num_hidden_layers=1)))
+    with pytest.raises(CheckpointError, match=r"can't have been tuned from .*deep: their weights differ"):
+        adapted.original_parameters()
+    adapted = AdaptedVideoCLIP(siglip, tuned_from=str(write_siglip(tmp_path / "wide", intermediate_size=16)))
+    with pytest.raises(CheckpointError, match=r"can't have been tuned from .*wide: .*\(first: encoder\.model\.vision"):
+        adapted.original_parameters()

@@ -17,6 +17,12 @@ def clips(batch: int = 2, frames: int = 3) -> Tensor:
     return torch.randint(0, 256, (batch, frames, 3, 48, 48), dtype=torch.uint8)
 
 
+def test_heads_say_whether_they_pool() -> None:
+    frames = torch.randn(2, 3, 16)
+    for head in (MeanPooling(16), TemporalTransformer(16, 1), TemporalTransformer(16, 1, pool=False)):
+        assert head.pools == (head(frames).shape[1] == 1)
+
+
 def spelled_out(head: TemporalTransformer, frames: Tensor, heads: int) -> Tensor:
     """The temporal transformer, one clip, one attention head at a time."""
     weights = dict(head.state_dict())
@@ -88,7 +94,7 @@ def test_more_frames_than_positions() -> None:
 def test_mean_pooling_is_before_the_normalization() -> None:
     videos, model = clips(), VideoCLIP("tiny", temporal_head=MeanPooling)
     pixels = model.normalization(videos.flatten(0, 1))
-    raw = model.clip.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (2, 3))
+    raw = model.encoder.model.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (2, 3))
     embedded = model.encode_frames(videos)
     assert embedded.shape == (2, 1, 128)
     torch.testing.assert_close(embedded[:, 0], normalize(raw.mean(1), dim=-1), atol=1e-5, rtol=0)
@@ -102,7 +108,7 @@ def test_head_stands_between_projection_and_normalization() -> None:
     model = VideoCLIP("tiny", temporal_head=partial(TWO_LAYERS, pool=False))
     videos = clips()
     pixels = model.normalization(videos.flatten(0, 1))
-    raw = model.clip.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (2, 3))
+    raw = model.encoder.model.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (2, 3))
     expected = normalize(model.temporal_head(raw), dim=-1)
     torch.testing.assert_close(model.encode_frames(videos), expected, atol=1e-5, rtol=0)
     with torch.autocast("cpu", torch.bfloat16):

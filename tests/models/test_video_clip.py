@@ -97,7 +97,7 @@ def test_freezing(vision: bool, text: bool) -> None:
     model = VideoCLIP("tiny", freeze_vision=vision, freeze_text=text)
     loss = model.encode_frames(clips()).sum()
     loss = loss + sum(rows.sum() for rows in model.encode_sentences(model.tokenize(SENTENCES)).values())
-    (loss * model.logit_scale).backward()
+    model.similarity_to_logits(loss).backward()
     for name, parameter in model.named_parameters():
         frozen = (vision and "vis" in name) or (text and "text" in name)
         assert parameter.requires_grad != frozen, name
@@ -109,19 +109,19 @@ def test_gradient_checkpointing_gives_the_same_gradients() -> None:
     for checkpointing in (False, True):
         model = VideoCLIP("tiny", gradient_checkpointing=checkpointing)
         model.encode_frames(videos)[..., 0].sum().backward()
-        weight = model.clip.vision_model.encoder.layers[0].mlp.fc1.weight
+        weight = model.encoder.model.vision_model.encoder.layers[0].mlp.fc1.weight
         gradients.append(weight.grad.clone())
-        assert model.clip.vision_model.encoder.layers[0].gradient_checkpointing == checkpointing
+        assert model.encoder.model.vision_model.encoder.layers[0].gradient_checkpointing == checkpointing
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
 def test_original_parameters_stay_what_they_were() -> None:
     model = VideoCLIP("tiny")
     with torch.no_grad():
-        model.clip.logit_scale += 1
+        model.encoder.model.logit_scale += 1
     original = model.original_parameters()
     assert set(original) == {name for name, _ in model.named_parameters()}
-    assert float(model.clip.logit_scale.detach() - original["clip.logit_scale"]) == 1
+    assert float(model.encoder.model.logit_scale.detach() - original["encoder.model.logit_scale"]) == 1
 
 
 @torch.no_grad()
@@ -150,10 +150,10 @@ def test_long_sentences_are_told(video_clip: VideoCLIP) -> None:
 
 
 def test_missing_models_are_told(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no CLIP 'nobody/nothing'.*or use `tiny`"):
+    with pytest.raises(CheckpointError, match=r"no pre-trained model 'nobody/nothing'.*or use `tiny`"):
         VideoCLIP("nobody/nothing")
     shutil.copy(tiny_clip_folder() / "config.json", tmp_path)
-    with pytest.raises(CheckpointError, match=rf"CLIP folder {tmp_path} can't be read: it lacks weights"):
+    with pytest.raises(CheckpointError, match=rf"model folder {tmp_path} can't be read: it lacks weights"):
         VideoCLIP(str(tmp_path))
 
 
@@ -163,7 +163,7 @@ def test_incomplete_weights_are_told(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["num_hidden_layers"] = 3
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match=r"not those of a whole CLIP: 16 are missing .*text_model"):
+    with pytest.raises(CheckpointError, match=r"not those of a whole CLIPModel: 16 are missing .*text_model"):
         VideoCLIP(str(folder))
 
 

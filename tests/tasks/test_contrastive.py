@@ -103,7 +103,7 @@ def test_loss_of_a_step_is_that_of_its_parts(tmp_path: Path) -> None:
         texts = fresh.encode_sentences(fresh.tokenize(sentences))
         scores = OptimalDescriptorSolver()(frames, texts["spatio"], texts["temporal"])
         # every video against the class of every sample of the batch
-        expected = symmetric_kl(fresh.logit_scale * scores[:, batch.labels], batch.labels, factor=1.0)
+        expected = symmetric_kl(fresh.similarity_to_logits(scores[:, batch.labels]), batch.labels, factor=1.0)
     assert losses.values[0] == pytest.approx(float(expected), rel=1e-4)
 
 

@@ -96,7 +96,7 @@ def relative_error(found: Gradients, expected: Gradients) -> float:
             assert found[name].norm() < 1e-6 * whole
         else:
             errors[name] = float((found[name] - gradient).norm() / gradient.norm())
-    assert "task.video_clip.clip.logit_scale" in errors
+    assert "task.video_clip.encoder.model.logit_scale" in errors
     return max(errors.values())
 
 
@@ -156,7 +156,7 @@ def test_gradient_cache_is_the_large_batch_in_one_process() -> None:
 
 def test_the_second_forward_pass_draws_the_same() -> None:
     module = Step("solver")
-    for tower in (module.task.video_clip.clip.vision_model, module.task.video_clip.clip.text_model):
+    for tower in (module.task.video_clip.encoder.model.vision_model, module.task.video_clip.encoder.model.text_model):
         for layer in tower.encoder.layers:
             layer.self_attn.dropout = 0.2
     clips, labels = world_of_videos()
@@ -167,10 +167,10 @@ def test_the_second_forward_pass_draws_the_same() -> None:
         torch.manual_seed(3)
         loss = module(*parts)
         loss.backward()
-        found.append(gradients(module)["task.video_clip.clip.visual_projection.weight"])
+        found.append(gradients(module)["task.video_clip.encoder.model.visual_projection.weight"])
     assert torch.equal(*found)
     # moving along the gradient changes the very same draw of the loss as the gradient says
-    weight = module.task.video_clip.clip.visual_projection.weight
+    weight = module.task.video_clip.encoder.model.visual_projection.weight
     step = 1e-3 * found[0] / found[0].norm()
     values = []
     for sign in (1, -1):

@@ -16,8 +16,8 @@ from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
 from ost_lightning.tasks import Mixing, OptimizerSettings, SupervisedRecognition
 from ost_lightning.text import Templates
 from ost_lightning.toyworld.dataset import label_space
-from ost_lightning.toyworld.stills import render_still, sample_still
 from ost_lightning.video import ClipBatch
+from studies.tiny_clip.stills import render_still, sample_still
 
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
 
@@ -80,9 +80,9 @@ def test_loss_is_that_of_vifi_clip(tmp_path: Path, smoothing: float) -> None:
     sentences = Templates.load("ost").apply(data.training_labels, ("name",), 4)
     with torch.no_grad():
         pixels = fresh.normalization(batch.frames.flatten(0, 2))
-        frames = fresh.clip.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (4, 2))
+        frames = fresh.encoder.model.get_image_features(pixel_values=pixels).pooler_output.unflatten(0, (4, 2))
         names = fresh.encode_sentences(fresh.tokenize(sentences))["name"][:, 0]
-        logits = fresh.clip.logit_scale.exp() * normalize(frames.mean(1), dim=-1) @ names.T
+        logits = fresh.encoder.model.logit_scale.exp() * normalize(frames.mean(1), dim=-1) @ names.T
     assert watch.losses[0] == pytest.approx(smoothed_cross_entropy(logits, batch.labels, smoothing), rel=1e-4)
 
 
@@ -113,10 +113,10 @@ def test_frozen_sentences_are_encoded_once(tmp_path: Path, monkeypatch: pytest.M
     module, calls = SupervisedRecognition(VideoCLIP("tiny", freeze_text=frozen), CategoryName()), []
     encode = module.video_clip.encode_sentences
     monkeypatch.setattr(module.video_clip, "encode_sentences", lambda tokens: calls.append(1) or encode(tokens))
-    before = {name: value.clone() for name, value in module.video_clip.clip.text_model.named_parameters()}
+    before = {name: value.clone() for name, value in module.video_clip.encoder.model.text_model.named_parameters()}
     trainer(tmp_path, max_epochs=3, limit_val_batches=0).fit(module, datamodule=OneBatch())
     assert len(calls) == (1 if frozen else 3)
-    after = dict(module.video_clip.clip.text_model.named_parameters())
+    after = dict(module.video_clip.encoder.model.text_model.named_parameters())
     assert all(torch.equal(after[name], value) for name, value in before.items()) == frozen
 
 

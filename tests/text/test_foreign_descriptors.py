@@ -10,7 +10,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.text import Descriptors, LabelSpace
 from ost_lightning.text.foreign_descriptors import (
     check_alignment,
-    read_class_list,
+    read_any_class_list,
     read_indexed,
     read_table,
     write_class_list,
@@ -34,7 +34,7 @@ loose = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_index_keyed_files_come_back(tmp_path: Path, labels: LabelSpace) -> None:
     write_indexed(labels, {"spatio": tmp_path / "s.json", "temporal": tmp_path / "t.json"})
     write_class_list(labels, tmp_path / "classes.csv")
-    names = read_class_list(tmp_path / "classes.csv").names
+    names = read_any_class_list(tmp_path / "classes.csv").names
     assert names == labels.names
     assert read_indexed(names, {"spatio": tmp_path / "s.json", "temporal": tmp_path / "t.json"}) == labels.descriptors
 
@@ -112,12 +112,12 @@ def test_malformed_tables_are_named(tmp_path: Path, content: str, what: str) -> 
 def test_malformed_class_lists_are_named(tmp_path: Path, content: str, what: str) -> None:
     (tmp_path / "classes.csv").write_text(content)
     with pytest.raises(UserError, match=what):
-        read_class_list(tmp_path / "classes.csv")
+        read_any_class_list(tmp_path / "classes.csv")
 
 
 def test_a_text_list_is_read_as_that_of_a_label_space(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("# from a shelf\njump rope\tjump_rope\nbowling\n")
-    listed = read_class_list(tmp_path / "classes.txt")
+    listed = read_any_class_list(tmp_path / "classes.txt")
     assert (listed.names, listed.published) == (("jump rope", "bowling"), ("jump_rope", "bowling"))
     assert listed.source == "from a shelf"
 
@@ -125,8 +125,8 @@ def test_a_text_list_is_read_as_that_of_a_label_space(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "read"),
     [
-        ("classes.txt", read_class_list),
-        ("classes.csv", read_class_list),
+        ("classes.txt", read_any_class_list),
+        ("classes.csv", read_any_class_list),
         ("table.csv", read_table),
         ("s.json", lambda file: read_indexed(("a",), {"spatio": file})),
     ],
@@ -139,7 +139,7 @@ def test_text_that_is_not_utf8_is_told(tmp_path: Path, name: str, read: Callable
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     for read in (
-        lambda file: read_class_list(file),
+        lambda file: read_any_class_list(file),
         lambda file: read_table(file),
         lambda file: read_indexed(("a",), {"spatio": file}),
     ):

@@ -70,8 +70,8 @@ def test_classes_alone_are_enough_until_descriptors_are_asked_for(tmp_path: Path
         ('{"classes": {"a": ["x"]}}', "the class 'a' must have"),
         ('{"classes": {"a": {"spatio": "x"}}}', "the class 'a' must have"),
         ('{"classes": {"a": {"spatio": ["x", " "]}}}', "the class 'a' must have"),
-        ('{"classes": {"a": {"spatio": ["x"]}, "a": {"spatio": ["y"]}}}', "descriptors.json: 'a' stands twice"),
-        ('{"classes": {"a": {"spatio": ["x"], "spatio": ["y"]}}}', "descriptors.json: 'spatio' stands twice"),
+        ('{"classes": {"a": {"spatio": ["x"]}, "a": {"spatio": ["y"]}}}', "descriptors.json: 'a' occurs twice"),
+        ('{"classes": {"a": {"spatio": ["x"], "spatio": ["y"]}}}', "descriptors.json: 'spatio' occurs twice"),
     ],
 )
 def test_malformed_descriptors_are_named(tmp_path: Path, content: str, what: str) -> None:

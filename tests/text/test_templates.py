@@ -99,3 +99,29 @@ def test_templates_of_vanilla_clip() -> None:
         "a demonstration of the person practicing archery."
         in Templates.load("clip_ucf101").apply(labels, ("name",), 1).sentences["name"][0]
     )
+
+
+@pytest.mark.parametrize("name", ["ucf101", "ucf101-base", "ucf101-novel"])
+def test_the_released_templates_spell_ucf101_as_published(name: str) -> None:
+    labels = LabelSpace.load(name)
+    place = labels.published.index("ApplyEyeMakeup") if "ApplyEyeMakeup" in labels.published else 0
+    released, own = Templates.load("released"), Templates.load("ost")
+    assert (released.spells_as_published(labels), own.spells_as_published(labels)) == (True, False)
+    for templates, spelling in ((released, labels.published), (own, labels.names)):
+        sentences = templates.apply(labels, SENTENCE_KINDS, 1).sentences
+        assert sentences["name"][place] == (f"a video of a person {spelling[place]}.",)
+        assert sentences["temporal"][place][0].startswith(f"A video of {spelling[place]} usually includes ")
+
+
+def test_which_spelling_a_label_space_is_read_with() -> None:
+    released, own = Templates.load("released"), Templates.load("ost")
+    assert own.spells_as_published(LabelSpace.load("hmdb51-raw"))
+    assert own.spells_as_published(LabelSpace.load("ssv2"))  # which is shipped as published
+    for name in ("hmdb51", "kinetics600"):
+        assert not released.spells_as_published(LabelSpace.load(name))
+    assert released.apply(LabelSpace.load("hmdb51"), ("name",), 1).sentences["name"][0] == (
+        "a video of a person brush hair.",
+    )
+    # a part of the name, or of the folder's path, is not the name
+    assert not released.spells_as_published(LabelSpace(("a b",), origin="/ucf101/own", published=("AB",)))
+    assert not released.spells_as_published(LabelSpace(("a b",), origin="my-ucf101", published=("AB",)))

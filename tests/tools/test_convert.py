@@ -58,7 +58,7 @@ def test_mistakes_are_told_in_a_paragraph(capsys: pytest.CaptureFixture[str]) ->
         (["hostile.pth", "out"], ["hostile.pth asks for Python's `posix.system`", "nothing of it has been run"]),
         (["nothing.pth", "out"], ["There is no checkpoint nothing.pth"]),
         ([str(RELEASED), "clip", "--pretrained=clip"], ["clip is there already"]),
-        ([str(RELEASED), "out", "--pretrained=nobody/nothing"], ["There is no CLIP 'nobody/nothing'"]),
+        ([str(RELEASED), "out", "--pretrained=nobody/nothing"], ["There is no pre-trained model 'nobody/nothing'"]),
     ):
         assert main(["convert", *arguments]) == 1
         message = " ".join(capsys.readouterr().err.split())

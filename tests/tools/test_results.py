@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ost_lightning.cli import main
-from tests.analysis.test_run_results import outcome, run, three_splits, trained
+from tests.analysis.example_runs import outcome, run, three_splits, trained
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ost_lightning.cli import main
-from ost_lightning.toyworld.dataset import Part
+from ost_lightning.toyworld.dataset import RenderedPart
 from ost_lightning.video import read_frames
 
 
@@ -15,7 +15,7 @@ def test_sheet_shows_the_videos_as_they_are_read_back(tmp_path: Path, capsys: py
     assert main(["toyworld", "sheet", str(file), *options]) == 0
     assert capsys.readouterr().out.strip().endswith(str(file))
     sheet = np.asarray(Image.open(file).convert("RGB")).astype(float)
-    videos = sorted(Part(0, "order", "test", 1).folder.glob("*.mp4"))
+    videos = sorted(RenderedPart(0, "order", "test", 1).folder.glob("*.mp4"))
     assert sheet.shape == (2 * 112, 330 + 8 * 108, 3)
     first = Image.open(file).convert("RGB").crop((330, 0, 330 + 108, 108)).resize((72, 72), Image.Resampling.BOX)
     distances = {
@@ -24,6 +24,6 @@ def test_sheet_shows_the_videos_as_they_are_read_back(tmp_path: Path, capsys: py
         )
         for video in videos
     }
-    names = (Part(0, "order", "test", 1).folder / "classes.txt").read_text().splitlines()
+    names = (RenderedPart(0, "order", "test", 1).folder / "classes.txt").read_text().splitlines()
     shown = next(name for name in names if not name.startswith("#")).replace(" ", "_")
     assert min(distances, key=distances.__getitem__).name.startswith(shown)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ost_lightning.text import LabelSpace
-from ost_lightning.toyworld.dataset import Part, label_space, render_part
+from ost_lightning.toyworld.dataset import RenderedPart, label_space, render_part
 from ost_lightning.toyworld.grammar import draw_classes
 from ost_lightning.video import read_records
 
@@ -16,7 +16,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_part_is_a_data_set_like_any_other(cache: Path) -> None:
-    part = Part(1, "unseen", "test", 1)
+    part = RenderedPart(1, "unseen", "test", 1)
     folder = render_part(part, workers=2)
     assert folder.is_relative_to(cache)
     labels = LabelSpace.load(folder)
@@ -28,7 +28,7 @@ def test_a_part_is_a_data_set_like_any_other(cache: Path) -> None:
 
 
 def test_what_is_there_is_not_rendered_again(cache: Path) -> None:
-    part = Part(0, "order", "test", 1)
+    part = RenderedPart(0, "order", "test", 1)
     render_part(part, workers=2)
     before = {file: file.stat().st_mtime_ns for file in part.folder.iterdir()}
     render_part(part, workers=2)
@@ -36,7 +36,7 @@ def test_what_is_there_is_not_rendered_again(cache: Path) -> None:
 
 
 def test_a_failure_leaves_nothing_half_written(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = Part(0, "order", "test", 1)
+    part = RenderedPart(0, "order", "test", 1)
 
     def fail(self: Path, *_: object, **__: object) -> int:
         raise OSError("disk full")
@@ -48,7 +48,7 @@ def test_a_failure_leaves_nothing_half_written(cache: Path, monkeypatch: pytest.
 
 
 def test_two_processes_may_render_the_same_part(cache: Path) -> None:
-    part = Part(0, "order", "test", 1)
+    part = RenderedPart(0, "order", "test", 1)
     children = []
     for _ in range(2):
         child = os.fork()

@@ -12,9 +12,8 @@ from ost_lightning.toyworld.poses import POSES, between, pose_of
 from ost_lightning.toyworld.props import PAINT_PROP
 from ost_lightning.toyworld.scene import FRAME_SIDE, Appearance, Scene
 from ost_lightning.toyworld.scenery import PAINT_EXTRA, PAINT_SETTING
-from ost_lightning.toyworld.stills import render_stills, sample_still
 from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES
-from ost_lightning.toyworld.wording import caption, outfit_phrase, prop_phrase, visible_phrases
+from ost_lightning.toyworld.wording import outfit_phrase, prop_phrase
 from ost_lightning.video import read_frames
 
 PLAIN = Appearance("meadow", "red", "cap", "drum", "blue", "tree")
@@ -96,28 +95,6 @@ def test_clip_is_a_real_mp4(tmp_path: Path) -> None:
     decoded = read_frames(path, range(FRAMES), short_side=None).permute(0, 2, 3, 1).numpy()
     assert np.abs(decoded.astype(int) - clip).mean() < 12
     assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
-
-
-def test_stills_do_not_depend_on_the_number_of_workers() -> None:
-    alone, pixels = render_stills(12, "x", workers=1, chunk=4)
-    together, same = render_stills(12, "x", workers=2, chunk=4)
-    assert alone == together
-    assert np.array_equal(pixels, same)
-    assert len({still.state for still in alone}) > 3
-
-
-def test_captions_tell_what_is_there() -> None:
-    rng = random.Random(0)
-    for _ in range(200):
-        still = sample_still(rng)
-        words = caption(still.appearance, still.state, rng, verb_rate=0)
-        phrases = set(visible_phrases(still.appearance, random.Random(0)))
-        assert {"setting", "prop", "outfit"} <= phrases
-        absent = set(COLORS) - {still.appearance.outfit, still.appearance.prop_color}
-        mentioned = {
-            color for color in absent if f" {color} {still.appearance.prop}" in words or f"{color} clothes" in words
-        }
-        assert not mentioned
 
 
 def test_articles() -> None:

@@ -1,7 +1,6 @@
 """What an ablation found, beside what was published: JSON, Markdown, and means over runs."""
 
 import json
-import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import write_text_atomically
 
 ABLATION_FILE: Final = "ablation.json"
 _FORMAT: Final = 1
@@ -79,13 +79,10 @@ class AblationTable:
     runs: int = 1
 
     def save(self, folder: Path) -> None:
-        """Writes ablation.json and ablation.md; a file is whole or not there."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Writes ablation.json and ablation.md."""
         content = json.dumps({"format": _FORMAT, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
-        for name, text in ((ABLATION_FILE, content), ("ablation.md", self.markdown())):
-            unfinished = folder / f".{name}.{os.getpid()}"
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(folder / name)
+        write_text_atomically(folder / ABLATION_FILE, content)
+        write_text_atomically(folder / "ablation.md", self.markdown())
 
     @classmethod
     def load(cls, file: Path) -> Self:

@@ -25,10 +25,10 @@ _MARKERS: Final = "osD^vPX*<>"
 
 @dataclass(frozen=True, slots=True)
 class ClassEmbeddings:
-    """One embedding a class, by different texts; all fp32 (K, d), L2-normalized.
+    """One embedding per class, from different texts; each fp32 (K, d), L2-normalized.
 
     Attributes:
-        name: Of the category name's sentences.
+        name: Embeddings of the category names.
         spatio: Mean of the Spatio Descriptors, normalized again.
         temporal: Mean of the Temporal Descriptors, normalized again.
         descriptors: Mean of both kinds, normalized again.
@@ -45,13 +45,13 @@ class Density:
     """Mean pair-wise cosines between the classes of one data set, -1 to 1; lower is easier to tell apart.
 
     Attributes:
-        classes: K.
-        name: Between category names.
-        descriptors: Between classes, each the mean of its descriptors: the second bar of Fig. 2.
-        spatio: The same with Spatio Descriptors alone.
-        temporal: The same with Temporal Descriptors alone.
-        single_descriptors: Between single descriptors of different classes. Averaging removes what is particular to
-            each text, so this is lower than the cosine between means, whatever the texts are.
+        classes: Number of classes (K).
+        name: Mean cosine between category names.
+        descriptors: Mean cosine between classes, each the mean of its descriptors: the second bar of Fig. 2.
+        spatio: Mean cosine between classes, each the mean of its Spatio Descriptors.
+        temporal: Mean cosine between classes, each the mean of its Temporal Descriptors.
+        single_descriptors: Mean cosine between single descriptors of different classes. Averaging removes what is
+            particular to each text, so this is lower than the cosine between means, whatever the texts are.
     """
 
     classes: int
@@ -69,13 +69,13 @@ def class_embeddings(
     """Encodes a label space.
 
     Args:
-        video_clip: Encoder.
+        video_clip: Encoder of the texts.
         labels: At least two classes, with descriptors.
-        templates: Their sentences.
-        per_class: N, of each kind.
+        templates: Sentence templates.
+        per_class: Number of descriptors per class and kind (N).
 
     Returns:
-        One embedding a class, and the single descriptors, (K, 2N, d).
+        One embedding per class, and the single descriptors, (K, 2N, d).
 
     Raises:
         UserError: If there are fewer than two classes, or too few descriptors.
@@ -92,8 +92,8 @@ def density(embeddings: ClassEmbeddings, single: Tensor) -> Density:
     """Mean pair-wise cosines.
 
     Args:
-        embeddings: One a class.
-        single: fp32 (K, 2N, d), single descriptors.
+        embeddings: One embedding per class.
+        single: Single descriptors, fp32 (K, 2N, d).
     """
     return Density(
         classes=len(embeddings.name),
@@ -109,11 +109,11 @@ def mean_cosine_between_classes(embeddings: Tensor) -> float:
     """Mean cosine over all pairs of texts of different classes.
 
     Args:
-        embeddings: (K, M, d), M texts a class, L2-normalized; K >= 2.
+        embeddings: M texts per class, (K, M, d), L2-normalized; K >= 2.
     """
     wide = embeddings.double()
     by_class = wide.sum(1)
-    # |sum of all|^2 holds every pair; |sum of a class|^2 those within it
+    # |sum of all|^2 contains every pair; |sum of a class|^2 those within it
     between = by_class.sum(0).square().sum() - by_class.square().sum()
     classes, texts = embeddings.shape[:2]
     return float(between / (classes * (classes - 1) * texts**2))

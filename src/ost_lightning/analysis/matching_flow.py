@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ost_lightning.analysis.pictures import new_figure, save_figure
-from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.matching import PlanMatcher
 from ost_lightning.vocabulary import DescriptorKind
 
 if TYPE_CHECKING:
@@ -36,23 +36,23 @@ class MatchingFlow:
 @torch.no_grad()
 def matching_flow(
     video_clip: "VideoCLIP",
-    solver: OptimalDescriptorSolver,
+    matcher: PlanMatcher,
     frames: Tensor,
     embeddings: Tensor,
     texts: Sequence[str],
-    kind: DescriptorKind | None = None,
+    kind: DescriptorKind,
 ) -> MatchingFlow:
     """Solves one video against one class.
 
     Args:
         video_clip: Encoder.
-        solver: The matcher.
+        matcher: Matcher that has a plan.
         frames: uint8 (T, 3, S, S), on the encoder's device.
         embeddings: (N, d), L2-normalized embeddings of the descriptors' sentences.
         texts: The N descriptors.
-        kind: Theirs; may be left out if the solver asks the same of both.
+        kind: Kind of these descriptors.
     """
-    cosines, plan = solver.cosines_and_plan(video_clip.encode_frames(frames[None]), embeddings[None], kind)
+    cosines, plan = matcher.cosines_and_plan(video_clip.encode_frames(frames[None]), embeddings[None], kind)
     return MatchingFlow(frames.cpu(), (plan[0, 0] * len(frames)).cpu(), cosines[0, 0].cpu(), tuple(texts))
 
 

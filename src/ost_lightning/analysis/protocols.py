@@ -1,40 +1,88 @@
-"""The four protocols of the paper, and what sets a run apart from the one that it names."""
+"""The four protocols of the paper, and how a run differs from the one that it names."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Literal, get_args
 
-from ost_lightning.analysis.benchmarks import published_lists
+import yaml
+
+from ost_lightning.analysis.published_lists import PublishedList, published_lists
 from ost_lightning.analysis.run_results import SetResult
+from ost_lightning.resources import shipped
 
 Protocol = Literal["zero_shot", "few_shot", "base_to_novel", "supervised"]
-"""How a score came about: `zero_shot` on classes and videos not trained on, `few_shot` after K videos a class,
+"""What a score measures: `zero_shot` on classes and videos not trained on, `few_shot` after K videos per class,
 `base_to_novel` after 16 shots of half of the classes, `supervised` after all training videos."""
 
 PROTOCOLS: Final[tuple[Protocol, ...]] = get_args(Protocol)
-_SHOTS: Final = (2, 4, 8, 16)
-_TOLERATED: Final = 0.05
-_SPLITS: Final = {"hmdb51": 3, "ucf101": 3, "kinetics600": 3}
+_TOLERANCE: Final = 0.05
+"""How far the length of a list may be from that of other copies."""
+_UNKNOWN_TRAINING: Final = "it is not known what the checkpoint was trained on."
+_Sets = Mapping[str, SetResult]
 _Training = Mapping[str, Any] | None
 
 
-def remarks(
-    protocol: Protocol | None, sets: Mapping[str, SetResult], training: _Training, clips: Mapping[str, Any]
-) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class ProtocolRules:
+    """What a protocol demands.
+
+    Attributes:
+        lists: Published lists to test on.
+        expected: These lists, in words.
+        trained_on: Label space of the training, where it is always the same.
+        shots: Numbers of training videos per class; empty if all are trained on.
+    """
+
+    lists: tuple[PublishedList, ...]
+    expected: str
+    trained_on: str | None = None
+    shots: tuple[int, ...] = ()
+
+    def list_of(self, result: SetResult) -> PublishedList | None:
+        """The list of the protocol that a set is, or None if it is no such list."""
+        return next((entry for entry in self.lists if entry.name == result.card.list), None)
+
+    def parts_of(self, benchmark: str) -> list[str]:
+        """Parts of a data set that the protocol tests."""
+        return [entry.part for entry in self.lists if entry.benchmark == benchmark]
+
+
+@cache
+def protocol_rules() -> Mapping[Protocol, ProtocolRules]:
+    """The rules in `data/protocols.yaml`."""
+    content = yaml.safe_load((shipped("data") / "protocols.yaml").read_text(encoding="utf-8"))
+    lists = {entry.name: entry for entry in published_lists()}
+    return {
+        name: ProtocolRules(
+            lists=tuple(lists[entry] for entry in content[name]["lists"]),
+            expected=content[name]["expected"],
+            trained_on=content[name].get("trained_on"),
+            shots=tuple(content[name].get("shots", ())),
+        )
+        for name in PROTOCOLS
+    }
+
+
+def remarks(protocol: Protocol | None, sets: _Sets, training: _Training, clips: Mapping[str, Any]) -> list[str]:
     """What a reader of the scores has to know, in sentences.
 
     Args:
-        protocol: Named by the experiment; without one, only the counts are looked at.
-        sets: What was tested.
+        protocol: Protocol that the experiment names; without one, only counts are checked.
+        sets: Results by name of the set.
         training: What the checkpoint was trained on (see `TrainingRecord`); None if that is not known.
         clips: Frames, views and crops of each video.
     """
-    told = [sentence for name, result in sets.items() for sentence in _counts(name, result)]
+    sentences = [sentence for name, result in sets.items() for sentence in _counts(name, result)]
     if protocol is not None:
         if clips["views"] * clips["crops"] > 1:
             views = f"{clips['views']} x {clips['crops']}"
-            told.append(f"Not the protocol {protocol}: {views} views of each video are averaged, the paper scores one.")
-        told += [f"Not the protocol {protocol}: {sentence}" for sentence in _RULES[protocol](sets, training)]
-    return told
+            sentences.append(
+                f"Not the protocol {protocol}: {views} views of each video are averaged, the paper scores one."
+            )
+        differences = _CHECKS[protocol](protocol_rules()[protocol], sets, training)
+        sentences += [f"Not the protocol {protocol}: {difference}" for difference in differences]
+    return sentences
 
 
 def _counts(name: str, result: SetResult) -> Iterator[str]:
@@ -52,104 +100,115 @@ def _counts(name: str, result: SetResult) -> Iterator[str]:
     published = next((entry for entry in published_lists() if entry.name == card.list), None)
     if published is not None and published.videos is not None and card.listed != published.videos:
         yield f"{name}: the list has {card.listed:,} videos; the published list {card.list} has {published.videos:,}."
-    if published is not None and published.about is not None and abs(card.listed / published.about - 1) > _TOLERATED:
+    if published is not None and published.about is not None and abs(card.listed / published.about - 1) > _TOLERANCE:
         yield f"{name}: the list has {card.listed:,} videos; copies of {card.list} have about {published.about:,}."
 
 
-def _zero_shot(sets: Mapping[str, SetResult], training: _Training) -> Iterator[str]:
-    if training is not None and training["label_space"] != "kinetics400":
-        yield f"the checkpoint was trained on {training['label_space']}, not on kinetics400."
-    yield from _too_few(training)
-    parts: dict[str, set[str]] = {}
+def _zero_shot(rules: ProtocolRules, sets: _Sets, training: _Training) -> Iterator[str]:
+    if training is not None and training["label_space"] != rules.trained_on:
+        yield f"the checkpoint was trained on {training['label_space']}, not on {rules.trained_on}."
+    yield from _full_training(training)
+    tested: dict[str, set[str]] = {}
     for name, result in sets.items():
-        benchmark, part = result.card.benchmark, result.card.part or ""
-        if benchmark not in _SPLITS or not part.startswith("split "):
-            yield _unknown(name, result, "a test split of HMDB51 or UCF101, or a zero-shot split of Kinetics-600")
+        if (entry := rules.list_of(result)) is None:
+            yield _unexpected(rules, name, result)
         else:
-            parts.setdefault(benchmark, set()).add(part)
-    for benchmark, found in parts.items():
-        if len(found) < _SPLITS[benchmark]:
-            yield f"{benchmark} was tested on {', '.join(sorted(found))} only, not on all three."
+            tested.setdefault(entry.benchmark, set()).add(entry.part)
+    for benchmark, parts in tested.items():
+        expected = rules.parts_of(benchmark)
+        if len(parts) < len(expected):
+            yield f"{benchmark} was tested on {', '.join(sorted(parts))} only, not on all {len(expected)} splits."
 
 
-def _few_shot(sets: Mapping[str, SetResult], training: _Training) -> Iterator[str]:
+def _few_shot(rules: ProtocolRules, sets: _Sets, training: _Training) -> Iterator[str]:
     for name, result in sets.items():
-        benchmark, part = result.card.benchmark, result.card.part
-        if (benchmark, part) not in {("hmdb51", "split 1"), ("ucf101", "split 1"), ("ssv2", "validation")}:
-            if benchmark in ("hmdb51", "ucf101"):
-                yield (
-                    f"{name} is {benchmark}, {part}; few-shot scores are those of split 1, because the training videos "
-                    "of split 1 are test videos of the others."
-                )
-            else:
-                yield _unknown(name, result, "test split 1 of HMDB51 or UCF101, or Something-Something's validation")
+        if rules.list_of(result) is not None:
+            continue
+        card = result.card
+        splits = [entry.part for entry in rules.lists if entry.benchmark == card.benchmark and entry.is_split]
+        if not splits:
+            yield _unexpected(rules, name, result)
+            continue
+        yield (
+            f"{name} is {card.benchmark}, {card.part}; few-shot scores are those of {splits[0]}, because the training "
+            f"videos of {splits[0]} are test videos of the others."
+        )
     if training is None:
-        yield "it is not known what the checkpoint was trained on."
+        yield _UNKNOWN_TRAINING
         return
-    yield from _shots(training, _SHOTS)
+    yield from _shots(rules, training)
+    yield from _same_classes(sets, training)
+
+
+def _base_to_novel(rules: ProtocolRules, sets: _Sets, training: _Training) -> Iterator[str]:
+    tested: dict[str, PublishedList] = {}
     for name, result in sets.items():
-        if result.card.label_space != training["label_space"]:
+        if (entry := rules.list_of(result)) is None:
+            yield _unexpected(rules, name, result)
+        else:
+            tested[name] = entry
+    for benchmark in dict.fromkeys(entry.benchmark for entry in tested.values()):
+        parts = {entry.part for entry in tested.values() if entry.benchmark == benchmark}
+        for part in rules.parts_of(benchmark):
+            if part not in parts:
+                yield f"{benchmark} was not tested on its {part} classes, so there is no harmonic mean."
+    if training is None:
+        yield _UNKNOWN_TRAINING
+        return
+    yield from _shots(rules, training)
+    classes = training["label_space"]
+    trained = next((entry for entry in rules.lists if entry.part == "base" and entry.label_space == classes), None)
+    if trained is None:
+        yield f"the checkpoint was trained on {classes}, not on base classes."
+        return
+    for name, entry in tested.items():
+        if entry.benchmark != trained.benchmark:
+            yield f"the checkpoint was trained on base classes of another data set ({classes}) than {name}."
+
+
+def _supervised(rules: ProtocolRules, sets: _Sets, training: _Training) -> Iterator[str]:
+    for name, result in sets.items():
+        if rules.list_of(result) is None:
+            yield _unexpected(rules, name, result)
+    if training is None:
+        yield _UNKNOWN_TRAINING
+        return
+    yield from _same_classes(sets, training)
+    yield from _full_training(training)
+
+
+def _same_classes(sets: _Sets, training: Mapping[str, Any]) -> Iterator[str]:
+    for name, result in sets.items():
+        if training["label_space"] != result.card.label_space:
             yield f"the checkpoint was trained on {training['label_space']}, but {name} is {result.card.label_space}."
 
 
-def _base_to_novel(sets: Mapping[str, SetResult], training: _Training) -> Iterator[str]:
-    for name, result in sets.items():
-        if result.card.part not in ("base", "novel"):
-            yield _unknown(name, result, "the base or the novel classes of a data set")
-    for benchmark in {result.card.benchmark for result in sets.values() if result.card.part in ("base", "novel")}:
-        parts = {result.card.part for result in sets.values() if result.card.benchmark == benchmark}
-        if lacking := {"base", "novel"} - parts:
-            yield f"{benchmark} was not tested on its {lacking.pop()} classes, so there is no harmonic mean."
-    if training is None:
-        yield "it is not known what the checkpoint was trained on."
-        return
-    yield from _shots(training, (16,))
-    trained = training["label_space"].removesuffix("-raw")
-    if not trained.endswith("-base"):
-        yield f"the checkpoint was trained on {training['label_space']}, not on base classes."
-        return
-    for name, result in sets.items():
-        benchmark = result.card.benchmark
-        if result.card.part in ("base", "novel") and benchmark != trained.removesuffix("-base"):
-            yield f"the checkpoint was trained on base classes of another data set ({trained}) than {name}."
-
-
-def _supervised(sets: Mapping[str, SetResult], training: _Training) -> Iterator[str]:
-    for name, result in sets.items():
-        if result.card.part != "validation" and result.card.benchmark not in ("hmdb51", "ucf101"):
-            yield _unknown(name, result, "the validation set of Kinetics-400, Something-Something or ActivityNet")
-        if training is not None and training["label_space"] != result.card.label_space:
-            yield f"the checkpoint was trained on {training['label_space']}, but {name} is {result.card.label_space}."
-    if training is None:
-        yield "it is not known what the checkpoint was trained on."
-    yield from _too_few(training)
-
-
-def _too_few(training: _Training) -> Iterator[str]:
-    """Few-shot weights under the name of a full training."""
-    if training is not None and training["shots"][1] <= max(_SHOTS):
+def _full_training(training: _Training) -> Iterator[str]:
+    """Detects few-shot weights under the name of a full training."""
+    if training is not None and training["shots"][1] <= max(protocol_rules()["few_shot"].shots):
         most = training["shots"][1]
-        yield f"the checkpoint was trained on {most} videos a class or fewer, not on all training videos."
+        yield f"the checkpoint was trained on {most} videos per class or fewer, not on all training videos."
 
 
-def _shots(training: Mapping[str, Any], allowed: Sequence[int]) -> Iterator[str]:
+def _shots(rules: ProtocolRules, training: Mapping[str, Any]) -> Iterator[str]:
     least, most = training["shots"]
-    if least != most or least not in allowed:
+    if least != most or least not in rules.shots:
         videos = f"{least} to {most}" if least != most else str(least)
-        yield f"the checkpoint was trained on {videos} videos a class, not on {' or '.join(map(str, allowed))}."
+        allowed = " or ".join(map(str, rules.shots))
+        yield f"the checkpoint was trained on {videos} videos per class, not on {allowed}."
 
 
-def _unknown(name: str, result: SetResult, expected: str) -> str:
+def _unexpected(rules: ProtocolRules, name: str, result: SetResult) -> str:
     card = result.card
     found = (
         f"is {card.benchmark}, {card.part}"
         if card.benchmark
-        else f"({card.listed:,} videos, label space {card.label_space}) is no list that is known"
+        else f"({card.listed:,} videos, label space {card.label_space}) is not a known list"
     )
-    return f"{name} {found}; expected was {expected}."
+    return f"{name} {found}; expected {rules.expected}."
 
 
-_RULES: Final[Mapping[Protocol, Callable[[Mapping[str, SetResult], _Training], Iterator[str]]]] = {
+_CHECKS: Final[Mapping[Protocol, Callable[[ProtocolRules, _Sets, _Training], Iterator[str]]]] = {
     "zero_shot": _zero_shot,
     "few_shot": _few_shot,
     "base_to_novel": _base_to_novel,

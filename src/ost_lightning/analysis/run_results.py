@@ -1,18 +1,16 @@
-"""What one test run found, and under which conditions: the contents of `results.json`."""
+"""Scores of one test run and the conditions of their measurement: the contents of `results.json`."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import write_text_atomically
 
 FORMAT: Final = 1
 RESULTS_FILE: Final = "results.json"
-AS_TRAINED: Final = "as trained"
-"""What the task's own weights are called in results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +21,13 @@ class DataCard:
         label_space: Name of the classes.
         classes: K.
         name_form: `words` if class names were rewritten as words, else `as published`.
-        digest: Of the ids of the listed videos, in any order.
-        list: Name of the published list that these videos are, if they are one.
+        digest: Hash of the ids of the listed videos, in any order.
+        list: Name of the published list that consists of these videos; None if there is none.
         benchmark: Data set of that list.
-        part: Its part: a split, validation, base, novel.
-        listed: Videos on the list.
-        found: Of these, there.
-        in_training: Of these, seen in the training of the checkpoint (by video id); None if that is not known.
+        part: Part of the data set: a split, validation, base, novel.
+        listed: Number of listed videos.
+        found: Number of listed videos that exist on this disk.
+        in_training: Number of listed videos that the checkpoint was trained on (by video id); None if unknown.
     """
 
     label_space: str
@@ -49,10 +47,10 @@ class Score:
     """Accuracy of some weights on one evaluation set.
 
     Attributes:
-        top1: 0 to 1, over all scored videos; those that could not be read count as wrong.
-        top5: The same.
-        scored: Videos that were counted.
-        undecodable: Of these, could not be read.
+        top1: Top-1 accuracy over all scored videos, 0 to 1; those that could not be read count as wrong.
+        top5: Top-5 accuracy, likewise.
+        scored: Number of videos that were counted.
+        undecodable: Number of scored videos that could not be read.
         ensembling_ratio: Share of the original weights in the scored ones.
     """
 
@@ -74,8 +72,8 @@ class SetResult:
     """One evaluation set.
 
     Attributes:
-        card: Its conditions.
-        scores: By the name of the weights.
+        card: Conditions of the set.
+        scores: Accuracy by name of the weights.
     """
 
     card: DataCard
@@ -90,10 +88,10 @@ class Summary:
         what: `hmdb51, mean of 3 splits`, or `hmdb51, harmonic mean of base and novel`.
         benchmark: Data set.
         weights: Name of the weights.
-        top1: 0 to 1.
-        top5: 0 to 1.
-        top1_std: Sample standard deviation over the splits; None for a harmonic mean.
-        top5_std: The same.
+        top1: Top-1 accuracy, 0 to 1.
+        top5: Top-5 accuracy, 0 to 1.
+        top1_std: Sample standard deviation of `top1` over the splits; None for a harmonic mean.
+        top5_std: Sample standard deviation of `top5`, likewise.
     """
 
     what: str
@@ -111,16 +109,16 @@ class RunResults:
 
     Attributes:
         run: Name of the experiment and of its run.
-        protocol: That was asked for.
-        seed: Of the run.
+        protocol: Protocol that the experiment names.
+        seed: Seed of the run.
         package: Version of ost_lightning.
         git: Revision of the source tree and whether it was changed, if it is one.
         model: Backbone, weights, templates, matcher, pixel statistics.
         clips: Frames, views, crops, sizes.
         checkpoint: File, content hash, how it was selected, what it was trained on; None without one.
-        sets: By name.
-        summaries: Over splits, or over base and novel.
-        remarks: What sets this run apart from the protocol, in sentences.
+        sets: Results by name of the set.
+        summaries: Figures over splits, or over base and novel.
+        remarks: Differences from the protocol, in sentences.
     """
 
     run: str
@@ -136,12 +134,9 @@ class RunResults:
     remarks: Sequence[str] = field(default=())
 
     def save(self, file: Path) -> None:
-        """Writes JSON; the file is whole or not there."""
+        """Writes JSON."""
         content = {"format": FORMAT, **asdict(self)}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        unfinished.replace(file)
+        write_text_atomically(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, file: Path) -> Self:
@@ -166,7 +161,7 @@ class RunResults:
             raise UserError(f"{file} is not the results.json of a test run ({error}).") from error
 
     def markdown(self) -> str:
-        """A row for each set and summary, and the remarks."""
+        """One row per set and summary, and the remarks."""
         lines = [
             "| set | weights | Top-1 | Top-5 | scored / listed | undecodable | frames x views | matcher |",
             "| --- | --- | ---: | ---: | ---: | ---: | --- | --- |",

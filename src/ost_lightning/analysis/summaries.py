@@ -7,13 +7,13 @@ from ost_lightning.analysis.run_results import Score, SetResult, Summary
 
 
 def summarize(sets: Mapping[str, SetResult]) -> list[Summary]:
-    """All that can be said over these sets.
+    """Means over the splits of a data set, and over its base and novel classes.
 
     Sets with a part called `split ...` of one benchmark are averaged, with the sample standard deviation (divisor
     n - 1); a base and a novel set of one benchmark give their harmonic mean.
 
     Args:
-        sets: By name.
+        sets: Results by name of the set.
     """
     grouped: dict[tuple[str, str], dict[str, Score]] = {}
     for result in sets.values():

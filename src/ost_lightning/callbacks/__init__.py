@@ -1,4 +1,4 @@
-"""What happens beside training and evaluation."""
+"""Callbacks: what happens around training and evaluation. YAML files name them by their short names."""
 
 from ost_lightning.callbacks.evaluation.ablation import Ablation, AblationSetting, ShownRow
 from ost_lightning.callbacks.evaluation.descriptor_usage import DescriptorUsage

@@ -1,4 +1,4 @@
-"""What callbacks work on: a recognition task, the videos that it is run on, and the run's folder."""
+"""Objects of a run that callbacks work on: the recognition task, the data module, the run's folder."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from ost_lightning.tasks import RecognitionTask
 
 
 def recognition_task(callback: Callback, module: LightningModule) -> RecognitionTask:
-    """The module that a callback is given, as what it is.
+    """The module of a run, cast to RecognitionTask.
 
     Raises:
-        UserError: If it is something else.
+        UserError: If it is another module.
     """
     if not isinstance(module, RecognitionTask):
         raise UserError(f"{type(callback).__name__} works on recognition tasks, not on {type(module).__name__}.")
@@ -24,7 +24,7 @@ def recognition_data(callback: Callback, trainer: Trainer) -> VideoDataModule:
     """The data module of a run.
 
     Raises:
-        UserError: If it is none of videos.
+        UserError: If it is not a VideoDataModule.
     """
     data = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(data, VideoDataModule):
@@ -33,9 +33,9 @@ def recognition_data(callback: Callback, trainer: Trainer) -> VideoDataModule:
 
 
 def run_folder(trainer: Trainer) -> Path | None:
-    """Where a run writes; nowhere if it is a rehearsal (`fast_dev_run`).
+    """The run's folder; None in a rehearsal (`fast_dev_run`), which writes nothing.
 
-    All processes have to ask, for they agree on it.
+    All processes have to call it, because they agree on the folder.
     """
     folder = trainer.log_dir
     return None if trainer.fast_dev_run else Path(folder or ".")  # type: ignore[attr-defined] # set at run time

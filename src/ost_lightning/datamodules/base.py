@@ -28,7 +28,7 @@ from ost_lightning.video import (
     EvaluationSampler,
     EvaluationTransform,
     FrameSampler,
-    Reading,
+    ReadSettings,
     TrainingClips,
     TrainingSampler,
     TrainingTransform,
@@ -256,8 +256,8 @@ class VideoDataModule(LightningDataModule, ABC):
             rank_zero_info(f"{len(self.report.reasons)} videos could not be read; they are listed in {file}")
 
     @property
-    def _reading(self) -> Reading:
-        return Reading(self.clips.sample_aspect, self.loading.read_timeout, self.clips.resize)
+    def _reading(self) -> ReadSettings:
+        return ReadSettings(self.clips.sample_aspect, self.loading.read_timeout, self.clips.resize)
 
     def _evaluation_loaders(self, stage: EvaluationStage) -> list[VideoLoader]:
         clips = self.clips

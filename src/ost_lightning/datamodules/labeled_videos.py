@@ -1,4 +1,4 @@
-"""Videos with the classes that their labels mean."""
+"""Videos together with the classes that their labels stand for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ class LabeledVideos:
 
     Attributes:
         records: All listed videos.
-        labels: Classes.
-        missing: Places in `records` of the videos that are not there.
-        looked_in: Where they were looked for, for messages.
+        labels: Label space.
+        missing: Indices into `records` of the videos that do not exist.
+        looked_in: Places where the first missing video was looked for, for messages.
         mirrorable: Whether a mirrored video still shows its class.
     """
 
@@ -27,7 +27,7 @@ class LabeledVideos:
 
     @property
     def found(self) -> Sequence[VideoRecord]:
-        """The videos that are there."""
+        """The videos that exist."""
         if not self.missing:
             return self.records
         return [record for place, record in enumerate(self.records) if place not in self.missing]

@@ -1,4 +1,4 @@
-"""Where the videos of a list are: the one place where listed paths become addresses."""
+"""Turns the paths of a list into the addresses of videos; nothing else does."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -60,15 +60,15 @@ def locate(
 ) -> LabeledVideos:
     """Gives each record the address of its video, without opening any.
 
-    A video is there if, in one of its folders, a file, a shard's member or a folder of frames has its name; the
-    extension may be another one than listed, and a folder of frames has none. Behind a URL without an index of shards
-    nothing is looked up: there the first folder and the listed name have to be right.
+    A video exists if a file, a shard's member or a folder of frames in one of its folders has its name; the extension
+    may differ from the listed one, and a folder of frames has none. Behind a URL without an index of shards nothing is
+    looked up: the first folder and the listed name have to be right.
 
     Args:
-        records: Parsed; their paths relative to the root.
+        records: Records with paths relative to the root.
         root: Folder of videos, frame folders or tar shards, or a URL.
-        labels: Classes of the records.
-        folders: Of each record; the root itself if not given.
+        labels: Label space of the records.
+        folders: Function from a record to its folders; the root itself if not given.
         mirrorable: Whether a mirrored video still shows its class.
 
     Raises:
@@ -100,13 +100,13 @@ def _join(folder: str, path: str) -> str:
 
 
 class Finder:
-    """Looks names up in listings of folders, each listed once.
+    """Looks up names in listings of folders, and lists each folder once.
 
     Args:
         root: Folder of videos, frame folders or tar shards, or a URL.
 
     Raises:
-        UserError: If it does not exist.
+        UserError: If the root does not exist.
     """
 
     def __init__(self, root: str) -> None:
@@ -114,12 +114,12 @@ class Finder:
         self._listings: dict[str, tuple[frozenset[str], dict[str, str]] | None] = {}
 
     def address(self, path: str) -> VideoAddress:
-        """The address of a path below the root; where nothing is there, that of the listed name."""
+        """The address of a path below the root; that of the listed name if nothing is found."""
         found = self.find(path)
         return self.root.locate(path) if found is None else found
 
     def find(self, path: str) -> VideoAddress | None:
-        """The address of a path below the root, or None if nothing is there."""
+        """The address of a path below the root, or None if nothing is found."""
         if "://" in path:
             return self.root.locate(path)
         folder, _, name = path.rpartition("/")
@@ -135,7 +135,7 @@ class Finder:
 
 
 def _listing(names: frozenset[str] | None) -> tuple[frozenset[str], dict[str, str]] | None:
-    """Names, and the name of each stem: a file's before a folder's of the same stem."""
+    """Names, and the name for each stem: that of a file before that of a folder."""
     if names is None:
         return None
     by_stem: dict[str, str] = {}

@@ -1,25 +1,26 @@
-"""The rendered world, rendered on first use."""
+"""The rendered world, which is rendered on first use."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from ost_lightning.datamodules.base import EvaluationStage, VideoDataModule
+from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
 from ost_lightning.text import LabelSpace
-from ost_lightning.toyworld.dataset import Part, render_part
+from ost_lightning.toyworld.dataset import RenderedPart, render_part
 from ost_lightning.toyworld.grammar import Group
 from ost_lightning.video import read_records
+from ost_lightning.vocabulary import EvaluationStage
 
 
 class ToyWorld(VideoDataModule):
-    """Trains on seen classes of one draw, validates on other videos of theirs, tests on classes not seen in training.
+    """Trains on seen classes of one draw, validates on other videos of these, tests on classes not seen in training.
 
     Args:
         draw: Draw of classes, 0 to 4.
-        train_clips: Training videos a class.
-        test_clips: Test videos a class.
+        train_clips: Training videos per class.
+        test_clips: Test videos per class.
         test_sets: Groups of classes to test on.
         clips: How a video becomes a clip.
         loading: How clips are loaded.
@@ -37,15 +38,15 @@ class ToyWorld(VideoDataModule):
         loading: LoadingSettings = LoadingSettings(global_batch_size=32),  # frozen
     ) -> None:
         super().__init__(clips, loading)
-        self._train = Part(draw, "seen", "train", train_clips)
-        self._val = {"seen": Part(draw, "seen", "test", test_clips)}
-        self._test = {group: Part(draw, group, "test", test_clips) for group in test_sets}
+        self._train = RenderedPart(draw, "seen", "train", train_clips)
+        self._val = {"seen": RenderedPart(draw, "seen", "test", test_clips)}
+        self._test = {group: RenderedPart(draw, group, "test", test_clips) for group in test_sets}
 
     def prepare_data(self) -> None:
-        """Renders what the run will ask for, with a progress bar; nothing if it is there."""
+        """Renders the videos that the run will need and that do not exist, with a progress bar."""
         super().prepare_data()
         function = self.trainer.state.fn if self.trainer is not None else None
-        parts: list[Part] = []
+        parts: list[RenderedPart] = []
         if function in (None, "fit"):
             parts.append(self._train)
         if function in (None, "fit", "validate"):
@@ -64,6 +65,6 @@ class ToyWorld(VideoDataModule):
         return {name: _read(part) for name, part in (self._val if stage == "val" else self._test).items()}
 
 
-def _read(part: Part) -> LabeledVideos:
+def _read(part: RenderedPart) -> LabeledVideos:
     labels = LabelSpace.load(part.folder)
     return locate(read_records(part.list_file, labels.names), str(part.folder), labels)

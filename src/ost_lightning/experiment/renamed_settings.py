@@ -9,6 +9,7 @@ import yaml
 from ost_lightning.errors import UserError
 
 KEYS: Final[dict[str, str]] = {
+    "chooser": "direction",
     "colour_jitter": "color_jitter",
     "decay_everything": "weight_decay_on_all",
     "new_modules_factor": "new_module_lr_multiplier",
@@ -19,6 +20,10 @@ KEYS: Final[dict[str, str]] = {
 """New name of a setting by its old one. An old name may be dotted: then the keys above it have to fit as well."""
 
 VALUES: Final[dict[tuple[str, str], str]] = {
+    ("direction", "descriptor"): "descriptors_to_frames",
+    ("direction", "frame"): "frames_to_descriptors",
+    ("gradient", "envelope"): "detach",
+    ("gradient", "through_plan"): "implicit",
     ("on_missing", "leave_out"): "skip",
     ("schedule", "released"): "timm_cosine",
 }
@@ -29,6 +34,7 @@ CLASSES: Final[dict[str, str]] = {
     "Resumption": "ExactResume",
     "RunCheckpoint": "ResumableCheckpoint",
     "SeveralSets": "CombinedDataModule",
+    "XCLIP": "VideoCLIP",  # the checkpoint chooses the encoder
 }
 """New name of a class by its old one."""
 

@@ -5,19 +5,13 @@ from ost_lightning.matching.matchers import (
     CategoryName,
     Matcher,
     MaxSimilarity,
-    OptimalDescriptorSolver,
+    PlanMatcher,
     PooledDescriptors,
     SoftmaxMatching,
-    TermWeights,
 )
-from ost_lightning.matching.transport import (
-    BALANCED,
-    TransportProblem,
-    TransportSolution,
-    TransportWarning,
-    solve_transport,
-    transport_plan,
-)
+from ost_lightning.matching.od_solver import OptimalDescriptorSolver, TermWeights
+from ost_lightning.matching.transport import TransportSolution, TransportWarning, solve_transport, transport_plan
+from ost_lightning.matching.transport_problem import BALANCED, TransportProblem
 
 __all__ = [
     "BALANCED",
@@ -25,6 +19,7 @@ __all__ = [
     "Matcher",
     "MaxSimilarity",
     "OptimalDescriptorSolver",
+    "PlanMatcher",
     "PooledDescriptors",
     "SoftmaxMatching",
     "TermWeights",

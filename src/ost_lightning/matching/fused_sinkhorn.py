@@ -1,68 +1,72 @@
-"""The iterations of `Sinkhorn.solve_with_logarithms` as one GPU kernel, with a problem's state in registers.
+"""Sinkhorn's iterations in the log domain as one GPU kernel, with a problem's state in registers.
 
 A problem is small (32 frames, 4 descriptors), and there are thousands: what takes the time of the tensor version on a
-GPU is starting its kernels, some thirty an iteration. Here there is one for everything, and programs whose problems
+GPU is starting its kernels, about thirty per iteration. Here there is one for everything, and programs whose problems
 have all stopped end. Needs Triton, which comes with PyTorch's CUDA builds.
 """
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from ost_lightning.matching.sinkhorn import Sinkhorn
+from ost_lightning.matching.sinkhorn_problem import (
+    ABSOLUTE_RANGE,
+    PARTIAL_WEIGHT,
+    ROUNDING,
+    SinkhornProblem,
+    SinkhornResult,
+)
 
 _LARGEST: Final = 1 << 13
-"""Entries of a padded kernel beyond which a problem doesn't fit the registers of one program."""
+"""Largest number of entries of a padded kernel that fits the registers of one program."""
 _PROGRAM: Final = 512
-"""Entries that one warp holds."""
+"""Kernel entries per warp."""
 _NOWHERE: Final = tl.constexpr(-1e30)
-"""Logarithm of what stands for nothing; finite, so that differences are."""
-_LOG_WEIGHT: Final = tl.constexpr(math.log(100))
-"""Of the largest weight of a row's change; see the tolerance of `transport_plan`."""
+"""Logarithm of entries outside a problem; finite, so that differences are."""
+
+# constants of the stop rule, as a kernel can read them
+_LOG_LOW: Final = tl.constexpr(math.log(ABSOLUTE_RANGE[0]))
+_LOG_HIGH: Final = tl.constexpr(math.log(ABSOLUTE_RANGE[1]))
+_PARTIAL_WEIGHT: Final = tl.constexpr(PARTIAL_WEIGHT)
+_ROUNDING: Final = tl.constexpr(ROUNDING * torch.finfo(torch.float32).eps)
 
 
 def fits(cosines: Tensor) -> bool:
-    """Whether problems (T, N, P) are small enough."""
+    """Whether problems (T, N, P) are small enough for the kernel."""
     return math.prod(_padded(cosines)) <= _LARGEST
 
 
 def _padded(cosines: Tensor) -> list[int]:
-    """Frames and descriptors as the kernel has them."""
+    """Numbers of frames and descriptors, rounded up to the powers of two that the kernel works on."""
     return [triton.next_power_of_2(size) for size in cosines.shape[:2]]
 
 
-def solve_fused(sinkhorn: "Sinkhorn", cosines: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Solves every problem by itself.
+def solve_fused(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
+    """Solves every problem independently of the others.
 
     Args:
-        sinkhorn: The problem and when its iterations stop.
-        cosines: fp32 (T, N, P) of any strides.
-
-    Returns:
-        As `Scaled`: plan, converged, free_rows, free_columns.
+        problem: Everything but the cosines.
+        cosines: fp32 (T, N, P) of any strides, on the current GPU.
     """
     frames, descriptors, problems = cosines.shape
     padded = _padded(cosines)
     entries = math.prod(padded)
     block = max(1, _PROGRAM // entries)
-    marginals = sinkhorn.marginals
-    partial = marginals.mass is not None
-    plan = torch.empty((problems, frames, descriptors), dtype=cosines.dtype, device=cosines.device)
-    converged = torch.empty(problems, dtype=torch.uint8, device=cosines.device)
-    free = [
-        torch.empty((problems, size), dtype=torch.uint8, device=cosines.device)
-        if partial
-        else converged.new_zeros(()).expand(problems, size)
-        for size in (frames, descriptors)
+    ratio, mass = problem.marginals.epsilon_over_rho, problem.marginals.mass
+    rows, columns = (problems, frames), (problems, descriptors)
+    plan, log_u, log_v = (cosines.new_empty(shape) for shape in ((problems, frames, descriptors), rows, columns))
+    converged = cosines.new_empty(problems, dtype=torch.uint8)
+    slack = [
+        cosines.new_empty(shape, dtype=torch.uint8) if mass is not None else converged.new_zeros(()).expand(shape)
+        for shape in (rows, columns)
     ]
 
     def on_device(value: float | Tensor | None) -> Tensor:
-        """A number that may be a tensor there already, which the host must not read."""
+        """The number as a tensor on the device; one that already is must not be read by the host."""
         if isinstance(value, Tensor):
             return value.detach().to(cosines)
         return torch.full((), 0.0 if value is None else value, dtype=cosines.dtype, device=cosines.device)
@@ -70,29 +74,31 @@ def solve_fused(sinkhorn: "Sinkhorn", cosines: Tensor) -> tuple[Tensor, Tensor, 
     _sinkhorn[triton.cdiv(problems, block),](
         cosines,
         *cosines.stride(),
-        cosines if sinkhorn.log_prior is None else sinkhorn.log_prior.contiguous(),
-        on_device(sinkhorn.epsilon),
-        on_device(marginals.relaxation),
-        math.log(marginals.mass) if marginals.mass is not None else 0.0,
+        cosines if problem.log_prior is None else problem.log_prior.contiguous(),
+        on_device(problem.epsilon),
+        on_device(ratio),
+        0.0 if mass is None else math.log(mass),
         math.log(frames),
         math.log(descriptors),
         plan,
+        log_u,
+        log_v,
         converged,
-        *free,
+        *slack,
         problems,
-        sinkhorn.max_iterations,
-        sinkhorn.tolerance,
+        problem.max_iterations,
+        problem.tolerance,
         frames,
         descriptors,
         *padded,
         block,
-        sinkhorn.log_prior is not None,
-        marginals.relaxation is not None,
-        partial,
+        problem.log_prior is not None,
+        ratio is not None,
+        mass is not None,
         num_warps=max(1, min(16, block * entries // _PROGRAM)),
     )
-    rows, columns = (part.mT.bool() for part in free)
-    return plan.permute(1, 2, 0), converged.bool(), rows, columns
+    slack_rows, slack_columns = (part.mT.bool() for part in slack)
+    return SinkhornResult(plan.permute(1, 2, 0), log_u.mT, log_v.mT, converged.bool(), slack_rows, slack_columns)
 
 
 @triton.jit
@@ -124,14 +130,16 @@ def _sinkhorn(
     stride_p: tl.tensor,
     log_prior: tl.tensor,
     epsilon_at: tl.tensor,
-    relaxation_at: tl.tensor,
+    ratio_at: tl.tensor,
     log_mass: tl.tensor,
     log_t: tl.tensor,
     log_n: tl.tensor,
     plan: tl.tensor,
+    log_u_at: tl.tensor,
+    log_v_at: tl.tensor,
     converged: tl.tensor,
-    free_rows: tl.tensor,
-    free_columns: tl.tensor,
+    slack_rows: tl.tensor,
+    slack_columns: tl.tensor,
     problems: tl.tensor,
     max_iterations: tl.tensor,
     tolerance: tl.tensor,
@@ -149,7 +157,7 @@ def _sinkhorn(
     t, n = tl.arange(0, T_PADDED)[None, :, None], tl.arange(0, N_PADDED)[None, None, :]
     there = problem < problems
     inside = there & (t < T) & (n < N)
-    epsilon, relaxation = tl.load(epsilon_at), tl.load(relaxation_at)
+    epsilon, ratio = tl.load(epsilon_at), tl.load(ratio_at)
 
     given = tl.load(cosines + problem * stride_p + t * stride_t + n * stride_n, mask=inside, other=0.0)
     known = tl.where(inside, given, _NOWHERE)
@@ -163,54 +171,56 @@ def _sinkhorn(
     bound = tl.zeros((BLOCK, 1, 1), tl.float32)
     if PARTIAL:
         bound = log_mass - _log_sum_exp(_log_sum_exp(kernel, 2), 1)
-    row = tl.zeros((BLOCK, T_PADDED, 1), tl.float32)
-    column = tl.zeros((BLOCK, 1, N_PADDED), tl.float32)
+    log_u = tl.zeros((BLOCK, T_PADDED, 1), tl.float32)
+    log_v = tl.zeros((BLOCK, 1, N_PADDED), tl.float32)
     done = problem >= problems
     iteration = 0
     unfinished = 1
     while (iteration < max_iterations) & (unfinished > 0):
         # padded rows must not carry mass, and padded columns, which reach nothing, must stay finite
-        new_row = tl.where(t < T, -log_t - _log_sum_exp(kernel + column, 2), _NOWHERE)
+        new_log_u = tl.where(t < T, -log_t - _log_sum_exp(kernel + log_v, 2), _NOWHERE)
         if PARTIAL:
-            new_row = tl.minimum(new_row, bound)
-        new_column = tl.where(n < N, -log_n - _log_sum_exp(kernel + new_row, 1), 0.0)
+            new_log_u = tl.minimum(new_log_u, bound)
+        new_log_v = tl.where(n < N, -log_n - _log_sum_exp(kernel + new_log_u, 1), 0.0)
         new_bound = bound
         if RELAXED:
-            new_column = new_column / (1 + relaxation)
-            middle = tl.sum(new_column, 2, keep_dims=True) / N
-            spread = tl.where(n < N, _expm1(-relaxation * (new_column - middle)), 0.0)
-            translation = _log1p(tl.sum(spread, 2, keep_dims=True) / N) / relaxation - middle
-            new_column = tl.where(n < N, new_column + translation, 0.0)
+            new_log_v = new_log_v / (1 + ratio)
+            middle = tl.sum(new_log_v, 2, keep_dims=True) / N
+            spread = tl.where(n < N, _expm1(-ratio * (new_log_v - middle)), 0.0)
+            translation = _log1p(tl.sum(spread, 2, keep_dims=True) / N) / ratio - middle
+            new_log_v = tl.where(n < N, new_log_v + translation, 0.0)
         if PARTIAL:
-            new_column = tl.minimum(new_column, 0.0)
-            carried = _log_sum_exp(kernel + new_column, 2)
-            growth = log_mass - _log_sum_exp(tl.where(t < T, new_row + carried, _NOWHERE), 1)
-            new_row = tl.where(t < T, new_row + growth, _NOWHERE)
+            new_log_v = tl.minimum(new_log_v, 0.0)
+            carried = _log_sum_exp(kernel + new_log_v, 2)
+            growth = log_mass - _log_sum_exp(tl.where(t < T, new_log_u + carried, _NOWHERE), 1)
+            new_log_u = tl.where(t < T, new_log_u + growth, _NOWHERE)
             new_bound = bound + growth
 
-        moved = tl.where(t < T, tl.abs(_expm1(row - new_row)), 0.0)
-        size = tl.max(tl.where(t < T, tl.abs(new_row), 0.0), 1, keep_dims=True)
-        resolution = 4 * 1.1920929e-07 * tl.maximum(size, 1.0)
-        furthest = tl.max(moved, 1, keep_dims=True)
+        moved_u = tl.where(t < T, tl.abs(_expm1(log_u - new_log_u)), 0.0)
+        size = tl.max(tl.where(t < T, tl.abs(new_log_u), 0.0), 1, keep_dims=True)
+        resolution = _ROUNDING * tl.maximum(size, 1.0)
+        furthest = tl.max(moved_u, 1, keep_dims=True)
         if PARTIAL:
-            moved_column = tl.where(n < N, tl.abs(_expm1(column - new_column)), 0.0)
-            furthest = tl.maximum(furthest, tl.max(moved_column, 2, keep_dims=True))
-            change = 100 * (tl.sum(moved, 1, keep_dims=True) + tl.sum(moved_column, 2, keep_dims=True))
+            moved_v = tl.where(n < N, tl.abs(_expm1(log_v - new_log_v)), 0.0)
+            furthest = tl.maximum(furthest, tl.max(moved_v, 2, keep_dims=True))
+            change = _PARTIAL_WEIGHT * (tl.sum(moved_u, 1, keep_dims=True) + tl.sum(moved_v, 2, keep_dims=True))
         else:
-            weight = tl.exp(tl.minimum(tl.maximum(new_row + offset, 0.0), _LOG_WEIGHT))
-            change = tl.sum(moved * weight, 1, keep_dims=True)
+            weight = tl.exp(tl.minimum(tl.maximum(new_log_u + offset, _LOG_LOW), _LOG_HIGH))
+            change = tl.sum(moved_u * weight, 1, keep_dims=True)
         change = tl.where(furthest <= resolution, 0.0, change)
-        row = tl.where(done, row, new_row)
-        column = tl.where(done, column, new_column)
+        log_u = tl.where(done, log_u, new_log_u)
+        log_v = tl.where(done, log_v, new_log_v)
         bound = tl.where(done, bound, new_bound)
         done = done | ((change < tolerance) & (iteration > 0))
         unfinished = tl.sum(tl.where(done, 0, 1))
         iteration += 1
 
-    if RELAXED:  # the rows have the last word, since their sums are exact
-        row = tl.where(t < T, -log_t - _log_sum_exp(kernel + column, 2), _NOWHERE)
-    tl.store(plan + (problem * T + t) * N + n, tl.exp(kernel + row + column), mask=inside)
+    if RELAXED:  # rows come last, since their sums are exact
+        log_u = tl.where(t < T, -log_t - _log_sum_exp(kernel + log_v, 2), _NOWHERE)
+    tl.store(plan + (problem * T + t) * N + n, tl.exp(kernel + log_u + log_v), mask=inside)
+    tl.store(log_u_at + problem * T + t, log_u + offset, mask=there & (t < T))
+    tl.store(log_v_at + problem * N + n, log_v, mask=there & (n < N))
     tl.store(converged + problem, done.to(tl.uint8), mask=there)
     if PARTIAL:
-        tl.store(free_rows + problem * T + t, (row >= bound).to(tl.uint8), mask=there & (t < T))
-        tl.store(free_columns + problem * N + n, (column >= 0).to(tl.uint8), mask=there & (n < N))
+        tl.store(slack_rows + problem * T + t, (log_u >= bound).to(tl.uint8), mask=there & (t < T))
+        tl.store(slack_columns + problem * N + n, (log_v >= 0).to(tl.uint8), mask=there & (n < N))

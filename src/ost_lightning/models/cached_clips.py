@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ost_lightning.errors import UserError
-from ost_lightning.models.checkpoints.fingerprints import ClipKeys
 from ost_lightning.models.embedding_cache import EmbeddingCache
+from ost_lightning.models.fingerprints import ClipKeys
 from ost_lightning.video import Clip, ClipBatch, EvaluationClips, SampleKey, collate_clips
 
 

@@ -1,5 +1,6 @@
-"""Low-rank adapters (LoRA, Hu et al., ICLR 2022) in CLIP's towers, by peft."""
+"""Low-rank adapters (LoRA, Hu et al., ICLR 2022) in an encoder's towers, by peft."""
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -8,13 +9,12 @@ from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
-from transformers import CLIPModel
 
 from ost_lightning.errors import UserError
 from ost_lightning.models.checkpoints.initial_weights import checkpoint_weights
-from ost_lightning.models.video_clip import VideoCLIP, load_clip
+from ost_lightning.models.encoders import TOWERS, DualEncoder
+from ost_lightning.models.video_clip import VideoCLIP
 
-_TOWERS: Final = {"vision": "vision_model", "text": "text_model"}
 _BASE: Final = ".base_layer"
 _DOWN: Final = ".lora_A."
 _UP: Final = ".lora_B."
@@ -25,10 +25,10 @@ class LoRA:
     """Adapters: W x becomes W x + (alpha / rank) B A x, with W as it was pre-trained and B beginning at zero.
 
     Attributes:
-        rank: Of the product B A.
-        alpha: Its weight, times the rank.
-        dropout: On the adapters' input, 0 to 1.
-        towers: Which towers have adapters; everything else but the logit scale is kept as it is.
+        rank: Rank of the product B A.
+        alpha: Weight of the product, times the rank.
+        dropout: Probability of dropout on the adapters' input.
+        towers: Towers with adapters; everything else but the temperature of the logits is kept as it is.
         layers: Names of the linear layers that are adapted.
     """
 
@@ -40,7 +40,7 @@ class LoRA:
 
 
 class AdaptedVideoCLIP(VideoCLIP):
-    """A `VideoCLIP` of which low-rank adapters, the logit scale and a temporal head are all that is trained.
+    """A `VideoCLIP` of which low-rank adapters, the temperature and a temporal head are all that is trained.
 
     Args:
         pretrained: As in `VideoCLIP`.
@@ -63,37 +63,37 @@ class AdaptedVideoCLIP(VideoCLIP):
         adapted = init_from is not None and _has_adapters(init_from)
         if init_from is not None and not adapted:
             self._begin_with(init_from)
-        add_adapters(self.clip, lora)
+        add_adapters(self.encoder, lora)
         if init_from is not None and adapted:
             self._begin_with(init_from)
 
-    def original_parameters(self) -> dict[str, Tensor]:
-        """The pre-trained weights under the adapted names: a mixture with them mixes what the adapters do."""
-        plain = dict(load_clip(self.architecture, self.tuned_from, "sdpa").named_parameters())
-        adapted = original_of(dict(self.clip.named_parameters()), plain)
-        present = {name: weight.detach().cpu().clone() for name, weight in self.named_parameters()}
-        return present | {f"clip.{name}": weight.detach().cpu() for name, weight in adapted.items()}
+    def _as_own(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Adapters that change nothing beside the plain weights: a mixture with them mixes what the adapters do."""
+        return original_of(dict(self.encoder.model.named_parameters()), plain)
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes a plain model, with the adapters added into its weights."""
-        adapted, self.clip = self.clip, merged(self.clip)
+        adapted = self.encoder.model
+        self.encoder.model = merged(adapted)
         try:
             super().save_pretrained(folder)
         finally:
-            self.clip = adapted
+            self.encoder.model = adapted
 
 
-def add_adapters(clip: CLIPModel, settings: LoRA) -> None:
-    """Puts adapters into a model; afterwards they and the logit scale are all that is trained.
+def add_adapters(encoder: DualEncoder, settings: LoRA) -> None:
+    """Puts adapters into the layers of an encoder; then they and the temperature are all that is trained.
 
     Raises:
-        UserError: If peft is not installed, or the model has no such layers.
+        UserError: If peft is not installed, or the layers have no such parts.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise UserError("LoRA needs peft: install it with `pip install 'ost-lightning[lora]'`.") from error
-    towers = "|".join(_TOWERS.values() if settings.towers == "both" else [_TOWERS[settings.towers]])
+    names = {module: name for name, module in encoder.model.named_modules()}
+    chosen = TOWERS if settings.towers == "both" else (settings.towers,)
+    towers = "|".join(re.escape(names[encoder.tower(tower).layers]) for tower in chosen)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -101,13 +101,14 @@ def add_adapters(clip: CLIPModel, settings: LoRA) -> None:
         target_modules=rf"({towers})\..*\.({'|'.join(settings.layers)})",
     )
     try:
-        inject_adapter_in_model(config, clip)
+        inject_adapter_in_model(config, encoder.model)
     except ValueError as error:
         raise UserError(
             f"No layer of the {settings.towers} tower is called {' or '.join(settings.layers)}: set lora.layers to "
             f"names of linear layers, such as q_proj, v_proj, fc1."
         ) from error
-    clip.logit_scale.requires_grad_(True)
+    for parameter in encoder.logit_parameters:
+        parameter.requires_grad_(True)
 
 
 def _has_adapters(source: Path) -> bool:
@@ -122,34 +123,35 @@ def original_of(adapted: Mapping[str, Tensor], original: Mapping[str, Tensor]) -
 
     Args:
         adapted: Name to weight of the adapted model.
-        original: Name to weight of the pre-trained one.
+        original: Name to weight of the pre-trained one; weights that it lacks are left out.
     """
     weights = {}
     for name, weight in adapted.items():
+        plain = name.replace(_BASE, "")
         if _UP in name:
             weights[name] = torch.zeros_like(weight)
         elif _DOWN in name:
             weights[name] = weight.detach().clone()
-        else:
-            weights[name] = original[name.replace(_BASE, "")]
+        elif plain in original:
+            weights[name] = original[plain]
     return weights
 
 
 @torch.no_grad()
-def merged(clip: CLIPModel) -> CLIPModel:
-    """A plain model with the adapters added into its weights; the given one stays as it is."""
+def merged(adapted: Any) -> Any:
+    """A plain Hugging Face model with the adapters added into its weights; the given one stays as it is."""
     from peft.tuners.lora import Linear
 
     deltas = {
         f"{name}.weight": module.get_delta_weight("default")
-        for name, module in clip.named_modules()
+        for name, module in adapted.named_modules()
         if isinstance(module, Linear)
     }
     state: dict[str, Any] = {}
-    for name, weight in clip.state_dict().items():
+    for name, weight in adapted.state_dict().items():
         if _UP not in name and _DOWN not in name:
             plain = name.replace(_BASE, "")
             state[plain] = weight + deltas[plain] if plain in deltas else weight
-    model = CLIPModel(deepcopy(clip.config))
+    model = type(adapted)(deepcopy(adapted.config))
     model.load_state_dict(state)
     return model

@@ -1,4 +1,4 @@
-"""Heads between the frames of a clip and their matching, which know of the order that CLIP does not see."""
+"""Heads between the frames of a clip and their matching, aware of the order of frames, which the encoder is not."""
 
 from abc import ABC, abstractmethod
 from typing import Final
@@ -8,15 +8,20 @@ from transformers.activations import QuickGELUActivation
 
 from ost_lightning.errors import UserError
 
-_CHANNELS_A_HEAD: Final = 64  # in every CLIP
+_CHANNELS_PER_HEAD: Final = 64  # in every CLIP
 
 
 class TemporalHead(nn.Module, ABC):
     """Relates the frames of a clip, or pools them, before the embeddings are normalized.
 
+    Attributes:
+        pools: The output has one embedding per clip instead of one per frame.
+
     Args:
-        width: d, of the embeddings; the model gives it.
+        width: d, the width of the embeddings; the model gives it.
     """
+
+    pools: bool
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -40,8 +45,10 @@ class MeanPooling(TemporalHead):
     Without it, matchers average frames that have been normalized one by one, as OST does.
 
     Args:
-        width: d, of the embeddings; the model gives it.
+        width: d, the width of the embeddings; the model gives it.
     """
+
+    pools = True
 
     def forward(self, frames: Tensor) -> Tensor:
         """(B, T, d) to (B, 1, d)."""
@@ -59,9 +66,9 @@ class TemporalTransformer(TemporalHead):
     Sources: Wang et al., "ActionCLIP", 2021; Wu et al., "Revisiting Classifier", AAAI 2023.
 
     Args:
-        width: d, of the embeddings; the model gives it.
+        width: d, the width of the embeddings; the model gives it.
         layers: Number of blocks.
-        heads: Attention heads; one for every 64 channels if not given.
+        heads: Attention heads; one per 64 channels if not given.
         positions: Largest T.
         pool: Average the frames.
     """
@@ -70,9 +77,9 @@ class TemporalTransformer(TemporalHead):
         self, width: int, layers: int = 6, heads: int | None = None, positions: int = 77, pool: bool = True
     ) -> None:
         super().__init__(width)
-        self.pool = pool
+        self.pool = self.pools = pool
         self.positions = nn.Embedding(positions, width)
-        blocks = [_block(width, heads or max(1, width // _CHANNELS_A_HEAD)) for _ in range(layers)]
+        blocks = [_block(width, heads or max(1, width // _CHANNELS_PER_HEAD)) for _ in range(layers)]
         self.blocks = nn.Sequential(*blocks)
         self.apply(_initialize)
 

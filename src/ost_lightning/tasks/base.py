@@ -24,6 +24,7 @@ from ost_lightning.models import (
     frame_fingerprint,
     mixture_fingerprint,
     refuse_other_weights,
+    use_current_names,
 )
 from ost_lightning.tasks.metrics import RecognitionAccuracy
 from ost_lightning.tasks.optimizer import OptimizerSettings, optimizer_and_schedule
@@ -130,11 +131,12 @@ class RecognitionTask(LightningModule, ABC):
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Looks at the weights before they are loaded.
+        """Checks the weights before they are loaded, by the names that they have now.
 
         Raises:
             CheckpointError: If they are those of another model.
         """
+        use_current_names(checkpoint)
         if self.strict_loading:
             refuse_other_weights(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
 
@@ -301,7 +303,7 @@ class RecognitionTask(LightningModule, ABC):
                 f"trainer.max_steps {self.trainer.max_steps}: set one of them to a positive number. "
                 "trainer.max_time may end the training before."
             )
-        return optimizer_and_schedule(self.named_parameters(), self.optimizer, int(total))
+        return optimizer_and_schedule(self.parameters(), self.optimizer, int(total), self.video_clip.encoder)
 
     def _begin(self, stage: Stage) -> None:
         self._unconverged_in_training += self._unconverged() or 0  # a validation within an epoch counts for itself

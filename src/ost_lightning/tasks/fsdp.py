@@ -15,19 +15,20 @@ from torch.optim import Optimizer
 
 from ost_lightning.errors import UserError
 from ost_lightning.models import VideoCLIP
+from ost_lightning.models.encoders import TOWERS
 from ost_lightning.tasks.base import RecognitionTask
 
 _PRECISIONS: Final = ("32-true", "bf16-mixed")
 _ENCODERS: Final = ("encode_frames", "encode_tokens")
-"""What of `VideoCLIP` computes with its weights."""
+"""Methods of `VideoCLIP` that compute with its weights."""
 
 
 class FSDP2Strategy(DDPStrategy):
     """DDP's processes, with the encoder sharded by torch's `fully_shard` where DDP would wrap it.
 
     A tower's layers and embeddings are gathered when they compute, what remains of the encoder from its first use in a
-    step to the end of the backward pass. Scalars, which can't be sharded (CLIP's logit scale, a learned epsilon), are
-    whole in every process, and their gradients averaged.
+    step to the end of the backward pass. Single numbers, which can't be shared out (the encoder's temperature, a
+    learned epsilon), are whole in every process, and their gradients averaged.
 
     A validation has the whole weights in every process: processes have different numbers of batches, so they can't
     gather layer by layer. Without training nothing is sharded, and this is DDP.
@@ -59,7 +60,7 @@ class FSDP2Strategy(DDPStrategy):
             distributed.broadcast(parameter.detach(), src=0)  # as DDP does: each process has drawn new modules itself
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
         for unit in _units_of(task.video_clip):
-            fully_shard(unit, mesh=mesh, ignored_params={p for p in unit.parameters() if not p.ndim})
+            fully_shard(unit, mesh=mesh, ignored_params={p for p in unit.parameters() if p.numel() == 1})
         for encoder in _ENCODERS:
             register_fsdp_forward_method(task.video_clip, encoder)
         if distributed.get_backend() == "gloo":  # which has no average
@@ -137,12 +138,13 @@ class FSDP2Strategy(DDPStrategy):
         return collected
 
 
-def _units_of(clip: VideoCLIP) -> Iterator[nn.Module]:
+def _units_of(video_clip: VideoCLIP) -> Iterator[nn.Module]:
     """What is gathered together, from the inside out."""
-    for tower in (clip.clip.vision_model, clip.clip.text_model):
-        yield from tower.encoder.layers
-        yield tower.embeddings
-    yield clip
+    for name in TOWERS:
+        tower = video_clip.encoder.tower(name)
+        yield from tower.layers
+        yield from tower.embeddings
+    yield video_clip
 
 
 def _share(value: Any, parameter: Tensor) -> Any:
@@ -168,8 +170,8 @@ def _refuse_what_needs_whole_weights(task: RecognitionTask) -> None:
             )
     encoder = set(task.video_clip.parameters())
     for name, parameter in task.named_parameters():
-        if parameter not in encoder and parameter.ndim:
+        if parameter not in encoder and parameter.numel() > 1:
             raise UserError(
-                f"trainer.strategy fsdp shards the encoder and leaves scalars whole, but {name}, of shape "
+                f"trainer.strategy fsdp shards the encoder and leaves single numbers whole, but {name}, of shape "
                 f"{tuple(parameter.shape)}, is neither: use ddp."
             )

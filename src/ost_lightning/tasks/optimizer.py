@@ -1,11 +1,9 @@
 """AdamW over groups of weights, and the schedule that all of them follow."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Final
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -13,10 +11,9 @@ from torch.nn import Parameter
 from torch.optim.lr_scheduler import LambdaLR
 
 from ost_lightning.errors import UserError
+from ost_lightning.models import DualEncoder
+from ost_lightning.models.encoders import TOWERS
 from ost_lightning.tasks.schedules import Schedule, learning_rate_factor
-
-_PRETRAINED: Final = "video_clip.clip."
-_TOWER: Final = re.compile(r"\.(vision|text)_model\.(?:encoder\.layers\.(\d+)|embeddings|pre_layrnorm)\b")
 
 
 @dataclass(frozen=True)
@@ -24,11 +21,11 @@ class OptimizerSettings:
     """AdamW and its schedule.
 
     Attributes:
-        learning_rate: Peak.
-        weight_decay: On matrices; biases, norms and the logit scale have none.
-        weight_decay_on_all: Weight decay on those too, as in the released code.
-        betas: Of AdamW.
-        eps: Of AdamW.
+        learning_rate: Peak learning rate.
+        weight_decay: Weight decay of matrices; vectors and scalars (biases, norms, the temperature) have none.
+        weight_decay_on_all: Weight decay of vectors and scalars too, as in the released code.
+        betas: Decay rates of AdamW's two moments.
+        eps: Term that AdamW adds to the denominator.
         schedule: Course of the learning rate; see `learning_rate_factor`.
         warmup_fraction: Share of the training that is warm-up.
         new_module_lr_multiplier: Times the learning rate, for what pre-training did not have (temporal heads, learned
@@ -51,28 +48,29 @@ class OptimizerSettings:
 
 
 def optimizer_and_schedule(
-    parameters: Iterable[tuple[str, Parameter]], settings: OptimizerSettings, steps: int
+    parameters: Iterable[Parameter], settings: OptimizerSettings, steps: int, encoder: DualEncoder | None = None
 ) -> OptimizerLRScheduler:
     """AdamW, with the schedule followed step by step.
 
     Args:
-        parameters: Names, as a task gives them, and weights; frozen ones are left out.
-        settings: How.
+        parameters: Weights of the whole task; frozen ones are left out.
+        settings: Optimizer and schedule.
         steps: Optimizer steps of the training.
+        encoder: The pre-trained part of the task; all other weights are new.
 
     Raises:
         UserError: If all weights are frozen.
     """
-    trained = {name: parameter for name, parameter in parameters if parameter.requires_grad}
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
     if not trained:
         raise UserError("There is nothing to train: all weights are frozen. Unfreeze a tower, or add a temporal head.")
-    factors = layer_factors(trained, settings.layer_decay)
+    factors = layer_factors(encoder, settings.layer_decay) if encoder is not None else {}
     groups: defaultdict[tuple[float, float], list[Parameter]] = defaultdict(list)
-    for name, parameter in trained.items():
-        factor = factors[name] if name.startswith(_PRETRAINED) else settings.new_module_lr_multiplier
+    for parameter in trained:
+        factor = factors.get(parameter, settings.new_module_lr_multiplier)
         decays = parameter.ndim > 1 or settings.weight_decay_on_all
         groups[settings.learning_rate * factor, settings.weight_decay if decays else 0.0].append(parameter)
-    on_gpu = all(parameter.is_cuda for parameter in trained.values())
+    on_gpu = all(parameter.is_cuda for parameter in trained)
     optimizer = torch.optim.AdamW(
         [
             {"params": members, "lr": rate, "weight_decay": decay}
@@ -88,21 +86,19 @@ def optimizer_and_schedule(
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def layer_factors(names: Iterable[str], decay: float) -> dict[str, float]:
+def layer_factors(encoder: DualEncoder, decay: float) -> dict[Parameter, float]:
     """Share of the learning rate for each weight: `decay` to the number of layers above it.
 
     Args:
-        names: Of weights; those outside the towers' layers and embeddings have a share of 1.
+        encoder: Encoder; weights outside the towers' layers and embeddings have a share of 1.
         decay: 0 to 1.
     """
-    placed: dict[str, tuple[str, int]] = {}
-    depth: defaultdict[str, int] = defaultdict(int)
-    everything = list(names)
-    for name in everything:
-        if found := _TOWER.search(name):
-            tower, layer = found[1], int(found[2]) + 1 if found[2] else 0
-            placed[name] = tower, layer
-            depth[tower] = max(depth[tower], layer)
-    return {
-        name: decay ** (depth[placed[name][0]] + 1 - placed[name][1]) if name in placed else 1.0 for name in everything
-    }
+    factors = dict.fromkeys(encoder.parameters(), 1.0)
+    for name in TOWERS:
+        tower = encoder.tower(name)
+        depth = len(tower.layers)
+        for below in tower.embeddings:
+            factors |= dict.fromkeys(below.parameters(), decay ** (depth + 1))
+        for place, layer in enumerate(tower.layers):
+            factors |= dict.fromkeys(layer.parameters(), decay ** (depth - place))
+    return factors

@@ -1,7 +1,7 @@
-"""Descriptors in forms of others: the released code's index-keyed JSON, and tables (CSV).
+"""Descriptors in other formats: the released code's index-keyed JSON, and tables (CSV).
 
-The released code keeps two JSON files, one for each kind, `{"0": ["...", ...], "1": [...]}`: the key is the label, and
-nothing in them says which class that is. They are read together with a list of classes, and the whole is checked.
+The released code keeps two JSON files, one per kind, `{"0": ["...", ...], "1": [...]}`: the key is the label, and
+nothing in them says which class that is. They are read together with a list of classes and checked against it.
 
 A table has the columns `class`, `kind` (spatio or temporal), `rank` (from 1) and `descriptor`.
 """
@@ -16,8 +16,7 @@ from typing import Final
 
 from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
-from ost_lightning.text import label_files
-from ost_lightning.text.label_files import ClassList, Descriptors, read_text
+from ost_lightning.text.label_files import ClassList, Descriptors, read_class_list, read_text
 from ost_lightning.text.label_space import LabelSpace
 from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
 
@@ -25,16 +24,16 @@ TABLE_COLUMNS: Final = ("class", "kind", "rank", "descriptor")
 _MIN_CLASSES_TO_JUDGE: Final = 8
 
 
-def read_class_list(file: Path) -> ClassList:
+def read_any_class_list(file: Path) -> ClassList:
     """Classes of a CSV file with the columns `id,name` (ids 0, 1, ... in order), or of a file such as `classes.txt`.
 
     Raises:
-        UserError: If the file is not there or malformed.
+        UserError: If the file does not exist or is malformed.
     """
     if not file.is_file():
-        raise UserError(f"There is no list of classes {file}. Expected a CSV file `id,name` or one class name a line.")
+        raise UserError(f"There is no list of classes {file}. Expected a CSV file `id,name` or one name per line.")
     if file.suffix.lower() != ".csv":
-        return label_files.read_class_list(file)
+        return read_class_list(file)
     rows = _csv_rows(file)
     header = next(rows, (1, []))[1]
     if [cell.strip().lower() for cell in header] != ["id", "name"]:
@@ -69,11 +68,11 @@ def write_indexed(labels: LabelSpace, files: Mapping[DescriptorKind, Path], per_
 
     Args:
         labels: Every class must have descriptors.
-        files: Where, for one or both kinds.
-        per_class: The first N of each list; all if not given.
+        files: Target file of one or both kinds.
+        per_class: Number of descriptors per list (the first N); all if not given.
 
     Raises:
-        LabelSpaceError: If a class has none, or fewer than N.
+        LabelSpaceError: If a class has no descriptors, or fewer than N.
     """
     for kind, file in files.items():
         rows = _rows(labels, kind, per_class)
@@ -90,8 +89,8 @@ def read_table(file: Path, names: Sequence[str] | None = None) -> dict[str, Desc
     """Reads a table.
 
     Args:
-        file: CSV.
-        names: The classes that may occur; any if not given.
+        file: CSV file.
+        names: Allowed class names; any if not given.
 
     Raises:
         UserError: If the file is malformed, a class is unknown or a rank is missing.
@@ -140,13 +139,13 @@ def write_table(labels: LabelSpace, file: Path, per_class: int | None = None) ->
 
 
 def check_alignment(descriptors: Mapping[str, Descriptors], origin: str) -> None:
-    """Refuses descriptors that seem to belong to another list of classes.
+    """Raises if descriptors seem to belong to another list of classes.
 
-    Descriptors of a class often hold a word of its name, and rarely one of the classes before and after it. If they do
-    not, the list is shifted, or another one. Short lists are not judged.
+    Descriptors of a class often contain a word of its name, and rarely one of the classes before and after it. If they
+    do not, the list is shifted, or a different one. Lists of fewer than 8 classes are not judged.
 
     Raises:
-        UserError: If so.
+        UserError: If the descriptors fit a shifted list better than this one, or hardly fit at all.
     """
     names = list(descriptors)
     if len(names) < _MIN_CLASSES_TO_JUDGE:
@@ -157,14 +156,14 @@ def check_alignment(descriptors: Mapping[str, Descriptors], origin: str) -> None
     if own < 1.25 * shifted[best] or own < 0.15 * len(names):
         raise UserError(
             f"The descriptors in {origin} do not seem to belong to this list of classes: {own} of {len(names)} classes "
-            f"share a word with their own descriptors, {shifted[best]} with those that stand {abs(best)} "
+            f"share a word with their own descriptors, {shifted[best]} with those {abs(best)} "
             f"{'before' if best > 0 else 'after'} their own. Give the list that the files were made with, or switch "
             "this check off (--check_alignment false) if you know that it is right."
         )
 
 
 def _mentions(names: Sequence[str], descriptors: Mapping[str, Descriptors], shift: int) -> int:
-    """How many classes' descriptors hold a word of the name that stands `shift` places further on."""
+    """Number of classes whose descriptors contain a word of the name `shift` places further on."""
     texts = [f"{' '.join(entry.spatio)} {' '.join(entry.temporal)}".casefold() for entry in descriptors.values()]
     count = 0
     for place, text in enumerate(texts):
@@ -192,7 +191,7 @@ def _read_indexed_file(file: Path, classes: int) -> list[tuple[str, ...]]:
     keys = [key for key, _ in content]
     expected = [str(label) for label in range(classes)]
     if sorted(keys) != sorted(expected):
-        wrong = sorted(set(expected) ^ set(keys), key=lambda key: (len(key), key)) or ["a key that stands twice"]
+        wrong = sorted(set(expected) ^ set(keys), key=lambda key: (len(key), key)) or ["a repeated key"]
         raise UserError(
             f"{file} has {len(keys)} keys and the list of classes {classes} names: expected the keys 0 to "
             f"{classes - 1}, each once (first that does not fit: {wrong[0]})."
@@ -205,7 +204,7 @@ def _read_indexed_file(file: Path, classes: int) -> list[tuple[str, ...]]:
 
 
 def _csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not empty, with the number of the line that each ends on."""
+    """Non-empty rows, each with the number of the line that it ends on."""
     rows = csv.reader(StringIO(read_text(file), newline=""), strict=True)
     try:
         for row in rows:

@@ -18,7 +18,7 @@ _PARTS: Final = ("train", "val", "test")
 
 
 class LabelSpaceError(UserError):
-    """A label space is missing, malformed or lacks descriptors."""
+    """A label space is missing, malformed or has too few descriptors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ClassList:
     Attributes:
         names: Class names, as CLIP reads them.
         published: The publisher's spelling of each.
-        source: What the comment lines tell.
+        source: Text of the comment lines.
         chosen_from: Label space that a selection chooses from; empty for `classes.txt`.
     """
 
@@ -52,7 +52,7 @@ class ClassList:
 
 
 def read_class_list(file: Path) -> ClassList:
-    """Reads `classes.txt`: one name a line, optionally a tab and the publisher's spelling.
+    """Reads `classes.txt`: one name per line, optionally a tab and the publisher's spelling.
 
     Raises:
         LabelSpaceError: If a line has several tabs, or an empty name.
@@ -95,8 +95,8 @@ def read_descriptors(file: Path, names: Sequence[str]) -> tuple[dict[str, Descri
     that name.
 
     Args:
-        file: The file.
-        names: Classes of the label space; only theirs are inherited.
+        file: `descriptors.json` of the label space.
+        names: Class names of the label space; only these classes inherit.
 
     Returns:
         Descriptors by class name, and their provenance.
@@ -130,13 +130,13 @@ def find_folder(name: str, beside: Path | None = None) -> Path | None:
 
 
 def class_folders(root: Path) -> list[str]:
-    """Names of the folders in `root/train`, `root/val` and `root/test`: one for each class of one's own videos."""
+    """Names of the folders in `root/train`, `root/val` and `root/test`: one per class of one's own videos."""
     parts = [root / part for part in _PARTS if (root / part).is_dir()]
     return sorted({name for part in parts for name in subfolders(part)})
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder, hidden ones aside."""
+    """Names of the folders in a folder, except hidden ones."""
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
@@ -161,7 +161,7 @@ def read_text(file: Path) -> str:
 
 
 def _lines(file: Path) -> tuple[str, list[tuple[int, str]]]:
-    """Comment text, and the other lines with their numbers."""
+    """Text of the comments, and the other lines with their numbers."""
     numbered = [(number, line.strip()) for number, line in enumerate(read_text(file).split("\n"), start=1)]
     source = " ".join(line.lstrip("# ") for _, line in numbered if line.startswith("#"))
     return source, [(number, line) for number, line in numbered if line and not line.startswith("#")]
@@ -172,9 +172,7 @@ def _read_object(file: Path) -> dict[str, Any]:
         content: dict[str, Any] = {}
         for key, value in pairs:
             if key in content:
-                raise LabelSpaceError(
-                    f"{file}: '{key}' stands twice where every name may stand once. Remove one, or join their lists."
-                )
+                raise LabelSpaceError(f"{file}: '{key}' occurs twice. Remove one of them, or join their lists.")
             content[key] = value
         return content
 

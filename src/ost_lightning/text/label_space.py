@@ -2,8 +2,8 @@
 
 A label space is a folder with
 
-* `classes.txt`: one class name a line; line k is label k, from 0. Where the publisher spells a class otherwise, a tab
-  and that spelling follow. Lines that begin with `#` tell where the names come from.
+* `classes.txt`: one class name per line; line k is label k, from 0. Where the publisher spells a class differently, a
+  tab and that spelling follow. Lines that begin with `#` say where the names come from.
 * `descriptors.json` (only needed by matchers that use descriptors)::
 
     {"provenance": {"source": "...", ...},
@@ -16,8 +16,8 @@ or, for a part of another label space, a folder with
 
 * `selection.txt`: a line `from NAME`, then the class names in the wanted order. Nothing is copied.
 
-A folder of one's own videos without these files is one too: its classes are called as the folders in `train`, `val` and
-`test`.
+A folder of one's own videos without these files also works: its classes have the names of the folders in `train`,
+`val` and `test`.
 """
 
 import json
@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ost_lightning.files import write_text_atomically
 from ost_lightning.text.label_files import (
     CLASSES,
     DESCRIPTORS,
@@ -42,7 +43,7 @@ from ost_lightning.text.label_files import (
 from ost_lightning.vocabulary import DescriptorKind
 
 RAW: Final = "-raw"
-"""Behind a name: the same label space with the publisher's spelling of the class names."""
+"""Suffix of a name that asks for the publisher's spelling of the class names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,11 @@ class LabelSpace:
     """Ordered classes with their descriptors.
 
     Attributes:
-        names: K distinct class names, as CLIP reads them; the place is the label.
-        descriptors: By class name; classes may be missing as long as nothing asks for them.
+        names: K different class names, as CLIP reads them; the index is the label.
+        descriptors: Descriptors by class name; classes may be missing as long as nothing asks for them.
         source: Where the class names come from.
         provenance: Where the descriptors come from.
-        origin: Folder, for messages.
+        origin: Folder or file that it was read from, for messages.
         published: The publisher's spelling of each name, as annotation files have it; the names if not given.
     """
 
@@ -77,7 +78,7 @@ class LabelSpace:
             for name in names:
                 if name in seen:
                     raise LabelSpaceError(
-                        f"The label space {self.origin} names '{name}' twice. Every class needs a name of its own."
+                        f"The label space {self.origin} names '{name}' twice. Class names must differ."
                     )
                 seen.add(name)
 
@@ -88,8 +89,8 @@ class LabelSpace:
     def load(cls, name_or_folder: str | Path) -> Self:
         """Reads a label space that comes with the package, by name, or any folder of that form.
 
-        With `-raw` behind the name, the classes are called as the publisher spells them. A folder of videos without a
-        list of classes has those that its folders are called after.
+        With `-raw` behind the name, class names have the publisher's spelling. A folder of videos without a list of
+        classes has one class per folder.
 
         Raises:
             LabelSpaceError: If it does not exist or is malformed.
@@ -103,7 +104,7 @@ class LabelSpace:
                 return cls.of_class_folders(Path(name), classes)
             raise LabelSpaceError(
                 f"There is no label space '{name_or_folder}'. Expected a folder with a file {CLASSES} (one class "
-                f"name a line), or one that comes with the package: {', '.join(known_names()) or 'none'}."
+                f"name per line), or one that comes with the package: {', '.join(known_names()) or 'none'}."
             )
         if (folder / SELECTION).is_file():
             return cls._load_selection(folder)
@@ -128,11 +129,11 @@ class LabelSpace:
 
     @classmethod
     def of_class_folders(cls, root: Path, folders: Iterable[str]) -> Self:
-        """Classes that are called as folders of videos, `_` read as a blank.
+        """Classes named after folders of videos, with a blank for every `_`.
 
         Args:
-            root: Where `descriptors.json` lies, if there is one.
-            folders: Names of the folders.
+            root: Folder with `descriptors.json`, if there is one.
+            folders: Names of the folders of videos.
 
         Raises:
             LabelSpaceError: If `descriptors.json` is malformed.
@@ -145,25 +146,22 @@ class LabelSpace:
         return cls(names, descriptors, f"folders of {root}", provenance, str(root), tuple(published.values()))
 
     def save(self, folder: Path) -> None:
-        """Writes the folder that `load` reads."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Writes a folder that `load` can read."""
         header = f"# {self.source}\n" if self.source else ""
         lines = [
             name if name == published else f"{name}\t{published}"
             for name, published in zip(self.names, self.published, strict=True)
         ]
-        (folder / CLASSES).write_text(header + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_text_atomically(folder / CLASSES, header + "".join(f"{line}\n" for line in lines))
         if self.descriptors:
             classes = {
                 name: {"spatio": entry.spatio, "temporal": entry.temporal} for name, entry in self.descriptors.items()
             }
             content = {"provenance": dict(self.provenance), "classes": classes}
-            (folder / DESCRIPTORS).write_text(
-                json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+            write_text_atomically(folder / DESCRIPTORS, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def select(self, names: Sequence[str]) -> Self:
-        """A part of the classes, in the given order.
+        """Some of the classes, in the given order.
 
         Raises:
             LabelSpaceError: If a name is not in this label space.
@@ -191,7 +189,7 @@ class LabelSpace:
             K rows of `count` texts.
 
         Raises:
-            LabelSpaceError: If a class has none or too few.
+            LabelSpaceError: If a class has fewer than `count`.
         """
         rows = tuple(
             getattr(self.descriptors[name], kind)[:count] if name in self.descriptors else () for name in self.names
@@ -200,7 +198,7 @@ class LabelSpace:
         if short:
             examples = ", ".join(f"'{name}' has {found}" for name, found in short[:3])
             listed = Path(self.origin).is_file()  # a table of videos, whose labels are the classes
-            place = "in the folder of a label space, and give that as the data's `labels`" if listed else "there"
+            place = "in the folder of a label space, and set the data's `labels` to it" if listed else "there"
             raise LabelSpaceError(
                 f"{len(short)} of {len(self)} classes of the label space {self.origin} have fewer than {count} "
                 f"{kind} descriptors ({examples}). Add them to descriptors.json {place}, ask for fewer "

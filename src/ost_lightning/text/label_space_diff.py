@@ -1,4 +1,4 @@
-"""What differs between the descriptors of two label spaces."""
+"""Differences between the descriptors of two label spaces."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ class ListDifference:
     """One class and kind whose lists differ.
 
     Attributes:
-        name: Of the class.
-        kind: Of the descriptors.
-        removed: Only in the first.
-        added: Only in the second.
-        reordered: Whether what both have stands in another order.
+        name: Class name.
+        kind: Kind of the descriptors.
+        removed: Descriptors that only the first list has.
+        added: Descriptors that only the second list has.
+        reordered: Whether common descriptors have another order.
     """
 
     name: str
@@ -32,12 +32,12 @@ class LabelSpaceDifference:
     """Two label spaces compared.
 
     Attributes:
-        removed: Classes only in the first.
-        added: Classes only in the second.
+        removed: Classes that only the first has.
+        added: Classes that only the second has.
         same_order: Whether the classes of both have the same labels relative to one another.
         lists: Lists that differ, of classes in both.
-        kept: Descriptors that both have.
-        provenance: Key -> value in the first and in the second, where they differ.
+        kept: Number of descriptors that both have.
+        provenance: Differing values of the provenance, (first, second) by key.
     """
 
     removed: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What can be wrong with descriptors, found before a training is spent on them."""
+"""Checks of descriptors, to find mistakes before a training is spent on them."""
 
 import re
 from collections import Counter, defaultdict
@@ -47,14 +47,14 @@ _MARKUP: Final = re.compile(r"\*\*|__|`|<[^>]*>|\[[^\]]*\]\(|\\n|\{|\}")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, or looks so.
+    """One mistake, or what looks like one.
 
     Attributes:
-        rule: Which rule.
-        name: Of the class.
-        kind: Of the descriptor; None where the class itself is meant.
-        text: The descriptor; empty where the list is meant.
-        detail: What was found.
+        rule: Rule that is broken.
+        name: Class name.
+        kind: Kind of the descriptor; None for a finding about the class itself.
+        text: Text of the descriptor; empty for a finding about the list.
+        detail: Description of what was found.
     """
 
     rule: Rule
@@ -65,7 +65,7 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """Errors make the descriptors unfit; warnings are for a person to look at."""
+        """Errors make the descriptors unusable; warnings are for a person to judge."""
         return SEVERITY[self.rule]
 
     def __str__(self) -> str:
@@ -76,12 +76,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """How long sentences are for a text tower.
+    """Lengths of sentences for a text tower.
 
     Attributes:
-        count: Sentences -> tokens of each, start and end token included.
-        limit: Positions of the tower.
-        tokenizer: Whose tokens are counted, for messages.
+        count: Function from sentences to their numbers of tokens, start and end token included.
+        limit: Number of positions of the tower.
+        tokenizer: Name of the tokenizer, for messages.
     """
 
     count: Callable[[Sequence[str]], Sequence[int]]
@@ -90,18 +90,18 @@ class TokenCount:
 
 
 def lint(labels: LabelSpace, templates: Templates, tokens: TokenCount, per_class: int | None = None) -> list[Finding]:
-    """Looks for everything that can be seen without a model.
+    """Checks everything that needs no model.
 
     Args:
         labels: Classes with descriptors.
-        templates: Sentences that the descriptors will stand in; what counts is the length of the whole sentence.
-        tokens: The tokenizer that counts.
-        per_class: Descriptors that every list should have; the commonest count if not given.
+        templates: Sentences around the descriptors; the length of the whole sentence counts.
+        tokens: Token counter of the tokenizer.
+        per_class: Number of descriptors that every list should have; the most common one if not given.
 
     Returns:
         Findings: errors first, each rule together, in the order of the classes.
     """
-    expected = per_class or _commonest_count(labels)
+    expected = per_class or _most_common_count(labels)
     findings = [*_classes(labels)]
     for name, kind, texts in _lists(labels):
         findings += _list(name, kind, texts, expected)
@@ -118,7 +118,7 @@ def _lists(labels: LabelSpace) -> Iterator[tuple[str, DescriptorKind, tuple[str,
             yield name, "temporal", entry.temporal
 
 
-def _commonest_count(labels: LabelSpace) -> int:
+def _most_common_count(labels: LabelSpace) -> int:
     counts = Counter(len(texts) for _, _, texts in _lists(labels))
     return counts.most_common(1)[0][0] if counts else 0
 
@@ -129,7 +129,7 @@ def _classes(labels: LabelSpace) -> Iterator[Finding]:
             yield Finding("missing", name, detail="has no descriptors")
     for name in labels.descriptors:
         if name not in labels.names:
-            yield Finding("extra", name, detail="is no class of this label space")
+            yield Finding("extra", name, detail="is not a class of this label space")
 
 
 def _list(name: str, kind: DescriptorKind, texts: Sequence[str], expected: int) -> Iterator[Finding]:
@@ -141,7 +141,7 @@ def _list(name: str, kind: DescriptorKind, texts: Sequence[str], expected: int) 
     mentions = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
     for text in texts:
         if normalized(text) in seen:
-            yield Finding("duplicate", name, kind, text, "stands twice")
+            yield Finding("duplicate", name, kind, text, "occurs twice")
         seen.add(normalized(text))
         if _NUMBERING.match(text):
             yield Finding("numbering", name, kind, text, "begins with a number or bullet")
@@ -157,7 +157,7 @@ def _list(name: str, kind: DescriptorKind, texts: Sequence[str], expected: int) 
 
 
 def _is_quoted(text: str) -> bool:
-    """Quoted as a whole, or with one mark left over; a quoted word within is none of our business."""
+    """Whether a text is quoted as a whole, or has an unmatched quote; quoted words inside the text are allowed."""
     if text[0] in QUOTES and text[-1] in QUOTES:
         return True
     return sum(text.count(mark) for mark in DOUBLE_QUOTES) == 1
@@ -193,5 +193,5 @@ def _too_long(labels: LabelSpace, templates: Templates, tokens: TokenCount) -> I
 
 
 def normalized(text: str) -> str:
-    """What makes two descriptors the same: case, spaces and the full stop at the end do not."""
+    """A text without what does not distinguish descriptors: case, extra spaces and the final full stop."""
     return " ".join(text.casefold().split()).rstrip(".")

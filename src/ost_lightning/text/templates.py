@@ -26,7 +26,7 @@ class SentenceSet:
     """Sentences of all classes, by kind.
 
     Attributes:
-        sentences: kind -> K rows of equally many sentences, in the order of the label space.
+        sentences: K rows of equally many sentences by kind, in the order of the label space.
     """
 
     sentences: Mapping[SentenceKind, tuple[tuple[str, ...], ...]]
@@ -37,11 +37,12 @@ class Templates:
     """Sentence templates with the slots `{name}` and `{descriptor}`.
 
     Attributes:
-        name: For category names; several give an ensemble.
-        spatio: For Spatio Descriptors.
-        temporal: For Temporal Descriptors.
+        name: Templates for category names; several give an ensemble.
+        spatio: Template for Spatio Descriptors.
+        temporal: Template for Temporal Descriptors.
         published_names: Label spaces whose class names go into the sentences as the publisher spells them
             (`ApplyEyeMakeup`), not as words.
+        origin: File that they were read from, for messages.
     """
 
     name: tuple[str, ...]
@@ -70,7 +71,7 @@ class Templates:
     def load(cls, name_or_file: str) -> Self:
         """Reads templates that come with the package (`ost`) or a YAML file with the keys name, spatio, temporal.
 
-        A list `published_names` may stand beside these.
+        The key `published_names` is optional.
 
         Raises:
             UserError: If there are none under that name, or the file is malformed.
@@ -99,8 +100,8 @@ class Templates:
 
         Args:
             labels: Class names and descriptors.
-            kinds: Which kinds of sentence are needed.
-            count: N, descriptors a class and kind; the first N of each list are taken.
+            kinds: Kinds of sentence that are needed.
+            count: Number of descriptors per class and kind (N); the first N of each list are taken.
 
         Raises:
             UserError: If a class has fewer than N descriptors of a needed kind.

@@ -1,4 +1,4 @@
-"""Characters that a word processor or an LLM puts where a keyboard has a plain one."""
+"""Typographic characters, and the plain ones that a keyboard has in their place."""
 
 from typing import Final
 

@@ -39,8 +39,8 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
     "Videos and lists of videos": (
         Tool("data check", "data:check", "ost data check --list videos/test.txt --root videos"),
         Tool("data stats", "data:stats", "ost data stats --list videos/train.txt --root videos"),
-        Tool("data leak", "data:leak", "ost data leak train.txt test.txt"),
-        Tool("data fewshot", "data:fewshot", "ost data fewshot train.txt few.txt --shots 16 --seed 0"),
+        Tool("data leak", "lists:leak", "ost data leak train.txt test.txt"),
+        Tool("data fewshot", "lists:fewshot", "ost data fewshot train.txt few.txt --shots 16 --seed 0"),
         Tool("data transcode", "video_files:transcode", "ost data transcode train.txt videos small --short_side 256"),
         Tool("data shard", "video_files:shard", "ost data shard train.txt videos shards"),
     ),
@@ -72,7 +72,6 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
         Tool("demo", "demo:demo", "ost demo"),
         Tool("toyworld render", "toyworld:render", "ost toyworld render --group unseen"),
         Tool("toyworld sheet", "toyworld:sheet", "ost toyworld sheet sheet.png"),
-        Tool("toyworld pretrain", "toyworld:pretrain", "ost toyworld pretrain tiny_clip"),
     ),
 }
 """By title, for the overview."""

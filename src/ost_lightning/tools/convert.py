@@ -15,8 +15,7 @@ def convert(
     Files are read as data: code in them is refused, never run. A file that is not exactly one whole CLIP is refused.
 
     Args:
-        source: A .pt or .pth file (OpenAI's CLIP as state dictionary or TorchScript archive, OST, ViFi-CLIP), or a
-            folder in HF format.
+        source: A .pt or .pth file (state dictionary of OpenAI's CLIP, OST or ViFi-CLIP), or a folder in HF format.
         output: The new folder, or the new file.
         pretrained: From a file: hub id or folder of the CLIP that it was tuned from, for its tokenizer.
         layout: From a folder: the names to write, OpenAI's or those of the released OST and ViFi-CLIP.

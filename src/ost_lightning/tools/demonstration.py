@@ -19,7 +19,7 @@ from rich.table import Table
 from ost_lightning.analysis import draw_matching_flows, matching_flow
 from ost_lightning.datamodules import ToyWorld
 from ost_lightning.experiment.cli import ExperimentCLI
-from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.matching import PlanMatcher
 from ost_lightning.tasks import RecognitionTask
 
 Weights = Literal["pretrained", "finetuned", "ensembled"]
@@ -210,11 +210,7 @@ def _caption(results: dict[str, Any]) -> str:
 def _draw_first_video(cli: ExperimentCLI, file: Path) -> None:
     """The flow of the first test video against the class that was recognized in it."""
     task, data = cli.model, cli.datamodule
-    if not (
-        isinstance(task, RecognitionTask)
-        and isinstance(task.matcher, OptimalDescriptorSolver)
-        and isinstance(data, ToyWorld)
-    ):
+    if not (isinstance(task, RecognitionTask) and isinstance(task.matcher, PlanMatcher) and isinstance(data, ToyWorld)):
         raise TypeError("the last run of the demo is one of the OD Solver on the rendered world")
     batch = next(iter(data.test_dataloader()[0]))
     labels = data.evaluation_labels("test")["unseen"]

@@ -16,7 +16,7 @@ from ost_lightning.text.foreign_descriptors import (
     check_alignment as refuse_if_misaligned,
 )
 from ost_lightning.text.foreign_descriptors import (
-    read_class_list,
+    read_any_class_list,
     read_indexed,
     read_table,
     write_class_list,
@@ -173,7 +173,7 @@ def _classes(name_or_file: str) -> LabelSpace:
     """A label space without descriptors, or a list of classes as one."""
     file = Path(name_or_file)
     if file.suffix.lower() in (".csv", ".txt"):
-        listed = read_class_list(file)
+        listed = read_any_class_list(file)
         source = listed.source or f"classes of {file.name}"
         return LabelSpace(listed.names, source=source, origin=str(file), published=listed.published)
     return LabelSpace.load(name_or_file)

@@ -2,7 +2,6 @@
 
 import asyncio
 import csv
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import atomic_write
 from ost_lightning.text import LabelSpace
 from ost_lightning.text.generation.journal import Journal, Question
 from ost_lightning.text.generation.prompts import Prompts
-from ost_lightning.text.generation.settings import BATCH_DISCOUNT, KNOWN_PRICES, Limits, Prices, Sampling
+from ost_lightning.text.generation.settings import Limits, Sampling
 from ost_lightning.text.generation.state import Generation
 
 if TYPE_CHECKING:
@@ -35,10 +35,8 @@ def generate(
     descriptors_per_class: int = 4,
     prompts: str = "ost",
     structured: bool = True,
-    batch: bool = False,
     dry_run: bool = False,
     limits: Limits = Limits(),  # frozen
-    prices: Prices = Prices(),  # frozen
 ) -> None:
     """Lets an LLM write Spatio-Temporal Descriptors for the classes of a label space.
 
@@ -48,18 +46,16 @@ def generate(
     missing at the end, with all others kept.
 
     Args:
-        label_space: Whose classes: name or folder.
+        label_space: Label space with the classes: name or folder.
         output: Folder of the new label space and of its journal.
         model: Name that the server knows; the paper's is GPT-3.5.
-        temperature: Of the model; null leaves it to the server.
-        seed: Of the first attempt, further ones count up; null leaves it to the server.
+        temperature: Sampling temperature; null leaves it to the server.
+        seed: Seed of the first attempt, further ones count up; null leaves it to the server.
         descriptors_per_class: Number of descriptors of each kind.
         prompts: A name out of prompts/descriptors (ost, ranked), or a YAML file.
         structured: Ask for JSON by a schema; goes on without where the server does not know that.
-        batch: Use the Batch API: half the price, within a day.
-        dry_run: Only tell how many requests, tokens and dollars it would take.
+        dry_run: Print how many requests and about how many tokens it would take, and ask nothing.
         limits: Concurrency, time-outs, retries and attempts.
-        prices: Dollars a million tokens, where they are not known.
     """
     labels = LabelSpace.load(label_space)
     asked = Prompts.load(prompts)
@@ -71,25 +67,24 @@ def generate(
             folder = Path(stack.enter_context(TemporaryDirectory()))
         journal = stack.enter_context(Journal(folder / JOURNAL))
         generation = Generation(labels, asked, sampling, limits, journal, structured=structured)
-        dollars = prices if prices != Prices() else _known_prices(model, batch=batch)
-        print(_told_before(generation, dollars))
+        print(_estimate(generation))
         if dry_run:
             return
         end: UserError | None = None
         if generation.open():
             generation.begin()
-            end = _ask(generation, batch=batch)
-        _finish(generation, output, dollars, end)
+            end = _ask(generation)
+        _finish(generation, output, end)
 
 
-def _ask(generation: Generation, *, batch: bool) -> UserError | None:
+def _ask(generation: Generation) -> UserError | None:
     """Asks; returns what ended it early, if something did."""
     # imports the openai package, which every other command does without
     from ost_lightning.text.generation.server import Server
 
     async def run() -> None:
         async with Server(generation.limits) as server:
-            await (_ask_in_batches if batch else _ask_one_by_one)(generation, server)
+            await _ask_with_progress(generation, server)
 
     try:
         asyncio.run(run())
@@ -98,7 +93,7 @@ def _ask(generation: Generation, *, batch: bool) -> UserError | None:
     return None
 
 
-async def _ask_one_by_one(generation: Generation, server: "Server") -> None:
+async def _ask_with_progress(generation: Generation, server: "Server") -> None:
     from ost_lightning.text.generation.asking import Asker
 
     done = sum(map(generation.is_done, generation.questions))
@@ -115,19 +110,6 @@ async def _ask_one_by_one(generation: Generation, server: "Server") -> None:
         await Asker(generation, server, progress).run()
 
 
-async def _ask_in_batches(generation: Generation, server: "Server") -> None:
-    from ost_lightning.text.generation.batches import BatchAsker
-
-    with tqdm(desc="batch", unit="request") as bar:
-
-        def progress(status: str, done: int, total: int) -> None:
-            bar.total = total or None
-            bar.n = done
-            bar.set_postfix_str(status, refresh=True)
-
-        await BatchAsker(generation, server, progress).run()
-
-
 def _check_folder(out: Path, labels: LabelSpace) -> None:
     """Refuses to write over what was not generated from these classes."""
     if not (out / "classes.txt").is_file():
@@ -138,39 +120,25 @@ def _check_folder(out: Path, labels: LabelSpace) -> None:
         raise UserError(f"{out} holds descriptors that were not generated there. Choose another folder.")
 
 
-def _known_prices(model: str, *, batch: bool) -> Prices:
-    """OpenAI's own, where it is OpenAI that is asked."""
-    known = KNOWN_PRICES.get(model, Prices()) if not os.environ.get("OPENAI_BASE_URL") else Prices()
-    if not batch or known.input is None or known.output is None:
-        return known
-    return Prices(known.input * BATCH_DISCOUNT, known.output * BATCH_DISCOUNT)
-
-
-def _told_before(generation: Generation, prices: Prices) -> str:
+def _estimate(generation: Generation) -> str:
     estimate = generation.estimate()
-    cost = _dollars(prices.cost(estimate.prompt_tokens, estimate.completion_tokens))
     return (
         f"{len(generation.labels)} classes, {estimate.answered} of {len(generation.questions)} lists are there; "
         f"{estimate.requests} requests to {generation.sampling.model} wait: about {estimate.prompt_tokens} tokens to "
-        f"read and {estimate.completion_tokens} to write, {cost}"
+        f"read and {estimate.completion_tokens} to write"
     )
 
 
-def _dollars(cost: float | None) -> str:
-    return "cost unknown (--prices)" if cost is None else f"about ${cost:.2f}"
-
-
-def _finish(generation: Generation, out: Path, prices: Prices, end: UserError | None) -> None:
-    """Writes what is there, tells what it took and what is missing."""
+def _finish(generation: Generation, out: Path, end: UserError | None) -> None:
+    """Writes the lists that were answered, and reports the tokens used and the lists that are missing."""
     usage = generation.usage
-    cost = _dollars(prices.cost(usage.prompt_tokens, usage.completion_tokens))
     print(
         f"{usage.answers} answers in all, {usage.prompt_tokens} tokens read and {usage.completion_tokens} written by "
-        f"the server's count, {cost}"
+        "the server's count"
     )
     result, problems = generation.result(str(out)), generation.problems()
     if result.descriptors:
-        _save(result, out)
+        result.save(out)
     _write_incomplete(problems, out / INCOMPLETE)
     if end is not None:
         raise end
@@ -185,19 +153,11 @@ def _finish(generation: Generation, out: Path, prices: Prices, end: UserError | 
     print(f"{out}: {len(result)} classes, {count} descriptors of each kind; next: ost descriptors check {out}")
 
 
-def _save(labels: LabelSpace, out: Path) -> None:
-    """Each file appears as a whole."""
-    with TemporaryDirectory(prefix=".partial-", dir=out) as partial:
-        labels.save(Path(partial))
-        for file in Path(partial).iterdir():
-            file.replace(out / file.name)
-
-
 def _write_incomplete(problems: dict[Question, str], file: Path) -> None:
     if not problems:
         file.unlink(missing_ok=True)
         return
-    with file.open("w", newline="", encoding="utf-8") as handle:
+    with atomic_write(file) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
         rows = csv.writer(handle)
         rows.writerow(["class", "kind", "reason"])
         rows.writerows((question.name, question.kind, reason) for question, reason in problems.items())

@@ -1,30 +1,11 @@
 """`ost toyworld ...`: videos and pictures of the rendered world."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from ost_lightning.toyworld.pretraining import Recipe
+from typing import Literal
 
 Group = Literal["seen", "unseen", "order"]
 Split = Literal["train", "test"]
-
-
-def pretrain(output: Path, recipe: "Recipe | None" = None, device: str | None = None) -> None:
-    """Pre-trains the tiny CLIP on rendered stills: attribute warm-up, then captions and phrases.
-
-    Args:
-        output: Folder for the model in HF format, its tokenizer and the training's log.
-        recipe: How; the default takes less than half an hour on two cores.
-        device: Torch device; a GPU if there is one.
-    """
-    from ost_lightning.toyworld.pretraining import Recipe
-    from ost_lightning.toyworld.pretraining import pretrain as run_pretraining
-
-    scores = run_pretraining(output, recipe or Recipe(), device=device, workers=os.cpu_count() or 1)
-    print("zero-shot by text on held-out stills: " + ", ".join(f"{key} {value:.2f}" for key, value in scores.items()))
 
 
 def render(draw: int = 0, group: Group = "unseen", split: Split = "test", clips_per_class: int = 10) -> None:
@@ -32,13 +13,13 @@ def render(draw: int = 0, group: Group = "unseen", split: Split = "test", clips_
 
     Args:
         draw: Draw of classes, 0 to 4.
-        group: Which classes.
-        split: Training and test videos are different ones.
-        clips_per_class: How many.
+        group: Group of classes.
+        split: Set of videos; those of training and test differ.
+        clips_per_class: Number of videos per class.
     """
-    from ost_lightning.toyworld.dataset import Part, render_part
+    from ost_lightning.toyworld.dataset import RenderedPart, render_part
 
-    print(render_part(Part(draw, group, split, clips_per_class)))
+    print(render_part(RenderedPart(draw, group, split, clips_per_class)))
 
 
 def sheet(
@@ -53,13 +34,13 @@ def sheet(
     Args:
         output: PNG to write.
         draw: Draw of classes, 0 to 4.
-        group: Which classes.
+        group: Group of classes.
         classes: Their places in the group.
         clips_per_class: Size of the part that the videos are taken from.
     """
     from ost_lightning.toyworld.clips import FRAMES
     from ost_lightning.toyworld.contact_sheet import draw_contact_sheet
-    from ost_lightning.toyworld.dataset import Part
+    from ost_lightning.toyworld.dataset import RenderedPart
 
-    draw_contact_sheet(Part(draw, group, "test", clips_per_class), classes, output, FRAMES)
+    draw_contact_sheet(RenderedPart(draw, group, "test", clips_per_class), classes, output, FRAMES)
     print(output)

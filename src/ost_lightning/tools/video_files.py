@@ -14,7 +14,7 @@ from ost_lightning.files import atomic_write
 from ost_lightning.tools.options import output_folder, processes
 
 if TYPE_CHECKING:
-    from ost_lightning.video.maintenance.transcoding import Job, Transcoded
+    from ost_lightning.video.maintenance.transcoding import Transcoded, TranscodingJob
 
 
 def transcode(
@@ -48,9 +48,9 @@ def transcode(
         workers: Processes; as many as there are cores if not given.
     """
     from ost_lightning.datamodules.locate import Finder
-    from ost_lightning.video.annotations.any_list import TABLE_SUFFIXES, read_files, write_list
+    from ost_lightning.video.annotations import TABLE_SUFFIXES, read_files, write_list
     from ost_lightning.video.maintenance.parallel import map_in_processes
-    from ost_lightning.video.maintenance.transcoding import Job, TranscodeSettings
+    from ost_lightning.video.maintenance.transcoding import TranscodeSettings, TranscodingJob
     from ost_lightning.video.maintenance.transcoding import transcode as transcode_one
 
     settings = TranscodeSettings(short_side, gop, crf, preset, fast_decode)
@@ -61,7 +61,7 @@ def transcode(
     if Path(root).resolve() == output.resolve():
         raise UserError(f"The new files would replace the old ones: give another output folder than {root}.")
     output_folder(output)
-    jobs = [Job(path, old.address(path), output / target, settings) for path, target in new.items()]
+    jobs = [TranscodingJob(path, old.address(path), output / target, settings) for path, target in new.items()]
     found = map_in_processes(transcode_one, jobs, count, _killed)
     done = {entry.name: entry for entry in tqdm(found, total=len(jobs), unit="video")}
     rows = [done[job.name] for job in jobs]
@@ -89,7 +89,7 @@ def shard(list: Path, root: Path, output: Path, megabytes: int = 1024, workers: 
         megabytes: Size of a shard; the last file may exceed it.
         workers: Processes; as many as there are cores if not given.
     """
-    from ost_lightning.video.annotations.any_list import read_files
+    from ost_lightning.video.annotations import read_files
     from ost_lightning.video.maintenance.shard_writer import plan_shards, write_shards
 
     if megabytes < 1:
@@ -101,7 +101,7 @@ def shard(list: Path, root: Path, output: Path, megabytes: int = 1024, workers: 
     print(f"{len(files)} videos in {len(shards)} shards, {written} of them written now: {output}")
 
 
-def _killed(job: "Job") -> "Transcoded":
+def _killed(job: "TranscodingJob") -> "Transcoded":
     from ost_lightning.video.maintenance.transcoding import Transcoded
 
     return Transcoded(job.name, str(job.target), f"{job.source}: rewriting it kills the process")

@@ -1,7 +1,6 @@
 """Videos of actions: states in order, with deviations, intrusions and a camera of their own, encoded as H.264 .mp4."""
 
 import math
-import os
 import random
 from dataclasses import replace
 from fractions import Fraction
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from ost_lightning.files import atomic_write
 from ost_lightning.toyworld.grammar import ActionClass, vary
 from ost_lightning.toyworld.poses import Pose, between, pose_of
 from ost_lightning.toyworld.scene import FRAME_SIDE, Scene
@@ -88,11 +88,10 @@ def write_mp4(path: Path, frames: NDArray[np.uint8]) -> None:
     """Encodes frames as H.264 .mp4, one thread, complete or not at all.
 
     Args:
-        path: The file; its folder must exist.
+        path: The file.
         frames: uint8 (T, H, W, 3), even sides.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with av.open(str(partial), "w", format="mp4") as container:
+    with atomic_write(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream = container.add_stream(
             "libx264", rate=FRAME_RATE, options={"crf": "28", "preset": "veryfast", "threads": "1"}
         )
@@ -102,4 +101,3 @@ def write_mp4(path: Path, frames: NDArray[np.uint8]) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
-    partial.replace(path)

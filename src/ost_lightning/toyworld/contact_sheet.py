@@ -6,7 +6,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ost_lightning.toyworld.dataset import Part, render_part
+from ost_lightning.toyworld.dataset import RenderedPart, render_part
 from ost_lightning.toyworld.grammar import draw_classes
 from ost_lightning.toyworld.scene import FRAME_SIDE
 from ost_lightning.video import FrameSampler, read_frames
@@ -16,7 +16,7 @@ _TEXT_WIDTH: Final = 330
 _FRAMES: Final = 8
 
 
-def draw_contact_sheet(part: Part, classes: Sequence[int], file: Path, frames_of_clip: int) -> None:
+def draw_contact_sheet(part: RenderedPart, classes: Sequence[int], file: Path, frames_of_clip: int) -> None:
     """Draws the first video of each class, as read back from its file, beside the class's descriptors.
 
     Args:

@@ -1,19 +1,18 @@
 """The rendered world as a data set on disk: .mp4 files, `path label` lists and label spaces, as a real one would be."""
 
 import os
-import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final, Literal
 
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import atomic_write
 from ost_lightning.resources import cache_folder
 from ost_lightning.text import Descriptors, LabelSpace
 from ost_lightning.toyworld.clips import render_clip, write_mp4
@@ -25,7 +24,7 @@ _LIST: Final = "videos.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RenderedPart:
     """Which videos: a group of classes, a split, how many of each class.
 
     Attributes:
@@ -83,7 +82,7 @@ def label_space(draw: int, group: Group) -> LabelSpace:
     )
 
 
-def render_part(part: Part, workers: int | None = None) -> Path:
+def render_part(part: RenderedPart, workers: int | None = None) -> Path:
     """Renders a part unless it is there.
 
     A part is there as a whole or not at all, also when several processes render it at once.
@@ -97,21 +96,17 @@ def render_part(part: Part, workers: int | None = None) -> Path:
     """
     if part.list_file.is_file():
         return part.folder
-    part.folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(mkdtemp(prefix=f".{part.folder.name}-", dir=part.folder.parent))
     try:
-        _render_into(partial, part, workers or os.cpu_count() or 1)
-        try:
-            partial.rename(part.folder)
-        except OSError:
-            if not part.list_file.is_file():
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with atomic_write(part.folder) as partial:
+            partial.mkdir()
+            _render_into(partial, part, workers or os.cpu_count() or 1)
+    except OSError:
+        if not part.list_file.is_file():
+            raise  # it isn't another process that was faster
     return part.folder
 
 
-def _render_into(folder: Path, part: Part, workers: int) -> None:
+def _render_into(folder: Path, part: RenderedPart, workers: int) -> None:
     labels = label_space(part.draw, part.group)
     actions = draw_classes(part.draw)[part.group]
     names = [f"{action.name.replace(' ', '_')}_{k:03d}.mp4" for action in actions for k in range(part.clips_per_class)]

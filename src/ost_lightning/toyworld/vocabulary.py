@@ -78,7 +78,6 @@ PROPS: Final[tuple[str, ...]] = (
 
 OUTFIT_PHRASES: Final[tuple[str, ...]] = ("a person in a {} outfit", "someone wearing {} clothes", "{} clothing")
 PROP_PHRASES: Final[tuple[str, ...]] = ("a {color} {prop}", "a {prop} that is {color}")
-HAT_PHRASES: Final[tuple[str, ...]] = ("a person with {}", "someone wearing {}", "{}")
 
 STATES: Final[dict[str, tuple[str, ...]]] = {
     "far": ("stands far away from the {prop}", "the {prop} is on the far side of the scene"),

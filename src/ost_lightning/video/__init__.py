@@ -1,21 +1,36 @@
-"""From a file to a clip tensor: annotation lists, sampling arithmetic, the PyAV reader, transforms, the data set."""
+"""Videos: from files and lists to batches of clips.
+
+Rooms: `annotations` (lists of videos), `storage` (addresses), `decoding` (frames by index or time), `clips` (sampling,
+transforms, data sets) and `maintenance` (checking, re-encoding and packing files). The names used most are re-exported.
+"""
 
 from ost_lightning.video.annotations import UNLABELED, AnnotationError, VideoRecord, read_records
-from ost_lightning.video.clips.dataset import (
+from ost_lightning.video.clips import (
     Clip,
     ClipBatch,
     EvaluationClips,
+    EvaluationSampler,
+    EvaluationTransform,
+    FrameSampler,
+    MultiScaleCrop,
     ReadFailure,
-    Reading,
+    ReadSettings,
+    SampleKey,
     TrainingClips,
+    TrainingSampler,
+    TrainingTransform,
     collate_clips,
 )
-from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
-from ost_lightning.video.clips.transforms import EvaluationTransform, MultiScaleCrop, TrainingTransform
-from ost_lightning.video.decoding.frame_source import FrameSource, Squares
-from ost_lightning.video.decoding.reader import VideoReader, VideoReadError, open_video, read_frames
-from ost_lightning.video.decoding.scaling import Box
-from ost_lightning.video.storage.addresses import ShardMember, VideoAddress, VideoRoot
+from ost_lightning.video.decoding import (
+    Box,
+    CropSpec,
+    FrameSource,
+    VideoReader,
+    VideoReadError,
+    open_video,
+    read_frames,
+)
+from ost_lightning.video.storage import ShardMember, VideoAddress, VideoRoot
 
 __all__ = [
     "UNLABELED",
@@ -23,6 +38,7 @@ __all__ = [
     "Box",
     "Clip",
     "ClipBatch",
+    "CropSpec",
     "EvaluationClips",
     "EvaluationSampler",
     "EvaluationTransform",
@@ -30,10 +46,9 @@ __all__ = [
     "FrameSource",
     "MultiScaleCrop",
     "ReadFailure",
-    "Reading",
+    "ReadSettings",
     "SampleKey",
     "ShardMember",
-    "Squares",
     "TrainingClips",
     "TrainingSampler",
     "TrainingTransform",

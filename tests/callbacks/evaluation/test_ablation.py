@@ -240,7 +240,7 @@ def test_the_file_says_what_world_it_is_from(tmp_path: Path) -> None:
         ([setting(CategoryName(), "a", label_spaces={"unsen": "x"})], "evaluation set unsen, .* It has: unseen, order"),
         ([setting(CategoryName(), "a", label_spaces={"order": "x"})], "no label space 'x'"),
         (
-            [setting(OptimalDescriptorSolver(learn_epsilon=True, gradient="through_plan"), "a")],
+            [setting(OptimalDescriptorSolver(learn_epsilon=True, gradient="implicit"), "a")],
             "row 'a' has weights of its own",
         ),
     ],

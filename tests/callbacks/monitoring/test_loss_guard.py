@@ -20,13 +20,13 @@ BAD = 3
 class Model(LightningModule):
     """A loss that is no number at step `BAD`."""
 
-    def __init__(self) -> None:
+    def __init__(self, bad: float = float("nan")) -> None:
         super().__init__()
-        self.layer = nn.Linear(1, 1)
+        self.layer, self.bad = nn.Linear(1, 1), bad
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         loss = self.layer(torch.ones(1, 1)).sum()
-        return loss * float("nan") if batch_idx == BAD else loss
+        return loss * self.bad if batch_idx == BAD else loss
 
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
         pass
@@ -41,7 +41,7 @@ def batch(number: int) -> ClipBatch:
     return ClipBatch(frames, torch.tensor([0, number]), torch.ones(2, dtype=torch.bool), ids)
 
 
-def trainer(folder: Path, count: int, *more: Callback, **settings: Any) -> None:
+def trainer(folder: Path, count: int, *more: Callback, bad: float = float("nan"), **settings: Any) -> None:
     run = Trainer(
         callbacks=[NonFiniteLossGuard(), GradientNorm(every=1), *more],
         logger=CSVLogger(folder, name="run", version=0),
@@ -53,7 +53,7 @@ def trainer(folder: Path, count: int, *more: Callback, **settings: Any) -> None:
         **settings,
     )
     loader = DataLoader([batch(number) for number in range(count)], batch_size=None)
-    run.fit(Model(), loader, loader if "val_check_interval" in settings else None)
+    run.fit(Model(bad), loader, loader if "val_check_interval" in settings else None)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -65,6 +65,12 @@ def test_the_videos_are_named_and_saved(tmp_path: Path) -> None:
         assert torch.equal(saved.get_tensor("frames"), batch(BAD).frames)
         assert torch.equal(saved.get_tensor("labels"), batch(BAD).labels)
         assert saved.metadata()["ids"].split("\n") == list(batch(BAD).ids)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_infinite_loss_is_no_better(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"The loss is -?inf after step 4"):
+        trainer(tmp_path, BAD + 3, bad=float("inf"))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -94,7 +100,9 @@ def test_the_last_checkpoint_is_not_ruined_although_the_loss_arrives_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_n_steps: int | None, settings: dict[str, int]
 ) -> None:
     monkeypatch.setattr(
-        loss_guard, "_sent", lambda loss, parts, number: loss_guard._Step(number, parts, loss.clone(), Arrival())
+        loss_guard,
+        "_copy_to_host",
+        lambda loss, parts, number: loss_guard._Step(number, parts, loss.clone(), Arrival()),
     )
     count = BAD + 1 if every_n_steps is None and not settings else BAD + 3
     with pytest.raises(UserError, match=r"The loss is nan after step 4, with the videos first3\.mp4"):
@@ -111,5 +119,5 @@ def test_the_last_checkpoint_is_not_ruined_although_the_loss_arrives_late(
 def test_no_process_writes_what_the_loss_of_another_has_ruined(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     monkeypatch.setattr(run.strategy, "reduce_boolean_decision", lambda decision: False)
-    with pytest.raises(UserError, match=r"The loss of another process is no number after step 0"):
+    with pytest.raises(UserError, match=r"Another process hit a non-finite loss after step 0; see its error"):
         NonFiniteLossGuard().on_save_checkpoint(run, Model(), {})

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from ost_lightning.callbacks import BottleneckWarning, Throughput, VideoProgressBar
-from ost_lightning.callbacks.monitoring.throughput import bf16_slowness
+from ost_lightning.callbacks.monitoring.slow_precision import bf16_slowness
 
 
 class Clock:
@@ -73,7 +73,7 @@ def train(folder: Path, meter: Throughput, *, loading: float, step: float, **opt
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_slow_loader_is_named_once(tmp_path: Path) -> None:
     meter = Throughput(every=4)
-    with pytest.warns(BottleneckWarning, match="Loading is the slower side") as caught:
+    with pytest.warns(BottleneckWarning, match="Loading limits the speed") as caught:
         train(tmp_path, meter, loading=0.01, step=0.005)
     assert len([warning for warning in caught if warning.category is BottleneckWarning]) == 1
     # a batch of two numbers takes 0.02 s to load and 0.005 s to work on
@@ -129,7 +129,7 @@ def test_a_precision_that_the_processor_is_slow_in_is_told(
     slowness: float, precision: Any, told: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert 0 < bf16_slowness() < float("inf")
-    monkeypatch.setattr("ost_lightning.callbacks.monitoring.throughput.bf16_slowness", lambda: slowness)
+    monkeypatch.setattr("ost_lightning.callbacks.monitoring.slow_precision.bf16_slowness", lambda: slowness)
     settings = {"max_steps": 1, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = Trainer(
         accelerator="cpu", precision=precision, callbacks=Throughput(), default_root_dir=tmp_path, **settings

@@ -110,7 +110,7 @@ def test_a_result_tells_how_it_came_about(capsys: pytest.CaptureFixture[str], ca
     )
     told = " ".join(results["remarks"])
     assert "own: 1 of 5 videos are videos that the checkpoint was trained on" in told
-    assert "Not the protocol few_shot: own (5 videos, label space videos) is no list that is known" in told
+    assert "Not the protocol few_shot: own (5 videos, label space videos) is not a known list" in told
     assert "own: 5 videos scored = 5 listed" in capsys.readouterr().err + caplog.text
 
 

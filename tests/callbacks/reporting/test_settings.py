@@ -33,8 +33,11 @@ def test_every_argument_of_every_matcher_is_recorded(kind: type[Matcher]) -> Non
 @pytest.mark.parametrize(
     ("matcher", "told"),
     [
-        (MaxSimilarity("descriptor"), {"chooser": "descriptor"}),
-        (SoftmaxMatching(0.3, "descriptor"), {"temperature": 0.3, "chooser": "descriptor"}),
+        (MaxSimilarity("descriptors_to_frames"), {"direction": "descriptors_to_frames"}),
+        (
+            SoftmaxMatching(0.3, "descriptors_to_frames"),
+            {"temperature": 0.3, "direction": "descriptors_to_frames"},
+        ),
         (
             OptimalDescriptorSolver(0.2, temporal=TransportProblem(order_sigma=0.1)),
             {"epsilon": 0.2, "temporal": {"order_sigma": 0.1, "descriptor_rho": None, "mass": 1.0}},
@@ -47,7 +50,7 @@ def test_settings_are_those_that_were_given(matcher: Matcher, told: dict[str, An
 
 
 def test_what_was_trained_is_told_as_it_is_now() -> None:
-    solver = OptimalDescriptorSolver(0.1, gradient="through_plan", learn_epsilon=True, epsilon_rate=1.0)
+    solver = OptimalDescriptorSolver(0.1, gradient="implicit", learn_epsilon=True, epsilon_rate=1.0)
     assert solver.epsilon_shift is not None
     with torch.no_grad():
         solver.epsilon_shift.fill_(1.0)

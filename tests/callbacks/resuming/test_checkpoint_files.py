@@ -48,10 +48,16 @@ def test_a_disk_that_takes_no_more_leaves_the_file_before(tmp_path: Path, limit:
 
 def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
     file, writer = tmp_path / "last.ckpt", AtomicCheckpointIO()
-    (tmp_path / ".last.ckpt.part").write_bytes(b"half of a checkpoint")
+    (tmp_path / ".last-0123456789ab.partial.ckpt").write_bytes(b"half of a checkpoint")
     writer.save_checkpoint({"step": 1}, file)
     assert writer.load_checkpoint(file) == {"step": 1}
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_state_of_a_data_module_that_was_called_otherwise_is_found(tmp_path: Path) -> None:
+    torch.save({"SeveralSets": {"epoch": 1, "batches": 3}, "step": 1}, tmp_path / "old.ckpt")
+    contents = AtomicCheckpointIO().load_checkpoint(tmp_path / "old.ckpt")
+    assert contents == {"CombinedDataModule": {"epoch": 1, "batches": 3}, "step": 1}
 
 
 class Surprise:

@@ -28,7 +28,7 @@ def test_a_checkpoint_or_a_folder_gives_the_weights(tuned: VideoCLIP, tmp_path: 
         assert weights_digest(begun) == weights_digest(tuned)
         # what ensembling mixes with is still the pre-trained model
         original = begun.original_parameters()
-        assert torch.equal(original["clip.logit_scale"], VideoCLIP("tiny").clip.logit_scale)
+        assert torch.equal(original["encoder.model.logit_scale"], VideoCLIP("tiny").encoder.model.logit_scale)
 
 
 def test_other_weights_are_refused(tuned: VideoCLIP, tmp_path: Path) -> None:
@@ -43,8 +43,8 @@ def test_other_weights_are_refused(tuned: VideoCLIP, tmp_path: Path) -> None:
     more = checkpoint(tuned, tmp_path / "more.ckpt", **{"video_clip.head.weight": torch.zeros(2)})
     with pytest.raises(CheckpointError, match=r"0 are missing and 1 are not known \(first: head\.weight\)"):
         VideoCLIP("tiny", init_from=more)
-    wide = checkpoint(tuned, tmp_path / "wide.ckpt", **{"video_clip.clip.logit_scale": torch.zeros(2)})
-    with pytest.raises(CheckpointError, match=r"clip\.logit_scale has shape \(2,\)"):
+    wide = checkpoint(tuned, tmp_path / "wide.ckpt", **{"video_clip.encoder.model.logit_scale": torch.zeros(2)})
+    with pytest.raises(CheckpointError, match=r"encoder\.model\.logit_scale has shape \(2,\)"):
         VideoCLIP("tiny", init_from=wide)
 
 

@@ -1,4 +1,4 @@
-"""A server on loopback that speaks OpenAI's protocol (chat completions, files, batches) and misbehaves on demand."""
+"""A server on loopback that speaks OpenAI's protocol (chat completions) and misbehaves on demand."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -80,23 +80,11 @@ class Reply(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
 
-    def do_GET(self) -> None:
-        parts = self.path.split("?")[0].removeprefix("/v1/").split("/")
-        if parts[0] == "batches":
-            found = self.server.batches
-            self.send_json({"object": "list", "data": list(found.values())} if len(parts) == 1 else found[parts[1]])
-        elif parts[0] == "files" and parts[-1] == "content":
-            self.send_bytes(self.server.files[parts[1]])
-
     def do_POST(self) -> None:
+        assert self.path == "/v1/chat/completions"
         data = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path == "/v1/chat/completions":
-            seen = self.server.see(json.loads(data), self.headers.get("Authorization", ""))
-            self.server.script(seen)(self, seen)
-        elif self.path == "/v1/files":
-            self.send_json(self.server.add_file(re.split(rb"\r\n\r\n", data)[-1].rsplit(b"\r\n--", 1)[0], data))
-        elif self.path == "/v1/batches":
-            self.send_json(self.server.add_batch(json.loads(data)))
+        seen = self.server.see(json.loads(data), self.headers.get("Authorization", ""))
+        self.server.script(seen)(self, seen)
 
 
 def completion(content: str | None, finish: str = "stop", refusal: str | None = None) -> dict[str, Any]:
@@ -192,9 +180,6 @@ class FakeLLM(ThreadingHTTPServer):
         self.requests: list[Seen] = []
         self.answered: Counter[tuple[str, str]] = Counter()
         self.released = threading.Event()
-        self.files: dict[str, bytes] = {}
-        self.batches: dict[str, dict[str, Any]] = {}
-        self.batch_polls = 0
         self._lock = threading.Lock()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -216,58 +201,6 @@ class FakeLLM(ThreadingHTTPServer):
             seen = Seen(asked["name"], kind, time_, body, authorization.removeprefix("Bearer "), time.monotonic())
             self.requests.append(seen)
         return seen
-
-    def add_file(self, content: bytes, form: bytes) -> dict[str, Any]:
-        # the parts of a form come in any order: the file is the one with a name
-        part = re.search(rb'filename="[^"]*"\r\n(?:[^\r\n]+\r\n)*\r\n(.*?)\r\n--', form, re.DOTALL)
-        assert part is not None
-        name = f"file-{len(self.files)}"
-        self.files[name] = part.group(1)
-        return {"id": name, "object": "file", "bytes": 1, "created_at": 1, "filename": "x", "purpose": "batch"}
-
-    def add_batch(self, request: dict[str, Any]) -> dict[str, Any]:
-        """A batch, done at once."""
-        lines = [json.loads(line) for line in self.files[request["input_file_id"]].splitlines()]
-        results = {line["custom_id"]: self._answer_in_batch(line) for line in lines}
-        output = [line for line in results.values() if line["response"]["status_code"] == 200]
-        errors = [line for line in results.values() if line["response"]["status_code"] != 200]
-        name = f"batch-{len(self.batches)}"
-        batch = {
-            "id": name,
-            "object": "batch",
-            "endpoint": request["endpoint"],
-            "input_file_id": request["input_file_id"],
-            "completion_window": "24h",
-            "created_at": 1,
-            "status": "completed",
-            "metadata": request.get("metadata"),
-            "request_counts": {"total": len(lines), "completed": len(output), "failed": len(errors)},
-        }
-        for key, found in (("output_file_id", output), ("error_file_id", errors)):
-            if found:
-                self.files[f"{name}-{key}"] = "".join(json.dumps(line) + "\n" for line in found).encode()
-                batch[key] = f"{name}-{key}"
-        self.batches[name] = batch
-        return batch
-
-    def _answer_in_batch(self, line: dict[str, Any]) -> dict[str, Any]:
-        seen = self.see(line["body"], "")
-        recorder = _Recorder(self)
-        self.script(seen)(recorder, seen)  # type: ignore[arg-type]
-        response = {"status_code": recorder.status, "request_id": "r", "body": recorder.content}
-        return {"id": "l", "custom_id": line["custom_id"], "response": response, "error": None}
-
-
-@dataclass
-class _Recorder:
-    """Stands in for a reply within a batch."""
-
-    server: FakeLLM
-    status: int = 0
-    content: Any = field(default=None)
-
-    def send_json(self, content: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        self.content, self.status = content, status
 
 
 @contextmanager

@@ -313,7 +313,7 @@ def test_a_server_of_ones_own_needs_no_key(tmp_path: Path, monkeypatch: pytest.M
     asyncio.run(server.client.close())
 
 
-@pytest.mark.parametrize("name", ["concurrency", "timeout", "retries", "attempts", "max_words", "poll"])
+@pytest.mark.parametrize("name", ["concurrency", "timeout", "retries", "attempts", "max_words"])
 def test_limits_are_checked(name: str) -> None:
     with pytest.raises(UserError, match=rf"limits\.{name} is -1, expected at least"):
         Limits(**{name: -1})

@@ -94,3 +94,18 @@ def test_every_event_is_on_the_disk_before_append_returns(tmp_path: Path, monkey
         for attempt in range(3):
             journal.append_answer("run", Answer(ARCHERY, attempt, f"body {attempt}", "host"))
             assert json.loads(synced[-1].splitlines()[-1])["body"] == f"body {attempt}"
+
+
+def test_a_journal_with_answers_of_batches_is_still_read(tmp_path: Path) -> None:
+    """Version 0.1 could ask in batches, and noted them beside each answer."""
+    file = tmp_path / "j"
+    events = [
+        {"event": "batch_intended", "run": "run", "at": "2026-11-25", "round": "r", "requests": 1},
+        {"event": "answer", "run": "run", "at": "2026-11-25", "name": "archery", "kind": "spatio"}
+        | {"attempt": 0, "body": "one", "server": "host", "batch": "batch-0"},
+    ]
+    file.write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert bodies(file) == ["one"]
+    with Journal(file) as journal:
+        (answer,) = journal.answers("run")[ARCHERY]
+    assert answer == Answer(ARCHERY, 0, "one", "host", "2026-11-25")

@@ -102,6 +102,8 @@ def test_lines_come_back_or_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"m\.txt: a line `path label` .* Give a name with \.csv"):
             write_list([video], tmp_path / "m.txt")
     assert not (tmp_path / "m.txt").exists()
+    with pytest.raises(UserError, match=r"m\.parquet: tables are written as CSV"):
+        write_list(videos, tmp_path / "m.parquet")
 
 
 def test_missing_and_binary(tmp_path: Path) -> None:

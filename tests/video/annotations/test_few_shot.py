@@ -12,6 +12,7 @@ LABELS = [k % 3 for k in range(60)]
 @given(st.integers(1, 20), st.integers(0, 5), st.randoms())
 def test_the_draw_depends_on_the_seed_and_the_ids_only(shots: int, seed: int, random: object) -> None:
     drawn = draw_shots(IDS, LABELS, shots, seed)
+    assert drawn == sorted(set(drawn))
     assert [sum(LABELS[place] == label for place in drawn) for label in range(3)] == [shots] * 3
     order = list(range(60))
     random.shuffle(order)
@@ -34,3 +35,8 @@ def test_too_few_videos() -> None:
         draw_shots(["x", "y", "z"], ["a", "a", "b"], 2, 0)
     with pytest.raises(UserError, match="at least one video"):
         draw_shots(["x"], ["a"], 0, 0)
+
+
+def test_the_draw_of_a_seed_stays_what_it_was() -> None:
+    assert draw_shots(IDS, LABELS, 2, 0) == [0, 5, 9, 29, 46, 58]
+    assert draw_shots(["a", "b"], [0, 1], 1, 0) == [0, 1]

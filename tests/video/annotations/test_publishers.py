@@ -158,6 +158,8 @@ def test_ssv2(tmp_path: Path) -> None:
     check_ssv2_labels(write(tmp_path, "labels.json", {"brush hair": "0", "Catch": "1", "hug": 2}), CLASSES)
     with pytest.raises(AnnotationError, match=r"'hug' has the number 1; in the label space it is 2"):
         check_ssv2_labels(write(tmp_path, "labels.json", {"hug": "1"}), CLASSES)
+    with pytest.raises(AnnotationError, match=r"labels\.json is not a mapping of class names to numbers"):
+        check_ssv2_labels(write(tmp_path, "labels.json", ["hug"]), CLASSES)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ost_lightning.video import (
     EvaluationTransform,
     FrameSampler,
     ReadFailure,
-    Reading,
+    ReadSettings,
     SampleKey,
     TrainingClips,
     TrainingSampler,
@@ -115,7 +115,7 @@ def test_hung_file_becomes_an_error_with_its_name(records: list[VideoRecord], tm
             sampler=FrameSampler(2),
             transform=EvaluationTransform(SIDE),
             short_side=40,
-            reading=Reading(timeout=0.2),
+            reading=ReadSettings(timeout=0.2),
         )
         clip = clip_of(clips[SampleKey(0, 0)])
     assert clip.frames is None
@@ -153,7 +153,7 @@ def test_squares_of_a_view_are_side_by_side(records: list[VideoRecord]) -> None:
     assert frames is not None
     with open_video(records[0].path) as video:
         for view, indices in enumerate(FrameSampler(4, 2).middle(len(video))):
-            squares = video.read_squares(indices, 40, EvaluationTransform(SIDE, 3).squares)
+            squares = video.read_crops(indices, 40, EvaluationTransform(SIDE, 3).crop_spec)
             assert torch.equal(frames[3 * view : 3 * view + 3], squares)
 
 
@@ -172,7 +172,7 @@ def test_record_with_times_reads_that_part(tmp_path: Path) -> None:
     frames = clip_of(part).frames
     assert frames is not None
     with open_video(path) as video:
-        expected = video.read_squares([26, 28], 40, EvaluationTransform(SIDE).squares)
+        expected = video.read_crops([26, 28], 40, EvaluationTransform(SIDE).crop_spec)
     assert torch.equal(frames, expected)
     assert not torch.equal(frames, clip_of(whole).frames)
 
@@ -215,3 +215,12 @@ def test_random_views_follow_the_seed_and_the_video(tmp_path: Path) -> None:
     assert not torch.equal(one[0], other[0])
     assert not torch.equal(one[0], fixed[0])
     assert not torch.equal(one[0][0], one[0][1])
+
+
+def test_a_clip_prints_shapes_and_no_pixels(records: list[VideoRecord]) -> None:
+    dataset = EvaluationClips(records, sampler=FrameSampler(2), transform=EvaluationTransform(SIDE), short_side=40)
+    label = records[0].label
+    assert (
+        repr(dataset[SampleKey(0, 0)]) == f"Clip(id='0', label={label}, frames=(1, 2, 3, {SIDE}, {SIDE}), failures=0)"
+    )
+    assert repr(Clip(None, 1, "a")) == "Clip(id='a', label=1, frames=None, failures=0)"

@@ -143,3 +143,11 @@ def test_evaluation_visits_every_video_once(size: int, world: int) -> None:
     visited = [key.index for sampler in samplers for key in sampler]
     assert sorted(visited) == list(range(size))
     assert sum(len(sampler) for sampler in samplers) == size
+
+
+def test_the_last_point_of_the_last_segment_is_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest number below 1 that can be drawn is rounded up to 1 where a segment's number is added."""
+    largest = 1 - 2.0**-53
+    assert (torch.ones((), dtype=torch.float64) + largest).item() == 2
+    monkeypatch.setattr(torch, "rand", lambda size, **kwargs: torch.full(size, largest, dtype=torch.float64))
+    assert int(FrameSampler(2).random(50).max()) == 49

@@ -6,7 +6,8 @@ from torchvision.transforms.v2 import functional as F
 
 from ost_lightning.errors import UserError
 from ost_lightning.pytorchvideo_compat import uniform_crop
-from ost_lightning.video import Box, EvaluationTransform, MultiScaleCrop, TrainingTransform
+from ost_lightning.video import Box, CropSpec, EvaluationTransform, MultiScaleCrop, TrainingTransform
+from ost_lightning.video.clips import check_crop_size
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -72,29 +73,29 @@ def test_multi_scale_crop_uses_scales_and_places() -> None:
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 def test_squares_of_training_follow_their_generator(flip: float) -> None:
     transform = TrainingTransform(48, flip=flip)
-    drawn = [transform.squares(100, 140, generator(seed)) for seed in (3, 3, 4, 5)]
+    drawn = [transform.crop_spec(100, 140, generator(seed)) for seed in (3, 3, 4, 5)]
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) > 1
     assert all(squares.side == 48 and squares.flip == bool(flip) and len(squares.boxes) == 1 for squares in drawn)
 
 
 def test_center_crop() -> None:
-    squares = EvaluationTransform(32).squares(40, 60)
+    squares = EvaluationTransform(32).crop_spec(40, 60)
     assert (squares.boxes, squares.side, squares.flip) == ((Box(4, 14, 32, 32),), 32, False)
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40), (33, 71)])
 def test_three_crops_along_the_longer_side(shape: tuple[int, int]) -> None:
     frames = torch.randint(0, 256, (3, 4, *shape), dtype=torch.uint8)
-    boxes = EvaluationTransform(32, 3).squares(*shape).boxes
+    boxes = EvaluationTransform(32, 3).crop_spec(*shape).boxes
     for place, box in enumerate(boxes):
         cut = frames[..., box.top : box.top + box.height, box.left : box.left + box.width]
         assert torch.equal(cut, uniform_crop(frames, 32, place))
 
 
 def test_frames_smaller_than_the_square_are_refused() -> None:
-    with pytest.raises(UserError, match="too small for a crop of 32"):
-        EvaluationTransform(32).squares(30, 50)
+    with pytest.raises(UserError, match="Frames with a short side of 30 pixels are too small for a crop of 32"):
+        EvaluationTransform(32).crop_spec(30, 50)
 
 
 @settings(max_examples=25)
@@ -127,3 +128,37 @@ def test_color_jitter_changes_all_frames_alike_unless_asked(each: bool) -> None:
     jittered = transform(clips, seeds=[7])[0, 0]
     alike = all(torch.equal(jittered[0], other) for other in jittered[1:])
     assert alike is not each
+
+
+def test_a_squashed_frame_is_all_of_it() -> None:
+    spec = EvaluationTransform(32, framing="squash").crop_spec(20, 60)
+    assert (spec.boxes, spec.side, spec.flip) == ((Box(0, 0, 20, 60),), 32, False)
+    training = TrainingTransform(32, flip=1, framing="squash")
+    drawn = {training.crop_spec(20, 60, generator(seed)) for seed in range(20)}
+    assert drawn == {CropSpec((Box(0, 0, 20, 60),), 32, flip=True)}
+
+
+def test_framings_that_do_not_exist_are_refused() -> None:
+    for make in (EvaluationTransform, TrainingTransform):
+        with pytest.raises(UserError, match=r"framing is 'pad'; expected one of crop, squash"):
+            make(32, framing="pad")
+    with pytest.raises(UserError, match=r"no 3 crops of it: set the clips' crops to 1"):
+        EvaluationTransform(32, 3, framing="squash")
+
+
+@pytest.mark.parametrize(("side", "short_side"), [(224, 256), (224, 448), (48, 54), (224, 224)])
+def test_crops_of_half_the_short_side_and_more_are_fine(side: int, short_side: int) -> None:
+    check_crop_size(side, short_side)
+    assert EvaluationTransform(side).crop_spec(short_side, 500).side == side
+
+
+def test_a_crop_that_shows_little_of_the_frame_is_refused() -> None:
+    told = r"A crop of 48 pixels shows only 19% of .* 256 pixels\. Set the clips' short_side to about 55 \(8/7 of crop"
+    with pytest.raises(UserError, match=told):
+        check_crop_size(48, 256)
+    with pytest.raises(UserError, match="shows only 49%"):
+        check_crop_size(223, 448 + 5)
+    with pytest.raises(UserError, match=told):
+        EvaluationTransform(48, 3).crop_spec(340, 256)
+    check_crop_size(48, 256, "squash")
+    TrainingTransform(48).crop_spec(256, 340, generator())  # its crops follow the short side

@@ -1,6 +1,8 @@
-"""Work for processes. A module of its own, so that a new process has little to import."""
+"""Functions for worker processes, in a module with few imports, so that processes start fast."""
 
 import os
+import signal
+import time
 
 
 def deadly(number: int) -> tuple[int, int]:
@@ -8,3 +10,23 @@ def deadly(number: int) -> tuple[int, int]:
     if number == 5:
         os._exit(11)
     return number, os.getpid()
+
+
+def killed_for_memory(number: int) -> tuple[int, int]:
+    """The number and the process; at 5 the process is killed from outside."""
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number, os.getpid()
+
+
+def failing(number: int) -> int:
+    """Fails at 1."""
+    if number == 1:
+        raise ArithmeticError("one is too few")
+    return number
+
+
+def slow(number: int) -> int:
+    """Takes 20 s, except for 0."""
+    time.sleep(20 * bool(number))
+    return number

@@ -50,7 +50,19 @@ def test_mistakes_are_named(shards: list[Shard], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.mp4 can't be put into a shard"):
         plan_shards({"gone.mp4": tmp_path / "gone.mp4"}, tmp_path / "x", 100)
     (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / ".000000-0123.partial.tar").write_bytes(b"left by a killed run")
     (tmp_path / "shards" / "other.tar").write_bytes(b"")
     with pytest.raises(UserError, match=r"holds other shards \(other\.tar\)"):
         write_shards(shards)
-    assert [file.name for file in (tmp_path / "shards").iterdir()] == ["other.tar"]
+    assert not (tmp_path / "shards" / "000000.tar").exists()
+    (tmp_path / "shards" / "other.tar").unlink()
+    assert write_shards(shards) == len(shards)
+
+
+def test_a_killed_process_is_named(shards: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "ost_lightning.video.maintenance.shard_writer.map_in_processes",
+        lambda work, items, workers, when_killed: map(when_killed, items),
+    )
+    with pytest.raises(UserError, match=r"The process that wrote .*000000\.tar was killed\. Run the command again"):
+        write_shards(shards, workers=1)

@@ -6,7 +6,7 @@ import pytest
 from ost_lightning.errors import UserError
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.maintenance.inspection import ALL_FRAMES, inspect_video
-from ost_lightning.video.maintenance.survey import survey
+from ost_lightning.video.maintenance.survey import survey_videos
 from tests.videos import write_video
 
 
@@ -56,7 +56,7 @@ def test_one_damaged_frame_is_found_by_decoding_all(tmp_path: Path) -> None:
 
 def test_a_survey_goes_on_where_it_was_killed(records: list[VideoRecord], tmp_path: Path) -> None:
     file = tmp_path / "out" / "videos.csv"
-    first = survey(records, file)
+    first = survey_videos(records, file)
     assert [entry.state for entry in first] == ["ok", "undecodable", "undecodable", "missing", "ok"]
     # as a kill leaves it: the last line half written, two entries not yet there
     lines = file.read_text().splitlines(keepends=True)
@@ -64,7 +64,7 @@ def test_a_survey_goes_on_where_it_was_killed(records: list[VideoRecord], tmp_pa
     file.write_text("".join(lines[:3]) + lines[3][:20])
     looked = _looked_at(records, file, tmp_path)
     assert looked == ["text.mp4", "none.mp4", "part"]
-    assert survey(records, file) == first
+    assert survey_videos(records, file) == first
     assert _looked_at(records, file, tmp_path) == ["none.mp4"]
 
 
@@ -76,25 +76,25 @@ def _looked_at(records: list[VideoRecord], file: Path, tmp_path: Path) -> list[s
             "ost_lightning.video.maintenance.survey.inspect_video",
             lambda record, decode: seen.append(record.id) or inspect_video(record, decode),
         )
-        survey(records, file)
+        survey_videos(records, file)
     return seen
 
 
 def test_changed_files_and_deeper_looks_are_looked_at_again(records: list[VideoRecord], tmp_path: Path) -> None:
     file = tmp_path / "videos.csv"
-    survey(records[:1], file, decode=2)
+    survey_videos(records[:1], file, decode=2)
     assert _looked_at(records[:1], file, tmp_path) == ["good.mp4"]  # 8 frames are more than 2
     assert _looked_at(records[:1], file, tmp_path) == []
     write_video(records[0].path, 31)
-    assert survey(records[:1], file)[0].frames == 31
+    assert survey_videos(records[:1], file)[0].frames == 31
 
 
 def test_something_else_is_not_overwritten(records: list[VideoRecord], tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="not the record of a survey"):
-        survey(records, tmp_path / "mine.csv")
+        survey_videos(records, tmp_path / "mine.csv")
     assert (tmp_path / "mine.csv").read_text() == "a,b\n1,2\n"
 
 
 def test_a_survey_in_processes_is_the_same(records: list[VideoRecord], tmp_path: Path) -> None:
-    assert survey(records, tmp_path / "a.csv", workers=1) == survey(records, tmp_path / "b.csv")
+    assert survey_videos(records, tmp_path / "a.csv", workers=1) == survey_videos(records, tmp_path / "b.csv")

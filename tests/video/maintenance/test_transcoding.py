@@ -10,7 +10,7 @@ from av.video.frame import PictureType
 
 from ost_lightning.video import VideoReader, read_frames
 from ost_lightning.video.decoding.bitstream import parser_for
-from ost_lightning.video.maintenance.transcoding import Job, TranscodeSettings, transcode
+from ost_lightning.video.maintenance.transcoding import TranscodeSettings, TranscodingJob, transcode
 from tests.videos import write_video
 
 SETTINGS = TranscodeSettings(short_side=48, gop=5, crf=10, preset="veryfast")
@@ -32,7 +32,7 @@ VARIABLE = [0, 3, 5, 11, 12, 13, 30, 31, 33, 60, 61, 70]
 )
 def test_frames_times_and_colors_are_kept(tmp_path: Path, name: str, settings: dict[str, object]) -> None:
     source = write_video(tmp_path / name, 12, **{"width": 128, "height": 96, **settings})
-    done = transcode(Job(name, source, tmp_path / "new" / "copy.mp4", SETTINGS))
+    done = transcode(TranscodingJob(name, source, tmp_path / "new" / "copy.mp4", SETTINGS))
     assert (done.error, done.frames) == ("", 12)
     assert done.bytes_after == (tmp_path / "new" / "copy.mp4").stat().st_size
     assert done.ms_before > 0 < done.ms_after
@@ -43,7 +43,7 @@ def test_frames_times_and_colors_are_kept(tmp_path: Path, name: str, settings: d
         assert new.indices_at([tick * unit + 0.002 for tick in times]) == list(range(12))
         side = min(48, min(new.height, new.width))
         before, after = old.read(range(12), side), new.read(range(12), side)
-        entries = [*new._stream._entries, 12]
+        entries = [*new._stream._random_access_points, 12]
         assert entries[0] == 0
         assert max(b - a for a, b in pairwise(entries)) <= 5
     # even sides cut a pixel at most
@@ -54,7 +54,7 @@ def test_frames_times_and_colors_are_kept(tmp_path: Path, name: str, settings: d
 
 
 def test_what_is_there_is_left_and_what_is_half_there_or_of_other_settings_is_written_anew(tmp_path: Path) -> None:
-    job = Job("a", write_video(tmp_path / "a.mp4", 12), tmp_path / "new" / "a.mp4", SETTINGS)
+    job = TranscodingJob("a", write_video(tmp_path / "a.mp4", 12), tmp_path / "new" / "a.mp4", SETTINGS)
     transcode(job)
     written = job.target.stat().st_mtime_ns
     assert transcode(job).frames == 12
@@ -73,14 +73,14 @@ def test_broken_video_leaves_nothing_behind(tmp_path: Path) -> None:
         middle = [packet.pos for packet in container.demux(video=0) if packet.size][20]
     data[middle + 200 : middle + 3000] = bytes(2800)
     path.write_bytes(data)
-    done = transcode(Job("a", path, tmp_path / "new" / "a.mp4", SETTINGS))
+    done = transcode(TranscodingJob("a", path, tmp_path / "new" / "a.mp4", SETTINGS))
     assert "a.ts" in done.error
     assert not list((tmp_path / "new").iterdir())
 
 
 def test_settings_decide_size_and_keyframes(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 12, width=128, height=96)
-    transcode(Job("a", path, tmp_path / "b.mp4", SETTINGS))
+    transcode(TranscodingJob("a", path, tmp_path / "b.mp4", SETTINGS))
     assert read_frames(tmp_path / "b.mp4", [0], None).shape == (1, 3, 48, 64)
     data = (tmp_path / "b.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
@@ -91,7 +91,7 @@ def test_settings_decide_size_and_keyframes(tmp_path: Path) -> None:
 def test_every_b_picture_can_be_left_out(tmp_path: Path, fast: bool, cabac: bytes) -> None:
     path = write_video(tmp_path / "a.mp4", 24, width=128, height=96)
     settings = replace(SETTINGS, gop=12, preset="medium", fast_decode=fast)
-    transcode(Job("a", path, tmp_path / "b.mp4", settings))
+    transcode(TranscodingJob("a", path, tmp_path / "b.mp4", settings))
     data = (tmp_path / "b.mp4").read_bytes()
     written = data[data.index(b"options: ") : data.index(b"options: ") + 600]  # x264 tells what it was asked for
     assert cabac in written
@@ -104,6 +104,16 @@ def test_every_b_picture_can_be_left_out(tmp_path: Path, fast: bool, cabac: byte
         for packet in packets:
             kinds |= {frame.pts: frame.pict_type for frame in stream.codec_context.decode(packet)}
         kinds |= {frame.pts: frame.pict_type for frame in stream.codec_context.decode(None)}
-    pictures = [(kinds[packet.pts], parse(memoryview(packet), packet.is_keyframe).referred) for packet in packets]
+    pictures = [(kinds[packet.pts], parse(memoryview(packet), packet.is_keyframe).is_reference) for packet in packets]
     assert {referred for kind, referred in pictures if kind == PictureType.B} == {False}
     assert {referred for kind, referred in pictures if kind != PictureType.B} == {True}
+
+
+def test_a_copy_with_other_frames_is_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, other = write_video(tmp_path / "a.mp4", 12), write_video(tmp_path / "other.mp4", 11).read_bytes()
+    monkeypatch.setattr(
+        "ost_lightning.video.maintenance.transcoding._encode", lambda video, target, settings: target.write_bytes(other)
+    )
+    done = transcode(TranscodingJob("a", path, tmp_path / "new" / "a.mp4", SETTINGS))
+    assert "it has 12 frames, but its copy 11" in done.error
+    assert not list((tmp_path / "new").iterdir())

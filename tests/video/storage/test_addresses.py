@@ -10,6 +10,7 @@ import torch
 
 from ost_lightning.errors import UserError
 from ost_lightning.video import ShardMember, VideoReadError, VideoRoot, read_frames
+from ost_lightning.video.storage import ShardIndex, size_and_mtime
 from ost_lightning.video.storage.shard_index import INDEX_NAME
 from tests.videos import write_video
 
@@ -159,3 +160,23 @@ def test_names_are_listed_in_shards_and_beside_them(shards: Path) -> None:
     assert "val" in (root.names_in("") or set())
     assert root.names_in("nowhere") == frozenset()
     assert VideoRoot("memory://bucket/elsewhere").names_in("") is None
+
+
+def test_an_unfinished_shard_is_none(shards: Path) -> None:
+    """A packing that was killed leaves a file with a hidden name behind."""
+    (shards / ".c-0123.partial.tar").write_bytes(b"half")
+    assert repr(ShardIndex.of(str(shards))) == "ShardIndex(2 shards, 4 files)"
+    (shards.parent / "empty").mkdir()
+    (shards.parent / "empty" / ".c-0123.partial.tar").write_bytes(b"half")
+    assert VideoRoot(shards.parent / "empty").locate("a.mp4") == f"{shards.parent}/empty/a.mp4"
+
+
+def test_a_video_that_may_not_be_accessed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert size_and_mtime(tmp_path / "nowhere.mp4") == (0, 0)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(UserError, match=r"a\.mp4 can't be accessed \(.*Permission denied\)\. Check its permissions"):
+        size_and_mtime("a.mp4")

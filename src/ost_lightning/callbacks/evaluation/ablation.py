@@ -17,7 +17,7 @@ from torch import Tensor
 from ost_lightning.analysis import AblationRow, AblationTable, EvaluationSetCard
 from ost_lightning.callbacks.evaluation.weight_ensembling import WeightEnsembling
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
-from ost_lightning.callbacks.reporting.provenance import published_as
+from ost_lightning.callbacks.reporting.published_lists import published_as
 from ost_lightning.callbacks.reporting.settings import constructor_settings, plain
 from ost_lightning.datamodules import REAL_VIDEOS, LabeledVideos, VideoDataModule
 from ost_lightning.errors import UserError

@@ -162,6 +162,6 @@ class DescriptorUsage(Callback):
 
 def _over_views(similarities: Tensor, videos: int, task: RecognitionTask) -> Tensor:
     """Probabilities, averaged over views: (B V, K) -> (B, K)."""
-    logits = task.video_clip.logit_scale.float() * similarities.float()
+    logits = task.video_clip.similarity_to_logits(similarities.float()).float()
     probabilities: Tensor = logits.softmax(-1).unflatten(0, (videos, -1)).mean(1)
     return probabilities

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.callbacks.recognition import recognition_task, run_folder
-from ost_lightning.callbacks.reporting.provenance import tell_weights
+from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights
 from ost_lightning.tasks import Prediction, RecognitionTask
 
 _ABOUT: Final = ("video", "set", "start", "end", "label", "error")
@@ -33,7 +33,7 @@ class PredictionWriter(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Chooses the file and empties it; says so if nothing that was trained predicts."""
-        tell_weights(trainer, recognition_task(self, pl_module))
+        report_weights(trainer, recognition_task(self, pl_module))
         folder = self.folder or run_folder(trainer)
         self._file = None
         if folder is None:

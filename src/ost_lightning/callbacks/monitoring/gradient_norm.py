@@ -1,4 +1,4 @@
-"""The length of the gradient."""
+"""Gradient-norm logging."""
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -12,7 +12,7 @@ class GradientNorm(Callback):
     """Logs `train/gradient_norm`, the Euclidean norm over all trained weights, before clipping.
 
     Args:
-        every: Optimizer steps from one measurement to the next.
+        every: Optimizer steps between two measurements.
     """
 
     def __init__(self, every: int = 10) -> None:
@@ -21,7 +21,7 @@ class GradientNorm(Callback):
         self.every = every
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Measures."""
+        """Logs the gradient norm."""
         if trainer.global_step % self.every:
             return
         gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]

@@ -1,4 +1,4 @@
-"""Stops a training whose loss is no number any more, while it can still be told why."""
+"""Stops training at the first non-finite loss and saves the offending batch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from ost_lightning.video import ClipBatch
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A step whose loss is on its way to the host."""
+    """A step whose loss is being copied to the host."""
 
     number: int
     parts: tuple[ClipBatch, ...]
@@ -24,11 +24,11 @@ class _Step:
 
 
 class NonFiniteLossGuard(Callback):
-    """Looks at the loss of every step, one step late on an accelerator, so that its queue never runs empty.
+    """Checks the loss of every step; on an accelerator one step late, so that its queue never runs empty.
 
-    A loss that is not finite stops the run with the ids of the videos; the batch itself is saved in the run's folder as
+    A non-finite loss stops the run with the ids of the videos; the batch itself is saved in the run's folder as
     `nonfinite-step{n}-{process}.safetensors` (frames uint8, labels; ids in its metadata). The weights may be ruined by
-    then, the last checkpoint is not: no validation begins and no checkpoint is written before all steps were looked at.
+    then, but the last checkpoint is not: all losses are checked before a validation and before a checkpoint.
     """
 
     def __init__(self) -> None:
@@ -36,50 +36,50 @@ class NonFiniteLossGuard(Callback):
         self._folder = Path()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Learns the folder while all processes are there to agree on it: a loss may be wrong in one of them only."""
+        """Gets the run's folder, on which all processes have to agree; later a single one may need it."""
         self._folder = Path(trainer.log_dir or ".")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Sends this step's loss to the host and looks at the one before."""
+        """Starts to copy this step's loss to the host, and checks the previous one."""
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if not isinstance(loss, Tensor):
             return
-        self._look(trainer)
+        self._check(trainer)
         parts = batch if isinstance(batch, tuple) else (batch,)
-        self._last = _sent(loss.detach(), parts, trainer.global_step)
+        self._last = _copy_to_host(loss.detach(), parts, trainer.global_step)
         if self._last.arrived is None:
-            self._look(trainer)
+            self._check(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Looks at the last step."""
-        self._look(trainer)
+        """Checks the last step."""
+        self._check(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Looks at the last step."""
-        self._look(trainer)
+        """Checks the last step."""
+        self._check(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Looks at the last step: what one process's loss has ruined, no process writes.
+        """Checks the last step in all processes, so that none writes weights that the loss of another one has ruined.
 
         Raises:
-            UserError: If the loss of another process is not finite.
+            UserError: If the loss of any process is not finite.
         """
-        step = self._not_finite()
+        step = self._take_non_finite()
         finite_everywhere = trainer.strategy.reduce_boolean_decision(step is None)
         if step is not None:
             self._stop(trainer, step)
         if not finite_everywhere:
-            raise UserError(f"The loss of another process is no number after step {trainer.global_step}: it tells why.")
+            raise UserError(f"Another process hit a non-finite loss after step {trainer.global_step}; see its error.")
 
-    def _look(self, trainer: Trainer) -> None:
-        step = self._not_finite()
+    def _check(self, trainer: Trainer) -> None:
+        step = self._take_non_finite()
         if step is not None:
             self._stop(trainer, step)
 
-    def _not_finite(self) -> _Step | None:
-        """The step on its way, once it is there, if its loss is not finite."""
+    def _take_non_finite(self) -> _Step | None:
+        """The last unchecked step if its loss is not finite; waits for the copy."""
         step, self._last = self._last, None
         if step is None:
             return None
@@ -101,8 +101,8 @@ class NonFiniteLossGuard(Callback):
         )
 
 
-def _sent(loss: Tensor, parts: tuple[ClipBatch, ...], number: int) -> _Step:
-    """Starts the copy; nobody waits for it."""
+def _copy_to_host(loss: Tensor, parts: tuple[ClipBatch, ...], number: int) -> _Step:
+    """Starts to copy a loss to the host without waiting for it."""
     if loss.device.type != "cuda":
         return _Step(number, parts, loss, None)
     arrived = torch.cuda.Event()

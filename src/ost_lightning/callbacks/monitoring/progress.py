@@ -1,4 +1,4 @@
-"""A progress bar for people who wait for videos."""
+"""Progress bar with the speed of training."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from ost_lightning.callbacks.monitoring.throughput import Throughput
 
 
 class VideoProgressBar(RichProgressBar):
-    """Lightning's progress bar with videos a second, the share of waiting for the loader, and the time left.
+    """Lightning's progress bar with videos per second, the share of time spent waiting for the loader, and time left.
 
     Args:
-        throughput: The callback that measures them in the same run.
+        throughput: Callback of the same run that measures them.
     """
 
     def __init__(self, throughput: Throughput) -> None:
@@ -20,9 +20,9 @@ class VideoProgressBar(RichProgressBar):
         self._throughput = throughput
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """What is shown beside the bar."""
+        """Figures beside the bar."""
         shown: dict[str, Any] = dict(super().get_metrics(trainer, pl_module))
-        shown.pop("v_num", None)  # the run's folder is told elsewhere
+        shown.pop("v_num", None)  # the run's folder is printed elsewhere
         meter = self._throughput
         if not trainer.training or meter.videos_per_second is None or meter.data_wait is None:
             return shown

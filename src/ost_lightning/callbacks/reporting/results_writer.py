@@ -1,5 +1,6 @@
-"""Results that tell how they came about: `results.json` and `results.md` of every test run."""
+"""`results.json` and `results.md` of every test run: scores with the conditions that they were measured under."""
 
+import os
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
@@ -11,34 +12,31 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from ost_lightning import __version__
 from ost_lightning.analysis.protocols import Protocol, remarks
-from ost_lightning.analysis.run_results import AS_TRAINED, RESULTS_FILE, DataCard, RunResults, Score, SetResult
+from ost_lightning.analysis.run_results import RESULTS_FILE, DataCard, RunResults, Score, SetResult
 from ost_lightning.analysis.summaries import summarize
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
-from ost_lightning.callbacks.reporting.provenance import (
-    digest_of,
-    git_state,
-    published_as,
-    run_seed,
-    tell_weights,
-    tested_checkpoint,
-)
+from ost_lightning.callbacks.reporting.code_revision import git_state
+from ost_lightning.callbacks.reporting.published_lists import digest_of, published_as
 from ost_lightning.callbacks.reporting.settings import clip_settings, model_settings
+from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights, tested_checkpoint
 from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord, label_space_name
 from ost_lightning.datamodules import LabeledVideos
+from ost_lightning.files import write_text_atomically
 from ost_lightning.text import Templates
+from ost_lightning.vocabulary import AS_TRAINED
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
 _MIXTURE: Final = "ensembled_"
 
 
 class ResultsWriter(Callback):
-    """Writes what a test found together with its conditions, and whatever sets it apart from the protocol.
+    """Writes the scores of a test with their conditions, and with every deviation from the protocol.
 
-    In training it notes in every checkpoint which videos it is trained on, so that a later test can count how many of
-    its videos were among them. The `ost` command always has one.
+    In training it adds a record of the training videos to every checkpoint, so that a later test can count how many of
+    its videos were trained on. The `ost` command always has one.
 
     Args:
-        protocol: What the scores are meant to be. The run is compared with it; differences are printed and kept.
+        protocol: Published protocol that the run is compared with; deviations are printed and saved.
     """
 
     def __init__(self, protocol: Protocol | None = None) -> None:
@@ -49,11 +47,11 @@ class ResultsWriter(Callback):
         self._training: TrainingRecord | None = None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Remembers what a training that goes on has seen."""
+        """Remembers the training record of the checkpoint that training is resumed from."""
         self._resumed = TrainingRecord.load(checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Describes the training set."""
+        """Makes the record of this training."""
         task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
         clip = task.video_clip
         before, contents = clip.init_from, {}
@@ -64,7 +62,7 @@ class ResultsWriter(Callback):
         record = TrainingRecord.of(
             data.training_set,
             {name: digest_of(videos) for name, videos in data.evaluation_sets("val").items()},
-            seed=run_seed(),
+            seed=_run_seed(),
             steps=int(steps) if isfinite(steps) else -1,
             before=TrainingRecord.load(contents),
             began_with=Path(name).name if name is not None else None,
@@ -73,27 +71,27 @@ class ResultsWriter(Callback):
         self._resumed = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Adds the description to a checkpoint."""
+        """Adds the training record to a checkpoint."""
         if self._record is not None:
             checkpoint[KEY] = self._record.content()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Looks at the checkpoint that is tested."""
+        """Reads what the tested checkpoint says about its training, and prints which weights are tested."""
         task = recognition_task(self, pl_module)
-        tell_weights(trainer, task)
+        report_weights(trainer, task)
         path = trainer.ckpt_path if trainer.ckpt_path is not None else task.video_clip.init_from
         self._checkpoint, self._training = None, None
         if trainer.is_global_zero and path is not None and Path(path).is_file():
             self._checkpoint, self._training = tested_checkpoint(Path(path))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the files and prints the remarks."""
+        """Writes the files, and prints the remarks."""
         folder = run_folder(trainer)
         if folder is None or not trainer.is_global_zero:
             return
         results = self._results(trainer, pl_module, folder)
         results.save(folder / RESULTS_FILE)
-        (folder / "results.md").write_text(results.markdown(), encoding="utf-8")
+        write_text_atomically(folder / "results.md", results.markdown())
         for remark in results.remarks:
             rank_zero_warn(remark)
         rank_zero_info(f"results are in {folder / RESULTS_FILE}")
@@ -109,14 +107,14 @@ class ResultsWriter(Callback):
         }
         training = self._training.card() if self._training is not None else None
         clips = clip_settings(data)
-        told = remarks(self.protocol, sets, training, clips)
+        found = remarks(self.protocol, sets, training, clips)
         if self._checkpoint is not None:
             digests = {result.card.digest: name for name, result in sets.items()}
-            told += _selection_remarks(self._checkpoint, digests)
+            found += _selection_remarks(self._checkpoint, digests)
         return RunResults(
             run=f"{folder.parent.name}/{folder.name}",
             protocol=self.protocol,
-            seed=run_seed(),
+            seed=_run_seed(),
             package=__version__,
             git=git_state(),
             model=model_settings(task),
@@ -124,12 +122,18 @@ class ResultsWriter(Callback):
             checkpoint=self._checkpoint,
             sets=sets,
             summaries=summarize(sets),
-            remarks=told,
+            remarks=found,
         )
 
 
+def _run_seed() -> int | None:
+    """Seed that `seed_everything` was called with; None if it wasn't."""
+    seed = os.environ.get("PL_GLOBAL_SEED")
+    return int(seed) if seed else None
+
+
 def _selection_remarks(checkpoint: Mapping[str, Any], tested: Mapping[str, str]) -> list[str]:
-    """Whether the checkpoint is anything but the one after the last epoch."""
+    """A remark if the checkpoint isn't the one at the end of training."""
     selection = checkpoint["selection"]
     if selection["by"] is not None:
         same = tested.get(selection["validated_on"] or "")
@@ -157,7 +161,7 @@ def _card(videos: LabeledVideos, training: TrainingRecord | None, templates: Tem
 
 
 def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any]) -> dict[str, Score]:
-    """Figures of a set out of what was logged as `test/{set}/{weights}/{figure}`."""
+    """Scores of a set from the metrics logged as `test/{set}/{weights}/{figure}`."""
     prefix = f"test/{name}/"
     figures: dict[str, dict[str, float]] = {}
     for key, value in metrics.items():

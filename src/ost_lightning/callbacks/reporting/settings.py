@@ -9,11 +9,10 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from ost_lightning.datamodules import VideoDataModule
-from ost_lightning.models import VideoCLIP, weights_digest
+from ost_lightning.models import Preprocessing, weights_digest
 from ost_lightning.tasks import RecognitionTask
 
 _ANY_NUMBER: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_SIZES: Final = {768: "B", 1024: "L", 1280: "H"}
 
 
 def model_settings(task: RecognitionTask) -> dict[str, Any]:
@@ -21,13 +20,13 @@ def model_settings(task: RecognitionTask) -> dict[str, Any]:
     clip = task.video_clip
     return {
         "task": type(task).__name__,
-        "backbone": backbone(clip),
+        "backbone": clip.encoder.backbone_name,
         "pretrained": clip.pretrained,
         "tuned_from": clip.tuned_from,
         "temporal_head": type(clip.temporal_head).__name__ if clip.temporal_head is not None else None,
         "init_from": str(clip.init_from) if clip.init_from is not None else None,
         "weights": weights_digest(clip),
-        "pixel_statistics": clip.pixel_statistics,
+        "pixel_statistics": pixel_statistics(clip.preprocessing),
         "matcher": {"class": type(task.matcher).__name__, **constructor_settings(task.matcher)},
         "templates": {name: value for name, value in asdict(task.templates).items() if name != "origin"},
         "descriptors_per_class": task.descriptors_per_class,
@@ -39,13 +38,9 @@ def clip_settings(data: VideoDataModule) -> dict[str, Any]:
     return asdict(data.clips)
 
 
-def backbone(clip: VideoCLIP) -> str:
-    """`ViT-B/16`, or layers, width and patch of another size."""
-    vision = clip.clip.config.vision_config
-    size = _SIZES.get(vision.hidden_size) if vision.num_hidden_layers >= 12 else None
-    name = f"ViT-{size}" if size else f"ViT-{vision.num_hidden_layers}x{vision.hidden_size}"
-    pixels = f" at {vision.image_size}" if vision.image_size != 224 else ""
-    return f"{name}/{vision.patch_size}{pixels}"
+def pixel_statistics(preprocessing: Preprocessing) -> Any:
+    """Name of well-known pixel statistics; mean and standard deviation of others."""
+    return preprocessing.statistics_name or {"mean": list(preprocessing.mean), "std": list(preprocessing.std)}
 
 
 def constructor_settings(module: nn.Module) -> dict[str, Any]:

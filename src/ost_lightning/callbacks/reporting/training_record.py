@@ -1,4 +1,4 @@
-"""What a checkpoint tells about its training: on which videos, of which classes, for how long."""
+"""Record of a training in its checkpoints: on which videos, of which classes, for how long."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -8,13 +8,12 @@ from typing import Any, Final, Self
 import torch
 from torch import Tensor
 
-from ost_lightning.analysis.benchmarks import identify, published_lists
+from ost_lightning.analysis.published_lists import identify
 from ost_lightning.datamodules import LabeledVideos
 from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations.video_ids import id_hash, list_digest, video_id
 
 KEY: Final = "ost_training"
-_SHOT_LISTS: Final = tuple({entry.part for entry in published_lists() if entry.part.endswith(" shots")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +21,18 @@ class TrainingRecord:
     """Kept in every checkpoint, as plain data.
 
     Attributes:
-        label_space: Name of the classes.
-        classes: K.
-        videos: How many.
-        shots: Fewest and most videos of a class.
-        digest: Of their ids.
-        list: Name of the published list that they are, if they are one.
-        seed: Of the run.
-        steps: Optimizer steps of the whole training; -1 if it was to go on for ever.
+        label_space: Name of the label space.
+        classes: Number of classes.
+        videos: Number of training videos.
+        shots: Fewest and most videos per class.
+        digest: Digest of the video ids.
+        list: Name of the published list that consists of these videos; None if there is no such list.
+        seed: Seed of the run.
+        steps: Optimizer steps of the whole training; -1 if it has no limit.
         validation: Digest of each validation set, by name.
-        before: What the weights that this training began with were trained on, if they were; of weights that do not
-            tell, their name only.
-        ids: int64 (n,), sorted hashes of the video ids, those of `before` among them.
+        before: Record of an earlier training that this one began with, without ids; only the name of the weights if
+            they have no record; None if this training began with a pre-trained CLIP.
+        ids: Sorted hashes of the video ids, those of `before` included: int64 (n,).
     """
 
     label_space: str
@@ -59,20 +58,20 @@ class TrainingRecord:
         before: Self | None,
         began_with: str | None = None,
     ) -> Self:
-        """Describes a training set.
+        """Makes the record of a training that begins.
 
         Args:
-            training: The videos.
-            validation: As the attribute.
-            seed: As the attribute.
-            steps: As the attribute.
+            training: Training videos.
+            validation: Digest of each validation set, by name.
+            seed: Seed of the run.
+            steps: Optimizer steps of the whole training; -1 if it has no limit.
             before: Record of the weights that this training begins with.
-            began_with: Their name, if they have no record.
+            began_with: Name of these weights, if they have no record.
         """
         ids = [video_id(record.id) for record in training.records]
         per_class = Counter(record.label for record in training.records)
         digest = list_digest(ids)
-        published = identify(digest, training.labels, _SHOT_LISTS)
+        published = identify(digest, training.labels, for_training=True)
         hashes = torch.tensor([id_hash(id_) for id_ in ids], dtype=torch.int64)
         if before is not None:
             hashes = torch.cat([hashes, before.ids])
@@ -91,32 +90,32 @@ class TrainingRecord:
         )
 
     def after(self, resumed: Self) -> Self:
-        """The record of a training that goes on from a checkpoint with this record, on the same videos or on others."""
+        """This record for a training that is resumed from a checkpoint with another one, of any videos."""
         before = resumed.before if resumed.digest == self.digest else resumed.card()
         return replace(self, before=before, ids=torch.cat([self.ids, resumed.ids]).unique())
 
     def card(self) -> dict[str, Any]:
-        """All but the ids."""
+        """The record without the ids."""
         return {name: value for name, value in self.content().items() if name != "ids"}
 
     def content(self) -> dict[str, Any]:
-        """As a checkpoint keeps it."""
+        """The record as a checkpoint keeps it."""
         names = [name for name in self.__dataclass_fields__]
         return {name: getattr(self, name) for name in names}
 
     def seen(self, videos: LabeledVideos) -> int | None:
-        """How many of these videos were trained on, by video id; None if weights from before may know them."""
+        """Number of these videos that were trained on, by video id; None if earlier training isn't known."""
         hashes = torch.tensor([id_hash(video_id(record.id)) for record in videos.records], dtype=torch.int64)
         count = int(torch.isin(hashes, self.ids).sum())
         return count if count or self.before is None or "weights" not in self.before else None
 
     @classmethod
     def load(cls, checkpoint: dict[str, Any]) -> Self | None:
-        """What a checkpoint's contents tell; None if it does not."""
+        """The record in a checkpoint's contents; None if it has none."""
         content = checkpoint.get(KEY)
         return cls(**content) if content is not None else None
 
 
 def label_space_name(labels: LabelSpace) -> str:
-    """The name that a label space is asked for with."""
+    """Name under which a label space can be loaded."""
     return Path(labels.origin).name

@@ -1,4 +1,4 @@
-"""Runs on disk: checkpoint files, the table of metrics, and how a run is found again."""
+"""Runs on disk: checkpoint files, the table of metrics, and finding a run to resume."""
 
 from ost_lightning.callbacks.resuming.checkpoint_files import (
     CONFIG_IN_CHECKPOINT,

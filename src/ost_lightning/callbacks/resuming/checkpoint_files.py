@@ -1,6 +1,5 @@
 """Checkpoint files: written whole or not at all, read as data only."""
 
-import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -12,20 +11,23 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import atomic_write, remove_interrupted_writes
 
 _NOTES: Final = "ost_run"
 CONFIG_IN_CHECKPOINT: Final = "ost_config"
 """Key of the whole configuration of the run, as YAML."""
+_RENAMED_STATES: Final = {"SeveralSets": "CombinedDataModule"}
+"""Data modules under whose earlier names checkpoints of version 0.1 keep the position in the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointNotes:
-    """What a checkpoint tells beside weights and states.
+    """Information about a run that its checkpoints hold beside weights and states.
 
     Attributes:
-        config: The run's whole configuration as YAML, if it has one.
-        metrics_rows: Rows of the run's table when the checkpoint was written.
-        wandb_id: The run's id in W&B, if it has one.
+        config: Whole configuration of the run as YAML, if it has one.
+        metrics_rows: Number of rows in the run's metrics.csv when the checkpoint was written.
+        wandb_id: Id of the run in W&B, if it has one.
     """
 
     config: str | None = None
@@ -33,17 +35,17 @@ class CheckpointNotes:
     wandb_id: str | None = None
 
     def write_to(self, checkpoint: dict[str, Any]) -> None:
-        """Adds these notes to what will be saved; the configuration has its own place there."""
+        """Adds these notes to the contents of a checkpoint; the configuration has its own key there."""
         notes = asdict(self)
         del notes["config"]
         checkpoint[_NOTES] = notes
 
 
 def read_notes(file: Path) -> CheckpointNotes:
-    """The notes of a checkpoint, without loading its tensors.
+    """Reads the notes of a checkpoint without loading its tensors.
 
     Raises:
-        UserError: If the file can't be read, or is none of a training.
+        UserError: If the file can't be read, or wasn't written by training.
     """
     saved = _load(file, "cpu", weights_only=True, mmap=True)
     if not isinstance(saved, dict) or not {"state_dict", "pytorch-lightning_version"} <= saved.keys():
@@ -55,10 +57,10 @@ def read_notes(file: Path) -> CheckpointNotes:
 
 
 def best_checkpoint(last: Path) -> Path | None:
-    """The checkpoint that a run's first `ModelCheckpoint` with a monitor chose; None if it has none.
+    """Path of the checkpoint that a run's first `ModelCheckpoint` with a monitor chose; None if it has none.
 
     Args:
-        last: A later checkpoint of the same run, which tells.
+        last: Later checkpoint of the same run, whose callback states name it.
 
     Raises:
         UserError: If the file can't be read.
@@ -71,33 +73,30 @@ def best_checkpoint(last: Path) -> Path | None:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the file and renames, so that whatever happens the file is the old or the new one, and whole."""
+    """Writes a checkpoint beside the file and renames it: whatever happens, the file is the old or the new one, whole.
+
+    Lightning's own writer does the same by way of a whole copy in memory, and doesn't flush to the disk.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Saves.
+        """Saves a checkpoint.
 
         Raises:
-            UserError: If the disk does not take it.
+            UserError: If the disk is full or can't be written to.
         """
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         file = Path(path)
-        part = file.with_name(f".{file.name}.part")
         writer: _Writer | None = None
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as handle:
+            remove_interrupted_writes(file)
+            with atomic_write(file, durable=True) as partial, partial.open("wb") as handle:
                 writer = _Writer(handle)
                 torch.save(checkpoint, writer)  # type: ignore[arg-type] # needs `write` and `flush` only
-                handle.flush()
-                os.fsync(handle.fileno())
-            os.replace(part, file)
-            _sync_folder(file.parent)
         except (OSError, RuntimeError) as error:
             # torch turns what a writer raises into a RuntimeError of its own
             cause = error if isinstance(error, OSError) else writer.error if writer is not None else None
-            part.unlink(missing_ok=True)
             if cause is None:
                 raise
             raise UserError(_not_written(file, cause)) from error
@@ -108,18 +107,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         map_location: Any | None = lambda storage, _: storage,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Loads; as data only unless told otherwise.
+        """Loads a checkpoint, as data only unless `weights_only` is False.
 
         Raises:
             UserError: If the file is damaged or holds more than data.
         """
         if "://" in str(path):
             return super().load_checkpoint(path, map_location, weights_only is not False)
-        return _load(Path(path), map_location, weights_only=weights_only is not False)
+        contents = _load(Path(path), map_location, weights_only=weights_only is not False)
+        return {_RENAMED_STATES.get(key, key): value for key, value in contents.items()}
 
 
 class _Writer:
-    """Passes bytes on, and remembers why it could not."""
+    """Writes to a file, and remembers the error if it can't."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -149,20 +149,11 @@ def _load(
     return loaded
 
 
-def _sync_folder(folder: Path) -> None:
-    """Makes the renaming itself durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _not_written(file: Path, cause: OSError) -> str:
     folder = next(place for place in (file.parent, *file.parent.absolute().parents) if place.exists())
     free = shutil.disk_usage(folder).free / 2**20
     before = "The one written before is whole. " if file.exists() else ""
     return (
         f"The checkpoint {file} can't be written: {cause.strerror or cause} ({free:.0f} MB are free in {folder}). "
-        f"{before}Make room, and go on with the same command and --ckpt_path last."
+        f"{before}Free some space, and resume with the same command and --ckpt_path last."
     )

@@ -1,7 +1,6 @@
-"""The table of a run's metrics."""
+"""The table of a run's metrics: adapter to Lightning's CSV logger, whose writer it extends at private methods."""
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,19 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+from ost_lightning.callbacks.private_names import private
 from ost_lightning.errors import UserError
+from ost_lightning.files import atomic_write
 
 
 class MetricsTable(CSVLogger):
-    """`{folder}/{name}/version_{n}/metrics.csv`, which can go on where a checkpoint was written.
+    """Logger that writes `{folder}/{name}/version_{n}/metrics.csv` and can continue it from a checkpoint's row.
 
     Args:
-        folder: Of all runs.
-        name: Of the experiment.
-        version: n; the next free one if not given.
-        kept_rows: Rows of an existing table to keep; None begins a new one.
+        folder: Folder of all runs.
+        name: Name of the experiment.
+        version: Number n of the run; the next free one if not given.
+        kept_rows: Number of rows to keep of an existing table; None begins a new one.
     """
 
     def __init__(self, folder: Path, name: str, version: int | None = None, kept_rows: int | None = None) -> None:
@@ -30,21 +31,25 @@ class MetricsTable(CSVLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """What writes the file, in the first process."""
-        if self._experiment is None:
-            os.makedirs(self.root_dir, exist_ok=True)
+        """The writer of the file; it exists in the first process only."""
+        if private(self, "_experiment") is None:
+            Path(self.root_dir).mkdir(parents=True, exist_ok=True)
             self._experiment = _TableWriter(self.log_dir, self._kept_rows)
         return self._experiment
 
     def rows(self) -> int:
-        """Writes what was logged, and counts the rows; in the first process."""
+        """Writes what has been logged, and returns the number of rows; call it in the first process only."""
         self.save()
         count: int = self.experiment.rows
         return count
 
 
 class _TableWriter(ExperimentWriter):
+    """Overrides two private methods; `__init__` fails where Lightning doesn't have them."""
+
     def __init__(self, log_dir: str, kept_rows: int | None) -> None:
+        for name in ("_check_log_dir_exists", "_rewrite_with_new_header"):
+            private(ExperimentWriter, name)
         self._kept_rows = kept_rows
         self.rows = 0
         super().__init__(log_dir)
@@ -77,10 +82,8 @@ class _TableWriter(ExperimentWriter):
         self._replace(rows, fieldnames)
 
     def _replace(self, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-        """A process that is killed meanwhile leaves the old table."""
-        part = Path(f"{self.metrics_file_path}.part")
-        with part.open("w", newline="") as handle:
+        """Rewrites the whole table; a process that is killed meanwhile leaves the old one."""
+        with atomic_write(Path(self.metrics_file_path)) as partial, partial.open("w", newline="") as handle:
             writer = csv.DictWriter(handle, fieldnames=columns)
             writer.writeheader()
             writer.writerows(rows)
-        part.replace(self.metrics_file_path)

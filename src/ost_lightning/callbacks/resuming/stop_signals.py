@@ -1,4 +1,4 @@
-"""What the outside tells a training process: stop, and perhaps queue up again."""
+"""Requests to stop: signals, and requeuing of SLURM jobs."""
 
 import os
 import signal
@@ -9,23 +9,23 @@ from typing import Any, Final
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1)
-"""SIGTERM comes from schedulers that take the machine away; SLURM sends SIGUSR1 if asked to, before the time is up."""
+"""Schedulers send SIGTERM before they take the machine away; SLURM sends SIGUSR1 before the time limit on request."""
 
 
 class StopSignals:
-    """Remembers that the process was told to stop.
+    """Remembers a request to stop.
 
-    Nothing else happens in the signal handler: it may come between any two lines, also inside an optimizer step.
+    The signal handler does nothing else: it may run between any two lines, even inside an optimizer step.
 
     Attributes:
-        received: The signal, if any.
+        received: Last signal received; None if there was none.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
 
     def listen(self) -> None:
-        """Takes over from the trainer's own handlers; the trainer puts back what was there before them."""
+        """Replaces the trainer's own signal handlers; the trainer restores the original ones at the end."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self._remember)
@@ -35,7 +35,7 @@ class StopSignals:
 
 
 def requeue_slurm_job() -> None:
-    """Puts this SLURM job back into the queue; nothing outside of a batch job, or if its user cancelled it."""
+    """Requeues this SLURM batch job, unless its user cancelled it; does nothing elsewhere."""
     job = os.environ.get("SLURM_JOB_ID")
     if job is None or os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):
         return
@@ -43,14 +43,14 @@ def requeue_slurm_job() -> None:
         job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     try:
         if "JobState=CANCELLED" in _scontrol("show", "job", job, "--oneliner"):
-            rank_zero_info(f"SLURM job {job} was cancelled, so it is not queued again")
+            rank_zero_info(f"SLURM job {job} was cancelled, so it is not requeued")
             return
         _scontrol("requeue", job)
     except (OSError, subprocess.SubprocessError) as error:
         detail = str(getattr(error, "stderr", "") or error).strip()
-        rank_zero_warn(f"SLURM job {job} can't be queued again ({detail}): submit it again by hand")
+        rank_zero_warn(f"SLURM job {job} can't be requeued ({detail}): submit it again by hand")
         return
-    rank_zero_info(f"SLURM job {job} is queued again")
+    rank_zero_info(f"SLURM job {job} is requeued")
 
 
 def _scontrol(*arguments: str) -> str:

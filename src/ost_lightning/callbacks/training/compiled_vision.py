@@ -1,4 +1,4 @@
-"""torch.compile for the side that takes the time."""
+"""torch.compile for the vision tower, which takes most of the time."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -13,7 +13,7 @@ class CompiledVision(Callback):
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Has the tower, and the normalization of its pixels, compiled at their first use."""
+        """Compiles the tower, and the normalization of its pixels, at their first use."""
         video_clip = recognition_task(self, pl_module).video_clip
         video_clip.normalization.compile()
-        video_clip.clip.vision_model.compile()
+        video_clip.encoder.tower("vision").backbone.compile()

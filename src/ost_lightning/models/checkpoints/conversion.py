@@ -1,11 +1,6 @@
 """Foreign checkpoints as folders in HF format, and back."""
 
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +9,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
+from ost_lightning.errors import CheckpointError
+from ost_lightning.files import atomic_write
 from ost_lightning.models.checkpoints.foreign_layouts import (
     KeyReport,
     Layout,
@@ -21,9 +18,8 @@ from ost_lightning.models.checkpoints.foreign_layouts import (
     layout_of,
     to_hugging_face,
 )
-from ost_lightning.models.checkpoints.initial_weights import CheckpointError
 from ost_lightning.models.checkpoints.safe_checkpoints import read_weights
-from ost_lightning.models.video_clip import load_tokenizer, source_of
+from ost_lightning.models.encoders.loading import load_tokenizer, source_of
 
 RELEASED_NOTICE: Final = (
     "If these are weights that the authors of OST released: the page that hosts them puts them under CC BY-NC-SA 4.0 "
@@ -50,6 +46,8 @@ def import_checkpoint(file: Path, folder: Path, clip: str) -> tuple[Layout, KeyR
     Raises:
         CheckpointError: If the file is not exactly one whole CLIP, or the folder is there already.
     """
+    if folder.exists():
+        raise CheckpointError(f"{folder} is there already: choose another name, or remove it.")
     tensors = read_weights(file)
     layout = layout_of(tensors)
     lacks_tokens = layout == "released" and not any(name.endswith("token_embedding.weight") for name in tensors)
@@ -61,7 +59,8 @@ def import_checkpoint(file: Path, folder: Path, clip: str) -> tuple[Layout, KeyR
             f"The tokenizer of {clip} ends sentences with token {tokenizer.eos_token_id}, but the checkpoint reads its "
             f"last one, {vocabulary - 1}: name the CLIP that it was tuned from."
         )
-    with _new_folder(folder) as building:
+    with atomic_write(folder) as building:
+        building.mkdir()
         config.architectures = [CLIPModel.__name__]
         config.save_pretrained(building)
         tokenizer.save_pretrained(building)
@@ -93,13 +92,8 @@ def export_checkpoint(folder: Path, file: Path, layout: Layout) -> int:
     renamed = from_hugging_face(config, load_file(weights), layout)
     # a view would take everything that it is a part of into the file
     content = {name: tensor.clone() if _is_view(tensor) else tensor for name, tensor in renamed.items()}
-    partial = file.with_name(f".{file.name}.partial")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with atomic_write(file) as partial:
         torch.save({"model": content} if layout == "released" else content, partial)
-        os.replace(partial, file)
-    finally:
-        partial.unlink(missing_ok=True)
     return len(content)
 
 
@@ -126,18 +120,3 @@ def _origin(file: Path, layout: Layout, report: KeyReport) -> str:
     if layout == "released":
         lines.append(RELEASED_NOTICE)
     return "\n".join(lines) + "\n"
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder that appears under its name only once it is complete."""
-    if folder.exists():
-        raise CheckpointError(f"{folder} is there already: choose another name, or remove it.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield building
-        building.chmod(0o755)
-        building.rename(folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
-from ost_lightning.models.checkpoints.initial_weights import CheckpointError
+from ost_lightning.errors import CheckpointError
 
 Layout = Literal["openai", "released"]
 """`openai`: OpenAI's CLIP. `released`: OST and ViFi-CLIP, whose towers are called image_encoder and text_encoder."""

@@ -7,22 +7,42 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
-from ost_lightning.errors import UserError
+from ost_lightning.errors import CheckpointError
+from ost_lightning.models.checkpoints.renamed_weights import use_current_names
+from ost_lightning.models.checkpoints.temporal_head_file import temporal_head_weights
+from ost_lightning.models.encoders.loading import load_model
 
 _PREFIX: Final = "video_clip."
 _AS_TRAINED: Final = "Set the model (`pretrained`, heads, adapters, matcher) as it was in the training that wrote them."
 
 
-class CheckpointError(UserError):
-    """Model weights are missing, incomplete or do not fit."""
+def initial_weights(source: Path, architecture: type[PreTrainedModel], prefix: str) -> dict[str, Tensor]:
+    """Encoder weights of a checkpoint or folder, by the names that `VideoCLIP.state_dict` gives.
+
+    Args:
+        source: Checkpoint that training wrote, or folder in HF format.
+        architecture: Class of the model in such a folder.
+        prefix: Of the names of the model's weights.
+
+    Raises:
+        CheckpointError: If there is none, or it is damaged or something else.
+    """
+    if not source.is_dir():
+        return checkpoint_weights(source)
+    model = load_model(architecture, str(source)).state_dict()
+    head = temporal_head_weights(source)
+    return {prefix + name: weight for name, weight in model.items()} | {
+        f"temporal_head.{name}": weight for name, weight in head.items()
+    }
 
 
 def checkpoint_weights(file: Path) -> dict[str, Tensor]:
-    """Encoder weights of a checkpoint, by the names that `VideoCLIP.state_dict` gives; nothing else of it is looked at.
+    """Encoder weights of a checkpoint, by the names that `VideoCLIP.state_dict` gives; nothing else of it is used.
 
     Args:
-        file: That training wrote.
+        file: Checkpoint that training wrote, with this version or an earlier one.
 
     Raises:
         CheckpointError: If it is missing, damaged or something else.
@@ -37,6 +57,8 @@ def checkpoint_weights(file: Path) -> dict[str, Tensor]:
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(f"{file} can't be read as a checkpoint of plain data ({reason}).") from error
     state = content.get("state_dict") if isinstance(content, dict) else None
+    if isinstance(state, dict):
+        use_current_names(state)
     weights = (
         {name.removeprefix(_PREFIX): weight for name, weight in state.items() if name.startswith(_PREFIX)}
         if isinstance(state, dict)

@@ -1,8 +1,7 @@
 """Reading checkpoints that others wrote, as data: no code that they carry is ever run.
 
-A `.pt` or `.pth` file is a pickle, and a pickle can ask Python to call anything. Plain checkpoints go through
-`torch.load(weights_only=True)` with one addition to what that allows; TorchScript archives, which it refuses, through
-an unpickler that knows tensors and turns every scripted module into a bag of attributes.
+A `.pt` or `.pth` file is a pickle, and a pickle can ask Python to call anything. Checkpoints go through
+`torch.load(weights_only=True)` with one addition to what that allows; TorchScript archives are refused.
 """
 
 import pickle
@@ -10,14 +9,14 @@ import re
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from ost_lightning.models.checkpoints.initial_weights import CheckpointError
+from ost_lightning.errors import CheckpointError
 
 # OST and ViFi-CLIP keep their whole configuration beside the weights: a dictionary, as an OrderedDict is
 _ALLOWED: Final[list[Any]] = [(OrderedDict, "yacs.config.CfgNode")]
@@ -35,34 +34,32 @@ _DAMAGED: Final = (
     AssertionError,
 )
 _REFUSED: Final = re.compile(r"GLOBAL ([\w.]+)|global(?:\s|:)+([\w.]+)|find_class ([\w.]+)|class ([\w.]+)")
-_TYPES: Final = {
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "BoolStorage": torch.bool,
+# numbers in the vision tower's position embedding, patches and class token times width: the size of its file within
+# an archive (2 or 4 bytes per number) tells which of OpenAI's models it is, without unpickling anything
+_POSITIONS: Final = {
+    "openai/clip-vit-base-patch32": (7 * 7 + 1) * 768,
+    "openai/clip-vit-base-patch16": (14 * 14 + 1) * 768,
+    "openai/clip-vit-large-patch14": (16 * 16 + 1) * 1024,
+    "openai/clip-vit-large-patch14-336": (24 * 24 + 1) * 1024,
 }
-_LOCAL_HEADER: Final = struct.Struct("<26xHH")
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
     """Tensors of a checkpoint by name, mapped from the file instead of copied.
 
     Args:
-        file: A state dictionary, by itself or under `model`, `state_dict` or `model_state_dict`; or a TorchScript
-            archive, as OpenAI's CLIP is.
+        file: A state dictionary, by itself or under `model`, `state_dict` or `model_state_dict`.
 
     Raises:
-        CheckpointError: If there is no such file, it is damaged, has no weights, or asks for code to be run.
+        CheckpointError: If there is no such file, it is damaged, has no weights, asks for code to be run, or is a
+            TorchScript archive.
     """
     if not file.is_file():
         raise CheckpointError(f"There is no checkpoint {file}.")
     zipped = zipfile.is_zipfile(file)
     try:
         if zipped and _is_torchscript(file):
-            return dict(_leaves(_read_torchscript(file)))
+            raise CheckpointError(_torchscript_refusal(file))
         with torch.serialization.safe_globals(_ALLOWED):
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
     except CheckpointError:
@@ -99,63 +96,19 @@ def _refusal(file: Path, name: str) -> str:
     )
 
 
-class ScriptedModule:
-    """What is left of a module in a TorchScript archive: its attributes, without its code."""
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
-
 def _is_torchscript(file: Path) -> bool:
     with zipfile.ZipFile(file) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _read_torchscript(file: Path) -> Any:
+def _torchscript_refusal(file: Path) -> str:
+    """Why a TorchScript archive is not read, with the hub id of the same weights where it is OpenAI's CLIP."""
     with zipfile.ZipFile(file) as archive:
-        (root,) = {name.split("/")[0] for name in archive.namelist() if name.count("/") == 1 and "data.pkl" in name}
-        with archive.open(f"{root}/data.pkl") as stream:
-            return _TensorUnpickler(stream, file, archive, root).load()
-
-
-class _TensorUnpickler(pickle.Unpickler):
-    """Builds tensors and `ScriptedModule`s; everything else that a pickle could name is refused."""
-
-    def __init__(self, stream: Any, file: Path, archive: zipfile.ZipFile, root: str) -> None:
-        super().__init__(stream)
-        self._file, self._archive, self._root = file, archive, root
-        self._bytes = torch.UntypedStorage.from_file(str(file), False, file.stat().st_size)
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "__torch__" or module.startswith("__torch__."):
-            return ScriptedModule
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            # made anew, because a pickle can set attributes of what it gets
-            return lambda numbers, *place: torch.empty(0, dtype=numbers[1]).set_(numbers[0], *place[:3])
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if module == "torch.jit._pickle" and (name.startswith("build_") or name == "restore_type_tag"):
-            return lambda value, *_: value
-        if module == "torch" and name in _TYPES:
-            return name
-        raise CheckpointError(_refusal(self._file, f"{module}.{name}"))
-
-    def persistent_load(self, pid: Any) -> tuple[torch.UntypedStorage, torch.dtype]:
-        """The numbers of one storage, mapped, and their type."""
-        _, kind, key, _, _ = pid
-        entry = self._archive.getinfo(f"{self._root}/data/{key}")
-        if entry.compress_type != zipfile.ZIP_STORED:
-            raise ValueError(f"{entry.filename} is compressed")
-        start = entry.header_offset + _LOCAL_HEADER.size
-        start += sum(_LOCAL_HEADER.unpack(bytes(self._bytes[entry.header_offset : start].tolist())))
-        numbers, dtype = self._bytes[start : start + entry.file_size], _TYPES[kind]
-        return numbers if numbers.data_ptr() % dtype.itemsize == 0 else numbers.clone(), dtype
-
-
-def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Tensors of nested modules with dotted names."""
-    for name, value in vars(node).items():
-        if isinstance(value, Tensor):
-            yield prefix + name, value
-        elif isinstance(value, ScriptedModule):
-            yield from _leaves(value, f"{prefix}{name}.")
+        sizes = {entry.file_size for entry in archive.infolist()}
+    found = [hub_id for hub_id, positions in _POSITIONS.items() if sizes & {2 * positions, 4 * positions}]
+    which = found[0] if len(found) == 1 else f"one of {', '.join(_POSITIONS)}"
+    return (
+        f"{file} is a TorchScript archive, which holds code and is not read. The weights of OpenAI's archives are on "
+        f"the Hugging Face hub: set video_clip.pretrained to {which} instead of converting. If the archive is someone "
+        "else's, save its tensors alone where it was made (torch.save(module.state_dict(), ...))."
+    )

@@ -1,5 +1,51 @@
 """Dual encoders behind one seam: pixels and sentences in, vectors of one space out."""
 
-from ost_lightning.models.encoders.preprocessing import Preprocessing
+from typing import Final
 
-__all__ = ["Preprocessing"]
+from ost_lightning.errors import CheckpointError
+from ost_lightning.models.encoders.base import TOWERS, DualEncoder, Tower, TowerName
+from ost_lightning.models.encoders.clip import CLIPEncoder
+from ost_lightning.models.encoders.loading import model_type_of
+from ost_lightning.models.encoders.preprocessing import (
+    NAMED_STATISTICS,
+    PixelStatistics,
+    Preprocessing,
+    StatisticsName,
+)
+from ost_lightning.models.encoders.siglip import SiglipEncoder
+from ost_lightning.models.encoders.x_clip import XCLIPEncoder
+
+__all__ = [
+    "NAMED_STATISTICS",
+    "TOWERS",
+    "DualEncoder",
+    "PixelStatistics",
+    "Preprocessing",
+    "StatisticsName",
+    "Tower",
+    "TowerName",
+    "encoder_class",
+]
+
+_ENCODERS: Final[dict[str, type[DualEncoder]]] = {
+    encoder.model_type: encoder for encoder in (CLIPEncoder, SiglipEncoder, XCLIPEncoder)
+}
+
+
+def encoder_class(pretrained: str) -> type[DualEncoder]:
+    """The class for a checkpoint, chosen by the `model_type` of its config.json; nothing else of it is read.
+
+    Args:
+        pretrained: Hub id, folder or `tiny`.
+
+    Raises:
+        CheckpointError: If there is no such checkpoint, or its type is not supported.
+    """
+    model_type = model_type_of(pretrained)
+    if model_type not in _ENCODERS:
+        raise CheckpointError(
+            f"{pretrained} is a model of type '{model_type}', which is not supported: expected one of "
+            f"{', '.join(sorted(_ENCODERS))} (model_type in config.json). SigLIP 2 is supported with fixed resolution, "
+            "whose checkpoints have the type siglip."
+        )
+    return _ENCODERS[model_type]

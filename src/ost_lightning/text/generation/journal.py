@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +10,11 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import sync_folder
 from ost_lightning.vocabulary import DescriptorKind
 
 _FIELDS: Final[dict[str, type]] = {"event": str, "run": str, "at": str}
-_OF_AN_ANSWER: Final = ("attempt", "body", "server", "batch")
+_OF_AN_ANSWER: Final = ("attempt", "body", "server")
 _ANSWER_FIELDS: Final[dict[str, type]] = {"name": str, "kind": str} | {
     key: int if key == "attempt" else str for key in _OF_AN_ANSWER
 }
@@ -45,7 +45,6 @@ class Answer:
         attempt: From 0.
         body: Of the HTTP response.
         server: Host that answered.
-        batch: Batch that it came with, if any.
         at: When it came, ISO 8601 in UTC; the journal sets it.
     """
 
@@ -53,7 +52,6 @@ class Answer:
     attempt: int
     body: str
     server: str
-    batch: str = ""
     at: str = ""
 
 
@@ -80,7 +78,7 @@ class Journal:
         except BaseException:
             os.close(self._descriptor)
             raise
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
 
     def __enter__(self) -> Self:
         return self
@@ -173,13 +171,3 @@ def _lock(descriptor: int, file: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise UserError(f"Another process is writing {file}: wait for it, or choose another folder.") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    """The file's name, too, is on the disk; systems that can't do that are left alone."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

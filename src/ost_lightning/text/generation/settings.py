@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ost_lightning.errors import UserError
 
-_AT_LEAST: Final = {"concurrency": 1, "timeout": 0.001, "retries": 0, "attempts": 1, "max_words": 1, "poll": 0.001}
+_AT_LEAST: Final = {"concurrency": 1, "timeout": 0.001, "retries": 0, "attempts": 1, "max_words": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,6 @@ class Limits:
         retries: How often a request is repeated that the server refuses for the moment (429, 5xx) or does not answer.
         attempts: How many answers may be asked for one list before it is given up.
         max_words: A descriptor with more words is over-long.
-        poll: Seconds between two looks at a batch.
     """
 
     concurrency: int = 8
@@ -55,7 +54,6 @@ class Limits:
     retries: int = 6
     attempts: int = 4
     max_words: int = 25
-    poll: float = 30.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -63,37 +61,6 @@ class Limits:
                 raise UserError(
                     f"limits.{field.name} is {getattr(self, field.name)}, expected at least {_AT_LEAST[field.name]}."
                 )
-
-
-@dataclass(frozen=True)
-class Prices:
-    """What a million tokens cost, in US dollars; None where unknown.
-
-    Attributes:
-        input: Of prompts.
-        output: Of answers.
-    """
-
-    input: float | None = None
-    output: float | None = None
-
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """Dollars, or None if a price is unknown."""
-        if self.input is None or self.output is None:
-            return None
-        return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
-
-
-KNOWN_PRICES: Final = {
-    "gpt-3.5-turbo": Prices(0.5, 1.5),
-    "gpt-4o": Prices(2.5, 10.0),
-    "gpt-4o-mini": Prices(0.15, 0.6),
-    "gpt-4.1": Prices(2.0, 8.0),
-    "gpt-4.1-mini": Prices(0.4, 1.6),
-    "gpt-4.1-nano": Prices(0.1, 0.4),
-}
-"""OpenAI's list prices in 2025, for an estimate; what is paid is what the account says."""
-BATCH_DISCOUNT: Final = 0.5
 
 
 @dataclass(slots=True)

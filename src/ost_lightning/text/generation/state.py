@@ -100,15 +100,10 @@ class Generation:
         if not self.journal.events("settings", self.run):
             self.journal.append("settings", self.run, **self._settings())
 
-    def record(self, question: Question, body: str, server: str, batch: str = "") -> Reading:
-        """Keeps an answer on the disk, and only then reads it."""
-        answer = Answer(question, self._attempts[question], body, server, batch)
+    def record(self, question: Question, body: str, server: str) -> Reading:
+        """Writes an answer to the journal, and only then parses it."""
+        answer = Answer(question, self._attempts[question], body, server)
         return self._take(question, self.journal.append_answer(self.run, answer))
-
-    def answered_by_batch(self, batch: str) -> set[Question]:
-        """Lists whose answer out of a batch is kept already."""
-        answers = self.journal.answers(self.run)
-        return {question for question in answers if any(answer.batch == batch for answer in answers[question])}
 
     def ask_plainly(self, reason: str) -> None:
         """From now on without structured output, in this run and when it is taken up again."""

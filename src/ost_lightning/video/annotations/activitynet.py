@@ -5,14 +5,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal
 
-from ost_lightning.video.annotations.records import (
-    AnnotationError,
-    ClassIndex,
-    VideoRecord,
-    read_json,
-    seconds,
-    some,
-)
+from ost_lightning.video.annotations.annotation_files import parse_seconds, read_json, require_nonempty
+from ost_lightning.video.annotations.class_index import ClassIndex
+from ost_lightning.video.annotations.records import AnnotationError, VideoRecord
 
 Subset = Literal["training", "validation"]
 Unit = Literal["segment", "video"]
@@ -20,24 +15,24 @@ _Segment = tuple[int, float, float]
 
 
 class EmptySegmentWarning(UserWarning):
-    """Some annotated activities last no time."""
+    """Some annotated activities have no duration."""
 
 
 def read_activitynet(file: Path, subset: Subset, classes: ClassIndex, unit: Unit = "segment") -> list[VideoRecord]:
     """Reads one subset.
 
-    The publisher's file holds a few activities that end where they begin. They are left out, with a warning that names
-    them; a video left with none is left out too.
+    The publisher's file contains a few activities that end when they begin. They are left out with a warning that names
+    them, and so are videos without any other activity.
 
     Args:
         file: `activity_net.v1-3.min.json`.
-        subset: training or validation.
+        subset: Subset to read, `training` or `validation`.
         classes: All classes of the data set.
-        unit: `segment`: one record an activity, with its times. `video`: one record a video, all of it, labeled with
-            the activity that takes most of its time.
+        unit: `segment` for one record per activity, with its times; `video` for one record per whole video, labeled
+            with the activity that takes most of its time.
 
     Returns:
-        Records with paths `v_id.mp4`; ids `id` or, of the segments of a video, `id#0`, `id#1`, ...
+        Records with paths `v_id.mp4` and ids `id` or, for the segments of a video, `id#0`, `id#1`, ...
 
     Raises:
         AnnotationError: If the file is missing, or an entry is malformed.
@@ -56,11 +51,11 @@ def read_activitynet(file: Path, subset: Subset, classes: ClassIndex, unit: Unit
             records += _records(id_, _segments(video.get("annotations"), where, classes, empty), unit)
     if empty:
         warnings.warn(
-            f"{len(empty)} activities of {file} last no time and are left out: {', '.join(empty[:5])}",
+            f"{len(empty)} activities of {file} have no duration and are left out: {', '.join(empty[:5])}",
             EmptySegmentWarning,
             stacklevel=2,
         )
-    return some(records, file)
+    return require_nonempty(records, file)
 
 
 def _segments(annotations: Any, where: str, classes: ClassIndex, empty: list[str]) -> list[_Segment]:
@@ -72,7 +67,7 @@ def _segments(annotations: Any, where: str, classes: ClassIndex, empty: list[str
         times = entry.get("segment") if isinstance(entry, dict) else None
         if not isinstance(times, list) or len(times) != 2 or not isinstance(entry.get("label"), str):
             raise AnnotationError(f"{here}: not an activity with a label and a segment of two times.")
-        start, end = (seconds(time, name, here) for time, name in zip(times, ("start", "end"), strict=True))
+        start, end = (parse_seconds(time, name, here) for time, name in zip(times, ("start", "end"), strict=True))
         label = classes.named(entry["label"], here)
         if end < start:
             raise AnnotationError(f"{here}: the segment ends ({end:g} s) before it begins ({start:g} s).")

@@ -1,34 +1,32 @@
-"""Who is on a list, in any of the forms that lists of videos come in, without looking anything up."""
+"""Entries of lists of videos in any format, without a label space and without looking up the videos."""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
-from ost_lightning.video.annotations.records import read_text, seconds
+from ost_lightning.video.annotations.annotation_files import parse_span, read_text
+from ost_lightning.video.annotations.table_files import TABLE_SUFFIXES, field_text, open_table
 
-TABLE_SUFFIXES: Final = (".csv", ".parquet")
 _PATH: Final = "path"
 _ID_COLUMNS: Final = ("youtube_id", "id")
-_Table = tuple[Sequence[str], Iterator[tuple[str, Mapping[str, Any]]]]
-"""Names of the columns; place in the file and fields of each row."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedVideo:
-    """One entry of a list, not looked up anywhere.
+    """One entry of a list, as written there.
 
     Attributes:
-        path: As listed: a path or a file name; an id where the list has no paths.
-        label: As listed: an index or a name; empty where the list has none.
-        start: Seconds from the video's beginning, or None for all of it.
-        end: Seconds, or None.
-        id: Name in reports, where the list gives one beside the path.
+        path: Path or file name, or the video's id in lists without paths.
+        label: Class index or name; empty in lists without labels.
+        start: Start of the part in seconds, or None for the beginning of the video.
+        end: End of the part in seconds, or None for the end of the video.
+        id: Name in reports, in lists that give one beside the path.
     """
 
     path: str
@@ -39,10 +37,11 @@ class ListedVideo:
 
 
 def read_list(file: Path) -> list[ListedVideo]:
-    """Reads who is on a list, in any of the forms that lists come in; nothing is looked up or checked.
+    """Reads the entries of a list in any format, without looking up the videos or checking the labels.
 
-    `.csv`, `.parquet`: a column `path`, `youtube_id` or `id`, and `label` if there is one. `.json`: objects with an
-    `id` (Something-Something), or ActivityNet's `database`. Else a line a video: `path label`, or a path alone.
+    Tables (`.csv`, `.parquet`) need a column `path`, `youtube_id` or `id`, and may have a column `label`. `.json` files
+    are lists of objects with an `id` (Something-Something), or ActivityNet's annotations. All other files have one line
+    per video: `path label`, or a path alone.
 
     Raises:
         UserError: If the file is missing, empty, or none of these.
@@ -51,7 +50,7 @@ def read_list(file: Path) -> list[ListedVideo]:
 
 
 def read_files(file: Path) -> list[ListedVideo]:
-    """Reads a list that names files: `path label` lines, or a table with a column `path` and maybe times and ids.
+    """Reads a list that names files: `path label` lines, or a table with a column `path` and optionally times and ids.
 
     Raises:
         UserError: If the file is missing, empty, or names no files.
@@ -65,10 +64,10 @@ def read_files(file: Path) -> list[ListedVideo]:
 
 
 def write_list(videos: Sequence[ListedVideo], file: Path) -> None:
-    """Writes a list that data modules read: a table if the file is called `.csv`, `path label` lines otherwise.
+    """Writes a list that data modules can read: a table if the suffix is `.csv`, `path label` lines otherwise.
 
     Raises:
-        UserError: If the lines can't hold what is known of the videos, or the file is called `.parquet`.
+        UserError: If the videos have times or ids and the file is not a table, or the suffix is `.parquet`.
     """
     if file.suffix.lower() == ".csv":
         write_text_atomically(file, _table(videos))
@@ -90,7 +89,7 @@ def _fits_a_line(video: ListedVideo) -> bool:
 
 
 def _table(videos: Sequence[ListedVideo]) -> str:
-    """CSV with the columns that any of the videos needs."""
+    """Formats CSV with the columns that at least one of the videos needs."""
     optional = [
         name
         for name in ("label", "start", "end", "id")
@@ -107,8 +106,8 @@ def _read(file: Path, columns: Sequence[str]) -> list[ListedVideo]:
     """Reads a list.
 
     Args:
-        file: The list.
-        columns: Of a table, the likeliest first, that may name the video.
+        file: File with the list.
+        columns: Columns of a table that may name the video, most likely one first.
     """
     if not file.is_file():
         raise UserError(f"There is no list {file}.")
@@ -123,7 +122,7 @@ def _read(file: Path, columns: Sequence[str]) -> list[ListedVideo]:
 
 
 def _from_lines(text: str, file: Path) -> list[ListedVideo]:
-    """The label is what follows the last blank, if that is a number: paths may hold blanks."""
+    """Parses lines; the label is what follows the last blank if that is a number, since paths may contain blanks."""
     videos = []
     for line in filter(None, (line.strip() for line in text.split("\n"))):
         path, *label = line.rsplit(maxsplit=1)
@@ -133,71 +132,23 @@ def _from_lines(text: str, file: Path) -> list[ListedVideo]:
 
 
 def _from_table(file: Path, naming: Sequence[str]) -> list[ListedVideo]:
-    read: Callable[[Path], _Table] = _parquet_table if file.suffix.lower() == ".parquet" else _csv_table
-    columns, rows = read(file)
-    column = next((name for name in naming if name in columns), None)
+    table = open_table(file)
+    column = next((name for name in naming if name in table.columns), None)
     if column is None:
         raise UserError(
-            f"{file}:1: none of the columns {', '.join(columns) or '(none)'} names the video. Expected a header with "
-            f"{' or '.join(naming)}."
+            f"{file}:1: none of the columns {', '.join(table.columns) or '(none)'} names the video. Expected a header "
+            f"with {' or '.join(naming)}."
         )
-    return [_listed(row, where, column) for where, row in rows]
+    return [_listed(row, where, column) for where, row in table.rows]
 
 
 def _listed(row: Mapping[str, Any], where: str, column: str) -> ListedVideo:
-    name, label, start, end, id_ = (_text(row.get(key)) for key in (column, "label", "start", "end", "id"))
+    name, label, start, end, id_ = (field_text(row.get(key)) for key in (column, "label", "start", "end", "id"))
     if not name:
         raise UserError(f"{where}: the {column} is empty.")
     if column != _PATH:
         return ListedVideo(name, label)
-    first = seconds(start, "start", where) if start else None
-    last = seconds(end, "end", where) if end else None
-    if last is not None and last <= (first or 0.0):
-        raise UserError(f"{where}: the end ({last:g} s) is not after the start ({first or 0:g} s).")
-    return ListedVideo(name, label, first, last, id_)
-
-
-def _csv_table(file: Path) -> _Table:
-    rows = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(rows, [])]
-    except csv.Error as error:
-        raise UserError(f"{file}:{rows.line_num}: not valid CSV ({error}).") from error
-
-    def fields() -> Iterator[tuple[str, Mapping[str, Any]]]:
-        try:
-            for row in rows:
-                if row and len(row) != len(header):
-                    raise UserError(
-                        f"{file}:{rows.line_num}: {len(row)} fields where the header has {len(header)}. Quote a path "
-                        "that holds a comma."
-                    )
-                if row:
-                    yield f"{file}:{rows.line_num}", dict(zip(header, row, strict=True))
-        except csv.Error as error:
-            raise UserError(f"{file}:{rows.line_num}: not valid CSV ({error}).") from error
-
-    return header, fields()
-
-
-def _parquet_table(file: Path) -> _Table:
-    try:
-        import pyarrow as arrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise UserError(
-            f"Reading {file} needs the package pyarrow: pip install 'ost-lightning[tables]', or write the table as CSV."
-        ) from error
-    try:
-        table = parquet.ParquetFile(file).read()
-    except (arrow.ArrowException, OSError) as error:
-        raise UserError(f"{file} is not a readable Parquet table ({error}).") from error
-    return table.column_names, ((f"{file}: row {place}", row) for place, row in enumerate(table.to_pylist(), start=1))
-
-
-def _text(value: Any) -> str:
-    """Of a field; Parquet's empty numbers are None or not a number."""
-    return "" if value is None or value != value else str(value).strip()
+    return ListedVideo(name, label, *parse_span(start, end, where), id_)
 
 
 def _from_json(text: str, file: Path) -> list[ListedVideo]:

@@ -1,4 +1,4 @@
-"""Drawing K videos of every class."""
+"""Few-shot subsets: K videos of every class."""
 
 from collections.abc import Hashable, Sequence
 from hashlib import blake2b
@@ -9,23 +9,23 @@ from ost_lightning.errors import UserError
 def draw_shots(ids: Sequence[str], labels: Sequence[Hashable], shots: int, seed: int) -> list[int]:
     """Draws K videos of every class.
 
-    The draw depends on the seed and the ids only, not on the order of the list nor on the other classes; and with one
-    seed, fewer shots are a part of more.
+    The draw depends only on the seed and the ids, not on the order of the list or on other classes; with one seed, the
+    videos of fewer shots are among those of more.
 
     Args:
-        ids: Of the videos, distinct.
-        labels: Their classes.
-        shots: K.
-        seed: Of the draw.
+        ids: Ids of the videos, all different.
+        labels: Class of each video.
+        shots: Number of videos per class (K), at least 1.
+        seed: Seed of the draw.
 
     Returns:
-        Places in `ids`, ascending; K of every class.
+        Indices into `ids`, ascending; K of every class.
 
     Raises:
-        UserError: If a class has fewer than K videos.
+        UserError: If K is less than 1, or a class has fewer than K videos.
     """
     if shots < 1:
-        raise UserError(f"{shots} shots: at least one video a class is needed.")
+        raise UserError(f"{shots} shots: at least one video per class is needed.")
     of_class: dict[Hashable, list[int]] = {}
     for place, label in enumerate(labels):
         of_class.setdefault(label, []).append(place)

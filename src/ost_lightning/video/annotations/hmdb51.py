@@ -1,29 +1,30 @@
-"""HMDB51 as published: a file `CLASS_test_splitN.txt` for each class and split."""
+"""HMDB51's annotations as published: a file `CLASS_test_splitN.txt` for each class and split."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from ost_lightning.video.annotations.records import AnnotationError, ClassIndex, VideoRecord, read_text, some
+from ost_lightning.video.annotations.annotation_files import read_text, require_nonempty
+from ost_lightning.video.annotations.class_index import ClassIndex
+from ost_lightning.video.annotations.records import AnnotationError, VideoRecord
+from ost_lightning.vocabulary import Part
 
 _USES: Final = {"0": None, "1": "train", "2": "test"}
-"""0 marks a video that a split leaves unused."""
+"""Part for each published number; 0 marks a video that the split does not use."""
 
 
-def read_hmdb51(
-    folder: Path, part: Literal["train", "test"], split: int, classes: ClassIndex, wanted: Iterable[int]
-) -> list[VideoRecord]:
+def read_hmdb51(folder: Path, part: Part, split: int, classes: ClassIndex, wanted: Iterable[int]) -> list[VideoRecord]:
     """Reads one part of one of the three splits.
 
     Args:
-        folder: With the publisher's files, such as testTrainMulti_7030_splits.
-        part: train or test.
-        split: 1 to 3.
+        folder: Folder with the publisher's files, such as testTrainMulti_7030_splits.
+        part: Part to read, `train` or `test`.
+        split: Number of the split, 1 to 3.
         classes: All classes of the data set.
-        wanted: Classes whose files are read.
+        wanted: Indices of the classes whose files are read.
 
     Returns:
-        Records with file names; copies keep them by class or all together.
+        Records whose paths are file names, without the folder of the class.
 
     Raises:
         AnnotationError: If a file is missing, or a line is malformed.
@@ -43,4 +44,4 @@ def read_hmdb51(
                 )
             if _USES[fields[1]] == part:
                 records.append(VideoRecord(fields[0], label, fields[0]))
-    return some(records, folder)
+    return require_nonempty(records, folder)

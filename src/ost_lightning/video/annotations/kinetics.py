@@ -1,4 +1,4 @@
-"""Kinetics-400 and -600 as published: CSV of label, YouTube id, first and last second, and part."""
+"""Annotations of Kinetics-400 and -600 as published: CSV of label, YouTube id, first and last second, and part."""
 
 import csv
 import io
@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Final
 
-from ost_lightning.video.annotations.records import AnnotationError, ClassIndex, VideoRecord, read_text, some
+from ost_lightning.video.annotations.annotation_files import read_text, require_nonempty
+from ost_lightning.video.annotations.class_index import ClassIndex
+from ost_lightning.video.annotations.records import AnnotationError, VideoRecord
 
 REQUIRED: Final = ("label", "youtube_id", "time_start", "time_end")
 _OPTIONAL: Final = frozenset({"split", "is_cc"})
@@ -17,11 +19,11 @@ def read_kinetics(file: Path, classes: ClassIndex) -> list[VideoRecord]:
     """Reads one of the publisher's CSV files.
 
     Args:
-        file: With the columns label, youtube_id, time_start, time_end and, if present, split and is_cc.
+        file: CSV with the columns label, youtube_id, time_start, time_end and optionally split and is_cc.
         classes: All classes of the data set.
 
     Returns:
-        Records with the file names of the common copies, `id_000012_000022.mp4`: first and last second in six digits.
+        Records with the file names of the common copies, `id_000012_000022.mp4`: first and last second with six digits.
 
     Raises:
         AnnotationError: If the file is missing, or a row is malformed.
@@ -54,7 +56,7 @@ def read_kinetics(file: Path, classes: ClassIndex) -> list[VideoRecord]:
             records.append(VideoRecord(f"{name}.mp4", label, name))
     except csv.Error as error:
         raise AnnotationError(f"{file}:{rows.line_num}: not valid CSV ({error}).") from error
-    return some(records, file)
+    return require_nonempty(records, file)
 
 
 def _check(header: list[str], file: Path) -> None:
@@ -67,6 +69,6 @@ def _check(header: list[str], file: Path) -> None:
 
 
 def _second(text: str) -> int | None:
-    """A whole second, also as `12.0`."""
+    """Parses a whole number of seconds, also written as `12.0`; None if it is not one."""
     whole = text.removesuffix(".0")
     return int(whole) if whole.isascii() and whole.isdigit() and len(whole) < 7 else None

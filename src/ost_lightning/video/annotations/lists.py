@@ -1,31 +1,28 @@
-"""Lists of videos: the `path label` text format of the field; CSV and Parquet by their file names."""
+"""Lists of videos in the usual `path label` text format; CSV and Parquet are recognized by their suffixes."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from ost_lightning.video.annotations.records import (
-    UNLABELED,
-    AnnotationError,
-    ClassIndex,
-    VideoRecord,
-    read_text,
-    some,
-)
-from ost_lightning.video.annotations.tables import TABLE_SUFFIXES, read_table
+from ost_lightning.video.annotations.annotation_files import read_text, require_nonempty
+from ost_lightning.video.annotations.class_index import ClassIndex
+from ost_lightning.video.annotations.records import UNLABELED, AnnotationError, VideoRecord
+from ost_lightning.video.annotations.table_files import TABLE_SUFFIXES
+from ost_lightning.video.annotations.tables import read_table
 
 
 def read_records(list_file: Path, classes: ClassIndex | Sequence[str], *, labeled: bool = True) -> list[VideoRecord]:
-    """Reads a list of videos: a table if the file is called `.csv` or `.parquet`, `path label` lines otherwise.
+    """Reads a list of videos: a table if the suffix is `.csv` or `.parquet`, `path label` lines otherwise.
 
-    Every malformed line is an error that names the file and the line; no line is ever dropped or given a guessed label.
+    Every malformed line is an error that names the file and the line; lines are never skipped, and labels never
+    guessed.
 
     Args:
-        list_file: The list.
-        classes: The label space; a label is an index into it or, in tables, one of its names.
-        labeled: Whether each video must have a label. If not, a line that does not end in a number is all path.
+        list_file: File with the list.
+        classes: Classes of the label space; a label is an index or, in tables, also a name.
+        labeled: Whether each video must have a label. If not, a line that does not end in a number is just a path.
 
     Returns:
-        Records whose paths are as listed: relative to the videos' root.
+        Records whose paths are as listed, relative to the videos' root.
 
     Raises:
         AnnotationError: If the list is missing, or a line is malformed.
@@ -33,11 +30,11 @@ def read_records(list_file: Path, classes: ClassIndex | Sequence[str], *, labele
     index = classes if isinstance(classes, ClassIndex) else ClassIndex(classes)
     if list_file.suffix.lower() in TABLE_SUFFIXES:
         return read_table(list_file, index, labeled=labeled)
-    return some(_parse(read_text(list_file), list_file, index, labeled), list_file)
+    return require_nonempty(_parse(read_text(list_file), list_file, index, labeled), list_file)
 
 
 def _parse(text: str, list_file: Path, classes: ClassIndex, labeled: bool) -> list[VideoRecord]:
-    """`path label` a line; the label is what follows the last blank, so that paths may hold blanks."""
+    """Parses lines `path label`; the label follows the last blank, so paths may contain blanks."""
     records = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():

@@ -1,9 +1,11 @@
-"""Something-Something V2 as published: JSON with the labels, the training and the validation videos."""
+"""Annotations of Something-Something V2 as published: JSON with the labels, the training and the validation videos."""
 
 from pathlib import Path
 from typing import Final
 
-from ost_lightning.video.annotations.records import AnnotationError, ClassIndex, VideoRecord, read_json, some
+from ost_lightning.video.annotations.annotation_files import read_json, require_nonempty
+from ost_lightning.video.annotations.class_index import ClassIndex
+from ost_lightning.video.annotations.records import AnnotationError, VideoRecord
 
 _BRACKETS: Final = str.maketrans("", "", "[]")
 
@@ -14,7 +16,7 @@ def read_ssv2(file: Path, classes: ClassIndex) -> list[VideoRecord]:
     The class of a video is its template without the brackets around the placeholders.
 
     Args:
-        file: A list of objects with `id` and `template`.
+        file: JSON list of objects with `id` and `template`.
         classes: All classes of the data set.
 
     Returns:
@@ -39,18 +41,18 @@ def read_ssv2(file: Path, classes: ClassIndex) -> list[VideoRecord]:
             raise AnnotationError(f"{where}: the video {id_} has no template. (The publisher's test file has none.)")
         label = classes.named(template.translate(_BRACKETS), f"{where}.template")
         records.append(VideoRecord(f"{id_}.webm", label, id_))
-    return some(records, file)
+    return require_nonempty(records, file)
 
 
 def check_ssv2_labels(file: Path, classes: ClassIndex) -> None:
-    """Makes sure that the publisher numbers the classes as the label space does.
+    """Checks that the publisher numbers the classes in the same way as the label space.
 
     Args:
-        file: A mapping of class names to numbers, the numbers as text.
+        file: JSON object that maps class names to numbers, the numbers as text.
         classes: All classes of the data set.
 
     Raises:
-        AnnotationError: If it is another numbering.
+        AnnotationError: If the numbering differs.
     """
     content = read_json(file)
     if not isinstance(content, dict):

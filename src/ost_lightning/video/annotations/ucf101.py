@@ -1,24 +1,27 @@
-"""UCF101 as published: classInd.txt, trainlist0N.txt and testlist0N.txt."""
+"""UCF101's annotations as published: classInd.txt, trainlist0N.txt and testlist0N.txt."""
 
 from pathlib import Path
-from typing import Literal
 
-from ost_lightning.video.annotations.records import AnnotationError, ClassIndex, VideoRecord, read_text, some
+from ost_lightning.video.annotations.annotation_files import read_text, require_nonempty
+from ost_lightning.video.annotations.class_index import ClassIndex
+from ost_lightning.video.annotations.records import AnnotationError, VideoRecord
+from ost_lightning.vocabulary import Part
 
 
-def read_ucf101(folder: Path, part: Literal["train", "test"], split: int, classes: ClassIndex) -> list[VideoRecord]:
+def read_ucf101(folder: Path, part: Part, split: int, classes: ClassIndex) -> list[VideoRecord]:
     """Reads one part of one of the three splits.
 
-    The class is the folder in each line; the number behind it, in training lists, has to agree by classInd.txt.
+    The class is the folder in each line; the number after it, in training lists, has to agree according to
+    classInd.txt.
 
     Args:
-        folder: With the publisher's files.
-        part: train or test.
-        split: 1 to 3.
+        folder: Folder with the publisher's files.
+        part: Part to read, `train` or `test`.
+        split: Number of the split, 1 to 3.
         classes: All classes of the data set.
 
     Returns:
-        Records with file names, `v_ApplyEyeMakeup_g08_c01.avi`; copies keep them by class or all together.
+        Records whose paths are file names, `v_ApplyEyeMakeup_g08_c01.avi`, without the folder of the class.
 
     Raises:
         AnnotationError: If a file is missing, or a line is malformed.
@@ -44,11 +47,11 @@ def read_ucf101(folder: Path, part: Literal["train", "test"], split: int, classe
                 f"{where}: the number {fields[1]} is not that of {published} in {folder / 'classInd.txt'}."
             )
         records.append(VideoRecord(name, label, name))
-    return some(records, file)
+    return require_nonempty(records, file)
 
 
 def _class_numbers(file: Path, classes: ClassIndex) -> dict[str, int]:
-    """Class index by the publisher's number."""
+    """Reads the class index of each of the publisher's numbers."""
     numbers: dict[str, int] = {}
     for number, line in enumerate(read_text(file).split("\n"), start=1):
         if not line.strip():

@@ -1,54 +1,70 @@
-"""Which video it is, whatever list or format names it: to compare lists with one another."""
+"""Which video a path names, whatever list or format it comes from: to compare lists with one another."""
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from pathlib import PurePosixPath
 from typing import Final, Literal
 
+import yaml
+
+from ost_lightning.resources import shipped
+
 IdKind = Literal["video", "file"]
-_YOUTUBE: Final = (
-    re.compile(r"([\w-]{11})_\d{6}_\d{6}"),  # Kinetics: id_first second_last second
-    re.compile(r"v_([\w-]{11})"),  # ActivityNet
-    re.compile(r"(?=.*\d)(?=.*[a-z])(?=.+[A-Z])([\w-]{11})"),  # the id alone; drawn at random, it is no word
-)
-_BENCHMARKS: Final = (
-    re.compile(r"v_[A-Za-z]+_g\d\d_c\d\d"),  # UCF101
-    re.compile(r".+_[fhlu]_[cn]m_np\d+_(ba|fr|le|ri)_(bad|goo|med)_\d+"),  # HMDB51
-)
 _PART: Final = re.compile(r"(?<=[\w)])@[\d.]+-[\d.]*$")  # a table's name for a part of a video
-_SSV2_FILE: Final = re.compile(r"[1-9]\d{4,5}\.webm")
-_SSV2_FOLDER: Final = re.compile(r"(20bn-)?(something-something|sth-sth|ssv|sthv).*", re.IGNORECASE)
+_SUFFIX: Final = re.compile(r"\.[A-Za-z]\w{1,4}")
+
+
+@dataclass(frozen=True, slots=True)
+class _NamePattern:
+    """How a publisher names videos: patterns that match as a whole, None for any text."""
+
+    stem: re.Pattern[str] | None
+    file: re.Pattern[str] | None
+    folder: re.Pattern[str] | None
+
+    def id_in(self, stem: str, file: str, folder: str) -> str | None:
+        """The id in a name of this kind, or None if the name is of another kind."""
+        match = self.stem.fullmatch(stem) if self.stem else None
+        if self.stem and match is None:
+            return None
+        if self.file and not self.file.fullmatch(file):
+            return None
+        if self.folder and not self.folder.fullmatch(folder):
+            return None
+        return match[1] if match and match.re.groups else stem
+
+
+@cache
+def _patterns() -> tuple[_NamePattern, ...]:
+    """The patterns in `data/video_names.yaml`."""
+    content = yaml.safe_load((shipped("data") / "video_names.yaml").read_text(encoding="utf-8"))
+    kinds = [[entry.get(part) for part in ("stem", "file", "folder")] for entry in content]
+    return tuple(_NamePattern(*(pattern and re.compile(pattern) for pattern in kind)) for kind in kinds)
 
 
 def video_id(path: str, kind: IdKind = "video") -> str:
-    """What identifies a video.
+    """Identifies a video.
 
-    A name that its publisher gave identifies it wherever it lies. Elsewhere `1.mp4` may lie in the folder of every
-    class: there it is the whole path below the root, without the extension. The parts of a video (`a.mp4@1.5-4`) are
-    that video.
+    A name that its publisher gave (`data/video_names.yaml`) identifies it wherever it lies. Elsewhere `1.mp4` may lie
+    in the folder of every class: there the id is the whole path below the root, without the extension. The parts of a
+    video (`a.mp4@1.5-4`) are that video.
 
     Args:
         path: Path below the root, file name or id.
         kind: `file` is the file's stem. `video` is the YouTube id in a name of Kinetics (`id_000012_000022.mp4`) or
-            ActivityNet (`v_id.mp4`), so that two clips of one video are the same; the stem of a name of HMDB51, UCF101
-            or Something-Something; and elsewhere the path.
+            ActivityNet (`v_id.mp4`), so that two clips of one video are the same; the stem of another published name;
+            and elsewhere the path.
     """
     whole = PurePosixPath(_PART.sub("", path).replace("\\", "/"))
     name = PurePosixPath(whole.name.strip())
-    stem = name.stem if re.fullmatch(r"\.[A-Za-z]\w{1,4}", name.suffix) else name.name
+    stem = name.stem if _SUFFIX.fullmatch(name.suffix) else name.name
     if kind == "file":
         return stem
-    if youtube := next((match[1] for pattern in _YOUTUBE if (match := pattern.fullmatch(stem))), None):
-        return youtube
-    published = any(pattern.fullmatch(stem) for pattern in _BENCHMARKS) or _is_ssv2(name.name, stem, whole.parent.name)
-    return stem if published else str(whole.parent / stem)
-
-
-def _is_ssv2(name: str, stem: str, folder: str) -> bool:
-    """Something-Something's names are numbers, as those of many others are."""
-    numbered = stem.isascii() and stem.isdigit()
-    return numbered and bool(_SSV2_FILE.fullmatch(name) or _SSV2_FOLDER.fullmatch(folder))
+    ids = (pattern.id_in(stem, name.name, whole.parent.name) for pattern in _patterns())
+    return next((id_ for id_ in ids if id_ is not None), str(whole.parent / stem))
 
 
 def id_hash(id_: str) -> int:

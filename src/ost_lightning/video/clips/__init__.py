@@ -1,1 +1,42 @@
-"""Which frames of a video make a clip, and how they are cropped and augmented."""
+"""Clips: which frames of a video make a clip, how they are cropped and augmented, and batches of them."""
+
+from ost_lightning.video.clips.dataset import (
+    Clip,
+    ClipBatch,
+    EvaluationClips,
+    FixedCrops,
+    RandomCrops,
+    ReadFailure,
+    ReadSettings,
+    TrainingClips,
+    collate_clips,
+)
+from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
+from ost_lightning.video.clips.transforms import (
+    EvaluationTransform,
+    Framing,
+    MultiScaleCrop,
+    TrainingTransform,
+    check_crop_size,
+)
+
+__all__ = [
+    "Clip",
+    "ClipBatch",
+    "EvaluationClips",
+    "EvaluationSampler",
+    "EvaluationTransform",
+    "FixedCrops",
+    "FrameSampler",
+    "Framing",
+    "MultiScaleCrop",
+    "RandomCrops",
+    "ReadFailure",
+    "ReadSettings",
+    "SampleKey",
+    "TrainingClips",
+    "TrainingSampler",
+    "TrainingTransform",
+    "check_crop_size",
+    "collate_clips",
+]

@@ -16,34 +16,35 @@ from torch.utils.data import Dataset, default_collate, get_worker_info
 from ost_lightning.errors import UserError
 from ost_lightning.video.annotations import Span, VideoRecord
 from ost_lightning.video.clips.sampling import FrameSampler, SampleKey
-from ost_lightning.video.decoding.frame_source import Cut, Squares, VideoReadError
+from ost_lightning.video.decoding.frame_source import CropChooser, CropSpec, VideoReadError
 from ost_lightning.video.decoding.reader import open_video
 from ost_lightning.video.decoding.scaling import ResizeFilter
-from ost_lightning.video.decoding.timeout import READ_TIMEOUT, within
+from ost_lightning.video.decoding.timeout import READ_TIMEOUT, run_with_timeout
 
 
-class RandomSquares(Protocol):
-    """Of a training transform: draws what part of the pictures a clip shows."""
+class RandomCrops(Protocol):
+    """A training transform: draws the part of the frames that a clip shows."""
 
-    def squares(self, height: int, width: int, generator: torch.Generator) -> Squares:
-        """For pictures of a height and width."""
+    def crop_spec(self, height: int, width: int, generator: torch.Generator) -> CropSpec:
+        """Crops of frames of this height and width."""
 
 
-class FixedSquares(Protocol):
-    """Of an evaluation transform: the parts of the pictures that are looked at."""
+class FixedCrops(Protocol):
+    """An evaluation transform: the parts of the frames that are scored."""
 
-    def squares(self, height: int, width: int) -> Squares:
-        """For pictures of a height and width."""
+    def crop_spec(self, height: int, width: int) -> CropSpec:
+        """Crops of frames of this height and width."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How files are read.
+class ReadSettings:
+    """Settings for reading video files.
 
     Attributes:
-        sample_aspect: Whether pixels that are not square are made so, as a player does; readers of the field do not.
-        timeout: Seconds after which reading a video is given up; None waits for ever.
-        resize: How pictures are resized.
+        sample_aspect: Whether to resample non-square pixels to square ones, as a player does; decord and torchcodec do
+            not.
+        timeout: Seconds after which a read is abandoned; None for no limit.
+        resize: Interpolation for resizing.
     """
 
     sample_aspect: bool = True
@@ -64,7 +65,7 @@ class ReadFailure:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Clip:
     """One sample.
 
@@ -83,6 +84,10 @@ class Clip:
     failures: tuple[ReadFailure, ...] = ()
     seed: int | None = None
     span: Span | None = None
+
+    def __repr__(self) -> str:
+        frames = None if self.frames is None else tuple(self.frames.shape)
+        return f"Clip(id={self.id!r}, label={self.label}, frames={frames}, failures={len(self.failures)})"
 
 
 @dataclass(slots=True)  # Lightning can't convert frozen ones to a run's precision
@@ -199,11 +204,11 @@ class TrainingClips(Dataset[Clip | UserError]):
         records: Sequence[VideoRecord],
         *,
         sampler: FrameSampler,
-        transform: RandomSquares,
+        transform: RandomCrops,
         short_side: int,
         seed: int,
         max_replacements: int = 10,
-        reading: Reading = Reading(),  # frozen
+        reading: ReadSettings = ReadSettings(),  # frozen
     ) -> None:
         self.records, self.sampler, self.transform, self.short_side = records, sampler, transform, short_side
         self.seed, self.max_replacements, self.reading = seed, max_replacements, reading
@@ -221,9 +226,9 @@ class TrainingClips(Dataset[Clip | UserError]):
         for record in (wanted, *self._replacements(wanted, seed)):
             generator = torch.Generator().manual_seed(seed)
             choose = partial(self.sampler.random, generator=generator)
-            cut = partial(self.transform.squares, generator=generator)
+            crop_spec = partial(self.transform.crop_spec, generator=generator)
             try:
-                frames = _read(record, choose, self.short_side, cut, self.reading)
+                frames = _read(record, choose, self.short_side, crop_spec, self.reading)
             except VideoReadError as error:
                 failures.append(ReadFailure(record.id, str(error)))
             except UserError as error:
@@ -245,7 +250,7 @@ class EvaluationClips(Dataset[Clip | UserError]):
     Args:
         records: Videos with labels.
         sampler: Chooses the frames.
-        transform: Cuts the squares.
+        transform: Chooses the crops.
         short_side: Pixels of the shorter side that crops refer to.
         reading: How files are read.
         view_seed: Draws the frames of the views at random, as in training, from this seed and the video's id; without
@@ -257,9 +262,9 @@ class EvaluationClips(Dataset[Clip | UserError]):
         records: Sequence[VideoRecord],
         *,
         sampler: FrameSampler,
-        transform: FixedSquares,
+        transform: FixedCrops,
         short_side: int,
-        reading: Reading = Reading(),  # frozen
+        reading: ReadSettings = ReadSettings(),  # frozen
         view_seed: int | None = None,
     ) -> None:
         self.records, self.sampler, self.transform, self.short_side = records, sampler, transform, short_side
@@ -271,7 +276,7 @@ class EvaluationClips(Dataset[Clip | UserError]):
     def __getitem__(self, key: SampleKey) -> Clip | UserError:
         record = self.records[key.index]
         try:
-            frames = _read(record, self._choice(record), self.short_side, self.transform.squares, self.reading)
+            frames = _read(record, self._choice(record), self.short_side, self.transform.crop_spec, self.reading)
         except VideoReadError as error:
             return Clip(None, record.label, record.id, (ReadFailure(record.id, str(error)),), span=record.span)
         except UserError as error:
@@ -285,15 +290,17 @@ class EvaluationClips(Dataset[Clip | UserError]):
         return partial(self.sampler.random, generator=torch.Generator().manual_seed(seed))
 
 
-def _read(record: VideoRecord, choose: Callable[[int], Tensor], short_side: int, cut: Cut, reading: Reading) -> Tensor:
-    """Squares of one record: uint8 (V x C, T, 3, S, S), the C squares of a view side by side."""
+def _read(
+    record: VideoRecord, choose: Callable[[int], Tensor], short_side: int, crop_spec: CropChooser, reading: ReadSettings
+) -> Tensor:
+    """Crops of one record, uint8 (V x C, T, 3, S, S); the C crops of a view are adjacent."""
 
     def read() -> Tensor:
         with open_video(record.path, sample_aspect=reading.sample_aspect, resize=reading.resize) as video:
             span = video.span(record.start, record.end)
             indices = choose(len(span)) + span.start
-            squares = video.read_squares(indices.flatten(), short_side, cut)
-        views: Tensor = squares.unflatten(1, tuple(indices.shape)).transpose(0, 1).flatten(0, 1)
+            crops = video.read_crops(indices.flatten(), short_side, crop_spec)
+        views: Tensor = crops.unflatten(1, tuple(indices.shape)).transpose(0, 1).flatten(0, 1)
         return views
 
-    return within(reading.timeout, record.path, read)
+    return run_with_timeout(reading.timeout, record.path, read)

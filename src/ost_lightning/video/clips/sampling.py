@@ -1,4 +1,4 @@
-"""Which frames of a video to look at. Arithmetic only: nothing is opened."""
+"""Choice of the frames of a clip, and of the samples of each process. Only arithmetic: no file is opened."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +15,11 @@ class FrameSampler:
     """Sparse sampling of temporal segment networks (Wang et al., ECCV 2016): T equal segments, one frame of each.
 
     Attributes:
-        frames: T, frames a view.
-        views: V, views of one video in time; 1 in training.
+        frames: T, number of frames per view.
+        views: V, number of views of one video in time; 1 in training.
+
+    Raises:
+        UserError: If a number is below 1.
     """
 
     frames: int
@@ -28,13 +31,13 @@ class FrameSampler:
                 raise UserError(f"FrameSampler.{name} is {getattr(self, name)}: it must be at least 1")
 
     def middle(self, available: int) -> Tensor:
-        """The frames of a test: the same for every call.
+        """Chooses the frames of a test, the same in every call.
 
-        View v of V takes the point (v + 1/2) / V of each segment, so one view takes the middle. A video with fewer
+        View v of V takes the point (v + 1/2) / V of each segment, so a single view takes the middle. A video with fewer
         frames than T repeats frames, in order.
 
         Args:
-            available: Frames that the video has, at least 1.
+            available: Number of frames in the video, at least 1.
 
         Returns:
             (V, T) int64, each row non-decreasing, all in [0, available).
@@ -43,11 +46,11 @@ class FrameSampler:
         return self._at(available, offsets[:, None].expand(-1, self.frames))
 
     def random(self, available: int, generator: torch.Generator | None = None) -> Tensor:
-        """The frames of a training sample: one uniformly random point of each segment, for each view.
+        """Draws the frames of a training sample: a uniformly random point of each segment, for each view.
 
         Args:
-            available: Frames that the video has, at least 1.
-            generator: Source of randomness; the global one if none is given.
+            available: Number of frames in the video, at least 1.
+            generator: Source of randomness; torch's global generator if not given.
 
         Returns:
             (V, T) int64, each row non-decreasing, in [0, available).
@@ -55,20 +58,21 @@ class FrameSampler:
         return self._at(available, torch.rand((self.views, self.frames), dtype=torch.float64, generator=generator))
 
     def _at(self, available: int, offsets: Tensor) -> Tensor:
-        """Frames at `offsets` in [0, 1) of each segment."""
+        """Indices (V, T) of the frames at `offsets` in [0, 1) of each segment."""
         if available < 1:
             raise ValueError(f"can't sample from {available} frames")
-        places = (torch.arange(self.frames, dtype=torch.float64) + offsets) * (available / self.frames)
-        return places.floor().to(torch.int64).clamp_(max=available - 1)
+        positions = (torch.arange(self.frames, dtype=torch.float64) + offsets) * (available / self.frames)
+        # an offset just below 1 may be rounded up to the end
+        return positions.floor().to(torch.int64).clamp_(max=available - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class SampleKey:
-    """Names one training sample: what is drawn for it depends on nothing else.
+    """Key of one training sample; together with the seed, it determines all random numbers for the sample.
 
     Attributes:
-        index: Place in the list of records.
-        epoch: Pass over the data.
+        index: Index in the list of records.
+        epoch: Number of the pass over the data.
     """
 
     index: int
@@ -76,19 +80,19 @@ class SampleKey:
 
 
 class TrainingSampler(Sampler[SampleKey]):
-    """Shuffles anew each epoch, the same on any number of processes, and cuts off what does not fill a global batch.
+    """Shuffles in each epoch, independently of the number of processes, and drops an incomplete last global batch.
 
-    A global batch is cut into micro-batches, and process r of W takes the r-th slice of each, so that what is in memory
-    together over all processes is the same for every W.
+    A global batch is divided into micro-batches, and process r of W takes the r-th slice of each, so that the videos
+    that are in memory together over all processes are the same for every W.
 
     Args:
         size: Number of records.
-        batch_size: Global batch: the videos of one optimizer step, over all processes and accumulation steps; divisible
-            by W times `accumulation`.
-        seed: Seed of the order.
-        rank: This process.
-        world_size: W.
-        accumulation: Micro-batches of a global batch.
+        batch_size: Size of the global batch: the videos of one optimizer step, over all processes and accumulation
+            steps; divisible by W times `accumulation`.
+        seed: Seed for the order.
+        rank: Rank r of this process.
+        world_size: W, number of processes.
+        accumulation: Number of micro-batches in a global batch.
     """
 
     def __init__(
@@ -100,11 +104,11 @@ class TrainingSampler(Sampler[SampleKey]):
         self._skipped = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the pass; the trainer calls it."""
+        """Sets the epoch; the trainer calls this."""
         self.epoch = epoch
 
     def skip(self, samples: int) -> None:
-        """Lets the next pass begin after this many samples of this process."""
+        """Skips this many samples of this process at the start of the next epoch."""
         self._skipped = samples
 
     def __len__(self) -> int:
@@ -120,14 +124,14 @@ class TrainingSampler(Sampler[SampleKey]):
 
 
 class EvaluationSampler(Sampler[SampleKey]):
-    """Every record exactly once over all processes; nothing is repeated to even them out.
+    """Yields every record exactly once over all processes, without padding.
 
-    Process r of W takes r, r + W, r + 2W, ...
+    Process r of W takes the records r, r + W, r + 2W, ...
 
     Args:
         size: Number of records.
-        rank: This process.
-        world_size: Number of processes.
+        rank: Rank r of this process.
+        world_size: W, number of processes.
     """
 
     def __init__(self, size: int, *, rank: int = 0, world_size: int = 1) -> None:

@@ -1,32 +1,61 @@
-"""From frames to the model's square: crops and flips while reading, colors on the device, alike for a whole clip.
+"""From frames to the model's square input: crops and flips while reading, color changes on the device.
 
-torchvision is imported by those that change colors or cut three squares: it takes seconds, which processes that only
-read do without.
+All frames of a clip are transformed alike. torchvision takes seconds to import, so only functions that change colors or
+cut three crops import it; processes that just read videos do without.
 """
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import torch
 from torch import Generator, Tensor, nn
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.decoding.frame_source import Squares
+from ost_lightning.video.decoding.frame_source import CropSpec
 from ost_lightning.video.decoding.scaling import Box
 
+Framing = Literal["crop", "squash"]
+"""How a frame becomes a square: `crop` keeps the aspect ratio and cuts a part out, `squash` scales the whole frame."""
 _MULTI_SCALE: Final = (1.0, 0.875, 0.75, 0.66)
-_STRONGEST: Final = 30
+_MAX_MAGNITUDE: Final = 30
+_LARGEST_RATIO: Final = 2
+"""Ratio of short side to crop size from which on a crop shows too little of the frame."""
+
+
+def check_crop_size(crop_size: int, short_side: int, framing: Framing = "crop") -> None:
+    """Checks that evaluation crops fit into the frames and show enough of them.
+
+    Args:
+        crop_size: Side of the square crop in pixels.
+        short_side: Length of the frames' shorter side in pixels after resizing.
+        framing: How a frame becomes a square; squashed frames always fit.
+
+    Raises:
+        UserError: If the crop is larger than the short side, or smaller than half of it.
+    """
+    if framing == "squash":
+        return
+    advice = f"Set the clips' short_side to about {round(crop_size * 8 / 7)} (8/7 of crop_size)."
+    if crop_size > short_side:
+        raise UserError(
+            f"Frames with a short side of {short_side} pixels are too small for a crop of {crop_size}. {advice}"
+        )
+    if crop_size * _LARGEST_RATIO < short_side:
+        raise UserError(
+            f"A crop of {crop_size} pixels shows only {crop_size / short_side:.0%} of the short side of the frames, "
+            f"{short_side} pixels. {advice}"
+        )
 
 
 class MultiScaleCrop:
-    """Crops at one of a few scales and five places (Wang et al., ECCV 2016).
+    """Crops at one of a few scales and five positions (Wang et al., ECCV 2016).
 
-    Height and width are the short side times two scales that stand next to each other in `scales` or are equal; the
-    place is a corner or the center.
+    Height and width are the short side times two scales that are equal or adjacent in `scales`; the position is a
+    corner or the center.
 
     Args:
-        scales: Shares of the short side, descending.
+        scales: Fractions of the short side, descending.
     """
 
     def __init__(self, scales: Sequence[float] = _MULTI_SCALE) -> None:
@@ -36,32 +65,36 @@ class MultiScaleCrop:
         """Draws one crop for a whole clip.
 
         Args:
-            height: Of the pictures.
-            width: Of the pictures.
+            height: Height of the frames in pixels.
+            width: Width of the frames in pixels.
             generator: Source of randomness.
         """
         sides = [int(min(height, width) * scale) for scale in self.scales]
         pairs = [(a, b) for i, a in enumerate(sides) for j, b in enumerate(sides) if abs(i - j) <= 1]
         crop_height, crop_width = pairs[_draw(len(pairs), generator)]
         down, across = height - crop_height, width - crop_width
-        places = [(0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)]
-        return Box(*places[_draw(len(places), generator)], crop_height, crop_width)
+        corners = [(0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)]
+        return Box(*corners[_draw(len(corners), generator)], crop_height, crop_width)
 
 
 class TrainingTransform(nn.Module):
     """Augments clips: multi-scale crop and flip while reading; RandAugment, color jitter, grayscale on the device.
 
     Args:
-        size: Pixels of the square.
-        flip: Probability of mirroring; 0 where left and right are part of a label.
+        size: Side of the square in pixels.
+        flip: Probability of mirroring; use 0 if labels distinguish left and right.
         color_jitter: Probability of changing brightness, contrast and saturation by up to 40, 40 and 20 % and the hue
             by up to 10 %.
         grayscale: Probability of dropping the colors.
-        jitter_each_frame: Draw the color jitter anew for every frame, so that the clip flickers, as in the released
-            code; otherwise all frames of a clip change alike.
-        scales: Of `MultiScaleCrop`.
-        rand_augment: Operations a clip and their strength, 0 to 30 (Cubuk et al., 2020); None for none. (2, 9) in the
-            fully supervised recipe.
+        jitter_each_frame: Whether to draw the color jitter anew for every frame, so that the clip flickers, as in the
+            released code; otherwise all frames of a clip change alike.
+        scales: Scales of `MultiScaleCrop`; not used with `squash`.
+        rand_augment: Number of RandAugment operations per clip and their magnitude, 0 to 30 (Cubuk et al., 2020), such
+            as (2, 9) in the fully supervised recipe; None for no RandAugment.
+        framing: `crop` for multi-scale crops, `squash` for the whole frame scaled to the square.
+
+    Raises:
+        UserError: If an argument is outside its range.
     """
 
     def __init__(
@@ -74,43 +107,52 @@ class TrainingTransform(nn.Module):
         jitter_each_frame: bool = False,
         scales: Sequence[float] = _MULTI_SCALE,
         rand_augment: tuple[int, int] | None = None,
+        framing: Framing = "crop",
     ) -> None:
         from torchvision.transforms import v2
 
         super().__init__()
-        if rand_augment is not None and not (rand_augment[0] >= 1 and 0 <= rand_augment[1] <= _STRONGEST):
+        _check_framing(framing)
+        if rand_augment is not None and not (rand_augment[0] >= 1 and 0 <= rand_augment[1] <= _MAX_MAGNITUDE):
             raise UserError(
-                f"rand_augment is {list(rand_augment)}, but it is a number of operations (at least 1) and a strength "
-                f"(0 to {_STRONGEST})."
+                f"rand_augment is {list(rand_augment)}, but it is a number of operations (at least 1) and a magnitude "
+                f"(0 to {_MAX_MAGNITUDE})."
             )
-        self.size, self.flip, self.crop = size, flip, MultiScaleCrop(scales)
+        self.size, self.flip, self.crop, self.framing = size, flip, MultiScaleCrop(scales), framing
         jitter: nn.Module = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
         if jitter_each_frame:
             jitter = _EachFrame(jitter)
         self.changes = v2.Compose(
             [
-                *([v2.RandAugment(*rand_augment, num_magnitude_bins=_STRONGEST + 1)] if rand_augment else []),
+                *([v2.RandAugment(*rand_augment, num_magnitude_bins=_MAX_MAGNITUDE + 1)] if rand_augment else []),
                 v2.RandomApply([jitter], p=color_jitter),
                 v2.RandomGrayscale(grayscale),
             ]
         )
 
-    def squares(self, height: int, width: int, generator: Generator) -> Squares:
-        """Draws the part of the pictures that a clip shows, and whether it is mirrored."""
-        box = self.crop.draw(height, width, generator)
-        return Squares((box,), self.size, flip=bool(torch.rand((), generator=generator) < self.flip))
+    def crop_spec(self, height: int, width: int, generator: Generator) -> CropSpec:
+        """Draws the part of the frames that a clip shows, and whether it is mirrored.
+
+        Args:
+            height: Height of the frames in pixels.
+            width: Width of the frames in pixels.
+            generator: Source of randomness.
+        """
+        whole = Box(0, 0, height, width)
+        box = whole if self.framing == "squash" else self.crop.draw(height, width, generator)
+        return CropSpec((box,), self.size, flip=bool(torch.rand((), generator=generator) < self.flip))
 
     def forward(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Changes each clip in place, all its frames alike.
+        """Augments each clip in place, all its frames alike.
 
         Args:
             clips: uint8 (B, V, T, 3, S, S), on any device.
-            seeds: B; what is drawn for a clip depends on its seed only.
+            seeds: B seeds; the random numbers for a clip depend on its seed only.
 
         Returns:
             The same tensor.
         """
-        # only the CPU's generator, which torchvision draws from: seeding all of torch would reset the device's as well
+        # only the CPU's generator, which torchvision uses: seeding all of torch would also reset the device's
         with torch.random.fork_rng(devices=[]):
             for clip, seed in zip(clips, seeds, strict=True):
                 torch.default_generator.manual_seed(seed)
@@ -120,53 +162,70 @@ class TrainingTransform(nn.Module):
 
 
 class _EachFrame(nn.Module):
-    """Applies a random change to every frame by itself."""
+    """Applies a random change to each frame separately."""
 
     def __init__(self, change: nn.Module) -> None:
         super().__init__()
         self.change = change
 
     def forward(self, clip: Tensor) -> Tensor:
-        """(T, 3, H, W) to the same shape."""
+        """Changes frames (T, 3, H, W)."""
         return torch.stack([self.change(frame) for frame in clip])
 
 
 class EvaluationTransform:
-    """Cuts fixed squares: the center, or three along the longer side.
+    """Chooses fixed crops: the center, three along the longer side, or the whole frame squashed to the square.
 
     Args:
-        size: Pixels of the square.
-        crops: 1 (center) or 3 (start, center, end).
+        size: Side of the square in pixels.
+        crops: Number of crops per frame: 1 (center) or 3 (start, center, end).
+        framing: `crop` for crops, `squash` for the whole frame scaled to the square.
+
+    Raises:
+        UserError: If several crops of squashed frames are requested.
     """
 
-    def __init__(self, size: int, crops: Literal[1, 3] = 1) -> None:
-        self.size, self.crops = size, crops
+    def __init__(self, size: int, crops: Literal[1, 3] = 1, framing: Framing = "crop") -> None:
+        _check_framing(framing)
+        if framing == "squash" and crops != 1:
+            raise UserError(
+                f"A squashed frame shows everything, so there are no {crops} crops of it: set the clips' crops to 1, "
+                f"or their framing to crop."
+            )
+        self.size, self.crops, self.framing = size, crops, framing
 
-    def squares(self, height: int, width: int) -> Squares:
-        """The squares of pictures of a height and width.
+    def crop_spec(self, height: int, width: int) -> CropSpec:
+        """Returns the crops of frames of a height and width.
+
+        Args:
+            height: Height of the frames in pixels.
+            width: Width of the frames in pixels.
 
         Raises:
-            UserError: If they are smaller than the square.
+            UserError: If the crops don't fit into the frames, or show too little of them.
         """
-        if min(height, width) < self.size:
-            raise UserError(
-                f"The frames are {height} x {width} pixels, too small for a crop of {self.size}: "
-                f"set the clips' short_side to at least their crop_size."
-            )
+        if self.framing == "squash":
+            return CropSpec((Box(0, 0, height, width),), self.size)
+        check_crop_size(self.size, min(height, width))
         if self.crops == 3:
-            return Squares(_three_boxes(height, width, self.size), self.size)
+            return CropSpec(_three_boxes(height, width, self.size), self.size)
         top, left = round((height - self.size) / 2), round((width - self.size) / 2)
-        return Squares((Box(top, left, self.size, self.size),), self.size)
+        return CropSpec((Box(top, left, self.size, self.size),), self.size)
 
 
 @cache
 def _three_boxes(height: int, width: int, side: int) -> tuple[Box, ...]:
-    """Where pytorchvideo's three crops lie: found by cropping the pixels' coordinates."""
+    """Boxes of pytorchvideo's three crops, found by cropping the pixels' coordinates."""
     from ost_lightning.pytorchvideo_compat import uniform_crop
 
     grid = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))[:, None]
     corners = (uniform_crop(grid, side, place)[:, 0, 0, 0].tolist() for place in range(3))
     return tuple(Box(top, left, side, side) for top, left in corners)
+
+
+def _check_framing(framing: str) -> None:
+    if framing not in get_args(Framing):
+        raise UserError(f"framing is '{framing}'; expected one of {', '.join(get_args(Framing))}.")
 
 
 def _draw(count: int, generator: Generator) -> int:

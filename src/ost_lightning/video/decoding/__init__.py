@@ -1,1 +1,20 @@
-"""Frames out of files: exact, sparse reading with PyAV."""
+"""Decoding: exact sparse reading of frames by index or time."""
+
+from ost_lightning.video.decoding.frame_source import CropChooser, CropSpec, FrameSource, VideoReadError
+from ost_lightning.video.decoding.reader import VideoReader, open_video, read_frames
+from ost_lightning.video.decoding.scaling import Box, ResizeFilter
+from ost_lightning.video.decoding.timeout import READ_TIMEOUT, run_with_timeout
+
+__all__ = [
+    "READ_TIMEOUT",
+    "Box",
+    "CropChooser",
+    "CropSpec",
+    "FrameSource",
+    "ResizeFilter",
+    "VideoReadError",
+    "VideoReader",
+    "open_video",
+    "read_frames",
+    "run_with_timeout",
+]

@@ -1,4 +1,4 @@
-"""A folder of extracted frames, read as if it were a video."""
+"""Folders of extracted frames, read like videos."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Final, cast
 import av
 from av.video.codeccontext import VideoCodecContext
 
-from ost_lightning.video.decoding.frame_source import FrameSource, VideoReadError, cause
+from ost_lightning.video.decoding.frame_source import FrameSource, VideoReadError, error_text
 from ost_lightning.video.decoding.scaling import FrameScaler, ResizeFilter
 
 CODECS: Final = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "webp", ".bmp": "bmp"}
@@ -16,14 +16,14 @@ _NUMBER: Final = re.compile(r"(\d+)")
 
 
 class FrameFolder(FrameSource):
-    """Pictures of one video, in the order of the numbers in their names; use it in a `with` statement.
+    """Frames of one video as picture files, ordered by the numbers in their names; use it in a `with` statement.
 
     Args:
-        path: The folder.
-        resize: How pictures are resized.
+        path: Path of the folder.
+        resize: Interpolation for resizing.
 
     Raises:
-        VideoReadError: If it holds no pictures.
+        VideoReadError: If the folder contains no pictures.
     """
 
     def __init__(self, path: Path | str, resize: ResizeFilter = "bicubic") -> None:
@@ -37,7 +37,7 @@ class FrameFolder(FrameSource):
         self.width, self.height, self.codec, self.rate = first.width, first.height, CODECS[self._suffix(0)], 0.0
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Does nothing: no file stays open."""
 
     def __len__(self) -> int:
         """Number of pictures."""
@@ -60,12 +60,12 @@ class FrameFolder(FrameSource):
             data = file.read_bytes()
             frames = [*decoder.decode(av.Packet(data)), *decoder.decode(None)] if data else []
         except (av.error.FFmpegError, OSError) as error:
-            raise VideoReadError(self.path, f"the frame {file.name} can't be read ({cause(error)})") from error
+            raise VideoReadError(self.path, f"the frame {file.name} can't be read ({error_text(error)})") from error
         if len(frames) != 1:
             raise VideoReadError(self.path, f"the frame {file.name} is not a picture")
         return frames[0]
 
 
 def _natural(file: Path) -> tuple[str | int, ...]:
-    """`2.jpg` before `10.jpg`."""
+    """Sort key that puts `2.jpg` before `10.jpg`."""
     return tuple(int(part) if part.isdigit() else part for part in _NUMBER.split(file.name))

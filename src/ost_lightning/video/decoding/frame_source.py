@@ -1,4 +1,4 @@
-"""What a video file and a folder of frames have in common: frames by index or time, as tensors."""
+"""Frames of a video as tensors, by index or time, whether it is a file or a folder of frames."""
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
@@ -16,16 +16,16 @@ from ost_lightning.errors import UserError
 from ost_lightning.video.decoding.scaling import Box, FrameScaler, Pixels
 from ost_lightning.video.storage.addresses import VideoAddress
 
-_HELD_PIXELS: Final = 8 * 340 * 256
-"""Of frames that are converted together."""
+_BATCH_PIXELS: Final = 8 * 340 * 256
+"""Number of decoded pixels that are collected before they are converted."""
 
 
 class VideoReadError(UserError):
-    """A file can't be read as a video, or not up to the frames asked for.
+    """A file can't be read as a video, or not up to the requested frames.
 
     Attributes:
-        path: The file; for a shard's member, the shard and its name.
-        reason: What is wrong with it.
+        path: Path of the file; for a member of a shard, the shard's path and the member's name.
+        reason: What is wrong with the file.
     """
 
     def __init__(self, path: VideoAddress, reason: str) -> None:
@@ -37,13 +37,13 @@ class VideoReadError(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class Squares:
-    """Which parts of the pictures become squares, the same in all frames of a clip.
+class CropSpec:
+    """Square crops, the same for all frames of a clip.
 
     Attributes:
-        boxes: C parts, in pixels of the picture after resizing.
-        side: S.
-        flip: Whether they are mirrored.
+        boxes: C parts of the frame, in pixels of the frame after resizing; each is scaled to a square.
+        side: S, side of the square crops in pixels.
+        flip: Whether the crops are mirrored.
     """
 
     boxes: tuple[Box, ...]
@@ -51,20 +51,20 @@ class Squares:
     flip: bool = False
 
 
-Cut = Callable[[int, int], Squares]
-"""Chooses the squares for pictures of a height and width."""
+CropChooser = Callable[[int, int], CropSpec]
+"""Chooses the crops for frames of a height and width."""
 
 
 class FrameSource(ABC):
-    """Frames of one video, opened; use it in a `with` statement.
+    """Frames of one open video; use it in a `with` statement.
 
     Attributes:
-        path: Its address.
-        rate: Frames a second on average; 0 if not known.
-        width: Pixels as stored, before any rotation.
-        height: Pixels as stored, before any rotation.
+        path: Address of the video.
+        rate: Average number of frames per second; 0 if unknown.
+        width: Width in pixels as stored, before any rotation.
+        height: Height in pixels as stored, before any rotation.
         codec: FFmpeg's name of the codec.
-        scaler: Converts its frames.
+        scaler: Converter of the decoded frames.
     """
 
     rate: float
@@ -82,15 +82,15 @@ class FrameSource(ABC):
 
     @abstractmethod
     def _seconds(self) -> Sequence[float]:
-        """When each frame is shown, from the first one on, ascending."""
+        """Time of each frame from the first one on, in seconds, ascending."""
 
     @abstractmethod
     def _frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Decodes frames (ascending, distinct indices), each with its index, in any order."""
+        """Decodes frames (ascending, distinct indices) and yields each with its index, in any order."""
 
     @abstractmethod
     def close(self) -> None:
-        """Lets go of what is open."""
+        """Closes the files."""
 
     def __enter__(self) -> Self:
         return self
@@ -100,12 +100,15 @@ class FrameSource(ABC):
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path}, {len(self)} frames, {self.width} x {self.height}, {self.codec})"
+
     def span(self, start: float | None = None, end: float | None = None) -> range:
-        """The frames shown in part of the video.
+        """Returns the indices of the frames shown in part of the video.
 
         Args:
-            start: Seconds from the first frame; None is the beginning.
-            end: Seconds; None is the end.
+            start: Seconds from the first frame; None for the beginning.
+            end: Seconds from the first frame, exclusive; None for the end.
 
         Raises:
             VideoReadError: If no frame lies in between, or the frames have no times.
@@ -123,10 +126,10 @@ class FrameSource(ABC):
         return range(first, last)
 
     def indices_at(self, times: Sequence[float]) -> list[int]:
-        """The frames that are on the screen at some times.
+        """Returns the indices of the frames that are on screen at some times.
 
         Args:
-            times: Seconds from the first frame on.
+            times: Seconds from the first frame.
 
         Raises:
             VideoReadError: If a time is before the first frame, or the frames have no times.
@@ -137,43 +140,43 @@ class FrameSource(ABC):
         return [bisect_right(seconds, time) - 1 for time in times]
 
     def read(self, indices: Sequence[int] | Tensor, short_side: int | None = None) -> Tensor:
-        """Decodes frames.
+        """Decodes whole frames.
 
         Args:
             indices: Frames in presentation order, each in [0, len(self)); any order, repetition allowed.
-            short_side: Pixels of the shorter side after resizing (aspect kept, in the same pass as the color
-                conversion); None keeps the size.
+            short_side: Length of the shorter side in pixels after resizing (aspect ratio kept, in the same pass as the
+                color conversion); None keeps the size.
 
         Returns:
-            uint8 (T, 3, H, W), RGB, upright, in the order of `indices`; in memory as FFmpeg has them, which may be with
-            the colors of a pixel side by side.
+            uint8 (T, 3, H, W), RGB, upright, in the order of `indices`; the memory layout is FFmpeg's, which may have
+            the color channels last.
 
         Raises:
             VideoReadError: If a frame does not exist or can't be decoded.
         """
         slots = self._slots(indices)
         clip: Pixels | None = None
-        for index, frame in _together(self._checked_frames(slots)):
+        for index, frame in _batched(self._checked_frames(slots)):
             picture = self.scaler.whole(frame, short_side)
             if clip is None:
-                clip = _laid_out_like(picture, (len(indices),), picture.shape[1:])
+                clip = _empty_like(picture, (len(indices),))
             elif clip[0].shape != picture.shape:
                 raise VideoReadError(self.path, f"the pictures change their size at frame {index}")
             clip[slots[index]] = picture
         if clip is None:
-            raise ValueError("no frames were asked for")
+            raise ValueError("no frames were requested")
         return torch.from_numpy(clip)
 
-    def read_squares(self, indices: Sequence[int] | Tensor, short_side: int, cut: Cut) -> Tensor:
-        """Decodes frames and converts only parts of them, each resized once.
+    def read_crops(self, indices: Sequence[int] | Tensor, short_side: int, choose: CropChooser) -> Tensor:
+        """Decodes frames and converts only the cropped parts of them, each resampled once.
 
         Args:
             indices: Frames in presentation order; any order, repetition allowed.
-            short_side: Pixels of the shorter side that the boxes refer to.
-            cut: Chooses C boxes; called once, with height and width of the resized picture.
+            short_side: Length in pixels of the shorter side that the boxes refer to.
+            choose: Chooses C crops; called once, with height and width of the resized frame.
 
         Returns:
-            uint8 (C, T, 3, S, S), RGB, upright; in memory as FFmpeg has them.
+            uint8 (C, T, 3, S, S), RGB, upright; the memory layout is FFmpeg's.
 
         Raises:
             VideoReadError: If a frame does not exist or can't be decoded.
@@ -181,35 +184,35 @@ class FrameSource(ABC):
         slots = self._slots(indices)
         size: tuple[int, int] | None = None
         clips: Pixels | None = None
-        for index, frame in _together(self._checked_frames(slots)):
+        for index, frame in _batched(self._checked_frames(slots)):
             if size is None:
                 size = self.scaler.size(frame, short_side)
-                squares = cut(*size)
+                crops = choose(*size)
             elif size != self.scaler.size(frame, short_side):
                 raise VideoReadError(self.path, f"the pictures change their size at frame {index}")
-            for place, box in enumerate(squares.boxes):
-                pixels = self.scaler.part(frame, short_side, box, squares.side)
+            for crop, box in enumerate(crops.boxes):
+                pixels = self.scaler.part(frame, short_side, box, crops.side)
                 if clips is None:
-                    clips = _laid_out_like(pixels, (len(squares.boxes), len(indices)), pixels.shape[1:])
-                clips[place, slots[index]] = pixels
+                    clips = _empty_like(pixels, (len(crops.boxes), len(indices)))
+                clips[crop, slots[index]] = pixels
         if clips is None:
-            raise ValueError("no frames were asked for")
+            raise ValueError("no frames were requested")
         frames = torch.from_numpy(clips)
-        # mirrored at once: torch does so with vector instructions, in either layout of pictures
-        return frames.flatten(0, 1).flip(-1).unflatten(0, frames.shape[:2]) if squares.flip else frames
+        # all frames in one call: torch mirrors with vector instructions in either memory layout
+        return frames.flatten(0, 1).flip(-1).unflatten(0, frames.shape[:2]) if crops.flip else frames
 
     def frames_in_order(self) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Decodes all frames one after the other, each with the second that it is shown at.
+        """Decodes all frames one after the other and yields each with its time in seconds.
 
         Raises:
-            VideoReadError: If one can't be decoded.
+            VideoReadError: If a frame can't be decoded.
         """
         seconds = self._seconds()
         for index, frame in self._checked_frames({index: [index] for index in range(len(self))}):
             yield seconds[index], frame
 
     def _slots(self, indices: Sequence[int] | Tensor) -> dict[int, list[int]]:
-        """Where each wanted frame goes."""
+        """Positions of each wanted frame in the clip, by frame index."""
         slots: dict[int, list[int]] = {}
         for slot, index in enumerate(int(index) for index in indices):
             if not 0 <= index < len(self):
@@ -230,29 +233,30 @@ class FrameSource(ABC):
             raise VideoReadError(self.path, f"frame {min(missing)} of {len(self)} could not be decoded")
 
 
-def _together(frames: Iterable[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Holds small frames back until there are some: converted one after the other they take half the time.
+def _batched(frames: Iterable[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Holds small frames back until there are several, which halves the time of their conversion.
 
-    Decoding leaves nothing of the conversion in the processor's caches.
+    Decoding evicts the converter's data from the processor's caches.
     """
     held: list[tuple[int, av.VideoFrame]] = []
     pixels = 0
     for entry in frames:
         held.append(entry)
         pixels += entry[1].width * entry[1].height
-        if pixels >= _HELD_PIXELS:
+        if pixels >= _BATCH_PIXELS:
             yield from held
             held, pixels = [], 0
     yield from held
 
 
-def _laid_out_like(picture: Pixels, lead: tuple[int, ...], size: tuple[int, ...]) -> Pixels:
-    """Room for pictures, (*lead, 3, H, W), with the colors of a pixel side by side in memory if the picture's are."""
+def _empty_like(picture: Pixels, lead: tuple[int, ...]) -> Pixels:
+    """Uninitialized array (*lead, 3, H, W) in the memory layout of a picture (3, H, W): channels first or last."""
+    height, width = picture.shape[1:]
     if picture.strides[0] == 1:
-        return np.moveaxis(np.empty((*lead, *size, 3), np.uint8), -1, -3)
-    return np.empty((*lead, 3, *size), np.uint8)
+        return np.moveaxis(np.empty((*lead, height, width, 3), np.uint8), -1, -3)
+    return np.empty((*lead, 3, height, width), np.uint8)
 
 
-def cause(error: Exception) -> str:
-    """The library's words without the path, which the caller names."""
+def error_text(error: Exception) -> str:
+    """A library's error message without the path, which the caller names."""
     return str(getattr(error, "strerror", None) or error)

@@ -1,7 +1,7 @@
 """Exact sparse reading of videos through PyAV.
 
-A frame is addressed by its index in presentation order: index i is the i-th frame that a player shows, on every codec
-and container.
+A frame is addressed by its index in presentation order: index i is the i-th frame that a player shows, for every
+codec and container.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from av.stream import Discard
 from torch import Tensor
 
 from ost_lightning.video.decoding.frame_folder import FrameFolder
-from ost_lightning.video.decoding.frame_source import FrameSource, VideoReadError, cause
-from ost_lightning.video.decoding.packets import CodedStream, shown_stream
+from ost_lightning.video.decoding.frame_source import FrameSource, VideoReadError, error_text
+from ost_lightning.video.decoding.packets import CodedStream, main_video_stream
 from ost_lightning.video.decoding.scaling import FrameScaler, ResizeFilter
 from ost_lightning.video.decoding.truncation import first_bytes, missing_bytes
 from ost_lightning.video.storage.addresses import (
@@ -31,10 +31,10 @@ __all__ = ["VideoReadError", "VideoReader", "open_video", "read_frames"]
 
 
 class _File:
-    """Opens a file, once or again, and closes all of it.
+    """Opens a file any number of times, and closes all of its containers.
 
-    Not part of the reader, so that nothing refers in a circle: what a clip took is free for the next one once it has
-    been read, not when the garbage collector comes.
+    Separate from the reader to avoid a reference cycle: the memory of a clip is freed as soon as it has been read, not
+    at the next garbage collection.
     """
 
     def __init__(self, source: str | BytesIO, options: dict[str, str]) -> None:
@@ -58,13 +58,13 @@ class VideoReader(FrameSource):
     """An open video file; use it in a `with` statement.
 
     Args:
-        path: The file: a path, a URL, or a member of a tar shard.
-        threads: Decoding threads; one is best in a worker process, where clips are decoded side by side.
-        sample_aspect: Whether pixels that are not square are made so, as a player does.
-        resize: How pictures are resized.
+        path: Path, URL, or member of a tar shard.
+        threads: Decoding threads; one is best in a worker process, since several workers decode in parallel.
+        sample_aspect: Whether to resample non-square pixels to square ones, as a player does.
+        resize: Interpolation for resizing.
 
     Raises:
-        VideoReadError: If it is missing, not a video, cut off, or has no frames.
+        VideoReadError: If the file is missing, not a video, cut off, or has no frames.
     """
 
     def __init__(
@@ -83,23 +83,23 @@ class VideoReader(FrameSource):
         except (FileNotFoundError, NotADirectoryError) as error:
             raise VideoReadError(path, "there is no such file") from error
         except TRANSFER_ERRORS as error:
-            raise VideoReadError(path, f"it can't be fetched ({cause(error)})") from error
+            raise VideoReadError(path, f"it can't be fetched ({error_text(error)})") from error
         self._file = _File(source, _probing(head))
         try:
             container = self._file.open()
         except (av.error.FFmpegError, ValueError) as error:
-            raise VideoReadError(path, f"not a readable video file ({cause(error)})") from error
+            raise VideoReadError(path, f"not a readable video file ({error_text(error)})") from error
         try:
             self._prepare(container, threads, missing_bytes(head, size), in_memory=fetched is not None)
-            ratio = float(shown_stream(container).sample_aspect_ratio or 1)
+            ratio = float(main_video_stream(container).sample_aspect_ratio or 1)
             self.scaler = FrameScaler(ratio if sample_aspect else 1.0, resize)
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, container: InputContainer, threads: int, lacking: int, *, in_memory: bool) -> None:
+    def _prepare(self, container: InputContainer, threads: int, missing: int, *, in_memory: bool) -> None:
         try:
-            video = shown_stream(container)
+            video = main_video_stream(container)
         except ValueError as error:
             raise VideoReadError(self.path, str(error)) from error
         if video.codec_context is None:
@@ -107,11 +107,11 @@ class VideoReader(FrameSource):
         try:
             self._stream = CodedStream(container, threads, None if in_memory else self._file.open)
         except (av.error.FFmpegError, ValueError) as error:
-            what = f"cut off: {lacking} bytes are missing" if lacking else f"cut off or damaged ({cause(error)})"
+            what = f"cut off: {missing} bytes are missing" if missing else f"cut off or damaged ({error_text(error)})"
             raise VideoReadError(self.path, f"the file is {what}") from error
-        frames = len(self._stream.order)
-        if lacking or self._stream.lacking:
-            what = f"{lacking} bytes" if lacking else f"{self._stream.lacking} frames"
+        frames = len(self._stream.presentation_order)
+        if missing or self._stream.missing_frames:
+            what = f"{missing} bytes" if missing else f"{self._stream.missing_frames} frames"
             raise VideoReadError(self.path, f"the file is cut off: {what} are missing after its first {frames} frames")
         if not frames:
             raise VideoReadError(self.path, "no frame can be decoded")
@@ -124,36 +124,36 @@ class VideoReader(FrameSource):
 
     def __len__(self) -> int:
         """Number of frames, in presentation order."""
-        return len(self._stream.order)
+        return len(self._stream.presentation_order)
 
     def _seconds(self) -> Sequence[float]:
         return self._stream.seconds
 
     def _frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        index_of = {self._stream.order[index]: index for index in wanted}
+        index_of = {self._stream.presentation_order[index]: index for index in wanted}
         try:
-            for place, frame in self._stream.frames(index_of):
-                yield index_of[place], frame
+            for position, frame in self._stream.frames(index_of):
+                yield index_of[position], frame
         except (av.error.FFmpegError, ValueError) as error:
             readable = self._stream.decodable()
-            reason = f"only the first {readable} of {len(self)} frames can be decoded ({cause(error)})"
+            reason = f"only the first {readable} of {len(self)} frames can be decoded ({error_text(error)})"
             raise VideoReadError(self.path, reason) from error
 
 
 def open_video(
     path: VideoAddress, *, threads: int = 1, sample_aspect: bool = True, resize: ResizeFilter = "bicubic"
 ) -> FrameSource:
-    """Opens a video, whatever it is kept in.
+    """Opens a video, however it is stored.
 
     Args:
-        path: A file, a folder of frames (or the file's path without or with its suffix, where such a folder stands in
-            its place), a URL, or a member of a tar shard.
+        path: File, folder of frames, URL, or member of a tar shard. The path of a file may also stand for a folder of
+            frames of the same name, with or without the suffix.
         threads: Decoding threads.
-        sample_aspect: Whether pixels that are not square are made so.
-        resize: How pictures are resized.
+        sample_aspect: Whether to resample non-square pixels to square ones.
+        resize: Interpolation for resizing.
 
     Raises:
-        VideoReadError: If it can't be read.
+        VideoReadError: If the video can't be read.
     """
     if not isinstance(path, ShardMember) and not is_remote(path):
         for folder in (Path(path), Path(path).with_suffix("")):
@@ -166,9 +166,9 @@ def read_frames(path: VideoAddress, indices: Sequence[int] | Tensor, short_side:
     """Reads frames of a video by index.
 
     Args:
-        path: A file, a folder of frames, a URL, or a member of a tar shard.
+        path: File, folder of frames, URL, or member of a tar shard.
         indices: Frames in presentation order; any order, repetition allowed.
-        short_side: Pixels of the shorter side after resizing; None keeps the size.
+        short_side: Length of the shorter side in pixels after resizing; None keeps the size.
 
     Returns:
         uint8 (T, 3, H, W), RGB, in the order of `indices`.
@@ -181,10 +181,10 @@ def read_frames(path: VideoAddress, indices: Sequence[int] | Tensor, short_side:
 
 
 def _probing(head: bytes) -> dict[str, str]:
-    """How FFmpeg looks at a file with these first bytes before a picture is asked for.
+    """FFmpeg's options for probing a file that begins with these bytes.
 
-    It decodes none. Where header and index tell everything (MP4) it reads no more than one packet for that, and takes
-    times and keyframes from the index, without looking for them in every packet.
+    No picture is decoded. If header and index are complete (MP4), no more than one packet is read, and times and
+    keyframes are taken from the index instead of from every packet.
     """
     options = {"skip_frame": "all"}
     if head[4:8] == b"ftyp":

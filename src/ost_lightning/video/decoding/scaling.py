@@ -1,4 +1,4 @@
-"""From a decoded frame to RGB pixels: color conversion, resizing and cropping in one pass of swscale."""
+"""Conversion of decoded frames to RGB pixels: color conversion, resizing and cropping in one pass of swscale."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -17,18 +17,18 @@ _FILTERS: Final[dict[ResizeFilter, Interpolation]] = {
     "bicubic": Interpolation.BICUBIC,
     "bilinear": Interpolation.BILINEAR,
 }
-_KEPT: Final = 8
-"""Graphs that are kept: one a crop, of which a clip has at most three."""
+_KEPT_GRAPHS: Final = 8
+"""Number of filter graphs to keep: one per crop, and a clip has at most three crops."""
 
 
 class Box(NamedTuple):
-    """Part of a picture, in pixels of the picture after resizing.
+    """Rectangular part of a frame, in pixels of the frame after resizing.
 
     Attributes:
         top: First row.
         left: First column.
-        height: Rows.
-        width: Columns.
+        height: Number of rows.
+        width: Number of columns.
     """
 
     top: int
@@ -38,11 +38,11 @@ class Box(NamedTuple):
 
 
 class FrameScaler:
-    """Converts the frames of one video. Keeps what swscale has set up, which takes longer than using it.
+    """Converts the frames of one video, and keeps swscale's contexts, whose setup takes longer than their use.
 
     Args:
-        aspect: Width of a stored pixel over its height.
-        resize: How pictures are resized.
+        aspect: Aspect ratio of a stored pixel, width over height.
+        resize: Interpolation for resizing.
     """
 
     def __init__(self, aspect: float = 1.0, resize: ResizeFilter = "bicubic") -> None:
@@ -51,7 +51,7 @@ class FrameScaler:
         self._graphs: dict[tuple[object, ...], Graph] = {}
 
     def size(self, frame: av.VideoFrame, short_side: int | None) -> tuple[int, int]:
-        """Height and width of the upright picture after resizing (square pixels, aspect kept)."""
+        """Height and width of the upright frame after resizing (square pixels, aspect ratio kept)."""
         sides = (frame.height, max(1, round(frame.width * self._aspect)))
         shorter = min(sides)
         if short_side is not None:
@@ -62,14 +62,14 @@ class FrameScaler:
         return sides if _turns(frame) % 2 == 0 else (sides[1], sides[0])
 
     def whole(self, frame: av.VideoFrame, short_side: int | None) -> Pixels:
-        """The upright picture, (3, H, W), resized."""
+        """Converts a frame to an upright picture (3, H, W), resized."""
         height, width = _stored(self.size(frame, short_side), _turns(frame))
         scaled = (height, width) != (frame.height, frame.width)
         picture = self._converter.reformat(
             frame,
             width=width,
             height=height,
-            # planar output is twice as fast and has full chroma, but is coarser where nothing is scaled
+            # planar output is twice as fast and has full chroma, but is less precise without scaling
             format="gbrp" if scaled else "rgb24",
             interpolation=_FILTERS[self._resize],
             threads=1,
@@ -77,13 +77,16 @@ class FrameScaler:
         return np.rot90(_planes(picture), _turns(frame), (1, 2))
 
     def part(self, frame: av.VideoFrame, short_side: int | None, box: Box, side: int) -> Pixels:
-        """A box of the upright picture as a square, (3, side, side); only its pixels are converted."""
+        """Converts a box of the upright frame to a square picture (3, side, side), in one resampling.
+
+        Only the pixels inside the box are converted. A box of the whole frame squashes it to the square.
+        """
         turns = _turns(frame)
         height, width = self.size(frame, short_side)
         if (box.height, box.width) == (side, side) and _stored((height, width), turns) == (frame.height, frame.width):
             return self.whole(frame, short_side)[:, box.top : box.top + side, box.left : box.left + side]
         top, left, bottom, right = _stored_corners(box, height, width, turns)
-        # to even places, so that subsampled colors stay in register
+        # aligned to even pixels, so that subsampled chroma stays in register
         x, y = (int(left * frame.width) // 2 * 2, int(top * frame.height) // 2 * 2)
         wide = min(max(2, round((right - left) * frame.width)), frame.width - x)
         high = min(max(2, round((bottom - top) * frame.height)), frame.height - y)
@@ -96,7 +99,7 @@ class FrameScaler:
         colors = f"colorspace={int(frame.colorspace)}:range={int(frame.color_range)}"
         key = (properties, colors, crop, side)
         if key not in self._graphs:
-            if len(self._graphs) >= _KEPT:
+            if len(self._graphs) >= _KEPT_GRAPHS:
                 self._graphs.clear()
             self._graphs[key] = _build(
                 f"video_size={properties}:time_base=1/1:{colors}", crop, f"{side}:{side}:flags={self._resize}"
@@ -122,7 +125,7 @@ def _build(source: str, crop: str, scale: str) -> Graph:
 
 
 def _turns(frame: av.VideoFrame) -> int:
-    """Counter-clockwise quarter turns that make the picture upright."""
+    """Number of counterclockwise quarter turns that make the frame upright."""
     return round(frame.rotation / 90) % 4
 
 
@@ -131,16 +134,16 @@ def _stored(size: tuple[int, int], turns: int) -> tuple[int, int]:
 
 
 def _stored_corners(box: Box, height: int, width: int, turns: int) -> tuple[float, float, float, float]:
-    """Top, left, bottom and right of a box of the upright picture, as shares of the stored one."""
+    """Top, left, bottom and right of a box of the upright frame, as fractions of the stored frame."""
     top, bottom = box.top / height, (box.top + box.height) / height
     left, right = box.left / width, (box.left + box.width) / width
-    for _ in range(turns):  # each turns the picture clockwise, back to how it is stored
+    for _ in range(turns):  # each one turns the box clockwise, back to the stored orientation
         top, left, bottom, right = left, 1 - bottom, right, 1 - top
     return top, left, bottom, right
 
 
 def _planes(picture: av.VideoFrame) -> Pixels:
-    """(3, H, W) without a copy."""
+    """Pixels of an RGB frame as an array (3, H, W)."""
     height, width = picture.height, picture.width
     if picture.format.name == "rgb24":
         return _rows(picture.planes[0])[:height, : 3 * width].reshape(height, width, 3).transpose(2, 0, 1)

@@ -1,4 +1,4 @@
-"""A limit to how long reading one video may take: a hung file system or decoder becomes an error with a name."""
+"""Time limit for reading one video, so that a hung file system or decoder becomes an error that names the video."""
 
 from collections.abc import Callable
 from threading import Thread
@@ -9,22 +9,25 @@ from ost_lightning.video.storage.addresses import VideoAddress
 
 Result = TypeVar("Result")
 READ_TIMEOUT: Final = 120.0
-"""Seconds. A minute of 4K video takes a core less."""
+"""Default limit in seconds. One core needs less than this for a minute of 4K video."""
 
 
-def within(seconds: float | None, path: VideoAddress, work: Callable[[], Result]) -> Result:
-    """Does some work on a video in a thread of its own, and gives it up after a time.
+def run_with_timeout(seconds: float | None, path: VideoAddress, work: Callable[[], Result]) -> Result:
+    """Runs a function in a thread of its own and abandons it after a time limit.
 
-    A thread that is given up goes on in the background if it can; the process does not wait for it, not even at its
-    end. Reading and decoding let go of Python's lock, so that the process itself is never stuck.
+    An abandoned thread keeps running in the background; the process does not wait for it, not even at exit. Reading and
+    decoding release Python's global lock, so the process itself is never blocked.
 
     Args:
-        seconds: Limit; None is none, and no thread.
-        path: The video, for the error.
-        work: What to do.
+        seconds: Time limit; None for no limit, in which case no thread is started.
+        path: Address of the video, for the error message.
+        work: Function that reads the video.
+
+    Returns:
+        What `work` returns.
 
     Raises:
-        VideoReadError: If it takes longer. What the work raises is raised.
+        VideoReadError: If the time limit is exceeded. Exceptions of `work` are passed on.
     """
     if seconds is None:
         return work()
@@ -34,7 +37,7 @@ def within(seconds: float | None, path: VideoAddress, work: Callable[[], Result]
     def run() -> None:
         try:
             outcome.append(work())
-        except BaseException as error:  # noqa: BLE001  # it is raised below, in the thread that asked
+        except BaseException as error:  # noqa: BLE001  # raised below, in the calling thread
             failure.append(error)
 
     thread = Thread(target=run, daemon=True, name=f"read {path}")

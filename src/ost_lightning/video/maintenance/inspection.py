@@ -1,37 +1,37 @@
-"""What a look into a video file tells: whether it is there, whether it decodes, how long and large it is."""
+"""Inspection of one video file: whether it exists, whether it decodes, how long and large it is."""
 
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from ost_lightning.video.annotations import VideoRecord
-from ost_lightning.video.clips.sampling import FrameSampler
-from ost_lightning.video.decoding.frame_source import FrameSource
-from ost_lightning.video.decoding.reader import VideoReadError, open_video
-from ost_lightning.video.storage.addresses import stamp
+from ost_lightning.video.clips import FrameSampler
+from ost_lightning.video.decoding import FrameSource, VideoReadError, open_video
+from ost_lightning.video.storage import size_and_mtime
 
 State = Literal["ok", "missing", "undecodable"]
 ALL_FRAMES: Final = -1
+"""Number of frames to decode that stands for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """One video, or part of one.
+    """Result of inspecting one video, or part of one.
 
     Attributes:
-        id: Of its record.
-        path: The file.
-        start: Seconds, as text; empty for all of it.
-        end: Seconds, as text; empty for all of it.
-        state: Whether it can be used.
-        reason: Why not.
-        size: Bytes of the file.
-        modified: When it was written, nanoseconds since 1970.
-        decoded: How many frames were decoded to see whether they can be; -1 is all.
-        frames: Frames of the part.
-        rate: Frames a second, on average; 0 if the file does not say.
-        width: Pixels.
-        height: Pixels.
-        codec: FFmpeg's name of it.
+        id: Id of the video's record.
+        path: Path of the file.
+        start: Start of the part in seconds, as text; empty for the beginning of the video.
+        end: End of the part in seconds, as text; empty for the end of the video.
+        state: Whether the video can be used.
+        reason: Why it can't be used; empty if it can.
+        size: Size of the file in bytes.
+        modified: Modification time of the file, in nanoseconds since 1970.
+        decoded: Number of frames that were decoded as a test; -1 for all.
+        frames: Number of frames in the part.
+        rate: Average number of frames per second; 0 if unknown.
+        width: Width in pixels.
+        height: Height in pixels.
+        codec: FFmpeg's name of the codec.
     """
 
     id: str
@@ -51,24 +51,24 @@ class Inspection:
 
     @classmethod
     def key(cls, record: VideoRecord) -> tuple[str, str, str]:
-        """What tells one part of one file from another: path, start, end."""
+        """Key of a part of a file: path, start, end."""
         start, end = ("" if time is None else f"{time:g}" for time in (record.start, record.end))
         return str(record.path), start, end
 
     @property
     def seconds(self) -> float:
-        """Duration of the part, 0 if the rate is unknown."""
+        """Duration of the part; 0 if the rate is unknown."""
         return self.frames / self.rate if self.rate else 0.0
 
     def still_holds(self, record: VideoRecord, decode: int) -> bool:
-        """Whether the file is as it was, and was decoded at least as far."""
+        """Whether the file is unchanged and at least this many of its frames were decoded."""
         enough = self.decoded == ALL_FRAMES or 0 <= decode <= self.decoded
-        return enough and self.state != "missing" and (self.size, self.modified) == stamp(record.path)
+        return enough and self.state != "missing" and (self.size, self.modified) == size_and_mtime(record.path)
 
     @classmethod
     def failure(cls, record: VideoRecord, reason: str, decode: int) -> Self:
-        """A video that is there but can't be used."""
-        size, modified = stamp(record.path)
+        """Creates the result for a video that can't be used."""
+        size, modified = size_and_mtime(record.path)
         state: State = "undecodable" if size or modified else "missing"
         return cls(record.id, *cls.key(record), state, reason, size, modified, decode)
 
@@ -77,10 +77,11 @@ def inspect_video(record: VideoRecord, decode: int = 8) -> Inspection:
     """Opens one video, counts its frames in the packets, and decodes some of them.
 
     Args:
-        record: The video, or part of one.
-        decode: How many frames, spread over the part as in a test, the last one among them; 0 for none, -1 for all.
+        record: Video, or part of one.
+        decode: Number of frames to decode, spread over the part as in a test and including the last one; 0 for none,
+            -1 for all.
     """
-    size, modified = stamp(record.path)
+    size, modified = size_and_mtime(record.path)
     if not (size or modified):
         return Inspection(record.id, *Inspection.key(record), "missing", "there is no such file")
     try:
@@ -106,9 +107,9 @@ def inspect_video(record: VideoRecord, decode: int = 8) -> Inspection:
 
 def _decode_some(video: FrameSource, span: range, decode: int) -> None:
     if decode == ALL_FRAMES:
-        # in pieces, so that a long video does not have to fit into memory
+        # in chunks, so that a long video does not have to fit into memory
         for start in range(0, len(span), 64):
             video.read(list(span[start : start + 64]), short_side=16)
     elif decode:
-        places = FrameSampler(decode).middle(len(span)).flatten().tolist()
-        video.read([span[place] for place in {*places, len(span) - 1}], short_side=16)
+        indices = FrameSampler(decode).middle(len(span)).flatten().tolist()
+        video.read([span[index] for index in {*indices, len(span) - 1}], short_side=16)

@@ -1,55 +1,51 @@
-"""The same work on many files, in several processes, of which one may die of a damaged file."""
+"""Parallel processing of many files; a file that kills its worker process does not affect the others."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing import get_context
 from typing import Final, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _IN_FLIGHT: Final = 4
+"""Number of items per worker that are scheduled ahead."""
 
 
 def map_in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int, when_killed: Callable[[Item], Result]
 ) -> Iterator[Result]:
-    """Results as they come, in any order.
+    """Applies a function to items in worker processes and yields the results as they come, in any order.
 
-    When a process dies (a decoder that crashes, or takes all the memory), what was under way is done again, each item
-    in a process of its own, so that the culprit is known and the others have their results.
+    If a worker dies (a decoder that crashes, or takes all the memory), only the item that it was processing is lost; a
+    new worker takes its place. If an item raises an exception, or the caller stops iterating, the workers are stopped.
 
     Args:
-        work: What to do; a function that can be pickled.
-        items: With what.
-        workers: Processes; 0 works in this one.
-        when_killed: Result for an item whose process dies.
+        work: Function to apply; it has to be picklable.
+        items: Arguments of the function.
+        workers: Number of processes; 0 runs everything in this process.
+        when_killed: Returns the result for an item whose worker died.
     """
     if not workers:
         yield from map(work, items)
         return
     waiting = deque(items)
-    while waiting:
-        running: dict[Future[Result], Item] = {}
-        try:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                while waiting or running:
-                    while waiting and len(running) < _IN_FLIGHT * workers:
-                        future = pool.submit(work, waiting[0])
-                        running[future] = waiting.popleft()
-                    for done in wait(running, return_when=FIRST_COMPLETED).done:
-                        result = done.result()
-                        del running[done]
-                        yield result
-        except BrokenProcessPool:
-            for item in running.values():
-                yield _alone(work, item, when_killed)
-
-
-def _alone(work: Callable[[Item], Result], item: Item, when_killed: Callable[[Item], Result]) -> Result:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            return pool.submit(work, item).result()
-        except BrokenProcessPool:
-            return when_killed(item)
+    running: dict[Future[Result], Item] = {}
+    pool = ProcessPool(workers, context=get_context("spawn"))
+    try:
+        while waiting or running:
+            while waiting and len(running) < _IN_FLIGHT * workers:
+                item = waiting.popleft()
+                running[pool.schedule(work, (item,))] = item
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                item = running.pop(done)
+                try:
+                    result = done.result()
+                except ProcessExpired:
+                    result = when_killed(item)
+                yield result
+    finally:
+        pool.stop()
+        pool.join()

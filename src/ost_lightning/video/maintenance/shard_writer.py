@@ -1,6 +1,5 @@
-"""Packs files into uncompressed tar shards that are read in place (the WebDataset layout)."""
+"""Packing of files into uncompressed tar shards that are read in place (the WebDataset layout)."""
 
-import os
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +8,18 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import atomic_write
 from ost_lightning.video.maintenance.parallel import map_in_processes
-from ost_lightning.video.storage.shard_index import INDEX_NAME, ShardIndex, shard_sizes
+from ost_lightning.video.storage.shard_index import INDEX_NAME, ShardIndex, is_shard, shard_sizes
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One tar file to be.
+    """Plan of one tar file.
 
     Attributes:
-        path: Where.
-        files: Its members' names, and the files that they are copies of.
+        path: Path of the tar file.
+        files: Files to pack, by the names of the members.
     """
 
     path: Path
@@ -30,9 +30,9 @@ def plan_shards(files: Mapping[str, Path], folder: Path, size: int) -> list[Shar
     """Divides files among shards, in their order.
 
     Args:
-        files: By the names that they will have.
-        folder: For the shards, `000000.tar` and so on.
-        size: Bytes of files after which the next shard begins.
+        files: Files to pack, by the names of the members.
+        folder: Folder for the shards, which are called `000000.tar` and so on.
+        size: Total size of files, in bytes, from which on the next shard begins.
 
     Raises:
         UserError: If a file does not exist.
@@ -44,8 +44,8 @@ def plan_shards(files: Mapping[str, Path], folder: Path, size: int) -> list[Shar
             length = file.stat().st_size
         except OSError as error:
             raise UserError(
-                f"{file} can't be put into a shard ({error.strerror}). `ost data check` finds all such files; take "
-                f"them off the list first."
+                f"{file} can't be put into a shard ({error.strerror}). `ost data check` finds all such files; remove "
+                f"them from the list first."
             ) from error
         if filled >= size:
             shards.append({})
@@ -56,21 +56,22 @@ def plan_shards(files: Mapping[str, Path], folder: Path, size: int) -> list[Shar
 
 
 def write_shards(shards: Sequence[Shard], workers: int = 0) -> int:
-    """Writes shards and their index. A shard that is there already, complete, is left as it is.
+    """Writes shards and their index, except shards that exist already and are complete.
 
     Args:
-        shards: All in one folder.
-        workers: Processes; 0 works in this one.
+        shards: Shards to write, all in one folder.
+        workers: Number of processes; 0 runs everything in this process.
 
     Returns:
-        How many were written.
+        Number of shards that were written.
 
     Raises:
         UserError: If the folder holds other shards, or a process is killed.
     """
     folder = shards[0].path.parent
     folder.mkdir(parents=True, exist_ok=True)
-    if others := sorted({file.name for file in folder.glob("*.tar")} - {shard.path.name for shard in shards}):
+    present = {file.name for file in folder.iterdir() if is_shard(file.name)}
+    if others := sorted(present - {shard.path.name for shard in shards}):
         raise UserError(f"{folder} holds other shards ({others[0]}): give an empty folder.")
     done = map_in_processes(_write_shard, shards, workers, _killed)
     written = sum(tqdm(done, total=len(shards), unit="shard"))
@@ -81,17 +82,12 @@ def write_shards(shards: Sequence[Shard], workers: int = 0) -> int:
 def _write_shard(shard: Shard) -> bool:
     if _is_complete(shard):
         return False
-    partial = shard.path.with_name(f".{shard.path.name}.{os.getpid()}")
-    try:
-        with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
-            for name, file in shard.files.items():
-                member = tarfile.TarInfo(name)  # owner and times left out: the same files give the same bytes
-                member.size = file.stat().st_size
-                with file.open("rb") as handle:
-                    tar.addfile(member, handle)
-        partial.replace(shard.path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_write(shard.path) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name, file in shard.files.items():
+            member = tarfile.TarInfo(name)  # without owner and times, so that the same files give the same bytes
+            member.size = file.stat().st_size
+            with file.open("rb") as handle:
+                tar.addfile(member, handle)
     return True
 
 
@@ -99,9 +95,9 @@ def _is_complete(shard: Shard) -> bool:
     if not shard.path.is_file():
         return False
     index = ShardIndex.scan(str(shard.path.parent), {shard.path.name: 0})
-    there = {name: place.size for name, place in index.places.items()}
-    return there == {name: file.stat().st_size for name, file in shard.files.items()}
+    present = {name: location.size for name, location in index.members.items()}
+    return present == {name: file.stat().st_size for name, file in shard.files.items()}
 
 
 def _killed(shard: Shard) -> bool:
-    raise UserError(f"The process that wrote {shard.path} was killed. Start again: it goes on where it was.")
+    raise UserError(f"The process that wrote {shard.path} was killed. Run the command again to resume.")

@@ -1,6 +1,5 @@
-"""Rewrites videos once so that sparse reading is fast: small pictures, short groups of pictures, index in front."""
+"""Re-encoding of videos for fast sparse reading: small pictures, short groups of pictures, index in front."""
 
-import os
 import time
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,11 +10,11 @@ from typing import Final
 import av
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from ost_lightning.video.clips.sampling import FrameSampler
-from ost_lightning.video.decoding.frame_source import FrameSource, VideoReadError
-from ost_lightning.video.decoding.reader import VideoReader, open_video, read_frames
+from ost_lightning.files import atomic_write
+from ost_lightning.video.clips import FrameSampler
+from ost_lightning.video.decoding import FrameSource, VideoReader, VideoReadError, open_video, read_frames
 from ost_lightning.video.decoding.scaling import FrameScaler
-from ost_lightning.video.storage.addresses import VideoAddress, stamp
+from ost_lightning.video.storage import VideoAddress, size_and_mtime
 
 _CLOCK: Final = Fraction(1, 90_000)
 _TIMED_READS: Final = 3
@@ -24,15 +23,15 @@ _TIMED_FRAMES: Final = 8
 
 @dataclass(frozen=True)
 class TranscodeSettings:
-    """What videos become: H.264 .mp4 without sound.
+    """Encoder settings for H.264 .mp4 files without sound.
 
     Attributes:
-        short_side: Pixels of the shorter side; smaller videos keep their size.
-        gop: Frames from one keyframe to the next.
-        crf: x264's constant rate factor; lower is better and larger.
-        preset: Of x264.
-        fast_decode: x264's tuning of that name (CAVLC, no loop filter, no weighted prediction): larger files that take
-            half the time to decode.
+        short_side: Length of the shorter side in pixels; smaller videos keep their size.
+        gop: Number of frames from one keyframe to the next.
+        crf: x264's constant rate factor; lower means better quality and larger files.
+        preset: x264's preset.
+        fast_decode: Whether to use x264's tuning `fastdecode` (CAVLC, no loop filter, no weighted prediction): larger
+            files that decode in half the time.
     """
 
     short_side: int = 256
@@ -43,14 +42,14 @@ class TranscodeSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One video to rewrite.
+class TranscodingJob:
+    """One video to re-encode.
 
     Attributes:
-        name: In reports.
-        source: Of the old file.
-        target: The new file.
-        settings: What it becomes.
+        name: Name in reports.
+        source: Address of the old file.
+        target: Path of the new file.
+        settings: Encoder settings.
     """
 
     name: str
@@ -61,17 +60,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Transcoded:
-    """What became of one video.
+    """Result of re-encoding one video.
 
     Attributes:
-        name: Of the job.
-        target: The new file.
-        error: Why there is none; empty if there is.
-        frames: How many it has, as many as the old one.
-        bytes_before: Of the old file.
-        bytes_after: Of the new file.
-        ms_before: Milliseconds to read 8 frames, sparse, median of 3.
-        ms_after: The same of the new file.
+        name: Name of the job.
+        target: Path of the new file.
+        error: Why the video could not be re-encoded; empty on success.
+        frames: Number of frames, the same in both files.
+        bytes_before: Size of the old file in bytes.
+        bytes_after: Size of the new file in bytes.
+        ms_before: Time to read 8 frames of the old file, sparsely, in milliseconds; median of 3.
+        ms_after: Time to read 8 frames of the new file in the same way, in milliseconds.
     """
 
     name: str
@@ -84,52 +83,47 @@ class Transcoded:
     ms_after: float = 0.0
 
 
-def transcode(job: Job) -> Transcoded:
-    """Rewrites one video, complete or not at all, unless it is there with as many frames and these settings."""
+def transcode(job: TranscodingJob) -> Transcoded:
+    """Re-encodes one video, unless a file with as many frames and the same settings exists already."""
     try:
         with open_video(job.source) as video:
             frames = len(video)
-            if not _is_there(job, frames):
+            if not _is_done(job, frames):
                 _write(video, job)
     except VideoReadError as error:
         return Transcoded(job.name, str(job.target), str(error))
     before, after = (_reading_ms(path, frames, job.settings.short_side) for path in (job.source, job.target))
-    sizes = (stamp(job.source)[0], stamp(job.target)[0])
+    sizes = (size_and_mtime(job.source)[0], size_and_mtime(job.target)[0])
     return Transcoded(job.name, str(job.target), "", frames, *sizes, before, after)
 
 
-def _is_there(job: Job, frames: int) -> bool:
+def _is_done(job: TranscodingJob, frames: int) -> bool:
     if not job.target.is_file():
         return False
     try:
         with av.open(str(job.target)) as container:
-            told = container.metadata.get("comment")
+            settings = container.metadata.get("comment")
         with VideoReader(job.target) as video:
-            return len(video) == frames and told == str(job.settings)
+            return len(video) == frames and settings == str(job.settings)
     except (av.error.FFmpegError, VideoReadError):
         return False
 
 
-def _write(video: FrameSource, job: Job) -> None:
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    partial = job.target.with_name(f".{job.target.name}.{os.getpid()}.mp4")
-    try:
-        _encode(video, partial, job.settings)
-        with VideoReader(partial) as copy:
+def _write(video: FrameSource, job: TranscodingJob) -> None:
+    with atomic_write(job.target) as temporary:
+        _encode(video, temporary, job.settings)
+        with VideoReader(temporary) as copy:
             if len(copy) != len(video):
                 raise VideoReadError(job.source, f"it has {len(video)} frames, but its copy {len(copy)}")
-        partial.replace(job.target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _encode(video: FrameSource, path: Path, settings: TranscodeSettings) -> None:
     options = {"crf": str(settings.crf), "preset": settings.preset, "g": str(settings.gop), "threads": "1"}
-    options["b-pyramid"] = "none"  # a reader can leave out every B picture that it does not want
+    options["b-pyramid"] = "none"  # so that a reader can skip every unwanted B picture
     if settings.fast_decode:
         options["tune"] = "fastdecode"
     rate = Fraction(video.rate).limit_denominator(1001) if video.rate else Fraction(25)
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         container.metadata["comment"] = str(settings)
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.pix_fmt, stream.codec_context.time_base = "yuv420p", _CLOCK
@@ -139,7 +133,7 @@ def _encode(video: FrameSource, path: Path, settings: TranscodeSettings) -> None
             if last < 0:
                 stream.width, stream.height = picture.width, picture.height
                 stream.codec_context.colorspace, stream.codec_context.color_range = frame.colorspace, ColorRange.MPEG
-            # later than the last one, however close the two are
+            # strictly ascending, however close two frames are
             last = picture.pts = max(last + 1, round(seconds / _CLOCK))
             picture.time_base = _CLOCK
             container.mux(stream.encode(picture))
@@ -147,7 +141,7 @@ def _encode(video: FrameSource, path: Path, settings: TranscodeSettings) -> None
 
 
 def _picture(frame: av.VideoFrame, scaler: FrameScaler, converter: VideoReformatter, short_side: int) -> av.VideoFrame:
-    """An upright picture of even sides, with colors at half resolution."""
+    """Converts a frame to an upright picture with even sides, in YUV 4:2:0."""
     full = scaler.size(frame, None)
     height, width = (side // 2 * 2 for side in scaler.size(frame, min(short_side, *full)))
     if frame.rotation:

@@ -1,1 +1,20 @@
-"""Where videos are stored: paths, URLs, members of tar shards."""
+"""Storage: addresses of videos in files, folders, tar shards and behind URLs."""
+
+from ost_lightning.video.storage.addresses import (
+    ShardMember,
+    VideoAddress,
+    VideoRoot,
+    is_remote,
+    size_and_mtime,
+)
+from ost_lightning.video.storage.shard_index import MemberLocation, ShardIndex
+
+__all__ = [
+    "MemberLocation",
+    "ShardIndex",
+    "ShardMember",
+    "VideoAddress",
+    "VideoRoot",
+    "is_remote",
+    "size_and_mtime",
+]

@@ -1,6 +1,6 @@
-"""Where videos are: files, folders of extracted frames, members of tar shards read in place, and URLs.
+"""Addresses of videos: files, folders of extracted frames, members of tar shards read in place, and URLs.
 
-A record keeps an address, which is small and picklable; nothing is opened before a reader asks for it.
+A record holds an address, which is small and picklable; nothing is opened before a reader asks for it.
 """
 
 import os
@@ -20,13 +20,13 @@ from ost_lightning.video.storage.shard_index import ShardIndex, has_shards
 
 _URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/+(?=[^/])")
 _HEADER_BYTES: Final = 512
-"""Of a tar member, before its data."""
+"""Size of the header that precedes the data of a tar member."""
 try:
     from aiohttp import ClientError as _HTTPError
-except ImportError:  # only there with fsspec's http extra
+except ImportError:  # installed with fsspec's http extra only
     _HTTPError = OSError  # type: ignore[assignment, misc]
 TRANSFER_ERRORS: Final = (OSError, ValueError, ImportError, RuntimeError, _HTTPError)
-"""What fsspec's file systems raise for an address that can't be read; ImportError for a protocol's missing package."""
+"""Exceptions of fsspec's file systems for unreadable addresses; ImportError if a protocol's package is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class ShardMember:
 
     Attributes:
         shard: Path or URL of the tar file.
-        name: The member's.
-        offset: Where its bytes begin.
-        size: How many they are.
+        name: Name of the member.
+        offset: Offset of its first byte in the tar file.
+        size: Size in bytes.
     """
 
     shard: str
@@ -54,10 +54,10 @@ VideoAddress = Path | str | ShardMember
 
 
 class VideoRoot:
-    """What the paths of a list are relative to: a folder of videos or of frame folders, of tar shards, or a URL.
+    """Root of the paths in a list: a folder of videos, of frame folders or of tar shards, or a URL.
 
-    A folder with `.tar` files is one of shards: their index is read, or built and kept beside them, on construction. A
-    URL is one of shards if an index lies there; `ost data shard` writes it.
+    A folder with `.tar` files is a folder of shards: their index is read, or built and saved beside them, on
+    construction. A URL holds shards if there is an index, which `ost data shard` writes.
 
     Args:
         root: Folder, a single tar shard, or URL.
@@ -77,53 +77,53 @@ class VideoRoot:
         self._index = ShardIndex.of(self.root) if has_shards(self.root) else None
 
     def locate(self, path: str) -> VideoAddress:
-        """The address of a list's path; whether there is something is seen when it is opened.
+        """Returns the address of a listed path, without checking that it exists.
 
         Args:
             path: Relative to the root, with `/`; an absolute path or URL stays what it is.
         """
-        if self._index is not None and (place := self._index.find(path)) is not None:
-            return ShardMember(self._prefix + place.shard if place.shard else self.root, path, place.offset, place.size)
+        if self._index is not None and (found := self._index.find(path)) is not None:
+            return ShardMember(self._prefix + found.shard if found.shard else self.root, path, found.offset, found.size)
         return path if path.startswith("/") or "://" in path else self._prefix + path
 
     def names_in(self, folder: str) -> frozenset[str] | None:
-        """What lies directly in a folder below the root, in shards and beside them.
+        """Lists the names directly inside a folder below the root, both in shards and beside them.
 
         Args:
             folder: Relative to the root; empty for the root itself.
 
         Returns:
-            Names, or None behind a URL without an index of shards, where looking is slow or impossible.
+            Names, or None for a URL without an index of shards, where listing is slow or impossible.
         """
         if self._index is None and is_remote(self.root):
             return None
         inside = self._shard_names.get(normpath(f"./{folder}"), ())
-        place = Path(self.root) / folder
-        beside = os.listdir(place) if not is_remote(self.root) and place.is_dir() else ()
+        local = Path(self.root) / folder
+        beside = os.listdir(local) if not is_remote(self.root) and local.is_dir() else ()
         return frozenset([*inside, *beside])
 
     @cached_property
     def _shard_names(self) -> dict[str, list[str]]:
-        """Names in the shards, by folder."""
+        """Names inside the shards, by folder."""
         names: dict[str, list[str]] = {}
-        for path in self._index.places if self._index is not None else ():
+        for path in self._index.members if self._index is not None else ():
             folder, _, name = path.rpartition("/")
             names.setdefault(folder or ".", []).append(name)
         return names
 
 
 def is_remote(address: VideoAddress) -> bool:
-    """Whether an address is one for fsspec."""
+    """Whether an address has to be read through fsspec."""
     if isinstance(address, ShardMember):
         return "://" in address.shard
     return isinstance(address, str) and "://" in address
 
 
-def stamp(address: VideoAddress) -> tuple[int, int]:
-    """Bytes of a video, and when it was last written (ns since 1970; 0 where not known); zeros if it is not there.
+def size_and_mtime(address: VideoAddress) -> tuple[int, int]:
+    """Size of a video in bytes and its modification time (ns since 1970; 0 if unknown); zeros if it does not exist.
 
     Raises:
-        UserError: If it may not be looked at.
+        UserError: If the file system refuses access.
     """
     try:
         if is_remote(address):
@@ -136,15 +136,15 @@ def stamp(address: VideoAddress) -> tuple[int, int]:
     except FileNotFoundError:
         return 0, 0
     except TRANSFER_ERRORS as error:
-        raise UserError(f"{address} can't be looked at ({error}).") from error
+        raise UserError(f"{address} can't be accessed ({error}). Check its permissions and the connection.") from error
     return (address.size if isinstance(address, ShardMember) else size), modified
 
 
 def read_bytes(address: VideoAddress) -> BytesIO:
-    """Fetches what is at a URL, or a member of a shard there, in one request.
+    """Downloads the file at a URL, or a member of a shard there, in one request.
 
     Raises:
-        OSError: Or another of `TRANSFER_ERRORS`, if that fails.
+        OSError: If it fails; or another one of `TRANSFER_ERRORS`.
     """
     if isinstance(address, ShardMember):
         files, path = url_to_fs(address.shard)
@@ -156,11 +156,11 @@ def read_bytes(address: VideoAddress) -> BytesIO:
 
 
 def local_url(address: VideoAddress) -> str:
-    """How FFmpeg opens a local address by itself; a shard's member is read through its `subfile` protocol.
+    """URL by which FFmpeg opens a local address; members of shards are read through its `subfile` protocol.
 
     Raises:
-        OSError: If there is no such file, or a shard can't be read.
-        ValueError: If a shard is not the one that was indexed.
+        OSError: If the file does not exist, or the shard can't be read.
+        ValueError: If the shard has changed since it was indexed.
     """
     if not isinstance(address, ShardMember):
         if not Path(address).is_file():
@@ -173,7 +173,7 @@ def local_url(address: VideoAddress) -> str:
 
 
 def check_member(member: ShardMember, header: bytes) -> None:
-    """Makes sure that a shard is still the one that was indexed.
+    """Checks that a shard has not changed since it was indexed.
 
     Raises:
         ValueError: If no file of the member's size begins where the index says.

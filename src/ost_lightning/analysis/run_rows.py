@@ -1,0 +1,176 @@
+"""Rows of a table from one's own test runs, averaged over seeds."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import mean, stdev
+from typing import Any, Final
+
+from ost_lightning.analysis.published_results import Row
+from ost_lightning.analysis.run_results import RunResults, Score
+from ost_lightning.dotted_names import flatten
+
+OURS: Final = "this package"
+_SHOWN: Final = 4
+_TRAINING: Final = "training."
+
+
+def run_rows(runs: Iterable[RunResults]) -> list[Row]:
+    """Figures of runs; those of runs that differ in nothing but the seed are averaged.
+
+    The same weights on the same videos count once, however often they were tested. Rows that would look the same
+    although their conditions differ name the differences behind the method.
+    """
+    alike: dict[Row, dict[str, tuple[dict[str, Any], dict[object, Row]]]] = {}
+    for place, run in enumerate(runs):
+        for row in _of_run(run):
+            conditions = {**_conditions(run), "lists": _lists(run, row.benchmark)}
+            lookalikes = alike.setdefault(_identity(row), {})
+            _, rows = lookalikes.setdefault(json.dumps(conditions, sort_keys=True), (conditions, {}))
+            rows[run.model.get("weights", place)] = row
+    return [
+        row
+        for lookalikes in alike.values()
+        for row in _distinguished([(_over_seeds(list(rows.values())), made) for made, rows in lookalikes.values()])
+    ]
+
+
+def _identity(row: Row) -> Row:
+    """The cells that distinguish rows of a table."""
+    return replace(row, top1=0.0, std=None, over="", measured_by="", scored="", remarks=())
+
+
+def _conditions(run: RunResults) -> dict[str, Any]:
+    """Everything that a figure depends on except seeds and videos, by dotted name."""
+    conditions = {"trained": run.checkpoint is not None, **flatten({"model": run.model, "clips": run.clips})}
+    if run.checkpoint is not None:
+        training = run.checkpoint.get("training") or {}
+        before = training.get("before") or {}
+        known = {"trained_on": training.get("label_space"), "shots": training.get("shots")}
+        known["before"] = before.get("label_space", before.get("weights"))
+        conditions |= flatten({**known, **(run.checkpoint.get("settings") or {})}, _TRAINING)
+    # files differ from seed to seed; their contents are `weights` and `before`
+    for name in [name for name in conditions if name.endswith((".init_from", "model.weights"))]:
+        del conditions[name]
+    if conditions.get("model.matcher.learn_epsilon"):
+        del conditions["model.matcher.epsilon"]  # a result; its initial value is a setting of the training
+    return conditions
+
+
+def _lists(run: RunResults, benchmark: str) -> list[str]:
+    """Digests of the lists that a figure was measured on."""
+    cards = [(name, result.card) for name, result in run.sets.items()]
+    return sorted(card.digest for name, card in cards if (card.benchmark or name) == benchmark)
+
+
+def _distinguished(rows: Sequence[tuple[Row, Mapping[str, Any]]]) -> Iterator[Row]:
+    """Rows that look the same, each with the settings in which it differs from another."""
+    names = dict.fromkeys(name for _, conditions in rows for name in conditions)
+    differing = []
+    for name in names:
+        # weights that were never trained have no settings of a training to differ in
+        compared = [made for _, made in rows if made["trained"] or not name.startswith(_TRAINING)]
+        if any(made.get(name) != compared[0].get(name) for made in compared):
+            differing.append(name)
+    for row, conditions in rows:
+        settings = dict.fromkeys(
+            f"{name.rpartition('.')[2]}={conditions[name]}" for name in differing if name in conditions
+        )
+        more = f" and {len(settings) - _SHOWN} more" if len(settings) > _SHOWN else ""
+        shown = ", ".join([*settings][:_SHOWN])
+        yield replace(row, method=f"{row.method} ({shown}{more})") if settings else row
+
+
+def _of_run(run: RunResults) -> Iterator[Row]:
+    """One row per mean, and per set that is part of no mean."""
+    averaged = {(summary.benchmark, summary.weights) for summary in run.summaries if summary.top1_std is not None}
+    for summary in run.summaries:
+        splits = summary.top1_std is not None
+        counts = [
+            (score.scored, result.card.listed)
+            for result in run.sets.values()
+            for weights, score in result.scores.items()
+            if result.card.benchmark == summary.benchmark and weights == summary.weights
+        ]
+        yield _row(
+            run,
+            summary.benchmark,
+            "" if splits else "harmonic mean",
+            summary.weights,
+            (summary.top1, summary.top1_std),
+            summary.what.rpartition("mean of ")[2] if splits else "",
+            counts,
+        )
+    for name, result in run.sets.items():
+        for weights, score in result.scores.items():
+            if (result.card.benchmark, weights) not in averaged:
+                yield _single(run, name, result.card.benchmark, result.card.part, weights, score, result.card.listed)
+
+
+def _single(
+    run: RunResults, name: str, benchmark: str | None, part: str | None, weights: str, score: Score, listed: int
+) -> Row:
+    setting = part or ""
+    if run.protocol == "few_shot":
+        setting = _few_shot_setting(run) + (f", {part}" if part not in ("split 1", "validation") else "")
+    elif part == "validation":
+        setting = ""
+    elif run.protocol == "zero_shot" and part is not None:
+        setting = f"{part} only"
+    return _row(run, benchmark or name, setting, weights, (score.top1, None), "", [(score.scored, listed)])
+
+
+def _few_shot_setting(run: RunResults) -> str:
+    training = (run.checkpoint or {}).get("training")
+    if training is None:
+        return "shots unknown"
+    before = training["before"] or {"label_space": "CLIP"}
+    start = before.get("label_space", before.get("weights"))
+    return f"{training['shots'][0]} shots, from {start}"
+
+
+def _row(
+    run: RunResults,
+    benchmark: str,
+    setting: str,
+    weights: str,
+    figure: tuple[float, float | None],
+    over: str,
+    counts: Sequence[tuple[int, int]],
+) -> Row:
+    views = run.clips["views"] * run.clips["crops"]
+    return Row(
+        protocol=run.protocol or "",
+        benchmark=benchmark,
+        setting=setting,
+        method=", ".join(
+            filter(None, (run.model["task"], run.model.get("temporal_head"), run.model["matcher"]["class"]))
+        ),
+        backbone=run.model["backbone"],
+        frames=f"{run.clips['frames']}" + (f" x {views} views" if views > 1 else ""),
+        weights=weights,
+        top1=figure[0],
+        std=figure[1],
+        over=over,
+        measured_by=f"{OURS}, {run.run}",
+        scored=f"{sum(scored for scored, _ in counts):,} / {sum(listed for _, listed in counts):,}",
+        remarks=tuple(run.remarks),
+    )
+
+
+def _over_seeds(rows: Sequence[Row]) -> Row:
+    """Mean of rows that differ in the seed; their standard deviation replaces the one over splits."""
+    first = rows[0]
+    if len(rows) == 1:
+        return first
+    top1 = [row.top1 for row in rows]
+    runs = ", ".join(row.measured_by.removeprefix(f"{OURS}, ") for row in rows)
+    return replace(
+        first,
+        top1=mean(top1),
+        std=stdev(top1),
+        over=f"{len(rows)} runs" + (f" of {first.over}" if first.over else ""),
+        measured_by=f"{OURS}, {runs}",
+        scored=" and ".join(dict.fromkeys(row.scored for row in rows)),
+        remarks=tuple(dict.fromkeys(remark for row in rows for remark in row.remarks)),
+    )

@@ -1,0 +1,138 @@
+"""One's own videos, one folder per class."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from ost_lightning.datamodules.base import VideoDataModule
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
+from ost_lightning.datamodules.locate import VIDEO_SUFFIXES, locate
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.errors import UserError
+from ost_lightning.text import LabelSpace
+from ost_lightning.text.label_files import subfolders
+from ost_lightning.video import VideoRecord
+from ost_lightning.video.annotations import ClassIndex
+from ost_lightning.vocabulary import EvaluationStage, Part
+
+_SHOWN: Final = 5
+
+
+class VideoFolder(VideoDataModule):
+    """Videos in `root/train/CLASS/...`, `root/val/CLASS/...` and `root/test/CLASS/...`.
+
+    In a class's folder, every file with a video's extension is a video, and so is every folder (of frames). The classes
+    are those of `labels`, else those of `root/classes.txt`, else the names of the folders with a blank for every `_`
+    and the descriptors of `root/descriptors.json`. A class may have `_` for any blank in the name of its folder.
+
+    Args:
+        root: Folder of the folders below.
+        labels: Label space: a name, or a folder.
+        train: Folder below the root to train on.
+        val: Folder below the root to validate on; without it there is no validation.
+        test: Folder below the root to test on; `.` is the root itself.
+        clips: How a video becomes a clip.
+        loading: How clips are loaded.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        labels: str | None = None,
+        train: str = "train",
+        val: str = "val",
+        test: str = "test",
+        clips: ClipSettings = ClipSettings(),  # frozen
+        loading: LoadingSettings = LoadingSettings(),  # frozen
+    ) -> None:
+        super().__init__(clips, loading)
+        self.root, self.labels, self.train, self.val, self.test = root, labels, train, val, test
+
+    def training_videos(self) -> LabeledVideos:
+        """The training folder."""
+        return self._read(self.train)
+
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
+        """The validation folder, if there is one, or the test folder."""
+        if stage == "val":
+            return {"val": self._read(self.val)} if self.has_part("val") else {}
+        return {"test": self._read(self.test)}
+
+    def has_part(self, part: Part) -> bool:
+        """Whether the folder of a part exists."""
+        return (self.root / {"train": self.train, "val": self.val, "test": self.test}[part]).is_dir()
+
+    def _read(self, part: str) -> LabeledVideos:
+        folder = self.root / part
+        if not folder.is_dir():
+            raise UserError(
+                f"There is no folder {folder}. Set the data's `root`, and `train`, `val` or `test` below it."
+            )
+        classes = subfolders(folder)
+        if not classes:
+            raise UserError(f"{folder} has no folders. Expected one folder per class, each with its videos.")
+        labels = self._label_space(classes)
+        index = ClassIndex(labels.names, labels.published)
+        known = _by_folder(index)
+        # another part may hold another video of the same class and name
+        part_name = os.path.normpath(part)
+        prefix = part_name if part_name != "." else self.root.resolve().name
+        records: list[VideoRecord] = []
+        empty: list[str] = []
+        skipped: list[str] = []
+        for name in classes:
+            label = index.places.get(name, known.get(name.replace(" ", "_")))
+            if label is None:
+                label = index.named(name, str(folder / name))
+            videos, others = _contents(folder / name)
+            records += [VideoRecord(f"{name}/{video}", label, f"{prefix}/{name}/{video}") for video in videos]
+            skipped += [f"{name}/{other}" for other in others]
+            empty += [] if videos else [name]
+        notes = _notes(skipped, empty)
+        if not records:
+            raise UserError(f"The folders of classes in {folder} hold no videos. {notes}")
+        if notes:
+            rank_zero_info(f"{folder}: {notes}")
+        return locate(records, str(folder), labels)
+
+    def _label_space(self, classes: Sequence[str]) -> LabelSpace:
+        if self.labels is not None:
+            return LabelSpace.load(self.labels)
+        if (self.root / "classes.txt").is_file():
+            return LabelSpace.load(self.root)
+        training = subfolders(self.root / self.train) if (self.root / self.train).is_dir() else ()
+        return LabelSpace.of_class_folders(self.root, (*training, *classes))
+
+
+def _by_folder(index: ClassIndex) -> dict[str, int]:
+    """Classes by their names with `_` for every blank; ambiguous names are left out."""
+    places: dict[str, set[int]] = {}
+    for name, place in index.places.items():
+        places.setdefault(name.replace(" ", "_"), set()).add(place)
+    return {name: of_name.pop() for name, of_name in places.items() if len(of_name) == 1}
+
+
+def _contents(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the videos and of the other files in a class's folder; hidden files are ignored."""
+    videos: list[str] = []
+    others: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                is_video = entry.is_dir() or Path(entry.name).suffix.lower() in VIDEO_SUFFIXES
+                (videos if is_video else others).append(entry.name)
+    return sorted(videos), sorted(others)
+
+
+def _notes(skipped: Sequence[str], empty: Sequence[str]) -> str:
+    """Sentences about files that were skipped and classes without videos."""
+    notes = []
+    if skipped:
+        notes.append(f"Skipped files without a video's extension: {len(skipped):,}, such as {skipped[0]}.")
+    if empty:
+        more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
+        notes.append(f"Classes without videos: {', '.join(empty[:_SHOWN])}{more}.")
+    return " ".join(notes)

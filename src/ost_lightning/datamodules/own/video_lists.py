@@ -1,0 +1,86 @@
+"""One's own videos on lists: `path label` lines or CSV, and a label space."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ost_lightning.datamodules.base import VideoDataModule
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
+from ost_lightning.datamodules.locate import locate
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.errors import UserError
+from ost_lightning.text import LabelSpace
+from ost_lightning.video.annotations import ClassIndex, read_records
+from ost_lightning.video.annotations.few_shot import draw_shots
+from ost_lightning.vocabulary import EvaluationStage, Part
+
+
+@dataclass(frozen=True)
+class VideoList:
+    """One list of videos.
+
+    Attributes:
+        list: `path label` text, or CSV with a header. Prediction needs no labels.
+        labels: Label space: a name, or a folder.
+        root: Base of the list's paths (see `VideoLists`); that of the data module if not given.
+    """
+
+    list: Path
+    labels: str
+    root: str | None = None
+
+
+class VideoLists(VideoDataModule):
+    """Videos of one or several lists.
+
+    Args:
+        root: Base of the lists' paths: a folder of videos, frame folders or tar shards, or a URL.
+        train: Training list.
+        shots: Videos per class to draw from the training list, with the seed of `loading` or of the run; all if not
+            given.
+        val: Validation lists, by name.
+        test: Test lists, by name; `predict` uses them, too.
+        clips: How a video becomes a clip.
+        loading: How clips are loaded.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        train: VideoList | None = None,
+        shots: int | None = None,
+        val: dict[str, VideoList] | None = None,
+        test: dict[str, VideoList] | None = None,
+        clips: ClipSettings = ClipSettings(),  # frozen
+        loading: LoadingSettings = LoadingSettings(),  # frozen
+    ) -> None:
+        super().__init__(clips, loading)
+        self.shots = shots
+        self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
+
+    def has_part(self, part: Part) -> bool:
+        """Training is optional."""
+        return part != "train" or self.train is not None
+
+    def training_videos(self) -> LabeledVideos:
+        """The training list."""
+        if self.train is None:
+            raise UserError(
+                "There is nothing to train on: set the data's `train` to a list of videos and its label space."
+            )
+        return self._read(self.train, self.shots)
+
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
+        """The lists of a stage."""
+        lists, labeled = self.val if stage == "val" else self.test, stage != "predict"
+        return {name: self._read(listed, labeled=labeled) for name, listed in lists.items()}
+
+    def _read(self, listed: VideoList, shots: int | None = None, *, labeled: bool = True) -> LabeledVideos:
+        labels = LabelSpace.load(listed.labels)
+        records = read_records(listed.list, ClassIndex(labels.names, labels.published), labeled=labeled)
+        if shots is not None:
+            drawn = draw_shots(
+                [record.id for record in records], [record.label for record in records], shots, self.seed
+            )
+            records = [records[place] for place in drawn]
+        return locate(records, listed.root or self.root, labels)

@@ -1,0 +1,70 @@
+"""One's own videos in tables, CSV or Parquet."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ost_lightning.datamodules.base import VideoDataModule
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
+from ost_lightning.datamodules.locate import locate
+from ost_lightning.datamodules.settings import ClipSettings, LoadingSettings
+from ost_lightning.errors import UserError
+from ost_lightning.text import LabelSpace
+from ost_lightning.video.annotations import ClassIndex, Columns, read_table, table_classes
+from ost_lightning.vocabulary import EvaluationStage, Part
+
+
+class VideoTable(VideoDataModule):
+    """Videos of CSV or Parquet tables, one row per video or part of a video.
+
+    Args:
+        root: Base of the tables' paths: a folder of videos, frame folders or tar shards, or a URL.
+        train: Training table.
+        val: Validation tables, by name.
+        test: Test tables, by name; `predict` uses them, too, and needs no labels.
+        labels: Label space: a name, or a folder. If not given, the classes are the labels of the training table or,
+            without one, of the first test table.
+        columns: Names of the columns.
+        clips: How a video becomes a clip.
+        loading: How clips are loaded.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        train: Path | None = None,
+        val: dict[str, Path] | None = None,
+        test: dict[str, Path] | None = None,
+        labels: str | None = None,
+        columns: Columns = Columns(),  # frozen
+        clips: ClipSettings = ClipSettings(),  # frozen
+        loading: LoadingSettings = LoadingSettings(),  # frozen
+    ) -> None:
+        super().__init__(clips, loading)
+        self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
+        self.labels, self.columns = labels, columns
+
+    def has_part(self, part: Part) -> bool:
+        """Training is optional."""
+        return part != "train" or self.train is not None
+
+    def training_videos(self) -> LabeledVideos:
+        """The training table."""
+        if self.train is None:
+            raise UserError("There is nothing to train on: set the data's `train` to a table of videos.")
+        return self._read(self.train)
+
+    def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
+        """The tables of a stage."""
+        tables, labeled = self.val if stage == "val" else self.test, stage != "predict"
+        return {name: self._read(table, labeled=labeled) for name, table in tables.items()}
+
+    def _read(self, table: Path, *, labeled: bool = True) -> LabeledVideos:
+        labels = self._label_space(table)
+        records = read_table(table, ClassIndex(labels.names, labels.published), self.columns, labeled=labeled)
+        return locate(records, self.root, labels)
+
+    def _label_space(self, table: Path) -> LabelSpace:
+        if self.labels is not None:
+            return LabelSpace.load(self.labels)
+        origin = self.train or next(iter(self.test.values()), table)
+        return LabelSpace(table_classes(origin, self.columns), source=f"labels of {origin}", origin=str(origin))

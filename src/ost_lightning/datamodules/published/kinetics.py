@@ -1,0 +1,87 @@
+"""Kinetics-400 (Kay et al., 2017) and Kinetics-600 (Carreira et al., 2018)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ost_lightning.datamodules.published.base import EvaluationSplit, PublishedDataModule
+from ost_lightning.datamodules.published.splits import checked_splits
+from ost_lightning.video import VideoRecord
+from ost_lightning.video.annotations import ClassIndex, read_kinetics
+from ost_lightning.vocabulary import Part
+
+_SPELLINGS: Final[Mapping[Part, tuple[str, ...]]] = {
+    "train": ("train",),
+    "val": ("val", "validate", "validation"),
+    "test": ("test",),
+}
+
+
+class Kinetics(PublishedDataModule):
+    """What both have in common: the publisher's CSV files and the names of the videos.
+
+    Args:
+        root: Folder of videos, frame folders or tar shards, or a URL.
+        test_parts: The publisher's parts to evaluate on, or to find the videos of `lists.test` in; if not given, `val`,
+            or all three with a list.
+        **kwargs: Arguments of `PublishedDataModule`.
+    """
+
+    def __init__(self, root: str, test_parts: Sequence[Part] | None = None, **kwargs: Any) -> None:
+        super().__init__(root, **kwargs)
+        # a list may name videos of any part; a name in two parts is the same video
+        usual: tuple[Part, ...] = ("val",) if self.lists.test is None else ("val", "train", "test")
+        self.test_parts = usual if test_parts is None else tuple(test_parts)
+
+    def read_annotations(
+        self, part: Part, split: int | None, classes: ClassIndex, wanted: Sequence[int]
+    ) -> list[VideoRecord]:
+        """Reads `train.csv`, `val.csv` and the like."""
+        return [record for name in self._parts(part) for record in read_kinetics(self._csv_file(name), classes)]
+
+    def video_folders(self, part: Part, class_name: str) -> Sequence[str]:
+        """Below folders of the parts, by class or all together."""
+        parts = [spelling for name in self._parts(part) for spelling in _SPELLINGS[name]]
+        classes = dict.fromkeys((class_name, class_name.replace(" ", "_")))
+        inside = [f"{folder}/{spelling}" for folder in parts for spelling in classes]
+        return [*inside, *parts, *classes, ""]
+
+    def _parts(self, part: Part) -> Sequence[Part]:
+        return ("train",) if part == "train" else self.test_parts
+
+    def _csv_file(self, part: Part) -> Path:
+        whole = self.label_space
+        number = whole.removeprefix("kinetics")
+        prefixes = ("", f"{whole}_", f"kinetics_{number}_", f"kinetics-{number}_", f"k{number}_", "kinetics_")
+        names = [f"{prefix}{stem}.csv" for stem in _SPELLINGS[part] for prefix in prefixes]
+        return self.find_annotations(names, ("", "annotations", whole))
+
+
+class Kinetics400(Kinetics):
+    """Kinetics-400: 400 classes, about 240,000 training and 20,000 validation videos; every copy lacks some."""
+
+    label_space = "kinetics400"
+
+
+class Kinetics600(Kinetics):
+    """Kinetics-600: 600 classes, and three zero-shot splits of 160 classes that Kinetics-400 does not have.
+
+    The released lists of the zero-shot splits draw on the publisher's training, validation and test parts; to use them,
+    set `lists.test`: their videos are looked for in all three.
+
+    Args:
+        root: Folder of videos, frame folders or tar shards, or a URL.
+        splits: Zero-shot splits to test on, each with a label space of its own; an empty list tests on all classes of
+            `labels`.
+        **kwargs: Arguments of `Kinetics`.
+    """
+
+    label_space = "kinetics600"
+
+    def __init__(self, root: str, splits: Sequence[int] = (1, 2, 3), **kwargs: Any) -> None:
+        super().__init__(root, test_labels=None, **kwargs)  # the splits say which
+        self.splits = checked_splits(splits, 3) if splits else ()
+
+    def test_splits(self) -> Mapping[str, EvaluationSplit]:
+        """The zero-shot splits, called as their label spaces."""
+        return {f"k600-split{k}": EvaluationSplit(f"k600-split{k}", k) for k in self.splits} or super().test_splits()

@@ -1,0 +1,187 @@
+"""The OD Solver: matching by optimal transport (Eq. 3 to 13)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ost_lightning.errors import UserError
+from ost_lightning.matching.matchers import PlanMatcher, pairwise_cosines
+from ost_lightning.matching.transport import PlanGradient, solve_transport
+from ost_lightning.matching.transport_problem import BALANCED, TransportProblem
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
+
+
+@dataclass(frozen=True)
+class TermWeights:
+    """Weights of the four terms of Eq. 13; only their ratios count.
+
+    A kind whose two weights are 0 is not needed at all (Spatio or Temporal Descriptors alone, Table 4b).
+
+    Attributes:
+        spatio_pooled: Weight of the mean-pooled frames against the mean-pooled Spatio Descriptors.
+        temporal_pooled: Weight of the mean-pooled frames against the mean-pooled Temporal Descriptors.
+        spatio_transported: Weight of the matching flow to Spatio Descriptors.
+        temporal_transported: Weight of the matching flow to Temporal Descriptors.
+
+    Raises:
+        UserError: If one is negative, or all are 0.
+    """
+
+    spatio_pooled: float = 1.0
+    temporal_pooled: float = 1.0
+    spatio_transported: float = 1.0
+    temporal_transported: float = 1.0
+
+    def __post_init__(self) -> None:
+        values = [self.spatio_pooled, self.temporal_pooled, self.spatio_transported, self.temporal_transported]
+        if any(not (value >= 0 and math.isfinite(value)) for value in values) or not sum(values):
+            raise UserError(f"TermWeights must be 0 or more, and not all 0; they are {', '.join(map(str, values))}.")
+
+    @property
+    def total(self) -> float:
+        """Sum of the four weights."""
+        return self.spatio_pooled + self.temporal_pooled + self.spatio_transported + self.temporal_transported
+
+    def of(self, kind: DescriptorKind) -> tuple[float, float]:
+        """Weights of the pooled and the transported term of a kind."""
+        if kind == "spatio":
+            return self.spatio_pooled, self.spatio_transported
+        return self.temporal_pooled, self.temporal_transported
+
+
+class OptimalDescriptorSolver(PlanMatcher):
+    r"""The OD Solver: the best matching flow from frames to descriptors, fused with their pooled similarity (Eq. 13).
+
+    .. math:: S = f \, (S^s_{pool} + S^t_{pool} + S^s_{OT} + S^t_{OT}), \quad S_{OT} = \langle P^*, \cos(V, D) \rangle
+
+    In general the weighted mean of the four terms, times 4 f.
+
+    Args:
+        epsilon: Weight of the entropy, > 0; the initial value of a learned one.
+        max_iterations: Upper bound on Sinkhorn's iterations for each problem.
+        tolerance: Largest change at which a problem counts as solved; see `transport_plan`.
+        factor: f. 1/4 is Eq. 13: the mean of the terms. The released code sums with 1/2, which doubles the temperature
+            of training and of averaged views.
+        terms: Weights of the four terms.
+        spatio: Transport problem of the Spatio Descriptors; balanced by default.
+        temporal: Transport problem of the Temporal Descriptors; balanced by default.
+        gradient: `detach` for a plan that is a constant of the backward pass, as released, `implicit` for one that
+            follows the embeddings; see `transport_plan`.
+        learn_epsilon: Train epsilon with the network's weights; needs the gradient `implicit`.
+        epsilon_rate: Multiplier of the optimizer's learning rate for log epsilon.
+
+    Raises:
+        UserError: If a setting is out of range, or epsilon is to be learned from a constant plan.
+
+    Example:
+        One video of two frames, one class with two descriptors of each kind.
+
+        >>> frames = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]])
+        >>> spatio, temporal = torch.tensor([[[[1.0, 0.0], [0.8, 0.6]]], [[[0.8, 0.6], [0.0, 1.0]]]])
+        >>> solver = OptimalDescriptorSolver()
+        >>> solver(frames, spatio, temporal)
+        tensor([[0.8079]])
+        >>> cosines, plan = solver.cosines_and_plan(frames, temporal, "temporal")
+        >>> plan.shape
+        torch.Size([1, 1, 2, 2])
+    """
+
+    kinds: tuple[DescriptorKind, ...]
+
+    def __init__(
+        self,
+        epsilon: float = 0.1,
+        max_iterations: int = 100,
+        tolerance: float = 1e-2,
+        factor: float = 0.25,
+        terms: TermWeights = TermWeights(),  # frozen, like the next two
+        spatio: TransportProblem = BALANCED,
+        temporal: TransportProblem = BALANCED,
+        gradient: PlanGradient = "detach",
+        learn_epsilon: bool = False,
+        epsilon_rate: float = 100.0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("epsilon", epsilon), ("max_iterations", max_iterations), ("tolerance", tolerance)):
+            if not (value > 0 and math.isfinite(value)):
+                raise UserError(f"OptimalDescriptorSolver.{name} must be a positive number, not {value}.")
+        if learn_epsilon and gradient != "implicit":
+            raise UserError(
+                "OptimalDescriptorSolver.learn_epsilon needs a gradient that reaches epsilon, and epsilon only shapes "
+                "the plan: set gradient to implicit."
+            )
+        self.max_iterations, self.tolerance, self.factor = max_iterations, tolerance, factor
+        self.terms, self.gradient = terms, gradient
+        self.problems: dict[DescriptorKind, TransportProblem] = {"spatio": spatio, "temporal": temporal}
+        self.kinds = tuple(kind for kind in DESCRIPTOR_KINDS if any(terms.of(kind)))
+        self._epsilon, self.epsilon_rate = epsilon, epsilon_rate
+        self.epsilon_shift = nn.Parameter(torch.zeros(())) if learn_epsilon else None
+        self._unconverged: Tensor
+        self.register_buffer("_unconverged", torch.zeros((), dtype=torch.int64), persistent=False)
+
+    @property
+    def epsilon(self) -> float | Tensor:
+        """Current weight of the entropy; a scalar tensor if it is learned."""
+        if self.epsilon_shift is None:
+            return self._epsilon
+        return self._epsilon * (self.epsilon_rate * self.epsilon_shift).exp()
+
+    @property
+    def learn_epsilon(self) -> bool:
+        """Whether epsilon is trained."""
+        return self.epsilon_shift is not None
+
+    @property
+    def spatio(self) -> TransportProblem:
+        """Transport problem of the Spatio Descriptors."""
+        return self.problems["spatio"]
+
+    @property
+    def temporal(self) -> TransportProblem:
+        """Transport problem of the Temporal Descriptors."""
+        return self.problems["temporal"]
+
+    def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
+        """Similarities from frames (B, T, d) and, of each of `kinds`, descriptors (K, N, d)."""
+        kinds = [kind for kind in DESCRIPTOR_KINDS if kind in self.kinds]
+        scores = [self._score(frames, descriptors, kind) for kind, descriptors in zip(kinds, texts, strict=True)]
+        return 4 * self.factor / self.terms.total * torch.stack(scores).sum(0)
+
+    def cosines_and_plan(self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind) -> tuple[Tensor, Tensor]:
+        """Cosines and transport plan of each video and class, each (B, K, T, N).
+
+        Args:
+            frames: (B, T, d), L2-normalized.
+            descriptors: (K, N, d), L2-normalized.
+            kind: Kind of these descriptors.
+        """
+        cosines = pairwise_cosines(frames, descriptors)
+        solution = solve_transport(
+            cosines,
+            problem=self.problems[kind],
+            epsilon=self.epsilon,
+            max_iterations=self.max_iterations,
+            tolerance=self.tolerance,
+            gradient=self.gradient,
+        )
+        self._unconverged += (~solution.converged).sum()
+        return cosines, solution.plan
+
+    def unconverged(self) -> Tensor | None:
+        """Number of transport problems that have not converged since the last call."""
+        count = self._unconverged.clone()
+        self._unconverged.zero_()
+        return count
+
+    def _score(self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind) -> Tensor:
+        """Weighted sum of the pooled and the transported similarity, (B, K)."""
+        pooled, transported = self.terms.of(kind)
+        if not transported:
+            return pooled * (frames.mean(1) @ descriptors.mean(1).T)
+        cosines, plan = self.cosines_and_plan(frames, descriptors, kind)
+        # a part of the mass still gives a mean cosine
+        score = transported / self.problems[kind].mass * (plan * cosines).sum((-2, -1))
+        # the mean of all cosines is the product of the two means: Eq. 9
+        return score + pooled * cosines.mean((-2, -1)) if pooled else score

@@ -1,0 +1,91 @@
+"""What Sinkhorn's iterations solve, what they return, and when they stop: shared by every solver."""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+ABSOLUTE_RANGE: Final = (1.0, 100.0)
+"""Row scalings whose change counts absolutely; see the tolerance of `transport_plan`."""
+PARTIAL_WEIGHT: Final = 100.0
+"""Weight of relative changes in partial problems, which approach their solution slowly."""
+ROUNDING: Final = 4
+"""Largest relative change that counts as rounding, in units of the scalings' resolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marginals:
+    """Constraints on the row and column sums of a plan, by default 1/T for each row and 1/N for each column.
+
+    Attributes:
+        epsilon_over_rho: Weight of the entropy divided by that of the columns' KL penalty, > 0; None for exact columns.
+        mass: Total mass of a partial plan, whose sums are only bounded by 1/T and 1/N; None for exact sums.
+    """
+
+    # ott-jax's tau is 1 / (1 + epsilon_over_rho): the gradient and the mass of relaxed plans need the ratio itself
+    epsilon_over_rho: float | Tensor | None = None
+    mass: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SinkhornProblem:
+    """Many transport problems that differ in their cosines only.
+
+    Attributes:
+        epsilon: Weight of the entropy, > 0.
+        log_prior: Addend to the logarithm of Gibbs' kernel, (T, N); None for no prior.
+        marginals: Constraints on the sums of a plan.
+        max_iterations: Upper bound on the iterations of each problem.
+        tolerance: Largest change at which a problem stops; see `transport_plan`.
+    """
+
+    epsilon: float | Tensor = 0.1
+    log_prior: Tensor | None = None
+    marginals: Marginals = Marginals()
+    max_iterations: int = 100
+    tolerance: float = 1e-2
+
+
+class SinkhornResult(NamedTuple):
+    """Solutions of P problems, which are the last dimension.
+
+    Attributes:
+        plan: exp(log_u + (cosines - 1) / epsilon + log_prior + log_v), (T, N, P).
+        log_u: Potentials of the rows over epsilon, (T, P).
+        log_v: Potentials of the columns over epsilon, (N, P).
+        converged: Whether the iterations stopped before their upper bound, bool (P,).
+        slack_rows: Rows of a partial plan whose bound is not active, bool (T, P).
+        slack_columns: Columns of a partial plan whose bound is not active, bool (N, P).
+    """
+
+    plan: Tensor
+    log_u: Tensor
+    log_v: Tensor
+    converged: Tensor
+    slack_rows: Tensor
+    slack_columns: Tensor
+
+    def problems_first(self, shape: torch.Size) -> "SinkhornResult":
+        """The same solutions in the layout of cosines of this shape, (..., T, N)."""
+        batch, (frames, descriptors) = shape[:-2], shape[-2:]
+        shapes = (shape, (*batch, frames), (*batch, descriptors), batch, (*batch, frames), (*batch, descriptors))
+        return SinkhornResult(*(part.movedim(-1, 0).reshape(to) for part, to in zip(self, shapes, strict=True)))
+
+
+def has_stopped(relative: Tensor, weight: Tensor | float, resolution: Tensor | float, tolerance: float) -> Tensor:
+    """The stop rule: scalings change by less than the tolerance, or only by rounding.
+
+    Args:
+        relative: Relative changes of a problem's scalings in one iteration, |old / new - 1|, (M, P).
+        weight: Weights of these changes in their sum, at most 100, broadcastable to (M, P).
+        resolution: Relative rounding error of a scaling; for each problem (P,), or one for all.
+        tolerance: Upper bound of the weighted sum.
+
+    Returns:
+        bool (P,).
+    """
+    stopped = relative.mul(weight).sum(0) < tolerance
+    if isinstance(resolution, float) and tolerance > ROUNDING * resolution * len(relative) * ABSOLUTE_RANGE[1]:
+        return stopped  # changes by rounding alone are below the tolerance
+    return stopped | (relative.amax(0) <= ROUNDING * resolution)

@@ -1,0 +1,31 @@
+"""Names of weights in checkpoints that earlier versions wrote, and what they are called now."""
+
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+_RENAMED: Final = {"video_clip.clip.": "video_clip.encoder.model."}
+
+
+def use_current_names(checkpoint: MutableMapping[Any, Any]) -> None:
+    """Renames the weights in a checkpoint, in place and in their order.
+
+    All dictionaries in it are looked through: weights are also in the states of callbacks that average them.
+
+    Args:
+        checkpoint: What training wrote, or its `state_dict` alone.
+    """
+    entries = list(checkpoint.items())
+    if any(_current_name(name) != name for name in checkpoint):
+        checkpoint.clear()
+        checkpoint.update((_current_name(name), value) for name, value in entries)
+    for _, value in entries:
+        if isinstance(value, MutableMapping):
+            use_current_names(value)
+
+
+def _current_name(name: Any) -> Any:
+    if isinstance(name, str):
+        for old, new in _RENAMED.items():
+            if name.startswith(old):
+                return new + name.removeprefix(old)
+    return name

@@ -1,0 +1,110 @@
+"""Reading a pre-trained model from the hub or a folder: its type, its weights, its tokenizer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from ost_lightning.errors import CheckpointError
+from ost_lightning.models.encoders.pixels import as_patch_convolution
+from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
+
+
+def source_of(pretrained: str) -> str:
+    """The hub id or folder that transformers loads from: `tiny` is a folder of the package."""
+    return str(tiny_clip_folder()) if pretrained == TINY_CLIP else pretrained
+
+
+def model_type_of(pretrained: str) -> str:
+    """The architecture's name in config.json, for which nothing else is read or downloaded.
+
+    Raises:
+        CheckpointError: If there is no such model, or its config.json names no type.
+    """
+    try:
+        config, _ = PreTrainedConfig.get_config_dict(source_of(pretrained))
+    except (OSError, ValueError) as error:
+        raise _not_found(pretrained, "config.json", error) from error
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        found = "is missing or empty" if not config else "has no model_type"
+        raise CheckpointError(
+            f"config.json of {pretrained} {found}: expected a model in Hugging Face format, as `save_pretrained` "
+            "writes it."
+        )
+    return model_type
+
+
+def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: str = "sdpa") -> Any:
+    """The whole model of a hub id or folder, in fp32.
+
+    Args:
+        architecture: Class of the model, with a patch embedding at `vision_model.embeddings.patch_embedding`.
+        pretrained: Hub id, folder or `tiny`.
+        attention: Attention kernels, by their name in transformers.
+
+    Raises:
+        CheckpointError: If there is none, or its weights are missing or incomplete.
+    """
+    try:
+        loaded: Any = architecture.from_pretrained(
+            source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+        )
+    except (OSError, ValueError) as error:
+        raise _not_found(pretrained, "weights", error) from error
+    model, report = loaded
+    missing: Sequence[str] = sorted(report["missing_keys"])
+    mismatched = sorted(str(key) for key in report["mismatched_keys"])
+    if missing or mismatched:
+        raise CheckpointError(
+            f"The weights of {pretrained} are not those of a whole {architecture.__name__}: {len(missing)} are missing "
+            f"and {len(mismatched)} have another shape (first: {(missing or mismatched)[0]}). Expected a model with "
+            "both towers."
+        )
+    embeddings = model.vision_model.embeddings
+    embeddings.patch_embedding = as_patch_convolution(embeddings.patch_embedding)
+    return model
+
+
+def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint.
+
+    Args:
+        pretrained: Hub id, folder or `tiny`.
+        vocabulary: Number of tokens that the model knows.
+
+    Raises:
+        CheckpointError: If there is none, it belongs to another model, or a package that it needs is not installed.
+    """
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source_of(pretrained))
+    except ImportError as error:
+        raise CheckpointError(
+            f"The tokenizer of {pretrained} needs a package that is not installed "
+            f"({' '.join(str(error).split())[:200]}). SigLIP's needs `pip install 'ost-lightning[siglip]'`."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _not_found(pretrained, "a tokenizer", error) from error
+    # transformers makes up an empty tokenizer where the files are missing
+    if not 0.9 * vocabulary <= len(tokenizer) <= vocabulary:
+        raise CheckpointError(
+            f"The tokenizer of {pretrained} knows {len(tokenizer)} tokens, the model {vocabulary}: its files "
+            "(tokenizer.json, or vocab.json and merges.txt) are missing or belong to another model."
+        )
+    return tokenizer
+
+
+def _not_found(pretrained: str, what: str, error: Exception) -> CheckpointError:
+    first_line = str(error).strip().split("\n")[0]
+    if Path(pretrained).is_dir():
+        return CheckpointError(
+            f"The model folder {pretrained} can't be read: it lacks {what}, or they are damaged ({first_line}). "
+            "Expected config.json, model.safetensors and the tokenizer's files, as `save_pretrained` writes them."
+        )
+    return CheckpointError(
+        f"There is no pre-trained model '{pretrained}': it is neither a folder nor a model that the Hugging Face hub "
+        f"or its local cache has ({first_line}). Check the id and the connection, or use `{TINY_CLIP}`, which comes "
+        "with the package."
+    )

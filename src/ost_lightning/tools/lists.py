@@ -1,0 +1,71 @@
+"""`ost data leak` and `ost data fewshot`: lists of videos, without the videos."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from ost_lightning.errors import UserError
+from ost_lightning.files import write_text_atomically
+from ost_lightning.tools.options import output_file
+
+if TYPE_CHECKING:
+    from ost_lightning.video.annotations.any_list import ListedVideo
+
+_SHOWN: Final = 5
+
+
+def leak(first: Path, second: Path, by: Literal["video", "file"] = "video", output: Path | None = None) -> None:
+    """Counts the videos that two lists have in common, for example those of training and test.
+
+    Lists may have any format: `path label` lines, tables, Kinetics' CSV, Something-Something's or ActivityNet's JSON.
+
+    Args:
+        first: First list.
+        second: Second list.
+        by: What identifies a video: `video` is the YouTube id where a name has one (so that two clips of one video are
+            the same), the name that a published data set gave, and elsewhere the path as listed, folders included;
+            `file` is always the file's stem.
+        output: CSV file for the common ids.
+    """
+    from ost_lightning.video.annotations.any_list import read_list
+    from ost_lightning.video.annotations.video_ids import video_id
+
+    ids, others = ([video_id(video.path, by) for video in read_list(file)] for file in (first, second))
+    other = set(others)
+    common = sorted({id_ for id_ in ids if id_ in other})
+    shared = sum(id_ in other for id_ in ids)
+    print(f"{shared:,} of {len(ids):,} entries of {first} are also in {second} ({len(others):,} entries)")
+    if common:
+        print("for example: " + ", ".join(common[:_SHOWN]))
+    if output is not None:
+        write_text_atomically(output_file(output), "".join(f"{id_}\n" for id_ in ["id", *common]))
+
+
+def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
+    """Draws K videos of every class from a training list, and writes them as a list.
+
+    The same seed gives the same list, whatever the order of the lines; with one seed, the videos of fewer shots are
+    among those of more.
+
+    Args:
+        list: Training list: `path label` lines, or a table (CSV, Parquet) with the columns `path` and `label`.
+        output: File for the drawn list: with the suffix .csv a table with all columns that are known, else `path label`
+            lines, for which labels have to be numbers.
+        shots: Number of videos per class (K).
+        seed: Seed of the draw.
+    """
+    from ost_lightning.video.annotations.any_list import read_files, write_list
+    from ost_lightning.video.annotations.few_shot import draw_shots
+
+    videos = read_files(list)
+    if unlabeled := [video.path for video in videos if not video.label]:
+        raise UserError(f"{list}: '{unlabeled[0]}' has no label. Expected lines `path label`.")
+    drawn = draw_shots([_name(video) for video in videos], [video.label for video in videos], shots, seed)
+    chosen = [videos[place] for place in drawn]
+    write_list(chosen, output_file(output))
+    print(f"{len(chosen)} videos of {len({video.label for video in chosen})} classes, {shots} each: {output}")
+
+
+def _name(video: "ListedVideo") -> str:
+    """A name that is unique within its list, also among parts of the same video."""
+    times = "" if video.start is None and video.end is None else f" {video.start} {video.end}"
+    return (video.id or video.path) + times

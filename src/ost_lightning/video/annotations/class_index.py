@@ -1,0 +1,93 @@
+"""Class indices by name or number, as annotation files give them."""
+
+import difflib
+from collections.abc import Sequence
+
+from ost_lightning.video.annotations.records import AnnotationError
+
+
+class ClassIndex:
+    """Class indices by name; an annotation file may use the names of the label space or the publisher's spelling.
+
+    Args:
+        names: Class names of the label space.
+        published: The publisher's spelling of each name, if it differs.
+
+    Raises:
+        AnnotationError: If the name of one class is the publisher's spelling of another.
+    """
+
+    def __init__(self, names: Sequence[str], published: Sequence[str] = ()) -> None:
+        self.names, self.published = tuple(names), tuple(published) or tuple(names)
+        self.places = {name: place for place, name in enumerate(self.names)}
+        for place, name in enumerate(self.published):
+            if self.places.setdefault(name, place) != place:
+                raise AnnotationError(
+                    f"'{name}' is the name of class {self.places[name]} and the publisher's spelling of class {place}: "
+                    f"a file that says '{name}' could mean either. Rename one in the label space."
+                )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def named(self, name: str, where: str) -> int:
+        """Returns the index of a class name, in either spelling.
+
+        Args:
+            name: Class name.
+            where: Place in the annotation file, for error messages.
+
+        Raises:
+            AnnotationError: If no class has this name.
+        """
+        place = self.places.get(name)
+        if place is None:
+            close = difflib.get_close_matches(name, self.places, n=1)
+            meant = f" Did it mean '{close[0]}'?" if close else ""
+            raise AnnotationError(
+                f"{where}: '{name}' is not one of the {len(self)} classes of the label space.{meant} Check that the "
+                f"file and the label space belong together."
+            )
+        return place
+
+    def numbered(self, text: str, where: str, first: int = 0) -> int:
+        """Returns the index of a class number.
+
+        Args:
+            text: Decimal digits.
+            where: Place in the annotation file, for error messages.
+            first: Number of the first class.
+
+        Raises:
+            AnnotationError: If the text is not the number of a class.
+        """
+        last = first + len(self) - 1
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            raise AnnotationError(
+                f"{where}: the label '{text}' is not a class index. Expected a label from {first} to {last}."
+            )
+        if not first <= int(text) <= last:
+            raise AnnotationError(
+                f"{where}: the label {int(text)} is outside the label space, which has {len(self)} classes ({first} to "
+                f"{last}). Check that the list and the label space belong together."
+            )
+        return int(text) - first
+
+    def either(self, text: str, where: str) -> int:
+        """Returns the index of a class name or, if no class has that name, of a class number.
+
+        Args:
+            text: Class name or decimal digits.
+            where: Place in the annotation file, for error messages.
+
+        Raises:
+            AnnotationError: If the text is neither.
+        """
+        if text in self.places:
+            return self.places[text]
+        if text.isascii() and text.isdigit():
+            return self.numbered(text, where)
+        raise AnnotationError(
+            f"{where}: the label '{text}' is neither a class name of the label space nor an index from 0 to "
+            f"{len(self) - 1}."
+        )

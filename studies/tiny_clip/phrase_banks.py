@@ -1,0 +1,77 @@
+"""Short phrases of one attribute each, as multiple-choice questions about stills."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES, VERBS
+from ost_lightning.toyworld.wording import (
+    extra_phrase,
+    outfit_phrase,
+    prop_phrase,
+    setting_phrase,
+    state_phrase,
+)
+from studies.tiny_clip.captions import PREFIXES, hat_phrase
+from studies.tiny_clip.stills import Still
+
+_NO_ANSWER = -100
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseBank:
+    """Phrases of which at most one fits a still.
+
+    Attributes:
+        values: What each phrase says.
+        phrases: The same in words.
+        shown: What a still shows of it.
+    """
+
+    values: list[object]
+    phrases: list[str]
+    shown: Callable[[Still], object]
+
+    def answer(self, still: Still) -> int:
+        """Place of the fitting phrase, or -100 (ignored by the loss) if none fits."""
+        value = self.shown(still)
+        return self.values.index(value) if value in self.values else _NO_ANSWER
+
+
+def phrase_banks(focus: list[str], rng: random.Random) -> list[PhraseBank]:
+    """One question for each attribute, freshly worded.
+
+    Args:
+        focus: Props whose colors and states are asked for.
+        rng: Chooses the wording.
+    """
+
+    def bank(values: list[object], words: list[str], shown: Callable[[Still], object]) -> PhraseBank:
+        return PhraseBank(values, [rng.choice(PREFIXES) + text for text in words], shown)
+
+    hats = [hat for hat in HATS if hat != "none"]
+    colors = [(prop, color) for prop in focus for color in COLORS]
+    states = [(prop, state) for prop in focus for state in STATES]
+    return [
+        bank([*SETTINGS], [setting_phrase(value, rng) for value in SETTINGS], lambda still: still.appearance.setting),
+        bank([*COLORS], [outfit_phrase(value, rng) for value in COLORS], lambda still: still.appearance.outfit),
+        bank([*hats], [hat_phrase(value, rng) for value in hats], lambda still: still.appearance.hat),
+        bank([*EXTRAS], [extra_phrase(value, rng) for value in EXTRAS], lambda still: still.appearance.extra),
+        bank([*PROPS], [_noun(value, rng) for value in PROPS], lambda still: still.appearance.prop),
+        bank(
+            [*colors],
+            [prop_phrase(*value, rng) for value in colors],
+            lambda still: (still.appearance.prop, still.appearance.prop_color),
+        ),
+        bank(
+            [*states],
+            [state_phrase(state, prop, rng) for prop, state in states],
+            lambda still: (still.appearance.prop, still.state),
+        ),
+    ]
+
+
+def _noun(prop: str, rng: random.Random) -> str:
+    """The prop by itself or with a verb, which may be any: "a drum", "a person kicking drum"."""
+    verb = rng.choice(list(VERBS))
+    return rng.choice((f"{'an' if prop[0] in 'aeiou' else 'a'} {prop}", f"{verb} {prop}", f"a person {verb} {prop}"))

@@ -1,0 +1,86 @@
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ost_lightning.callbacks.resuming.stop_signals import StopSignals, requeue_slurm_job
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """The process handles signals afterwards as it did before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What an `scontrol` was asked that reports the state FAKE_STATE and ends with the status FAKE_STATUS."""
+    script = tmp_path / "bin" / "scontrol"
+    script.parent.mkdir()
+    script.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked.txt\necho "JobId=$3 JobState=${{FAKE_STATE:-RUNNING}}"\n'
+        'echo "no permission" >&2\nexit ${FAKE_STATUS:-0}\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    for name in [name for name in os.environ if name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
+    return tmp_path / "asked.txt"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_is_remembered_and_nothing_else_happens(number: signal.Signals) -> None:
+    signals = StopSignals()
+    signals.listen()
+    assert signals.received is None
+    os.kill(os.getpid(), number)
+    assert signals.received is number
+
+
+def test_outside_the_main_thread_no_handler_is_installed() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=StopSignals().listen)
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, []),
+        ({"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "bash"}, []),
+        ({"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "interactive"}, []),
+        ({"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "ost"}, ["show job 7 --oneliner", "requeue 7"]),
+        (
+            {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"},
+            ["show job 7_2 --oneliner", "requeue 7_2"],
+        ),
+        ({"SLURM_JOB_ID": "7", "FAKE_STATE": "CANCELLED"}, ["show job 7 --oneliner"]),
+    ],
+)
+def test_only_batch_jobs_that_nobody_cancelled_are_requeued(
+    asked: Path, variables: dict[str, str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    requeue_slurm_job()
+    assert (asked.read_text().splitlines() if asked.exists() else []) == expected
+
+
+def test_a_job_that_cannot_be_requeued_is_reported(
+    asked: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("FAKE_STATUS", "1")
+    with pytest.warns(UserWarning, match=r"SLURM job 7 can't be requeued \(no permission\): submit it again by hand"):
+        requeue_slurm_job()
+    assert "is requeued" not in caplog.text

@@ -1,0 +1,53 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer, CLIPModel, SiglipModel
+
+from ost_lightning.models import CheckpointError, VideoCLIP
+from ost_lightning.models.encoders import encoder_class
+from ost_lightning.models.encoders.loading import load_tokenizer
+from ost_lightning.models.token_count import token_count
+from ost_lightning.resources import tiny_clip_folder
+
+
+@pytest.mark.parametrize("model_type", ["metaclip_2", "siglip2", "bert", "nobody_has_heard_of_it"])
+def test_other_architectures_are_refused_before_anything_is_loaded(
+    model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A MetaCLIP 2 folder is read by `CLIPModel` without a word, and its text embeddings are wrong."""
+    folder = tmp_path / "other"
+    shutil.copytree(tiny_clip_folder(), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": model_type}))
+    for thing in (CLIPModel, SiglipModel, AutoTokenizer):
+        monkeypatch.setattr(thing, "from_pretrained", None)
+    for use in (VideoCLIP, token_count):
+        with pytest.raises(
+            CheckpointError, match=rf"type '{model_type}', which is not supported: .* clip, siglip, xcl"
+        ):
+            use(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("{}", "config.json of .* is missing or empty"),
+        ('{"a": 1}', "has no model_type"),
+        ("{", "can't be read: it lacks"),
+    ],
+)
+def test_a_config_that_names_no_architecture_is_refused(content: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=told):
+        encoder_class(str(tmp_path))
+
+
+def test_missing_packages_of_a_tokenizer_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ImportError("\nSiglipTokenizer requires the SentencePiece library but it was not found")
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", missing)
+    with pytest.raises(CheckpointError, match=r"requires the SentencePiece library.*pip install .*siglip"):
+        load_tokenizer("tiny", 10)

@@ -1,0 +1,114 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ost_lightning.callbacks.reporting.settings import pixel_statistics
+from ost_lightning.errors import UserError
+from ost_lightning.models import CheckpointError, VideoCLIP
+from ost_lightning.models.encoders import NAMED_STATISTICS, PixelStatistics, Preprocessing
+from ost_lightning.models.encoders.preprocessing import read_preprocessing
+from ost_lightning.resources import tiny_clip_folder
+
+CLIP, HALF = NAMED_STATISTICS["clip"], NAMED_STATISTICS["half"]
+DEFAULT = Preprocessing(224, CLIP.mean, CLIP.std)
+OPENAI = {
+    "crop_size": 224,
+    "do_center_crop": True,
+    "do_normalize": True,
+    "do_resize": True,
+    "feature_extractor_type": "CLIPFeatureExtractor",
+    "image_mean": list(CLIP.mean),
+    "image_std": list(CLIP.std),
+    "resample": 3,
+    "size": 224,
+}
+SIGLIP = {
+    "do_normalize": True,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "image_processor_type": "SiglipImageProcessor",
+    "resample": 2,
+    "size": {"height": 224, "width": 224},
+}
+
+
+def write(folder: Path, settings: dict[str, Any]) -> str:
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    return str(folder)
+
+
+def test_the_checkpoints_own_file_counts(tmp_path: Path) -> None:
+    assert read_preprocessing(str(tmp_path), DEFAULT) == DEFAULT
+    assert read_preprocessing(write(tmp_path, OPENAI), DEFAULT) == DEFAULT
+    squashed = Preprocessing(224, HALF.mean, HALF.std, "squash", "bilinear")
+    assert read_preprocessing(write(tmp_path, SIGLIP), DEFAULT) == squashed
+    shortest = {**SIGLIP, "size": {"shortest_edge": 224}, "resample": 3, "image_std": [0.1, 0.2, 0.3]}
+    found = read_preprocessing(write(tmp_path, shortest), squashed)
+    assert found == Preprocessing(224, HALF.mean, (0.1, 0.2, 0.3), "shortest_side", "bicubic")
+    # what it does not say is the architecture's
+    assert read_preprocessing(write(tmp_path, {"resample": 1}), squashed) == squashed
+    bare = read_preprocessing(write(tmp_path, {**SIGLIP, "do_normalize": False}), DEFAULT)
+    assert (bare.mean, bare.std) == ((0, 0, 0), (1, 1, 1))
+
+
+@pytest.mark.parametrize("mean", [0.5, [0.5, 0.5], ["a", 0, 0], None])
+def test_statistics_that_are_none_are_refused(mean: Any, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"preprocessor_config\.json of .*: image_mean is .*three numbers"):
+        read_preprocessing(write(tmp_path, {**SIGLIP, "image_mean": mean}), DEFAULT)
+
+
+@pytest.mark.parametrize("resize", ["shortest_side", "squash"])
+@pytest.mark.parametrize("filter_", ["bicubic", "bilinear"])
+def test_it_is_written_as_it_is_read(resize: Any, filter_: Any, tmp_path: Path) -> None:
+    own = Preprocessing(48, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), resize, filter_)
+    other = Preprocessing(48, CLIP.mean, CLIP.std)
+    assert read_preprocessing(write(tmp_path, own.as_image_processor()), other) == own
+
+
+@pytest.mark.parametrize(("size", "side"), [(224, 256), (336, 384), (48, 55), (384, 439)])
+def test_short_side(size: int, side: int) -> None:
+    assert Preprocessing(size, CLIP.mean, CLIP.std).default_short_side == side
+    assert Preprocessing(size, CLIP.mean, CLIP.std, "squash").default_short_side == size
+
+
+def test_crops_that_show_a_detail_are_refused() -> None:
+    tiny = Preprocessing(48, CLIP.mean, CLIP.std)
+    for side in (48, 55, 96):
+        tiny.check_crop(48, side)
+    with pytest.raises(UserError, match=r"show the model 19% of a frame's height: set clips\.short_side to 55"):
+        tiny.check_crop(48, 256)
+    with pytest.raises(UserError, match=r"set clips\.short_side to 55"):
+        tiny.check_crop(48, 97)
+    with pytest.raises(UserError, match=r"crop_size is 224, but the model reads 48 x 48.*crop_size to 48.*_side to 55"):
+        tiny.check_crop(224, 256)
+
+
+def test_statistics_follow_from_the_checkpoint_unless_they_are_set(tmp_path: Path) -> None:
+    folder = tmp_path / "clip"
+    shutil.copytree(tiny_clip_folder(), folder)
+    assert (
+        VideoCLIP(str(folder)).preprocessing
+        == VideoCLIP("tiny").preprocessing
+        == Preprocessing(48, CLIP.mean, CLIP.std)
+    )
+    write(folder, SIGLIP)
+    own = VideoCLIP(str(folder))
+    assert pixel_statistics(own.preprocessing) == "half"
+    assert own.preprocessing.resize == "squash"
+    videos = torch.randint(0, 256, (1, 2, 3, 48, 48), dtype=torch.uint8)
+    with torch.no_grad():
+        for name in NAMED_STATISTICS:
+            chosen = VideoCLIP(str(folder), pixel_statistics=name)
+            assert pixel_statistics(chosen.preprocessing) == name
+            assert torch.equal(chosen.encode_frames(videos), own.encode_frames(videos)) == (name == "half")
+        pair = VideoCLIP("tiny", pixel_statistics=PixelStatistics(HALF.mean, HALF.std))
+        assert torch.equal(pair.encode_frames(videos), own.encode_frames(videos))
+    other = VideoCLIP("tiny", pixel_statistics=PixelStatistics((0.1, 0.1, 0.1), (0.2, 0.2, 0.2)))
+    assert pixel_statistics(other.preprocessing) == {"mean": [0.1] * 3, "std": [0.2] * 3}
+    # a tuned model's folder says what it was tuned with
+    other.save_pretrained(tmp_path / "saved")
+    assert VideoCLIP(str(tmp_path / "saved")).preprocessing == other.preprocessing

@@ -1,0 +1,68 @@
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+TOP = Path(__file__).parents[2]
+SCRIPTS = sorted(
+    file
+    for file in [*TOP.glob("studies/**/*.py"), *TOP.glob("benchmarks/*.py")]
+    if not file.with_name("__init__.py").is_file()
+)
+SHARED = ("world", "variants", "random_clip", "film_clips", "other_readers")
+
+
+@pytest.fixture(autouse=True)
+def _path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Scripts import their neighbors by their short names, as they do when they are run."""
+    for folder in {script.parent for script in SCRIPTS}:
+        monkeypatch.syspath_prepend(str(folder))
+    yield
+    for script in SCRIPTS:
+        sys.modules.pop(script.stem, None)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: str(script.relative_to(TOP)))
+def test_scripts_find_what_they_import(script: Path) -> None:
+    assert "main" in runpy.run_path(str(script), run_name="imported") or script.stem in SHARED
+
+
+def test_matchers_of_the_study_are_what_they_are_called() -> None:
+    variants = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/variants.py")))
+    grid, chosen = variants.grid(), variants.chosen(sigma=0.3, rho=0.5, mass=0.9)
+    assert grid["ot sigma 0.3"].problems == chosen["ot +order"].problems
+    assert grid["eq13 rho 0.5"].problems == chosen["eq13 +relaxed"].problems
+    assert grid["eq13 mass 0.9"].terms == chosen["eq13 +partial"].terms
+    assert chosen["t-ot"].kinds == ("temporal",)
+    assert len({*grid, *chosen, *variants.baselines()}) > 60
+
+
+def test_controls_shuffle_and_nothing_else() -> None:
+    world = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/world.py")))
+    frames, temporal = (normalize(torch.randn(shape), dim=-1) for shape in ((6, 8, 16), (5, 4, 16)))
+    encoded = world.Encoded(frames, torch.zeros(6, dtype=torch.int64), {"temporal": temporal, "name": temporal[:, :1]})
+    for shuffle, before, after in (
+        (world.with_steps_shuffled, temporal, lambda result: result.texts["temporal"]),
+        (world.with_frames_shuffled, frames, lambda result: result.frames),
+    ):
+        shuffled = after(shuffle(encoded, 0))
+        torch.testing.assert_close(shuffled.sum(1), before.sum(1))
+        assert not torch.equal(shuffled, before)
+        assert torch.equal(shuffled, after(shuffle(encoded, 0)))
+        assert not torch.equal(shuffled, after(shuffle(encoded, 1)))
+
+
+def test_report_pairs_within_a_draw(capsys: pytest.CaptureFixture[str]) -> None:
+    report = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/report.py")))
+    values, base = (dict(enumerate(row)) for row in ([1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 1.0, 2.0, 3.0, 7.0]))
+    assert report.difference(values, base) == "+0.4 ± 1.3 (4/5)"
+    assert report.difference({1: 3.0}, base) == "+2.0 (1/1)"
+    assert report.cell(values) == "3.0 ± 1.6"
+    assert report.cell({}) == "-"
+    report.table(["a", "b"], [["1", "2"]])
+    assert capsys.readouterr().out == "| a | b |\n| --- | --- |\n| 1 | 2 |\n\n"

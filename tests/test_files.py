@@ -1,0 +1,159 @@
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ost_lightning
+from ost_lightning.files import atomic_write, remove_interrupted_writes, write_text_atomically
+
+PACKAGE = Path(ost_lightning.__file__).parent
+RENAMED_ELSEWHERE = {
+    "models/embedding_cache.py",
+    "video/maintenance/shard_writer.py",
+    "video/maintenance/survey.py",
+    "video/maintenance/transcoding.py",
+    "video/storage/shard_index.py",
+}
+"""Files that still rename by themselves."""
+
+
+class Interrupted(BaseException):
+    """Stands for Ctrl-C in the middle of a write."""
+
+
+def write_half(target: Path, *, folder: bool = False) -> None:
+    with atomic_write(target) as temporary:
+        if folder:
+            temporary.mkdir()
+        (temporary / "a.mp4" if folder else temporary).write_text("half of the n")
+        raise Interrupted
+
+
+def make_folder(target: Path, content: str) -> None:
+    with atomic_write(target) as temporary:
+        temporary.mkdir()
+        (temporary / content).touch()
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("old")
+    with pytest.raises(Interrupted):
+        write_half(file)
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("old")
+    with atomic_write(file) as temporary:
+        temporary.write_text("new")
+        assert file.read_text() == "old"
+    assert file.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_temporary_path_is_a_hidden_neighbor_with_the_same_suffix(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "clip.mp4"
+    with atomic_write(file) as temporary:
+        assert temporary.parent == file.parent
+        assert temporary.suffix == ".mp4"
+        assert temporary.name.startswith(".")
+        assert not temporary.exists()
+        temporary.touch()
+    assert file.is_file()
+
+
+def test_folders_appear_as_a_whole_and_replace_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    with pytest.raises(Interrupted):
+        write_half(folder, folder=True)
+    assert list(tmp_path.iterdir()) == []
+    make_folder(folder, "first")
+    with pytest.raises(FileExistsError, match="videos exists already"):
+        make_folder(folder, "second")
+    assert [file.name for file in folder.iterdir()] == ["first"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a"):
+        pass
+    assert (tmp_path / "a").read_text() == "old"
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_durable_file_is_flushed_before_it_is_renamed_and_its_name_afterwards(
+    tmp_path: Path, durable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, synced = tmp_path / "a", []
+    file.write_text("old")
+    sync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")), file.read_text()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with atomic_write(file, durable=durable) as temporary:
+        temporary.write_text("new")
+    assert synced == ([(temporary, "old"), (tmp_path, "new")] if durable else [])
+
+
+def test_parallel_writers_mix_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "shared.txt"
+    with atomic_write(file) as slow:
+        slow.write_text("slow")
+        write_text_atomically(file, "fast")
+        with atomic_write(file) as other:
+            other.write_text("other")
+            assert other != slow
+        assert file.read_text() == "other"
+    assert file.read_text() == "slow"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "epoch[1].ckpt"
+    program = f"""
+import os, pathlib
+from ost_lightning.files import atomic_write
+with atomic_write(pathlib.Path({str(file)!r})) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    (left,) = tmp_path.iterdir()
+    others = {tmp_path / name for name in ("epoch[1].ckpt", "epoch1.ckpt", ".epoch1-0a.partial.ckpt", "a.partial.ckpt")}
+    for other in others:
+        other.touch()
+    remove_interrupted_writes(file)
+    assert not left.exists()
+    assert set(tmp_path.iterdir()) == others
+
+
+def test_texts_are_utf_8(tmp_path: Path) -> None:
+    write_text_atomically(tmp_path / "new" / "a.txt", "caf\u00e9\n")
+    assert (tmp_path / "new" / "a.txt").read_bytes() == b"caf\xc3\xa9\n"
+
+
+def test_nobody_else_renames_files_into_place() -> None:
+    found = set()
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _renames(node, node.func):
+                found.add(file.relative_to(PACKAGE).as_posix())
+    assert found - RENAMED_ELSEWHERE == {"files.py"}
+
+
+def _renames(call: ast.Call, function: ast.Attribute) -> bool:
+    """Whether a call renames a file; `str.replace` has two arguments, `Path.replace` one."""
+    owner = function.value.id if isinstance(function.value, ast.Name) else ""
+    if function.attr == "replace":
+        return owner == "os" or (len(call.args) == 1 and not call.keywords)
+    return function.attr in ("rename", "renames") or (owner, function.attr) == ("shutil", "move")
