@@ -35,10 +35,10 @@ eval: $(READY) ## Test an experiment: make eval EXP=toyworld CKPT=runs/toyworld/
 	$(OST) test --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt_path $(CKPT)) $(ARGS)
 
 ablate: $(READY) ## Score Table 4's rows in one pass: make ablate EXP=toyworld CKPT=... ARGS="--table table4"
-	$(OST) ablate --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt $(CKPT)) $(ARGS)
+	$(OST) ablate --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt_path $(CKPT)) $(ARGS)
 
 descriptors: $(READY) ## Let an LLM write descriptors: make descriptors LABELS=kinetics400 OUT=runs/descriptors/kinetics400 ARGS="--model gpt-4o-mini"
-	$(OST) descriptors generate --label-space $(LABELS) --out $(OUT) $(ARGS)
+	$(OST) descriptors generate --label_space $(LABELS) --output $(OUT) $(ARGS)
 
 sweep: $(READY) ## Start a W&B sweep and an agent for it (after `wandb login`, or with WANDB_API_KEY): make sweep SWEEP=epsilon
 	agent=$$($(VENV)/bin/wandb sweep --project ost_lightning experiments/sweeps/$(SWEEP).yaml 2>&1 | tee /dev/stderr | sed -n 's/.*Run sweep agent with: wandb agent //p') && \

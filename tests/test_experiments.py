@@ -299,7 +299,7 @@ def test_a_released_checkpoint_is_evaluated_as_its_authors_did(miniature: Path) 
         write(Path(f"lists/ucf101/val{split}.txt"), f"v_ApplyEyeMakeup_g{split + 6:02d}_c01.avi 0\n")
         write(Path(f"lists/kinetics600/ZS_split{split}.txt"), f"{split}_000000000_000000_000010.mp4 158\n")
     tokenizer().save_pretrained("clip")
-    assert main(["convert", str(RELEASED), "weights/ost", "--clip=clip"]) == 0
+    assert main(["convert", str(RELEASED), "weights/ost", "--pretrained=clip"]) == 0
     CLIPModel(CLIPConfig.from_pretrained("weights/ost")).save_pretrained("clip")
     overlays = ["--config=presets/released", "--config=presets/released_lists"]
     weights = ["--model.video_clip.pretrained=weights/ost", "--model.video_clip.tuned_from=clip"]

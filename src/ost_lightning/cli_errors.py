@@ -1,10 +1,8 @@
-"""Mistakes on the command line and in YAML, told in a paragraph."""
+"""Mistakes on the command line and in YAML, each reported in a paragraph."""
 
 import difflib
-import inspect
 import re
 from argparse import ArgumentError
-from collections.abc import Callable
 from pkgutil import resolve_name
 from typing import Final
 
@@ -22,6 +20,9 @@ _HINT: Final = (
 )
 _CLASS: Final = re.compile(r"given class_path '([\w.]+)'")
 _NO_CLASS: Final = re.compile(r":? Expected a path but (?P<name>[\w.]+) either not accessible or invalid")
+_CLASS_NOT_GIVEN: Final = re.compile(
+    r'Parser key "(?P<key>model|data)": Not a valid subclass of \w+ Subclass types expect'
+)
 _PACKAGES: Final = ("callbacks", "datamodules", "matching", "models", "tasks")
 _UNKNOWN: Final = re.compile(
     r"(?:Group '(?P<group>[\w.]+)' does not accept option |Option |unrecognized arguments: --)'?(?P<option>[\w.]+)"
@@ -50,6 +51,11 @@ def parse_error_as_mistake(error: ArgumentError, usage: str = "") -> UserError:
         close = difflib.get_close_matches(missing["name"], [name for name in known if name[0].isupper()], n=1)
         more = f" Did you mean {close[0]}?" if close else ""
         return UserError(f"{message[: missing.start()]}: there is no class {missing['name']}.{more} {_HINT}")
+    if incomplete := _CLASS_NOT_GIVEN.match(message):
+        return UserError(
+            f"The settings do not say which class `{incomplete['key']}` is, as an experiment does. An overlay, such as "
+            f"modes/lora, comes after an experiment: `--config own_videos --config modes/lora`. {_HINT}"
+        )
     classes, unknown = _CLASS.findall(message), _UNKNOWN.search(message)
     if classes and unknown:
         option = ".".join(part for part in (unknown["group"], unknown["option"]) if part)
@@ -61,18 +67,6 @@ def parse_error_as_mistake(error: ArgumentError, usage: str = "") -> UserError:
     elif classes or unknown or "Parser key" in message:
         message += f" {_HINT}"
     return UserError(message)
-
-
-def tool_usage(command: str, tool: Callable[..., None]) -> str:
-    """How a tool is called: what has no default and may stand without a name does so, the rest are options."""
-    positional = [
-        name.upper()
-        for name, parameter in inspect.signature(tool).parameters.items()
-        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
-    ]
-    given = f"`{' '.join([command, *positional])}`"
-    order = " (in this order, without --)" if positional else ""
-    return f"The command is {given}{order} and its options: `{command} --help`."
 
 
 def _accepted(class_path: str) -> list[str]:

@@ -39,7 +39,7 @@ def test_table_4_of_a_trained_model(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setenv("OST_CACHE", str(Path("cache").resolve()))
     assert main(["fit", *SMALL, "--trainer.max_steps=2", "--trainer.limit_val_batches=0"]) == 0
     checkpoint = "runs/toyworld/version_0/checkpoints/last.ckpt"
-    assert main(["ablate", *SMALL, "--ckpt", checkpoint]) == 0
+    assert main(["ablate", *SMALL, f"--ckpt_path={checkpoint}"]) == 0
     table = table_of("version_1")
     published = {part: [list(row.paper.values()) for row in table.rows if row.part == part] for part in table.parts}
     assert published == PAPER
@@ -60,7 +60,7 @@ def test_table_4_of_a_trained_model(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     with Path("runs/toyworld/version_1/metrics.csv").open(newline="") as file:
         logged = list(csv.DictReader(file))[-1]
     assert logged["test/unseen/ensembled_0.2/top1"] == tested["test/unseen/ensembled_0.2/top1"]
-    assert main(["ablate", *SMALL, "--ckpt", checkpoint, "--output", "elsewhere"]) == 0
+    assert main(["ablate", *SMALL, f"--ckpt_path={checkpoint}", "--output", "elsewhere"]) == 0
     assert AblationTable.load(Path("elsewhere/ablation.json")) == table
     assert main(["ablate", "--mean", "elsewhere/ablation.json", "runs/toyworld/version_1/ablation.json"]) == 0
     assert re.search(r"category name \| [\d.]+ ± 0\.0 \| 50\.9", capsys.readouterr().out)
@@ -105,14 +105,14 @@ def test_unreadable_videos_follow_the_policy(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "needs an experiment"),
+        ([], "`ost ablate` needs an experiment"),
         (["--config=nonsense"], "no experiment file nonsense"),
         (["--config=toyworld", "--table=nonsense"], "no ablation table nonsense. Expected a YAML file, or .*table4"),
-        (["--config=toyworld", "--ckpt=nope.ckpt"], "no checkpoint nope.ckpt"),
+        (["--config=toyworld", "--ckpt_path=nope.ckpt"], "no checkpoint nope.ckpt"),
         (["--config=toyworld", "--data.drow=1"], "drow"),
-        (["--config=toyworld", "--cache_gigabytes=much"], "argument --cache_gigabytes: invalid float value: 'much'"),
+        (["--config=toyworld", "--data.loading.embedding_cache_gigabytes=much"], "embedding_cache_gigabytes.*much"),
         (["--mean", "nope.json"], "nope.json is not the ablation.json"),
-        (["--mean", "nope.json", "--data.draw=1"], "--mean only reads earlier tables"),
+        (["--mean", "nope.json", "--data.draw=1"], "no option --data.draw. The command is `ost ablate --mean MEAN"),
     ],
 )
 def test_mistakes_are_told(arguments: Sequence[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,16 +140,15 @@ def test_mistakes_in_a_table_are_told(
     assert told in " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
 
 
-def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["ablate", "--help"])
-    assert stop.value.code == 0
-    printed = capsys.readouterr().out
-    assert "--ckpt" in printed
-    assert "table4" in printed
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    assert "ost ablate" in capsys.readouterr().out
+def test_the_table_and_the_cache_give_way_to_what_the_user_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--config=toyworld", "--ablation.source=mine", "--print_config"]
+    for more, cache in (([], 10.0), (["--data.loading.embedding-cache-gigabytes=1.5"], 1.5)):
+        with pytest.raises(SystemExit):
+            main(["ablate", *options, *more, "--table=table4"])
+        config = yaml.safe_load(capsys.readouterr().out)
+        assert config["data"]["init_args"]["loading"]["embedding_cache_gigabytes"] == cache
+        assert config["ablation"]["source"] == "mine"
+        assert len(config["ablation"]["settings"]) > 5
 
 
 def test_every_shipped_table_is_a_table() -> None:

@@ -32,7 +32,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_convert_evaluate_and_convert_back(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["convert", str(RELEASED), "ost", "--clip=clip"]) == 0
+    assert main(["convert", str(RELEASED), "ost", "--pretrained=clip"]) == 0
     told = capsys.readouterr().out
     assert "ost: 62 tensors matched, 0 missing, 0 unexpected, 0 completed, 0 ignored (layout 'released')" in told
     assert "CC BY-NC-SA 4.0" in told
@@ -42,7 +42,7 @@ def test_convert_evaluate_and_convert_back(capsys: pytest.CaptureFixture[str]) -
     assert back["module.image_encoder.proj"].shape == (64, 48)
     assert main(["convert", "ost", "openai.pt", "--layout=openai"]) == 0
     assert torch.load("openai.pt", weights_only=True)["visual.proj"].shape == (64, 48)
-    assert main(["convert", "openai.pt", "again", "--clip=clip"]) == 0
+    assert main(["convert", "openai.pt", "again", "--pretrained=clip"]) == 0
     assert "CC BY-NC-SA" not in Path("again/ORIGIN.txt").read_text()
     # with the authors' temperature, pixel statistics and ensembling
     assert main(["test", *EVALUATION]) == 0
@@ -57,8 +57,8 @@ def test_mistakes_are_told_in_a_paragraph(capsys: pytest.CaptureFixture[str]) ->
     for arguments, words in (
         (["hostile.pth", "out"], ["hostile.pth asks for Python's `posix.system`", "nothing of it has been run"]),
         (["nothing.pth", "out"], ["There is no checkpoint nothing.pth"]),
-        ([str(RELEASED), "clip", "--clip=clip"], ["clip is there already"]),
-        ([str(RELEASED), "out", "--clip=nobody/nothing"], ["There is no pre-trained model 'nobody/nothing'"]),
+        ([str(RELEASED), "clip", "--pretrained=clip"], ["clip is there already"]),
+        ([str(RELEASED), "out", "--pretrained=nobody/nothing"], ["There is no pre-trained model 'nobody/nothing'"]),
     ):
         assert main(["convert", *arguments]) == 1
         message = " ".join(capsys.readouterr().err.split())

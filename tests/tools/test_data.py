@@ -39,7 +39,7 @@ def test_check_a_list(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert rows[0]["reason"] == "there is no such file"
     write_video(videos / "videos" / "1.mp4", 9)
     write_video(videos / "videos" / "3.mp4", 9)
-    assert main([*CHECK, "--list=list.txt", "--root=videos", "--every_frame=true"]) == 0
+    assert main([*CHECK, "--list=list.txt", "--root=videos", "--every-frame"]) == 0
 
 
 def test_check_a_data_module(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +61,7 @@ def test_check_a_data_module(videos: Path, capsys: pytest.CaptureFixture[str]) -
         (["--list=list.txt", "--output=list.txt"], "list.txt is a file. Give another place"),
         (["--list=list.txt", "--output=list.txt/below"], "list.txt is a file. Give another place"),
         (["--data=VideoTable", "--data.root=videos"], "name no videos for train, val, test"),
-        (["--lisst=list.txt"], "The command is `ost data check` and its options: `ost data check --help`"),
+        (["--lisst=list.txt"], "no option --lisst. Did you mean --list? The command is `ost data check [options]`"),
     ],
 )
 def test_check_tells_what_it_needs(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ def small() -> Path:
 
 
 def test_check_fails_on_errors_and_tells_them(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["descriptors", "check", "small", "--report", "new/report.csv"]) == 1
+    assert main(["descriptors", "check", "small", "--output", "new/report.csv"]) == 1
     told = capsys.readouterr()
     assert "small: 2 errors and 6 warnings in 3 classes" in told.err
     assert "1. opens the arms" in told.out
@@ -47,7 +47,7 @@ def test_check_passes_with_warnings(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_check_expects_the_count_that_is_given(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["descriptors", "check", "small", "--per_class=4"]) == 1
+    assert main(["descriptors", "check", "small", "--descriptors_per_class=4"]) == 1
     assert "has 2, expected 4" in capsys.readouterr().out
 
 
@@ -55,7 +55,7 @@ def test_export_and_import_come_back(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["descriptors", "export", "hmdb51", "out"]) == 0
     assert sorted(path.name for path in Path("out").iterdir()) == ["classes.csv", "spatio.json", "temporal.json"]
     files = ["--spatio=out/spatio.json", "--temporal=out/temporal.json"]
-    assert main(["descriptors", "import", "--classes=out/classes.csv", *files, "--out=back"]) == 0
+    assert main(["descriptors", "import", "--classes=out/classes.csv", *files, "--output=back"]) == 0
     difference = compare(LabelSpace.load("hmdb51"), LabelSpace.load("back"))
     assert (difference.removed, difference.added, difference.lists) == ((), (), ())
     assert difference.same_order
@@ -63,8 +63,8 @@ def test_export_and_import_come_back(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_export_and_import_as_a_table() -> None:
-    assert main(["descriptors", "export", "hmdb51", "out", "--form=table", "--per_class=4"]) == 0
-    arguments = ["--classes=hmdb51", "--table=out/descriptors.csv", "--out=back", "--source=a table"]
+    assert main(["descriptors", "export", "hmdb51", "out", "--form=table", "--descriptors_per_class=4"]) == 0
+    arguments = ["--classes=hmdb51", "--table=out/descriptors.csv", "--output=back", "--source=a table"]
     assert main(["descriptors", "import", *arguments]) == 0
     back, labels = LabelSpace.load("back"), LabelSpace.load("hmdb51")
     assert back.descriptors_of("temporal", 4) == labels.descriptors_of("temporal", 4)
@@ -77,7 +77,7 @@ def test_import_refuses_a_wrong_list(capsys: pytest.CaptureFixture[str]) -> None
     names = [row.split(",")[1] for row in rows[1:]]
     shifted = [*names[1:], names[0]]
     Path("shifted.csv").write_text("id,name\n" + "".join(f"{k},{name}\n" for k, name in enumerate(shifted)))
-    arguments = ["descriptors", "import", "--classes=shifted.csv", "--spatio=out/spatio.json", "--out=back"]
+    arguments = ["descriptors", "import", "--classes=shifted.csv", "--spatio=out/spatio.json", "--output=back"]
     assert main(arguments) == 1
     assert "do not seem to belong to this list" in " ".join(capsys.readouterr().err.split())
     assert not Path("back").exists()
@@ -87,11 +87,11 @@ def test_import_refuses_a_wrong_list(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--classes=hmdb51", "--out=new"], "Nothing to import"),
-        (["--classes=hmdb51", "--out=new", "--spatio=a", "--table=b"], "two things at once"),
-        (["--classes=hmdb51", "--out=small", "--spatio=a"], "small is there already"),
-        (["--classes=nothing.csv", "--out=new", "--spatio=a"], "no list of classes nothing.csv"),
-        (["--classes=hmdb51", "--out=new", "--spatio=a.json"], "no file a.json"),
+        (["--classes=hmdb51", "--output=new"], "Nothing to import"),
+        (["--classes=hmdb51", "--output=new", "--spatio=a", "--table=b"], "two things at once"),
+        (["--classes=hmdb51", "--output=small", "--spatio=a"], "small is there already"),
+        (["--classes=nothing.csv", "--output=new", "--spatio=a"], "no list of classes nothing.csv"),
+        (["--classes=hmdb51", "--output=new", "--spatio=a.json"], "no file a.json"),
     ],
 )
 def test_import_mistakes(small: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +117,12 @@ def test_check_passes_on_everything_that_is_shipped(name: str) -> None:
 
 
 def test_density(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["descriptors", "density", "toyworld-0-unseen,hmdb51", "--out=new/density", "--per_class=2"]) == 0
+    assert (
+        main(
+            ["descriptors", "density", "toyworld-0-unseen,hmdb51", "--output=new/density", "--descriptors_per_class=2"]
+        )
+        == 0
+    )
     assert sorted(path.name for path in Path("new/density").iterdir()) == ["density.json", "density.png", "map.png"]
     found = json.loads(Path("new/density/density.json").read_text())
     assert (found["clip"], found["per_class"]) == ("tiny", 2)

@@ -47,7 +47,7 @@ def test_a_folder_of_videos_gets_the_descriptors_of_its_classes(monkeypatch: pyt
     for name in ("jump_rope", "juggling"):
         Path("labels/train", name).mkdir(parents=True)
     with llm.serving(lambda seen: llm.good) as server:
-        assert generate(server, monkeypatch, "--out=labels") == 0
+        assert generate(server, monkeypatch, "--output=labels") == 0
     found = LabelSpace.load("labels")
     assert (found.names, found.published) == (("juggling", "jump rope"), ("juggling", "jump_rope"))
     assert found.descriptors_of("spatio", 1)[1] == ("spatio thing 0 of jump rope",)
@@ -62,14 +62,14 @@ def own_labels(count: int) -> Path:
 
 def generate(server: llm.FakeLLM, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-    return main(["descriptors", "generate", "--label-space", "labels", "--out", "new", *more])
+    return main(["descriptors", "generate", "--label-space", "labels", "--output", "new", *more])
 
 
 def test_a_label_space_comes_out(
     labels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with llm.serving(lambda seen: llm.good) as server:
-        assert generate(server, monkeypatch, "--model=fake", "--per_class=3", "--seed=7") == 0
+        assert generate(server, monkeypatch, "--model=fake", "--descriptors_per_class=3", "--seed=7") == 0
         assert len(server.requests) == 18
         assert {seen.key for seen in server.requests} == {KEY}
     told = capsys.readouterr().out
@@ -100,7 +100,7 @@ def test_nothing_is_asked_or_written_in_a_dry_run(
     labels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with llm.serving(lambda seen: llm.good) as server:
-        assert generate(server, monkeypatch, "--dry-run=true") == 0
+        assert generate(server, monkeypatch, "--dry-run") == 0
         assert server.requests == []
     assert not Path("new").exists()
     told = capsys.readouterr().out
@@ -132,9 +132,9 @@ def test_missing_lists_are_told_and_asked_for_next_time(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--out=other"], "other is a label space with other classes"),
-        (["--out=written"], "written holds descriptors that were not generated there"),
-        (["--per_class=0"], "per_class is 0"),
+        (["--output=other"], "other is a label space with other classes"),
+        (["--output=written"], "written holds descriptors that were not generated there"),
+        (["--descriptors_per_class=0"], "per_class is 0"),
         (["--limits.attempts=0"], "limits.attempts is 0, expected at least 1"),
         (["--prompts=nonsense"], "no prompts 'nonsense'"),
         (["--label_space=nonsense"], "no label space 'nonsense'"),
@@ -200,9 +200,9 @@ ALONE = """
 from pathlib import Path
 from ost_lightning.text.generation.settings import Limits
 from ost_lightning.tools.generation import generate
-generate(label_space="labels", out=Path("new"), limits=Limits(concurrency=4))
+generate(label_space="labels", output=Path("new"), limits=Limits(concurrency=4))
 """  # without the rest of the suite it starts in a second
-AS_A_COMMAND = ["-m", "ost_lightning", "descriptors", "generate", "--label-space=labels", "--out=new"]
+AS_A_COMMAND = ["-m", "ost_lightning", "descriptors", "generate", "--label-space=labels", "--output=new"]
 
 
 def answers_in_journal() -> list[tuple[str, str, int]]:

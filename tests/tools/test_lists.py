@@ -62,12 +62,14 @@ def test_fewshot_of_a_table_is_a_table_that_data_modules_read(capsys: pytest.Cap
     assert "tables are written as CSV" in " ".join(capsys.readouterr().err.split())
 
 
-def test_what_stands_without_a_name_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "fewshot", "--list=list.txt", "--output=few.txt"]) == 1
-    told = " ".join(capsys.readouterr().err.split())
-    assert "unrecognized arguments" in told
-    assert "`ost data fewshot LIST OUTPUT` (in this order, without --)" in told
+def test_by_place_and_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "fewshot", "list.txt", "one.txt", "--shots=1"]) == 0
+    assert main(["data", "fewshot", "--list=list.txt", "--output", "two.txt", "--shots=1"]) == 0
+    assert Path("one.txt").read_text() == Path("two.txt").read_text()
+    capsys.readouterr()
     assert main(["data", "fewshot", "list.txt"]) == 1
-    assert "`ost data fewshot LIST OUTPUT`" in " ".join(capsys.readouterr().err.split())
-    assert main(["data", "fewshot", "list.txt", "videos", "--shots=1"]) == 1
-    assert "videos is a folder" in " ".join(capsys.readouterr().err.split())
+    message = " ".join(capsys.readouterr().err.split())
+    assert "lacks OUTPUT. The command is `ost data fewshot LIST OUTPUT [options]`" in message
+    Path("folder").mkdir()
+    assert main(["data", "fewshot", "list.txt", "folder", "--shots=1"]) == 1
+    assert "folder is a folder" in " ".join(capsys.readouterr().err.split())

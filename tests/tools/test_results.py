@@ -16,10 +16,10 @@ def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_several_folders_become_one_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["results", "runs/a", "runs/b", "--csv_file=out/t.csv", "--markdown_file=out/t.md"]) == 0
+    assert main(["results", "runs/a", "runs/b", "--output=out"]) == 0
     printed = capsys.readouterr().out
-    assert printed == Path("out/t.md").read_text()
-    with open("out/t.csv", newline="") as file:
+    assert printed == Path("out/results.md").read_text()
+    with open("out/results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["protocol"] for row in rows} == {"zero_shot", "few_shot"}
     paper = [row for row in rows if row["method"] == "OST" and row["setting"] == "4 shots, from CLIP"]
@@ -30,7 +30,7 @@ def test_several_folders_become_one_table(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["runs/none"], "There is no results.json in runs/none"), ([], "runs")],
+    [(["runs/none"], "There is no results.json in runs/none"), ([], "`ost results` lacks RUNS")],
 )
 def test_what_is_missing_is_told(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["results", *arguments]) == 1

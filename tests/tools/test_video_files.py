@@ -21,7 +21,7 @@ def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 TRANSCODE = ["data", "transcode", "list.txt"]
-SMALL = ["--settings.short_side=40", "--workers=0"]
+SMALL = ["--short_side=40", "--workers=0"]
 
 
 def test_transcode_writes_videos_list_and_report(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:

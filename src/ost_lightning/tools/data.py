@@ -5,21 +5,20 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table
 
-from ost_lightning.datamodules import LabeledVideos, VideoDataModule
-from ost_lightning.datamodules.locate import Finder
 from ost_lightning.errors import UserError
 from ost_lightning.files import atomic_write
 from ost_lightning.tools.options import output_folder, processes
-from ost_lightning.video import VideoRecord
-from ost_lightning.video.annotations.any_list import read_files
-from ost_lightning.video.maintenance.inspection import ALL_FRAMES, Inspection
-from ost_lightning.video.maintenance.survey import survey_videos
 from ost_lightning.vocabulary import Part
+
+if TYPE_CHECKING:
+    from ost_lightning.datamodules import LabeledVideos, VideoDataModule
+    from ost_lightning.video import VideoRecord
+    from ost_lightning.video.maintenance.inspection import Inspection
 
 PARTS: Final[tuple[Part, ...]] = ("train", "val", "test")
 _RECORD: Final = "videos.csv"
@@ -29,7 +28,7 @@ _SHOWN: Final = 5
 def check(
     list: Path | None = None,
     root: str | None = None,
-    data: VideoDataModule | None = None,
+    data: "VideoDataModule | None" = None,
     sets: Sequence[Part] = PARTS,  # read only
     output: Path = Path("runs/data"),
     frames: int = 8,
@@ -45,15 +44,18 @@ def check(
         list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`. Start and end times in
             it are respected.
         root: Base of the list's paths: a folder of videos or tar shards, or a URL.
-        data: Data module with its settings, instead of a list.
+        data: Data module with its settings, instead of a list (`--data.help CLASS` shows its settings).
         sets: Sets of the data module to look at: train, val, test. Sets without videos are skipped.
         output: Folder for the two files.
         frames: Number of frames to decode per video, spread over its length.
         every_frame: Whether to decode all frames.
         workers: Number of processes; one per core if not given.
     """
+    from ost_lightning.video.maintenance.inspection import ALL_FRAMES
+    from ost_lightning.video.maintenance.survey import survey_videos
+
     if frames < 0:
-        raise UserError(f"--frames is {frames}: give a number of frames from 0, or --every_frame true for all.")
+        raise UserError(f"--frames is {frames}: give a number of frames from 0, or --every_frame for all.")
     decode, count = ALL_FRAMES if every_frame else frames, processes(workers)
     found = survey_videos(
         _records(list, root, data, sets), output_folder(output) / _RECORD, decode=decode, workers=count
@@ -74,7 +76,7 @@ def check(
 def stats(
     list: Path | None = None,
     root: str | None = None,
-    data: VideoDataModule | None = None,
+    data: "VideoDataModule | None" = None,
     sets: Sequence[Part] = PARTS,  # read only
     output: Path = Path("runs/data"),
     workers: int | None = None,
@@ -88,11 +90,13 @@ def stats(
         list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`. Start and end times in
             it are respected.
         root: Base of the list's paths: a folder of videos or tar shards, or a URL.
-        data: Data module with its settings, instead of a list.
+        data: Data module with its settings, instead of a list (`--data.help CLASS` shows its settings).
         sets: Sets of the data module to look at: train, val, test. Sets without videos are skipped.
         output: Folder for the file.
         workers: Number of processes; one per core if not given.
     """
+    from ost_lightning.video.maintenance.survey import survey_videos
+
     count = processes(workers)
     found = survey_videos(_records(list, root, data, sets), output_folder(output) / _RECORD, decode=0, workers=count)
     usable = [entry for entry in found if entry.state == "ok"]
@@ -107,9 +111,13 @@ def stats(
 
 
 def _records(
-    list_file: Path | None, root: str | None, data: VideoDataModule | None, parts: Sequence[Part]
-) -> Sequence[VideoRecord]:
+    list_file: Path | None, root: str | None, data: "VideoDataModule | None", parts: Sequence[Part]
+) -> "Sequence[VideoRecord]":
     """The videos of a list, or of sets of a data module."""
+    from ost_lightning.datamodules.locate import Finder
+    from ost_lightning.video import VideoRecord
+    from ost_lightning.video.annotations.any_list import read_files
+
     if (list_file is None) == (data is None):
         raise UserError("Give either a list of videos (--list, with --root) or a data module (--data CLASS).")
     if list_file is not None:
@@ -129,14 +137,14 @@ def _records(
     return [record for videos in sets for record in videos.records]
 
 
-def _write_missing(bad: Sequence[Inspection], file: Path) -> None:
+def _write_missing(bad: "Sequence[Inspection]", file: Path) -> None:
     with atomic_write(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         rows = csv.writer(handle)
         rows.writerow(["id", "path", "state", "reason"])
         rows.writerows((entry.id, entry.path, entry.state, entry.reason) for entry in bad)
 
 
-def _spread(usable: Sequence[Inspection], listed: int) -> Table:
+def _spread(usable: "Sequence[Inspection]", listed: int) -> Table:
     table = Table(title=f"{len(usable):,} of {listed:,} listed videos")
     for column in ("", "least", "median", "mean", "most", "total"):
         table.add_column(column, justify="right" if column else "left")

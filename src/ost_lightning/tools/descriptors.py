@@ -23,6 +23,7 @@ from ost_lightning.text.foreign_descriptors import (
     write_indexed,
     write_table,
 )
+from ost_lightning.tools.options import output_file, output_folder
 from ost_lightning.vocabulary import DescriptorKind
 
 _SHOWN: Final = 3
@@ -31,11 +32,13 @@ _SHOWN: Final = 3
 def check(
     label_space: str,
     templates: str = "ost",
-    clip: str = TINY_CLIP,
-    per_class: int | None = None,
-    report: Path | None = None,
+    pretrained: str = TINY_CLIP,
+    descriptors_per_class: int | None = None,
+    output: Path | None = None,
 ) -> None:
-    """Looks for faults in the descriptors of a label space; exit status 1 if there are errors.
+    """Checks the descriptors of a label space.
+
+    The exit status is 1 if there are errors.
 
     Errors: missing or extra classes, counts, duplicates within a class, numbering or quotes left in, sentences that are
     too long. Warnings: descriptors that several classes share, class names, markup, characters outside ASCII.
@@ -43,18 +46,18 @@ def check(
     Args:
         label_space: Name or folder.
         templates: Sentences that the descriptors stand in: a name out of prompts/sentences, or a YAML file.
-        clip: CLIP whose tokenizer counts: hub id, folder, or tiny, whose own small vocabulary makes more tokens of a
-            sentence than OpenAI's.
-        per_class: Descriptors that every list should have; the commonest count if not given.
-        report: CSV file for all findings; the screen shows three of each rule.
+        pretrained: CLIP whose tokenizer counts: hub id, folder, or tiny, whose own small vocabulary makes more tokens
+            of a sentence than OpenAI's.
+        descriptors_per_class: Number of descriptors that every list should have; the commonest count if not given.
+        output: CSV file for all findings; the screen shows three of each rule.
     """
     from ost_lightning.models import token_count  # seconds, which the other commands do without
 
     labels = LabelSpace.load(label_space)
-    counter = token_count(clip)
-    findings = lint(labels, Templates.load(templates), counter, per_class)
-    if report is not None:
-        _write_report(findings, report)
+    counter = token_count(pretrained)
+    findings = lint(labels, Templates.load(templates), counter, descriptors_per_class)
+    if output is not None:
+        _write_report(findings, output_file(output))
     console = Console()
     if findings:
         console.print(_findings_table(findings))
@@ -97,14 +100,14 @@ def diff(first: str, second: str) -> None:
 def import_descriptors(
     *,
     classes: str,
-    out: Path,
+    output: Path,
     spatio: Path | None = None,
     temporal: Path | None = None,
     table: Path | None = None,
     source: str = "",
     check_alignment: bool = True,
 ) -> None:
-    """Makes a label space from descriptors in the form of others.
+    """Makes a label space from descriptors in another program's format.
 
     Either index-keyed JSON files as the released code has them (`spatio`, `temporal`, or both), or one CSV table with
     the columns class, kind, rank, descriptor. Texts are taken as they are; `ost descriptors check` tells what is wrong.
@@ -112,7 +115,7 @@ def import_descriptors(
     Args:
         classes: The classes in the order of the labels: a label space by name or folder, or a list (CSV `id,name`, or
             text as in `classes.txt`).
-        out: Folder of the new label space; must not exist.
+        output: Folder of the new label space; must not exist.
         spatio: JSON file of Spatio Descriptors.
         temporal: JSON file of Temporal Descriptors.
         table: CSV table.
@@ -126,38 +129,44 @@ def import_descriptors(
         files["temporal"] = temporal
     if bool(files) == bool(table):
         raise UserError("Nothing to import, or two things at once: give --spatio and/or --temporal, or --table.")
-    if out.exists():
-        raise UserError(f"{out} is there already. Choose another folder for the imported label space.")
+    if output.exists():
+        raise UserError(f"{output} is there already. Choose another folder for the imported label space.")
     base = _classes(classes)
     descriptors = read_table(table, base.names) if table else read_indexed(base.names, files)
     named = [table.name] if table else [file.name for file in files.values()]
     if check_alignment and not table:
         refuse_if_misaligned(descriptors, " and ".join(map(str, files.values())))
     provenance = {"source": source or f"imported from {' and '.join(named)}"}
-    labels = replace(base, descriptors=descriptors, provenance=provenance, origin=str(out))
-    labels.save(out)
-    print(f"{out}: {len(labels)} classes, {len(descriptors)} with descriptors; next: ost descriptors check {out}")
+    labels = replace(base, descriptors=descriptors, provenance=provenance, origin=str(output))
+    labels.save(output)
+    print(f"{output}: {len(labels)} classes, {len(descriptors)} with descriptors; next: ost descriptors check {output}")
 
 
 def export(
-    label_space: str, out: Path, form: Literal["indexed", "table"] = "indexed", per_class: int | None = None
+    label_space: str,
+    output: Path,
+    form: Literal["indexed", "table"] = "indexed",
+    descriptors_per_class: int | None = None,
 ) -> None:
     """Writes the descriptors of a label space for other programs.
 
     Args:
         label_space: Name or folder.
-        out: Folder for spatio.json, temporal.json and classes.csv (indexed, as the released code reads them), or for
+        output: Folder for spatio.json, temporal.json and classes.csv (indexed, as the released code reads them), or for
             descriptors.csv (table).
-        form: Which.
-        per_class: The first N of each list; all if not given.
+        form: Format of the files.
+        descriptors_per_class: The first N of each list; all if not given.
     """
     labels = LabelSpace.load(label_space)
+    output_folder(output)
     if form == "table":
-        write_table(labels, out / "descriptors.csv", per_class)
+        write_table(labels, output / "descriptors.csv", descriptors_per_class)
     else:
-        write_indexed(labels, {"spatio": out / "spatio.json", "temporal": out / "temporal.json"}, per_class)
-        write_class_list(labels, out / "classes.csv")
-    print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+        write_indexed(
+            labels, {"spatio": output / "spatio.json", "temporal": output / "temporal.json"}, descriptors_per_class
+        )
+        write_class_list(labels, output / "classes.csv")
+    print(f"{output}: {', '.join(sorted(path.name for path in output.iterdir()))}")
 
 
 def _classes(name_or_file: str) -> LabelSpace:

@@ -28,11 +28,11 @@ _SHOWN: Final = 5
 def generate(
     *,
     label_space: str,
-    out: Path,
+    output: Path,
     model: str = "gpt-3.5-turbo",
     temperature: float | None = 0.7,
     seed: int | None = 0,
-    per_class: int = 4,
+    descriptors_per_class: int = 4,
     prompts: str = "ost",
     structured: bool = True,
     dry_run: bool = False,
@@ -46,12 +46,12 @@ def generate(
     missing at the end, with all others kept.
 
     Args:
-        label_space: Whose classes: name or folder.
-        out: Folder of the new label space and of its journal.
+        label_space: Label space with the classes: name or folder.
+        output: Folder of the new label space and of its journal.
         model: Name that the server knows; the paper's is GPT-3.5.
-        temperature: Of the model; null leaves it to the server.
-        seed: Of the first attempt, further ones count up; null leaves it to the server.
-        per_class: N, descriptors of each kind.
+        temperature: Sampling temperature; null leaves it to the server.
+        seed: Seed of the first attempt, further ones count up; null leaves it to the server.
+        descriptors_per_class: Number of descriptors of each kind.
         prompts: A name out of prompts/descriptors (ost, ranked), or a YAML file.
         structured: Ask for JSON by a schema; goes on without where the server does not know that.
         dry_run: Print how many requests and about how many tokens it would take, and ask nothing.
@@ -59,11 +59,11 @@ def generate(
     """
     labels = LabelSpace.load(label_space)
     asked = Prompts.load(prompts)
-    sampling = Sampling(model, temperature, seed, per_class, asked.digest)
-    _check_folder(out, labels)
+    sampling = Sampling(model, temperature, seed, descriptors_per_class, asked.digest)
+    _check_folder(output, labels)
     with ExitStack() as stack:
-        folder = out
-        if dry_run and not (out / JOURNAL).is_file():
+        folder = output
+        if dry_run and not (output / JOURNAL).is_file():
             folder = Path(stack.enter_context(TemporaryDirectory()))
         journal = stack.enter_context(Journal(folder / JOURNAL))
         generation = Generation(labels, asked, sampling, limits, journal, structured=structured)
@@ -74,7 +74,7 @@ def generate(
         if generation.open():
             generation.begin()
             end = _ask(generation)
-        _finish(generation, out, end)
+        _finish(generation, output, end)
 
 
 def _ask(generation: Generation) -> UserError | None:

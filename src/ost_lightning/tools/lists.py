@@ -1,19 +1,19 @@
 """`ost data leak` and `ost data fewshot`: lists of videos, without the videos."""
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
 from ost_lightning.tools.options import output_file
-from ost_lightning.video.annotations.any_list import ListedVideo, read_files, read_list, write_list
-from ost_lightning.video.annotations.few_shot import draw_shots
-from ost_lightning.video.annotations.video_ids import IdKind, video_id
+
+if TYPE_CHECKING:
+    from ost_lightning.video.annotations.any_list import ListedVideo
 
 _SHOWN: Final = 5
 
 
-def leak(first: Path, second: Path, by: IdKind = "video", output: Path | None = None) -> None:
+def leak(first: Path, second: Path, by: Literal["video", "file"] = "video", output: Path | None = None) -> None:
     """Counts the videos that two lists have in common, for example those of training and test.
 
     Lists may have any format: `path label` lines, tables, Kinetics' CSV, Something-Something's or ActivityNet's JSON.
@@ -26,6 +26,9 @@ def leak(first: Path, second: Path, by: IdKind = "video", output: Path | None = 
             `file` is always the file's stem.
         output: CSV file for the common ids.
     """
+    from ost_lightning.video.annotations.any_list import read_list
+    from ost_lightning.video.annotations.video_ids import video_id
+
     ids, others = ([video_id(video.path, by) for video in read_list(file)] for file in (first, second))
     other = set(others)
     common = sorted({id_ for id_ in ids if id_ in other})
@@ -50,6 +53,9 @@ def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
         shots: Number of videos per class (K).
         seed: Seed of the draw.
     """
+    from ost_lightning.video.annotations.any_list import read_files, write_list
+    from ost_lightning.video.annotations.few_shot import draw_shots
+
     videos = read_files(list)
     if unlabeled := [video.path for video in videos if not video.label]:
         raise UserError(f"{list}: '{unlabeled[0]}' has no label. Expected lines `path label`.")
@@ -59,7 +65,7 @@ def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
     print(f"{len(chosen)} videos of {len({video.label for video in chosen})} classes, {shots} each: {output}")
 
 
-def _name(video: ListedVideo) -> str:
+def _name(video: "ListedVideo") -> str:
     """A name that is unique within its list, also among parts of the same video."""
     times = "" if video.start is None and video.end is None else f" {video.start} {video.end}"
     return (video.id or video.path) + times

@@ -1,12 +1,11 @@
-"""`ost toyworld ...`."""
+"""`ost toyworld ...`: videos and pictures of the rendered world."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-from ost_lightning.toyworld.clips import FRAMES
-from ost_lightning.toyworld.contact_sheet import draw_contact_sheet
-from ost_lightning.toyworld.dataset import RenderedPart, Split, render_part
-from ost_lightning.toyworld.grammar import Group
+Group = Literal["seen", "unseen", "order"]
+Split = Literal["train", "test"]
 
 
 def render(draw: int = 0, group: Group = "unseen", split: Split = "test", clips_per_class: int = 10) -> None:
@@ -14,10 +13,12 @@ def render(draw: int = 0, group: Group = "unseen", split: Split = "test", clips_
 
     Args:
         draw: Draw of classes, 0 to 4.
-        group: Which classes.
-        split: Training and test videos are different ones.
-        clips_per_class: How many.
+        group: Group of classes.
+        split: Set of videos; those of training and test differ.
+        clips_per_class: Number of videos per class.
     """
+    from ost_lightning.toyworld.dataset import RenderedPart, render_part
+
     print(render_part(RenderedPart(draw, group, split, clips_per_class)))
 
 
@@ -33,9 +34,13 @@ def sheet(
     Args:
         output: PNG to write.
         draw: Draw of classes, 0 to 4.
-        group: Which classes.
+        group: Group of classes.
         classes: Their places in the group.
         clips_per_class: Size of the part that the videos are taken from.
     """
+    from ost_lightning.toyworld.clips import FRAMES
+    from ost_lightning.toyworld.contact_sheet import draw_contact_sheet
+    from ost_lightning.toyworld.dataset import RenderedPart
+
     draw_contact_sheet(RenderedPart(draw, group, "test", clips_per_class), classes, output, FRAMES)
     print(output)

@@ -5,25 +5,27 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path, PurePosixPath
 from statistics import median
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from ost_lightning.datamodules.locate import Finder
 from ost_lightning.errors import UserError
 from ost_lightning.files import atomic_write
 from ost_lightning.tools.options import output_folder, processes
-from ost_lightning.video.annotations import TABLE_SUFFIXES, read_files, write_list
-from ost_lightning.video.maintenance.parallel import map_in_processes
-from ost_lightning.video.maintenance.shard_writer import plan_shards, write_shards
-from ost_lightning.video.maintenance.transcoding import Transcoded, TranscodeSettings, TranscodingJob
-from ost_lightning.video.maintenance.transcoding import transcode as transcode_one
+
+if TYPE_CHECKING:
+    from ost_lightning.video.maintenance.transcoding import Transcoded, TranscodingJob
 
 
 def transcode(
     list: Path,
     root: str,
     output: Path,
-    settings: TranscodeSettings = TranscodeSettings(),  # frozen
+    short_side: int = 256,
+    gop: int = 12,
+    crf: int = 23,
+    preset: str = "medium",
+    fast_decode: bool = True,
     workers: int | None = None,
 ) -> None:
     """Rewrites the listed videos once, for fast sparse reading: short side 256, a keyframe every 12 frames, no sound.
@@ -37,9 +39,21 @@ def transcode(
         list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`.
         root: What the list's paths are relative to: a folder of videos or tar shards, or a URL.
         output: Folder for the new files.
-        settings: Size, keyframes and quality.
+        short_side: Pixels of the shorter side; smaller videos keep their size.
+        gop: Frames from one keyframe to the next.
+        crf: Constant rate factor of x264; lower is better and larger.
+        preset: Preset of x264.
+        fast_decode: Whether to use x264's tuning of that name (CAVLC, no loop filter, no weighted prediction): larger
+            files that take half the time to decode.
         workers: Processes; as many as there are cores if not given.
     """
+    from ost_lightning.datamodules.locate import Finder
+    from ost_lightning.video.annotations import TABLE_SUFFIXES, read_files, write_list
+    from ost_lightning.video.maintenance.parallel import map_in_processes
+    from ost_lightning.video.maintenance.transcoding import TranscodeSettings, TranscodingJob
+    from ost_lightning.video.maintenance.transcoding import transcode as transcode_one
+
+    settings = TranscodeSettings(short_side, gop, crf, preset, fast_decode)
     videos, old, count = read_files(list), Finder(root), processes(workers)
     new = {video.path: str(PurePosixPath(video.path).with_suffix(".mp4")) for video in videos}
     if len(set(new.values())) < len(new):
@@ -75,6 +89,9 @@ def shard(list: Path, root: Path, output: Path, megabytes: int = 1024, workers: 
         megabytes: Size of a shard; the last file may exceed it.
         workers: Processes; as many as there are cores if not given.
     """
+    from ost_lightning.video.annotations import read_files
+    from ost_lightning.video.maintenance.shard_writer import plan_shards, write_shards
+
     if megabytes < 1:
         raise UserError(f"A shard of {megabytes} megabytes holds nothing: give at least 1.")
     count = processes(workers)
@@ -84,18 +101,22 @@ def shard(list: Path, root: Path, output: Path, megabytes: int = 1024, workers: 
     print(f"{len(files)} videos in {len(shards)} shards, {written} of them written now: {output}")
 
 
-def _killed(job: TranscodingJob) -> Transcoded:
+def _killed(job: "TranscodingJob") -> "Transcoded":
+    from ost_lightning.video.maintenance.transcoding import Transcoded
+
     return Transcoded(job.name, str(job.target), f"{job.source}: rewriting it kills the process")
 
 
-def _write_report(rows: Sequence[Transcoded], file: Path) -> None:
+def _write_report(rows: "Sequence[Transcoded]", file: Path) -> None:
+    from ost_lightning.video.maintenance.transcoding import Transcoded
+
     with atomic_write(file) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
         table = csv.DictWriter(handle, [field.name for field in fields(Transcoded)])
         table.writeheader()
         table.writerows(asdict(row) for row in rows)
 
 
-def _tell(rows: Sequence[Transcoded]) -> None:
+def _tell(rows: "Sequence[Transcoded]") -> None:
     good = [row for row in rows if not row.error]
     if good:
         before, after = (

@@ -103,7 +103,7 @@ def _token_embedding(clip: str) -> Tensor:
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"The checkpoint leaves out its token embedding, and there is no CLIP '{clip}' to take it from: name the "
-            "one that it was tuned from (--clip)."
+            "one that it was tuned from (--pretrained)."
         ) from error
     embedding: Tensor = model.text_model.embeddings.token_embedding.weight.detach()
     return embedding

@@ -1,4 +1,5 @@
 import csv
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -128,4 +129,8 @@ def test_supervised_fit_checkpoint_test_gives_the_same_metric() -> None:
     assert rows("runs/toyworld/version_1")[-1]["val/seen/top1"] == validated[-1]
     # the mixture with the original weights has a head, too, though that has no original
     assert main(["test", *options, f"--ckpt_path={checkpoint}"]) == 0
-    assert 0 <= float(rows("runs/toyworld/version_2")[-1]["test/unseen/ensembled_0.2/top1"]) <= 1
+    tested = rows("runs/toyworld/version_2")[-1]
+    scores = json.loads(Path("runs/toyworld/version_2/results.json").read_text())["sets"]["unseen"]["scores"]
+    for weights, prefix in (("as trained", "test/unseen"), ("ensembled_0.2", "test/unseen/ensembled_0.2")):
+        assert scores[weights]["scored"] == 20
+        assert float(tested[f"{prefix}/top1"]) == pytest.approx(scores[weights]["top1"])

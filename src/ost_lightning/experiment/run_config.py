@@ -1,0 +1,56 @@
+"""The whole configuration of a run: kept with the run, and compared with the one that a checkpoint was trained with."""
+
+from typing import Any
+
+import yaml
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_info
+
+from ost_lightning.callbacks.resuming import CONFIG_IN_CHECKPOINT
+from ost_lightning.renamed_settings import with_new_names
+
+
+class RunConfig(SaveConfigCallback):
+    """Keeps the whole configuration of a run: as config.yaml in its folder, in W&B, and as text in every checkpoint."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Sends the configuration to W&B, once."""
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.config.update(yaml.safe_load(self._text()), allow_val_change=True)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Adds the configuration to a checkpoint."""
+        checkpoint[CONFIG_IN_CHECKPOINT] = self._text()
+
+    def _text(self) -> str:
+        text: str = self.parser.dump(self.config, skip_none=False)
+        return text
+
+
+def report_differences(trained: str, now: str) -> None:
+    """Reports each setting of the model that differs from the training's.
+
+    Args:
+        trained: Configuration of the training as YAML, perhaps with names of an earlier version.
+        now: Configuration of this run as YAML.
+    """
+    before, given = _flat(with_new_names(trained)["model"]), _flat(yaml.safe_load(now)["model"])
+    for key in sorted(before.keys() | given.keys()):
+        if before.get(key) != given.get(key):
+            rank_zero_info(
+                f"model.{key} is {given.get(key)} in this run; the checkpoint was trained with {before.get(key)}"
+            )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings with dotted keys."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {
+        key: value
+        for name, part in tree.items()
+        for key, value in _flat(part, f"{prefix}.{name}" if prefix else str(name)).items()
+    }

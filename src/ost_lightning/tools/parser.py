@@ -1,0 +1,73 @@
+"""Runs a tool: jsonargparse parses its command line by the signature of its function."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, Final
+
+from docstring_parser import parse as parse_docstring
+from jsonargparse import ArgumentParser
+
+from ost_lightning.tools.arguments import HELP, as_options, takes_several, usage
+from ost_lightning.tools.commands import Tool
+
+_SPELLING: Final = (
+    "Hyphens may be written for underscores in options, and a switch without a value means true. What the usage gives "
+    "without a name may be given with its name, too."
+)
+
+
+def run_tool(tool: Tool, args: Sequence[str]) -> None:
+    """Parses a tool's command line and calls its function.
+
+    Args:
+        tool: Which one.
+        args: Command line after the tool's name.
+
+    Raises:
+        UserError: If something given is wrong.
+        ArgumentError: If a value can't be parsed.
+        SystemExit: With status 0, if help was asked for.
+    """
+    options = as_options(tool, args)
+    parser = tool_parser(tool, for_help=any(argument in HELP for argument in args))
+    values = parser.instantiate(parser.parse_args(options))
+    tool.function(**{name: values[name] for name in inspect.signature(tool.function).parameters})
+
+
+def tool_parser(tool: Tool, *, for_help: bool = False) -> ArgumentParser:
+    """The parser of a tool.
+
+    A quoted annotation names a type that takes seconds to import: it is imported to parse, and not for help.
+
+    Args:
+        tool: Which one.
+        for_help: Whether the parser only prints help.
+    """
+    function = tool.function
+    described = parse_docstring(inspect.getdoc(function) or "")
+    parser = ArgumentParser(
+        prog=f"ost {tool.name}",
+        usage=usage(tool),
+        description=described.description,
+        epilog=f"Example: `{tool.example}`. {_SPELLING}",
+        exit_on_error=False,
+    )
+    parameters = inspect.signature(function).parameters
+    texts = {entry.arg_name: entry.description for entry in described.params}
+    quoted = [name for name in parameters if isinstance(parameters[name].annotation, str)]
+    for name, parameter in parameters.items():
+        option: dict[str, Any] = {"help": texts[name]}
+        if parameter.default is parameter.empty:
+            option["required"] = True
+        else:
+            option["default"] = parameter.default
+        if for_help and takes_several(tool, name):
+            parser.add_argument(f"--{name}", nargs="+", metavar="VALUE", **option)
+        elif name not in quoted:
+            parser.add_argument(f"--{name}", type=parameter.annotation, **option)
+        elif for_help:
+            parser.add_argument(f"--{name}", metavar="CLASS", **option)
+    if quoted and not for_help:
+        others: set[str | int] = {name for name in parameters if name not in quoted}
+        parser.add_function_arguments(function, as_group=False, skip=others)
+    return parser

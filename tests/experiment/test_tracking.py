@@ -1,0 +1,76 @@
+"""Weights & Biases: offline without a key, secrets stay secret, and a run goes on without it."""
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from ost_lightning.cli import main
+from tests.small_experiments import SMALL, metrics
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command runs in a folder that holds nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+
+
+def test_wandb_is_offline_without_a_key_and_the_key_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "s3cr3t" * 7)
+    monkeypatch.setenv("WANDB_MODE", "offline")  # a key would go online; nothing can be reached here
+    args = [argument for argument in SMALL if "wandb" not in argument]
+    assert main(["fit", *args, "--trainer.max_steps=1", "--trainer.log_every_n_steps=1"]) == 0
+    files = [path for path in Path("runs").rglob("*") if path.is_file()]
+    assert any(path.suffix == ".wandb" for path in files)
+    assert not [path for path in files if b"s3cr3t" in path.read_bytes()]
+    assert (Path("runs/toyworld/version_0") / "metrics.csv").exists()
+    monkeypatch.delenv("WANDB_API_KEY")
+    monkeypatch.delenv("WANDB_MODE")
+    assert main(["test", *args]) == 0
+    assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 2
+
+
+def a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B at an address where nothing answers, and what `wandb login` leaves for it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    Path("netrc").write_text(f"machine {address}\n  login user\n  password {'s3cr3t' * 7}\n")
+    monkeypatch.setenv("NETRC", str(Path("netrc").absolute()))
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://{address}")
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(Path.cwd()))
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "2")
+    monkeypatch.delenv("WANDB_MODE", raising=False)  # left by an offline run of this process
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"WANDB_API_KEY": "s3cr3t" * 7, "NETRC": "none"}, "(?!No API key)"),
+        # its agent is logged in
+        pytest.param({"WANDB_SWEEP_ID": "abcdefgh"}, "(?!No API key)", marks=pytest.mark.slow),
+        ({"WANDB_SWEEP_ID": "abcdefgh", "NETRC": "none"}, "No API key"),
+    ],
+    ids=["key", "sweep", "sweep without a login"],
+)
+def test_a_run_goes_on_when_wandb_cannot_be_reached(
+    variables: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_silent_server(monkeypatch)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    args = [argument for argument in SMALL if "wandb" not in argument]
+    with pytest.warns(UserWarning, match=rf"W&B can't be reached \({reason}"):
+        assert main(["test", *args]) == 0
+    assert "test/unseen/top1" in metrics(Path("runs/toyworld/version_0"))[-1]
+    assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 1
+    assert not [path for path in Path("runs").rglob("*") if path.is_file() and b"s3cr3t" in path.read_bytes()]
+
+
+def test_a_stored_login_alone_sends_nothing(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
+    a_silent_server(monkeypatch)
+    assert main(["test", *(argument for argument in SMALL if "wandb" not in argument)]) == 0
+    assert not [warning for warning in recwarn if "W&B" in str(warning.message)]
+    assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 1

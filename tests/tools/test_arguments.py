@@ -1,0 +1,101 @@
+"""Command lines of tools: by place or by name, switches, several values, either spelling."""
+
+from dataclasses import fields
+from inspect import signature
+
+import pytest
+
+from ost_lightning.errors import UserError
+from ost_lightning.tools.arguments import as_options, positional, usage
+from ost_lightning.tools.commands import TOOLS, Tool
+from ost_lightning.tools.parser import tool_parser
+from ost_lightning.tools.toyworld import Group, Split
+from ost_lightning.video.maintenance.transcoding import TranscodeSettings
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "options"),
+    [
+        ("convert", ["a.pt", "out"], ["--source=a.pt", "--output=out"]),
+        ("convert", ["a.pt", "--output", "out"], ["--output=out", "--source=a.pt"]),
+        ("convert", ["--output=out", "--source", "a.pt"], ["--output=out", "--source=a.pt"]),
+        ("results", ["a", "b, c"], ['--runs=["a", "b, c"]']),
+        ("results", ["--runs", "a", "b", "--output=c"], ['--runs=["a", "b"]', "--output=c"]),
+        ("demo", ["--draws", "0", "1", "--seeds=[2,3]"], ["--draws=[0, 1]", "--seeds=[2,3]"]),
+        ("demo", ["--draws", "[0,1]"], ["--draws=[0,1]"]),
+        ("data check", ["--every-frame", "--workers", "0"], ["--every_frame=true", "--workers=0"]),
+        ("data check", ["--every_frame", "false", "--sets", "val"], ["--every_frame=false", '--sets=["val"]']),
+        ("data check", ["--every-frame"], ["--every_frame=true"]),
+        ("data check", ["--data", "HMDB51", "--data.root=a-b"], ["--data=HMDB51", "--data.root=a-b"]),
+        ("data check", ["--data.help", "HMDB51"], ["--data.help=HMDB51"]),
+        ("data check", ["--data.help"], ["--data.help"]),
+        ("convert", ["-h"], ["--help"]),
+    ],
+)
+def test_everything_gets_its_name(tool: str, given: list[str], options: list[str]) -> None:
+    assert as_options(TOOLS[tool], given) == options
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "says"),
+    [
+        ("convert", ["a.pt"], "lacks OUTPUT. The command is `ost convert SOURCE OUTPUT [options]`"),
+        ("convert", ["a.pt", "b", "c"], "has no place for 'c'"),
+        ("convert", ["a.pt", "b", "--layuot=openai"], "no option --layuot. Did you mean --layout?"),
+        ("convert", ["a.pt", "b", "--zzz=openai"], "no option --zzz. The command is"),
+        ("convert", ["a.pt", "b", "--layout"], "--layout of `ost convert` lacks a value"),
+        ("results", [], "lacks RUNS. The command is `ost results RUNS ... [options]`"),
+        ("data check", ["list.txt"], "has no place for 'list.txt'"),
+    ],
+)
+def test_what_can_not_be_assigned(tool: str, given: list[str], says: str) -> None:
+    with pytest.raises(UserError) as mistake:
+        as_options(TOOLS[tool], given)
+    assert says in str(mistake.value)
+
+
+def test_usage() -> None:
+    assert usage(TOOLS["descriptors diff"]) == "ost descriptors diff FIRST SECOND"
+    assert usage(TOOLS["descriptors generate"]).endswith("--label_space LABEL_SPACE --output OUTPUT [options]")
+    assert positional(TOOLS["descriptors generate"]) == []
+
+
+SWITCHES = [
+    (tool, name)
+    for tool in TOOLS.values()
+    for name, parameter in signature(tool.function).parameters.items()
+    if parameter.annotation is bool
+]
+
+
+@pytest.mark.parametrize(("tool", "switch"), SWITCHES, ids=lambda value: getattr(value, "name", value))
+def test_every_switch_works_without_a_value(tool: Tool, switch: str) -> None:
+    parser = tool_parser(tool)
+    needed = [
+        f"--{name}=1"
+        for name, parameter in signature(tool.function).parameters.items()
+        if parameter.default is parameter.empty
+    ]
+    for given, value in (([f"--{switch}"], True), ([f"--{switch}", "false"], False), ([f"--{switch}=false"], False)):
+        assert parser.parse_args(as_options(tool, [*needed, *given]))[switch] is value
+
+
+def test_names_of_options_are_the_same_everywhere() -> None:
+    names = {name for tool in TOOLS.values() for name in signature(tool.function).parameters}
+    assert not names & {"ckpt", "clip", "folder", "out", "per_class", "report"}
+    assert {"descriptors_per_class", "label_space", "output", "pretrained"} <= names
+
+
+def test_words_that_signatures_repeat_to_stay_light_are_those_of_the_floors_below() -> None:
+    from ost_lightning.models.checkpoints.foreign_layouts import Layout
+    from ost_lightning.toyworld import dataset, grammar
+    from ost_lightning.video.annotations.video_ids import IdKind
+
+    assert (Group, Split) == (grammar.Group, dataset.Split)
+    assert signature(TOOLS["convert"].function).parameters["layout"].annotation == Layout
+    assert signature(TOOLS["data leak"].function).parameters["by"].annotation == IdKind
+    transcode = signature(TOOLS["data transcode"].function).parameters
+    settings = TranscodeSettings()
+    assert {field.name: transcode[field.name].default for field in fields(settings)} == {
+        field.name: getattr(settings, field.name) for field in fields(settings)
+    }
