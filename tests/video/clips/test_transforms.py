@@ -94,7 +94,7 @@ def test_three_crops_along_the_longer_side(shape: tuple[int, int]) -> None:
 
 
 def test_frames_smaller_than_the_square_are_refused() -> None:
-    with pytest.raises(UserError, match="Frames with a short side of 30 pixels are too small for a crop of 32"):
+    with pytest.raises(UserError, match=r"clips\.short_side is 30, too small for a crop of 32 \(clips\.crop_size\)"):
         EvaluationTransform(32).crop_spec(30, 50)
 
 
