@@ -1,11 +1,13 @@
 """Objects of a run that callbacks work on: the recognition task, the data module, the run's folder."""
 
+import copy
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.errors import UserError
+from ost_lightning.matching import PlanMatcher
 from ost_lightning.tasks import RecognitionTask
 
 
@@ -30,6 +32,17 @@ def recognition_data(callback: Callback, trainer: Trainer) -> VideoDataModule:
     if not isinstance(data, VideoDataModule):
         raise UserError(f"{type(callback).__name__} works on video data modules, not on {type(data).__name__}.")
     return data
+
+
+def plan_matcher(task: RecognitionTask) -> PlanMatcher | None:
+    """A copy of the task's matcher, if it has a plan of this encoder's frames and descriptors.
+
+    Being a copy, it leaves the task's count of unsolved problems alone.
+    """
+    matcher = task.matcher
+    if not isinstance(matcher, PlanMatcher) or task.video_clip.adapt_matcher(matcher) is not matcher:
+        return None
+    return copy.deepcopy(matcher)
 
 
 def run_folder(trainer: Trainer) -> Path | None:

@@ -1,6 +1,5 @@
 """Which descriptors work, found out during a test."""
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,7 @@ from ost_lightning.analysis.descriptor_usage import (
     usage_json,
     usage_markdown,
 )
-from ost_lightning.callbacks.recognition import recognition_task, run_folder
+from ost_lightning.callbacks.recognition import plan_matcher, recognition_task, run_folder
 from ost_lightning.evaluation import SCORED, EvaluationSet, ScoredBatch, Scorer, evaluation_sets
 from ost_lightning.files import write_text_atomically
 from ost_lightning.matching import CategoryName, PlanMatcher
@@ -43,24 +42,23 @@ class DescriptorUsage(Callback):
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
-        self._solver: PlanMatcher | None = None
+        self._matcher: PlanMatcher | None = None
         self._sets: list[EvaluationSet] = []
         self._flows: dict[str, DescriptorFlows] = {}
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds a scorer that recognizes by category names."""
         task = recognition_task(self, pl_module)
-        matcher, self._solver, self._flows = task.matcher, None, {}
-        if not isinstance(matcher, PlanMatcher) or task.video_clip.adapt_matcher(matcher) is not matcher:
-            rank_zero_info(f"DescriptorUsage: {type(matcher).__name__} has no plan of this model's frames to look at")
+        self._matcher, self._flows = plan_matcher(task), {}
+        if self._matcher is None:
+            name = type(task.matcher).__name__
+            rank_zero_info(f"DescriptorUsage: {name} has no plan of this model's frames, so that nothing is recorded")
             return
-        # a copy, so that the task's count of unsolved problems stays its own
-        self._solver = copy.deepcopy(matcher)
         self._sets = evaluation_sets(trainer.test_dataloaders)
         task.scorers[_BY_NAME] = _by_name(task, self._sets)
         # every process has every metric: they are summed over processes
         self._flows = {
-            one.name: DescriptorFlows(len(one.labels), self._counts(task, self._solver)).to(task.device)
+            one.name: DescriptorFlows(len(one.labels), self._counts(task, self._matcher)).to(task.device)
             for one in self._sets
         }
 
@@ -74,23 +72,23 @@ class DescriptorUsage(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Counts the batch, unless none of its videos could be decoded."""
-        task, solver = recognition_task(self, pl_module), self._solver
+        task, matcher = recognition_task(self, pl_module), self._matcher
         found: ScoredBatch = outputs[SCORED]
         labels = found.videos.readable_labels
-        if solver is None or not len(labels):
+        if matcher is None or not len(labels):
             return
         embedded = found.videos.embeddings[AS_TRAINED]
         texts = task.evaluation.texts(found.set.name, task.evaluation.scorers[AS_TRAINED])
-        flows = {kind: _own_class(solver, embedded, texts[kind], labels, kind) for kind in solver.kinds}
+        flows = {kind: _own_class(matcher, embedded, texts[kind], labels, kind) for kind in matcher.kinds}
         self._flows[found.set.name].update(
             labels, flows, found.probabilities[AS_TRAINED], found.probabilities[_BY_NAME]
         )
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the tables."""
-        if self._solver is None:
+        if self._matcher is None:
             return
-        counts = self._counts(recognition_task(self, pl_module), self._solver)
+        counts = self._counts(recognition_task(self, pl_module), self._matcher)
         uses = {one.name: class_uses(one.labels, self._flows[one.name].compute(), counts) for one in self._sets}
         folder = self.folder or run_folder(trainer)
         if folder is not None and trainer.is_global_zero:
@@ -106,8 +104,8 @@ class DescriptorUsage(Callback):
             pl_module.scorers.pop(_BY_NAME, None)
 
     @staticmethod
-    def _counts(task: RecognitionTask, solver: PlanMatcher) -> dict[DescriptorKind, int]:
-        return dict.fromkeys(solver.kinds, task.descriptors_per_class)
+    def _counts(task: RecognitionTask, matcher: PlanMatcher) -> dict[DescriptorKind, int]:
+        return dict.fromkeys(matcher.kinds, task.descriptors_per_class)
 
 
 def _by_name(task: RecognitionTask, sets: list[EvaluationSet]) -> Scorer:
@@ -119,14 +117,14 @@ def _by_name(task: RecognitionTask, sets: list[EvaluationSet]) -> Scorer:
 
 
 def _own_class(
-    solver: PlanMatcher, embedded: FrameEmbeddings, texts: Tensor, labels: Tensor, kind: DescriptorKind
+    matcher: PlanMatcher, embedded: FrameEmbeddings, texts: Tensor, labels: Tensor, kind: DescriptorKind
 ) -> tuple[Tensor, Tensor]:
     """Cosines and plan of each video against its own class, (B, V, T, N)."""
     shape = (*embedded.shape[:3], texts.shape[1])
     cosines, plan = torch.empty(shape, device=embedded.device), torch.empty(shape, device=embedded.device)
     for label in labels.unique().tolist():
         mine = labels == label
-        found = solver.cosines_and_plan(embedded[mine].float().flatten(0, 1), texts[label, None].float(), kind)
+        found = matcher.cosines_and_plan(embedded[mine].float().flatten(0, 1), texts[label, None].float(), kind)
         cosines[mine], plan[mine] = (part[:, 0].unflatten(0, (-1, shape[1])) for part in found)
     return cosines, plan
 

@@ -1,8 +1,7 @@
 """Pictures of what a training has learned so far."""
 
-import copy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
@@ -12,10 +11,9 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from ost_lightning.analysis import MatchingFlow, draw_confusion, draw_matching_flows, worst_classes
 from ost_lightning.analysis.pictures import HINT, can_draw
-from ost_lightning.callbacks.recognition import recognition_task, run_folder
+from ost_lightning.callbacks.recognition import plan_matcher, recognition_task, run_folder
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import SCORED, ScoredBatch, evaluation_sets
-from ost_lightning.matching import PlanMatcher
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import ClipBatch
@@ -25,9 +23,9 @@ from ost_lightning.vocabulary import AS_TRAINED
 class SampleFigures(Callback):
     """Every few validations: the matching flow of a video, the worst classes and what they are taken for.
 
-    For each validation set `figures/epoch{e}-step{s}/{set}_confusion.png` and, with the OD Solver, `{set}_flow.png` of
-    the first video, in the run's folder and in W&B, where the worst classes are a table too. Figures show what was
-    scored: nothing is encoded again.
+    For each validation set `figures/epoch{e}-step{s}/{set}_confusion.png` and, with a matcher that has a plan,
+    `{set}_flow.png` of the first video, in the run's folder and in W&B, where the worst classes are a table too.
+    Figures show what was scored: nothing is encoded again.
 
     Args:
         every: Number of validations from one with figures to the next.
@@ -87,7 +85,7 @@ class SampleFigures(Callback):
         probabilities = scored.probabilities[AS_TRAINED]
         self._confusion[name].update(probabilities.argmax(1), labels)
         task = recognition_task(self, pl_module)
-        if name not in self._flows and _has_flows(task):
+        if name not in self._flows:
             first, best = int(batch.decoded.nonzero()[0]), int(probabilities[0].argmax())
             names = self._labels[name].names
             title = f"{batch.ids[first]}: recognized as '{names[best]}', in truth '{names[int(labels[0])]}'"
@@ -118,8 +116,8 @@ class SampleFigures(Callback):
         names, pictures = self._labels[name].names, {}
         pictures["confusion"] = folder / f"{name}_confusion.png"
         draw_confusion(confusion, names, self.classes, f"worst classes of {name}", pictures["confusion"])
-        if name in self._flows:
-            title, flows = self._flows[name]
+        title, flows = self._flows.get(name, ("", {}))
+        if flows:
             pictures["flow"] = folder / f"{name}_flow.png"
             draw_matching_flows(flows, title, pictures["flow"])
         rows = [
@@ -134,22 +132,20 @@ class SampleFigures(Callback):
                 logger.log_table(f"{name}/worst_classes", columns=columns, data=rows, step=trainer.global_step)
 
 
-def _has_flows(task: RecognitionTask) -> bool:
-    """Whether there is a plan between single frames and descriptors."""
-    head = task.video_clip.temporal_head
-    return isinstance(task.matcher, PlanMatcher) and not (head is not None and head.pools)
-
-
 def _flows(task: RecognitionTask, scored: ScoredBatch, frames: Tensor, best: int) -> dict[str, MatchingFlow]:
-    """Flows of the first readable video of a batch, in its first view, to the descriptors of one class."""
-    # a copy, so that the task's count of unsolved problems stays its own
-    solver = copy.deepcopy(cast("PlanMatcher", task.matcher))
+    """Flows of the first readable video of a batch, in its first view, to the descriptors of one class.
+
+    There are none where the matcher has no plan, or a temporal head pools the frames.
+    """
+    head, matcher = task.video_clip.temporal_head, plan_matcher(task)
+    if matcher is None or (head is not None and head.pools):
+        return {}
     texts = task.evaluation.texts(scored.set.name, task.evaluation.scorers[AS_TRAINED])
     embedded, labels = scored.videos.embeddings[AS_TRAINED][0, :1], scored.set.labels
     written = labels.descriptors[labels.names[best]]
     flows = {}
-    for kind in solver.kinds:
-        cosines, plan = solver.cosines_and_plan(embedded, texts[kind][best, None], kind)
+    for kind in matcher.kinds:
+        cosines, plan = matcher.cosines_and_plan(embedded, texts[kind][best, None], kind)
         share = (plan[0, 0] * plan.shape[2]).float().cpu()
         flows[f"{kind.capitalize()} Descriptors"] = MatchingFlow(
             frames, share, cosines[0, 0].float().cpu(), getattr(written, kind)[: share.shape[1]]
