@@ -24,6 +24,7 @@ from ost_lightning.datamodules import (
 from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
+from ost_lightning.models.encoders import Preprocessing
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex
@@ -334,6 +335,7 @@ def test_something_something_is_not_mirrored_unless_asked_for(monkeypatch: pytes
         Kinetics400("k400", labels="few400", loading=loading),
         Kinetics400("k400", labels="few400", clips=ClipSettings(flip=0.1), loading=loading),
     ):
+        data.configure_for(Preprocessing(48, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
         data.setup("fit")
         data.train_dataloader()
     assert drawn == [0.0, 0.5, 0.0, 0.5, 0.1]
