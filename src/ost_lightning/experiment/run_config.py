@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.callbacks.resuming import CONFIG_IN_CHECKPOINT
+from ost_lightning.dotted_names import flatten
 from ost_lightning.renamed_settings import with_new_names
 
 
@@ -37,20 +38,9 @@ def report_differences(trained: str, now: str) -> None:
         trained: Configuration of the training as YAML, perhaps with names of an earlier version.
         now: Configuration of this run as YAML.
     """
-    before, given = _flat(with_new_names(trained)["model"]), _flat(yaml.safe_load(now)["model"])
+    before, given = flatten(with_new_names(trained)["model"]), flatten(yaml.safe_load(now)["model"])
     for key in sorted(before.keys() | given.keys()):
         if before.get(key) != given.get(key):
             rank_zero_info(
                 f"model.{key} is {given.get(key)} in this run; the checkpoint was trained with {before.get(key)}"
             )
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings with dotted keys."""
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    return {
-        key: value
-        for name, part in tree.items()
-        for key, value in _flat(part, f"{prefix}.{name}" if prefix else str(name)).items()
-    }

@@ -20,10 +20,12 @@ from ost_lightning.datamodules import (
     PublishedDataModule,
     SomethingSomethingV2,
     SplitDataModule,
+    VideoDataModule,
 )
 from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
+from ost_lightning.models.encoders import Preprocessing
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex
@@ -317,26 +319,22 @@ def test_the_released_lists_of_kinetics600_name_videos_of_all_parts() -> None:
     assert chosen["k600-split1"].missing == {0, 1}
 
 
-def test_something_something_is_not_mirrored_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ost_lightning.datamodules import base
-
-    drawn = []
-    original = base.TrainingTransform
-    monkeypatch.setattr(base, "TrainingTransform", lambda size, **kw: drawn.append(kw["flip"]) or original(size, **kw))
+def test_something_something_is_not_mirrored_unless_asked_for() -> None:
     ssv2_data()
     miniatures.kinetics(Path("k400"), ("archery", "yoga"))
     miniatures.label_space(Path("few400"), "kinetics400", ("yoga", "archery"))
     loading = LoadingSettings(global_batch_size=2, workers=0)
-    for data in (
-        SomethingSomethingV2("data", labels="few", loading=loading),
-        SomethingSomethingV2("data", labels="few", clips=ClipSettings(flip=0.5), loading=loading),
-        CombinedDataModule(train=SomethingSomethingV2("data", labels="few"), loading=loading),
-        Kinetics400("k400", labels="few400", loading=loading),
-        Kinetics400("k400", labels="few400", clips=ClipSettings(flip=0.1), loading=loading),
-    ):
+
+    def flip(data: VideoDataModule) -> float:
+        data.configure_for(Preprocessing(48, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
         data.setup("fit")
-        data.train_dataloader()
-    assert drawn == [0.0, 0.5, 0.0, 0.5, 0.1]
+        return data.train_dataloader().dataset.transform.flip
+
+    assert flip(SomethingSomethingV2("data", labels="few", loading=loading)) == 0
+    assert flip(SomethingSomethingV2("data", labels="few", clips=ClipSettings(flip=0.5), loading=loading)) == 0.5
+    assert flip(CombinedDataModule(train=SomethingSomethingV2("data", labels="few"), loading=loading)) == 0
+    assert flip(Kinetics400("k400", labels="few400", loading=loading)) == 0.5
+    assert flip(Kinetics400("k400", labels="few400", clips=ClipSettings(flip=0.1), loading=loading)) == 0.1
 
 
 def test_numbers_of_the_publisher_are_compared_with_the_label_space() -> None:
