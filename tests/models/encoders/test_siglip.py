@@ -242,7 +242,9 @@ def test_it_is_trained_resumed_tested_and_cached(folder: Path, monkeypatch: pyte
         monkeypatch.setattr(VideoCLIP, "encode_frames", None)  # the second time all frames are cached
     assert scores[0] == scores[1]
     assert {"test/unseen/top1", "test/unseen/ensembled_0.2/top1"} <= scores[0].keys()
-    model = json.loads((RUN.parent / "version_1/results.json").read_text())["model"]
+    results = json.loads((RUN.parent / "version_1/results.json").read_text())
+    model, seen = results["model"], results["clips"]
+    assert (seen["framing"], seen["crop_size"]) == ("squash", IMAGE_SIZE)
     assert (model["backbone"], model["pixel_statistics"]) == ("ViT-2x32/16 at 48", "half")
 
 
