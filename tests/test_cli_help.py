@@ -9,7 +9,7 @@ import pytest
 
 from ost_lightning.cli import main
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
-from ost_lightning.tools.commands import GROUPS, SECTIONS, TOOLS
+from ost_lightning.tools.parsing.commands import GROUPS, SECTIONS, TOOLS
 from tests.processes import environment
 
 HEAVY = ["lightning", "torch", "torchmetrics", "torchvision", "transformers", "wandb"]
@@ -97,7 +97,7 @@ def test_the_overview_has_a_sentence_and_an_example_for_every_command(capsys: py
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_examples_are_command_lines_that_can_be_parsed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from ost_lightning.tools.arguments import as_options
+    from ost_lightning.tools.parsing.arguments import as_options
 
     if name in TOOLS:
         example = TOOLS[name].example.split()

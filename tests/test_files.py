@@ -10,7 +10,6 @@ import ost_lightning
 from ost_lightning.files import atomic_write, remove_interrupted_writes, write_text_atomically
 
 PACKAGE = Path(ost_lightning.__file__).parent
-"""Files that still rename by themselves."""
 
 
 class Interrupted(BaseException):

@@ -20,8 +20,8 @@ from ost_lightning.renamed_settings import (
     with_new_names,
 )
 from ost_lightning.resources import shipped
-from ost_lightning.tools.arguments import as_options
-from ost_lightning.tools.commands import TOOLS
+from ost_lightning.tools.parsing.arguments import as_options
+from ost_lightning.tools.parsing.commands import TOOLS
 
 OLD = """\
 model:

@@ -19,9 +19,9 @@ from ost_lightning.cli_help import experiment_help, group_help, overview, unknow
 from ost_lightning.errors import UserError
 from ost_lightning.experiment.arguments import normalized, require_experiment
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
-from ost_lightning.tools.arguments import HELP, how_to_call
-from ost_lightning.tools.commands import ABLATION_MEAN, GROUPS, TOOLS, Tool
-from ost_lightning.tools.parser import run_tool
+from ost_lightning.tools.parsing.arguments import HELP, how_to_call
+from ost_lightning.tools.parsing.commands import ABLATION_MEAN, GROUPS, TOOLS, Tool
+from ost_lightning.tools.parsing.parser import run_tool
 
 
 def run(args: Sequence[str]) -> None:

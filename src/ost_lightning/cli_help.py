@@ -8,7 +8,7 @@ from typing import Final
 from ost_lightning.errors import UserError
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.experiment.experiment_files import experiment_names, table_names, whole_experiments
-from ost_lightning.tools.commands import GROUPS, SECTIONS, TOOLS
+from ost_lightning.tools.parsing.commands import GROUPS, SECTIONS, TOOLS
 
 _WIDTH: Final = 100
 _INDENT: Final = 24

@@ -103,7 +103,7 @@ def _settings(config: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
     """The objects that a run's configuration describes."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(VideoCLIP, "video_clip")
-    parser.add_subclass_arguments(Matcher, "matcher")  # type: ignore[type-abstract]
+    parser.add_subclass_arguments(Matcher, "matcher")
     parser.add_argument("--templates", type=str)
     parser.add_argument("--descriptors_per_class", type=int)
     parser.add_argument("--clips", type=ClipSettings)
@@ -111,6 +111,7 @@ def _settings(config: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
     wanted = {name: model[name] for name in _MODEL_SETTINGS} | {"clips": data["clips"]}
     wanted["video_clip"]["init_args"]["init_from"] = None  # the checkpoint has the weights
     try:
-        return parser.instantiate(parser.parse_object(wanted))
+        settings: Mapping[str, Any] = parser.instantiate(parser.parse_object(wanted))
     except ArgumentError as error:
         raise UserError(f"The settings in {file} can't be read ({error}).") from error
+    return settings

@@ -9,7 +9,7 @@ from typing import Final, get_args, get_origin
 from ost_lightning.errors import UserError
 from ost_lightning.experiment.arguments import split_option
 from ost_lightning.renamed_settings import refuse_renamed_option
-from ost_lightning.tools.commands import Tool
+from ost_lightning.tools.parsing.commands import Tool
 
 _TRUTH_VALUES: Final = frozenset({"true", "false", "yes", "no"})
 HELP: Final = ("--help", "-h")

@@ -6,9 +6,9 @@ from inspect import signature
 import pytest
 
 from ost_lightning.errors import UserError
-from ost_lightning.tools.arguments import as_options, positional, usage
-from ost_lightning.tools.commands import TOOLS, Tool
-from ost_lightning.tools.parser import tool_parser
+from ost_lightning.tools.parsing.arguments import as_options, positional, usage
+from ost_lightning.tools.parsing.commands import TOOLS, Tool
+from ost_lightning.tools.parsing.parser import tool_parser
 from ost_lightning.tools.toyworld import Group, Split
 from ost_lightning.video.maintenance.transcoding import TranscodeSettings
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser
 
-from ost_lightning.tools.arguments import HELP, as_options, takes_several, usage
-from ost_lightning.tools.commands import Tool
+from ost_lightning.tools.parsing.arguments import HELP, as_options, takes_several, usage
+from ost_lightning.tools.parsing.commands import Tool
 
 _SPELLING: Final = (
     "Hyphens may be written for underscores in options, and a switch without a value means true. What the usage gives "
