@@ -102,3 +102,16 @@ def test_articles() -> None:
         assert " a orange" not in f" {prop_phrase('umbrella', 'orange', random.Random(seed))}"
         assert "a umbrella" not in prop_phrase("umbrella", "red", random.Random(seed))
         assert "a orange" not in outfit_phrase("orange", random.Random(seed))
+
+
+def test_the_same_frames_are_the_same_file(tmp_path: Path) -> None:
+    """Repeated, because without `cpu-independent` only some runs differ."""
+    clips = [render_clip(action, seed="a") for action in draw_classes(0)["unseen"][:4]]
+    files = set()
+    for k in range(8):
+        written = []
+        for place, clip in enumerate(clips):
+            write_mp4(tmp_path / f"{k}-{place}.mp4", clip)
+            written.append((tmp_path / f"{k}-{place}.mp4").read_bytes())
+        files.add(tuple(written))
+    assert len(files) == 1
