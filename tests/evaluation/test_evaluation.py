@@ -172,17 +172,23 @@ def test_every_set_has_counts_before_its_first_video(video_clip: Counting) -> No
 
 
 def test_predictions_keep_the_order_of_the_videos() -> None:
-    ids = ("a", "same", "same")
-    labels, decoded = torch.tensor([UNLABELED, 1, 2]), torch.tensor([True, False, True])
-    failures, spans = (ReadFailure("same", "same: broken"),), ((None, None), (None, 2.0), (1.0, None))
+    ids = ("a", "same", "same", "b")
+    labels, decoded = torch.tensor([UNLABELED, 1, 2, 0]), torch.tensor([True, False, True, False])
+    failures = (ReadFailure("same", "same: broken"), ReadFailure("b", "b: gone"))
+    spans = ((None, None), (None, 2.0), (1.0, None), (None, None))
     videos = EmbeddedBatch({OWN: torch.zeros(2, 1, 1, 8)}, labels, decoded, ids, failures, spans)
     classes = LabelSpace(("x", "y", "z"))
     shares = {OWN: torch.tensor([[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]])}
-    first, second, third = predictions(ScoredBatch(EvaluationSet("own", classes, 3), videos, shares))
-    assert (first.id, first.label, first.classes) == ("a", "", ("y", "z", "x"))
-    assert first.probabilities == pytest.approx((0.5, 0.3, 0.2))
-    assert second == ("same", "own", None, 2.0, "y", (), (), "same: broken")
-    assert (third.start, third.label, third.classes, third.error) == (1.0, "z", ("x", "z", "y"), "")
+    found = predictions(ScoredBatch(EvaluationSet("own", classes, 4), videos, shares))
+    assert [(video.id, video.start, video.end, video.label) for video in found] == [
+        ("a", None, None, ""),
+        ("same", None, 2.0, "y"),
+        ("same", 1.0, None, "z"),
+        ("b", None, None, "x"),
+    ]
+    assert [video.classes for video in found] == [("y", "z", "x"), (), ("x", "z", "y"), ()]
+    assert [video.error for video in found] == ["", "same: broken", "", "b: gone"]
+    assert found[0].probabilities == pytest.approx((0.5, 0.3, 0.2))
 
 
 def test_batches_print_shapes_and_check_them() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -56,12 +56,23 @@ def test_every_listed_video_has_to_be_scored(tmp_path: Path, stage: str) -> None
         assert int(run(20, limit_test_batches=limit, limit_val_batches=limit)[f"{prefix}/videos"]) == 8
 
 
-def test_a_second_prediction_uses_the_weights_of_then(tmp_path: Path) -> None:
+class Stop(Callback):
+    def on_predict_batch_end(self, *_: object) -> None:
+        raise RuntimeError("in the middle")
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_second_prediction_uses_the_weights_of_then(tmp_path: Path, interrupted: bool) -> None:
     module, fresh = task(), task()
     with torch.no_grad():
         for changed in fresh.parameters():
             changed.add_(0.05 * torch.randn(changed.shape, generator=torch.Generator().manual_seed(0)))
-    before = trainer(tmp_path).predict(module, dataloaders=loaders())
+    before = None
+    if interrupted:
+        with pytest.raises(RuntimeError, match="in the middle"):
+            trainer(tmp_path, callbacks=[Stop()]).predict(module, dataloaders=loaders())
+    else:
+        before = trainer(tmp_path).predict(module, dataloaders=loaders())
     module.load_state_dict(fresh.state_dict())
     after = trainer(tmp_path).predict(module, dataloaders=loaders())
     assert after == trainer(tmp_path).predict(fresh, dataloaders=loaders())

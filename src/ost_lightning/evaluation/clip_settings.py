@@ -97,7 +97,7 @@ class ClipSettings:
         if self.crop_size not in (None, size):
             raise UserError(
                 f"clips.crop_size is {self.crop_size}, but the checkpoint reads {size} x {size} pixels: leave it out, "
-                "together with clips.short_side, and both follow the checkpoint."
+                f"together with clips.short_side, or set them to {size} and {preprocessing.default_short_side}."
             )
         return replace(
             self,
