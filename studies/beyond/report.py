@@ -177,8 +177,8 @@ def trained(scores: Scores) -> None:
                 both = scores.by_draw(option, "unseen", condition, f"{terms} +{option}")
                 gains = [difference(tested, plain), difference(both, plain), difference(both, tested)]
                 rows.append([words, option, condition, cell(plain), *gains])
-    header = ["terms", "option", "unseen", "paper's way", "tested with it", "trained and tested with it"]
-    table([*header, "of that by training"], rows)
+    header = ["terms", "option", "condition", "paper's matcher", "option in the test only"]
+    table([*header, "option in training and test", "difference by training"], rows)
     rows = []
     own = {"order": " +order", "relaxed": " +relaxed", "learned_epsilon": ", learned epsilon"}
     for name in ("pretrained", *MECHANISMS):
