@@ -1,4 +1,5 @@
-# `make` lists the targets. Variables: EXP=experiment, CKPT=checkpoint, LABELS=label space, OUT=folder, ARGS="further options", BENCH=benchmark, SWEEP=sweep, PYTHON=interpreter.
+# `make` lists the targets. Variables: EXP=experiment, CKPT=checkpoint, LABELS=label space, OUT=folder,
+# ARGS="further options", BENCH=benchmark, SWEEP=sweep, PYTHON=interpreter.
 PYTHON ?= python3
 EXP ?= toyworld
 BENCH ?= transport
@@ -18,14 +19,14 @@ OST := $(VENV)/bin/ost
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## Make .venv with the exact set of packages that the tests passed with
+setup: $(READY) ## Create .venv with the package versions that the tests passed with
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(READY) ## Recognize unseen actions in a rendered world, from nothing, in minutes on a CPU
+demo: $(READY) ## Recognize unseen actions in a rendered world, without downloads, in minutes on a CPU
 	$(OST) demo $(ARGS)
 
 train: $(READY) ## Train an experiment: make train EXP=toyworld ARGS="--trainer.max_steps 20"
@@ -34,17 +35,17 @@ train: $(READY) ## Train an experiment: make train EXP=toyworld ARGS="--trainer.
 eval: $(READY) ## Test an experiment: make eval EXP=toyworld CKPT=runs/toyworld/version_0/checkpoints/last.ckpt
 	$(OST) test --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt_path $(CKPT)) $(ARGS)
 
-ablate: $(READY) ## Score Table 4's rows in one pass: make ablate EXP=toyworld CKPT=... ARGS="--table table4"
+ablate: $(READY) ## Score the rows of Table 4 in one pass: make ablate EXP=toyworld CKPT=... ARGS="--table table4"
 	$(OST) ablate --config experiments/$(EXP).yaml $(if $(CKPT),--ckpt_path $(CKPT)) $(ARGS)
 
-descriptors: $(READY) ## Let an LLM write descriptors: make descriptors LABELS=kinetics400 OUT=runs/descriptors/kinetics400 ARGS="--model gpt-4o-mini"
+descriptors: $(READY) ## Have an LLM write descriptors: make descriptors LABELS=kinetics400 ARGS="--model gpt-4o-mini"
 	$(OST) descriptors generate --label_space $(LABELS) --output $(OUT) $(ARGS)
 
-sweep: $(READY) ## Start a W&B sweep and an agent for it (after `wandb login`, or with WANDB_API_KEY): make sweep SWEEP=epsilon
+sweep: $(READY) ## Start a W&B sweep and an agent (after `wandb login`, or with WANDB_API_KEY): make sweep SWEEP=epsilon
 	agent=$$($(VENV)/bin/wandb sweep --project ost_lightning experiments/sweeps/$(SWEEP).yaml 2>&1 | tee /dev/stderr | sed -n 's/.*Run sweep agent with: wandb agent //p') && \
 	test -n "$$agent" && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/wandb agent $$agent $(ARGS)
 
-test: $(READY) ## Run the tests (ARGS="-m slow" for the long ones)
+test: $(READY) ## Run the tests (the long ones with ARGS="-m slow")
 	$(VENV)/bin/pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY) ## Check style, spelling, types and the direction of imports
@@ -54,12 +55,12 @@ lint: $(READY) ## Check style, spelling, types and the direction of imports
 	$(VENV)/bin/codespell
 	$(VENV)/bin/lint-imports
 
-docs: $(READY) ## Build the documentation into site/; broken links, missing references and stray pages fail
+docs: $(READY) ## Build the documentation into site/; broken links, missing references and orphan pages fail
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
 
 bench: $(READY) ## Run a benchmark: make bench BENCH=transport
 	$(VENV)/bin/python benchmarks/$(BENCH).py $(ARGS)
 
-clean: ## Delete caches and build products; keeps .venv and runs/
+clean: ## Delete caches and build products, but not .venv and runs/
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -54,7 +54,7 @@ def test_check_a_data_module(videos: Path, capsys: pytest.CaptureFixture[str]) -
         ([], "Give either a list"),
         (["--list=list.txt", "--data=VideoLists", "--data.root=videos"], "Give either a list"),
         (["--root=videos", "--data=VideoLists", "--data.root=videos"], "--root belongs to --list"),
-        (["--list=none.txt"], "There is no list none.txt"),
+        (["--list=none.txt"], "The list none.txt does not exist"),
         (["--list=a.json"], "names no files"),
         (["--list=list.txt", "--workers=-1"], "--workers is -1: give a number"),
         (["--list=list.txt", "--frames=-2"], "--frames is -2: give a number"),

@@ -9,7 +9,7 @@ from ost_lightning.toyworld.dataset import RenderedPart
 from ost_lightning.video import read_frames
 
 
-def test_sheet_shows_the_videos_as_they_are_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sheet_shows_the_decoded_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "pictures" / "sheet.png"
     options = ["--group=order", "--classes=[0, 3]", "--clips_per_class=1"]
     assert main(["toyworld", "sheet", str(file), *options]) == 0

@@ -15,7 +15,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_part_is_a_data_set_like_any_other(cache: Path) -> None:
+def test_a_part_has_the_files_of_an_ordinary_data_set(cache: Path) -> None:
     part = RenderedPart(1, "unseen", "test", 1)
     folder = render_part(part, workers=2)
     assert folder.is_relative_to(cache)
@@ -27,7 +27,7 @@ def test_a_part_is_a_data_set_like_any_other(cache: Path) -> None:
     assert all((folder / str(record.path)).is_file() for record in records)
 
 
-def test_what_is_there_is_not_rendered_again(cache: Path) -> None:
+def test_an_existing_part_is_not_rendered_again(cache: Path) -> None:
     part = RenderedPart(0, "order", "test", 1)
     render_part(part, workers=2)
     before = {file: file.stat().st_mtime_ns for file in part.folder.iterdir()}
@@ -35,7 +35,7 @@ def test_what_is_there_is_not_rendered_again(cache: Path) -> None:
     assert {file: file.stat().st_mtime_ns for file in part.folder.iterdir()} == before
 
 
-def test_a_failure_leaves_nothing_half_written(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_leaves_no_incomplete_part(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = RenderedPart(0, "order", "test", 1)
 
     def fail(self: Path, *_: object, **__: object) -> int:
@@ -65,7 +65,7 @@ def test_two_processes_may_render_the_same_part(cache: Path) -> None:
     assert [path.name for path in part.folder.parent.iterdir()] == [part.folder.name]
 
 
-def test_label_space_tells_where_it_comes_from() -> None:
+def test_label_space_records_its_source() -> None:
     labels = label_space(2, "seen")
     assert len(labels) == 40
     assert "draw 2" in labels.source

@@ -9,7 +9,7 @@ from ost_lightning.toyworld.vocabulary import STATES, VERBS
 
 
 @pytest.mark.parametrize("draw", range(DRAWS))
-def test_a_draw(draw: int) -> None:
+def test_classes_of_a_draw_are_distinct_and_complete(draw: int) -> None:
     groups = draw_classes(draw)
     assert {name: len(groups[name]) for name in GROUPS} == {"seen": 40, "unseen": 20, "order": 20}
     names = [action.name for name in GROUPS for action in groups[name]]
@@ -22,7 +22,7 @@ def test_a_draw(draw: int) -> None:
                 assert phrase in {text.format(prop=action.appearance.prop) for text in STATES[step]}
 
 
-def test_draws_are_repeatable_and_differ() -> None:
+def test_draws_are_reproducible_and_differ() -> None:
     assert draw_classes(0) == draw_classes(0)
     assert len({draw_classes(draw)["unseen"] for draw in range(DRAWS)}) == DRAWS
     with pytest.raises(UserError, match="choose 0 to 4"):
@@ -55,6 +55,6 @@ def test_order_pairs_show_the_same_in_opposite_order() -> None:
         assert first.name != second.name
 
 
-def test_verbs_betray_one_state_each() -> None:
+def test_each_verb_has_a_state_of_its_own() -> None:
     assert set(VERBS.values()) <= set(STATES)
     assert len(set(VERBS.values())) == len(VERBS)

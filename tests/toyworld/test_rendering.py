@@ -63,14 +63,14 @@ def test_same_seed_same_picture_other_seed_other_picture() -> None:
     assert not np.array_equal(draw(PLAIN, "jump", 1), draw(PLAIN, "jump", 2))
 
 
-def test_poses_flow() -> None:
+def test_poses_are_interpolated() -> None:
     start, end = pose_of("crouch", random.Random(0)), pose_of("jump", random.Random(0))
     assert between(start, end, 0) == start
     assert between(start, end, 1).lift == pytest.approx(end.lift)
     assert start.lift < between(start, end, 0.5).lift < end.lift
 
 
-def test_colors() -> None:
+def test_colors_stay_in_range() -> None:
     assert blend((0, 0, 0), (200, 100, 50), 0.5) == (100, 50, 25)
     assert darker((100, 200, 50)) < (100, 200, 50)
     assert all(0 <= channel <= 255 for channel in jitter((0, 255, 128), random.Random(0), 40))
@@ -97,7 +97,7 @@ def test_clip_is_a_real_mp4(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
 
 
-def test_articles() -> None:
+def test_articles_fit_the_next_word() -> None:
     for seed in range(20):
         assert " a orange" not in f" {prop_phrase('umbrella', 'orange', random.Random(seed))}"
         assert "a umbrella" not in prop_phrase("umbrella", "red", random.Random(seed))

@@ -17,7 +17,7 @@ def encode_text_of(model: VideoCLIP, sentences: list[str]) -> torch.Tensor:
 @torch.no_grad()
 def test_shipped_model_knows_every_attribute() -> None:
     model = VideoCLIP("tiny")
-    # other stills than those of the recipe, training and held out
+    # stills that the recipe used neither for training nor for validation
     stills, pixels = render_stills(600, "test of the shipped model", workers=2)
     frames = torch.from_numpy(pixels).permute(0, 3, 1, 2)[:, :, 4:68, 4:68].float()
     small = torch.nn.functional.interpolate(frames, size=48, mode="area").round().to(torch.uint8)
@@ -25,11 +25,11 @@ def test_shipped_model_knows_every_attribute() -> None:
     assert {key: score for key, score in scores.items() if key in ATTRIBUTES and score <= 0.5} == {}
 
 
-def test_shipped_model_is_small_and_tells_its_recipe() -> None:
+def test_shipped_model_is_small_and_contains_its_recipe() -> None:
     folder = tiny_clip_folder()
     assert sum(file.stat().st_size for file in folder.iterdir()) < 5e6
-    told = json.loads((folder / "pretraining.json").read_text())
-    assert told["recipe"]["seed"] == 0
-    assert {entry["part"].split(",")[0] for entry in told["log"]} == {"attribute warm-up", "captions and phrases"}
+    record = json.loads((folder / "pretraining.json").read_text())
+    assert record["recipe"]["seed"] == 0
+    assert {entry["part"].split(",")[0] for entry in record["log"]} == {"attribute warm-up", "captions and phrases"}
     model = VideoCLIP("tiny")
     assert model.encoder.model.config.text_config.max_position_embeddings == 77

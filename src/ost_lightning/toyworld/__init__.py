@@ -1,1 +1,1 @@
-"""The embedded default: a rendered world of people, props and places, its videos, and a tiny CLIP that knows it."""
+"""The built-in data set: a rendered world of people, props and settings, and a tiny CLIP pre-trained on it."""

@@ -1,4 +1,4 @@
-"""Videos of actions: states in order, with deviations, intrusions and a camera of their own, encoded as H.264 .mp4."""
+"""Videos of actions: their states in order, with random deviations, filmed by a simulated camera, as H.264 .mp4."""
 
 import math
 import random
@@ -21,21 +21,21 @@ from ost_lightning.toyworld.vocabulary import EXTRAS, SETTINGS, STATES
 FRAMES: Final = 32
 FRAME_RATE: Final = 8
 DEVIATION: Final = 0.5
-"""Probability that a typical attribute is another one in this clip."""
+"""Probability that a typical attribute is redrawn for a clip."""
 INTRUSION: Final = 0.8
-"""Probability that a state foreign to the action is inserted."""
+"""Probability that a random state, in most cases foreign to the action, is inserted into a clip."""
 _TRANSITION: Final = 0.3
 
 
 def render_clip(action: ActionClass, seed: str) -> NDArray[np.uint8]:
-    """Renders one video of an action, as its camera sees it.
+    """Renders one video of an action, as seen by the camera.
 
     Args:
-        action: The class.
-        seed: Any text; the same one gives the same pixels.
+        action: Class of the video.
+        seed: Seed, any text; the same seed gives the same pixels.
 
     Returns:
-        (FRAMES, FRAME_SIDE, FRAME_SIDE, 3).
+        uint8 (FRAMES, FRAME_SIDE, FRAME_SIDE, 3).
     """
     rng = random.Random(seed)
     appearance = vary(action.appearance, rng, rate=DEVIATION, settings=list(SETTINGS), extras=list(EXTRAS))
@@ -45,7 +45,7 @@ def render_clip(action: ActionClass, seed: str) -> NDArray[np.uint8]:
 
 
 def _performance(steps: tuple[str, ...], rng: random.Random) -> list[Pose]:
-    """Poses of every frame: each state lasts for a random time and flows into the next."""
+    """Draws the pose in each frame: each state lasts for a random time and blends into the next."""
     states = list(steps)
     if rng.random() < INTRUSION:
         states.insert(rng.randint(0, len(states)), rng.choice(list(STATES)))
@@ -72,7 +72,7 @@ def _performance(steps: tuple[str, ...], rng: random.Random) -> list[Pose]:
 
 
 def _film(frames: list[Image.Image], rng: random.Random) -> NDArray[np.uint8]:
-    """The camera, which stills do not have: exposure, color cast, blur and sensor noise, constant in a clip."""
+    """Simulates a camera: exposure, color cast, blur and strength of the noise are constant within a clip."""
     gamma, blur, noise = rng.uniform(0.5, 1.9), rng.uniform(0.6, 1.3), rng.uniform(10, 28)
     cast = np.array([rng.uniform(0.55, 1.15) for _ in range(3)], np.float32)
     grain = np.random.default_rng(rng.getrandbits(32))
@@ -88,14 +88,14 @@ def write_mp4(path: Path, frames: NDArray[np.uint8]) -> None:
     """Encodes frames as H.264 .mp4: the same bytes on every machine, complete or not at all.
 
     Args:
-        path: The file.
-        frames: uint8 (T, H, W, 3), even sides.
+        path: Path of the file to write.
+        frames: Frames, uint8 (T, H, W, 3), with even sides.
     """
     with atomic_write(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream = container.add_stream(
             "libx264",
             rate=FRAME_RATE,
-            # without the last, the same frames are encoded differently from one run to the next
+            # without the last option, the same frames are encoded differently from run to run
             options={"crf": "28", "preset": "veryfast", "threads": "1", "x264-params": "cpu-independent=1"},
         )
         stream.height, stream.width = frames.shape[1:3]

@@ -1,4 +1,4 @@
-"""Looking at the rendered world: one video of each class as a strip of frames."""
+"""Contact sheet of the rendered world: one video per class as a strip of frames."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +17,13 @@ _FRAMES: Final = 8
 
 
 def draw_contact_sheet(part: RenderedPart, classes: Sequence[int], file: Path, frames_of_clip: int) -> None:
-    """Draws the first video of each class, as read back from its file, beside the class's descriptors.
+    """Draws the first video of each class, decoded from its file, next to the descriptors of the class.
 
     Args:
-        part: Whose videos; rendered if they are not there.
-        classes: Which classes, by index.
-        file: PNG to write.
-        frames_of_clip: Frames that a video of the part has.
+        part: Part with the videos, which is rendered if it does not exist.
+        classes: Indices of the classes to draw.
+        file: Path of the PNG file to write.
+        frames_of_clip: Number of frames per video.
     """
     actions = draw_classes(part.draw)[part.group]
     side = round(FRAME_SIDE * _SCALE)

@@ -1,4 +1,4 @@
-"""The rendered world as a data set on disk: .mp4 files, `path label` lists and label spaces, as a real one would be."""
+"""The rendered world as a data set on disk: .mp4 files, `path label` lists and label spaces, like real data sets."""
 
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -25,13 +25,13 @@ _LIST: Final = "videos.txt"
 
 @dataclass(frozen=True, slots=True)
 class RenderedPart:
-    """Which videos: a group of classes, a split, how many of each class.
+    """Part of the rendered world: the videos of one group of classes and one split.
 
     Attributes:
-        draw: Draw of classes, 0 to 4.
-        group: seen, unseen or order.
-        split: train or test; their videos are different ones.
-        clips_per_class: How many.
+        draw: Number of the draw of classes, 0 to 4.
+        group: Group of classes: seen, unseen or order.
+        split: Split, train or test, which have no videos in common.
+        clips_per_class: Number of videos per class.
     """
 
     draw: int
@@ -42,14 +42,13 @@ class RenderedPart:
     def __post_init__(self) -> None:
         if not 0 <= self.draw < DRAWS or self.clips_per_class < 1:
             raise UserError(
-                f"The rendered world has no draw {self.draw} with {self.clips_per_class} videos a class: choose a "
-                f"draw from 0 to {DRAWS - 1} and at "
-                "least one video."
+                f"The rendered world has no draw {self.draw} with {self.clips_per_class} videos per class: choose a "
+                f"draw from 0 to {DRAWS - 1} and at least one video."
             )
 
     @property
     def folder(self) -> Path:
-        """Where it is kept; the name follows the rendering code, so that a change of the world renders anew."""
+        """Folder of the part; its name depends on the rendering code, so that a change of it is rendered again."""
         return (
             cache_folder()
             / f"toyworld-{_version()}"
@@ -58,7 +57,7 @@ class RenderedPart:
 
     @property
     def list_file(self) -> Path:
-        """Its `path label` list."""
+        """Path of the `path label` list."""
         return self.folder / _LIST
 
 
@@ -71,7 +70,7 @@ def _version() -> str:
 
 
 def label_space(draw: int, group: Group) -> LabelSpace:
-    """Classes of a group with the descriptors that the grammar gives them."""
+    """Returns the classes of a group with the descriptors that the grammar gives them."""
     actions = draw_classes(draw)[group]
     return LabelSpace(
         names=tuple(action.name for action in actions),
@@ -83,16 +82,16 @@ def label_space(draw: int, group: Group) -> LabelSpace:
 
 
 def render_part(part: RenderedPart, workers: int | None = None) -> Path:
-    """Renders a part unless it is there.
+    """Renders a part unless it exists.
 
-    A part is there as a whole or not at all, also when several processes render it at once.
+    The folder appears only once it is complete, even if several processes render it at the same time.
 
     Args:
-        part: What.
-        workers: Processes; one a core if not given.
+        part: Part to render.
+        workers: Number of processes; None for one per core.
 
     Returns:
-        Its folder: .mp4 files, the list, and the label space.
+        Folder with .mp4 files, the list, and the label space.
     """
     if part.list_file.is_file():
         return part.folder
@@ -102,7 +101,7 @@ def render_part(part: RenderedPart, workers: int | None = None) -> Path:
             _render_into(partial, part, workers or os.cpu_count() or 1)
     except OSError:
         if not part.list_file.is_file():
-            raise  # it isn't another process that was faster
+            raise  # otherwise another process has rendered it in the meantime
     return part.folder
 
 

@@ -1,9 +1,9 @@
-"""Action classes: what makes a "kicking drum" a "kicking drum".
+"""Action classes of the rendered world, such as "kicking drum".
 
-A class is a verb and a noun, a typical appearance and four states in order, with a Spatio Descriptor for each constant
-of the appearance and a Temporal Descriptor for each state. Classes come in families that share setting, extra object
-and two of the four states, so that they are confusable; order pairs show the same states in opposite order. A *draw* is
-one seeded set of classes; claims are made over several.
+A class has a name (verb and noun), a typical appearance and four states in order, with a Spatio Descriptor for each
+constant of the appearance and a Temporal Descriptor for each state. The classes of a family are easily confused: they
+share two of the four states and most of the appearance. Order pairs show the same states in opposite order. A *draw* is
+one seeded set of classes; experiments are repeated over several draws.
 """
 
 import random
@@ -27,14 +27,14 @@ GROUPS: Final[tuple[Group, ...]] = ("seen", "unseen", "order")
 
 @dataclass(frozen=True, slots=True)
 class ActionClass:
-    """One action.
+    """One class of actions.
 
     Attributes:
         name: Verb and noun.
-        appearance: What is typical of it.
+        appearance: Typical appearance.
         steps: Four states, in order.
-        spatio: One phrase for each constant: setting, person, prop, extra object.
-        temporal: One phrase for each step, in order.
+        spatio: One phrase per constant: setting, person, prop, extra object.
+        temporal: One phrase per step, in order.
     """
 
     name: str
@@ -55,16 +55,16 @@ class _Vocabulary:
 
 
 def draw_classes(draw: int) -> dict[Group, tuple[ActionClass, ...]]:
-    """One draw of 40 seen, 20 unseen and 20 order-pair classes.
+    """Draws 40 seen, 20 unseen and 20 order-pair classes.
 
-    Seen classes use a part of the vocabulary only (9 of 14 settings, 7 of 10 extras, 18 of 26 states, 12 of 16 props);
-    the others all of it.
+    Seen classes use only a part of the vocabulary (9 of 14 settings, 7 of 10 extras, 18 of 26 states, 12 of 16 props);
+    the others use all of it.
 
     Args:
-        draw: 0 to `DRAWS` - 1.
+        draw: Number of the draw, 0 to `DRAWS` - 1.
 
     Raises:
-        UserError: If there is no such draw.
+        UserError: If the number is outside this range.
     """
     if not 0 <= draw < DRAWS:
         raise UserError(f"The rendered world has no draw {draw}: choose 0 to {DRAWS - 1}.")
@@ -73,11 +73,11 @@ def draw_classes(draw: int) -> dict[Group, tuple[ActionClass, ...]]:
         rng.sample(list(words), len(words)) for words in (SETTINGS, EXTRAS, STATES, PROPS)
     )
     part = _Vocabulary(settings[:9], extras[:7], states[:18], props[:12])
-    whole = _Vocabulary(settings, extras, states, props)
+    complete = _Vocabulary(settings, extras, states, props)
     names: set[str] = set()
     seen = [action for _ in range(SEEN_FAMILIES) for action in _family(part, names, rng)]
-    unseen = [action for _ in range(UNSEEN_FAMILIES) for action in _family(whole, names, rng)]
-    order = [action for k in range(ORDER_PAIRS) for action in _order_pair(k, whole, rng)]
+    unseen = [action for _ in range(UNSEEN_FAMILIES) for action in _family(complete, names, rng)]
+    order = [action for k in range(ORDER_PAIRS) for action in _order_pair(k, complete, rng)]
     return {"seen": tuple(seen), "unseen": tuple(unseen), "order": tuple(order)}
 
 
@@ -95,7 +95,7 @@ def _appearance(words: _Vocabulary, prop: str, rng: random.Random) -> Appearance
 def vary(
     appearance: Appearance, rng: random.Random, *, rate: float, settings: list[str], extras: list[str]
 ) -> Appearance:
-    """Redraws each attribute but the prop with probability `rate`."""
+    """Redraws each attribute except the prop with probability `rate`."""
     return replace(
         appearance,
         setting=rng.choice(settings) if rng.random() < rate else appearance.setting,
@@ -107,7 +107,7 @@ def vary(
 
 
 def _family(words: _Vocabulary, names: set[str], rng: random.Random) -> list[ActionClass]:
-    """Classes that look alike; `names` are taken, and the new ones are added to it."""
+    """Draws classes that resemble one another, with names not in `names`, and adds their names to it."""
     shared = rng.sample(words.states, 2)
     prop = rng.choice(words.props)
     typical = _appearance(words, prop, rng)
@@ -119,11 +119,11 @@ def _family(words: _Vocabulary, names: set[str], rng: random.Random) -> list[Act
             noun = prop if rng.random() < 0.6 else rng.choice(words.props)
             name = f"{verb} {noun}"
         names.add(name)
-        own = [state for state in words.states if state not in shared]
+        unshared = [state for state in words.states if state not in shared]
         steps = [*shared]
-        if VERBS[verb] in own and rng.random() < 0.7:
+        if VERBS[verb] in unshared and rng.random() < 0.7:
             steps.append(VERBS[verb])
-        steps += rng.sample([state for state in own if state not in steps], 4 - len(steps))
+        steps += rng.sample([state for state in unshared if state not in steps], 4 - len(steps))
         rng.shuffle(steps)
         appearance = vary(replace(typical, prop=noun), rng, rate=0.3, settings=words.settings, extras=words.extras)
         family.append(_describe(name, appearance, tuple(steps), rng))

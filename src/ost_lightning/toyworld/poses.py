@@ -1,4 +1,4 @@
-"""States as numbers: where person and prop are, and which effects show. Poses interpolate, so that states flow."""
+"""States as poses: numbers for the position of person and prop and for the effects, which can be interpolated."""
 
 import random
 from dataclasses import dataclass, fields, replace
@@ -7,28 +7,34 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """One moment of a scene. Lengths are shares of the picture, angles degrees, effects 0 to 1.
+    """One moment of a scene. Lengths are fractions of the picture, angles degrees, effects 0 to 1.
 
     Attributes:
-        x: Person's place from the left.
+        x: Distance of the person from the left.
         lift: Height of the person's feet above the ground.
         turn: Rotation of the whole body (90 lying, 180 upside down).
-        crouch: How far the knees bend.
-        sit: How far the person sits.
+        crouch: Bend of the knees, 0 to 1.
+        sit: Degree of sitting, 0 to 1.
         lean: Forward tilt of the trunk.
-        left_arm: Angle from hanging down (90 sideways, 180 up); likewise `right_arm`.
-        left_leg: Angle from straight down; likewise `right_leg`.
+        left_arm: Angle of the left arm from hanging down (90 sideways, 180 up).
+        right_arm: Angle of the right arm from hanging down.
+        left_leg: Angle of the left leg from straight down.
+        right_leg: Angle of the right leg from straight down.
         size: Scale of the person.
-        present: Person shown (above .5) or not.
-        prop_x: Prop's place from the left.
-        prop_lift: Height of its foot above the ground.
-        prop_turn: Its rotation.
-        prop_size: Its scale.
-        held: Share of its place that is given by the person (1: in hand).
-        hold_x: Place in hand, in body heights from the feet; likewise `hold_y` (center of the prop).
-        broken: Prop in pieces (above .5).
-        splash: Water; likewise `dust`, `sparks`, `confetti`.
-        darkness: How dark the picture is.
+        present: Presence of the person, who is drawn from 0.5 on.
+        prop_x: Distance of the prop from the left.
+        prop_lift: Height of the prop's foot above the ground.
+        prop_turn: Rotation of the prop.
+        prop_size: Scale of the prop.
+        held: Weight of the position in hand in the prop's position (1: in hand).
+        hold_x: Horizontal position in hand of the prop's center, in body heights from the feet.
+        hold_y: Vertical position in hand of the prop's center, in body heights from the feet.
+        broken: Degree of breaking; the prop is drawn in pieces above 0.5.
+        splash: Amount of splashing water.
+        dust: Amount of dust.
+        sparks: Amount of sparks.
+        confetti: Amount of confetti.
+        darkness: Darkness of the picture.
     """
 
     x: float = 0.30
@@ -93,7 +99,7 @@ _NAMES: Final = tuple(field.name for field in fields(Pose))
 
 
 def pose_of(state: str, rng: random.Random) -> Pose:
-    """A state's pose as one person takes it: small deviations of place and limbs."""
+    """Returns the pose of a state with small random deviations of positions and angles."""
     pose = POSES[state]
     return replace(
         pose,
@@ -110,7 +116,7 @@ def pose_of(state: str, rng: random.Random) -> Pose:
 
 
 def between(start: Pose, end: Pose, share: float) -> Pose:
-    """Interpolates smoothly; `share` 0 gives `start`, 1 gives `end`."""
+    """Interpolates smoothly between two poses; `share` 0 gives `start`, 1 gives `end`."""
     eased = share * share * (3 - 2 * share)
     values = {name: getattr(start, name) + (getattr(end, name) - getattr(start, name)) * eased for name in _NAMES}
     return Pose(**values)

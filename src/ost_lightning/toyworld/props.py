@@ -1,4 +1,4 @@
-"""The sixteen things people handle: distinct silhouettes, each in a box [-0.5, 0.5] wide and about [0, 1] high."""
+"""The sixteen props, each with a distinct silhouette in a box of about [-0.5, 0.5] horizontally and [0, 1] upwards."""
 
 import math
 from collections.abc import Callable

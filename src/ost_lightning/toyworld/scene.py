@@ -15,7 +15,7 @@ from ost_lightning.toyworld.scenery import paint_backdrop
 from ost_lightning.toyworld.vocabulary import COLORS, Color
 
 FRAME_SIDE: Final = 72
-"""Pixels of a rendered frame."""
+"""Height and width of a rendered frame, in pixels."""
 _SUPERSAMPLING: Final = 2
 _PIXELS: Final = FRAME_SIDE * _SUPERSAMPLING
 _PERSON: Final = 0.50
@@ -25,7 +25,7 @@ _SKINS: Final[tuple[Color, ...]] = ((250, 214, 180), (224, 172, 130), (160, 110,
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """What stays the same while a scene unfolds: names out of `ost_lightning.toyworld.vocabulary`."""
+    """Attributes that stay constant during a scene, as names from `ost_lightning.toyworld.vocabulary`."""
 
     setting: str
     outfit: str
@@ -36,11 +36,11 @@ class Appearance:
 
 
 class Scene:
-    """A cast appearance: fixed shades, sizes and side, ready to be drawn in any pose.
+    """An appearance with fixed shades, sizes and orientation, which can be drawn in any pose.
 
     Args:
-        appearance: What it shows.
-        rng: Draws the individual shades, sizes and the mirror side.
+        appearance: Attributes of the scene.
+        rng: Source of randomness for shades, sizes and mirroring.
     """
 
     def __init__(self, appearance: Appearance, rng: random.Random) -> None:
@@ -64,11 +64,11 @@ class Scene:
         """Renders one moment.
 
         Args:
-            pose: Where everything is.
-            rng: Draws the particles of the effects.
+            pose: Positions of person and prop, and strength of the effects.
+            rng: Source of randomness for the particles of the effects.
 
         Returns:
-            An RGB image, `FRAME_SIDE` square.
+            RGB image, `FRAME_SIDE` pixels square.
         """
         image = self._backdrop.copy()
         draw = ImageDraw.Draw(image)
@@ -140,7 +140,7 @@ class Scene:
                 0.02,
                 (150, 40, 40),
             )
-        _draw_hat(Pen(pen.draw, *pen.place(head), pen.scale * 0.15, pen.turn + pose.lean, 0, pen.flip), self._hat)
+        _draw_hat(Pen(pen.draw, *pen.to_pixels(head), pen.scale * 0.15, pen.turn + pose.lean, 0, pen.flip), self._hat)
 
     def _draw_legs(self, pen: Pen, pose: Pose, hip_height: float) -> None:
         trousers = darker(self._outfit)
@@ -157,7 +157,7 @@ class Scene:
 
 
 def _draw_hat(pen: Pen, hat: str) -> None:
-    """Draws on a head of radius 1."""
+    """Draws a hat on a head of radius 1."""
     if hat == "cap":
         pen.polygon(
             [(-1.0, 0.3), (1.9, 0.3), (1.9, 0.55), (0.95, 0.6), (0.6, 1.15), (-0.6, 1.15), (-1.0, 0.6)],
@@ -187,7 +187,7 @@ def _draw_hat(pen: Pen, hat: str) -> None:
 
 
 def _draw_effects(image: Image.Image, pose: Pose, prop: Pen, ground: float, rng: random.Random) -> None:
-    """Draws particles over the picture; their number follows the effect's strength."""
+    """Draws particles over the picture; their number is proportional to the strength of the effect."""
     draw, floor = ImageDraw.Draw(image), ground * _PIXELS
     for _ in range(int(34 * pose.splash)):
         x, rise = _PIXELS * rng.uniform(0.1, 0.9), rng.random()

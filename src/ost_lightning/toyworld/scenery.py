@@ -1,4 +1,4 @@
-"""Backgrounds: a painter for each setting and each extra object."""
+"""Backgrounds: one painting function per setting and per extra object."""
 
 import math
 import random
@@ -14,11 +14,11 @@ WHITE: Final[Color] = (250, 250, 250)
 
 
 class Backdrop:
-    """A square picture being painted, in unit coordinates: x to the right, y downwards, both 0 to 1.
+    """A square picture to paint on, in unit coordinates: x to the right, y downwards, both 0 to 1.
 
     Attributes:
-        image: The picture.
-        horizon: Height of the ground line.
+        image: Picture that is painted on.
+        horizon: Vertical coordinate of the ground line.
     """
 
     def __init__(self, pixels: int, rng: random.Random) -> None:
@@ -29,26 +29,26 @@ class Backdrop:
         self._draw = ImageDraw.Draw(self.image)
 
     def tone(self, color: Color, amount: int = 16) -> Color:
-        """This picture's own variant of a color."""
+        """Returns a random variant of a color."""
         return jitter(color, self.rng, amount)
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, fill: Color) -> None:
-        """A filled rectangle."""
+        """Draws a filled rectangle."""
         self._draw.rectangle([value * self.pixels for value in (left, top, right, bottom)], fill=fill)
 
     def ellipse(
         self, x: float, y: float, width: float, height: float, fill: Color, outline: Color | None = None
     ) -> None:
-        """A filled ellipse of half-axes `width` and `height` about (x, y)."""
+        """Draws a filled ellipse around (x, y) with the half-axes `width` and `height`."""
         box = (x - width, y - height, x + width, y + height)
         self._draw.ellipse([value * self.pixels for value in box], fill=fill, outline=outline)
 
     def polygon(self, *points: tuple[float, float], fill: Color, outline: Color | None = None) -> None:
-        """A filled polygon."""
+        """Draws a filled polygon."""
         self._draw.polygon([(x * self.pixels, y * self.pixels) for x, y in points], fill=fill, outline=outline)
 
     def line(self, *points: tuple[float, float], width: float, fill: Color) -> None:
-        """A polyline."""
+        """Draws a polyline."""
         pixels = max(1, round(width * self.pixels))
         self._draw.line([(x * self.pixels, y * self.pixels) for x, y in points], fill=fill, width=pixels)
 
@@ -61,7 +61,7 @@ class Backdrop:
         self.rectangle(0, self.horizon, 1, 1, self.tone(color))
 
     def scatter(self, count: int, top: float, bottom: float) -> list[tuple[float, float]]:
-        """`count` random places between two heights."""
+        """Draws `count` random points between two heights."""
         return [(self.rng.random(), self.rng.uniform(top, bottom)) for _ in range(count)]
 
 
@@ -296,10 +296,10 @@ PAINT_EXTRA: Final[dict[str, Callable[[Backdrop, float, float], None]]] = {
 
 
 def paint_backdrop(setting: str, extra: str | None, rng: random.Random, pixels: int) -> Image.Image:
-    """Paints a setting with at most one extra object, at a random side.
+    """Paints a setting with at most one extra object, on a random side.
 
     Returns:
-        An RGB image of `pixels` by `pixels`.
+        RGB image of `pixels` by `pixels`.
     """
     backdrop = Backdrop(pixels, rng)
     PAINT_SETTING[setting](backdrop)

@@ -1,7 +1,7 @@
-"""What the rendered world is made of, and the words for it.
+"""Vocabulary of the rendered world: the values of all visible attributes, and phrases for them.
 
-Every visible attribute has a closed set of values, each with a few phrasings. A *state* is what one still image can
-show of an action; an action is a sequence of states (see `ost_lightning.toyworld.grammar`).
+Every attribute has a fixed set of values, each with a few phrases. A *state* is what a single image can show of an
+action; an action is a sequence of states (see `ost_lightning.toyworld.grammar`).
 """
 
 from typing import Final
@@ -124,7 +124,7 @@ VERBS: Final[dict[str, str]] = {
     "stealing": "crouch",
     "balancing": "onhead",
 }
-"""Verb -> the one state that betrays it when it is shown (a verb only sometimes shows it)."""
+"""State that gives away each verb, if the action contains it; some actions with the verb do not."""
 
 ORDER_VERBS: Final[tuple[tuple[str, str], ...]] = (
     ("raising", "lowering"),

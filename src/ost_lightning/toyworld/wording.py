@@ -1,4 +1,4 @@
-"""From what is visible to words: phrases and the descriptors of an action."""
+"""Phrases for visible attributes and states, and the descriptors of an action."""
 
 import random
 
@@ -14,28 +14,28 @@ from ost_lightning.toyworld.vocabulary import (
 
 
 def setting_phrase(setting: str, rng: random.Random) -> str:
-    """E.g. "a sandy beach by the sea"."""
+    """Returns a phrase for a setting, such as "a sandy beach by the sea"."""
     return rng.choice(SETTINGS[setting])
 
 
 def outfit_phrase(outfit: str, rng: random.Random) -> str:
-    """E.g. "someone wearing blue clothes"."""
+    """Returns a phrase for an outfit, such as "someone wearing blue clothes"."""
     return _with_article(rng.choice(OUTFIT_PHRASES).format(outfit), outfit)
 
 
 def extra_phrase(extra: str, rng: random.Random) -> str:
-    """E.g. "a lamp post"."""
+    """Returns a phrase for an extra object, such as "a lamp post"."""
     return rng.choice(EXTRAS[extra])
 
 
 def prop_phrase(prop: str, color: str, rng: random.Random) -> str:
-    """E.g. "an orange kite"."""
+    """Returns a phrase for a prop, such as "an orange kite"."""
     phrase = rng.choice(PROP_PHRASES).format(color=color, prop=prop)
     return _with_article(_with_article(phrase, color), prop)
 
 
 def state_phrase(state: str, prop: str, rng: random.Random) -> str:
-    """E.g. "raises the drum overhead"."""
+    """Returns a phrase for a state, such as "raises the drum overhead"."""
     return rng.choice(STATES[state]).format(prop=prop)
 
 
@@ -44,7 +44,7 @@ def _with_article(phrase: str, noun: str) -> str:
 
 
 def spatio_descriptors(appearance: Appearance, rng: random.Random) -> tuple[str, ...]:
-    """Four phrases on what is always there: setting, person, prop, extra object."""
+    """Returns four phrases for what is visible throughout: setting, person, prop, extra object."""
     outfit = outfit_phrase(appearance.outfit, rng)
     if appearance.hat != "none":
         outfit = _with_article(
@@ -56,5 +56,5 @@ def spatio_descriptors(appearance: Appearance, rng: random.Random) -> tuple[str,
 
 
 def temporal_descriptors(steps: tuple[str, ...], prop: str, rng: random.Random) -> tuple[str, ...]:
-    """One phrase a step, in the order of the action."""
+    """Returns one phrase per step, in the order of the action."""
     return tuple(state_phrase(step, prop, rng) for step in steps)

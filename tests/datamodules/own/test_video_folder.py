@@ -66,7 +66,7 @@ def test_class_names_come_from_folders_from_a_file_or_from_a_label_space() -> No
     videos = VideoFolder(root).evaluation_videos("test")["test"]
     assert [record.label for record in videos.records] == [1, 1, 0, 0]
     label_space(Path("other"), "kinetics400", ("juggling balls",))
-    with pytest.raises(UserError, match=r"own/train/juggling: 'juggling' is not one of the 1 classes .*Did it mean"):
+    with pytest.raises(UserError, match=r"own/train/juggling: 'juggling' is not one of the 1 classes .*Did you mean"):
         VideoFolder(root, labels="other").training_videos()
 
 

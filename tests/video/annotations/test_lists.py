@@ -33,7 +33,7 @@ def test_reads_csv_with_names_times_and_ids(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "where", "what"),
+    ("name", "text", "position", "message"),
     [
         ("l.txt", "a.avi 0\nb.avi\n", ":2:", "no label"),
         ("l.txt", "a.avi zero\n", ":1:", "not a class index"),
@@ -45,7 +45,7 @@ def test_reads_csv_with_names_times_and_ids(tmp_path: Path) -> None:
         ("l.csv", "path,label\na.avi,9\n", ":2:", "outside the label space"),
         ("l.csv", "path,label\na.avi,running\n", ":2:", "neither a class name"),
         ("l.csv", "path,label\n,0\n", ":2:", "path is empty"),
-        ("l.csv", "path,label,path\na,0,b\n", ":1:", "the column 'path' is there twice"),
+        ("l.csv", "path,label,path\na,0,b\n", ":1:", "the column 'path' occurs twice"),
         ("l.csv", "path,label,start,end\na.avi,0,4,2\n", ":2:", "not after the start"),
         ("l.csv", "path,label,start,end\na.avi,0,2,2\n", ":2:", "not after the start"),
         ("l.csv", "path,label,end\na.avi,0,0\n", ":2:", "the end (0 s) is not after the start (0 s)"),
@@ -55,15 +55,15 @@ def test_reads_csv_with_names_times_and_ids(tmp_path: Path) -> None:
         ("l.txt", "\n\n", "", "lists no videos"),
     ],
 )
-def test_a_malformed_line_is_named(tmp_path: Path, name: str, text: str, where: str, what: str) -> None:
+def test_errors_name_the_malformed_line(tmp_path: Path, name: str, text: str, position: str, message: str) -> None:
     file = write(tmp_path, text, name)
     with pytest.raises(AnnotationError) as caught:
         read_records(file, NAMES)
-    assert f"{file}{where}" in str(caught.value)
-    assert what in str(caught.value)
+    assert f"{file}{position}" in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_labels_may_be_left_out_where_none_are_needed(tmp_path: Path) -> None:
+def test_labels_are_optional_in_unlabeled_lists(tmp_path: Path) -> None:
     text = "a.avi\nsub dir/b c.avi\nd.avi 2\n"
     assert read_records(write(tmp_path, text), NAMES, labeled=False) == [
         VideoRecord("a.avi", UNLABELED, "a.avi"),
@@ -76,7 +76,7 @@ def test_labels_may_be_left_out_where_none_are_needed(tmp_path: Path) -> None:
     assert read_records(table, NAMES, labeled=False) == [VideoRecord("a.avi", UNLABELED, "a.avi@1-2", 1.0, 2.0)]
 
 
-def test_a_missing_list_is_named(tmp_path: Path) -> None:
+def test_errors_name_a_missing_list(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match=r"nope\.txt does not exist"):
         read_records(tmp_path / "nope.txt", NAMES)
 
@@ -96,7 +96,7 @@ def test_binary_file_is_refused(tmp_path: Path) -> None:
     ),
     data=st.data(),
 )
-def test_what_is_written_is_read(tmp_path: Path, paths: list[str], data: st.DataObject) -> None:
+def test_written_lists_are_read_back(tmp_path: Path, paths: list[str], data: st.DataObject) -> None:
     labels = [data.draw(st.integers(0, len(NAMES) - 1)) for _ in paths]
     lines = "".join(f"{path} {label}\n" for path, label in zip(paths, labels, strict=True))
     records = read_records(write(tmp_path, lines), NAMES)
@@ -105,7 +105,7 @@ def test_what_is_written_is_read(tmp_path: Path, paths: list[str], data: st.Data
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(), suffix=st.sampled_from([".txt", ".csv"]))
-def test_any_text_gives_records_or_a_named_error(tmp_path: Path, text: str, suffix: str) -> None:
+def test_any_text_gives_records_or_an_error_that_names_the_file(tmp_path: Path, text: str, suffix: str) -> None:
     file = tmp_path / f"fuzz{suffix}"
     file.write_text(text, encoding="utf-8", newline="")
     try:

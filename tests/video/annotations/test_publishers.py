@@ -1,4 +1,4 @@
-"""The publishers' formats: examples, every kind of mistake, and fuzzing."""
+"""Tests of the publishers' formats: examples, every kind of mistake, and fuzzing."""
 
 import json
 from collections.abc import Callable
@@ -197,7 +197,7 @@ def test_activitynet(tmp_path: Path) -> None:
     assert [record.id for record in read_activitynet(file, "validation", CLASSES)] == ["other#0"]
 
 
-def test_activities_that_last_no_time_are_left_out_and_told(tmp_path: Path) -> None:
+def test_activities_without_duration_are_skipped_with_a_warning(tmp_path: Path) -> None:
     database = {"x": video(("hug", 1, 1), ("hug", 1, 2)), "y": video(("hug", 3, 3))}
     file = write(tmp_path, "a.json", {"database": database})
     with pytest.warns(EmptySegmentWarning, match=r"2 activities .*database\.x\.annotations\[0\], .*database\.y"):
@@ -226,7 +226,7 @@ def test_mistakes_in_activitynet(tmp_path: Path, content: Any, what: str) -> Non
         read_activitynet(write(tmp_path, "a.json", content), "training", CLASSES)
 
 
-def test_a_name_that_could_mean_two_classes_is_refused() -> None:
+def test_ambiguous_class_names_are_refused() -> None:
     with pytest.raises(AnnotationError, match="'hug' is the name of class 1 and the publisher's spelling of class 0"):
         ClassIndex(("embrace", "hug"), ("hug", "Hug"))
 
@@ -243,7 +243,7 @@ READERS: dict[str, tuple[str, Callable[[Path], list[VideoRecord]]]] = {
 
 
 def miniature(folder: Path) -> None:
-    """A valid file of every kind; every label can be told from the id."""
+    """Writes a valid file of every kind; each id contains the name of its class."""
     ucf(folder, "Catch/catch1.avi 2\nhug/hug1.avi 3\n", "hug/hug2.avi\nCatch/catch2.avi\n")
     hmdb(folder, "brush1.avi 1\nbrush2.avi 2\nbrush3.avi 1\n", "", "")
     write(folder, "val.csv", KINETICS)
@@ -252,7 +252,7 @@ def miniature(folder: Path) -> None:
 
 
 def read_or_named(read: Callable[[Path], list[VideoRecord]], folder: Path) -> list[VideoRecord]:
-    """Records, or none after an error that names the file."""
+    """Reads records; returns an empty list after an error that names the file."""
     try:
         return read(folder)
     except AnnotationError as error:
@@ -281,9 +281,9 @@ def test_a_damaged_file_never_gives_a_wrong_label(tmp_path: Path, kind: str, dat
     miniature(tmp_path)
     right = {record.id: record.label for record in read(tmp_path)}
     text = (tmp_path / name).read_text()
-    at = data.draw(st.integers(0, len(text)))
-    cut = data.draw(st.integers(0, 6))
-    put = data.draw(st.text('0123 ,./_"\n[]{}:x', max_size=3))  # spells no other class
-    write(tmp_path, name, text[:at] + put + text[at + cut :])
+    start = data.draw(st.integers(0, len(text)))
+    removed = data.draw(st.integers(0, 6))
+    inserted = data.draw(st.text('0123 ,./_"\n[]{}:x', max_size=3))  # can't spell another class
+    write(tmp_path, name, text[:start] + inserted + text[start + removed :])
     for record in read_or_named(read, tmp_path):
         assert record.label == right.get(record.id, record.label)

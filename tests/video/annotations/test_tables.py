@@ -39,7 +39,7 @@ def test_parquet_is_read_like_csv(tmp_path: Path) -> None:
     assert read_table(numbers, CLASSES) == [VideoRecord("a.mp4", 1, "17")]
 
 
-def test_columns_may_be_called_otherwise_and_others_are_ignored_then(tmp_path: Path) -> None:
+def test_columns_can_be_renamed_which_allows_unknown_ones(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("clip,action,camera\na.mp4,catch,3\n")
     assert read_table(file, CLASSES, Columns(path="clip", label="action")) == [VideoRecord("a.mp4", 1, "a.mp4")]
@@ -52,7 +52,7 @@ def test_columns_may_be_called_otherwise_and_others_are_ignored_then(tmp_path: P
         Columns(path="label")
 
 
-def test_classes_of_a_table(tmp_path: Path) -> None:
+def test_class_names_are_taken_from_a_table(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     file.write_text("path,label\na,walking\nb,running\nc,walking\n")
     assert table_classes(file) == ("running", "walking")
@@ -65,7 +65,7 @@ def test_classes_of_a_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "what"),
+    ("columns", "message"),
     [
         ({"path": ["a"], "label": ["throw"]}, r"t\.parquet: row 1: the label 'throw' is neither"),
         ({"path": ["a", None], "label": [0, 1]}, r"row 2: the path is empty"),
@@ -73,12 +73,12 @@ def test_classes_of_a_table(tmp_path: Path) -> None:
         ({"path": ["a"]}, "the column 'label' is missing"),
     ],
 )
-def test_malformed_rows_of_parquet_are_named(tmp_path: Path, columns: dict[str, list[object]], what: str) -> None:
-    with pytest.raises(AnnotationError, match=what):
+def test_errors_name_malformed_rows_of_parquet(tmp_path: Path, columns: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(AnnotationError, match=message):
         read_table(write_parquet(tmp_path / "t.parquet", **columns), CLASSES)
 
 
-def test_a_file_that_is_not_parquet_and_a_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_parquet_and_a_missing_package_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "t.parquet"
     with pytest.raises(AnnotationError, match="does not exist"):
         read_table(file, CLASSES)
@@ -92,7 +92,7 @@ def test_a_file_that_is_not_parquet_and_a_missing_package(tmp_path: Path, monkey
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(rows=st.lists(st.tuples(texts, st.integers(0, 1), st.floats(0, 1e6), st.floats(0.001, 1e6)), min_size=1))
-def test_what_is_written_is_read(tmp_path: Path, rows: list[tuple[str, int, float, float]]) -> None:
+def test_written_tables_are_read_back(tmp_path: Path, rows: list[tuple[str, int, float, float]]) -> None:
     paths, labels, starts, lengths = (list(column) for column in zip(*rows, strict=True))
     ends = [start + length for start, length in zip(starts, lengths, strict=True)]
     table = write_parquet(tmp_path / "t.parquet", path=paths, label=labels, start=starts, end=ends)
@@ -102,7 +102,7 @@ def test_what_is_written_is_read(tmp_path: Path, rows: list[tuple[str, int, floa
     assert len({record.id for record in records}) == len(set(zip(paths, starts, ends, strict=True)))
 
 
-def test_labels_may_be_left_out_where_none_are_needed(tmp_path: Path) -> None:
+def test_labels_are_optional_in_unlabeled_tables(tmp_path: Path) -> None:
     for table in (
         write_parquet(tmp_path / "t.parquet", path=["a.mp4"]),
         write_parquet(tmp_path / "empty.parquet", path=["a.mp4"], label=[None]),
@@ -115,7 +115,7 @@ def test_labels_may_be_left_out_where_none_are_needed(tmp_path: Path) -> None:
         read_table(tmp_path / "t.csv", CLASSES, Columns(path="clip", label="action"), labeled=False)
 
 
-def test_parts_of_a_video_have_ids_of_their_own(tmp_path: Path) -> None:
+def test_parts_of_a_video_have_distinct_ids(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(
         "path,label,start,end,id\na.mp4,0,,,\na.mp4,0,0,4.25,\na.mp4,0,4.25,,\na.mp4,0,,2,\na.mp4,0,1,2,mine\n"
     )

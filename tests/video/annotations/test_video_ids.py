@@ -23,7 +23,7 @@ from ost_lightning.video.annotations.video_ids import id_hash, list_digest, vide
         ("no.extension here", "no.extension here", None),
     ],
 )
-def test_video_id(path: str, video: str, file: str | None) -> None:
+def test_ids_of_videos_and_files(path: str, video: str, file: str | None) -> None:
     assert video_id(path) == video
     assert video_id(path, "file") == (file or video)
 
@@ -42,13 +42,13 @@ def test_video_id(path: str, video: str, file: str | None) -> None:
         "185332.webm",
     ],
 )
-def test_a_published_name_is_one_video_wherever_it_lies(name: str) -> None:
+def test_a_published_name_identifies_a_video_in_any_folder(name: str) -> None:
     assert video_id(f"some folder/{name}") == video_id(f"/data/{name}") == video_id(name)
 
 
 @pytest.mark.parametrize("name", ["36.webm", "36.mp4", "00036", "185332.avi"])
 @pytest.mark.parametrize("folder", ["20bn-something-something-v2", "ssv2", "data/sthv2_videos"])
-def test_numbers_are_known_by_the_folder_of_something_something(folder: str, name: str) -> None:
+def test_numbers_in_something_something_folders_are_published_names(folder: str, name: str) -> None:
     assert video_id(f"{folder}/{name}") == video_id(name)
 
 
@@ -57,7 +57,7 @@ def test_numbers_are_known_by_the_folder_of_something_something(folder: str, nam
     st.lists(st.sampled_from(["train", "test", "jump_rope", "making tea", "a"]), max_size=3),
     st.lists(st.sampled_from(["train", "test", "jump_rope", "making tea", "a"]), max_size=3),
 )
-def test_any_other_name_is_known_by_its_folders(name: str, folders: list[str], others: list[str]) -> None:
+def test_any_other_name_is_identified_by_its_folders(name: str, folders: list[str], others: list[str]) -> None:
     one, other = ("/".join([*parts, f"{name}.mp4"]) for parts in (folders, others))
     assert (video_id(one) == video_id(other)) == (folders == others)
     assert video_id(one) == video_id(f"./{one}") == video_id(one.removesuffix(".mp4")) == video_id(f"{one[:-4]}.avi")
@@ -65,12 +65,12 @@ def test_any_other_name_is_known_by_its_folders(name: str, folders: list[str], o
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="/\\"), min_size=1, max_size=40))
-def test_a_name_without_folders_is_known_by_its_stem_or_by_the_youtube_id_in_it(name: str) -> None:
+def test_a_name_without_folders_is_identified_by_its_stem_or_youtube_id(name: str) -> None:
     if name.strip() not in ("", ".", ".."):
         assert video_id(name) in video_id(name, "file")
 
 
-def test_hash_and_digest() -> None:
+def test_hashes_are_64_bit_and_digests_ignore_the_order() -> None:
     assert -(2**63) <= id_hash("a") < 2**63
     assert id_hash("a") != id_hash("b")
     assert list_digest(["a", "b"]) == list_digest(["b", "a"]) != list_digest(["a"])

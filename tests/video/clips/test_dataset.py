@@ -52,7 +52,7 @@ def clip_of(sample: Clip | UserError) -> Clip:
 
 def test_training_sample_depends_on_seed_epoch_and_index_only(records: list[VideoRecord]) -> None:
     first = clip_of(training(records)[SampleKey(1, 0)])
-    torch.rand(17)  # whatever was drawn before
+    torch.rand(17)  # the state of the global generator does not matter
     again = clip_of(training(records)[SampleKey(1, 0)])
     assert first.frames is not None
     assert again.frames is not None
@@ -105,7 +105,7 @@ def test_three_crops_are_the_same_in_a_worker(records: list[VideoRecord], start:
 
 
 def test_hung_file_becomes_an_error_with_its_name(records: list[VideoRecord], tmp_path: Path) -> None:
-    """A pipe that nobody writes to, as a file on a dead network share."""
+    """A pipe that nobody writes to hangs like a file on a dead network share."""
     pipe = tmp_path / "hung.mp4"
     os.mkfifo(pipe)
     with pytest.MonkeyPatch.context() as patch:
@@ -120,7 +120,7 @@ def test_hung_file_becomes_an_error_with_its_name(records: list[VideoRecord], tm
         clip = clip_of(clips[SampleKey(0, 0)])
     assert clip.frames is None
     assert clip.failures == (ReadFailure("hung", f"{pipe}: reading it took longer than 0.2 s (loading.read_timeout)"),)
-    os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))  # lets the thread go
+    os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))  # ends the waiting thread
 
 
 def test_broken_training_video_is_replaced_by_one_of_its_class(records: list[VideoRecord]) -> None:
@@ -148,13 +148,13 @@ def test_broken_evaluation_video_is_never_replaced(records: list[VideoRecord]) -
     assert batch.seeds == ()
 
 
-def test_squares_of_a_view_are_side_by_side(records: list[VideoRecord]) -> None:
+def test_crops_of_a_view_are_adjacent(records: list[VideoRecord]) -> None:
     frames = clip_of(evaluation(records)[SampleKey(0, 0)]).frames
     assert frames is not None
     with open_video(records[0].path) as video:
         for view, indices in enumerate(FrameSampler(4, 2).middle(len(video))):
-            squares = video.read_crops(indices, 40, EvaluationTransform(SIDE, 3).crop_spec)
-            assert torch.equal(frames[3 * view : 3 * view + 3], squares)
+            crops = video.read_crops(indices, 40, EvaluationTransform(SIDE, 3).crop_spec)
+            assert torch.equal(frames[3 * view : 3 * view + 3], crops)
 
 
 def test_batch_without_any_readable_video(records: list[VideoRecord]) -> None:
@@ -168,7 +168,7 @@ def test_record_with_times_reads_that_part(tmp_path: Path) -> None:
     settings = {"sampler": FrameSampler(2), "transform": EvaluationTransform(SIDE), "short_side": 40}
     whole = EvaluationClips([VideoRecord(path, 0, "a")], **settings)[SampleKey(0, 0)]
     part = EvaluationClips([VideoRecord(path, 0, "a", 1.0, 1.2)], **settings)[SampleKey(0, 0)]
-    # 25 frames a second, so the part is frames 25 to 29 and their middles are 26 and 28
+    # 25 frames per second: the part consists of frames 25 to 29, the middles of its two segments are 26 and 28
     frames = clip_of(part).frames
     assert frames is not None
     with open_video(path) as video:
@@ -177,7 +177,7 @@ def test_record_with_times_reads_that_part(tmp_path: Path) -> None:
     assert not torch.equal(frames, clip_of(whole).frames)
 
 
-def test_mistakes_in_settings_travel_as_values(records: list[VideoRecord]) -> None:
+def test_mistakes_in_settings_leave_workers_as_values(records: list[VideoRecord]) -> None:
     dataset = EvaluationClips(records, sampler=FrameSampler(2), transform=EvaluationTransform(50), short_side=40)
     loader = DataLoader(dataset, batch_size=1, sampler=[SampleKey(0, 0)], collate_fn=collate_clips, num_workers=1)
     (outcome,) = list(loader)
@@ -195,7 +195,7 @@ def test_batch_moves_and_reports_wrong_shapes() -> None:
         ClipBatch(frames[:, 0], batch.labels, batch.decoded, batch.ids)
 
 
-def test_random_views_follow_the_seed_and_the_video(tmp_path: Path) -> None:
+def test_random_views_depend_on_the_seed_and_the_video(tmp_path: Path) -> None:
     records = [VideoRecord(write_video(tmp_path / f"{k}.mp4", 40, seed=k), 0, f"{k}") for k in range(2)]
 
     def clips(seed: int | None) -> list[torch.Tensor]:
@@ -217,7 +217,7 @@ def test_random_views_follow_the_seed_and_the_video(tmp_path: Path) -> None:
     assert not torch.equal(one[0][0], one[0][1])
 
 
-def test_a_clip_prints_shapes_and_no_pixels(records: list[VideoRecord]) -> None:
+def test_the_repr_of_a_clip_shows_shapes_instead_of_pixels(records: list[VideoRecord]) -> None:
     dataset = EvaluationClips(records, sampler=FrameSampler(2), transform=EvaluationTransform(SIDE), short_side=40)
     label = records[0].label
     assert (

@@ -11,7 +11,7 @@ from ost_lightning.video import EvaluationSampler, FrameSampler, TrainingSampler
 counts = st.integers(1, 400)
 
 
-def test_middle_of_each_segment_as_in_the_field() -> None:
+def test_middle_of_each_segment() -> None:
     # 300 frames, T = 32: segments of 9.375 frames, the middles of the first and last are 4.69 and 295.3
     frames = FrameSampler(32).middle(300)[0].tolist()
     assert frames[0] == 4
@@ -33,7 +33,7 @@ def test_middle_is_ordered_in_range_and_repeatable(frames: int, views: int, avai
 def test_random_draws_one_frame_of_every_segment(frames: int, available: int, seed: int) -> None:
     drawn = FrameSampler(frames).random(available, torch.Generator().manual_seed(seed))[0]
     for segment, index in enumerate(drawn.tolist()):
-        # the frame that holds a point of the segment, so the segment's first frame may begin before it
+        # the drawn point lies in the segment, but the frame around it may begin before the segment
         assert segment * available // frames <= index < (segment + 1) * available / frames
 
 
@@ -44,7 +44,7 @@ def test_random_reaches_every_frame() -> None:
 
 
 @pytest.mark.parametrize("available", [1, 2, 5])
-def test_fewer_frames_than_asked_for_are_repeated_in_order(available: int) -> None:
+def test_frames_of_short_videos_are_repeated_in_order(available: int) -> None:
     indices = FrameSampler(8).middle(available)[0].tolist()
     assert set(indices) == set(range(available))
     assert indices == sorted(indices)
@@ -57,12 +57,12 @@ def test_views_are_distinct_and_interleave() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"frames": 0}, {"frames": 8, "views": 0}])
-def test_refuses_impossible_settings(wrong: dict[str, int]) -> None:
+def test_impossible_settings_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(UserError, match="at least 1"):
         FrameSampler(**wrong)
 
 
-def test_refuses_an_empty_video() -> None:
+def test_an_empty_video_is_refused() -> None:
     with pytest.raises(ValueError, match="0 frames"):
         FrameSampler(8).middle(0)
 
@@ -91,10 +91,10 @@ def test_global_batches_do_not_depend_on_the_number_of_processes(
 
 
 @given(batches=st.integers(1, 3), micro=st.integers(1, 4), accumulation=st.integers(1, 4), world=st.integers(1, 4))
-def test_what_is_in_memory_together_does_not_depend_on_the_number_of_processes(
+def test_micro_batches_do_not_depend_on_the_number_of_processes(
     batches: int, micro: int, accumulation: int, world: int
 ) -> None:
-    together, total = micro * world, micro * world * accumulation
+    micro_batch, total = micro * world, micro * world * accumulation
 
     def micro_batches(processes: int) -> list[set[int]]:
         shares = [
@@ -111,7 +111,7 @@ def test_what_is_in_memory_together_does_not_depend_on_the_number_of_processes(
             ]
             for rank in range(processes)
         ]
-        part = together // processes
+        part = micro_batch // processes
         return [
             {index for share in shares for index in share[m * part : (m + 1) * part]}
             for m in range(accumulation * batches)
@@ -120,15 +120,15 @@ def test_what_is_in_memory_together_does_not_depend_on_the_number_of_processes(
     assert micro_batches(world) == micro_batches(1)
 
 
-def test_a_pass_can_begin_later_once() -> None:
+def test_skipping_affects_one_epoch_only() -> None:
     sampler = TrainingSampler(20, batch_size=4, seed=0, rank=1, world_size=2)
-    whole = list(sampler)
+    keys = list(sampler)
     sampler.skip(6)
-    assert list(sampler) == whole[6:]
-    assert list(sampler) == whole
+    assert list(sampler) == keys[6:]
+    assert list(sampler) == keys
 
 
-def test_each_epoch_has_its_own_order_and_each_seed() -> None:
+def test_the_order_differs_between_epochs_and_seeds() -> None:
     orders = set()
     for seed, epoch in ((0, 0), (0, 1), (1, 0)):
         sampler = TrainingSampler(50, batch_size=10, seed=seed)
@@ -146,7 +146,7 @@ def test_evaluation_visits_every_video_once(size: int, world: int) -> None:
 
 
 def test_the_last_point_of_the_last_segment_is_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The largest number below 1 that can be drawn is rounded up to 1 where a segment's number is added."""
+    """Adding a segment's number to the largest number that can be drawn, just below 1, rounds it up to 1."""
     largest = 1 - 2.0**-53
     assert (torch.ones((), dtype=torch.float64) + largest).item() == 2
     monkeypatch.setattr(torch, "rand", lambda size, **kwargs: torch.full(size, largest, dtype=torch.float64))

@@ -15,14 +15,14 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def still_clips(clips: int = 1, frames: int = 6) -> torch.Tensor:
-    """One picture repeated: (B, 1, T, 3, S, S)."""
+    """Repeats one picture: (B, 1, T, 3, S, S)."""
     picture = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)
     return picture.expand(clips, 1, frames, 3, 32, 32).contiguous()
 
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 10_000))
-def test_all_frames_of_a_clip_are_changed_alike(seed: int) -> None:
+def test_all_frames_of_a_clip_change_in_the_same_way(seed: int) -> None:
     changed = TrainingTransform(32)(still_clips(), [seed])
     assert changed.shape == (1, 1, 6, 3, 32, 32)
     assert changed.dtype == torch.uint8
@@ -34,7 +34,7 @@ def test_colors_depend_on_the_clips_seed_only() -> None:
     together = transform(clips.clone(), [3, 4, 3])
     assert torch.equal(together[0], together[2])
     assert not torch.equal(together[0], together[1])
-    torch.rand(17)  # whatever was drawn before
+    torch.rand(17)  # the state of the global generator does not matter
     assert torch.equal(transform(clips[:1].clone(), [4])[0], together[1])
 
 
@@ -55,7 +55,7 @@ def test_colors_are_those_of_torchvision() -> None:
     assert torch.equal(plain, clips)
 
 
-def test_multi_scale_crop_uses_scales_and_places() -> None:
+def test_multi_scale_crop_uses_all_scales_and_positions() -> None:
     crop, source = MultiScaleCrop(), generator()
     boxes = [crop.draw(100, 140, source) for _ in range(400)]
     assert {(box.height, box.width) for box in boxes} == {
@@ -71,46 +71,46 @@ def test_multi_scale_crop_uses_scales_and_places() -> None:
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])
-def test_squares_of_training_follow_their_generator(flip: float) -> None:
+def test_training_crops_depend_on_their_generator_only(flip: float) -> None:
     transform = TrainingTransform(48, flip=flip)
     drawn = [transform.crop_spec(100, 140, generator(seed)) for seed in (3, 3, 4, 5)]
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) > 1
-    assert all(squares.side == 48 and squares.flip == bool(flip) and len(squares.boxes) == 1 for squares in drawn)
+    assert all(spec.side == 48 and spec.flip == bool(flip) and len(spec.boxes) == 1 for spec in drawn)
 
 
 def test_center_crop() -> None:
-    squares = EvaluationTransform(32).crop_spec(40, 60)
-    assert (squares.boxes, squares.side, squares.flip) == ((Box(4, 14, 32, 32),), 32, False)
+    spec = EvaluationTransform(32).crop_spec(40, 60)
+    assert (spec.boxes, spec.side, spec.flip) == ((Box(4, 14, 32, 32),), 32, False)
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (60, 40), (33, 71)])
 def test_three_crops_along_the_longer_side(shape: tuple[int, int]) -> None:
     frames = torch.randint(0, 256, (3, 4, *shape), dtype=torch.uint8)
     boxes = EvaluationTransform(32, 3).crop_spec(*shape).boxes
-    for place, box in enumerate(boxes):
-        cut = frames[..., box.top : box.top + box.height, box.left : box.left + box.width]
-        assert torch.equal(cut, uniform_crop(frames, 32, place))
+    for position, box in enumerate(boxes):
+        crop = frames[..., box.top : box.top + box.height, box.left : box.left + box.width]
+        assert torch.equal(crop, uniform_crop(frames, 32, position))
 
 
-def test_frames_smaller_than_the_square_are_refused() -> None:
+def test_frames_smaller_than_the_crop_are_refused() -> None:
     with pytest.raises(UserError, match=r"clips\.short_side is 30, too small for a crop of 32 \(clips\.crop_size\)"):
         EvaluationTransform(32).crop_spec(30, 50)
 
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 10_000))
-def test_rand_augment_changes_all_frames_of_a_clip_alike(seed: int) -> None:
+def test_rand_augment_changes_all_frames_of_a_clip_in_the_same_way(seed: int) -> None:
     augmented = TrainingTransform(32, rand_augment=(2, 9))(still_clips(), [seed])
     assert augmented.dtype == torch.uint8
     assert bool((augmented == augmented[:, :, :1]).all())
 
 
-def test_rand_augment_follows_its_strength() -> None:
+def test_rand_augment_grows_with_its_magnitude() -> None:
     clips = still_clips()
 
-    def change(strength: int) -> float:
-        transform = TrainingTransform(32, color_jitter=0, grayscale=0, rand_augment=(1, strength))
+    def change(magnitude: int) -> float:
+        transform = TrainingTransform(32, color_jitter=0, grayscale=0, rand_augment=(1, magnitude))
         changed = (transform(clips.clone(), [seed]).float() - clips.float() for seed in range(60))
         return sum(float(difference.abs().mean()) for difference in changed)
 
@@ -121,16 +121,16 @@ def test_rand_augment_follows_its_strength() -> None:
 
 
 @pytest.mark.parametrize("each", [False, True])
-def test_color_jitter_changes_all_frames_alike_unless_asked(each: bool) -> None:
+def test_color_jitter_differs_between_frames_on_request_only(each: bool) -> None:
     frame = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)
     clips = frame.expand(1, 1, 4, 3, 40, 40).contiguous()
     transform = TrainingTransform(40, flip=0, color_jitter=1, grayscale=0, jitter_each_frame=each)
     jittered = transform(clips, seeds=[7])[0, 0]
-    alike = all(torch.equal(jittered[0], other) for other in jittered[1:])
-    assert alike is not each
+    same = all(torch.equal(jittered[0], other) for other in jittered[1:])
+    assert same is not each
 
 
-def test_a_squashed_frame_is_all_of_it() -> None:
+def test_squashing_keeps_the_whole_frame() -> None:
     spec = EvaluationTransform(32, framing="squash").crop_spec(20, 60)
     assert (spec.boxes, spec.side, spec.flip) == ((Box(0, 0, 20, 60),), 32, False)
     training = TrainingTransform(32, flip=1, framing="squash")
@@ -138,11 +138,11 @@ def test_a_squashed_frame_is_all_of_it() -> None:
     assert drawn == {CropSpec((Box(0, 0, 20, 60),), 32, flip=True)}
 
 
-def test_framings_that_do_not_exist_are_refused() -> None:
+def test_unknown_and_impossible_framings_are_refused() -> None:
     for make in (EvaluationTransform, TrainingTransform):
         with pytest.raises(UserError, match=r"framing is 'pad'; expected one of crop, squash"):
             make(32, framing="pad")
-    with pytest.raises(UserError, match=r"no 3 crops of it: set the clips' crops to 1"):
+    with pytest.raises(UserError, match=r"3 crops were requested, .* set clips\.crops to 1"):
         EvaluationTransform(32, 3, framing="squash")
 
 
@@ -153,12 +153,12 @@ def test_crops_of_half_the_short_side_and_more_are_fine(side: int, short_side: i
 
 
 def test_a_crop_that_shows_little_of_the_frame_is_refused() -> None:
-    told = r"clips\.crop_size is 48 with .*short_side 256, .* shows 19 % of .* leave clips\.short_side out, .* about 55"
-    with pytest.raises(UserError, match=told):
+    message = r"clips\.crop_size is 48 with .*short_side 256, .* 19 % of .* leave clips\.short_side out, .* about 55"
+    with pytest.raises(UserError, match=message):
         check_crop_size(48, 256)
     with pytest.raises(UserError, match="shows 49 %"):
         check_crop_size(223, 448 + 5)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         EvaluationTransform(48, 3).crop_spec(340, 256)
     check_crop_size(48, 256, "squash")
-    TrainingTransform(48).crop_spec(256, 340, generator())  # its crops follow the short side
+    TrainingTransform(48).crop_spec(256, 340, generator())  # training crops scale with the short side

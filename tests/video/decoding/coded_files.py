@@ -1,4 +1,4 @@
-"""Videos of every codec, container and structure that the reader knows, written once per module."""
+"""Videos of every codec, container and structure that the reader supports, written once per module."""
 
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ FILES: dict[str, dict[str, Any]] = {
 
 
 def written(folder: Path, name: str) -> Path:
+    """Returns the path of a video, which is written first if it does not exist."""
     path = folder / name
     if not path.exists():
         write_video(path, **{"count": 30, **FILES[name]})

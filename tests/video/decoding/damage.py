@@ -1,6 +1,7 @@
 """Reads damaged copies of small clips; run alone: `python -m tests.video.decoding.damage COUNT SEED FOLDER`.
 
-Prints how many gave frames and how many a named error. A crash, a hang or any other exception ends it with a status.
+Prints how many copies gave frames and how many an error that names the file. After a crash, a hang or any other
+exception, the exit status is not 0.
 """
 
 import faulthandler
@@ -25,11 +26,11 @@ CLIPS = {
     "av1.mkv": {"codec": "libsvtav1"},
 }
 FRAMES = 20
-SECONDS_A_FILE = 30
+SECONDS_PER_FILE = 30
 
 
 def damage(data: bytes, rng: random.Random) -> tuple[bytes, bool]:
-    """A cut or changed copy, and whether it is a cut."""
+    """Returns a truncated or changed copy, and whether it is truncated."""
     if rng.random() < 0.5:
         return data[: rng.randrange(len(data))], True
     changed = bytearray(data)
@@ -39,24 +40,24 @@ def damage(data: bytes, rng: random.Random) -> tuple[bytes, bool]:
 
 
 def is_one_line_about(path: Path, error: VideoReadError) -> bool:
-    told = str(error)
-    assert str(path) in told, told
-    assert "\n" not in told, told
+    message = str(error)
+    assert str(path) in message, message
+    assert "\n" not in message, message
     return True
 
 
 def main(count: int, seed: int, folder: Path) -> None:
     rng = random.Random(seed)
-    wholes = {name: write_video(folder / name, FRAMES, **settings).read_bytes() for name, settings in CLIPS.items()}
+    originals = {name: write_video(folder / name, FRAMES, **settings).read_bytes() for name, settings in CLIPS.items()}
     references = {name: decode_all(folder / name) for name in CLIPS}
     outcomes: Counter[str] = Counter()
     for _ in range(count):
         name = rng.choice(list(CLIPS))
-        data, cut = damage(wholes[name], rng)
+        data, truncated = damage(originals[name], rng)
         path = folder / f"damaged_{name}"
         path.write_bytes(data)
         wanted = sorted(rng.sample(range(FRAMES), 4))
-        faulthandler.dump_traceback_later(SECONDS_A_FILE, exit=True)
+        faulthandler.dump_traceback_later(SECONDS_PER_FILE, exit=True)
         try:
             with VideoReader(path) as video:
                 total = len(video)
@@ -67,8 +68,8 @@ def main(count: int, seed: int, folder: Path) -> None:
         finally:
             faulthandler.cancel_dump_traceback_later()
         outcomes["frames"] += 1
-        # a cut never shortens a file unnoticed, where the format tells its length, nor changes a frame
-        if cut:
+        # truncation never changes a frame, nor the number of frames in formats that store the file's length
+        if truncated:
             assert total == FRAMES or name.endswith(".ts"), (name, total, len(data))
             assert np.array_equal(frames.numpy(), references[name][wanted]), (name, wanted, len(data))
     print(dict(outcomes))

@@ -20,7 +20,7 @@ def read_damaged(count: int, seed: int, folder: Path) -> str:
     return done.stdout
 
 
-def test_damaged_files_give_frames_or_named_errors(tmp_path: Path) -> None:
+def test_damaged_files_give_frames_or_errors_that_name_them(tmp_path: Path) -> None:
     outcomes = read_damaged(60, 1, tmp_path)
     assert "'error'" in outcomes
     assert "'frames'" in outcomes
@@ -33,7 +33,7 @@ def test_two_thousand_damaged_files(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_memory_does_not_grow(tmp_path: Path) -> None:
-    """Good reads, failing ones and crops, over several files."""
+    """Reads several files again and again, one of which can't be read."""
     names = ("a.mp4", "b.mkv", "c.avi", "d.webm")
     settings = [{}, {}, {"codec": "mpeg4"}, {"codec": "libvpx-vp9"}]
     paths = [write_video(tmp_path / name, 12, **options) for name, options in zip(names, settings, strict=True)]
@@ -56,19 +56,19 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.avi"])
-def test_headers_tell_the_length(tmp_path: Path, name: str) -> None:
+def test_headers_contain_the_length(tmp_path: Path, name: str) -> None:
     settings = {"codec": "libvpx-vp9"} if name.endswith("webm") else {}
     data = write_video(tmp_path / name, 10, **settings).read_bytes()
     assert promised_bytes(data[:256]) == len(data)
-    for cut in range(60):
-        assert promised_bytes(data[:cut]) in (0, len(data))
+    for length in range(60):
+        assert promised_bytes(data[:length]) in (0, len(data))
     path = tmp_path / f"cut_{name}"
     path.write_bytes(data[:-200])
     with pytest.raises(VideoReadError, match=r"cut_.*: the file is cut off: 200 bytes are missing"):
         read_frames(path, [0])
 
 
-def test_cut_mp4_with_its_index_in_front_tells_what_is_there(tmp_path: Path) -> None:
+def test_truncated_mp4_with_its_index_in_front_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 50, options={"g": "10"}, container={"movflags": "faststart"})
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4])
     with pytest.raises(VideoReadError, match=r"a\.mp4: (the file is cut off|only the first \d+ of 50 frames)"):

@@ -10,7 +10,7 @@ from tests.videos import pictures
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twelve frames whose names sort wrongly as text, and something else."""
+    """Twelve frames whose names sort wrongly as text, and a file that is not a picture."""
     folder = tmp_path / "clip"
     folder.mkdir()
     for k, picture in enumerate(pictures(12)):
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_frames_come_in_the_order_of_their_numbers(folder: Path) -> None:
+def test_frames_are_ordered_by_their_numbers(folder: Path) -> None:
     frames = read_frames(folder, [11, 2, 2], short_side=None)
     expected = torch.from_numpy(pictures(12)).permute(0, 3, 1, 2)[[11, 2, 2]]
     assert float((frames.float() - expected.float()).abs().mean()) < 4
@@ -36,7 +36,7 @@ def test_lossless_frames_are_exact(tmp_path: Path) -> None:
     assert torch.equal(read_frames(tmp_path, range(3), short_side=None), expected)
 
 
-def test_a_list_may_name_the_video_that_the_frames_are_from(folder: Path) -> None:
+def test_a_list_may_name_the_video_instead_of_its_frame_folder(folder: Path) -> None:
     address = VideoRoot(folder.parent).locate("clip.avi")
     assert torch.equal(read_frames(address, [5]), read_frames(folder, [5]))
 
@@ -44,17 +44,17 @@ def test_a_list_may_name_the_video_that_the_frames_are_from(folder: Path) -> Non
 @pytest.mark.parametrize(
     ("data", "reason"), [(b"", "is not a picture"), (b"not a picture", "can't be read"), (None, "can't be read")]
 )
-def test_damaged_frames_are_named(folder: Path, data: bytes | None, reason: str) -> None:
-    whole = (folder / "img_4.jpg").read_bytes()
-    (folder / "img_4.jpg").write_bytes(whole[: len(whole) // 2] if data is None else data)
+def test_errors_name_damaged_frames(folder: Path, data: bytes | None, reason: str) -> None:
+    original = (folder / "img_4.jpg").read_bytes()
+    (folder / "img_4.jpg").write_bytes(original[: len(original) // 2] if data is None else data)
     assert len(read_frames(folder, [3, 5])) == 2
     with pytest.raises(VideoReadError, match=rf"clip: the frame img_4\.jpg {reason}"):
         read_frames(folder, [3, 4])
 
 
-def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
+def test_missing_frames_and_times_are_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(VideoReadError, match="empty: the folder holds no frames"):
+    with pytest.raises(VideoReadError, match="empty: the folder contains no frames"):
         read_frames(tmp_path / "empty", [0])
     with pytest.raises(VideoReadError, match="frame 12 does not exist: the video has 12 frames"):
         read_frames(folder, [12])

@@ -26,8 +26,8 @@ def test_frames_by_time(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["mpeg4.mp4", "h264.avi", "mpeg4.avi"])
-def test_the_time_of_a_frame_names_it(tmp_path: Path, name: str) -> None:
-    """Times are rounded as k / rate is, not as k times a rounded unit."""
+def test_the_time_of_a_frame_identifies_it(tmp_path: Path, name: str) -> None:
+    """Times are rounded like k / rate, not like k times a rounded unit."""
     path = write_video(tmp_path / name, 120, codec="mpeg4" if name.startswith("mpeg4") else "libx264")
     with VideoReader(path) as video:
         assert video.indices_at([k / 25 for k in range(120)]) == list(range(120))
@@ -77,7 +77,7 @@ def test_errors_survive_pickling() -> None:
 
 
 class FakeSource(FrameSource):
-    """Three frames, of which the last one never comes."""
+    """A video of three frames, of which only the given ones can be decoded."""
 
     width, height, codec, rate = 4, 4, "none", 0.0
 
@@ -106,12 +106,12 @@ def whole(height: int, width: int) -> CropSpec:
     return CropSpec((Box(0, 0, height, width),), 4)
 
 
-def test_a_frame_that_never_comes_is_named() -> None:
+def test_errors_name_a_frame_that_is_never_decoded() -> None:
     with pytest.raises(VideoReadError, match=r"fake\.mp4: frame 2 of 3 could not be decoded"):
         FakeSource({0: picture(), 1: picture()}).read([2, 0])
 
 
-def test_a_frame_that_the_decoder_marks_as_damaged_is_named() -> None:
+def test_errors_name_a_frame_that_the_decoder_marks_as_damaged() -> None:
     damaged = SimpleNamespace(is_corrupt=True)
     with pytest.raises(VideoReadError, match=r"frame 1 of 3 is damaged"):
         FakeSource({0: picture(), 1: damaged}).read([0, 1])
@@ -125,7 +125,7 @@ def test_pictures_that_change_their_size_are_refused() -> None:
         FakeSource({0: picture(), 1: av.VideoFrame(8, 4, "rgb24")}).read_crops([0, 1], 4, whole)
 
 
-def test_no_frames_at_all_are_a_mistake_of_the_caller() -> None:
+def test_requesting_no_frames_is_an_error() -> None:
     for read in (lambda video: video.read([]), lambda video: video.read_crops([], 4, whole)):
         with pytest.raises(ValueError, match="no frames were requested"):
             read(FakeSource({}))

@@ -34,31 +34,32 @@ DISCARDED += ("hevc_layers.mp4", "mpeg2.mpg", "mpeg2.ts", "mpeg1.mpg", "mpeg4.mp
 
 
 @pytest.mark.parametrize("name", DISCARDED)
-def test_nothing_depends_on_what_is_left_out(folder: Path, name: str) -> None:
+def test_no_frame_depends_on_a_skipped_picture(folder: Path, name: str) -> None:
     path = folder / f"discarded_{name}"
     if not path.exists():
         write_video(path, **{"count": 40, **FILES[name]})
     reference = torch.from_numpy(decode_all(path))
     with VideoReader(path) as video:
         stream = video._stream
-        left_out = [place for place in stream.presentation_order if not stream._is_needed(place)]
-        assert left_out
-        # decode with all of them left out, and with all but one
-        for spared in (None, *left_out[:: max(1, len(left_out) // 4)]):
-            kept = [k for k, place in enumerate(stream.presentation_order) if place not in left_out or place == spared]
+        order = stream.presentation_order
+        skipped = [position for position in order if not stream._is_needed(position)]
+        assert skipped
+        # decode with all of them skipped, and with all but one
+        for spared in (None, *skipped[:: max(1, len(skipped) // 4)]):
+            kept = [k for k, position in enumerate(order) if position not in skipped or position == spared]
             assert torch.equal(video.read(kept), reference[kept])
 
 
 @pytest.mark.parametrize("name", ["vp9.webm", "vp8.webm", "av1.mkv", "h264_baseline.mp4", "mjpeg.avi", "msmpeg4.avi"])
-def test_everything_is_decoded_where_leaving_out_is_not_exact(folder: Path, name: str) -> None:
+def test_every_picture_is_decoded_where_skipping_is_not_exact(folder: Path, name: str) -> None:
     path = folder / f"kept_{name}"
     write_video(path, **{"count": 20, **FILES[name]})
     with VideoReader(path) as video:
-        assert all(video._stream._is_needed(place) for place in video._stream.presentation_order)
+        assert all(video._stream._is_needed(position) for position in video._stream.presentation_order)
 
 
 def test_two_pictures_in_one_packet(tmp_path: Path) -> None:
-    """DivX's way to put B frames into AVI: the picture and the B picture before it in one packet, then a dummy."""
+    """DivX stores B frames in AVI by packing a picture with the B picture before it, followed by a dummy packet."""
     plain = write_video(tmp_path / "plain.avi", 31, codec="mpeg4", options={"bf": "1", "g": "100", "sc_threshold": "0"})
     with av.open(str(plain)) as container:
         stream = container.streams.video[0]
@@ -88,7 +89,7 @@ def test_two_pictures_in_one_packet(tmp_path: Path) -> None:
 
 
 def test_one_file_with_several_streams(tmp_path: Path) -> None:
-    """The first video stream counts; sound and a second picture are passed over."""
+    """The first video stream is read; sound and a second video stream are ignored."""
     path = tmp_path / "several.mkv"
     with av.open(str(path), "w") as container:
         sound = container.add_stream("aac", rate=8000)
@@ -120,7 +121,7 @@ def test_a_cover_is_not_the_video(tmp_path: Path) -> None:
             if packet.size:
                 packet.stream = video
                 container.mux(packet)
-    # a program that writes tags may put them in front, which makes the cover the first stream
+    # a tag editor may move the cover to the front, which makes it the first stream
     data = path.read_bytes()
     start = data.index(b"moov") - 4
     moov, udta = data[start:], data[data.index(b"udta") - 4 :]
@@ -133,11 +134,11 @@ def test_a_cover_is_not_the_video(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
-def test_streams_that_do_not_tell_how_far_they_reorder(tmp_path: Path, container: str) -> None:
-    """FFmpeg's default finds it out by losing pictures that come too late."""
+def test_streams_without_their_reordering_depth(tmp_path: Path, container: str) -> None:
+    """FFmpeg's default guesses the depth and drops pictures that arrive too late."""
     options = {"bf": "3", "x264-params": "b-pyramid=normal:b-adapt=0"}
     whole = write_video(tmp_path / "whole.mp4", 20, options=options)
-    path = copy_stream(whole, tmp_path / f"untold.{container}", extradata=without_reorder_depth)
+    path = copy_stream(whole, tmp_path / f"unknown_depth.{container}", extradata=without_reorder_depth)
     reference = torch.from_numpy(decode_all(whole))
     with VideoReader(path) as video:
         assert len(video) == 20
@@ -147,7 +148,7 @@ def test_streams_that_do_not_tell_how_far_they_reorder(tmp_path: Path, container
 
 
 def test_edit_list_hides_the_pictures_before_it(tmp_path: Path) -> None:
-    """Negative times, as a cut without encoding leaves them: a player decodes those pictures and does not show them."""
+    """Cutting without re-encoding leaves pictures with negative times, which players decode but do not show."""
     whole = write_video(tmp_path / "whole.mp4", 40, options={"g": "50", "bf": "2"})
     hidden = {"use_editlist": "1", "avoid_negative_ts": "disabled"}
     path = copy_stream(whole, tmp_path / "edited.mp4", shift=-7, container=hidden)
@@ -162,7 +163,7 @@ def test_edit_list_hides_the_pictures_before_it(tmp_path: Path) -> None:
 
 
 def test_stream_cut_between_keyframes(tmp_path: Path) -> None:
-    """As a recording begins: only what a player shows counts."""
+    """A recording may begin between keyframes: only the frames that a player shows count."""
     whole = write_video(tmp_path / "whole.ts", 40, options={"g": "10", "bf": "2"})
     with av.open(str(whole)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]

@@ -38,7 +38,7 @@ def make_unreadable(kind: str, folder: Path) -> Path:
         ("audio", "the file has no video stream"),
     ],
 )
-def test_what_is_no_video_is_named(tmp_path: Path, kind: str, reason: str) -> None:
+def test_errors_name_unreadable_files(tmp_path: Path, kind: str, reason: str) -> None:
     path = make_unreadable(kind, tmp_path)
     with pytest.raises(VideoReadError) as caught:
         read_frames(path, [0])
@@ -46,7 +46,7 @@ def test_what_is_no_video_is_named(tmp_path: Path, kind: str, reason: str) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_cut_off_stream_tells_what_is_readable(tmp_path: Path) -> None:
+def test_errors_name_a_damaged_stream(tmp_path: Path) -> None:
     whole = write_video(tmp_path / "whole.ts", 50, options={"g": "10", "bf": "0"})
     data = bytearray(whole.read_bytes())
     with av.open(str(whole)) as container:
@@ -71,7 +71,7 @@ def test_files_are_closed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "kept"), [("h264.mp4", 1 << 20), ("h264.mp4", 0), ("mpeg4_b_frames.avi", 1 << 20)])
-def test_nothing_of_a_video_waits_for_the_garbage_collector(
+def test_memory_is_freed_without_the_garbage_collector(
     folder: Path, name: str, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packets, "KEPT_BYTES", kept)
@@ -82,7 +82,7 @@ def test_nothing_of_a_video_waits_for_the_garbage_collector(
             video.read([9, 3])
             video.read_crops([9, 3], 20, lambda height, width: CropSpec((Box(0, 0, 16, 16),), 16))
 
-    read()  # imports and caches
+    read()  # fills caches and imports modules
     gc.collect()
     gc.disable()
     try:
@@ -92,7 +92,7 @@ def test_nothing_of_a_video_waits_for_the_garbage_collector(
         gc.enable()
 
 
-def test_a_cut_mp4_counts_the_missing_frames(tmp_path: Path) -> None:
+def test_errors_count_the_missing_frames_of_a_truncated_mp4(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 40, container={"movflags": "faststart"})
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"mdat") + 4])
@@ -100,14 +100,14 @@ def test_a_cut_mp4_counts_the_missing_frames(tmp_path: Path) -> None:
         read_frames(path, [0])
 
 
-def test_an_unknown_codec_is_named(tmp_path: Path) -> None:
+def test_an_unknown_codec_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 4)
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz").replace(b"avcC", b"zzzC"))
     with pytest.raises(VideoReadError, match="there is no decoder for the video's codec"):
         read_frames(path, [0])
 
 
-def test_a_damaged_stream_without_times_is_named(tmp_path: Path) -> None:
+def test_a_damaged_stream_without_times_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.h264", 5)
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"\0\0\1\x65")])  # the headers alone
@@ -115,7 +115,7 @@ def test_a_damaged_stream_without_times_is_named(tmp_path: Path) -> None:
         read_frames(path, [0])
 
 
-def test_a_stream_without_pictures_is_named(tmp_path: Path) -> None:
+def test_a_stream_without_pictures_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.avi"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
@@ -125,7 +125,7 @@ def test_a_stream_without_pictures_is_named(tmp_path: Path) -> None:
         read_frames(path, [0])
 
 
-def test_a_file_that_changes_while_it_is_read_is_noticed(
+def test_a_file_that_changes_while_it_is_read_is_refused(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packets, "KEPT_BYTES", 0)
@@ -145,7 +145,7 @@ def test_packets_are_only_dropped_if_the_file_can_be_opened_again(folder: Path) 
             list(stream.frames([0]))
 
 
-def test_a_video_prints_what_it_is(folder: Path) -> None:
+def test_the_repr_of_a_video_describes_it(folder: Path) -> None:
     path = written(folder, "h264.mp4")
     with open_video(path) as video:
         assert repr(video) == f"VideoReader({path}, 30 frames, 64 x 48, h264)"

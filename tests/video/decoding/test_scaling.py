@@ -30,11 +30,11 @@ def test_rotated_video_is_upright(folder: Path) -> None:
     turned = write_video(folder / "turned.mp4", rotate=90)
     upright = read_frames(turned, [3], short_side=None)
     assert upright.shape == (1, 3, 64, 48)
-    # the matrix says that the picture is to be turned clockwise by 90 degrees
+    # the display matrix rotates the picture clockwise by 90 degrees
     assert torch.equal(upright, torch.rot90(read_frames(plain, [3], short_side=None), -1, (2, 3)))
 
 
-def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
+def test_non_square_pixels_are_resampled_to_square_ones(tmp_path: Path) -> None:
     path = write_video(tmp_path / "wide.mp4", 4, aspect=Fraction(4, 3))
     assert read_frames(path, [1], None).shape == (1, 3, 48, 85)
     assert read_frames(path, [1], 24).shape == (1, 3, 24, 42)
@@ -53,7 +53,7 @@ def test_short_side_keeps_the_aspect(folder: Path, size: tuple[int, int], expect
 
 
 @pytest.mark.parametrize("source", ["x264.mp4", "folder"])
-def test_resize_filters_are_those_named(tmp_path: Path, source: str) -> None:
+def test_resize_filters_match_their_names(tmp_path: Path, source: str) -> None:
     edges = np.kron(np.random.default_rng(0).integers(40, 210, (3, 6, 8, 1)), np.ones((1, 8, 8, 3))).astype(np.uint8)
     path = write_video(tmp_path / "x264.mp4", 3, shots=edges, options={"crf": "0"})
     original = torch.from_numpy(decode_all(path).copy()).float()
@@ -66,8 +66,8 @@ def test_resize_filters_are_those_named(tmp_path: Path, source: str) -> None:
     for mode, other in (("bilinear", "bicubic"), ("bicubic", "bilinear")):
         with open_video(path, resize=mode) as video:
             whole = video.read(range(3), 120).float()
-            squares = video.read_crops(range(3), 120, lambda height, width: CropSpec((Box(0, 40, 120, 120),), 120))
-        for found, box in ((whole, slice(None)), (squares[0].float(), slice(40, 160))):
+            crops = video.read_crops(range(3), 120, lambda height, width: CropSpec((Box(0, 40, 120, 120),), 120))
+        for found, box in ((whole, slice(None)), (crops[0].float(), slice(40, 160))):
             error, others = ((found - expected[name][..., box]).abs().mean() for name in (mode, other))
             assert error < 0.8 * others
 
@@ -82,20 +82,20 @@ def test_resized_frames_resemble_the_original(folder: Path) -> None:
 
 @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
 @pytest.mark.parametrize("aspect", [Fraction(1), Fraction(4, 3)])
-def test_a_part_is_what_is_cut_out_of_the_whole(folder: Path, rotate: int, aspect: Fraction) -> None:
-    ramps = np.zeros((4, 120, 160, 3), np.uint8)  # red tells the column, green the row
+def test_a_crop_is_part_of_the_whole_frame(folder: Path, rotate: int, aspect: Fraction) -> None:
+    ramps = np.zeros((4, 120, 160, 3), np.uint8)  # red encodes the column, green the row
     ramps[..., 0], ramps[..., 1] = np.linspace(30, 220, 160), np.linspace(30, 220, 120)[:, None]
     path = folder / f"part{rotate}{aspect.numerator}.mp4"
     write_video(path, width=160, height=120, rotate=rotate, aspect=aspect, shots=ramps, options={"crf": "5"})
     seen: list[tuple[int, int]] = []
 
-    def cut(height: int, width: int) -> CropSpec:
+    def crops(height: int, width: int) -> CropSpec:
         seen.append((height, width))
         return CropSpec((Box(8, 4, 48, 48), Box(height - 40, width - 56, 40, 56)), 48)
 
     with VideoReader(path) as video:
         whole = video.read([3, 1], 96)
-        parts = video.read_crops([3, 1], 96, cut)
+        parts = video.read_crops([3, 1], 96, crops)
     assert seen == [tuple(whole.shape[2:])]
     assert parts.shape == (2, 2, 3, 48, 48)
     corner = whole[..., -40:, -56:].float()
@@ -106,7 +106,7 @@ def test_a_part_is_what_is_cut_out_of_the_whole(folder: Path, rotate: int, aspec
         assert float((part.float() - expected).abs().max()) < 15
 
 
-def test_an_unscaled_part_is_cut_exactly_and_mirrored(folder: Path) -> None:
+def test_an_unscaled_crop_is_exact_and_can_be_mirrored(folder: Path) -> None:
     path = write_video(folder / "exact.mp4", 4)
     with VideoReader(path) as video:
         whole = video.read([2])
@@ -127,7 +127,7 @@ def test_squashed_frames_are_torchvisions_resize_of_the_whole_frame(
     mode = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}[resize]
     with open_video(path, sample_aspect=False) as video:
         expected = F.resize(video.read([1, 0]), [side, side], interpolation=mode, antialias=True).float()
-    for short_side in (64, 256):  # which the crop does not depend on
+    for short_side in (64, 256):  # does not affect squashed frames
         with open_video(path, resize=resize) as video:
             found = video.read_crops([1, 0], short_side, EvaluationTransform(side, framing="squash").crop_spec)
         assert found.shape == (1, 2, 3, side, side)

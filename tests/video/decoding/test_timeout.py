@@ -7,7 +7,7 @@ from ost_lightning.video import VideoReadError
 from ost_lightning.video.decoding import run_with_timeout
 
 
-def test_work_in_time_gives_its_result() -> None:
+def test_work_within_the_limit_returns_its_result() -> None:
     assert run_with_timeout(30, "a.mp4", lambda: 7) == 7
     assert run_with_timeout(30, "a.mp4", lambda: current_thread() is main_thread()) is False
     assert run_with_timeout(None, "a.mp4", lambda: current_thread() is main_thread()) is True

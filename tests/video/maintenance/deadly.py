@@ -1,4 +1,4 @@
-"""Functions for worker processes, in a module with few imports, so that processes start fast."""
+"""Functions for worker processes, in a module with few imports so that the processes start fast."""
 
 import os
 import signal
@@ -6,27 +6,27 @@ import time
 
 
 def deadly(number: int) -> tuple[int, int]:
-    """The number and the process; at 5 the process dies, as with a decoder that runs into a bad pointer."""
+    """Returns the number and the process id; at 5 the process dies, like a decoder that follows a bad pointer."""
     if number == 5:
         os._exit(11)
     return number, os.getpid()
 
 
 def killed_for_memory(number: int) -> tuple[int, int]:
-    """The number and the process; at 5 the process is killed from outside."""
+    """Returns the number and the process id; at 5 the process is killed, as for lack of memory."""
     if number == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return number, os.getpid()
 
 
 def failing(number: int) -> int:
-    """Fails at 1."""
+    """Returns the number; fails at 1."""
     if number == 1:
         raise ArithmeticError("one is too few")
     return number
 
 
 def slow(number: int) -> int:
-    """Takes 20 s, except for 0."""
+    """Returns the number after 20 s, 0 at once."""
     time.sleep(20 * bool(number))
     return number

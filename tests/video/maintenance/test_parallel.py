@@ -13,36 +13,36 @@ from ost_lightning.video.maintenance.parallel import map_in_processes
 from tests.video.maintenance.deadly import deadly, failing, killed_for_memory, slow
 
 
-def nothing(item: int) -> int:
+def unexpected(item: int) -> int:
     raise AssertionError(f"{item} was not killed")
 
 
 def children() -> list[psutil.Process]:
-    own = (child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline()))
-    return [child for child in own if child.status() != psutil.STATUS_ZOMBIE]
+    workers = (child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline()))
+    return [child for child in workers if child.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.mark.parametrize("work", [deadly, killed_for_memory])
-def test_an_item_that_kills_its_process_is_named_and_the_rest_is_done(work: Callable[[int], tuple[int, int]]) -> None:
+def test_only_the_item_that_kills_its_process_is_lost(work: Callable[[int], tuple[int, int]]) -> None:
     results = dict(map_in_processes(work, list(range(12)), 2, lambda number: (number, 0)))
     assert sorted(results) == list(range(12))
     assert [number for number, process in results.items() if process == 0] == [5]
     assert os.getpid() not in results.values()
 
 
-def test_without_workers_all_is_done_here() -> None:
+def test_without_workers_everything_runs_in_this_process() -> None:
     assert dict(map_in_processes(deadly, [1, 2], 0, lambda number: (number, 0))) == dict.fromkeys([1, 2], os.getpid())
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_errors_are_raised_as_they_are(workers: int) -> None:
+def test_exceptions_are_passed_on(workers: int) -> None:
     with pytest.raises(ArithmeticError, match="one is too few"):
-        list(map_in_processes(failing, [0, 1, 2], workers, nothing))
+        list(map_in_processes(failing, [0, 1, 2], workers, unexpected))
     assert children() == []
 
 
-def test_whoever_stops_taking_results_stops_the_processes() -> None:
-    results = map_in_processes(slow, [0, 1, 2], 2, nothing)
+def test_closing_the_iterator_stops_the_processes() -> None:
+    results = map_in_processes(slow, [0, 1, 2], 2, unexpected)
     began = time.monotonic()
     assert next(results) == 0
     results.close()
@@ -69,7 +69,7 @@ def test_ctrl_c_stops_at_once_and_leaves_no_process() -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "0\n"
     workers = psutil.Process(process.pid).children()
-    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of them
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all processes of the group
     _, error = process.communicate(timeout=15)
     assert error.rstrip().endswith("KeyboardInterrupt")
     assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]

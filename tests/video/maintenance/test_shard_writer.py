@@ -27,7 +27,7 @@ def test_packed_videos_are_read_in_place(shards: list[Shard], tmp_path: Path) ->
             assert torch.equal(read_frames(root.locate(name), [4, 1]), read_frames(file, [4, 1]))
 
 
-def test_writing_goes_on_where_it_was_and_gives_the_same_bytes(shards: list[Shard]) -> None:
+def test_writing_resumes_and_gives_the_same_bytes(shards: list[Shard]) -> None:
     write_shards(shards)
     before = {shard.path: shard.path.read_bytes() for shard in shards}
     assert write_shards(shards) == 0
@@ -38,7 +38,7 @@ def test_writing_goes_on_where_it_was_and_gives_the_same_bytes(shards: list[Shar
         assert tar.getnames() == list(shards[0].files)
 
 
-def test_changed_files_are_packed_anew(shards: list[Shard]) -> None:
+def test_changed_files_are_packed_again(shards: list[Shard]) -> None:
     write_shards(shards)
     name, file = next(iter(shards[0].files.items()))
     write_video(file, 9)
@@ -46,20 +46,20 @@ def test_changed_files_are_packed_anew(shards: list[Shard]) -> None:
     assert len(read_frames(VideoRoot(shards[0].path.parent).locate(name), range(9))) == 9
 
 
-def test_mistakes_are_named(shards: list[Shard], tmp_path: Path) -> None:
+def test_missing_files_and_other_shards_are_refused(shards: list[Shard], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.mp4 can't be put into a shard"):
         plan_shards({"gone.mp4": tmp_path / "gone.mp4"}, tmp_path / "x", 100)
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / ".000000-0123.partial.tar").write_bytes(b"left by a killed run")
     (tmp_path / "shards" / "other.tar").write_bytes(b"")
-    with pytest.raises(UserError, match=r"holds other shards \(other\.tar\)"):
+    with pytest.raises(UserError, match=r"contains other shards \(other\.tar\)"):
         write_shards(shards)
     assert not (tmp_path / "shards" / "000000.tar").exists()
     (tmp_path / "shards" / "other.tar").unlink()
     assert write_shards(shards) == len(shards)
 
 
-def test_a_killed_process_is_named(shards: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_name_the_shard_of_a_killed_process(shards: list[Shard], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "ost_lightning.video.maintenance.shard_writer.map_in_processes",
         lambda work, items, workers, when_killed: map(when_killed, items),

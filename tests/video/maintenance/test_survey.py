@@ -12,7 +12,7 @@ from tests.videos import write_video
 
 @pytest.fixture
 def records(tmp_path: Path) -> list[VideoRecord]:
-    """A good video and a part of it, one that stops in the middle, text, and one that is not there."""
+    """A good video, a part of it, a video that stops in the middle, a text file, and a missing file."""
     write_video(tmp_path / "good.mp4", 30, width=64, height=48)
     stops = write_video(tmp_path / "stops.avi", 60, codec="mpeg4", options={"g": "1"})
     data = bytearray(stops.read_bytes())
@@ -23,15 +23,15 @@ def records(tmp_path: Path) -> list[VideoRecord]:
     return [*whole, VideoRecord(tmp_path / "good.mp4", 0, "part", 0.4, 0.8)]
 
 
-def test_what_a_look_tells(records: list[VideoRecord]) -> None:
-    good, stops, text, none, part = (inspect_video(record) for record in records)
+def test_results_of_inspecting_one_video(records: list[VideoRecord]) -> None:
+    good, stops, text, missing, part = (inspect_video(record) for record in records)
     assert (good.state, good.frames, good.rate, good.seconds) == ("ok", 30, 25.0, 1.2)
     assert (good.width, good.height, good.codec) == (64, 48, "h264")
     assert good.size == records[0].path.stat().st_size
     assert (part.state, part.frames) == ("ok", 10)
     assert stops.state == text.state == "undecodable"
     assert "not a readable video file" in text.reason
-    assert (none.state, none.reason) == ("missing", "there is no such file")
+    assert (missing.state, missing.reason) == ("missing", "there is no such file")
     late = inspect_video(replace(records[4], start=5.0, end=6.0))
     assert late.state == "undecodable"
     assert "no frame between" in late.reason
@@ -54,22 +54,21 @@ def test_one_damaged_frame_is_found_by_decoding_all(tmp_path: Path) -> None:
     assert inspect_video(record, decode=ALL_FRAMES).state == "undecodable"
 
 
-def test_a_survey_goes_on_where_it_was_killed(records: list[VideoRecord], tmp_path: Path) -> None:
+def test_an_interrupted_survey_is_resumed(records: list[VideoRecord], tmp_path: Path) -> None:
     file = tmp_path / "out" / "videos.csv"
     first = survey_videos(records, file)
     assert [entry.state for entry in first] == ["ok", "undecodable", "undecodable", "missing", "ok"]
-    # as a kill leaves it: the last line half written, two entries not yet there
+    # the state after a kill: the last line is incomplete, two entries are missing
     lines = file.read_text().splitlines(keepends=True)
     assert len(lines) == 6
     file.write_text("".join(lines[:3]) + lines[3][:20])
-    looked = _looked_at(records, file, tmp_path)
-    assert looked == ["text.mp4", "none.mp4", "part"]
+    assert _inspected(records, file) == ["text.mp4", "none.mp4", "part"]
     assert survey_videos(records, file) == first
-    assert _looked_at(records, file, tmp_path) == ["none.mp4"]
+    assert _inspected(records, file) == ["none.mp4"]
 
 
-def _looked_at(records: list[VideoRecord], file: Path, tmp_path: Path) -> list[str]:
-    """Whom the next survey looks at: those whose rows it appends."""
+def _inspected(records: list[VideoRecord], file: Path) -> list[str]:
+    """Runs a survey and returns the ids of the records that it inspects."""
     with pytest.MonkeyPatch.context() as patch:
         seen: list[str] = []
         patch.setattr(
@@ -80,21 +79,23 @@ def _looked_at(records: list[VideoRecord], file: Path, tmp_path: Path) -> list[s
     return seen
 
 
-def test_changed_files_and_deeper_looks_are_looked_at_again(records: list[VideoRecord], tmp_path: Path) -> None:
+def test_changed_and_insufficiently_decoded_files_are_inspected_again(
+    records: list[VideoRecord], tmp_path: Path
+) -> None:
     file = tmp_path / "videos.csv"
     survey_videos(records[:1], file, decode=2)
-    assert _looked_at(records[:1], file, tmp_path) == ["good.mp4"]  # 8 frames are more than 2
-    assert _looked_at(records[:1], file, tmp_path) == []
+    assert _inspected(records[:1], file) == ["good.mp4"]  # 8 frames are more than 2
+    assert _inspected(records[:1], file) == []
     write_video(records[0].path, 31)
     assert survey_videos(records[:1], file)[0].frames == 31
 
 
-def test_something_else_is_not_overwritten(records: list[VideoRecord], tmp_path: Path) -> None:
+def test_other_files_are_not_overwritten(records: list[VideoRecord], tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="not the record of a survey"):
         survey_videos(records, tmp_path / "mine.csv")
     assert (tmp_path / "mine.csv").read_text() == "a,b\n1,2\n"
 
 
-def test_a_survey_in_processes_is_the_same(records: list[VideoRecord], tmp_path: Path) -> None:
+def test_worker_processes_give_the_same_survey(records: list[VideoRecord], tmp_path: Path) -> None:
     assert survey_videos(records, tmp_path / "a.csv", workers=1) == survey_videos(records, tmp_path / "b.csv")

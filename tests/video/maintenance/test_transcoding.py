@@ -43,17 +43,17 @@ def test_frames_times_and_colors_are_kept(tmp_path: Path, name: str, settings: d
         assert new.indices_at([tick * unit + 0.002 for tick in times]) == list(range(12))
         side = min(48, min(new.height, new.width))
         before, after = old.read(range(12), side), new.read(range(12), side)
-        entries = [*new._stream._random_access_points, 12]
-        assert entries[0] == 0
-        assert max(b - a for a, b in pairwise(entries)) <= 5
-    # even sides cut a pixel at most
+        starts = [*new._stream._random_access_points, 12]
+        assert starts[0] == 0
+        assert max(b - a for a, b in pairwise(starts)) <= 5
+    # rounding to even sides removes one pixel at most
     height, width = (min(before.shape[axis], after.shape[axis]) for axis in (2, 3))
     difference = (before[..., :height, :width].float() - after[..., :height, :width].float()).mean((0, 2, 3))
     assert float(difference.abs().max()) < 3
     assert list((tmp_path / "new").iterdir()) == [tmp_path / "new" / "copy.mp4"]
 
 
-def test_what_is_there_is_left_and_what_is_half_there_or_of_other_settings_is_written_anew(tmp_path: Path) -> None:
+def test_only_incomplete_copies_and_those_with_other_settings_are_rewritten(tmp_path: Path) -> None:
     job = TranscodingJob("a", write_video(tmp_path / "a.mp4", 12), tmp_path / "new" / "a.mp4", SETTINGS)
     transcode(job)
     written = job.target.stat().st_mtime_ns
@@ -88,12 +88,12 @@ def test_settings_decide_size_and_keyframes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("fast", "cabac"), [(True, b"cabac=0"), (False, b"cabac=1")])
-def test_every_b_picture_can_be_left_out(tmp_path: Path, fast: bool, cabac: bytes) -> None:
+def test_every_b_picture_can_be_skipped(tmp_path: Path, fast: bool, cabac: bytes) -> None:
     path = write_video(tmp_path / "a.mp4", 24, width=128, height=96)
     settings = replace(SETTINGS, gop=12, preset="medium", fast_decode=fast)
     transcode(TranscodingJob("a", path, tmp_path / "b.mp4", settings))
     data = (tmp_path / "b.mp4").read_bytes()
-    written = data[data.index(b"options: ") : data.index(b"options: ") + 600]  # x264 tells what it was asked for
+    written = data[data.index(b"options: ") : data.index(b"options: ") + 600]  # x264 records its options
     assert cabac in written
     assert (b"deblock=0" in written) is fast
     with av.open(str(tmp_path / "b.mp4")) as container:
@@ -105,15 +105,15 @@ def test_every_b_picture_can_be_left_out(tmp_path: Path, fast: bool, cabac: byte
             kinds |= {frame.pts: frame.pict_type for frame in stream.codec_context.decode(packet)}
         kinds |= {frame.pts: frame.pict_type for frame in stream.codec_context.decode(None)}
     pictures = [(kinds[packet.pts], parse(memoryview(packet), packet.is_keyframe).is_reference) for packet in packets]
-    assert {referred for kind, referred in pictures if kind == PictureType.B} == {False}
-    assert {referred for kind, referred in pictures if kind != PictureType.B} == {True}
+    assert {is_reference for kind, is_reference in pictures if kind == PictureType.B} == {False}
+    assert {is_reference for kind, is_reference in pictures if kind != PictureType.B} == {True}
 
 
-def test_a_copy_with_other_frames_is_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_with_another_number_of_frames_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, other = write_video(tmp_path / "a.mp4", 12), write_video(tmp_path / "other.mp4", 11).read_bytes()
     monkeypatch.setattr(
         "ost_lightning.video.maintenance.transcoding._encode", lambda video, target, settings: target.write_bytes(other)
     )
     done = transcode(TranscodingJob("a", path, tmp_path / "new" / "a.mp4", SETTINGS))
-    assert "it has 12 frames, but its copy 11" in done.error
+    assert "it has 12 frames, but its copy has 11" in done.error
     assert not list((tmp_path / "new").iterdir())

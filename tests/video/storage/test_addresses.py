@@ -35,7 +35,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shards(videos: Path, tmp_path: Path) -> Path:
-    """Two shards: `val/0.mp4` and `val/1.mp4`, with labels beside them, and `val/2.mp4` under a very long name."""
+    """Two shards: `val/0.mp4` and `val/1.mp4` with a file of labels, and a third video with a very long name."""
     data = [(videos / f"{k}.mp4").read_bytes() for k in range(3)]
     folder = tmp_path / "shards"
     write_shard(folder / "a.tar", {"./val/0.mp4": data[0], "val/0.cls": b"3", "val/1.mp4": data[1]})
@@ -43,14 +43,14 @@ def shards(videos: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_files_of_a_folder_are_joined(tmp_path: Path) -> None:
+def test_paths_are_joined_to_the_root(tmp_path: Path) -> None:
     root = VideoRoot(tmp_path)
     assert root.locate("val/a b.mp4") == f"{tmp_path}/val/a b.mp4"
     assert root.locate("/elsewhere/a.mp4") == "/elsewhere/a.mp4"
     assert root.locate("s3://bucket/a.mp4") == "s3://bucket/a.mp4"
 
 
-def test_missing_folder_is_named(tmp_path: Path) -> None:
+def test_errors_name_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"video folder .*/nowhere does not exist"):
         VideoRoot(tmp_path / "nowhere")
 
@@ -64,7 +64,7 @@ def test_members_are_read_in_place(videos: Path, shards: Path) -> None:
         assert torch.equal(read_frames(address, [7, 2]), read_frames(videos / file, [7, 2]))
 
 
-def test_members_are_found_by_any_spelling_of_their_path_and_have_their_own_size(videos: Path, shards: Path) -> None:
+def test_members_are_found_by_any_spelling_of_their_path(videos: Path, shards: Path) -> None:
     member = VideoRoot(shards).locate("./val//1.mp4")
     assert isinstance(member, ShardMember)
     written = (shards / "a.tar").stat().st_mtime_ns
@@ -77,7 +77,7 @@ def test_one_shard_can_be_the_root(videos: Path, shards: Path) -> None:
     assert torch.equal(read_frames(address, [3]), read_frames(videos / "1.mp4", [3]))
 
 
-def test_index_is_kept_and_made_anew_when_shards_change(videos: Path, shards: Path) -> None:
+def test_index_is_reused_and_rebuilt_when_shards_change(videos: Path, shards: Path) -> None:
     VideoRoot(shards)
     index = shards / INDEX_NAME
     index.write_text(index.read_text().replace("val/1.mp4", "renamed.mp4"))
@@ -88,7 +88,7 @@ def test_index_is_kept_and_made_anew_when_shards_change(videos: Path, shards: Pa
     assert torch.equal(read_frames(root.locate("val/3.mp4"), [0]), read_frames(videos / "3.mp4", [0]))
 
 
-def test_changed_shard_under_an_old_index_is_noticed(shards: Path) -> None:
+def test_a_shard_that_has_changed_since_it_was_indexed_is_refused(shards: Path) -> None:
     address = VideoRoot(shards).locate("val/1.mp4")
     data = (shards / "a.tar").read_bytes()
     write_shard(shards / "a.tar", {"x": data[:700], "y": data[700:5000]})
@@ -96,7 +96,7 @@ def test_changed_shard_under_an_old_index_is_noticed(shards: Path) -> None:
         read_frames(address, [0])
 
 
-def test_shard_that_has_gone_is_named(shards: Path) -> None:
+def test_errors_name_a_deleted_shard(shards: Path) -> None:
     address = VideoRoot(shards).locate("val/1.mp4")
     (shards / "a.tar").unlink()
     with pytest.raises(VideoReadError, match=r"a\.tar/val/1\.mp4: there is no such file"):
@@ -104,7 +104,7 @@ def test_shard_that_has_gone_is_named(shards: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["compressed", "text", "cut"])
-def test_what_is_no_shard_is_named(tmp_path: Path, kind: str) -> None:
+def test_errors_name_unreadable_shards(tmp_path: Path, kind: str) -> None:
     path = write_shard(tmp_path / "bad.tar", {"a": bytes(20_000)}, "w:gz" if kind == "compressed" else "w")
     if kind != "compressed":
         path.write_bytes(b"no shard" * 200 if kind == "text" else path.read_bytes()[:5000])
@@ -119,7 +119,7 @@ def test_one_name_in_two_shards_is_refused(tmp_path: Path) -> None:
         VideoRoot(tmp_path)
 
 
-def test_damaged_index_is_named(shards: Path) -> None:
+def test_errors_name_the_damaged_line_of_an_index(shards: Path) -> None:
     VideoRoot(shards)
     (shards / INDEX_NAME).write_text("#\ta.tar\t10\na.tar\tx\t3\tval/0.mp4\n")
     with pytest.raises(UserError, match=rf"{INDEX_NAME}:2: not a line"):
@@ -137,7 +137,7 @@ def test_index_of_a_read_only_folder_is_kept_in_the_cache(
 
 
 def test_urls(videos: Path, shards: Path) -> None:
-    """Files and shards in fsspec's file system in memory, as in a bucket."""
+    """Reads files and shards from fsspec's in-memory file system, like from a bucket."""
     VideoRoot(shards)  # writes the index
     memory = fsspec.filesystem("memory")
     memory.pipe("/bucket/plain/2.mp4", (videos / "2.mp4").read_bytes())
@@ -154,12 +154,12 @@ def test_urls(videos: Path, shards: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["memory://bucket/missing.mp4", "nosuchprotocol://a/b.mp4", "http://127.0.0.1:9/a.mp4"])
-def test_what_is_not_behind_a_url_is_named(url: str) -> None:
+def test_errors_name_unreachable_urls(url: str) -> None:
     with pytest.raises(VideoReadError, match=rf"^{url}: (there is no such file|it can't be fetched)"):
         read_frames(url, [0])
 
 
-def test_names_are_listed_in_shards_and_beside_them(shards: Path) -> None:
+def test_names_of_members_and_loose_files_are_listed(shards: Path) -> None:
     (shards / "val").mkdir()
     (shards / "val" / "loose.mp4").write_bytes(b"x")
     root = VideoRoot(shards)
@@ -169,8 +169,8 @@ def test_names_are_listed_in_shards_and_beside_them(shards: Path) -> None:
     assert VideoRoot("memory://bucket/elsewhere").names_in("") is None
 
 
-def test_an_unfinished_shard_is_none(shards: Path) -> None:
-    """A packing that was killed leaves a file with a hidden name behind."""
+def test_unfinished_shards_are_ignored(shards: Path) -> None:
+    """Packing that is killed leaves a file with a hidden name."""
     (shards / ".c-0123.partial.tar").write_bytes(b"half")
     assert repr(ShardIndex.of(str(shards))) == "ShardIndex(2 shards, 4 files)"
     (shards.parent / "empty").mkdir()
@@ -178,7 +178,7 @@ def test_an_unfinished_shard_is_none(shards: Path) -> None:
     assert VideoRoot(shards.parent / "empty").locate("a.mp4") == f"{shards.parent}/empty/a.mp4"
 
 
-def test_a_video_that_may_not_be_accessed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_name_a_video_without_read_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert size_and_mtime(tmp_path / "nowhere.mp4") == (0, 0)
 
     def refuse(*_: object, **__: object) -> None:

@@ -85,7 +85,7 @@ class VideoFolder(VideoDataModule):
         empty: list[str] = []
         skipped: list[str] = []
         for name in classes:
-            label = index.places.get(name, known.get(name.replace(" ", "_")))
+            label = index.index_of.get(name, known.get(name.replace(" ", "_")))
             if label is None:
                 label = index.named(name, str(folder / name))
             videos, others = _contents(folder / name)
@@ -111,7 +111,7 @@ class VideoFolder(VideoDataModule):
 def _by_folder(index: ClassIndex) -> dict[str, int]:
     """Classes by their names with `_` for every blank; ambiguous names are left out."""
     places: dict[str, set[int]] = {}
-    for name, place in index.places.items():
+    for name, place in index.index_of.items():
         places.setdefault(name.replace(" ", "_"), set()).add(place)
     return {name: of_name.pop() for name, of_name in places.items() if len(of_name) == 1}
 

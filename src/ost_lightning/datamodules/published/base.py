@@ -187,7 +187,7 @@ class PublishedDataModule(VideoDataModule):
         index = ClassIndex(whole.names, whole.published)
         label_of: dict[int, int] = {}
         for label, (name, published) in enumerate(zip(labels.names, labels.published, strict=True)):
-            place = index.places.get(published, index.places.get(name))
+            place = index.index_of.get(published, index.index_of.get(name))
             if place is None:
                 raise UserError(
                     f"The label space {labels.origin} has a class '{name}', which {self.label_space} does not have. "

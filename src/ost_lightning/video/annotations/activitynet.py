@@ -21,8 +21,8 @@ class EmptySegmentWarning(UserWarning):
 def read_activitynet(file: Path, subset: Subset, classes: ClassIndex, unit: Unit = "segment") -> list[VideoRecord]:
     """Reads one subset.
 
-    The publisher's file contains a few activities that end when they begin. They are left out with a warning that names
-    them, and so are videos without any other activity.
+    The publisher's file contains a few activities that end when they begin. They are skipped with a warning that names
+    them, as are videos without any other activity.
 
     Args:
         file: `activity_net.v1-3.min.json`.
@@ -51,7 +51,7 @@ def read_activitynet(file: Path, subset: Subset, classes: ClassIndex, unit: Unit
             records += _records(id_, _segments(video.get("annotations"), where, classes, empty), unit)
     if empty:
         warnings.warn(
-            f"{len(empty)} activities of {file} have no duration and are left out: {', '.join(empty[:5])}",
+            f"{len(empty)} activities of {file} have no duration and are skipped: {', '.join(empty[:5])}",
             EmptySegmentWarning,
             stacklevel=2,
         )
@@ -62,17 +62,17 @@ def _segments(annotations: Any, where: str, classes: ClassIndex, empty: list[str
     if not isinstance(annotations, list):
         raise AnnotationError(f"{where}.annotations: not a list.")
     segments = []
-    for place, entry in enumerate(annotations):
-        here = f"{where}.annotations[{place}]"
+    for index, entry in enumerate(annotations):
+        position = f"{where}.annotations[{index}]"
         times = entry.get("segment") if isinstance(entry, dict) else None
         if not isinstance(times, list) or len(times) != 2 or not isinstance(entry.get("label"), str):
-            raise AnnotationError(f"{here}: not an activity with a label and a segment of two times.")
-        start, end = (parse_seconds(time, name, here) for time, name in zip(times, ("start", "end"), strict=True))
-        label = classes.named(entry["label"], here)
+            raise AnnotationError(f"{position}: not an activity with a label and a segment of two times.")
+        start, end = (parse_seconds(time, name, position) for time, name in zip(times, ("start", "end"), strict=True))
+        label = classes.named(entry["label"], position)
         if end < start:
-            raise AnnotationError(f"{here}: the segment ends ({end:g} s) before it begins ({start:g} s).")
+            raise AnnotationError(f"{position}: the segment ends ({end:g} s) before it begins ({start:g} s).")
         if end == start:
-            empty.append(f"{here}")
+            empty.append(position)
         else:
             segments.append((label, start, end))
     return segments
@@ -82,7 +82,7 @@ def _records(id_: str, segments: list[_Segment], unit: Unit) -> list[VideoRecord
     path = f"v_{id_}.mp4"
     if unit == "segment":
         return [
-            VideoRecord(path, label, f"{id_}#{place}", start, end) for place, (label, start, end) in enumerate(segments)
+            VideoRecord(path, label, f"{id_}#{index}", start, end) for index, (label, start, end) in enumerate(segments)
         ]
     if not segments:
         return []

@@ -20,7 +20,7 @@ def read_text(file: Path) -> str:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise AnnotationError(
-            f"{file} is not UTF-8 text ({error.reason} at byte {error.start}). A list of videos is plain text."
+            f"{file} is not UTF-8 text ({error.reason} at byte {error.start}). Save the list as UTF-8."
         ) from error
 
 
@@ -65,7 +65,7 @@ def parse_seconds(value: Any, name: str, where: str) -> float:
     except (TypeError, ValueError, OverflowError) as error:
         raise AnnotationError(f"{where}: the {name} '{value}' is not a number of seconds.") from error
     if not math.isfinite(number) or number < 0:
-        raise AnnotationError(f"{where}: the {name} '{value}' is not a time within a video.")
+        raise AnnotationError(f"{where}: the {name} '{value}' is not a time within a video (0 s or later).")
     return number
 
 

@@ -1,4 +1,4 @@
-"""Entries of lists of videos in any format, without a label space and without looking up the videos."""
+"""Entries of video lists in any format, read without a label space and without access to the videos."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ _ID_COLUMNS: Final = ("youtube_id", "id")
 
 @dataclass(frozen=True, slots=True)
 class ListedVideo:
-    """One entry of a list, as written there.
+    """One entry of a list, as written in the file.
 
     Attributes:
         path: Path or file name, or the video's id in lists without paths.
@@ -37,14 +37,14 @@ class ListedVideo:
 
 
 def read_list(file: Path) -> list[ListedVideo]:
-    """Reads the entries of a list in any format, without looking up the videos or checking the labels.
+    """Reads the entries of a list in any format, without opening the videos or checking the labels.
 
     Tables (`.csv`, `.parquet`) need a column `path`, `youtube_id` or `id`, and may have a column `label`. `.json` files
     are lists of objects with an `id` (Something-Something), or ActivityNet's annotations. All other files have one line
     per video: `path label`, or a path alone.
 
     Raises:
-        UserError: If the file is missing, empty, or none of these.
+        UserError: If the file is missing, empty, or in another format.
     """
     return _read(file, (_PATH, *_ID_COLUMNS))
 
@@ -57,8 +57,8 @@ def read_files(file: Path) -> list[ListedVideo]:
     """
     if file.suffix.lower() == ".json":
         raise UserError(
-            f"{file} names no files. Give `path label` lines or a table with a column `path`, or, where a data module "
-            "can be given, that (--data CLASS)."
+            f"{file} names no files. Use `path label` lines, a table with a column `path` or, for commands that accept "
+            "it, a data module (--data CLASS)."
         )
     return _read(file, (_PATH,))
 
@@ -75,15 +75,15 @@ def write_list(videos: Sequence[ListedVideo], file: Path) -> None:
     if file.suffix.lower() in TABLE_SUFFIXES:
         raise UserError(f"{file}: tables are written as CSV. Give a name with .csv.")
     for video in videos:
-        if not _fits_a_line(video):
+        if not _fits_on_a_line(video):
             raise UserError(
-                f"{file}: a line `path label` has a number as label, and no times or ids; '{video.path}' has others. "
-                "Give a name with .csv, so that a table is written."
+                f"{file}: a line `path label` holds a path and a class number only, but '{video.path}' has a class "
+                "name, times or an id. Give a name with .csv to write a table."
             )
     write_text_atomically(file, "".join(f"{video.path} {video.label}".rstrip() + "\n" for video in videos))
 
 
-def _fits_a_line(video: ListedVideo) -> bool:
+def _fits_on_a_line(video: ListedVideo) -> bool:
     numbered = not video.label or (video.label.isascii() and video.label.isdigit())
     return numbered and not video.id and video.start is None and video.end is None
 
@@ -110,7 +110,7 @@ def _read(file: Path, columns: Sequence[str]) -> list[ListedVideo]:
         columns: Columns of a table that may name the video, most likely one first.
     """
     if not file.is_file():
-        raise UserError(f"There is no list {file}.")
+        raise UserError(f"The list {file} does not exist.")
     suffix = file.suffix.lower()
     if suffix in TABLE_SUFFIXES:
         videos = _from_table(file, columns)
@@ -122,7 +122,7 @@ def _read(file: Path, columns: Sequence[str]) -> list[ListedVideo]:
 
 
 def _from_lines(text: str, file: Path) -> list[ListedVideo]:
-    """Parses lines; the label is what follows the last blank if that is a number, since paths may contain blanks."""
+    """Parses lines; a number after the last blank is the label, since paths may contain blanks."""
     videos = []
     for line in filter(None, (line.strip() for line in text.split("\n"))):
         path, *label = line.rsplit(maxsplit=1)

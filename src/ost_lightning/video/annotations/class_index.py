@@ -19,12 +19,12 @@ class ClassIndex:
 
     def __init__(self, names: Sequence[str], published: Sequence[str] = ()) -> None:
         self.names, self.published = tuple(names), tuple(published) or tuple(names)
-        self.places = {name: place for place, name in enumerate(self.names)}
-        for place, name in enumerate(self.published):
-            if self.places.setdefault(name, place) != place:
+        self.index_of = {name: index for index, name in enumerate(self.names)}
+        for index, name in enumerate(self.published):
+            if self.index_of.setdefault(name, index) != index:
                 raise AnnotationError(
-                    f"'{name}' is the name of class {self.places[name]} and the publisher's spelling of class {place}: "
-                    f"a file that says '{name}' could mean either. Rename one in the label space."
+                    f"'{name}' is the name of class {self.index_of[name]} and the publisher's spelling of class "
+                    f"{index}: a file that says '{name}' could mean either. Rename one in the label space."
                 )
 
     def __len__(self) -> int:
@@ -40,15 +40,15 @@ class ClassIndex:
         Raises:
             AnnotationError: If no class has this name.
         """
-        place = self.places.get(name)
-        if place is None:
-            close = difflib.get_close_matches(name, self.places, n=1)
-            meant = f" Did it mean '{close[0]}'?" if close else ""
+        index = self.index_of.get(name)
+        if index is None:
+            close = difflib.get_close_matches(name, self.index_of, n=1)
+            suggestion = f" Did you mean '{close[0]}'?" if close else ""
             raise AnnotationError(
-                f"{where}: '{name}' is not one of the {len(self)} classes of the label space.{meant} Check that the "
-                f"file and the label space belong together."
+                f"{where}: '{name}' is not one of the {len(self)} classes of the label space.{suggestion} Check that "
+                f"the file and the label space belong together."
             )
-        return place
+        return index
 
     def numbered(self, text: str, where: str, first: int = 0) -> int:
         """Returns the index of a class number.
@@ -83,8 +83,8 @@ class ClassIndex:
         Raises:
             AnnotationError: If the text is neither.
         """
-        if text in self.places:
-            return self.places[text]
+        if text in self.index_of:
+            return self.index_of[text]
         if text.isascii() and text.isdigit():
             return self.numbered(text, where)
         raise AnnotationError(

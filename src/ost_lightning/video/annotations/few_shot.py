@@ -9,14 +9,14 @@ from ost_lightning.errors import UserError
 def draw_shots(ids: Sequence[str], labels: Sequence[Hashable], shots: int, seed: int) -> list[int]:
     """Draws K videos of every class.
 
-    The draw depends only on the seed and the ids, not on the order of the list or on other classes; with one seed, the
-    videos of fewer shots are among those of more.
+    The draw depends only on the seed and the ids, not on the order of the list or on other classes. For the same seed,
+    the videos drawn for fewer shots are among those drawn for more.
 
     Args:
         ids: Ids of the videos, all different.
         labels: Class of each video.
         shots: Number of videos per class (K), at least 1.
-        seed: Seed of the draw.
+        seed: Seed for the draw.
 
     Returns:
         Indices into `ids`, ascending; K of every class.
@@ -25,12 +25,14 @@ def draw_shots(ids: Sequence[str], labels: Sequence[Hashable], shots: int, seed:
         UserError: If K is less than 1, or a class has fewer than K videos.
     """
     if shots < 1:
-        raise UserError(f"{shots} shots: at least one video per class is needed.")
+        raise UserError(f"The number of shots is {shots}, but at least one video per class is needed.")
     of_class: dict[Hashable, list[int]] = {}
-    for place, label in enumerate(labels):
-        of_class.setdefault(label, []).append(place)
-    if short := [(label, len(places)) for label, places in of_class.items() if len(places) < shots]:
+    for index, label in enumerate(labels):
+        of_class.setdefault(label, []).append(index)
+    if short := [(label, len(indices)) for label, indices in of_class.items() if len(indices) < shots]:
         examples = ", ".join(f"class {label} has {count}" for label, count in short[:3])
-        raise UserError(f"{len(short)} of {len(of_class)} classes have fewer than {shots} videos ({examples}).")
+        raise UserError(
+            f"{len(short)} of {len(of_class)} classes have fewer than {shots} videos ({examples}). Use fewer shots."
+        )
     order = [blake2b(f"{seed}/{id_}".encode(), digest_size=16).digest() for id_ in ids]
-    return sorted(place for places in of_class.values() for place in sorted(places, key=order.__getitem__)[:shots])
+    return sorted(index for indices in of_class.values() for index in sorted(indices, key=order.__getitem__)[:shots])

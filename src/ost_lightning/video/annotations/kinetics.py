@@ -41,7 +41,7 @@ def read_kinetics(file: Path, classes: ClassIndex) -> list[VideoRecord]:
                 raise AnnotationError(
                     f"{file}:{rows.line_num}: {len(row)} fields where the header has {len(header)}: '{','.join(row)}'."
                 )
-            label = classes.places.get(row[label_at])
+            label = classes.index_of.get(row[label_at])
             if label is None:
                 label = classes.named(row[label_at], f"{file}:{rows.line_num}")
             youtube, start, end = row[id_at], _second(row[start_at]), _second(row[end_at])
@@ -64,11 +64,11 @@ def _check(header: list[str], file: Path) -> None:
     if unknown or len(set(header)) < len(header) or not set(REQUIRED) <= set(header):
         raise AnnotationError(
             f"{file}:1: '{','.join(header)}' is not the header of a Kinetics file. Expected "
-            f"{','.join(REQUIRED)},split (the publisher's test file has no labels at first)."
+            f"{','.join(REQUIRED)},split (the test file was first published without labels)."
         )
 
 
 def _second(text: str) -> int | None:
     """Parses a whole number of seconds, also written as `12.0`; None if it is not one."""
-    whole = text.removesuffix(".0")
-    return int(whole) if whole.isascii() and whole.isdigit() and len(whole) < 7 else None
+    digits = text.removesuffix(".0")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 7 else None

@@ -9,7 +9,6 @@ from ost_lightning.video.storage.addresses import VideoAddress
 Span = tuple[float | None, float | None]
 """Start and end of a part of a video in seconds; None for the video's own start or end."""
 
-
 UNLABELED: Final = -1
 """Label of a video whose class is unknown: it can be predicted, but not trained on or scored."""
 

@@ -27,10 +27,10 @@ def read_ssv2(file: Path, classes: ClassIndex) -> list[VideoRecord]:
     """
     content = read_json(file)
     if not isinstance(content, list):
-        raise AnnotationError(f"{file} is not a list of videos. Expected objects with the keys id and template.")
+        raise AnnotationError(f"{file} is not a list of videos. Expected a JSON list of objects with id and template.")
     records = []
-    for place, entry in enumerate(content):
-        where = f"{file}: [{place}]"
+    for index, entry in enumerate(content):
+        where = f"{file}: [{index}]"
         id_ = entry.get("id") if isinstance(entry, dict) else None
         template = entry.get("template") if isinstance(entry, dict) else None
         if isinstance(id_, int) and not isinstance(id_, bool):
@@ -38,7 +38,9 @@ def read_ssv2(file: Path, classes: ClassIndex) -> list[VideoRecord]:
         if not isinstance(id_, str) or not (id_.isascii() and id_.isdigit()):
             raise AnnotationError(f"{where}: the id {id_!r} is not the number of a video.")
         if not isinstance(template, str):
-            raise AnnotationError(f"{where}: the video {id_} has no template. (The publisher's test file has none.)")
+            raise AnnotationError(
+                f"{where}: the video {id_} has no template. (The publisher's test file has no templates.)"
+            )
         label = classes.named(template.translate(_BRACKETS), f"{where}.template")
         records.append(VideoRecord(f"{id_}.webm", label, id_))
     return require_nonempty(records, file)

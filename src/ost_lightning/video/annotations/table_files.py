@@ -64,8 +64,8 @@ def _open_csv(file: Path) -> TableFile:
                 where = f"{file}:{reader.line_num}"
                 if len(row) != len(header):
                     raise AnnotationError(
-                        f"{where}: {len(row)} fields where the header has {len(header)}. Quote a path that holds a "
-                        f"comma."
+                        f"{where}: {len(row)} fields where the header has {len(header)}. Put quotes around "
+                        f"paths that contain commas."
                     )
                 yield where, dict(zip(header, row, strict=True))
         except csv.Error as error:

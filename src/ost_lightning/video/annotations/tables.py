@@ -21,8 +21,8 @@ class Columns:
         label: Name of the column with the class name or index.
         start: Name of the optional column with the start in seconds.
         end: Name of the optional column with the end in seconds.
-        id: Name of the optional column with the name in reports; without it, the path is used, for a part of a video
-            `path@start-end`.
+        id: Name of the optional column with the name in reports. Without it, the name is the path, or `path@start-end`
+            for a part of a video.
     """
 
     path: str = "path"
@@ -44,7 +44,7 @@ def read_table(
     Args:
         file: `.parquet` file, or CSV with a header.
         classes: Classes of the label space.
-        columns: Column names; if not given, the default ones, and no other columns are allowed.
+        columns: Column names; None for the default ones, in which case no other columns are allowed.
         labeled: Whether each row must have a label.
 
     Raises:
@@ -68,7 +68,7 @@ def table_classes(file: Path, columns: Columns | None = None) -> tuple[str, ...]
         if not label or label.isdigit():
             raise AnnotationError(
                 f"{where}: the label '{label}' does not name a class. Write class names, or set the data's `labels` to "
-                f"a label space whose classes the numbers mean."
+                f"the label space that the numbers refer to."
             )
         found.add(label)
     if not found:
@@ -88,18 +88,18 @@ def _open(file: Path, columns: Columns, *, strict: bool, labeled: bool) -> Table
     table, expected = open_table(file, astuple(columns)), astuple(columns)
     if strict and (unknown := [name for name in table.columns if name not in expected]):
         raise AnnotationError(
-            f"{table.header}: unknown column '{unknown[0]}'. Expected a header out of {', '.join(expected)}."
+            f"{table.header}: unknown column '{unknown[0]}'. Possible columns: {', '.join(expected)}."
         )
     required = (columns.path, columns.label) if labeled else (columns.path,)
     if missing := [name for name in required if name not in table.columns]:
-        unlabeled = " (`ost predict` goes without if the data's `labels` name the classes.)"
-        more = unlabeled if missing[0] == columns.label else ""
+        hint = ""
+        if missing[0] == columns.label:
+            hint = " (`ost predict` does not need it if the data's `labels` name the classes.)"
         raise AnnotationError(
-            f"{table.header}: the column '{missing[0]}' is missing. Expected a header out of {', '.join(expected)}."
-            f"{more}"
+            f"{table.header}: the column '{missing[0]}' is missing. Possible columns: {', '.join(expected)}.{hint}"
         )
     if repeated := [name for name in table.columns if table.columns.count(name) > 1]:
-        raise AnnotationError(f"{table.header}: the column '{repeated[0]}' is there twice.")
+        raise AnnotationError(f"{table.header}: the column '{repeated[0]}' occurs twice.")
     return table
 
 

@@ -11,7 +11,7 @@ from ost_lightning.vocabulary import Part
 def read_ucf101(folder: Path, part: Part, split: int, classes: ClassIndex) -> list[VideoRecord]:
     """Reads one part of one of the three splits.
 
-    The class is the folder in each line; the number after it, in training lists, has to agree according to
+    The class is the folder in each line. In training lists a number follows, which has to be that of the class in
     classInd.txt.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which video a path names, whatever list or format it comes from: to compare lists with one another."""
+"""Ids of videos that do not depend on the list or its format, so that lists can be compared with one another."""
 
 import re
 from collections.abc import Iterable
@@ -19,14 +19,14 @@ _SUFFIX: Final = re.compile(r"\.[A-Za-z]\w{1,4}")
 
 @dataclass(frozen=True, slots=True)
 class _NamePattern:
-    """How a publisher names videos: patterns that match as a whole, None for any text."""
+    """A publisher's way of naming videos: patterns that have to match completely; None for any text."""
 
     stem: re.Pattern[str] | None
     file: re.Pattern[str] | None
     folder: re.Pattern[str] | None
 
     def id_in(self, stem: str, file: str, folder: str) -> str | None:
-        """The id in a name of this kind, or None if the name is of another kind."""
+        """Returns the id in a name of this kind, or None if the name is of another kind."""
         match = self.stem.fullmatch(stem) if self.stem else None
         if self.stem and match is None:
             return None
@@ -48,32 +48,32 @@ def _patterns() -> tuple[_NamePattern, ...]:
 def video_id(path: str, kind: IdKind = "video") -> str:
     """Identifies a video.
 
-    A name that its publisher gave (`data/video_names.yaml`) identifies it wherever it lies. Elsewhere `1.mp4` may lie
-    in the folder of every class: there the id is the whole path below the root, without the extension. The parts of a
-    video (`a.mp4@1.5-4`) are that video.
+    A name given by the publisher (`data/video_names.yaml`) identifies a video in any folder. Other names, such as
+    `1.mp4`, may occur in the folder of every class, so their id is the path below the root, without the extension. All
+    parts of a video (`a.mp4@1.5-4`) have the id of the video.
 
     Args:
         path: Path below the root, file name or id.
         kind: `file` is the file's stem. `video` is the YouTube id in a name of Kinetics (`id_000012_000022.mp4`) or
-            ActivityNet (`v_id.mp4`), so that two clips of one video are the same; the stem of another published name;
-            and elsewhere the path.
+            ActivityNet (`v_id.mp4`), so that two clips of one video have one id; the stem of any other published name;
+            and the path of a name that is not a publisher's.
     """
-    whole = PurePosixPath(_PART.sub("", path).replace("\\", "/"))
-    name = PurePosixPath(whole.name.strip())
+    video = PurePosixPath(_PART.sub("", path).replace("\\", "/"))
+    name = PurePosixPath(video.name.strip())
     stem = name.stem if _SUFFIX.fullmatch(name.suffix) else name.name
     if kind == "file":
         return stem
-    ids = (pattern.id_in(stem, name.name, whole.parent.name) for pattern in _patterns())
-    return next((id_ for id_ in ids if id_ is not None), str(whole.parent / stem))
+    ids = (pattern.id_in(stem, name.name, video.parent.name) for pattern in _patterns())
+    return next((id_ for id_ in ids if id_ is not None), str(video.parent / stem))
 
 
 def id_hash(id_: str) -> int:
-    """An id as a signed 64-bit number, so that many of them are small."""
+    """Hashes an id to a signed 64-bit number, which takes less memory than the id."""
     return int.from_bytes(blake2b(id_.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def list_digest(entries: Iterable[str]) -> str:
-    """One number for a set of videos, whatever their order.
+    """Hashes a set of videos; their order does not matter.
 
     Returns:
         16 hexadecimal digits.

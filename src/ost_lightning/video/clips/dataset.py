@@ -1,4 +1,4 @@
-"""Data sets of clips: what a worker process does, and the batch that leaves it."""
+"""Data sets of clips, which worker processes read, and the batches that they return."""
 
 import random
 from collections import defaultdict
@@ -74,7 +74,7 @@ class Clip:
         label: Class index.
         id: Id of the record that was read.
         failures: Videos that could not be read.
-        seed: Seed for what is drawn for the clip on the device; None in evaluation.
+        seed: Seed for augmenting the clip on the device; None in evaluation.
         span: Start and end of the record; None in training.
     """
 
@@ -99,9 +99,9 @@ class ClipBatch:
         labels: int64 (B,).
         decoded: bool (B,), False for unreadable videos; stays in host memory.
         ids: B record ids.
-        failures: Videos that could not be read for this batch; in evaluation those that are not decoded, in order.
-        seeds: Seeds for what is yet to be drawn for each clip on the device; empty in evaluation, and once it is done.
-        spans: B starts and ends of the records; empty in training.
+        failures: Videos that could not be read for this batch; in evaluation one for each undecoded clip, in order.
+        seeds: Seed for augmenting each clip on the device; empty in evaluation and after the augmentation.
+        spans: Start and end of each record; empty in training.
     """
 
     frames: Tensor
@@ -170,7 +170,7 @@ def _stack(clips: list[Tensor]) -> Tensor:
     """(B, *clip), in the clips' own memory layout: plain copies."""
     side_by_side = all(clip.stride(-3) == 1 for clip in clips)
     plain = [clip.movedim(-3, -1) for clip in clips] if side_by_side else clips
-    # a worker stacks straight into shared memory; numpy takes huge pages, which are there three times as soon
+    # a worker stacks straight into shared memory; numpy allocates huge pages, which takes a third of the time
     stacked: Tensor = (
         default_collate(plain) if get_worker_info() else torch.from_numpy(np.stack([clip.numpy() for clip in plain]))
     )
@@ -178,17 +178,17 @@ def _stack(clips: list[Tensor]) -> Tensor:
 
 
 class TrainingClips(Dataset[Clip | UserError]):
-    """Augmented clips. What is drawn for a sample depends on (seed, epoch, index) only, not on who draws it.
+    """Augmented clips. The random numbers of a sample depend on (seed, epoch, index) only, not on the process.
 
     A video that can't be read is replaced by another of its class.
 
     Args:
         records: Videos with labels.
-        sampler: Chooses the frames.
-        transform: Chooses the part of the pictures.
+        sampler: Sampler that chooses the frames.
+        transform: Transform that chooses the part of the frames to show.
         short_side: Pixels of the shorter side that crops refer to.
-        seed: Seed for everything that is drawn.
-        max_replacements: Number of other videos that are tried for one sample.
+        seed: Seed for all random numbers.
+        max_replacements: Maximum number of other videos to try per sample.
         reading: Settings for reading the files.
     """
 
@@ -201,7 +201,7 @@ class TrainingClips(Dataset[Clip | UserError]):
         short_side: int,
         seed: int,
         max_replacements: int = 10,
-        reading: ReadSettings = ReadSettings(),  # frozen
+        reading: ReadSettings = ReadSettings(),  # immutable
     ) -> None:
         self.records, self.sampler, self.transform, self.short_side = records, sampler, transform, short_side
         self.seed, self.max_replacements, self.reading = seed, max_replacements, reading
@@ -236,17 +236,17 @@ class TrainingClips(Dataset[Clip | UserError]):
 
 
 class EvaluationClips(Dataset[Clip | UserError]):
-    """Each video as it is: fixed frames, fixed crops.
+    """Clips for evaluation: fixed frames and fixed crops of every video.
 
-    One that can't be read becomes a clip without frames, never another video.
+    A video that can't be read becomes a clip without frames; it is never replaced.
 
     Args:
         records: Videos with labels.
-        sampler: Chooses the frames.
-        transform: Chooses the crops.
+        sampler: Sampler that chooses the frames.
+        transform: Transform that chooses the crops.
         short_side: Pixels of the shorter side that crops refer to.
         reading: Settings for reading the files.
-        view_seed: Seed for drawing the frames of the views, as in training, together with the video's id; None takes
+        view_seed: Seed that, together with a video's id, determines randomly drawn frames as in training; None for
             fixed frames.
     """
 
@@ -257,7 +257,7 @@ class EvaluationClips(Dataset[Clip | UserError]):
         sampler: FrameSampler,
         transform: FixedCrops,
         short_side: int,
-        reading: ReadSettings = ReadSettings(),  # frozen
+        reading: ReadSettings = ReadSettings(),  # immutable
         view_seed: int | None = None,
     ) -> None:
         self.records, self.sampler, self.transform, self.short_side = records, sampler, transform, short_side
@@ -286,7 +286,7 @@ class EvaluationClips(Dataset[Clip | UserError]):
 def _read(
     record: VideoRecord, choose: Callable[[int], Tensor], short_side: int, crop_spec: CropChooser, reading: ReadSettings
 ) -> Tensor:
-    """Crops of one record, uint8 (V x C, T, 3, S, S); the C crops of a view are adjacent."""
+    """Reads the crops of one record, uint8 (V x C, T, 3, S, S); the C crops of a view are adjacent."""
 
     def read() -> Tensor:
         with open_video(record.path, sample_aspect=reading.sample_aspect, resize=reading.resize) as video:

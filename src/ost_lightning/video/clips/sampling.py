@@ -1,4 +1,4 @@
-"""Choice of the frames of a clip, and of the samples of each process. Only arithmetic: no file is opened."""
+"""Choice of the frames of a clip, and of the samples of each process, by arithmetic alone: no file is opened."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class FrameSampler:
                 raise UserError(f"FrameSampler.{name} is {getattr(self, name)}: it must be at least 1")
 
     def middle(self, available: int) -> Tensor:
-        """Chooses the frames of a test, the same in every call.
+        """Chooses fixed frames, as for evaluation.
 
         View v of V takes the point (v + 1/2) / V of each segment, so a single view takes the middle. A video with fewer
         frames than T repeats frames, in order.
@@ -80,10 +80,11 @@ class SampleKey:
 
 
 class TrainingSampler(Sampler[SampleKey]):
-    """Shuffles in each epoch, independently of the number of processes, and drops an incomplete last global batch.
+    """Shuffles anew in each epoch and drops an incomplete last global batch.
 
-    A global batch is divided into micro-batches, and process r of W takes the r-th slice of each, so that the videos
-    that are in memory together over all processes are the same for every W.
+    The order does not depend on the number of processes. A global batch is divided into micro-batches, and process r of
+    W takes the r-th slice of each, so that the videos in memory at any time, over all processes, are the same for
+    every W.
 
     Args:
         size: Number of records.

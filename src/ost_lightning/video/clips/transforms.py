@@ -1,7 +1,7 @@
 """From frames to the model's square input: crops and flips while reading, color changes on the device.
 
 All frames of a clip are transformed alike. torchvision takes seconds to import, so only functions that change colors or
-cut three crops import it; processes that just read videos do without.
+compute three crops import it; processes that only read videos do not need it.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from ost_lightning.video.decoding.frame_source import CropSpec
 from ost_lightning.video.decoding.scaling import Box
 
 Framing = Literal["crop", "squash"]
-"""How a frame becomes a square: `crop` keeps the aspect ratio and cuts a part out, `squash` scales the whole frame."""
+"""How a frame becomes a square: `crop` takes a square part of it, `squash` scales the whole frame."""
 _MULTI_SCALE: Final = (1.0, 0.875, 0.75, 0.66)
 _MAX_MAGNITUDE: Final = 30
 _LARGEST_RATIO: Final = 2
-"""Ratio of short side to crop size from which on a crop shows too little of the frame."""
+"""Ratio of short side to crop size above which a crop shows too little of the frame."""
 
 
 def check_crop_size(crop_size: int, short_side: int, framing: Framing = "crop") -> None:
@@ -44,7 +44,7 @@ def check_crop_size(crop_size: int, short_side: int, framing: Framing = "crop") 
     if crop_size * _LARGEST_RATIO < short_side:
         raise UserError(
             f"clips.crop_size is {crop_size} with frames of clips.short_side {short_side}, so that a crop shows "
-            f"{100 * crop_size / short_side:.0f} % of their height: {advice}"
+            f"{100 * crop_size / short_side:.0f} % of a frame's height: {advice}"
         )
 
 
@@ -87,7 +87,7 @@ class TrainingTransform(nn.Module):
             by up to 10 %.
         grayscale: Probability of dropping the colors.
         jitter_each_frame: Whether to draw the color jitter anew for every frame, so that the clip flickers, as in the
-            released code; otherwise all frames of a clip change alike.
+            released code; otherwise all frames of a clip change in the same way.
         scales: Scales of `MultiScaleCrop`; not used with `squash`.
         rand_augment: Number of RandAugment operations per clip and their magnitude, 0 to 30 (Cubuk et al., 2020), such
             as (2, 9) in the fully supervised recipe; None for no RandAugment.
@@ -143,7 +143,7 @@ class TrainingTransform(nn.Module):
         return CropSpec((box,), self.size, flip=bool(torch.rand((), generator=generator) < self.flip))
 
     def forward(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Augments each clip in place, all its frames alike.
+        """Augments each clip in place, all its frames in the same way.
 
         Args:
             clips: uint8 (B, V, T, 3, S, S), on any device.
@@ -189,8 +189,8 @@ class EvaluationTransform:
         _check_framing(framing)
         if framing == "squash" and crops != 1:
             raise UserError(
-                f"A squashed frame shows everything, so there are no {crops} crops of it: set the clips' crops to 1, "
-                f"or their framing to crop."
+                f"{crops} crops were requested, but a squashed frame has only one: set clips.crops to 1, or "
+                f"clips.framing to crop."
             )
         self.size, self.crops, self.framing = size, crops, framing
 
@@ -219,7 +219,7 @@ def _three_boxes(height: int, width: int, side: int) -> tuple[Box, ...]:
     from ost_lightning.pytorchvideo_compat import uniform_crop
 
     grid = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))[:, None]
-    corners = (uniform_crop(grid, side, place)[:, 0, 0, 0].tolist() for place in range(3))
+    corners = (uniform_crop(grid, side, position)[:, 0, 0, 0].tolist() for position in range(3))
     return tuple(Box(top, left, side, side) for top, left in corners)
 
 

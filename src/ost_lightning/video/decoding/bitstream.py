@@ -108,16 +108,17 @@ def _start_coded(data: Data) -> Iterator[Data]:
 
 def _h264(units: Iterator[Data], keyframe: bool) -> PictureInfo:
     """Rec. ITU-T H.264, 7.3.1 and 7.4.1."""
-    reference = entry = seen = False
+    seen = reference = random_access = False
     for unit in units:
         unit_type = unit[0] & 31 if len(unit) else 0
         if 1 <= unit_type <= 5:
-            seen, reference, entry = True, reference or bool(unit[0] & 0x60), entry or unit_type == 5
-            if reference and (entry or not keyframe):
+            seen, reference = True, reference or bool(unit[0] & 0x60)
+            random_access = random_access or unit_type == 5
+            if reference and (random_access or not keyframe):
                 break  # no later unit can change the answer
         elif unit_type == 6:
-            entry = entry or (keyframe and _recovers_at_once(unit))
-    return PictureInfo(reference or not seen, entry)
+            random_access = random_access or (keyframe and _recovers_at_once(unit))
+    return PictureInfo(reference or not seen, random_access)
 
 
 def _recovers_at_once(unit: Data) -> bool:
@@ -135,16 +136,16 @@ def _recovers_at_once(unit: Data) -> bool:
 
 def _hevc(units: Iterator[Data], keyframe: bool) -> PictureInfo:
     """Rec. ITU-T H.265, 7.3.1.2 and table 7-1."""
-    reference = entry = seen = False
+    seen = reference = random_access = False
     temporal_id = 0
     for unit in units:
         unit_type = unit[0] >> 1 & 63 if len(unit) > 1 else 63
         if unit_type < 32:
             # even types below 16 are sub-layer non-reference pictures
             seen, reference = True, reference or unit_type >= 16 or unit_type % 2 == 1
-            entry = entry or 16 <= unit_type <= 21
+            random_access = random_access or 16 <= unit_type <= 21
             temporal_id = max(temporal_id, (unit[1] & 7) - 1)
-    return PictureInfo(reference or not seen, entry, temporal_id)
+    return PictureInfo(reference or not seen, random_access, temporal_id)
 
 
 def _mpeg4(data: Data, keyframe: bool) -> PictureInfo:

@@ -31,7 +31,7 @@ class FrameFolder(FrameSource):
         files = [file for file in Path(path).iterdir() if file.suffix.lower() in CODECS and file.name[0] != "."]
         self._files = sorted(files, key=_natural)
         if not self._files:
-            raise VideoReadError(path, f"the folder holds no frames ({', '.join(CODECS)})")
+            raise VideoReadError(path, f"the folder contains no frames ({', '.join(CODECS)})")
         self.scaler = FrameScaler(resize=resize)
         first = self._decode_file(self._files[0])
         self.width, self.height, self.codec, self.rate = first.width, first.height, CODECS[self._suffix(0)], 0.0
@@ -67,5 +67,5 @@ class FrameFolder(FrameSource):
 
 
 def _natural(file: Path) -> tuple[str | int, ...]:
-    """Sort key that puts `2.jpg` before `10.jpg`."""
+    """Returns a sort key that puts `2.jpg` before `10.jpg`."""
     return tuple(int(part) if part.isdigit() else part for part in _NUMBER.split(file.name))

@@ -234,9 +234,9 @@ class FrameSource(ABC):
 
 
 def _batched(frames: Iterable[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Holds small frames back until there are several, which halves the time of their conversion.
+    """Collects small frames before yielding them, which halves the time of their conversion.
 
-    Decoding evicts the converter's data from the processor's caches.
+    Decoding evicts the converter's data from the processor's caches; converting several frames in a row reuses it.
     """
     held: list[tuple[int, av.VideoFrame]] = []
     pixels = 0
@@ -258,5 +258,5 @@ def _empty_like(picture: Pixels, lead: tuple[int, ...]) -> Pixels:
 
 
 def error_text(error: Exception) -> str:
-    """A library's error message without the path, which the caller names."""
+    """Returns a library's error message without the path, which the caller adds."""
     return str(getattr(error, "strerror", None) or error)

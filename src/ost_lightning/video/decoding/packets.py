@@ -67,7 +67,7 @@ class CodedStream:
     Args:
         container: Container, opened and at its beginning.
         threads: Decoding threads.
-        reopen: Opens the container once more; if not given, all packets are kept in memory.
+        reopen: Function that opens the container again; None keeps all packets in memory.
 
     Raises:
         av.error.FFmpegError: If the container is damaged or, for containers without times, if the stream is.
@@ -203,10 +203,10 @@ class CodedStream:
             shown = [position for position in shown if self._picture(position).is_shown]
         shown.sort(key=self._times.__getitem__)
         # a stream that was cut may be undecodable up to its first random access point
-        whole = self._random_access_points[:1] == [0] and not any(
+        decodable_from_start = self._random_access_points[:1] == [0] and not any(
             self._times[position] < self._times[0] for position in shown[:1]
         )
-        return shown if whole and self._all_coded() else self._order_by_decoding()
+        return shown if decodable_from_start and self._all_coded() else self._order_by_decoding()
 
     def _order_without_times(self) -> list[int]:
         """Numbers the packets; the order follows from the picture types where it can, else from a full decode."""

@@ -16,7 +16,7 @@ def run_with_timeout(seconds: float | None, path: VideoAddress, work: Callable[[
     """Runs a function in a thread of its own and abandons it after a time limit.
 
     An abandoned thread keeps running in the background; the process does not wait for it, not even at exit. Reading and
-    decoding release Python's global lock, so the process itself is never blocked.
+    decoding release Python's global interpreter lock, so the process itself is never blocked.
 
     Args:
         seconds: Time limit; None for no limit, in which case no thread is started.
@@ -27,7 +27,7 @@ def run_with_timeout(seconds: float | None, path: VideoAddress, work: Callable[[
         What `work` returns.
 
     Raises:
-        VideoReadError: If the time limit is exceeded. Exceptions of `work` are passed on.
+        VideoReadError: If the time limit is exceeded. Exceptions raised by `work` are passed on.
     """
     if seconds is None:
         return work()

@@ -16,7 +16,7 @@ def first_bytes(address: VideoAddress, fetched: BytesIO | None) -> tuple[bytes, 
 
     Args:
         address: Address of the file.
-        fetched: Content of the file, if it is not a local one.
+        fetched: Content of a downloaded file; None for a local one.
 
     Returns:
         Up to 256 bytes, and the size in bytes.

@@ -10,7 +10,7 @@ from ost_lightning.video.storage import size_and_mtime
 
 State = Literal["ok", "missing", "undecodable"]
 ALL_FRAMES: Final = -1
-"""Number of frames to decode that stands for all of them."""
+"""Special number of frames to decode, which means all of them."""
 
 
 @dataclass(frozen=True, slots=True)

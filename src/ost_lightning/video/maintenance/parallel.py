@@ -17,7 +17,7 @@ _IN_FLIGHT: Final = 4
 def map_in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int, when_killed: Callable[[Item], Result]
 ) -> Iterator[Result]:
-    """Applies a function to items in worker processes and yields the results as they come, in any order.
+    """Applies a function to items in worker processes and yields the results as they arrive, in any order.
 
     If a worker dies (a decoder that crashes, or takes all the memory), only the item that it was processing is lost; a
     new worker takes its place. If an item raises an exception, or the caller stops iterating, the workers are stopped.
@@ -26,7 +26,7 @@ def map_in_processes(
         work: Function to apply; it has to be picklable.
         items: Arguments of the function.
         workers: Number of processes; 0 runs everything in this process.
-        when_killed: Returns the result for an item whose worker died.
+        when_killed: Function that returns the result for an item whose worker died.
     """
     if not workers:
         yield from map(work, items)

@@ -19,7 +19,7 @@ class Shard:
 
     Attributes:
         path: Path of the tar file.
-        files: Files to pack, by the names of the members.
+        files: Files to pack, by member name.
     """
 
     path: Path
@@ -30,9 +30,9 @@ def plan_shards(files: Mapping[str, Path], folder: Path, size: int) -> list[Shar
     """Divides files among shards, in their order.
 
     Args:
-        files: Files to pack, by the names of the members.
+        files: Files to pack, by member name.
         folder: Folder for the shards, which are called `000000.tar` and so on.
-        size: Total size of files, in bytes, from which on the next shard begins.
+        size: Total size of a shard's files, in bytes, at which the next shard begins.
 
     Raises:
         UserError: If a file does not exist.
@@ -66,13 +66,13 @@ def write_shards(shards: Sequence[Shard], workers: int = 0) -> int:
         Number of shards that were written.
 
     Raises:
-        UserError: If the folder holds other shards, or a process is killed.
+        UserError: If the folder contains other shards, or a process is killed.
     """
     folder = shards[0].path.parent
     folder.mkdir(parents=True, exist_ok=True)
     present = {file.name for file in folder.iterdir() if is_shard(file.name)}
     if others := sorted(present - {shard.path.name for shard in shards}):
-        raise UserError(f"{folder} holds other shards ({others[0]}): give an empty folder.")
+        raise UserError(f"{folder} contains other shards ({others[0]}): choose an empty folder.")
     done = map_in_processes(_write_shard, shards, workers, _killed)
     written = sum(tqdm(done, total=len(shards), unit="shard"))
     ShardIndex.scan(str(folder), shard_sizes(str(folder))).save(folder / INDEX_NAME)

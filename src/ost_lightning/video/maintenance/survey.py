@@ -60,7 +60,7 @@ def _read(file: Path) -> dict[tuple[str, str, str], Inspection]:
     with file.open(newline="", encoding="utf-8") as handle:
         header, *rows = list(csv.reader(handle)) or [[]]
     if header != _HEADER:
-        raise UserError(f"{file} is not the record of a survey of videos: give another path, or delete it.")
+        raise UserError(f"{file} is not the record of a survey of videos: choose another path, or delete the file.")
     entries = {}
     for row in rows:
         try:

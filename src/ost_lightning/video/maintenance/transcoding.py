@@ -84,7 +84,7 @@ class Transcoded:
 
 
 def transcode(job: TranscodingJob) -> Transcoded:
-    """Re-encodes one video, unless a file with as many frames and the same settings exists already."""
+    """Re-encodes one video, unless a file with as many frames and the same settings already exists."""
     try:
         with open_video(job.source) as video:
             frames = len(video)
@@ -114,7 +114,7 @@ def _write(video: FrameSource, job: TranscodingJob) -> None:
         _encode(video, temporary, job.settings)
         with VideoReader(temporary) as copy:
             if len(copy) != len(video):
-                raise VideoReadError(job.source, f"it has {len(video)} frames, but its copy {len(copy)}")
+                raise VideoReadError(job.source, f"it has {len(video)} frames, but its copy has {len(copy)}")
 
 
 def _encode(video: FrameSource, path: Path, settings: TranscodeSettings) -> None:

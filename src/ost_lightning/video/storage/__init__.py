@@ -1,4 +1,4 @@
-"""Storage: addresses of videos in files, folders, tar shards and behind URLs."""
+"""Storage: addresses of videos in files, folders and tar shards, and at URLs."""
 
 from ost_lightning.video.storage.addresses import (
     ShardMember,

@@ -80,27 +80,27 @@ class VideoRoot:
         """Returns the address of a listed path, without checking that it exists.
 
         Args:
-            path: Relative to the root, with `/`; an absolute path or URL stays what it is.
+            path: Path relative to the root, with `/`; absolute paths and URLs are returned unchanged.
         """
         if self._index is not None and (found := self._index.find(path)) is not None:
             return ShardMember(self._prefix + found.shard if found.shard else self.root, path, found.offset, found.size)
         return path if path.startswith("/") or "://" in path else self._prefix + path
 
     def names_in(self, folder: str) -> frozenset[str] | None:
-        """Lists the names directly inside a folder below the root, both in shards and beside them.
+        """Lists the names directly inside a folder below the root, of members of shards and of loose files.
 
         Args:
-            folder: Relative to the root; empty for the root itself.
+            folder: Path relative to the root; empty for the root itself.
 
         Returns:
             Names, or None for a URL without an index of shards, where listing is slow or impossible.
         """
         if self._index is None and is_remote(self.root):
             return None
-        inside = self._shard_names.get(normpath(f"./{folder}"), ())
+        members = self._shard_names.get(normpath(f"./{folder}"), ())
         local = Path(self.root) / folder
-        beside = os.listdir(local) if not is_remote(self.root) and local.is_dir() else ()
-        return frozenset([*inside, *beside])
+        loose = os.listdir(local) if not is_remote(self.root) and local.is_dir() else ()
+        return frozenset([*members, *loose])
 
     @cached_property
     def _shard_names(self) -> dict[str, list[str]]:
@@ -144,7 +144,7 @@ def read_bytes(address: VideoAddress) -> BytesIO:
     """Downloads the file at a URL, or a member of a shard there, in one request.
 
     Raises:
-        OSError: If it fails; or another one of `TRANSFER_ERRORS`.
+        OSError: If the download fails; other exceptions of `TRANSFER_ERRORS` are possible, too.
     """
     if isinstance(address, ShardMember):
         files, path = url_to_fs(address.shard)

@@ -1,4 +1,4 @@
-"""Index of a folder of uncompressed tar shards (the WebDataset layout): which file is where, found out once."""
+"""Index of a folder of uncompressed tar shards (the WebDataset layout): the location of every file, scanned once."""
 
 import os
 import tarfile
@@ -40,7 +40,7 @@ def is_shard(name: str) -> bool:
 
 
 def has_shards(root: str) -> bool:
-    """Whether a root is a tar shard, a folder with some, or a URL with an index of some."""
+    """Whether a root is a tar shard, a folder that contains shards, or a URL with an index of shards."""
     if root.endswith(".tar"):
         return True
     if "://" in root:
@@ -78,15 +78,15 @@ class ShardIndex:
         if "://" in root and not root.endswith(".tar"):
             return cls._parse(_text_at(f"{root}/{INDEX_NAME}"), f"{root}/{INDEX_NAME}")
         sizes = shard_sizes(root)
-        beside = Path(root) / INDEX_NAME
+        in_root = Path(root) / INDEX_NAME
         cached = cache_folder() / "shards" / f"{blake2b(root.encode(), digest_size=8).hexdigest()}.tsv"
-        for file in (beside, cached):
+        for file in (in_root, cached):
             if file.is_file():
                 index = cls._parse(file.read_text(encoding="utf-8"), str(file))
                 if index.shards == sizes:
                     return index
         index = cls.scan(root, sizes)
-        index.save(beside if Path(root).is_dir() and os.access(root, os.W_OK) else cached)
+        index.save(in_root if Path(root).is_dir() and os.access(root, os.W_OK) else cached)
         return index
 
     @classmethod
@@ -94,7 +94,7 @@ class ShardIndex:
         """Builds an index from the members of shards.
 
         Args:
-            root: Folder of the shards, or the one shard.
+            root: Folder of the shards, or a single shard.
             sizes: Size of each shard in bytes, by name.
 
         Raises:
@@ -116,7 +116,7 @@ class ShardIndex:
         return self.members.get(path) or self.members.get(normpath(path))
 
     def save(self, file: Path) -> None:
-        """Writes the index to a file, completely or not at all."""
+        """Writes the index to a file atomically."""
         lines = [f"#\t{name}\t{size}\n" for name, size in self.shards.items()]
         lines += [
             f"{location.shard}\t{location.offset}\t{location.size}\t{name}\n" for name, location in self.members.items()
@@ -157,7 +157,7 @@ def _members(root: str, shard: str) -> Iterable[tuple[str, MemberLocation]]:
         files, inner = url_to_fs(path)
         with files.open(inner, "rb") as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
             for member in tar:
-                if member.isreg() and "\n" not in member.name:  # a list could not contain it
+                if member.isreg() and "\n" not in member.name:  # a list can't name such a file
                     yield normpath(member.name), MemberLocation(shard, member.offset_data, member.size)
                 tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all of them in memory
     except (tarfile.TarError, OSError) as error:
