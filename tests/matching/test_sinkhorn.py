@@ -23,7 +23,7 @@ EPS = torch.finfo(torch.float32).eps
 def reference_iterations(
     cosines: np.ndarray, marginals: Marginals, epsilon: float = 0.1
 ) -> Iterator[tuple[np.ndarray, float]]:
-    """Yields plan and change of the scalings after each iteration, as the tolerance of `transport_plan` defines them."""
+    """Yields the plan and the change that is compared with the tolerance, after each iteration."""
     frames, descriptors = cosines.shape
     kernel = np.exp((cosines - 1) / epsilon)
     a, b = np.ones(frames), np.ones(descriptors)
