@@ -144,8 +144,8 @@ class Journal:
             entry = json.loads(line)
         except ValueError as error:
             raise UserError(
-                f"{self.file}:{number}: not valid JSON. The journal was modified: repair or delete the line (its answer "
-                "is requested again), or choose another folder."
+                f"{self.file}:{number}: not valid JSON. The journal was modified: repair or delete the line (its "
+                "answer is requested again), or choose another folder."
             ) from error
         expected = _FIELDS | (_ANSWER_FIELDS if isinstance(entry, dict) and entry.get("event") == "answer" else {})
         if not isinstance(entry, dict) or not all(isinstance(entry.get(key), kind) for key, kind in expected.items()):
@@ -165,9 +165,11 @@ def _is_json(text: bytes) -> bool:
 def _lock(descriptor: int, file: Path) -> None:
     try:
         import fcntl
-    except ImportError:  # Windows has no lock, so nothing prevents a second run
+    except ImportError:  # Windows has no fcntl, so nothing prevents a second process
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise UserError(f"Another process is writing {file}: wait until it has finished, or choose another folder.") from error
+        raise UserError(
+            f"Another process is writing {file}: wait for it to finish, or choose another folder."
+        ) from error

@@ -130,11 +130,11 @@ def _from_lines(text: str) -> list[str]:
 
 def _from_one_line(text: str) -> list[str]:
     """Returns the items of "1. a bow 2. an arrow", if the numbers count up from 1."""
-    places = list(_INLINE.finditer(text))
-    if len(places) < 2 or [int(marker.group(1)) for marker in places] != list(range(1, len(places) + 1)):
+    markers = list(_INLINE.finditer(text))
+    if len(markers) < 2 or [int(marker.group(1)) for marker in markers] != list(range(1, len(markers) + 1)):
         return []
-    ends = [marker.start() for marker in places[1:]] + [len(text)]
-    return [text[marker.end() : end] for marker, end in zip(places, ends, strict=True)]
+    ends = [marker.start() for marker in markers[1:]] + [len(text)]
+    return [text[marker.end() : end] for marker, end in zip(markers, ends, strict=True)]
 
 
 def _from_plain_lines(lines: list[str]) -> list[str]:

@@ -19,6 +19,7 @@ RESPONSE_FORMAT: Final[dict[str, Any]] = {
 _OPENAI: Final = "https://api.openai.com/v1"
 _NO_KEY: Final = "none"
 _STRUCTURE_WORDS: Final = ("response_format", "json_schema", "schema", "structured", "guided", "grammar")
+_STRUCTURE_STATUS: Final = (400, 404, 415, 422, 500, 501)
 _FILTER_CODES: Final = ("content_filter", "content_policy_violation")
 _LONGEST_RETRY_AFTER: Final = 120.0
 """Longest wait in seconds that a server may request."""
@@ -35,7 +36,7 @@ class NoAnswer(Exception):
 class Server:
     """Client of the server that the environment specifies.
 
-    The key (OPENAI_API_KEY) never leaves this class: `hide` removes it from all responses of the server.
+    The key (OPENAI_API_KEY) stays in this class: `hide` removes it from everything that the server returns.
 
     Args:
         limits: Time-outs and retries.
@@ -53,7 +54,7 @@ class Server:
                 "(e.g. http://localhost:11434/v1)."
             )
         if not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
-            raise UserError("OPENAI_API_KEY contains invalid characters (spaces, line breaks or non-ASCII characters). Set it again.")
+            raise UserError("OPENAI_API_KEY must be ASCII without spaces and line breaks. Copy the key again.")
         if url is not None and urlsplit(url).scheme not in ("http", "https"):
             raise UserError(f"OPENAI_BASE_URL is '{self.hide(url)}', expected a URL such as https://host/v1.")
         self.client = openai.AsyncOpenAI(
@@ -97,14 +98,14 @@ class Server:
         """Translates an error of the client to StructureRefused, NoAnswer or UserError, without the key."""
         message = self.hide(" ".join(str(error).split()))[:300] or type(error).__name__
         if isinstance(error, openai.APIStatusError):
-            if structured and error.status_code in (400, 404, 415, 422, 500, 501) and concerns_structured_output(message):
+            if structured and error.status_code in _STRUCTURE_STATUS and concerns_structured_output(message):
                 return StructureRefused(message)
             if error.status_code in (401, 403):
                 return UserError(f"{self.host} does not accept the key (OPENAI_API_KEY): {message}")
             if error.status_code == 404:
                 return UserError(f"{self.host} has no such model or address (model, OPENAI_BASE_URL): {message}")
             if error.code == "insufficient_quota":
-                return UserError(f"The account has no credit left: {message}. Answers so far are kept; add credit and run again.")
+                return UserError(f"The account has no credit left: {message}. Answers so far are kept.")
             if error.code in _FILTER_CODES:
                 return NoAnswer(message)
             if error.status_code in (400, 422):
