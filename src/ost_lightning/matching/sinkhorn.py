@@ -1,7 +1,7 @@
 """Sinkhorn's iterations in PyTorch operations: many small problems at once, on any device.
 
 A plan is diag(u) K diag(v) with the Gibbs kernel K. The constraints on its marginals only change how the scalings u and
-v are updated from one another, so one loop handles every problem of `transport_plan`, in either of two domains.
+v are updated from one another. One loop therefore handles every problem of `transport_plan`, in either of two domains.
 """
 
 from typing import Final
