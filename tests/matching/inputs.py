@@ -1,4 +1,4 @@
-"""Inputs that the tests of matching share."""
+"""Inputs shared by the matching tests."""
 
 import pytest
 import torch

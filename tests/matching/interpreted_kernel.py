@@ -1,7 +1,6 @@
-"""Solves small problems by the GPU's kernel in Triton's interpreter, on a CPU, and by tensors in the log domain.
+"""Solves small problems with the GPU kernel in Triton's interpreter on a CPU, and with tensors in the log domain.
 
-Runs in a process of its own with TRITON_INTERPRET=1, which Triton reads when it is imported. Prints a line of JSON for
-each problem.
+Runs in a separate process with TRITON_INTERPRET=1, which Triton reads on import. Prints one line of JSON per problem.
 """
 
 import json
@@ -14,8 +13,8 @@ from ost_lightning.matching.sinkhorn import solve_in_log_domain
 from ost_lightning.matching.sinkhorn_problem import Marginals, SinkhornProblem
 
 SHAPES = ((5, 3, 6), (8, 4, 19), (1, 1, 2), (1, 3, 2), (6, 1, 2))
-DEGENERATE = {"balanced", "relaxed and in order", "partial"}
-"""Cases of problems with a single frame or descriptor, where the others bring nothing new."""
+DEGENERATE = {"balanced", "relaxed order", "partial"}
+"""Cases that are also run with a single frame or descriptor; the other cases would be redundant there."""
 ITERATIONS = 24
 
 
@@ -26,11 +25,11 @@ def main() -> None:
         prior = -3 * torch.rand(frames, descriptors, generator=generator)
         cases = {
             "balanced": (0.1, None, Marginals(), 1e-2),
-            "to the last digit": (torch.tensor(0.2), None, Marginals(), 1e-6),
+            "full precision": (torch.tensor(0.2), None, Marginals(), 1e-6),
             "stopped early": (0.05, None, Marginals(), 1e-4),
             "order": (0.1, prior, Marginals(), 1e-3),
             "relaxed": (torch.tensor(0.1), None, Marginals(epsilon_over_rho=torch.tensor(0.3)), 1e-3),
-            "relaxed and in order": (0.1, prior, Marginals(epsilon_over_rho=0.1), 1e-2),
+            "relaxed order": (0.1, prior, Marginals(epsilon_over_rho=0.1), 1e-2),
             "partial": (0.1, None, Marginals(mass=0.8), 1e-2),
         }
         for name, settings in cases.items():
@@ -38,12 +37,12 @@ def main() -> None:
                 continue
             epsilon, log_prior, marginals, tolerance = settings
             problem = SinkhornProblem(epsilon, log_prior, marginals, ITERATIONS, tolerance)
-            given = cosines.permute(1, 2, 0)
-            fused = solve_fused(problem, given)
-            plain = solve_in_log_domain(problem, log_kernel(problem, given))
+            cosines_last = cosines.permute(1, 2, 0)
+            fused = solve_fused(problem, cosines_last)
+            plain = solve_in_log_domain(problem, log_kernel(problem, cosines_last))
             result = {
                 "name": f"{name}, {frames} x {descriptors}",
-                "fits": fits(given),
+                "fits": fits(cosines_last),
                 "difference": frames * float((fused.plan - plain.plan).abs().max()),
                 "potentials": max(
                     float((fused.log_u - plain.log_u).abs().max()), float((fused.log_v - plain.log_v).abs().max())

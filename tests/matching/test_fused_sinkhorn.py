@@ -1,4 +1,4 @@
-"""The GPU's kernel: in Triton's interpreter everywhere, on the device itself where there is one."""
+"""The GPU kernel: in Triton's interpreter on any machine, and compiled on machines with a GPU."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from tests.processes import LIMIT, environment
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton comes with PyTorch's CUDA builds only")
-def test_interpreted_kernel_solves_as_the_tensors_do() -> None:
+def test_interpreted_kernel_agrees_with_tensors() -> None:
     done = subprocess.run(
         [sys.executable, Path(__file__).parent / "interpreted_kernel.py"],
         env={**environment(), "TRITON_INTERPRET": "1"},
@@ -33,9 +33,9 @@ def test_interpreted_kernel_solves_as_the_tensors_do() -> None:
         assert result["difference"] < 1e-5, result["name"]
         assert result["potentials"] < 3e-5, result["name"]
         assert result["rows"] < 1e-5 or "relaxed" not in result["name"]
-        for what in ("converged", "slack"):
-            fused, plain = result[what]
-            assert fused == plain, (result["name"], what)
+        for key in ("converged", "slack"):
+            fused, plain = result[key]
+            assert fused == plain, (result["name"], key)
     early = [result for result in results if result["name"] == "stopped early, 8 x 4"]
     assert 0 < sum(early[0]["converged"][0]) < 19
     partial = [result for result in results if result["name"] == "partial, 8 x 4"]
@@ -45,7 +45,7 @@ def test_interpreted_kernel_solves_as_the_tensors_do() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("shape", [(32, 4, 4800), (8, 4, 333), (16, 8, 100), (128, 16, 50), (1, 4, 7), (64, 3, 65)])
 @pytest.mark.parametrize("epsilon", [0.02, 0.1, 1.0])
-def test_compiled_kernel_solves_as_the_tensors_do(shape: tuple[int, int, int], epsilon: float) -> None:
+def test_compiled_kernel_agrees_with_tensors(shape: tuple[int, int, int], epsilon: float) -> None:
     from ost_lightning.matching.fused_sinkhorn import solve_fused  # needs Triton
 
     frames, descriptors, problems = shape
@@ -58,7 +58,7 @@ def test_compiled_kernel_solves_as_the_tensors_do(shape: tuple[int, int, int], e
     ):
         problem = SinkhornProblem(epsilon, None, marginals, 500, tolerance)
         fused, plain = solve_fused(problem, cosines), solve_with_tensors(problem, cosines)
-        # a problem whose last change is just at the tolerance may stop an iteration earlier or later
+        # a problem whose last change is close to the tolerance may stop one iteration earlier or later
         torch.testing.assert_close(frames * fused.plan, frames * plain.plan, atol=2e-3 * tolerance, rtol=1e-3)
         for part in ("converged", "slack_rows", "slack_columns"):
             agree = (getattr(fused, part) == getattr(plain, part)).float().mean()
@@ -74,7 +74,7 @@ def test_large_and_double_problems_are_solved_by_tensors() -> None:
 
 
 @pytest.mark.gpu
-def test_cosines_that_are_not_finite_give_no_plan() -> None:
+def test_cosines_that_are_not_finite_give_nan_plans() -> None:
     cosines = torch.rand(3, 8, 4).cuda()
     cosines[1, 2, 3] = torch.nan
     plan = solve_transport(cosines).plan
@@ -84,7 +84,7 @@ def test_cosines_that_are_not_finite_give_no_plan() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("gradient", ["detach", "implicit"])
-def test_solver_trains_on_a_gpu_as_on_a_cpu_and_without_waiting(gradient: str) -> None:
+def test_gpu_gradients_agree_with_a_cpu_without_synchronization(gradient: str) -> None:
     problem = TransportProblem(order_sigma=0.2)
     solver = OptimalDescriptorSolver(
         temporal=problem, gradient=gradient, tolerance=1e-5, learn_epsilon=gradient == "implicit"
@@ -93,17 +93,17 @@ def test_solver_trains_on_a_gpu_as_on_a_cpu_and_without_waiting(gradient: str) -
     results = []
     for device in ("cpu", "cuda"):
         solver.zero_grad()
-        there = solver.to(device)
+        on_device = solver.to(device)
         frames, texts = (row.detach().clone().to(device).requires_grad_() for row in rows)
-        there(frames, texts, texts).square().sum().backward()  # compiles what has to be compiled
+        on_device(frames, texts, texts).square().sum().backward()  # compiles the kernel before the check
         frames.grad = texts.grad = None
-        there.zero_grad()
+        on_device.zero_grad()
         torch.cuda.synchronize()
         torch.cuda.set_sync_debug_mode("error")
         try:
-            there(frames, texts, texts).square().sum().backward()
+            on_device(frames, texts, texts).square().sum().backward()
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        results.append([frames.grad.cpu(), texts.grad.cpu(), *(p.grad.detach().cpu() for p in there.parameters())])
+        results.append([frames.grad.cpu(), texts.grad.cpu(), *(p.grad.detach().cpu() for p in on_device.parameters())])
     for on_cpu, on_gpu in zip(*results, strict=True):
         torch.testing.assert_close(on_gpu, on_cpu, atol=1e-5, rtol=1e-3)

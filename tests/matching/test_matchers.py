@@ -33,7 +33,7 @@ MATCHERS = [
 
 
 @pytest.mark.parametrize("matcher", MATCHERS, ids=repr)
-def test_similarities_are_similarities(matcher: Matcher) -> None:
+def test_similarities_have_shape_and_range(matcher: Matcher) -> None:
     scores = matcher(*inputs(matcher))
     assert scores.shape == (5, 7)
     assert float(scores.abs().max()) <= 1
@@ -50,7 +50,7 @@ def test_order_of_frames_classes_and_descriptors_does_not_matter(matcher: Matche
 
 
 @pytest.mark.parametrize("matcher", MATCHERS, ids=repr)
-def test_videos_and_classes_do_not_influence_one_another(matcher: Matcher) -> None:
+def test_videos_and_classes_are_scored_independently(matcher: Matcher) -> None:
     frames, *texts = inputs(matcher)
     scores = matcher(frames, *texts)
     for video, label in ((0, 6), (1, 0), (2, 3), (3, 5), (4, 2), (4, 0)):
@@ -69,22 +69,22 @@ def test_several_templates_are_averaged_and_normalized() -> None:
     torch.testing.assert_close(CategoryName()(frames, names), expected)
 
 
-def test_pooled_descriptors_is_the_mean_over_name_and_descriptors() -> None:
+def test_pooled_descriptors_takes_the_mean_over_name_and_descriptors() -> None:
     frames, names, spatio, temporal = inputs(PooledDescriptors())
-    every = torch.cat([names, spatio, temporal], 1)
-    expected = torch.einsum("btd,knd->bktn", frames, every).mean((-1, -2))
+    sentences = torch.cat([names, spatio, temporal], 1)
+    expected = torch.einsum("btd,knd->bktn", frames, sentences).mean((-1, -2))
     torch.testing.assert_close(PooledDescriptors()(frames, names, spatio, temporal), expected)
 
 
-def test_each_frame_or_each_descriptor_takes_its_best_partner() -> None:
+def test_each_frame_or_each_descriptor_takes_its_best_match() -> None:
     frames = torch.tensor([[[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]]])
     spatio = torch.tensor([[[1.0, 0.0], [0.8, 0.6]]])  # cosines: 1, .8 | .6, .96 | 0, .6
     temporal = torch.tensor([[[0.0, 1.0], [0.0, -1.0]]])  # cosines: 0, 0 | .8, -.8 | 1, -1
     by_frames = ((1 + 0.96 + 0.6) / 3 + (0 + 0.8 + 1) / 3) / 2
     by_descriptors = ((1 + 0.96) / 2 + (1 + 0) / 2) / 2
     assert MaxSimilarity()(frames, spatio, temporal).item() == pytest.approx(by_frames)
-    backwards = MaxSimilarity("descriptors_to_frames")(frames, spatio, temporal)
-    assert backwards.item() == pytest.approx(by_descriptors)
+    from_descriptors = MaxSimilarity("descriptors_to_frames")(frames, spatio, temporal)
+    assert from_descriptors.item() == pytest.approx(by_descriptors)
 
 
 def test_softmax_weights_of_each_direction() -> None:
@@ -109,7 +109,7 @@ def test_softmax_is_computed_in_full_precision() -> None:
     torch.testing.assert_close(scores, expected, atol=1e-6, rtol=0)
 
 
-def test_matchers_with_a_plan_are_known_by_their_type() -> None:
+def test_matchers_with_a_plan_are_plan_matchers() -> None:
     assert {type(matcher) for matcher in MATCHERS if isinstance(matcher, PlanMatcher)} == {OptimalDescriptorSolver}
 
 
@@ -134,6 +134,6 @@ def test_softmax_matching_is_transport_without_the_descriptors_marginal() -> Non
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
-def test_temperature_out_of_range(temperature: float) -> None:
+def test_temperature_out_of_range_is_rejected(temperature: float) -> None:
     with pytest.raises(UserError, match="temperature must be a positive number"):
         SoftmaxMatching(temperature)

@@ -1,4 +1,4 @@
-"""The OD Solver, also against figures of the authors' code."""
+"""The OD Solver, including comparisons with results of the authors' code."""
 
 import math
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from tests.matching.inputs import IN_ORDER, TRANSPORTED, embeddings, inputs
 
 CASES = range(4)
 VECTORS = load_file(Path(__file__).with_name("od_solver.safetensors"))
-"""Figures of four cases computed with the authors' released code."""
+"""Results of the authors' released code for four cases."""
 
 
 def case(number: int, name: str) -> Tensor:
@@ -30,20 +30,20 @@ def case(number: int, name: str) -> Tensor:
 
 @pytest.mark.parametrize("number", CASES)
 @pytest.mark.parametrize("kind", ["spatio", "temporal"])
-def test_transport_scores_of_the_released_code(number: int, kind: str) -> None:
+def test_transport_scores_agree_with_the_released_code(number: int, kind: str) -> None:
     cosines, plan = OptimalDescriptorSolver().cosines_and_plan(case(number, "frames"), case(number, kind), kind)
     torch.testing.assert_close((plan * cosines).sum((-1, -2)), case(number, f"ot_{kind}"), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("number", CASES)
-def test_logits_of_the_released_code(number: int) -> None:
+def test_logits_agree_with_the_released_code(number: int) -> None:
     solver = OptimalDescriptorSolver(factor=0.5)
     logits = 100 * solver(case(number, "frames"), case(number, "spatio"), case(number, "temporal"))
     torch.testing.assert_close(logits, case(number, "logits_released_scale100"), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("number", CASES)
-def test_losses_and_gradients_of_the_released_code(number: int) -> None:
+def test_losses_and_gradients_agree_with_the_released_code(number: int) -> None:
     frames, spatio, temporal = (case(number, name).requires_grad_() for name in ("frames", "spatio", "temporal"))
     labels = case(number, "labels")
     logits = 100 * OptimalDescriptorSolver(factor=0.5)(frames, spatio[labels], temporal[labels])
@@ -58,7 +58,7 @@ def test_losses_and_gradients_of_the_released_code(number: int) -> None:
         torch.testing.assert_close(tensor.grad, released, rtol=1e-4, atol=1e-4 * float(released.abs().max()))
 
 
-def test_solver_is_equation_13() -> None:
+def test_solver_computes_equation_13() -> None:
     frames, spatio, temporal = inputs(OptimalDescriptorSolver())
     expected = torch.zeros(5, 7)
     for kind in (spatio, temporal):
@@ -70,7 +70,7 @@ def test_solver_is_equation_13() -> None:
     torch.testing.assert_close(OptimalDescriptorSolver()(frames, spatio, temporal), expected / 4, atol=1e-6, rtol=1e-5)
 
 
-def test_gradient_is_that_of_a_constant_plan() -> None:
+def test_gradient_treats_the_plan_as_constant() -> None:
     solver = OptimalDescriptorSolver(tolerance=1e-10, max_iterations=10_000)
     frames, spatio, temporal = (tensor.double().requires_grad_() for tensor in inputs(solver))
     weights = torch.randn(5, 7, dtype=torch.float64)
@@ -119,7 +119,7 @@ def test_terms_of_equation_13_are_weighted(terms: TermWeights) -> None:
     torch.testing.assert_close(doubled(frames, *(texts[kind] for kind in solver.kinds)), 2 * scores)
 
 
-def test_only_the_kinds_that_count_are_asked_for() -> None:
+def test_only_kinds_with_weight_are_needed() -> None:
     assert OptimalDescriptorSolver().kinds == ("spatio", "temporal")
     assert OptimalDescriptorSolver(terms=TRANSPORTED).kinds == ("spatio", "temporal")
     spatio = OptimalDescriptorSolver(terms=TermWeights(temporal_pooled=0, temporal_transported=0))
@@ -129,7 +129,7 @@ def test_only_the_kinds_that_count_are_asked_for() -> None:
         spatio(*inputs(OptimalDescriptorSolver()))
 
 
-def test_kinds_may_be_matched_differently() -> None:
+def test_each_kind_has_its_own_transport_problem() -> None:
     frames, spatio, temporal = inputs(IN_ORDER)
     transported = OptimalDescriptorSolver(max_iterations=1000, terms=TRANSPORTED, **IN_ORDER.problems)
     expected = torch.zeros(5, 7)
@@ -139,13 +139,13 @@ def test_kinds_may_be_matched_differently() -> None:
             (transport_plan(cosines, problem=problem, max_iterations=1000) * cosines).sum((-1, -2)) / problem.mass / 2
         )
     torch.testing.assert_close(transported(frames, spatio, temporal), expected)
-    backwards = transported(frames.flip(1), spatio, temporal.flip(1))
-    torch.testing.assert_close(backwards, transported(frames, spatio, temporal), atol=1e-5, rtol=0)
+    reversed_in_time = transported(frames.flip(1), spatio, temporal.flip(1))
+    torch.testing.assert_close(reversed_in_time, transported(frames, spatio, temporal), atol=1e-5, rtol=0)
     shuffled = transported(frames, spatio, temporal[:, [2, 0, 3, 1]])
     assert float((shuffled - expected).abs().max()) > 1e-3
 
 
-def test_a_plan_is_that_of_its_kind() -> None:
+def test_plans_follow_the_problem_of_their_kind() -> None:
     frames, spatio, temporal = inputs(IN_ORDER)
     for kind, text in (("spatio", spatio), ("temporal", temporal)):
         cosines, plan = IN_ORDER.cosines_and_plan(frames, text, kind)
@@ -154,7 +154,7 @@ def test_a_plan_is_that_of_its_kind() -> None:
         torch.testing.assert_close(plan, expected)
 
 
-def test_a_learned_epsilon_moves_faster_than_a_weight() -> None:
+def test_learned_epsilon_has_a_higher_learning_rate() -> None:
     solver = OptimalDescriptorSolver(0.2, gradient="implicit", learn_epsilon=True, epsilon_rate=50.0)
     (parameter,) = solver.parameters()
     assert float(solver.epsilon.detach()) == pytest.approx(0.2)
@@ -176,7 +176,7 @@ def test_unconverged_problems_are_counted_once() -> None:
     assert CategoryName().unconverged() is None
 
 
-def test_half_precision_embeddings() -> None:
+def test_half_precision_embeddings_are_accepted() -> None:
     solver = OptimalDescriptorSolver()
     exact = solver(*inputs(solver))
     with torch.autocast("cpu", torch.bfloat16):
@@ -185,7 +185,7 @@ def test_half_precision_embeddings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "what"),
+    ("make", "message"),
     [
         (lambda: OptimalDescriptorSolver(epsilon=0.0), "epsilon must be a positive number, not 0.0"),
         (lambda: OptimalDescriptorSolver(max_iterations=0), "max_iterations must be"),
@@ -196,6 +196,6 @@ def test_half_precision_embeddings() -> None:
         (lambda: TermWeights(temporal_transported=math.inf), "0 or more"),
     ],
 )
-def test_settings_out_of_range(make: Callable[[], object], what: str) -> None:
-    with pytest.raises(UserError, match=what):
+def test_settings_out_of_range_are_rejected(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         make()

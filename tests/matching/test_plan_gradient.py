@@ -1,4 +1,4 @@
-"""Both forms of gradient against finite differences."""
+"""Detached and implicit gradients against finite differences."""
 
 import warnings
 
@@ -26,7 +26,7 @@ def exactly(
 
 @every_problem
 @pytest.mark.parametrize("shape", [(2, 5, 3), (1, 3, 5), (2, 1, 3), (2, 4, 1)])
-def test_implicit_gradient(problem: TransportProblem, shape: tuple[int, ...]) -> None:
+def test_implicit_gradient_agrees_with_finite_differences(problem: TransportProblem, shape: tuple[int, ...]) -> None:
     problems = random_cosines(shape).requires_grad_()
     epsilon = torch.tensor(0.2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
@@ -54,7 +54,7 @@ def test_gradient_of_a_detached_plan_is_that_of_the_optimal_value(problem: Trans
     torch.testing.assert_close(detached, finite, rtol=1e-6, atol=1e-9)
 
 
-def test_the_two_forms_differ_for_the_score() -> None:
+def test_only_the_implicit_gradient_is_exact_for_the_score() -> None:
     problems = random_cosines((3, 6, 4), seed=2)
     gradients = []
     for implicit in (False, True):
@@ -91,28 +91,28 @@ def test_degenerate_problems_have_finite_gradients(problem: TransportProblem) ->
                 assert bool(torch.isfinite(grad).all())
 
 
-def test_no_gradient_where_none_is_wanted() -> None:
+def test_no_gradient_under_no_grad_or_detach() -> None:
     with torch.no_grad():
         assert not exactly(random_cosines((2, 6, 4)).requires_grad_(), BALANCED).requires_grad
     assert not exactly(random_cosines((2, 6, 4)).requires_grad_(), BALANCED, implicit=False).requires_grad
 
 
-def test_a_learned_epsilon_descends() -> None:
+def test_a_learned_epsilon_decreases() -> None:
     def unit(*shape: int) -> Tensor:
         return normalize(torch.randn(*shape), dim=-1)
 
-    inputs = unit(6, 8, 16), unit(6, 4, 16), unit(6, 4, 16)
+    embeddings = unit(6, 8, 16), unit(6, 4, 16), unit(6, 4, 16)
     solver = OptimalDescriptorSolver(max_iterations=1000, gradient="implicit", learn_epsilon=True, epsilon_rate=10.0)
     (parameter,) = solver.parameters()
-    before = solver(*inputs)
+    before = solver(*embeddings)
     assert isinstance(solver.epsilon, Tensor)
     assert float(solver.epsilon.detach()) == pytest.approx(0.1)
-    # a larger score needs a less smooth plan
+    # a larger score requires a sharper plan
     optimizer = torch.optim.Adam([parameter], lr=1e-2)
     for _ in range(3):
         optimizer.zero_grad()
-        (-solver(*inputs).sum()).backward()
+        (-solver(*embeddings).sum()).backward()
         optimizer.step()
     assert 0.05 < float(solver.epsilon.detach()) < 0.09
-    assert bool(solver(*inputs).sum() > before.sum())
+    assert bool(solver(*embeddings).sum() > before.sum())
     assert not OptimalDescriptorSolver().state_dict()

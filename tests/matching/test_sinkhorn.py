@@ -1,4 +1,4 @@
-"""The iterations and their stop rule, in both domains, against Eq. 5 written out in NumPy."""
+"""Sinkhorn's iterations and their stopping rule, in both domains, against Eq. 5 in NumPy."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,8 +20,10 @@ every_marginal = pytest.mark.parametrize("marginals", MARGINALS.values(), ids=MA
 EPS = torch.finfo(torch.float32).eps
 
 
-def by_hand(cosines: np.ndarray, marginals: Marginals, epsilon: float = 0.1) -> Iterator[tuple[np.ndarray, float]]:
-    """Plan and change of the scalings after each iteration, as `transport_plan` describes the tolerance."""
+def reference_iterations(
+    cosines: np.ndarray, marginals: Marginals, epsilon: float = 0.1
+) -> Iterator[tuple[np.ndarray, float]]:
+    """Yields the plan and the change that is compared with the tolerance, after each iteration."""
     frames, descriptors = cosines.shape
     kernel = np.exp((cosines - 1) / epsilon)
     a, b = np.ones(frames), np.ones(descriptors)
@@ -58,13 +60,13 @@ def test_iterations_stop_when_the_scalings_change_by_less_than_the_tolerance(
     solve: Solver, marginals: Marginals, low: float
 ) -> None:
     cosines = random_cosines((1, 5, 3), 1, low, low + 0.3)
-    cosines[0, 0] += 0.1  # rows weigh differently
-    steps = by_hand(cosines[0].numpy(), marginals)
+    cosines[0, 0] += 0.1  # rows have different weights
+    steps = reference_iterations(cosines[0].numpy(), marginals)
     changes = []
     for iteration in range(1, 5):
         plan, change = next(steps)
         if iteration == 1:
-            continue  # there is nothing to compare with
+            continue  # there is no previous iteration to compare with
         changes.append(change)
         if change != min(changes):
             continue
@@ -82,28 +84,28 @@ def test_iterations_stop_when_the_scalings_change_by_less_than_the_tolerance(
 
 
 @both_domains
-def test_a_problem_that_has_stopped_stays_so(solve: Solver) -> None:
+def test_stopped_problems_no_longer_change(solve: Solver) -> None:
     early = random_cosines((1, 5, 3), 46, 0.0, 0.9)
-    steps = by_hand(early[0].numpy(), Marginals())
+    steps = reference_iterations(early[0].numpy(), Marginals())
     (_, _), (plan, change), (_, later) = (next(steps) for _ in range(3))
     assert change < later  # the change of the next iteration would be above the tolerance
     problem = SinkhornProblem(0.1, None, Marginals(), 4, (change + later) / 2)
-    longer = early - 0.5  # larger scalings, whose changes count more
-    result = solve(problem, log_kernel(problem, problems_last(torch.cat([early, longer]))))
+    late = early - 0.5  # larger scalings, whose changes have more weight
+    result = solve(problem, log_kernel(problem, problems_last(torch.cat([early, late]))))
     assert result.converged.tolist() == [True, False]
     np.testing.assert_allclose(result.plan[..., 0].numpy(), plan, rtol=1e-9)
 
 
 @both_domains
 @every_marginal
-def test_the_first_iteration_has_nothing_to_compare_with(solve: Solver, marginals: Marginals) -> None:
+def test_no_problem_stops_at_the_first_iteration(solve: Solver, marginals: Marginals) -> None:
     cosines = problems_last(random_cosines((3, 5, 3), 1))
     for iterations, converged in ((1, False), (2, True)):
         problem = SinkhornProblem(0.1, None, marginals, iterations, 1e9)
         assert solve(problem, log_kernel(problem, cosines)).converged.tolist() == [converged] * 3
 
 
-def test_the_ranges_of_the_stop_rule_are_reached() -> None:
+def test_inputs_cover_all_ranges_of_the_stopping_rule() -> None:
     scalings = []
     for low in (0.95, 0.5, 0.0):
         cosines = random_cosines((1, 5, 3), 1, low, low + 0.3)
@@ -123,21 +125,21 @@ def test_weighted_changes_are_compared_with_the_tolerance() -> None:
     assert has_stopped(relative, weights, EPS, 0.03).tolist() == [True, False, True]  # 0.01, 0.065, 0.025
 
 
-def test_four_units_of_rounding_are_no_change() -> None:
+def test_four_units_of_rounding_count_as_no_change() -> None:
     relative = EPS * torch.tensor([[4.0, 4.0, 5.0, 8.0], [4.0, 4.5, 0.0, 4.0]])
     assert has_stopped(relative, 100.0, EPS, 1e-9).tolist() == [True, False, False, False]
-    resolution = EPS * torch.tensor([1.0, 2.0, 1.0, 2.0])  # large logarithms are rounded more
+    resolution = EPS * torch.tensor([1.0, 2.0, 1.0, 2.0])  # larger logarithms have larger rounding errors
     assert has_stopped(relative, 100.0, resolution, 1e-9).tolist() == [True, True, False, True]
     # 800 units in the weighted sum are 9.5e-5
     assert has_stopped(relative[:, :2], 100.0, EPS, 5e-5).tolist() == [True, False]
     assert has_stopped(relative[:, :2], 100.0, EPS, 9.7e-5).tolist() == [True, False]
-    # a tolerance far above rounding stops by itself
+    # a tolerance far above rounding is sufficient by itself
     assert has_stopped(relative, 100.0, EPS, 2e-3).tolist() == [True, True, True, True]
     assert has_stopped(torch.full((2, 1), torch.nan), 1.0, EPS, 1e-9).tolist() == [False]
     assert has_stopped(torch.full((2, 1), torch.nan), 1.0, EPS, 1.0).tolist() == [False]
 
 
-def test_resolution_of_logarithms_grows_with_them() -> None:
+def test_resolution_of_logarithms_grows_with_their_magnitude() -> None:
     kernel = LogKernel(torch.zeros(2, 3, 3), torch.zeros(3))
     log_u = torch.tensor([[0.1, -50.0, 2.0], [0.2, 3.0, 7.0]])
     torch.testing.assert_close(LogDomain(kernel).resolution(log_u) / EPS, torch.tensor([1.0, 50.0, 7.0]))
@@ -154,7 +156,7 @@ def test_a_tolerance_below_rounding_is_reached(solve: Solver, marginals: Margina
 
 @both_domains
 @pytest.mark.parametrize("iterations", [1, 2, 100])
-def test_sums_that_are_promised_of_plans_that_stopped_early(solve: Solver, iterations: int) -> None:
+def test_guaranteed_sums_of_plans_that_stopped_early(solve: Solver, iterations: int) -> None:
     cosines = problems_last(random_cosines((20, 8, 4), 3, 0.0, 0.5, torch.float32))
 
     def plan(**marginals: float) -> Tensor:
@@ -164,7 +166,7 @@ def test_sums_that_are_promised_of_plans_that_stopped_early(solve: Solver, itera
     torch.testing.assert_close(plan(epsilon_over_rho=0.4).sum(1), torch.full((8, 20), 1 / 8), atol=1e-6, rtol=0)
     torch.testing.assert_close(plan(mass=0.6).sum((0, 1)), torch.full((20,), 0.6), atol=1e-6, rtol=0)
     torch.testing.assert_close(plan().sum(0), torch.full((4, 20), 1 / 4), atol=1e-6, rtol=0)
-    assert float((plan().sum(1) - 1 / 8).abs().max()) > 1e-6  # these are only approached
+    assert float((plan().sum(1) - 1 / 8).abs().max()) > 1e-6  # row sums are only approximate
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0], ids=["kernel domain", "log domain"])
@@ -192,7 +194,7 @@ def test_both_domains_agree(marginals: Marginals) -> None:
 
 @every_problem
 @pytest.mark.parametrize("scale", [1.0, 30.0], ids=["kernel domain", "log domain"])
-def test_plans_are_those_of_their_potentials(problem: TransportProblem, scale: float) -> None:
+def test_plans_follow_from_their_potentials(problem: TransportProblem, scale: float) -> None:
     cosines = random_cosines((2, 3, 8, 4), 8, -0.9, 0.9) * scale
     solution = solve_transport(cosines, problem=problem, max_iterations=5)
     logarithm = solution.log_u[..., None] + (cosines - 1) / 0.1 + solution.log_v[..., None, :]
@@ -202,22 +204,22 @@ def test_plans_are_those_of_their_potentials(problem: TransportProblem, scale: f
     torch.testing.assert_close(solution.plan, logarithm.exp())
 
 
-def test_slack_is_where_a_sum_is_below_its_bound() -> None:
+def test_slack_marks_sums_below_their_bounds() -> None:
     cosines = problems_last(random_cosines((6, 8, 4), 9))
     result = solve_with_tensors(SinkhornProblem(0.1, None, Marginals(mass=0.6), 100_000, 1e-12), cosines)
     assert torch.equal(result.slack_rows, result.plan.sum(1) < 1 / 8 - 1e-9)
     assert torch.equal(result.slack_columns, result.plan.sum(0) < 1 / 4 - 1e-9)
 
 
-def test_problems_of_several_chunks_are_solved_one_by_one() -> None:
+def test_problems_in_several_chunks_are_solved_independently() -> None:
     cosines = problems_last(random_cosines((130, 64, 32), 10, 0.0, 0.5, torch.float32))
     cosines[..., 77] *= 40  # in the log domain
     problem = SinkhornProblem(max_iterations=20)
     together = solve_with_tensors(problem, cosines)  # 64 problems per chunk
     for index in (0, 63, 64, 77, 128, 129):
         alone = solve_with_tensors(problem, cosines[..., [index]])
-        for whole, part in zip(together, alone, strict=True):
-            assert torch.equal(whole[..., [index]], part)
+        for all_problems, part in zip(together, alone, strict=True):
+            assert torch.equal(all_problems[..., [index]], part)
 
 
 def test_large_logarithms_are_solved_in_double_precision() -> None:
@@ -229,8 +231,8 @@ def test_large_logarithms_are_solved_in_double_precision() -> None:
     assert not torch.allclose(solve_in_log_domain(problem, kernel).plan, exact, atol=0, rtol=1e-6)
 
 
-def test_the_cosines_are_left_as_they_are() -> None:
+def test_cosines_are_not_modified() -> None:
     cosines = random_cosines((64, 8, 4), 12, dtype=torch.float32)
-    given = problems_last(cosines).contiguous()
-    solve_with_tensors(SinkhornProblem(), given)
-    assert torch.equal(given, problems_last(cosines))
+    argument = problems_last(cosines).contiguous()
+    solve_with_tensors(SinkhornProblem(), argument)
+    assert torch.equal(argument, problems_last(cosines))

@@ -20,7 +20,7 @@ def cosines(shape: tuple[int, ...], seed: int = 0, low: float = -1.0, high: floa
 
 
 def reference(problem: Tensor, epsilon: float) -> np.ndarray:
-    """POT's logarithmic solver, run to convergence in double precision."""
+    """Solves with POT's log-domain solver, run to convergence in double precision."""
     frames, descriptors = problem.shape
     rows, columns = np.full(frames, 1 / frames), np.full(descriptors, 1 / descriptors)
     cost = 1 - problem.double().numpy()
@@ -29,8 +29,8 @@ def reference(problem: Tensor, epsilon: float) -> np.ndarray:
 
 @settings(max_examples=40)
 @given(shape=shapes, seed=st.integers(0, 999), epsilon=st.floats(0.1, 5))
-def test_marginals(shape: tuple[int, int, int], seed: int, epsilon: float) -> None:
-    # the last step is at most 1e-9, and at this spread of costs the rest of the way is at most 40 times as long
+def test_plans_have_the_marginals(shape: tuple[int, int, int], seed: int, epsilon: float) -> None:
+    # the last change is at most 1e-9, and at this spread of costs the remaining error is at most 40 times as large
     problems = cosines(shape, seed, 0.0, 0.5).double()
     plan = transport_plan(problems, epsilon=epsilon, tolerance=1e-9, max_iterations=20_000)
     assert bool((plan >= 0).all())
@@ -55,7 +55,7 @@ def test_double_precision_in_double_precision_out() -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.999, 1.0), (0.2, 0.25), (-1e-3, 1e-3), (90.0, 91.0), (-1.0, 1.0)])
-def test_any_scale_of_cosines(low: float, high: float) -> None:
+def test_agrees_with_pot_at_any_scale_of_cosines(low: float, high: float) -> None:
     problems = cosines((4, 8, 4), 2, low, high)
     plans = transport_plan(problems, tolerance=1e-6, max_iterations=50_000)
     for problem, plan in zip(problems, plans, strict=True):
@@ -74,7 +74,7 @@ def test_adding_a_constant_changes_nothing() -> None:
 
 @settings(max_examples=25)
 @given(shape=shapes, seed=st.integers(0, 999), hard=st.booleans())
-def test_a_plan_does_not_depend_on_its_batch_mates(shape: tuple[int, int, int], seed: int, hard: bool) -> None:
+def test_a_plan_does_not_depend_on_the_rest_of_its_batch(shape: tuple[int, int, int], seed: int, hard: bool) -> None:
     problems = cosines(shape, seed)
     if hard:
         problems[0] *= 20  # this one converges slowly, and is solved in the log domain
@@ -97,7 +97,7 @@ def test_leading_dimensions_are_batch_dimensions() -> None:
     assert transport_plan(torch.zeros((0, 3, 8, 4))).shape == (0, 3, 8, 4)
 
 
-def test_permutations() -> None:
+def test_permuted_cosines_give_permuted_plans() -> None:
     problems = cosines((3, 8, 4), 5)
     frames, descriptors = torch.randperm(8), torch.randperm(4)
     plan = transport_plan(problems, tolerance=1e-6, max_iterations=10_000)
@@ -120,7 +120,7 @@ def test_full_precision_under_autocast() -> None:
     assert torch.equal(plan, transport_plan(problems))
 
 
-def test_the_plan_carries_no_gradient() -> None:
+def test_the_default_plan_has_no_gradient() -> None:
     assert not transport_plan(cosines((8, 4)).requires_grad_()).requires_grad
 
 
@@ -135,15 +135,15 @@ def test_non_convergence_is_reported_with_the_settings_to_change() -> None:
     with pytest.warns(
         TransportWarning,
         match=r"5 of 5 .* after 1 iterations: raise max_iterations, epsilon \(0.2\) or tolerance \(0.3\)",
-    ) as warned:
+    ) as warnings_raised:
         transport_plan(problems, max_iterations=1, epsilon=torch.tensor(0.2), tolerance=0.3)
-    assert warned[0].filename == __file__
+    assert warnings_raised[0].filename == __file__
     solution = solve_transport(torch.stack([problems[0] * 100, problems[1] / 100]))
     assert solution.converged.tolist() == [False, True]
 
 
-def test_claims_of_convergence_hold() -> None:
-    # tiny epsilon: many iterations with little change, which must not pass for convergence
+def test_converged_plans_have_the_marginals() -> None:
+    # tiny epsilon: many iterations with small changes, which must not count as convergence
     problems = cosines((6, 8, 4), 10) * 100
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TransportWarning)
@@ -153,7 +153,7 @@ def test_claims_of_convergence_hold() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_input_that_is_not_finite_is_refused(bad: float) -> None:
+def test_input_that_is_not_finite_is_rejected(bad: float) -> None:
     problems = cosines((2, 8, 4))
     problems[1, 3, 2] = bad
     with pytest.raises(ValueError, match="1 of 64 cosines are not finite"):
@@ -165,7 +165,7 @@ def test_finite_input_whose_sum_is_not_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings_", "what"),
+    ("settings_", "message"),
     [
         ({"epsilon": 0.0}, "epsilon"),
         ({"epsilon": math.inf}, "epsilon"),
@@ -173,8 +173,8 @@ def test_finite_input_whose_sum_is_not_is_accepted() -> None:
         ({"tolerance": 0.0}, "tolerance"),
     ],
 )
-def test_settings_out_of_range(settings_: dict[str, float], what: str) -> None:
-    with pytest.raises(ValueError, match=what):
+def test_settings_out_of_range_are_rejected(settings_: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         transport_plan(cosines((8, 4)), **settings_)
     for shape in ((8,), (2, 0, 4), (2, 8, 0)):
         with pytest.raises(ValueError, match="T, N >= 1"):
@@ -182,7 +182,7 @@ def test_settings_out_of_range(settings_: dict[str, float], what: str) -> None:
 
 
 @pytest.mark.gpu
-def test_same_plans_on_a_gpu_without_waiting_for_it() -> None:
+def test_gpu_plans_agree_with_a_cpu_without_synchronization() -> None:
     problems = cosines((64, 32, 4), 11, 0.0, 0.5)
     on_device = problems.cuda()
     torch.cuda.set_sync_debug_mode("error")

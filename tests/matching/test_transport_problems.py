@@ -1,4 +1,4 @@
-"""The problems beyond the balanced one: order, a relaxed marginal, a part of the mass."""
+"""Transport problems beyond the balanced one: with an order, a relaxed marginal, or partial mass."""
 
 import warnings
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def exactly(problems: Tensor, problem: TransportProblem, epsilon: float = 0.1) -
 
 
 def reference(cosine: Tensor, problem: TransportProblem, epsilon: float) -> np.ndarray:
-    """POT's solvers, run to convergence in double precision; a prior becomes a cost."""
+    """Solves with POT's solvers, run to convergence in double precision; a prior becomes a cost."""
     frames, descriptors = cosine.shape
     rows, columns = np.full(frames, 1 / frames), np.full(descriptors, 1 / descriptors)
     cost = 1 - cosine.numpy()
@@ -53,7 +53,9 @@ def test_agrees_with_pot(problem: TransportProblem, epsilon: float) -> None:
 @every_problem
 @settings(max_examples=15)
 @given(shape=shapes, seed=st.integers(0, 999), epsilon=st.floats(0.05, 5))
-def test_marginals(problem: TransportProblem, shape: tuple[int, int, int], seed: int, epsilon: float) -> None:
+def test_plans_have_the_marginals(
+    problem: TransportProblem, shape: tuple[int, int, int], seed: int, epsilon: float
+) -> None:
     plan = exactly(random_cosines(shape, seed), problem, epsilon)
     rows, columns = plan.sum(-1), plan.sum(-2)
     assert bool((plan >= 0).all())
@@ -80,7 +82,7 @@ def test_default_tolerance_is_tight_enough_for_scores(problem: TransportProblem,
 @every_problem
 @settings(max_examples=10)
 @given(shape=shapes, seed=st.integers(0, 999), hard=st.booleans())
-def test_a_plan_does_not_depend_on_its_batch_mates(
+def test_a_plan_does_not_depend_on_the_rest_of_its_batch(
     problem: TransportProblem, shape: tuple[int, int, int], seed: int, hard: bool
 ) -> None:
     problems = random_cosines(shape, seed).float()
@@ -94,7 +96,7 @@ def test_a_plan_does_not_depend_on_its_batch_mates(
 
 
 @every_problem
-def test_permutations(problem: TransportProblem) -> None:
+def test_permuted_and_reversed_cosines(problem: TransportProblem) -> None:
     problems = random_cosines((3, 8, 4), 5)
     frames, descriptors = torch.randperm(8), torch.randperm(4)
     plan = exactly(problems, problem)
@@ -103,8 +105,8 @@ def test_permutations(problem: TransportProblem) -> None:
         torch.testing.assert_close(permuted, plan[:, frames][:, :, descriptors])
     else:
         assert not torch.allclose(permuted, plan[:, frames][:, :, descriptors], atol=1e-3)
-    backwards = exactly(problems.flip(1, 2), problem)  # an order has no preferred direction by itself
-    torch.testing.assert_close(backwards, plan.flip(1, 2))
+    reversed_in_time = exactly(problems.flip(1, 2), problem)  # an order is symmetric in time
+    torch.testing.assert_close(reversed_in_time, plan.flip(1, 2))
 
 
 @every_problem
@@ -121,7 +123,7 @@ def test_permutations(problem: TransportProblem) -> None:
     ],
     ids=["equal cosines", "identical frames", "identical descriptors", "one frame", "one descriptor", "negative"],
 )
-def test_degenerate_input(problem: TransportProblem, epsilon: float, problems: Tensor) -> None:
+def test_degenerate_input_gives_valid_plans(problem: TransportProblem, epsilon: float, problems: Tensor) -> None:
     options = {"problem": problem, "epsilon": epsilon}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TransportWarning)
@@ -136,7 +138,7 @@ def test_degenerate_input(problem: TransportProblem, epsilon: float, problems: T
         torch.testing.assert_close(each.sum((-1, -2)), torch.full((2,), problem.mass), atol=1e-3, rtol=0)
 
 
-def test_a_weak_option_is_the_balanced_problem() -> None:
+def test_weak_options_approach_the_balanced_problem() -> None:
     problems = random_cosines((5, 8, 4), 6)
     balanced = exactly(problems, BALANCED)
     for problem in (
@@ -147,7 +149,7 @@ def test_a_weak_option_is_the_balanced_problem() -> None:
         torch.testing.assert_close(exactly(problems, problem), balanced, atol=1e-6, rtol=0)
 
 
-def test_without_the_descriptors_marginal_frames_choose_by_softmax() -> None:
+def test_without_the_descriptors_marginal_a_plan_is_a_softmax() -> None:
     problems = random_cosines((5, 8, 4), 7)
     plan = exactly(problems, TransportProblem(descriptor_rho=1e-7))
     torch.testing.assert_close(plan, (problems / 0.1).softmax(-1) / 8, atol=1e-5, rtol=0)
@@ -155,7 +157,7 @@ def test_without_the_descriptors_marginal_frames_choose_by_softmax() -> None:
 
 @settings(max_examples=20)
 @given(rho=st.floats(0.01, 1e4), seed=st.integers(0, 999))
-def test_no_penalty_is_too_strong_to_converge(rho: float, seed: int) -> None:
+def test_any_penalty_converges(rho: float, seed: int) -> None:
     problems = random_cosines((10, 8, 4), seed).float()
     with warnings.catch_warnings():
         warnings.simplefilter("error", TransportWarning)
@@ -169,21 +171,21 @@ def test_order_sends_early_frames_to_early_steps() -> None:
     assert float(sharper[0, 0]) > float(plan[0, 0])
 
 
-def test_a_descriptor_that_nothing_shows_is_left_out() -> None:
+def test_descriptors_without_a_match_receive_less_mass() -> None:
     problems = random_cosines((20, 8, 4), 8, 0.3, 0.6)
-    problems[..., 3] = 0.0  # hallucinated
+    problems[..., 3] = 0.0  # a hallucinated descriptor
     for problem in (TransportProblem(descriptor_rho=0.05), TransportProblem(mass=0.7)):
         received = exactly(problems, problem).sum(-2) / problem.mass
         assert bool((received[:, 3] < 0.6 * received[:, :3].amin(-1)).all())
 
 
-def test_default_problem_is_untouched_by_the_others() -> None:
+def test_the_default_problem_is_balanced() -> None:
     problems = random_cosines((5, 8, 4), 9)
     assert torch.equal(transport_plan(problems), transport_plan(problems, problem=TransportProblem()))
 
 
 @pytest.mark.parametrize(
-    ("make", "what"),
+    ("make", "message"),
     [
         (lambda: TransportProblem(order_sigma=0.0), "order_sigma must be a positive number"),
         (lambda: TransportProblem(descriptor_rho=-1.0), "descriptor_rho must be a positive number"),
@@ -193,14 +195,14 @@ def test_default_problem_is_untouched_by_the_others() -> None:
         (lambda: TransportProblem(mass=0.5, descriptor_rho=1.0), "either partial or has a relaxed marginal"),
     ],
 )
-def test_settings_out_of_range(make: Callable[[], TransportProblem], what: str) -> None:
-    with pytest.raises(UserError, match=what):
+def test_settings_out_of_range_are_rejected(make: Callable[[], TransportProblem], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         make()
 
 
 @pytest.mark.gpu
 @every_problem
-def test_same_plans_on_a_gpu_without_waiting_for_it(problem: TransportProblem) -> None:
+def test_gpu_plans_agree_with_a_cpu_without_synchronization(problem: TransportProblem) -> None:
     problems = random_cosines((64, 32, 4), 11, 0.0, 0.5).float()
     on_device = problems.cuda()
     torch.cuda.set_sync_debug_mode("error")

@@ -7,13 +7,13 @@ FIRST = LabelSpace(
 )
 
 
-def test_nothing_differs_from_itself() -> None:
+def test_a_label_space_equals_itself() -> None:
     difference = compare(FIRST, FIRST)
     assert not difference
     assert difference.kept == 8
 
 
-def test_everything_that_differs_is_told() -> None:
+def test_all_differences_are_reported() -> None:
     second = LabelSpace(
         ("b", "a", "d"),
         {"a": Descriptors(("y", "x"), ("p", "z")), "b": FIRST.descriptors["b"]},
@@ -29,10 +29,10 @@ def test_everything_that_differs_is_told() -> None:
     assert difference.kept == 7
 
 
-def test_there_and_back_are_mirror_images() -> None:
+def test_swapping_the_label_spaces_swaps_removed_and_added() -> None:
     second = LabelSpace(("a",), {"a": Descriptors(("x",), ("p", "q", "t"))})
-    there, back = compare(FIRST, second), compare(second, FIRST)
-    assert (there.removed, there.added, there.kept) == (back.added, back.removed, back.kept)
-    assert [(entry.removed, entry.added) for entry in there.lists] == [
-        (entry.added, entry.removed) for entry in back.lists
+    forward, backward = compare(FIRST, second), compare(second, FIRST)
+    assert (forward.removed, forward.added, forward.kept) == (backward.added, backward.removed, backward.kept)
+    assert [(entry.removed, entry.added) for entry in forward.lists] == [
+        (entry.added, entry.removed) for entry in backward.lists
     ]

@@ -8,21 +8,23 @@ from ost_lightning.text.label_files import known_names
 from ost_lightning.text.linting import SEVERITY
 
 
-def words(sentences: Sequence[str]) -> list[int]:
+def count_words(sentences: Sequence[str]) -> list[int]:
     return [len(sentence.split()) for sentence in sentences]
 
 
-TOKENS = TokenCount(words, 77, "spaces")
+TOKENS = TokenCount(count_words, 77, "spaces")
 
 
-def found(spatio: Sequence[str], temporal: Sequence[str] = ("draws", "aims"), name: str = "archery") -> list[Finding]:
+def findings_of(
+    spatio: Sequence[str], temporal: Sequence[str] = ("draws", "aims"), name: str = "archery"
+) -> list[Finding]:
     other = Descriptors(("a lane", "ten pins"), ("rolls", "waits"))
     labels = LabelSpace((name, "bowling"), {name: Descriptors(tuple(spatio), tuple(temporal)), "bowling": other})
     return lint(labels, Templates.load("ost"), TOKENS)
 
 
 def test_good_descriptors_have_no_findings() -> None:
-    assert found(["a bow", "a round target, 10 m away"]) == []
+    assert findings_of(["a bow", "a round target, 10 m away"]) == []
 
 
 @pytest.mark.parametrize(
@@ -46,18 +48,18 @@ def test_good_descriptors_have_no_findings() -> None:
         ("a " * 80 + "bow", "too long"),
     ],
 )
-def test_every_fault_has_its_rule(text: str, rule: str) -> None:
-    assert {finding.rule for finding in found([text, "a round target"])} >= {rule}
+def test_each_mistake_violates_its_rule(text: str, rule: str) -> None:
+    assert {finding.rule for finding in findings_of([text, "a round target"])} >= {rule}
 
 
 @pytest.mark.parametrize(
     "text", ["10 m high wall", "3.5 tonne lorry", "a 'stop' sign", 'a "stop" sign by the road', "dogs' leads", "x-ray"]
 )
-def test_what_only_looks_like_a_fault(text: str) -> None:
-    assert found([text, "a round target"]) == []
+def test_similar_but_correct_texts_have_no_findings(text: str) -> None:
+    assert findings_of([text, "a round target"]) == []
 
 
-def test_duplicates_counts_and_classes() -> None:
+def test_duplicate_descriptors_wrong_counts_and_wrong_classes() -> None:
     labels = LabelSpace(
         ("a", "b", "c", "d"),
         {
@@ -76,19 +78,19 @@ def test_duplicates_counts_and_classes() -> None:
         ("duplicate", "a", "spatio"),
     ]
     expected = {(f.rule, f.name) for f in lint(labels, Templates.load("ost"), TOKENS, per_class=3) if f.rule == "count"}
-    assert ("count", "b") in expected  # its temporal list is short now
+    assert ("count", "b") in expected  # its temporal list is too short now
     assert ("count", "a") in expected
 
 
-def test_the_whole_sentence_counts_not_the_descriptor_alone() -> None:
-    exact = TokenCount(words, 7, "spaces")  # "This is a video about" has five words
+def test_the_length_limit_applies_to_the_complete_sentence() -> None:
+    exact = TokenCount(count_words, 7, "spaces")  # "This is a video about" has five words
     labels = LabelSpace(("run",), {"run": Descriptors(("a road", "one long road"), ("runs", "stops"))})
     findings = lint(labels, Templates.load("ost"), exact)
     assert [(finding.rule, finding.text) for finding in findings] == [("too long", "one long road")]
-    assert "8 tokens in its template, 7 fit (spaces)" in findings[0].detail
+    assert "8 tokens in its template, limit 7 (spaces)" in findings[0].detail
 
 
-def test_the_tiny_clips_own_tokenizer_counts() -> None:
+def test_the_tiny_clip_counts_with_its_tokenizer() -> None:
     counter = token_count("tiny")
     assert counter.limit == 77
     assert counter.tokenizer == "tokenizer of tiny"

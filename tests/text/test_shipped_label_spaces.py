@@ -1,4 +1,4 @@
-"""The label spaces that come with the package, against what is known of the data sets."""
+"""The shipped label spaces, compared with known facts about the data sets."""
 
 import json
 import re
@@ -28,10 +28,10 @@ COUNTS = {
     "ucf101-base": 51,
     "ucf101-novel": 50,
 }
-OWN_CLASSES = sorted(path.parent.name for path in shipped("data").glob("*/classes.txt"))
+WITH_CLASS_LISTS = sorted(path.parent.name for path in shipped("data").glob("*/classes.txt"))
 
 
-def test_these_label_spaces_come_with_the_package() -> None:
+def test_all_label_spaces_are_shipped() -> None:
     folders = {path.name for path in shipped("data").iterdir() if path.is_dir()}
     assert folders == set(COUNTS)
 
@@ -47,8 +47,8 @@ def test_classes_and_descriptors_are_complete(name: str) -> None:
         assert all(len(set(row)) == 8 for row in rows)
 
 
-@pytest.mark.parametrize("name", OWN_CLASSES)
-def test_no_descriptor_belongs_to_no_class(name: str) -> None:
+@pytest.mark.parametrize("name", WITH_CLASS_LISTS)
+def test_all_descriptors_belong_to_a_class(name: str) -> None:
     content = json.loads((shipped("data") / name / "descriptors.json").read_text())
     assert set(content["classes"]) <= set(LabelSpace.load(name).names)
     for entry in content["classes"].values():
@@ -56,12 +56,12 @@ def test_no_descriptor_belongs_to_no_class(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["kinetics400", "hmdb51", "ucf101", "ssv2"])
-def test_the_halves_make_up_the_whole(name: str) -> None:
+def test_base_and_novel_classes_make_up_the_data_set(name: str) -> None:
     base, novel = LabelSpace.load(f"{name}-base").names, LabelSpace.load(f"{name}-novel").names
     assert sorted(base + novel) == sorted(LabelSpace.load(name).names)
 
 
-def test_zero_shot_splits_are_of_classes_that_kinetics400_has_not() -> None:
+def test_zero_shot_splits_contain_no_class_of_kinetics400() -> None:
     known = set(LabelSpace.load("kinetics400").names)
     splits = [set(LabelSpace.load(f"k600-split{number}").names) for number in (1, 2, 3)]
     for names in splits:
@@ -69,19 +69,19 @@ def test_zero_shot_splits_are_of_classes_that_kinetics400_has_not() -> None:
     assert len(set.union(*splits)) == 217
 
 
-def test_kinetics600_has_the_descriptors_of_kinetics400_and_its_own() -> None:
+def test_kinetics600_inherits_the_descriptors_of_kinetics400() -> None:
     old, new = LabelSpace.load("kinetics400"), LabelSpace.load("kinetics600")
     shared = set(old.names) & set(new.names)
     assert len(shared) == 369
     assert all(new.descriptors[name] == old.descriptors[name] for name in shared)
-    own = json.loads((shipped("data") / "kinetics600" / "descriptors.json").read_text())
-    assert len(own["classes"]) == 231
+    file_content = json.loads((shipped("data") / "kinetics600" / "descriptors.json").read_text())
+    assert len(file_content["classes"]) == 231
     assert new.provenance["inherited"]["from"] == "kinetics400"
-    place = new.names.index("passing American football (not in game)")
-    assert new.published[place] == "passing american football (not in game)"
+    label = new.names.index("passing American football (not in game)")
+    assert new.published[label] == "passing american football (not in game)"
 
 
-def test_names_of_ucf101_are_words_and_its_raw_form_is_the_publishers() -> None:
+def test_names_of_ucf101_are_words_and_its_raw_names_are_published() -> None:
     labels, raw = LabelSpace.load("ucf101"), LabelSpace.load("ucf101-raw")
     assert labels.names[0] == "apply eye makeup"
     assert raw.names[0] == labels.published[0] == "ApplyEyeMakeup"
@@ -93,19 +93,19 @@ def test_names_of_ucf101_are_words_and_its_raw_form_is_the_publishers() -> None:
     assert set(LabelSpace.load("ucf101-novel-raw").names) < set(raw.names)
 
 
-def test_hmdb51_is_in_the_order_of_the_lists_and_the_released_order_is_another_name() -> None:
+def test_hmdb51_is_sorted_and_hmdb51_released_has_the_released_order() -> None:
     labels, released = LabelSpace.load("hmdb51"), LabelSpace.load("hmdb51-released")
     assert list(labels.names) == sorted(labels.names)
     assert labels.published == tuple(name.replace(" ", "_") for name in labels.names)
-    swapped = [place for place in range(51) if labels.names[place] != released.names[place]]
-    assert [labels.names[place] for place in swapped] == ["kick", "kick ball", "sword", "sword exercise"]
-    assert [released.names[place] for place in swapped] == ["kick ball", "kick", "sword exercise", "sword"]
+    swapped = [label for label in range(51) if labels.names[label] != released.names[label]]
+    assert [labels.names[label] for label in swapped] == ["kick", "kick ball", "sword", "sword exercise"]
+    assert [released.names[label] for label in swapped] == ["kick ball", "kick", "sword exercise", "sword"]
 
 
-def test_misspellings_of_activitynet_are_mended_for_clip_only() -> None:
+def test_misspellings_of_activitynet_are_corrected_for_clip_only() -> None:
     labels = LabelSpace.load("activitynet")
-    mended = {p: n for n, p in zip(labels.names, labels.published, strict=True) if n != p}
-    assert mended == {
+    corrected = {p: n for n, p in zip(labels.names, labels.published, strict=True) if n != p}
+    assert corrected == {
         "Mooping floor": "Mopping floor",
         "Plataform diving": "Platform diving",
         "Playing flauta": "Playing flute",
@@ -115,7 +115,7 @@ def test_misspellings_of_activitynet_are_mended_for_clip_only() -> None:
     assert list(labels.published) == sorted(labels.published)
 
 
-def test_ssv2_holds_the_templates_without_brackets() -> None:
+def test_names_of_ssv2_are_templates_without_brackets() -> None:
     labels = LabelSpace.load("ssv2")
     assert labels.names == labels.published
     assert not [name for name in labels.names if re.search(r"[\[\]\"]", name)]

@@ -12,7 +12,7 @@ LABELS = LabelSpace(
 )
 
 
-def test_sentences_of_the_paper() -> None:
+def test_default_templates_give_the_sentences_of_the_paper() -> None:
     sentences = Templates.load("ost").apply(LABELS, SENTENCE_KINDS, 2).sentences
     assert sentences["name"][0] == ("a video of a person archery.",)
     assert sentences["spatio"][0] == ("This is a video about a bow", "This is a video about a target")
@@ -22,16 +22,16 @@ def test_sentences_of_the_paper() -> None:
     )
 
 
-def test_braces_in_a_class_name_are_only_text() -> None:
+def test_braces_in_class_names_are_literal() -> None:
     assert Templates.load("ost").apply(LABELS, ("name",), 1).sentences["name"][1] == ("a video of a person {odd}.",)
 
 
-def test_only_what_is_asked_for_is_needed() -> None:
+def test_only_requested_kinds_need_descriptors() -> None:
     bare = LabelSpace(("archery",))
     assert set(Templates.load("ost").apply(bare, ("name",), 4).sentences) == {"name"}
 
 
-def test_several_names_and_own_file(tmp_path: Path) -> None:
+def test_several_name_templates_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text('name: ["{name}", "someone {name}"]\nspatio: "{name}: {descriptor}"\ntemporal: "{descriptor}"\n')
     sentences = Templates.load(str(file)).apply(LABELS, SENTENCE_KINDS, 1).sentences
@@ -40,29 +40,32 @@ def test_several_names_and_own_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "what"),
+    ("text", "message"),
     [
-        ("name: a\nspatio: '{descriptor}'\ntemporal: '{descriptor}'", "name template 'a'.*must hold {name}"),
-        ("name: '{name}'\nspatio: '{name}'\ntemporal: '{descriptor}'", "spatio template .*must hold {descriptor}"),
-        ("name: '{name}'\nspatio: '{descriptor} {x}'\ntemporal: '{descriptor}'", "nothing else in braces"),
+        ("name: a\nspatio: '{descriptor}'\ntemporal: '{descriptor}'", "name template 'a'.*must contain {name}"),
+        ("name: '{name}'\nspatio: '{name}'\ntemporal: '{descriptor}'", "spatio template .*must contain {descriptor}"),
+        (
+            "name: '{name}'\nspatio: '{descriptor} {x}'\ntemporal: '{descriptor}'",
+            "nothing but {descriptor} and {name} in braces",
+        ),
         ("name: '{name}'", "exactly the keys"),
-        ("name: 3\nspatio: '{descriptor}'\ntemporal: '{descriptor}'", "must be a text"),
+        ("name: 3\nspatio: '{descriptor}'\ntemporal: '{descriptor}'", "must be a string"),
     ],
 )
-def test_malformed_templates_are_named(tmp_path: Path, text: str, what: str) -> None:
+def test_malformed_templates_are_rejected(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(text)
-    with pytest.raises(UserError, match=what) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         Templates.load(str(file))
     assert str(file) in str(caught.value)
 
 
-def test_unknown_templates() -> None:
+def test_unknown_templates_are_rejected() -> None:
     with pytest.raises(UserError, match=r"no sentence templates 'nonsense'.*one of: .*ost"):
         Templates.load("nonsense")
 
 
-def test_conditioning_of_table_4d() -> None:
+def test_templates_condition_as_in_table_4d() -> None:
     conditioned = {
         choice: {
             kind
@@ -81,7 +84,7 @@ def test_conditioning_of_table_4d() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_the_first_of_a_ranked_list_are_taken(count: int) -> None:
+def test_the_first_descriptors_of_a_ranked_list_are_used(count: int) -> None:
     sentences = Templates.load("ost").apply(LABELS, ("spatio", "temporal"), count).sentences
     assert [len(row) for rows in sentences.values() for row in rows] == [count] * 4
     assert sentences["spatio"][0][0].endswith("a bow")
@@ -89,7 +92,7 @@ def test_the_first_of_a_ranked_list_are_taken(count: int) -> None:
 
 
 def test_templates_of_vanilla_clip() -> None:
-    """28 sentences for Kinetics, 48 for UCF101, the bare name; all different."""
+    """Checks 28 sentences for Kinetics, 48 for UCF101 and the bare name, all distinct."""
     labels = LabelSpace(("archery",))
     for name, count in (("clip_kinetics", 28), ("clip_ucf101", 48), ("raw_name", 1)):
         ((row,),) = Templates.load(name).apply(labels, ("name",), 1).sentences.values()
@@ -104,19 +107,19 @@ def test_templates_of_vanilla_clip() -> None:
 @pytest.mark.parametrize("name", ["ucf101", "ucf101-base", "ucf101-novel"])
 def test_the_released_templates_spell_ucf101_as_published(name: str) -> None:
     labels = LabelSpace.load(name)
-    place = labels.published.index("ApplyEyeMakeup") if "ApplyEyeMakeup" in labels.published else 0
-    released, own = Templates.load("released"), Templates.load("ost")
-    assert (released.spells_as_published(labels), own.spells_as_published(labels)) == (True, False)
-    for templates, spelling in ((released, labels.published), (own, labels.names)):
+    label = labels.published.index("ApplyEyeMakeup") if "ApplyEyeMakeup" in labels.published else 0
+    released, default = Templates.load("released"), Templates.load("ost")
+    assert (released.spells_as_published(labels), default.spells_as_published(labels)) == (True, False)
+    for templates, spelling in ((released, labels.published), (default, labels.names)):
         sentences = templates.apply(labels, SENTENCE_KINDS, 1).sentences
-        assert sentences["name"][place] == (f"a video of a person {spelling[place]}.",)
-        assert sentences["temporal"][place][0].startswith(f"A video of {spelling[place]} usually includes ")
+        assert sentences["name"][label] == (f"a video of a person {spelling[label]}.",)
+        assert sentences["temporal"][label][0].startswith(f"A video of {spelling[label]} usually includes ")
 
 
-def test_which_spelling_a_label_space_is_read_with() -> None:
-    released, own = Templates.load("released"), Templates.load("ost")
-    assert own.spells_as_published(LabelSpace.load("hmdb51-raw"))
-    assert own.spells_as_published(LabelSpace.load("ssv2"))  # which is shipped as published
+def test_spelling_depends_on_templates_and_label_space() -> None:
+    released, default = Templates.load("released"), Templates.load("ost")
+    assert default.spells_as_published(LabelSpace.load("hmdb51-raw"))
+    assert default.spells_as_published(LabelSpace.load("ssv2"))  # shipped with published names
     for name in ("hmdb51", "kinetics600"):
         assert not released.spells_as_published(LabelSpace.load(name))
     assert released.apply(LabelSpace.load("hmdb51"), ("name",), 1).sentences["name"][0] == (

@@ -90,8 +90,8 @@ def test_import_refuses_a_wrong_list(capsys: pytest.CaptureFixture[str]) -> None
         (["--classes=hmdb51", "--output=new"], "Nothing to import"),
         (["--classes=hmdb51", "--output=new", "--spatio=a", "--table=b"], "two things at once"),
         (["--classes=hmdb51", "--output=small", "--spatio=a"], "small is there already"),
-        (["--classes=nothing.csv", "--output=new", "--spatio=a"], "no list of classes nothing.csv"),
-        (["--classes=hmdb51", "--output=new", "--spatio=a.json"], "no file a.json"),
+        (["--classes=nothing.csv", "--output=new", "--spatio=a"], "The list of classes nothing.csv does not exist"),
+        (["--classes=hmdb51", "--output=new", "--spatio=a.json"], "The file a.json does not exist"),
     ],
 )
 def test_import_mistakes(small: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

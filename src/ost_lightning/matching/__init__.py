@@ -1,4 +1,4 @@
-"""From embeddings to scores and loss. Pure tensors: no files, no networks."""
+"""From embeddings to scores and loss: pure tensor code, without files or networks."""
 
 from ost_lightning.matching.losses import symmetric_kl
 from ost_lightning.matching.matchers import (

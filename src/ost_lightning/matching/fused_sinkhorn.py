@@ -1,8 +1,8 @@
-"""Sinkhorn's iterations in the log domain as one GPU kernel, with a problem's state in registers.
+"""Sinkhorn's iterations in the log domain as one GPU kernel that keeps a problem's state in registers.
 
-A problem is small (32 frames, 4 descriptors), and there are thousands: what takes the time of the tensor version on a
-GPU is starting its kernels, about thirty per iteration. Here there is one for everything, and programs whose problems
-have all stopped end. Needs Triton, which comes with PyTorch's CUDA builds.
+Problems are small (32 frames, 4 descriptors), and there are thousands of them. The tensor version spends its time on a
+GPU launching about thirty kernels per iteration. Here a single kernel runs all iterations, and a program ends once all
+its problems have stopped. Requires Triton, which PyTorch's CUDA builds include.
 """
 
 import math
@@ -22,13 +22,13 @@ from ost_lightning.matching.sinkhorn_problem import (
 )
 
 _LARGEST: Final = 1 << 13
-"""Largest number of entries of a padded kernel that fits the registers of one program."""
-_PROGRAM: Final = 512
-"""Kernel entries per warp."""
-_NOWHERE: Final = tl.constexpr(-1e30)
-"""Logarithm of entries outside a problem; finite, so that differences are."""
+"""Largest number of entries of a padded Gibbs kernel that fits the registers of one program."""
+_WARP_ENTRIES: Final = 512
+"""Entries of Gibbs kernels per warp."""
+_LOG_ZERO: Final = tl.constexpr(-1e30)
+"""Logarithm of entries outside a problem; finite, so that differences are finite too."""
 
-# constants of the stop rule, as a kernel can read them
+# constants of the stopping rule, in the form that a kernel can read
 _LOG_LOW: Final = tl.constexpr(math.log(ABSOLUTE_RANGE[0]))
 _LOG_HIGH: Final = tl.constexpr(math.log(ABSOLUTE_RANGE[1]))
 _PARTIAL_WEIGHT: Final = tl.constexpr(PARTIAL_WEIGHT)
@@ -36,26 +36,26 @@ _ROUNDING: Final = tl.constexpr(ROUNDING * torch.finfo(torch.float32).eps)
 
 
 def fits(cosines: Tensor) -> bool:
-    """Whether problems (T, N, P) are small enough for the kernel."""
+    """Returns whether problems (T, N, P) are small enough for the GPU kernel."""
     return math.prod(_padded(cosines)) <= _LARGEST
 
 
 def _padded(cosines: Tensor) -> list[int]:
-    """Numbers of frames and descriptors, rounded up to the powers of two that the kernel works on."""
+    """Returns the numbers of frames and descriptors, rounded up to the powers of two that Triton requires."""
     return [triton.next_power_of_2(size) for size in cosines.shape[:2]]
 
 
 def solve_fused(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
-    """Solves every problem independently of the others.
+    """Solves each problem independently of the others.
 
     Args:
-        problem: Everything but the cosines.
-        cosines: fp32 (T, N, P) of any strides, on the current GPU.
+        problem: Settings of the problems.
+        cosines: Cosines of the problems, fp32 (T, N, P) with any strides, on the current GPU.
     """
     frames, descriptors, problems = cosines.shape
     padded = _padded(cosines)
     entries = math.prod(padded)
-    block = max(1, _PROGRAM // entries)
+    block = max(1, _WARP_ENTRIES // entries)
     ratio, mass = problem.marginals.epsilon_over_rho, problem.marginals.mass
     rows, columns = (problems, frames), (problems, descriptors)
     plan, log_u, log_v = (cosines.new_empty(shape) for shape in ((problems, frames, descriptors), rows, columns))
@@ -66,7 +66,7 @@ def solve_fused(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
     ]
 
     def on_device(value: float | Tensor | None) -> Tensor:
-        """The number as a tensor on the device; one that already is must not be read by the host."""
+        """Returns a number as a tensor on the device, without reading device tensors on the host."""
         if isinstance(value, Tensor):
             return value.detach().to(cosines)
         return torch.full((), 0.0 if value is None else value, dtype=cosines.dtype, device=cosines.device)
@@ -95,7 +95,7 @@ def solve_fused(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
         problem.log_prior is not None,
         ratio is not None,
         mass is not None,
-        num_warps=max(1, min(16, block * entries // _PROGRAM)),
+        num_warps=max(1, min(16, block * entries // _WARP_ENTRIES)),
     )
     slack_rows, slack_columns = (part.mT.bool() for part in slack)
     return SinkhornResult(plan.permute(1, 2, 0), log_u.mT, log_v.mT, converged.bool(), slack_rows, slack_columns)
@@ -109,7 +109,7 @@ def _log_sum_exp(values: tl.tensor, axis: tl.constexpr) -> tl.tensor:
 
 @triton.jit
 def _expm1(x: tl.tensor) -> tl.tensor:
-    # the hardware's exponential minus 1 has no digits left where x is small
+    # near 0, subtracting 1 from the hardware's exponential cancels all digits
     series = x * (1 + x / 2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5 * (1 + x / 6 * (1 + x / 7))))))
     return tl.where(tl.abs(x) < 0.3, series, tl.exp(x) - 1)
 
@@ -152,20 +152,20 @@ def _sinkhorn(
     RELAXED: tl.constexpr,
     PARTIAL: tl.constexpr,
 ) -> None:
-    # everything is (problems, frames, descriptors), with 1 where a dimension is summed out
+    # all blocks are (problems, frames, descriptors), with size 1 in reduced dimensions
     problem = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)[:, None, None]
     t, n = tl.arange(0, T_PADDED)[None, :, None], tl.arange(0, N_PADDED)[None, None, :]
-    there = problem < problems
-    inside = there & (t < T) & (n < N)
+    valid = problem < problems
+    inside = valid & (t < T) & (n < N)
     epsilon, ratio = tl.load(epsilon_at), tl.load(ratio_at)
 
-    given = tl.load(cosines + problem * stride_p + t * stride_t + n * stride_n, mask=inside, other=0.0)
-    known = tl.where(inside, given, _NOWHERE)
-    largest = tl.max(tl.max(known, 2, keep_dims=True), 1, keep_dims=True)
-    kernel = (given - largest) / epsilon
+    cosine = tl.load(cosines + problem * stride_p + t * stride_t + n * stride_n, mask=inside, other=0.0)
+    masked = tl.where(inside, cosine, _LOG_ZERO)
+    largest = tl.max(tl.max(masked, 2, keep_dims=True), 1, keep_dims=True)
+    kernel = (cosine - largest) / epsilon
     if PRIOR:
         kernel += tl.load(log_prior + t * N + n, mask=(t < T) & (n < N), other=0.0)
-    kernel = tl.where(inside, kernel, _NOWHERE)
+    kernel = tl.where(inside, kernel, _LOG_ZERO)
     offset = (1 - largest) / epsilon
 
     bound = tl.zeros((BLOCK, 1, 1), tl.float32)
@@ -177,37 +177,37 @@ def _sinkhorn(
     iteration = 0
     unfinished = 1
     while (iteration < max_iterations) & (unfinished > 0):
-        # padded rows must not carry mass, and padded columns, which reach nothing, must stay finite
-        new_log_u = tl.where(t < T, -log_t - _log_sum_exp(kernel + log_v, 2), _NOWHERE)
+        # padded rows must carry no mass, and padded columns must remain finite
+        new_log_u = tl.where(t < T, -log_t - _log_sum_exp(kernel + log_v, 2), _LOG_ZERO)
         if PARTIAL:
             new_log_u = tl.minimum(new_log_u, bound)
         new_log_v = tl.where(n < N, -log_n - _log_sum_exp(kernel + new_log_u, 1), 0.0)
         new_bound = bound
         if RELAXED:
             new_log_v = new_log_v / (1 + ratio)
-            middle = tl.sum(new_log_v, 2, keep_dims=True) / N
-            spread = tl.where(n < N, _expm1(-ratio * (new_log_v - middle)), 0.0)
-            translation = _log1p(tl.sum(spread, 2, keep_dims=True) / N) / ratio - middle
+            mean = tl.sum(new_log_v, 2, keep_dims=True) / N
+            spread = tl.where(n < N, _expm1(-ratio * (new_log_v - mean)), 0.0)
+            translation = _log1p(tl.sum(spread, 2, keep_dims=True) / N) / ratio - mean
             new_log_v = tl.where(n < N, new_log_v + translation, 0.0)
         if PARTIAL:
             new_log_v = tl.minimum(new_log_v, 0.0)
-            carried = _log_sum_exp(kernel + new_log_v, 2)
-            growth = log_mass - _log_sum_exp(tl.where(t < T, new_log_u + carried, _NOWHERE), 1)
-            new_log_u = tl.where(t < T, new_log_u + growth, _NOWHERE)
+            log_row_mass = _log_sum_exp(kernel + new_log_v, 2)
+            growth = log_mass - _log_sum_exp(tl.where(t < T, new_log_u + log_row_mass, _LOG_ZERO), 1)
+            new_log_u = tl.where(t < T, new_log_u + growth, _LOG_ZERO)
             new_bound = bound + growth
 
         moved_u = tl.where(t < T, tl.abs(_expm1(log_u - new_log_u)), 0.0)
         size = tl.max(tl.where(t < T, tl.abs(new_log_u), 0.0), 1, keep_dims=True)
         resolution = _ROUNDING * tl.maximum(size, 1.0)
-        furthest = tl.max(moved_u, 1, keep_dims=True)
+        largest_change = tl.max(moved_u, 1, keep_dims=True)
         if PARTIAL:
             moved_v = tl.where(n < N, tl.abs(_expm1(log_v - new_log_v)), 0.0)
-            furthest = tl.maximum(furthest, tl.max(moved_v, 2, keep_dims=True))
+            largest_change = tl.maximum(largest_change, tl.max(moved_v, 2, keep_dims=True))
             change = _PARTIAL_WEIGHT * (tl.sum(moved_u, 1, keep_dims=True) + tl.sum(moved_v, 2, keep_dims=True))
         else:
             weight = tl.exp(tl.minimum(tl.maximum(new_log_u + offset, _LOG_LOW), _LOG_HIGH))
             change = tl.sum(moved_u * weight, 1, keep_dims=True)
-        change = tl.where(furthest <= resolution, 0.0, change)
+        change = tl.where(largest_change <= resolution, 0.0, change)
         log_u = tl.where(done, log_u, new_log_u)
         log_v = tl.where(done, log_v, new_log_v)
         bound = tl.where(done, bound, new_bound)
@@ -215,12 +215,12 @@ def _sinkhorn(
         unfinished = tl.sum(tl.where(done, 0, 1))
         iteration += 1
 
-    if RELAXED:  # rows come last, since their sums are exact
-        log_u = tl.where(t < T, -log_t - _log_sum_exp(kernel + log_v, 2), _NOWHERE)
+    if RELAXED:  # rows are updated last, since their sums are exact
+        log_u = tl.where(t < T, -log_t - _log_sum_exp(kernel + log_v, 2), _LOG_ZERO)
     tl.store(plan + (problem * T + t) * N + n, tl.exp(kernel + log_u + log_v), mask=inside)
-    tl.store(log_u_at + problem * T + t, log_u + offset, mask=there & (t < T))
-    tl.store(log_v_at + problem * N + n, log_v, mask=there & (n < N))
-    tl.store(converged + problem, done.to(tl.uint8), mask=there)
+    tl.store(log_u_at + problem * T + t, log_u + offset, mask=valid & (t < T))
+    tl.store(log_v_at + problem * N + n, log_v, mask=valid & (n < N))
+    tl.store(converged + problem, done.to(tl.uint8), mask=valid)
     if PARTIAL:
-        tl.store(slack_rows + problem * T + t, (log_u >= bound).to(tl.uint8), mask=there & (t < T))
-        tl.store(slack_columns + problem * N + n, (log_v >= 0).to(tl.uint8), mask=there & (n < N))
+        tl.store(slack_rows + problem * T + t, (log_u >= bound).to(tl.uint8), mask=valid & (t < T))
+        tl.store(slack_columns + problem * N + n, (log_v >= 0).to(tl.uint8), mask=valid & (n < N))

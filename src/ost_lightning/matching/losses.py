@@ -5,18 +5,19 @@ from torch.nn import functional as F
 
 
 def symmetric_kl(logits: Tensor, labels: Tensor, *, sharpness: float = 10.0, factor: float = 0.5) -> Tensor:
-    r"""Contrastive loss over a batch in which every video brings its own class's text (Eq. 15).
+    r"""Contrastive loss over a batch in which every video is paired with the text of its own class (Eq. 15).
 
     .. math:: L = f \, (KL(q \,\|\, p^{v2t}) + KL(q \,\|\, p^{t2v})), \quad q_{ij} \propto \exp(s \, [y_i = y_j])
 
     Args:
-        logits: (B, B); video i against the class of sample j.
-        labels: int64 (B,), the samples' classes.
-        sharpness: s. Samples of one class share the target; e^s to 1 is the weight of a match against a mismatch.
-        factor: f. 1/2 is Eq. 15; the released code sums (1).
+        logits: Scores of video i for the class of sample j, (B, B).
+        labels: Class of each sample, int64 (B,).
+        sharpness: Logit s of a match. Samples of the same class share the target, each with e^s times the weight of a
+            mismatch.
+        factor: Weight f of the sum of both directions: 1/2 in Eq. 15, 1 in the released code.
 
     Returns:
-        Scalar, at least 0.
+        Loss, a scalar >= 0.
     """
     targets = (sharpness * (labels[:, None] == labels[None, :]).to(logits.dtype)).softmax(dim=-1)
     video_to_text = F.kl_div(logits.log_softmax(dim=-1), targets, reduction="batchmean")

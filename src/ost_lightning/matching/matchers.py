@@ -1,4 +1,4 @@
-"""Matching mechanisms: frame and sentence embeddings in, similarities out. One class for each row of Table 4a."""
+"""Matching mechanisms, from frame and sentence embeddings to similarities: one class per row of Table 4a."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,42 +12,42 @@ from ost_lightning.errors import UserError
 from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind, SentenceKind
 
 Direction = Literal["frames_to_descriptors", "descriptors_to_frames"]
-"""Which side chooses its partners: each frame among descriptors, or each descriptor among frames."""
-_PARTNERS: Final[dict[Direction, int]] = {"frames_to_descriptors": -1, "descriptors_to_frames": -2}
-"""Dimension of (B, K, T, N) along which partners lie."""
+"""Side that selects its matches: each frame among the descriptors, or each descriptor among the frames."""
+_CANDIDATE_DIM: Final[dict[Direction, int]] = {"frames_to_descriptors": -1, "descriptors_to_frames": -2}
+"""Dimension of (B, K, T, N) that holds the candidates of the selecting side."""
 
 
 class Matcher(nn.Module, ABC):
     """Scores videos against classes.
 
-    A matcher keeps each argument of its constructor as an attribute of the same name, from which results report its
-    settings.
+    A matcher stores each constructor argument as an attribute of the same name: results report its settings from these
+    attributes.
 
     Attributes:
-        kinds: Kinds of sentence whose embeddings `forward` takes after the frames, in this order.
+        kinds: Kinds of sentences whose embeddings `forward` takes after the frames, in this order.
     """
 
     kinds: tuple[SentenceKind, ...]
 
     @abstractmethod
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
-        """Similarities.
+        """Returns the similarity of each video to each class.
 
         Args:
-            frames: (B, T, d), L2-normalized.
-            texts: One tensor (K, N, d) for each of `kinds`, L2-normalized.
+            frames: Frame embeddings, (B, T, d), L2-normalized.
+            texts: Sentence embeddings, one tensor (K, N, d) per kind in `kinds`, L2-normalized.
 
         Returns:
-            (B, K), in [-1, 1].
+            Similarities, (B, K), in [-1, 1].
         """
 
     def unconverged(self) -> Tensor | None:
-        """Number of iterative problems that have not converged since the last call; None where nothing iterates."""
+        """Returns how many iterative problems failed to converge since the last call; None if nothing iterates."""
         return None
 
 
 class PlanMatcher(Matcher):
-    """A matcher that assigns frames to descriptors by a plan, which can be shown.
+    """A matcher that assigns frames to descriptors by a plan that can be visualized.
 
     Attributes:
         kinds: Kinds of descriptor that are matched.
@@ -57,22 +57,22 @@ class PlanMatcher(Matcher):
 
     @abstractmethod
     def cosines_and_plan(self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind) -> tuple[Tensor, Tensor]:
-        """The matching flow of each video to the descriptors of each class.
+        """Returns the matching flow from each video to the descriptors of each class.
 
         Args:
-            frames: (B, T, d), L2-normalized.
-            descriptors: (K, N, d), L2-normalized.
+            frames: Frame embeddings, (B, T, d), L2-normalized.
+            descriptors: Descriptor embeddings, (K, N, d), L2-normalized.
             kind: Kind of these descriptors.
 
         Returns:
-            Cosines and plan, each (B, K, T, N); the plan is the share of the mass between a frame and a descriptor.
+            Cosines and plan, each (B, K, T, N); the plan holds the mass from each frame to each descriptor.
         """
 
 
 class CategoryName(Matcher):
     """The baseline: mean-pooled frames against the sentence of the category name (Eq. 8).
 
-    Several templates are averaged and normalized, as CLIP does.
+    The embeddings of several templates are averaged and normalized, as in CLIP.
 
     Example:
         One video of two frames, two classes with one template each.
@@ -86,7 +86,7 @@ class CategoryName(Matcher):
     kinds = ("name",)
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
-        """Similarities from frames (B, T, d) and names (K, templates, d)."""
+        """Returns similarities (B, K) from frames (B, T, d) and names (K, templates, d)."""
         (names,) = texts
         return frames.mean(1) @ F.normalize(names.mean(1), dim=-1).T
 
@@ -94,7 +94,7 @@ class CategoryName(Matcher):
 class PooledDescriptors(Matcher):
     """All descriptors of a class and its name averaged to one vector ("Descriptors" in Table 4a).
 
-    Averages are not normalized again, as released (Eq. 9).
+    Averages are not renormalized, as in the released code (Eq. 9).
 
     Example:
         One video of two frames, one class with one descriptor of each kind.
@@ -108,21 +108,22 @@ class PooledDescriptors(Matcher):
     kinds = ("name", "spatio", "temporal")
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
-        """Similarities from frames (B, T, d), names (K, templates, d), Spatio and Temporal Descriptors (K, N, d)."""
+        """Returns similarities (B, K) from frames (B, T, d), names (K, templates, d) and both descriptors (K, N, d)."""
         names, spatio, temporal = texts
         pooled = torch.cat([names.mean(1, keepdim=True), spatio, temporal], dim=1).mean(1)
         return frames.mean(1) @ pooled.T
 
 
 class MaxSimilarity(Matcher):
-    r"""Hard matching without marginals: every frame takes its best descriptor, or every descriptor its best frame.
+    r"""Hard matching without marginals: each frame takes its best descriptor, or each descriptor its best frame.
 
     .. math:: S^k = \frac{1}{T} \sum_t \max_n \cos_{tn} \quad or \quad \frac{1}{N} \sum_n \max_t \cos_{tn}
 
-    averaged over the two kinds k: token-wise maxima as in FILIP (Yao et al., ICLR 2022). A comparison for transport.
+    averaged over the two kinds k. The maxima are token-wise, as in FILIP (Yao et al., ICLR 2022). A baseline for
+    transport.
 
     Args:
-        direction: Side that takes its best partners.
+        direction: Side that selects its best match: each frame, or each descriptor.
 
     Example:
         One video of two frames, one class with two descriptors, the same for both kinds.
@@ -142,24 +143,24 @@ class MaxSimilarity(Matcher):
         self.direction = direction
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
-        """Similarities from frames (B, T, d), Spatio and Temporal Descriptors (K, N, d)."""
-        partners = _PARTNERS[self.direction]
-        scores = [pairwise_cosines(frames, descriptors).amax(partners).mean(-1) for descriptors in texts]
+        """Returns similarities (B, K) from frames (B, T, d), Spatio and Temporal Descriptors (K, N, d)."""
+        candidates = _CANDIDATE_DIM[self.direction]
+        scores = [pairwise_cosines(frames, descriptors).amax(candidates).mean(-1) for descriptors in texts]
         return torch.stack(scores).mean(0)
 
 
 class SoftmaxMatching(Matcher):
-    r"""Soft matching with one marginal: every frame spreads its mass over descriptors, or every descriptor over frames.
+    r"""Soft matching with one marginal: each frame spreads its mass over descriptors, or each descriptor over frames.
 
     .. math:: S^k = \frac{1}{T} \sum_{tn} \mathrm{softmax}_n(\cos_{tn} / \tau) \cos_{tn}
 
-    averaged over the two kinds k; cross-attention without learned projections. Transport becomes this when the
-    descriptors' marginal is given up (`descriptor_rho` towards 0). A comparison for transport. Gradients flow through
-    the weights too.
+    averaged over the two kinds k. This is cross-attention without learned projections, and the limit of transport as
+    the descriptors' marginal is dropped (`descriptor_rho` towards 0). Gradients also flow through the weights. A
+    baseline for transport.
 
     Args:
-        temperature: tau, > 0; the counterpart of transport's epsilon.
-        direction: Side that spreads its mass.
+        temperature: Temperature tau, > 0; the counterpart of transport's epsilon.
+        direction: Side that spreads its mass: each frame, or each descriptor.
 
     Example:
         One video of two frames, one class with two descriptors, the same for both kinds.
@@ -179,15 +180,15 @@ class SoftmaxMatching(Matcher):
         self.temperature, self.direction = temperature, direction
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
-        """Similarities from frames (B, T, d), Spatio and Temporal Descriptors (K, N, d)."""
+        """Returns similarities (B, K) from frames (B, T, d), Spatio and Temporal Descriptors (K, N, d)."""
         return torch.stack([self._score(pairwise_cosines(frames, descriptors)) for descriptors in texts]).mean(0)
 
     def _score(self, cosines: Tensor) -> Tensor:
-        partners = _PARTNERS[self.direction]
-        shares = (cosines.float() / self.temperature).softmax(partners)
-        return (shares * cosines).sum(partners).mean(-1)
+        candidates = _CANDIDATE_DIM[self.direction]
+        shares = (cosines.float() / self.temperature).softmax(candidates)
+        return (shares * cosines).sum(candidates).mean(-1)
 
 
 def pairwise_cosines(frames: Tensor, descriptors: Tensor) -> Tensor:
-    """Cosines of unit vectors (B, T, d) and (K, N, d), (B, K, T, N)."""
+    """Returns the cosines (B, K, T, N) between unit vectors (B, T, d) and (K, N, d)."""
     return torch.einsum("btd,knd->bktn", frames, descriptors)

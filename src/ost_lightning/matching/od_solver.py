@@ -1,4 +1,4 @@
-"""The OD Solver: matching by optimal transport (Eq. 3 to 13)."""
+"""OD Solver: matching by optimal transport (Eq. 3 to 13)."""
 
 import math
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
 
 @dataclass(frozen=True)
 class TermWeights:
-    """Weights of the four terms of Eq. 13; only their ratios count.
+    """Weights of the four terms of Eq. 13; only their ratios matter.
 
-    A kind whose two weights are 0 is not needed at all (Spatio or Temporal Descriptors alone, Table 4b).
+    A kind with two zero weights is not needed at all (Spatio or Temporal Descriptors alone, Table 4b).
 
     Attributes:
         spatio_pooled: Weight of the mean-pooled frames against the mean-pooled Spatio Descriptors.
@@ -26,7 +26,7 @@ class TermWeights:
         temporal_transported: Weight of the matching flow to Temporal Descriptors.
 
     Raises:
-        UserError: If one is negative, or all are 0.
+        UserError: If a weight is negative or not finite, or all are 0.
     """
 
     spatio_pooled: float = 1.0
@@ -37,7 +37,7 @@ class TermWeights:
     def __post_init__(self) -> None:
         values = [self.spatio_pooled, self.temporal_pooled, self.spatio_transported, self.temporal_transported]
         if any(not (value >= 0 and math.isfinite(value)) for value in values) or not sum(values):
-            raise UserError(f"TermWeights must be 0 or more, and not all 0; they are {', '.join(map(str, values))}.")
+            raise UserError(f"TermWeights must be 0 or more, and not all 0, but are {', '.join(map(str, values))}.")
 
     @property
     def total(self) -> float:
@@ -45,35 +45,35 @@ class TermWeights:
         return self.spatio_pooled + self.temporal_pooled + self.spatio_transported + self.temporal_transported
 
     def of(self, kind: DescriptorKind) -> tuple[float, float]:
-        """Weights of the pooled and the transported term of a kind."""
+        """Returns the weights of the pooled and the transported term of a kind."""
         if kind == "spatio":
             return self.spatio_pooled, self.spatio_transported
         return self.temporal_pooled, self.temporal_transported
 
 
 class OptimalDescriptorSolver(PlanMatcher):
-    r"""The OD Solver: the best matching flow from frames to descriptors, fused with their pooled similarity (Eq. 13).
+    r"""OD Solver: the optimal matching flow from frames to descriptors, fused with pooled similarity (Eq. 13).
 
     .. math:: S = f \, (S^s_{pool} + S^t_{pool} + S^s_{OT} + S^t_{OT}), \quad S_{OT} = \langle P^*, \cos(V, D) \rangle
 
-    In general the weighted mean of the four terms, times 4 f.
+    In general, S is 4 f times the weighted mean of the four terms.
 
     Args:
-        epsilon: Weight of the entropy, > 0; the initial value of a learned one.
+        epsilon: Weight of the entropy, > 0; the initial value if epsilon is learned.
         max_iterations: Upper bound on Sinkhorn's iterations for each problem.
-        tolerance: Largest change at which a problem counts as solved; see `transport_plan`.
-        factor: f. 1/4 is Eq. 13: the mean of the terms. The released code sums with 1/2, which doubles the temperature
-            of training and of averaged views.
+        tolerance: Upper bound on the change at which a problem counts as solved; see `transport_plan`.
+        factor: Factor f of the sum of the terms. 1/4, as in Eq. 13, gives their mean. The released code uses 1/2, which
+            doubles the logits in training and when views are averaged.
         terms: Weights of the four terms.
         spatio: Transport problem of the Spatio Descriptors; balanced by default.
         temporal: Transport problem of the Temporal Descriptors; balanced by default.
-        gradient: `detach` for a plan that is a constant of the backward pass, as released, `implicit` for one that
-            follows the embeddings; see `transport_plan`.
-        learn_epsilon: Train epsilon with the network's weights; needs the gradient `implicit`.
+        gradient: Treatment of the plan in the backward pass: `detach` for a constant, as in the released code, or
+            `implicit` for implicit differentiation; see `transport_plan`.
+        learn_epsilon: Whether epsilon is trained with the network's weights; requires the gradient `implicit`.
         epsilon_rate: Multiplier of the optimizer's learning rate for log epsilon.
 
     Raises:
-        UserError: If a setting is out of range, or epsilon is to be learned from a constant plan.
+        UserError: If a setting is out of range, or epsilon is learned without the gradient `implicit`.
 
     Example:
         One video of two frames, one class with two descriptors of each kind.
@@ -109,8 +109,8 @@ class OptimalDescriptorSolver(PlanMatcher):
                 raise UserError(f"OptimalDescriptorSolver.{name} must be a positive number, not {value}.")
         if learn_epsilon and gradient != "implicit":
             raise UserError(
-                "OptimalDescriptorSolver.learn_epsilon needs a gradient that reaches epsilon, and epsilon only shapes "
-                "the plan: set gradient to implicit."
+                "OptimalDescriptorSolver.learn_epsilon requires a gradient through the plan, the only way to reach "
+                "epsilon: set gradient to implicit."
             )
         self.max_iterations, self.tolerance, self.factor = max_iterations, tolerance, factor
         self.terms, self.gradient = terms, gradient
@@ -144,17 +144,17 @@ class OptimalDescriptorSolver(PlanMatcher):
         return self.problems["temporal"]
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
-        """Similarities from frames (B, T, d) and, of each of `kinds`, descriptors (K, N, d)."""
+        """Returns similarities (B, K) from frames (B, T, d) and descriptors (K, N, d) of each kind in `kinds`."""
         kinds = [kind for kind in DESCRIPTOR_KINDS if kind in self.kinds]
         scores = [self._score(frames, descriptors, kind) for kind, descriptors in zip(kinds, texts, strict=True)]
         return 4 * self.factor / self.terms.total * torch.stack(scores).sum(0)
 
     def cosines_and_plan(self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind) -> tuple[Tensor, Tensor]:
-        """Cosines and transport plan of each video and class, each (B, K, T, N).
+        """Returns cosines and transport plan of each video and class, each (B, K, T, N).
 
         Args:
-            frames: (B, T, d), L2-normalized.
-            descriptors: (K, N, d), L2-normalized.
+            frames: Frame embeddings, (B, T, d), L2-normalized.
+            descriptors: Descriptor embeddings, (K, N, d), L2-normalized.
             kind: Kind of these descriptors.
         """
         cosines = pairwise_cosines(frames, descriptors)
@@ -170,18 +170,18 @@ class OptimalDescriptorSolver(PlanMatcher):
         return cosines, solution.plan
 
     def unconverged(self) -> Tensor | None:
-        """Number of transport problems that have not converged since the last call."""
+        """Returns how many transport problems failed to converge since the last call."""
         count = self._unconverged.clone()
         self._unconverged.zero_()
         return count
 
     def _score(self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind) -> Tensor:
-        """Weighted sum of the pooled and the transported similarity, (B, K)."""
+        """Returns the weighted sum of the pooled and the transported similarity, (B, K)."""
         pooled, transported = self.terms.of(kind)
         if not transported:
             return pooled * (frames.mean(1) @ descriptors.mean(1).T)
         cosines, plan = self.cosines_and_plan(frames, descriptors, kind)
-        # a part of the mass still gives a mean cosine
+        # divided by the mass, so that a partial plan also gives a mean cosine
         score = transported / self.problems[kind].mass * (plan * cosines).sum((-2, -1))
-        # the mean of all cosines is the product of the two means: Eq. 9
+        # the mean of all cosines equals the product of the two means (Eq. 9)
         return score + pooled * cosines.mean((-2, -1)) if pooled else score

@@ -1,4 +1,4 @@
-"""The gradient through a transport plan, by differentiating its optimality conditions instead of its iterations."""
+"""Gradient through a transport plan, from its optimality conditions instead of the unrolled iterations."""
 
 from typing import Any, cast
 
@@ -9,23 +9,22 @@ from ost_lightning.matching.sinkhorn_problem import Marginals, SinkhornResult
 
 
 def differentiable_plan(log_kernel: Tensor, marginals: Marginals, solved: SinkhornResult) -> Tensor:
-    r"""The plan of a result, with a gradient to the kernel's logarithms and to epsilon / rho.
+    r"""Returns the plan of a result, differentiable with respect to the log kernel and epsilon / rho.
 
-    A solved plan is :math:`P = \exp(L + u_t + v_n + w)`, where the multipliers u, v, w are those that the sums ask for:
-    :math:`r_t = 1/T`, :math:`\log c_n + \kappa v_n = -\log N` (:math:`\kappa = \epsilon / \rho`, 0 for exact columns),
-    and for partial plans a total mass, with u or v zero where a sum is below its bound. Differentiating these
-    conditions gives a symmetric linear system of T + N (+ 1) unknowns for each problem, of which the frames are
-    eliminated first: memory and time do not depend on the number of iterations. It is exact for a converged plan.
-    (Luise et al., NeurIPS 2018; Eisenberger et al., CVPR 2022.)
+    A solved plan is :math:`P = \exp(L + u_t + v_n + w)`. The multipliers u, v, w satisfy the constraints on the row
+    sums :math:`r_t = 1/T` and the column sums :math:`\log c_n + \kappa v_n = -\log N`, where
+    :math:`\kappa = \epsilon / \rho`, or 0 for exact columns. A partial plan also has a total mass, and u or v is zero
+    where a sum is below its bound. Differentiating these conditions gives a symmetric linear system with T + N (+ 1)
+    unknowns per problem. The frames are eliminated first. Memory and time do not depend on the number of iterations,
+    and the gradient is exact for a converged plan. (Luise et al., NeurIPS 2018; Eisenberger et al., CVPR 2022.)
 
     Args:
-        log_kernel: L, (..., T, N); constants like the prior, which have no gradient, may be left out.
-        marginals: Constraints that the plan was solved under.
-        solved: The result without gradient, with the problems first; a row or column whose bound is not active has the
-            multiplier zero.
+        log_kernel: Log kernel L, (..., T, N); constants without a gradient, such as the prior, may be omitted.
+        marginals: Constraints under which the plan was computed.
+        solved: Result without gradient, with the problems first; the multiplier of a slack row or column is zero.
 
     Returns:
-        (..., T, N).
+        Plan, (..., T, N).
     """
     ratio = marginals.epsilon_over_rho
     kappa = None if ratio is None else torch.as_tensor(ratio, dtype=torch.float64)
@@ -48,7 +47,7 @@ class _ImplicitPlan(torch.autograd.Function):
             rows, columns = exact.sum(-1), exact.sum(-2)
             by_row = torch.where(slack_rows, 0, 1 / rows.clamp(min=torch.finfo(exact.dtype).tiny))
             bound = (~slack_columns).double()
-            # unknowns: one for each column and, for partial plans, one for the total
+            # unknowns: one per column and, for partial plans, one for the total mass
             coupling = exact * bound[..., None, :]
             diagonal = columns if kappa is None else (1 + kappa) * columns
             matrix = torch.diag_embed(torch.where(slack_columns, 1.0, diagonal))
@@ -62,7 +61,7 @@ class _ImplicitPlan(torch.autograd.Function):
             # balanced problems are singular, since moving mass between u and v changes nothing
             matrix = matrix + 1e-14 * torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
             target = target - (coupling * (by_row * weighted.sum(-1))[..., None]).sum(-2)
-            # solve_ex does not check the outcome, which would make the host wait for the device
+            # solve_ex skips the check of the result, which would force a host-device synchronization
             by_column = torch.linalg.solve_ex(matrix, target[..., None])[0][..., 0]
             by_row = by_row * (weighted.sum(-1) - (coupling * by_column[..., None, :]).sum(-1))
             moved = by_row[..., None] + by_column[..., None, : columns.shape[-1]] * bound[..., None, :]
@@ -70,7 +69,7 @@ class _ImplicitPlan(torch.autograd.Function):
                 moved = moved + by_column[..., -1][..., None, None]
             to_kappa = None
             if kappa is not None and ctx.needs_input_grad[1]:
-                # kappa v_n is what separates a column's sum from 1/N
-                missing = -torch.log(columns.clamp(min=torch.finfo(exact.dtype).tiny) * columns.shape[-1])
-                to_kappa = (-(by_column * columns * missing / kappa).sum()).to(kappa.dtype)
+                # kappa v_n is the difference between the logarithms of 1/N and of a column's sum
+                log_gap = -torch.log(columns.clamp(min=torch.finfo(exact.dtype).tiny) * columns.shape[-1])
+                to_kappa = (-(by_column * columns * log_gap / kappa).sum()).to(kappa.dtype)
             return (weighted - exact * moved).to(grad.dtype), to_kappa, None, None

@@ -1,9 +1,9 @@
-"""The two domains of Sinkhorn's iterations: scalings as they are, or their logarithms.
+"""The two domains of Sinkhorn's iterations: the scalings themselves, or their logarithms.
 
-The kernel domain is fast; in the log domain, nothing over- or underflows.
+The kernel domain is faster; the log domain can neither overflow nor underflow.
 """
 
-# ruff: noqa: D102 - the methods of both domains are described in `Domain`
+# ruff: noqa: D102 - `Domain` documents the methods of both domains
 
 import math
 from abc import ABC, abstractmethod
@@ -16,11 +16,11 @@ from ost_lightning.matching.sinkhorn_problem import ABSOLUTE_RANGE, SinkhornProb
 
 
 class LogKernel(NamedTuple):
-    """Logarithm of Gibbs' kernel, shifted for each problem so that it is at most 0.
+    """Logarithm of the Gibbs kernel, shifted per problem so that it is at most 0.
 
     Attributes:
-        values: (T, N, P).
-        offset: Addend to log u that gives the row scalings of the kernel without shift (Eq. 5), (P,).
+        values: Shifted logarithms, (T, N, P).
+        offset: Term that, added to log u, gives the row scalings of the unshifted kernel (Eq. 5), (P,).
     """
 
     values: Tensor
@@ -28,8 +28,8 @@ class LogKernel(NamedTuple):
 
 
 def log_kernel(problem: SinkhornProblem, cosines: Tensor) -> LogKernel:
-    """Logarithm of the kernel of cosines (T, N, P) of any strides; contiguous."""
-    # differences to the largest cosine are exact, so the kernel is too, whatever the cosines' scale
+    """Returns the contiguous log kernel of cosines (T, N, P) with any strides."""
+    # differences from the largest cosine are exact, and hence the kernel is, at any scale of the cosines
     largest = cosines.amax((0, 1))
     values = torch.empty_like(cosines, memory_format=torch.contiguous_format)
     torch.sub(cosines, largest, out=values).div_(problem.epsilon)
@@ -39,10 +39,10 @@ def log_kernel(problem: SinkhornProblem, cosines: Tensor) -> LogKernel:
 
 
 class Domain(ABC):
-    """Arithmetic of the scalings of one kernel."""
+    """Arithmetic on the scalings of one kernel."""
 
     identity: ClassVar[float]
-    """Scaling that changes nothing."""
+    """Scaling that leaves the kernel unchanged."""
 
     def __init__(self, kernel: LogKernel) -> None:
         self.kernel, self.offset = kernel
@@ -51,51 +51,51 @@ class Domain(ABC):
 
     @abstractmethod
     def bound(self, mass: float) -> Tensor:
-        """Row scaling that spreads a mass as the kernel does, (P,)."""
+        """Returns the uniform row scaling that gives the kernel a total mass, (P,)."""
 
     @abstractmethod
     def rows(self, v: Tensor) -> Tensor:
-        """Row scalings whose plan has the row sums 1/T, (T, P)."""
+        """Returns row scalings whose plan has the row sums 1/T, (T, P)."""
 
     @abstractmethod
     def columns(self, u: Tensor) -> Tensor:
-        """Column scalings whose plan has the column sums 1/N, (N, P)."""
+        """Returns column scalings whose plan has the column sums 1/N, (N, P)."""
 
     @abstractmethod
     def relax(self, v: Tensor, epsilon_over_rho: float | Tensor) -> Tensor:
-        """Column scalings under a KL penalty instead of exact sums."""
+        """Returns column scalings under a KL penalty instead of exact sums, (N, P)."""
 
     @abstractmethod
     def growth(self, u: Tensor, v: Tensor, mass: float) -> Tensor:
-        """Factor that gives a plan its mass, (P,)."""
+        """Returns the factor that gives a plan its mass, (P,)."""
 
     @abstractmethod
     def multiply(self, scaling: Tensor, factor: Tensor) -> Tensor:
-        """Product of two scalings."""
+        """Returns the product of two scalings."""
 
     @abstractmethod
     def relative_change(self, old: Tensor, new: Tensor) -> Tensor:
-        """|old / new - 1|."""
+        """Returns |old / new - 1|."""
 
     @abstractmethod
     def row_weights(self, u: Tensor) -> Tensor:
-        """Row scalings of Eq. 5, clamped to the range in which their changes count absolutely, (T, P)."""
+        """Returns the row scalings of Eq. 5, clamped to the range where changes are measured absolutely, (T, P)."""
 
     @abstractmethod
     def resolution(self, u: Tensor) -> Tensor | float:
-        """Relative rounding error of scalings, (P,) or one for all."""
+        """Returns the relative rounding error of scalings: (P,), or one value for all."""
 
     @abstractmethod
     def logarithm(self, scaling: Tensor) -> Tensor:
-        """Logarithm of a scaling."""
+        """Returns the logarithm of a scaling."""
 
     @abstractmethod
     def plan(self, u: Tensor, v: Tensor) -> Tensor:
-        """diag(u) K diag(v), (T, N, P); the kernel is used up."""
+        """Returns diag(u) K diag(v), (T, N, P); may overwrite the kernel."""
 
 
 class KernelDomain(Domain):
-    """Scalings as they are."""
+    """Arithmetic on the scalings themselves."""
 
     identity = 1.0
 
@@ -103,13 +103,14 @@ class KernelDomain(Domain):
         super().__init__(kernel)
         self.kernel = self.kernel.exp_()
         self.scale = self.offset.exp()
-        self._product = torch.empty_like(self.kernel)  # fresh memory for every product would cost more than the product
+        # allocating memory per product would take longer than the product
+        self._product = torch.empty_like(self.kernel)
 
     def bound(self, mass: float) -> Tensor:
         return mass / self.kernel.sum((0, 1))
 
     def rows(self, v: Tensor) -> Tensor:
-        # N is small: adding up columns of K is twice as fast as a product and its sum
+        # N is small: accumulating columns of K is twice as fast as summing a product
         total = self.kernel[:, 0] * v[0]
         for n in range(1, self.descriptors):
             total.addcmul_(self.kernel[:, n], v[n])
@@ -144,7 +145,7 @@ class KernelDomain(Domain):
 
 
 class LogDomain(Domain):
-    """Logarithms of scalings."""
+    """Arithmetic on the logarithms of scalings."""
 
     identity = 0.0
 
@@ -184,12 +185,12 @@ class LogDomain(Domain):
 
 
 def _relaxed(log_v: Tensor, epsilon_over_rho: float | Tensor) -> Tensor:
-    r"""Logarithms of relaxed column scalings, (N, P), with the total mass of a solution.
+    r"""Returns the logarithms of relaxed column scalings, (N, P), with the total mass of a solution.
 
-    Iterations find the common part of all log v of a problem slowly under a strong KL penalty, although it is known: a
-    solution has :math:`\frac{1}{N} \sum_n e^{-\kappa \log v_n} = 1`, :math:`\kappa = \epsilon / \rho` (Sejourne et al.,
-    AISTATS 2022).
+    Under a strong KL penalty, iterations alone converge slowly in the common offset of all log v of a problem. That
+    offset is known, however: a solution has :math:`\frac{1}{N} \sum_n e^{-\kappa \log v_n} = 1` with
+    :math:`\kappa = \epsilon / \rho` (Sejourne et al., AISTATS 2022).
     """
     log_v = log_v / (1 + epsilon_over_rho)
-    middle = log_v.mean(0)
-    return log_v + (torch.log1p(torch.expm1(-epsilon_over_rho * (log_v - middle)).mean(0)) / epsilon_over_rho - middle)
+    mean = log_v.mean(0)
+    return log_v + (torch.log1p(torch.expm1(-epsilon_over_rho * (log_v - mean)).mean(0)) / epsilon_over_rho - mean)

@@ -1,7 +1,7 @@
-"""Sinkhorn's iterations in PyTorch's operations: many small problems at once, on any device.
+"""Sinkhorn's iterations in PyTorch operations: many small problems at once, on any device.
 
-A plan is diag(u) K diag(v) with Gibbs' kernel K. The constraints on its marginals only change how the scalings u and v
-follow from one another, so that one loop serves every problem of `transport_plan`, in either of two domains.
+A plan is diag(u) K diag(v) with the Gibbs kernel K. The constraints on its marginals only change how the scalings u and
+v are updated from one another. One loop therefore handles every problem of `transport_plan`, in either of two domains.
 """
 
 from typing import Final
@@ -14,24 +14,25 @@ from ost_lightning.matching.scaling_domains import Domain, KernelDomain, LogDoma
 from ost_lightning.matching.sinkhorn_problem import PARTIAL_WEIGHT, SinkhornProblem, SinkhornResult, has_stopped
 
 _CPU_CHUNK: Final = 1 << 17
-"""Kernel entries that are iterated together on a CPU: what stays in its cache."""
+"""Number of kernel entries that are iterated together on a CPU; they fit its cache."""
 _VECTOR: Final = 64
+"""Multiple to which the number of problems in a chunk is padded."""
 _SAFE_EXPONENT: Final = -60.0
-"""Smallest logarithm of a kernel that is solved in the kernel domain in fp32."""
+"""Smallest log-kernel entry for which a problem is solved in the kernel domain in fp32."""
 
 _State = tuple[Tensor, Tensor, Tensor]
-"""Row scalings u (T, P), column scalings v (N, P), and the upper bound of u (P,), which only partial plans have."""
+"""Row scalings u (T, P), column scalings v (N, P), and the upper bound of u (P,), which only partial plans use."""
 
 
 def solve_with_tensors(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
-    """Solves every problem independently of the others.
+    """Solves each problem independently of the others.
 
-    On a CPU in chunks that fit its cache, in the kernel domain where the kernel can be exponentiated. Elsewhere in the
-    log domain, all problems at once, without making the host wait for the device.
+    On a CPU, problems are solved in chunks that fit its cache, in the kernel domain unless the kernel underflows. On
+    other devices, they are solved in the log domain, all at once, without host-device synchronization.
 
     Args:
-        problem: Everything but the cosines.
-        cosines: fp32 or fp64 (T, N, P), of any strides.
+        problem: Settings of the problems.
+        cosines: Cosines of the problems, fp32 or fp64 (T, N, P), with any strides.
     """
     # problems last: the reductions over T and N are then vectorized across problems
     if cosines.device.type != "cpu":
@@ -46,13 +47,13 @@ def solve_with_tensors(problem: SinkhornProblem, cosines: Tensor) -> SinkhornRes
     )
     for start in range(0, problems, size):
         chunk = _solve_chunk(problem, cosines[:, :, start : start + size])
-        for whole, part in zip(solved, chunk, strict=True):
-            whole[..., start : start + size] = part
+        for all_problems, part in zip(solved, chunk, strict=True):
+            all_problems[..., start : start + size] = part
     return solved
 
 
 def _solve_chunk(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
-    # filled up to whole vectors, so that sums run in the same order for every problem
+    # padded to full vectors, so that sums run in the same order for every problem
     problems = cosines.shape[2]
     padding = -problems % _VECTOR
     values, offset = log_kernel(problem, pad(cosines, (0, padding)) if padding else cosines)
@@ -61,20 +62,20 @@ def _solve_chunk(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
         solved = solve_in_kernel_domain(problem, LogKernel(values, offset))
         return SinkhornResult(*(part[..., :problems] for part in solved))
     solved = solve_in_kernel_domain(problem, LogKernel(torch.where(safe, values, 0), offset))
-    # large logarithms lose too many digits in fp32
+    # logarithms of large magnitude lose too many digits in fp32
     hard = solve_in_log_domain(problem, LogKernel(values[:, :, ~safe].double(), offset[~safe].double()))
-    for whole, part in zip(solved, hard, strict=True):
-        whole[..., ~safe] = part.to(whole.dtype)
+    for merged, part in zip(solved, hard, strict=True):
+        merged[..., ~safe] = part.to(merged.dtype)
     return SinkhornResult(*(part[..., :problems] for part in solved))
 
 
 def solve_in_kernel_domain(problem: SinkhornProblem, kernel: LogKernel) -> SinkhornResult:
-    """Alternates u <- 1 / (T K v) and v <- 1 / (N K^T u) (Eq. 5). The kernel's memory is reused."""
+    """Alternates u <- 1 / (T K v) and v <- 1 / (N K^T u) (Eq. 5), and overwrites the kernel."""
     return _solve(problem, KernelDomain(kernel))
 
 
 def solve_in_log_domain(problem: SinkhornProblem, kernel: LogKernel) -> SinkhornResult:
-    """The same with log u and log v."""
+    """Alternates the same updates of log u and log v."""
     return _solve(problem, LogDomain(kernel))
 
 
@@ -86,7 +87,7 @@ def _solve(problem: SinkhornProblem, domain: Domain) -> SinkhornResult:
     )
     (u, v, bound), converged = _iterate(problem, domain, (u, v, bound if mass is None else domain.bound(mass)))
     if ratio is not None:
-        u = domain.rows(v)  # rows come last, since their sums are exact
+        u = domain.rows(v)  # rows are updated last, since their sums are exact
     partial = mass is not None
     slack_rows, slack_columns = (u >= bound) & partial, (v >= domain.identity) & partial
     log_u, log_v = domain.logarithm(u) + domain.offset, domain.logarithm(v)
@@ -94,22 +95,22 @@ def _solve(problem: SinkhornProblem, domain: Domain) -> SinkhornResult:
 
 
 def _iterate(problem: SinkhornProblem, domain: Domain, state: _State) -> tuple[_State, Tensor]:
-    """Alternates until every problem has stopped; one that has stopped no longer changes."""
+    """Iterates until every problem has stopped; stopped problems no longer change."""
     done = torch.zeros(domain.problems, dtype=torch.bool, device=state[0].device)
-    on_cpu = done.device.type == "cpu"  # elsewhere, counting would make the host wait for the device
+    on_cpu = done.device.type == "cpu"  # elsewhere, counting would force a host-device synchronization
     stopped = 0
     for iteration in range(problem.max_iterations):
         new = _update(problem, domain, state)
-        if iteration == 0:  # there is nothing to compare with
+        if iteration == 0:  # there is no previous iteration to compare with
             state = new
             continue
-        newly = _has_stopped(problem, domain, new, state)
+        stopped_now = _has_stopped(problem, domain, new, state)
         if stopped or not on_cpu:
             u, v, bound = (torch.where(done, old, fresh) for old, fresh in zip(state, new, strict=True))
             state = u, v, bound
         else:
             state = new
-        done = done | newly
+        done = done | stopped_now
         if on_cpu:
             stopped = int(done.sum())
             if stopped == len(done):

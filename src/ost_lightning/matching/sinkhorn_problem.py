@@ -1,4 +1,4 @@
-"""What Sinkhorn's iterations solve, what they return, and when they stop: shared by every solver."""
+"""Problem, result and stopping rule that all Sinkhorn solvers share."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -7,20 +7,21 @@ import torch
 from torch import Tensor
 
 ABSOLUTE_RANGE: Final = (1.0, 100.0)
-"""Row scalings whose change counts absolutely; see the tolerance of `transport_plan`."""
+"""Range of row scalings whose changes are measured absolutely; see the tolerance of `transport_plan`."""
 PARTIAL_WEIGHT: Final = 100.0
-"""Weight of relative changes in partial problems, which approach their solution slowly."""
+"""Weight of relative changes in partial problems, which converge slowly."""
 ROUNDING: Final = 4
-"""Largest relative change that counts as rounding, in units of the scalings' resolution."""
+"""Largest relative change that counts as rounding error, in units of the scalings' resolution."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marginals:
-    """Constraints on the row and column sums of a plan, by default 1/T for each row and 1/N for each column.
+    """Constraints on the row and column sums of a plan; by default, 1/T per row and 1/N per column.
 
     Attributes:
-        epsilon_over_rho: Weight of the entropy divided by that of the columns' KL penalty, > 0; None for exact columns.
-        mass: Total mass of a partial plan, whose sums are only bounded by 1/T and 1/N; None for exact sums.
+        epsilon_over_rho: Weight of the entropy divided by the weight of the columns' KL penalty, > 0; None for exact
+            column sums.
+        mass: Total mass of a partial plan, whose sums have the upper bounds 1/T and 1/N; None for exact sums.
     """
 
     # ott-jax's tau is 1 / (1 + epsilon_over_rho): the gradient and the mass of relaxed plans need the ratio itself
@@ -30,14 +31,14 @@ class Marginals:
 
 @dataclass(frozen=True, slots=True)
 class SinkhornProblem:
-    """Many transport problems that differ in their cosines only.
+    """Settings shared by many transport problems that differ only in their cosines.
 
     Attributes:
         epsilon: Weight of the entropy, > 0.
-        log_prior: Addend to the logarithm of Gibbs' kernel, (T, N); None for no prior.
+        log_prior: Term added to the logarithm of the Gibbs kernel, (T, N); None for no prior.
         marginals: Constraints on the sums of a plan.
         max_iterations: Upper bound on the iterations of each problem.
-        tolerance: Largest change at which a problem stops; see `transport_plan`.
+        tolerance: Upper bound on the change at which a problem stops; see `transport_plan`.
     """
 
     epsilon: float | Tensor = 0.1
@@ -48,13 +49,13 @@ class SinkhornProblem:
 
 
 class SinkhornResult(NamedTuple):
-    """Solutions of P problems, which are the last dimension.
+    """Solutions of P problems; the last dimension indexes problems.
 
     Attributes:
-        plan: exp(log_u + (cosines - 1) / epsilon + log_prior + log_v), (T, N, P).
-        log_u: Potentials of the rows over epsilon, (T, P).
-        log_v: Potentials of the columns over epsilon, (N, P).
-        converged: Whether the iterations stopped before their upper bound, bool (P,).
+        plan: Transport plans exp(log_u + (cosines - 1) / epsilon + log_prior + log_v), (T, N, P).
+        log_u: Potentials of the rows divided by epsilon, (T, P).
+        log_v: Potentials of the columns divided by epsilon, (N, P).
+        converged: Whether the stopping rule was met within `max_iterations`, bool (P,).
         slack_rows: Rows of a partial plan whose bound is not active, bool (T, P).
         slack_columns: Columns of a partial plan whose bound is not active, bool (N, P).
     """
@@ -67,25 +68,25 @@ class SinkhornResult(NamedTuple):
     slack_columns: Tensor
 
     def problems_first(self, shape: torch.Size) -> "SinkhornResult":
-        """The same solutions in the layout of cosines of this shape, (..., T, N)."""
+        """Returns the same solutions with the problems first, in the layout of cosines of shape (..., T, N)."""
         batch, (frames, descriptors) = shape[:-2], shape[-2:]
         shapes = (shape, (*batch, frames), (*batch, descriptors), batch, (*batch, frames), (*batch, descriptors))
         return SinkhornResult(*(part.movedim(-1, 0).reshape(to) for part, to in zip(self, shapes, strict=True)))
 
 
 def has_stopped(relative: Tensor, weight: Tensor | float, resolution: Tensor | float, tolerance: float) -> Tensor:
-    """The stop rule: scalings change by less than the tolerance, or only by rounding.
+    """Applies the stopping rule: scalings change by less than the tolerance, or only by rounding error.
 
     Args:
-        relative: Relative changes of a problem's scalings in one iteration, |old / new - 1|, (M, P).
+        relative: Relative changes |old / new - 1| of each problem's M scalings in one iteration, (M, P).
         weight: Weights of these changes in their sum, at most 100, broadcastable to (M, P).
-        resolution: Relative rounding error of a scaling; for each problem (P,), or one for all.
-        tolerance: Upper bound of the weighted sum.
+        resolution: Relative rounding error of a scaling: one value per problem (P,), or one for all.
+        tolerance: Upper bound on the weighted sum.
 
     Returns:
-        bool (P,).
+        Whether each problem has stopped, bool (P,).
     """
     stopped = relative.mul(weight).sum(0) < tolerance
     if isinstance(resolution, float) and tolerance > ROUNDING * resolution * len(relative) * ABSOLUTE_RANGE[1]:
-        return stopped  # changes by rounding alone are below the tolerance
+        return stopped  # changes due to rounding alone are below the tolerance
     return stopped | (relative.amax(0) <= ROUNDING * resolution)

@@ -24,14 +24,14 @@ PlanGradient = Literal["detach", "implicit"]
 
 _HAS_TRITON: Final = (
     find_spec("triton") is not None
-    # Triton compiles its launchers in C
+    # Triton compiles its launchers with a C compiler and Python's headers
     and bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
     and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
 )
 
 
 class TransportWarning(RuntimeWarning):
-    """Transport problems did not converge."""
+    """Warning that transport problems have not converged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class TransportSolution:
     """Plans, their dual variables, and whether the iterations converged.
 
     Attributes:
-        plan: (..., T, N), non-negative. Balanced plans: columns sum to 1/N, rows to 1/T up to the tolerance. With a
-            relaxed marginal: rows sum to 1/T. Partial ones: all sum to the mass, columns and rows to no more than 1/N
-            and 1/T up to the tolerance.
+        plan: Mass from each frame to each descriptor, (..., T, N), non-negative. In a balanced plan, columns sum to
+            1/N, and rows to 1/T up to the tolerance. With a relaxed marginal, rows sum to 1/T. In a partial plan, all
+            entries sum to the mass, and columns and rows to at most 1/N and 1/T up to the tolerance.
         log_u: Potentials of the frames over epsilon, (..., T).
         log_v: Potentials of the descriptors over epsilon, (..., N); the plan is
-            exp(log_u + (cosines - 1) / epsilon + log_v), times the prior G if there is one.
-        converged: bool (...).
+            exp(log_u + (cosines - 1) / epsilon + log_v), times the prior G of problems with an order.
+        converged: Whether each problem converged, bool (...).
     """
 
     plan: Tensor
@@ -63,7 +63,7 @@ def transport_plan(
     tolerance: float = 1e-2,
     gradient: PlanGradient = "detach",
 ) -> Tensor:
-    r"""The plan that carries frames to descriptors at least cost.
+    r"""Returns the plan that transports frames to descriptors at the lowest cost.
 
     Entropic optimal transport between uniform marginals (Eq. 3 and 11 of the paper; Cuturi, NeurIPS 2013),
 
@@ -71,37 +71,38 @@ def transport_plan(
 
     .. math:: P 1_N = 1_T / T, \quad P^\top 1_T = 1_N / N, \quad P \ge 0,
 
-    by Sinkhorn's iterations (Eq. 4 and 5), or one of the variants of `TransportProblem`. Computed in fp32 (fp64 for
-    fp64 input), also under autocast. Every problem stops on its own, so its plan does not depend on the others in the
-    batch.
+    by Sinkhorn's iterations (Eq. 4 and 5), or one of the variants of `TransportProblem`. The computation runs in fp32
+    (fp64 for fp64 input), even under autocast. Each problem stops independently, so its plan does not depend on the
+    rest of the batch.
 
     Args:
-        cosines: (..., T, N), finite; usually in [-1, 1], but any scale is solved exactly.
+        cosines: Cosines between frames and descriptors, (..., T, N), finite. Usually in [-1, 1], but any scale is
+            solved exactly.
         problem: Marginals and prior of the plan.
-        epsilon: Weight of the entropy (lambda in the paper), > 0; a scalar tensor may be learned.
+        epsilon: Weight of the entropy (lambda in the paper), > 0; a scalar tensor if it is learned.
         max_iterations: Upper bound on the iterations of each problem.
-        tolerance: Largest change of the row scalings a of Eq. 5 in one iteration, summed over frames, at which a
-            problem counts as solved. The change counts absolutely where 1 <= a <= 100, as with CLIP's cosines and the
-            default epsilon; relative to a below; relative and times 100 above. For partial plans, the relative changes
-            of both scalings are summed, times 100. (The released code compares the absolute mean over the whole batch,
-            which couples the problems.)
-        gradient: `detach`: the plan is a constant, as released. That is the exact gradient of the problem's optimal
-            value, entropy included, by the envelope theorem, and an approximation of that of the score <P, cos>.
-            `implicit`: the plan depends on cosines and epsilon, by implicit differentiation (exact for a converged
-            plan, so lower the tolerance with it where that matters).
+        tolerance: Upper bound on the change of the row scalings a of Eq. 5 in one iteration, summed over frames, below
+            which a problem counts as solved. The change is absolute where 1 <= a <= 100, as with CLIP's cosines and the
+            default epsilon. It is relative to a below this range, and 100 times the relative change above it. For
+            partial plans, it is 100 times the sum of the relative changes of both scalings. (The released code uses
+            the mean absolute change over the whole batch, which couples the problems.)
+        gradient: Treatment of the plan in the backward pass. `detach`: a constant, as in the released code. By the
+            envelope theorem this gives the exact gradient of the problem's optimal value, entropy included, and
+            approximates that of the score <P, cos>. `implicit`: implicit differentiation with respect to cosines and
+            epsilon, which is exact for a converged plan; lower the tolerance where that matters.
 
     Returns:
-        (..., T, N).
+        Plan, (..., T, N).
 
     Raises:
-        ValueError: If the input is not finite (checked on a CPU; on an accelerator the plan comes out NaN, since
-            checking would make the host wait for it) or a parameter is out of range.
+        ValueError: If the input is not finite or a parameter is out of range. Finiteness is checked on CPUs only, since
+            a check on an accelerator would force a host-device synchronization; there, the plan is NaN.
 
     Warns:
-        TransportWarning: If problems have not converged (on a CPU; see `solve_transport` elsewhere).
+        TransportWarning: If problems have not converged. On CPUs only; use `solve_transport` on other devices.
 
     Example:
-        Two frames, each like one of two descriptors; half of the mass goes to either descriptor.
+        Two frames, each similar to one of two descriptors; each descriptor receives half of the mass.
 
         >>> cosines = torch.tensor([[0.5, 0.1], [0.2, 0.4]])
         >>> plan = transport_plan(cosines)
@@ -139,24 +140,24 @@ def solve_transport(
     tolerance: float = 1e-2,
     gradient: PlanGradient = "detach",
 ) -> TransportSolution:
-    """Like `transport_plan`, but returns which problems converged, on any device, instead of warning."""
+    """Works like `transport_plan`, but on any device returns which problems converged instead of warning."""
     _check(epsilon, max_iterations, tolerance)
     if cosines.ndim < 2 or 0 in cosines.shape[-2:]:
         raise ValueError(f"cosines must be (..., T, N) with T, N >= 1, not {tuple(cosines.shape)}")
     exact = cosines.to(torch.float64 if cosines.dtype == torch.float64 else torch.float32)
     if cosines.device.type == "cpu":
         _check_finite(exact)
-    asked = problem.as_sinkhorn(exact, epsilon, max_iterations, tolerance)
+    sinkhorn_problem = problem.as_sinkhorn(exact, epsilon, max_iterations, tolerance)
     with torch.no_grad(), torch.autocast(cosines.device.type, enabled=False):
-        solved = _solve(asked, rearrange(exact, "... t n -> t n (...)")).problems_first(cosines.shape)
+        solved = _solve(sinkhorn_problem, rearrange(exact, "... t n -> t n (...)")).problems_first(cosines.shape)
     plan = solved.plan
     if gradient == "implicit" and torch.is_grad_enabled():
-        plan = differentiable_plan(exact / epsilon, asked.marginals, solved)
+        plan = differentiable_plan(exact / epsilon, sinkhorn_problem.marginals, solved)
     return TransportSolution(plan, solved.log_u, solved.log_v, solved.converged)
 
 
 def _solve(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
-    """Solves problems (T, N, P) by Triton's kernel where there is one, else by tensors."""
+    """Solves problems (T, N, P) with the Triton kernel if it is available and they fit, otherwise with tensors."""
     if cosines.is_cuda and cosines.dtype == torch.float32 and _HAS_TRITON:
         from ost_lightning.matching.fused_sinkhorn import fits, solve_fused  # takes a second to import
 
@@ -167,19 +168,19 @@ def _solve(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
 
 
 def _check_finite(cosines: Tensor) -> None:
-    # a sum is quick and shows what is not finite; so does, rarely, one that is too large
+    # a sum is fast and not finite if an entry is not, though it may also overflow
     if bool(torch.isfinite(cosines.detach().sum())):
         return
     count = int((~torch.isfinite(cosines)).sum())
     if count:
         raise ValueError(
-            f"{count} of {cosines.numel()} cosines are not finite: look for NaN in the weights or a learning rate "
-            f"that is too high"
+            f"{count} of {cosines.numel()} cosines are not finite: check for NaN in the weights, or lower the "
+            f"learning rate"
         )
 
 
 def _check(epsilon: float | Tensor, max_iterations: int, tolerance: float) -> None:
-    # a learned epsilon is positive by construction, and looking at it would make the host wait for the device
+    # a learned epsilon is positive by construction, and reading it would force a host-device synchronization
     if not isinstance(epsilon, Tensor) and not (epsilon > 0 and math.isfinite(epsilon)):
         raise ValueError(f"epsilon must be positive, not {epsilon}")
     if max_iterations < 1:

@@ -1,4 +1,4 @@
-"""The transport problems between frames and descriptors, as a user writes them down."""
+"""Transport problems between frames and descriptors, as users specify them."""
 
 import math
 from dataclasses import dataclass
@@ -13,34 +13,34 @@ from ost_lightning.matching.sinkhorn_problem import Marginals, SinkhornProblem
 
 @dataclass(frozen=True)
 class TransportProblem:
-    r"""Marginals and prior of a plan; by default the balanced problem of the paper (Eq. 3 and 11).
+    r"""Marginals and prior of a plan; by default, the balanced problem of the paper (Eq. 3 and 11).
 
-    Each option adds one thing to it. An order goes together with either of the other two; a relaxed marginal and a
-    partial mass exclude one another.
+    Each option changes one aspect of it. An order can be combined with either of the other two options; a relaxed
+    marginal and a partial mass are mutually exclusive.
 
     Attributes:
-        order_sigma: Width of an order-preserving prior, > 0, as a share of the video's length; for descriptors that
-            are steps in order. Early frames prefer early steps: with the centers :math:`x_t = (t + 1/2) / T` of frames
-            and :math:`y_n = (n + 1/2) / N` of steps, both counted from 0,
+        order_sigma: Width of an order-preserving prior, > 0, as a fraction of the video's length; None for no prior. It
+            suits descriptors that are consecutive steps: early frames prefer early steps. With frame centers
+            :math:`x_t = (t + 1/2) / T` and step centers :math:`y_n = (n + 1/2) / N`, both counted from 0,
 
             .. math:: \min_P \sum_{tn} P_{tn} (1 - \cos_{tn}) + \epsilon \, KL(P \,\|\, G), \quad
                 G_{tn} \propto \exp \left( -\frac{(x_t - y_n)^2}{2 \sigma^2} \right)
 
-            under unchanged marginals, which is the balanced problem with Gibbs' kernel times G. With centers instead
-            of t/T and n/N the prior is symmetric in time: a video played backwards, matched with the steps in reverse,
-            has the same plan in reverse. (After Su and Hua, "Order-preserving Wasserstein distance for sequence
-            matching", CVPR 2017, with the distance in relative time instead of that to the diagonal.)
-        descriptor_rho: Weight of a KL penalty, > 0, that takes the place of the descriptors' marginal, so that a
-            descriptor that nothing in the video shows may go without frames:
+            under unchanged marginals. This is the balanced problem with the Gibbs kernel multiplied by G. Since it uses
+            centers instead of t/T and n/N, the prior is symmetric in time: reversing both the video and the steps
+            reverses the plan. (After Su and Hua, "Order-preserving Wasserstein distance for sequence matching", CVPR
+            2017, with the distance in relative time instead of the distance to the diagonal.)
+        descriptor_rho: Weight of a KL penalty, > 0, that replaces the descriptors' marginal constraint; None for the
+            exact marginal. A descriptor that the video does not show may then receive less mass:
 
             .. math:: \min_P \sum_{tn} P_{tn} (1 - \cos_{tn}) - \epsilon H(P) + \rho \, KL(P^\top 1_T \,\|\, 1_N / N),
                 \quad P 1_N = 1_T / T
 
-            Frames still carry 1/T each. Large values are the balanced problem; towards 0, every frame chooses by itself
-            (`SoftmaxMatching`). (Chizat et al., "Scaling algorithms for unbalanced optimal transport problems",
-            Mathematics of Computation 2018.)
-        mass: Share of the mass that is carried, in (0, 1]; below 1 both marginals are upper bounds, so that frames and
-            descriptors without a partner may be left out:
+            Frames still carry 1/T each. Large values approach the balanced problem; towards 0, each frame is assigned
+            independently (`SoftmaxMatching`). (Chizat et al., "Scaling algorithms for unbalanced optimal transport
+            problems", Mathematics of Computation 2018.)
+        mass: Fraction of the mass that is transported, in (0, 1]. Below 1, both marginals are upper bounds, so frames
+            and descriptors without a match may be left out:
 
             .. math:: \min_P \sum_{tn} P_{tn} (1 - \cos_{tn}) - \epsilon H(P), \quad P 1_N \le 1_T / T, \quad
                 P^\top 1_T \le 1_N / N, \quad 1_T^\top P 1_N = m
@@ -49,7 +49,7 @@ class TransportProblem:
             Scientific Computing 2015, Sec. 5.)
 
     Raises:
-        UserError: If a value is out of range, or the options exclude one another.
+        UserError: If a value is out of range, or the options are mutually exclusive.
     """
 
     order_sigma: float | None = None
@@ -61,22 +61,22 @@ class TransportProblem:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise UserError(
-                    f"TransportProblem.{name} must be a positive number, or null to do without; not {value}."
+                    f"TransportProblem.{name} must be a positive number, or null to disable it, not {value}."
                 )
         if not 0 < self.mass <= 1:
             raise UserError(
-                f"TransportProblem.mass is the share that is carried, above 0 and at most 1, not {self.mass}."
+                f"TransportProblem.mass, the transported fraction, must be above 0 and at most 1, not {self.mass}."
             )
         if self.mass < 1 and self.descriptor_rho is not None:
             raise UserError(
                 f"TransportProblem has mass {self.mass:g} and descriptor_rho {self.descriptor_rho:g}: a plan is either "
-                f"partial or has a relaxed marginal. Leave one of them out."
+                f"partial or has a relaxed marginal. Unset one of them."
             )
 
     def as_sinkhorn(
         self, cosines: Tensor, epsilon: float | Tensor, max_iterations: int, tolerance: float
     ) -> SinkhornProblem:
-        """The problem as Sinkhorn's iterations take it, for cosines (..., T, N)."""
+        """Returns the problem in the form that the Sinkhorn solvers take, for cosines (..., T, N)."""
         prior = None if self.order_sigma is None else _log_prior(cosines, self.order_sigma)
         ratio = None if self.descriptor_rho is None else epsilon / self.descriptor_rho
         marginals = Marginals(ratio, self.mass if self.mass < 1 else None)
@@ -84,11 +84,11 @@ class TransportProblem:
 
 
 BALANCED: Final = TransportProblem()
-"""The problem of the paper."""
+"""Balanced problem of the paper."""
 
 
 def _log_prior(cosines: Tensor, sigma: float) -> Tensor:
-    """Logarithm of G up to a constant, (T, N)."""
+    """Returns the logarithm of G up to a constant, (T, N)."""
     times, steps = (
         (torch.arange(count, dtype=cosines.dtype, device=cosines.device) + 0.5) / count for count in cosines.shape[-2:]
     )

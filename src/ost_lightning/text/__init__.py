@@ -1,4 +1,4 @@
-"""From class names to the sentences that CLIP reads: label spaces, descriptors, templates."""
+"""From class names to the sentences that CLIP encodes: label spaces, descriptors and templates."""
 
 from ost_lightning.text.label_files import Descriptors, LabelSpaceError
 from ost_lightning.text.label_space import LabelSpace

@@ -1,7 +1,7 @@
-"""Descriptors in other formats: the released code's index-keyed JSON, and tables (CSV).
+"""Descriptors in other formats: the released code's JSON keyed by label, and CSV tables.
 
-The released code keeps two JSON files, one per kind, `{"0": ["...", ...], "1": [...]}`: the key is the label, and
-nothing in them says which class that is. They are read together with a list of classes and checked against it.
+The released code has two JSON files, one per kind, `{"0": ["...", ...], "1": [...]}`. Their keys are labels, without
+class names, so they are read together with a list of classes and checked against it.
 
 A table has the columns `class`, `kind` (spatio or temporal), `rank` (from 1) and `descriptor`.
 """
@@ -21,17 +21,17 @@ from ost_lightning.text.label_space import LabelSpace
 from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
 
 TABLE_COLUMNS: Final = ("class", "kind", "rank", "descriptor")
-_MIN_CLASSES_TO_JUDGE: Final = 8
+_MIN_CLASSES_TO_CHECK: Final = 8
 
 
 def read_any_class_list(file: Path) -> ClassList:
-    """Classes of a CSV file with the columns `id,name` (ids 0, 1, ... in order), or of a file such as `classes.txt`.
+    """Reads classes from a CSV file with the columns `id,name` (ids 0, 1, ... in order), or a file like `classes.txt`.
 
     Raises:
         UserError: If the file does not exist or is malformed.
     """
     if not file.is_file():
-        raise UserError(f"There is no list of classes {file}. Expected a CSV file `id,name` or one name per line.")
+        raise UserError(f"The list of classes {file} does not exist. Expected CSV `id,name` or one name per line.")
     if file.suffix.lower() != ".csv":
         return read_class_list(file)
     rows = _csv_rows(file)
@@ -47,11 +47,11 @@ def read_any_class_list(file: Path) -> ClassList:
 
 
 def read_indexed(names: Sequence[str], files: Mapping[DescriptorKind, Path]) -> dict[str, Descriptors]:
-    """Reads the released code's files, aligned with a list of classes.
+    """Reads the released code's files, and aligns them with a list of classes.
 
     Args:
-        names: Class names, in the order of the keys.
-        files: A file for one or both kinds.
+        names: Class names in the order of their labels.
+        files: Files by kind; one or both kinds.
 
     Raises:
         UserError: If a file is malformed, or its keys are not exactly the labels 0 to K-1.
@@ -67,12 +67,12 @@ def write_indexed(labels: LabelSpace, files: Mapping[DescriptorKind, Path], per_
     """Writes the released code's files.
 
     Args:
-        labels: Every class must have descriptors.
-        files: Target file of one or both kinds.
-        per_class: Number of descriptors per list (the first N); all if not given.
+        labels: Label space in which every class has descriptors.
+        files: Files to write, by kind; one or both kinds.
+        per_class: Number N of descriptors per list, of which the first are written; None for all.
 
     Raises:
-        LabelSpaceError: If a class has no descriptors, or fewer than N.
+        LabelSpaceError: If a class has no descriptors, or fewer than N of them.
     """
     for kind, file in files.items():
         rows = _rows(labels, kind, per_class)
@@ -81,22 +81,24 @@ def write_indexed(labels: LabelSpace, files: Mapping[DescriptorKind, Path], per_
 
 
 def write_class_list(labels: LabelSpace, file: Path) -> None:
-    """Writes the CSV list `id,name` that index-keyed files are aligned with."""
+    """Writes the list of classes for files keyed by label, as CSV with the columns `id,name`."""
     write_text_atomically(file, _csv_text(("id", "name"), ((label, name) for label, name in enumerate(labels.names))))
 
 
 def read_table(file: Path, names: Sequence[str] | None = None) -> dict[str, Descriptors]:
-    """Reads a table.
+    """Reads a table of descriptors.
 
     Args:
-        file: CSV file.
-        names: Allowed class names; any if not given.
+        file: CSV file with the columns `class,kind,rank,descriptor`.
+        names: Allowed class names; None for any.
 
     Raises:
         UserError: If the file is malformed, a class is unknown or a rank is missing.
     """
     if not file.is_file():
-        raise UserError(f"There is no table {file}. Expected a CSV file with the columns {','.join(TABLE_COLUMNS)}.")
+        raise UserError(
+            f"The table {file} does not exist. Expected a CSV file with the columns {','.join(TABLE_COLUMNS)}."
+        )
     ranked: dict[str, dict[str, dict[int, str]]] = {}
     rows = _csv_rows(file)
     header = next(rows, (1, []))[1]
@@ -105,28 +107,30 @@ def read_table(file: Path, names: Sequence[str] | None = None) -> dict[str, Desc
     for number, row in rows:
         where = f"{file}:{number}"
         if len(row) != len(TABLE_COLUMNS):
-            raise UserError(f"{where}: {len(row)} fields, expected {len(TABLE_COLUMNS)}. Quote a text with a comma.")
+            raise UserError(f"{where}: {len(row)} fields, expected {len(TABLE_COLUMNS)}. Quote texts with commas.")
         name, kind, rank, text = row
         if names is not None and name not in names:
             raise UserError(f"{where}: '{name}' is not in the list of classes, which has {len(names)}.")
         if kind not in DESCRIPTOR_KINDS or not rank.isdecimal() or not text.strip():
             raise UserError(f"{where}: expected a kind (spatio, temporal), a rank from 1 and a descriptor.")
-        places = ranked.setdefault(name, {kind: {} for kind in DESCRIPTOR_KINDS})[kind]
-        if int(rank) in places:
-            raise UserError(f"{where}: the class '{name}' has a {kind} descriptor of rank {rank} already.")
-        places[int(rank)] = text
+        by_rank = ranked.setdefault(name, {kind: {} for kind in DESCRIPTOR_KINDS})[kind]
+        if int(rank) in by_rank:
+            raise UserError(f"{where}: the class '{name}' already has a {kind} descriptor of rank {rank}.")
+        by_rank[int(rank)] = text
     for name, kinds in ranked.items():
-        for kind, places in kinds.items():
-            if sorted(places) != list(range(1, len(places) + 1)):
-                raise UserError(f"{file}: the ranks of the {kind} descriptors of '{name}' are not 1, 2, ... in all.")
+        for kind, by_rank in kinds.items():
+            if sorted(by_rank) != list(range(1, len(by_rank) + 1)):
+                raise UserError(
+                    f"{file}: the ranks of the {kind} descriptors of '{name}' have gaps, expected 1 to {len(by_rank)}."
+                )
     return {
-        name: Descriptors(*(tuple(places[rank] for rank in sorted(places)) for places in kinds.values()))
+        name: Descriptors(*(tuple(by_rank[rank] for rank in sorted(by_rank)) for by_rank in kinds.values()))
         for name, kinds in ranked.items()
     }
 
 
 def write_table(labels: LabelSpace, file: Path, per_class: int | None = None) -> None:
-    """Writes a table; see `write_indexed` for the arguments."""
+    """Writes a table of descriptors; see `write_indexed` for `labels` and `per_class`."""
     rows = [
         (name, kind, rank, text)
         for kind in DESCRIPTOR_KINDS
@@ -139,49 +143,49 @@ def write_table(labels: LabelSpace, file: Path, per_class: int | None = None) ->
 
 
 def check_alignment(descriptors: Mapping[str, Descriptors], origin: str) -> None:
-    """Raises if descriptors seem to belong to another list of classes.
+    """Raises an error if descriptors seem to belong to another list of classes.
 
-    Descriptors of a class often contain a word of its name, and rarely one of the classes before and after it. If they
-    do not, the list is shifted, or a different one. Lists of fewer than 8 classes are not judged.
+    Descriptors of a class often contain a word of its name, and rarely one of the names before and after it. Otherwise
+    the list is shifted, or a different one. Lists of fewer than 8 classes are not checked.
 
     Raises:
         UserError: If the descriptors fit a shifted list better than this one, or hardly fit at all.
     """
     names = list(descriptors)
-    if len(names) < _MIN_CLASSES_TO_JUDGE:
+    if len(names) < _MIN_CLASSES_TO_CHECK:
         return
-    own = _mentions(names, descriptors, shift=0)
-    shifted = {shift: _mentions(names, descriptors, shift) for shift in (-3, -2, -1, 1, 2, 3)}
+    aligned = _count_mentions(names, descriptors, shift=0)
+    shifted = {shift: _count_mentions(names, descriptors, shift) for shift in (-3, -2, -1, 1, 2, 3)}
     best = max(shifted, key=lambda shift: shifted[shift])
-    if own < 1.25 * shifted[best] or own < 0.15 * len(names):
+    if aligned < 1.25 * shifted[best] or aligned < 0.15 * len(names):
         raise UserError(
-            f"The descriptors in {origin} do not seem to belong to this list of classes: {own} of {len(names)} classes "
-            f"share a word with their own descriptors, {shifted[best]} with those {abs(best)} "
-            f"{'before' if best > 0 else 'after'} their own. Give the list that the files were made with, or switch "
-            "this check off (--check_alignment false) if you know that it is right."
+            f"The descriptors in {origin} do not seem to belong to this list of classes: {aligned} of {len(names)} "
+            f"classes share a word with their own descriptors, {shifted[best]} with those {abs(best)} "
+            f"{'before' if best > 0 else 'after'} their own. Use the list for which the files were written, or disable "
+            "this check (--check_alignment false) if you know that the list is right."
         )
 
 
-def _mentions(names: Sequence[str], descriptors: Mapping[str, Descriptors], shift: int) -> int:
-    """Number of classes whose descriptors contain a word of the name `shift` places further on."""
+def _count_mentions(names: Sequence[str], descriptors: Mapping[str, Descriptors], shift: int) -> int:
+    """Returns the number of classes whose descriptors contain a word of the name `shift` labels later."""
     texts = [f"{' '.join(entry.spatio)} {' '.join(entry.temporal)}".casefold() for entry in descriptors.values()]
     count = 0
-    for place, text in enumerate(texts):
-        other = place + shift
+    for label, text in enumerate(texts):
+        other = label + shift
         if 0 <= other < len(names):
             count += any(stem in text for stem in _stems(names[other]))
     return count
 
 
 def _stems(name: str) -> list[str]:
-    """The beginnings of a name's longer words, so that "juggling" is found in "juggler"."""
+    """Returns the beginnings of a name's longer words, so that "juggling" matches "juggler"."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     return [word[:5] for word in re.findall(r"[a-z]+", spaced.casefold()) if len(word) > 3]
 
 
 def _read_indexed_file(file: Path, classes: int) -> list[tuple[str, ...]]:
     if not file.is_file():
-        raise UserError(f"There is no file {file}. Expected descriptors as JSON, keyed by label.")
+        raise UserError(f"The file {file} does not exist. Expected descriptors as JSON, keyed by label.")
     try:
         content = json.loads(read_text(file), object_pairs_hook=list)
     except json.JSONDecodeError as error:
@@ -193,18 +197,18 @@ def _read_indexed_file(file: Path, classes: int) -> list[tuple[str, ...]]:
     if sorted(keys) != sorted(expected):
         wrong = sorted(set(expected) ^ set(keys), key=lambda key: (len(key), key)) or ["a repeated key"]
         raise UserError(
-            f"{file} has {len(keys)} keys and the list of classes {classes} names: expected the keys 0 to "
-            f"{classes - 1}, each once (first that does not fit: {wrong[0]})."
+            f"{file} has {len(keys)} keys, but the list of classes has {classes} names. Expected the keys 0 to "
+            f"{classes - 1}, each once (first wrong one: {wrong[0]})."
         )
     lists = dict(content)
     for key, texts in lists.items():
         if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
-            raise UserError(f"{file}: the key {key} must have a list of non-empty texts.")
+            raise UserError(f"{file}: the key {key} must have a list of non-empty strings.")
     return [tuple(lists[key]) for key in expected]
 
 
 def _csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """Non-empty rows, each with the number of the line that it ends on."""
+    """Yields non-empty rows, each with the number of its last line."""
     rows = csv.reader(StringIO(read_text(file), newline=""), strict=True)
     try:
         for row in rows:

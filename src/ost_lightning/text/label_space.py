@@ -1,23 +1,22 @@
-"""Label spaces: ordered class names, their Spatio-Temporal Descriptors by class name, and where both came from.
+"""Label spaces: ordered class names, Spatio-Temporal Descriptors by class name, and the provenance of both.
 
-A label space is a folder with
+A label space is a folder with these files:
 
-* `classes.txt`: one class name per line; line k is label k, from 0. Where the publisher spells a class differently, a
-  tab and that spelling follow. Lines that begin with `#` say where the names come from.
+* `classes.txt`: one class name per line; line k has label k, counted from 0. If the publisher spells a class
+  differently, a tab and that spelling follow. Lines that begin with `#` state the source of the names.
 * `descriptors.json` (only needed by matchers that use descriptors)::
 
     {"provenance": {"source": "...", ...},
      "classes": {"archery": {"spatio": ["...", ...], "temporal": ["...", ...]}, ...}}
 
-  The lists are ranked: N descriptors are the first N. `"inherit": "NAME"` takes the descriptors of classes that are not
-  listed from another label space.
+  The lists are ranked: a request for N descriptors returns the first N. With `"inherit": "NAME"`, classes that are not
+  listed get their descriptors from another label space.
 
-or, for a part of another label space, a folder with
+A subset of another label space is a folder with this file:
 
-* `selection.txt`: a line `from NAME`, then the class names in the wanted order. Nothing is copied.
+* `selection.txt`: a line `from NAME`, then class names in the order of their labels. Nothing is copied.
 
-A folder of one's own videos without these files also works: its classes have the names of the folders in `train`,
-`val` and `test`.
+A folder of videos without these files also works: its classes are named after the folders in `train`, `val` and `test`.
 """
 
 import json
@@ -43,7 +42,7 @@ from ost_lightning.text.label_files import (
 from ost_lightning.vocabulary import DescriptorKind
 
 RAW: Final = "-raw"
-"""Suffix of a name that asks for the publisher's spelling of the class names."""
+"""Suffix of a label space's name that selects the publisher's spelling of the class names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +50,12 @@ class LabelSpace:
     """Ordered classes with their descriptors.
 
     Attributes:
-        names: K different class names, as CLIP reads them; the index is the label.
-        descriptors: Descriptors by class name; classes may be missing as long as nothing asks for them.
-        source: Where the class names come from.
-        provenance: Where the descriptors come from.
-        origin: Folder or file that it was read from, for messages.
-        published: The publisher's spelling of each name, as annotation files have it; the names if not given.
+        names: K distinct class names as CLIP encodes them; the index is the label.
+        descriptors: Descriptors by class name; classes may be missing if their descriptors are never requested.
+        source: Source of the class names.
+        provenance: Provenance of the descriptors.
+        origin: Folder or file of the label space, for messages.
+        published: Publisher's spelling of each name, as in annotation files; `names` by default.
     """
 
     names: tuple[str, ...]
@@ -87,13 +86,13 @@ class LabelSpace:
 
     @classmethod
     def load(cls, name_or_folder: str | Path) -> Self:
-        """Reads a label space that comes with the package, by name, or any folder of that form.
+        """Reads a label space: one shipped with the package, by name, or any folder of that form.
 
-        With `-raw` behind the name, class names have the publisher's spelling. A folder of videos without a list of
-        classes has one class per folder.
+        With the suffix `-raw`, class names have the publisher's spelling. A folder of videos without a list of classes
+        has one class per subfolder.
 
         Raises:
-            LabelSpaceError: If it does not exist or is malformed.
+            LabelSpaceError: If the label space does not exist or is malformed.
         """
         folder = find_folder(str(name_or_folder))
         if folder is None:
@@ -104,7 +103,7 @@ class LabelSpace:
                 return cls.of_class_folders(Path(name), classes)
             raise LabelSpaceError(
                 f"There is no label space '{name_or_folder}'. Expected a folder with a file {CLASSES} (one class "
-                f"name per line), or one that comes with the package: {', '.join(known_names()) or 'none'}."
+                f"name per line), or a shipped label space: {', '.join(known_names()) or 'none'}."
             )
         if (folder / SELECTION).is_file():
             return cls._load_selection(folder)
@@ -121,18 +120,18 @@ class LabelSpace:
             raise LabelSpaceError(
                 f"{file} selects from '{chosen.chosen_from}', which is not a label space with a file {CLASSES}."
             )
-        whole = cls.load(source)
-        known = set(whole.names)
+        complete = cls.load(source)
+        known = set(complete.names)
         if unknown := [name for name in chosen.names if name not in known]:
-            raise LabelSpaceError(f"{file}: the label space {whole.origin} has no class '{unknown[0]}'.")
-        return replace(whole._pick(chosen.names, str(folder)), source=chosen.source or whole.source)
+            raise LabelSpaceError(f"{file}: the label space {complete.origin} has no class '{unknown[0]}'.")
+        return replace(complete._pick(chosen.names, str(folder)), source=chosen.source or complete.source)
 
     @classmethod
     def of_class_folders(cls, root: Path, folders: Iterable[str]) -> Self:
-        """Classes named after folders of videos, with a blank for every `_`.
+        """Creates classes named after folders of videos, with a space for each `_`.
 
         Args:
-            root: Folder with `descriptors.json`, if there is one.
+            root: Folder that may contain `descriptors.json`.
             folders: Names of the folders of videos.
 
         Raises:
@@ -146,7 +145,7 @@ class LabelSpace:
         return cls(names, descriptors, f"folders of {root}", provenance, str(root), tuple(published.values()))
 
     def save(self, folder: Path) -> None:
-        """Writes a folder that `load` can read."""
+        """Writes a folder that `load` reads."""
         header = f"# {self.source}\n" if self.source else ""
         lines = [
             name if name == published else f"{name}\t{published}"
@@ -161,7 +160,7 @@ class LabelSpace:
             write_text_atomically(folder / DESCRIPTORS, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def select(self, names: Sequence[str]) -> Self:
-        """Some of the classes, in the given order.
+        """Returns a label space with some of the classes, in the order of `names`.
 
         Raises:
             LabelSpaceError: If a name is not in this label space.
@@ -171,37 +170,37 @@ class LabelSpace:
         return self._pick(names, self.origin)
 
     def as_published(self) -> Self:
-        """The same classes under the publisher's spelling of their names."""
+        """Returns the same classes with the publisher's spelling of their names."""
         spelling = dict(zip(self.names, self.published, strict=True))
         descriptors = {spelling[name]: entry for name, entry in self.descriptors.items() if name in spelling}
         return replace(self, names=self.published, descriptors=descriptors)
 
     def _pick(self, names: Sequence[str], origin: str) -> Self:
-        place = {name: index for index, name in enumerate(self.names)}
+        label_of = {name: label for label, name in enumerate(self.names)}
         chosen = {name: self.descriptors[name] for name in names if name in self.descriptors}
-        published = tuple(self.published[place[name]] for name in names)
+        published = tuple(self.published[label_of[name]] for name in names)
         return replace(self, names=tuple(names), descriptors=chosen, origin=origin, published=published)
 
     def descriptors_of(self, kind: DescriptorKind, count: int) -> tuple[tuple[str, ...], ...]:
-        """The first `count` descriptors of every class.
+        """Returns the first `count` descriptors of each class.
 
         Returns:
-            K rows of `count` texts.
+            K rows with `count` texts each.
 
         Raises:
-            LabelSpaceError: If a class has fewer than `count`.
+            LabelSpaceError: If a class has fewer than `count` descriptors.
         """
         rows = tuple(
             getattr(self.descriptors[name], kind)[:count] if name in self.descriptors else () for name in self.names
         )
         short = [(name, len(row)) for name, row in zip(self.names, rows, strict=True) if len(row) < count]
         if short:
-            examples = ", ".join(f"'{name}' has {found}" for name, found in short[:3])
-            listed = Path(self.origin).is_file()  # a table of videos, whose labels are the classes
-            place = "in the folder of a label space, and set the data's `labels` to it" if listed else "there"
+            examples = ", ".join(f"'{name}' has {length}" for name, length in short[:3])
+            from_table = Path(self.origin).is_file()  # a table of videos, whose labels are the classes
+            folder = "the folder of a label space, and set the data's `labels` to it" if from_table else "its folder"
             raise LabelSpaceError(
                 f"{len(short)} of {len(self)} classes of the label space {self.origin} have fewer than {count} "
-                f"{kind} descriptors ({examples}). Add them to descriptors.json {place}, ask for fewer "
-                "(descriptors_per_class), or use the matcher CategoryName, which needs none."
+                f"{kind} descriptors ({examples}). Add them to descriptors.json in {folder}; request "
+                "fewer (descriptors_per_class); or use the matcher CategoryName, which needs no descriptors."
             )
         return rows

@@ -10,14 +10,14 @@ from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
 
 @dataclass(frozen=True, slots=True)
 class ListDifference:
-    """One class and kind whose lists differ.
+    """Difference between two lists of descriptors of one class and kind.
 
     Attributes:
         name: Class name.
         kind: Kind of the descriptors.
         removed: Descriptors that only the first list has.
         added: Descriptors that only the second list has.
-        reordered: Whether common descriptors have another order.
+        reordered: Whether the common descriptors are in a different order.
     """
 
     name: str
@@ -29,15 +29,15 @@ class ListDifference:
 
 @dataclass(frozen=True, slots=True)
 class LabelSpaceDifference:
-    """Two label spaces compared.
+    """Differences between two label spaces.
 
     Attributes:
-        removed: Classes that only the first has.
-        added: Classes that only the second has.
-        same_order: Whether the classes of both have the same labels relative to one another.
-        lists: Lists that differ, of classes in both.
-        kept: Number of descriptors that both have.
-        provenance: Differing values of the provenance, (first, second) by key.
+        removed: Classes that only the first label space has.
+        added: Classes that only the second label space has.
+        same_order: Whether the common classes are in the same order.
+        lists: Differences between lists of descriptors of common classes.
+        kept: Number of common descriptors.
+        provenance: Provenance values that differ, as (first, second) by key.
     """
 
     removed: tuple[str, ...]
@@ -52,14 +52,14 @@ class LabelSpaceDifference:
 
 
 def compare(first: LabelSpace, second: LabelSpace) -> LabelSpaceDifference:
-    """Compares class by class; descriptors are the same if their texts are."""
+    """Compares two label spaces class by class; descriptors are equal if their texts are."""
     common = [name for name in first.names if name in set(second.names)]
     lists, kept = [], 0
     for name in common:
         for kind in DESCRIPTOR_KINDS:
             before, after = _texts(first, name, kind), _texts(second, name, kind)
-            both = [text for text in before if text in after]
-            kept += len(both)
+            common_texts = [text for text in before if text in after]
+            kept += len(common_texts)
             if before != after:
                 lists.append(
                     ListDifference(
@@ -67,7 +67,7 @@ def compare(first: LabelSpace, second: LabelSpace) -> LabelSpaceDifference:
                         kind,
                         tuple(text for text in before if text not in after),
                         tuple(text for text in after if text not in before),
-                        both != [text for text in after if text in before],
+                        common_texts != [text for text in after if text in before],
                     )
                 )
     keys = sorted(first.provenance.keys() | second.provenance.keys())

@@ -1,4 +1,4 @@
-"""Checks of descriptors, to find mistakes before a training is spent on them."""
+"""Checks of descriptors that find mistakes before training."""
 
 import re
 from collections import Counter, defaultdict
@@ -47,10 +47,10 @@ _MARKUP: Final = re.compile(r"\*\*|__|`|<[^>]*>|\[[^\]]*\]\(|\\n|\{|\}")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One mistake, or what looks like one.
+    """A mistake, or a possible one.
 
     Attributes:
-        rule: Rule that is broken.
+        rule: Violated rule.
         name: Class name.
         kind: Kind of the descriptor; None for a finding about the class itself.
         text: Text of the descriptor; empty for a finding about the list.
@@ -65,7 +65,7 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """Errors make the descriptors unusable; warnings are for a person to judge."""
+        """Severity of the rule: errors make descriptors unusable, warnings need a person's judgment."""
         return SEVERITY[self.rule]
 
     def __str__(self) -> str:
@@ -76,12 +76,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """Lengths of sentences for a text tower.
+    """Token counter of a text tower.
 
     Attributes:
-        count: Function from sentences to their numbers of tokens, start and end token included.
-        limit: Number of positions of the tower.
-        tokenizer: Name of the tokenizer, for messages.
+        count: Function that returns each sentence's number of tokens, including start and end token.
+        limit: Number of token positions of the tower.
+        tokenizer: Name of the tokenizer for messages.
     """
 
     count: Callable[[Sequence[str]], Sequence[int]]
@@ -90,23 +90,23 @@ class TokenCount:
 
 
 def lint(labels: LabelSpace, templates: Templates, tokens: TokenCount, per_class: int | None = None) -> list[Finding]:
-    """Checks everything that needs no model.
+    """Checks the descriptors of a label space without a model.
 
     Args:
         labels: Classes with descriptors.
-        templates: Sentences around the descriptors; the length of the whole sentence counts.
+        templates: Sentence templates; the length limit applies to the complete sentence.
         tokens: Token counter of the tokenizer.
-        per_class: Number of descriptors that every list should have; the most common one if not given.
+        per_class: Expected number of descriptors per list; None for the most common number.
 
     Returns:
-        Findings: errors first, each rule together, in the order of the classes.
+        Findings grouped by rule, errors first; within a rule, in the order of the classes.
     """
     expected = per_class or _most_common_count(labels)
-    findings = [*_classes(labels)]
+    findings = [*_class_findings(labels)]
     for name, kind, texts in _lists(labels):
-        findings += _list(name, kind, texts, expected)
-    findings += _shared(labels)
-    findings += _too_long(labels, templates, tokens)
+        findings += _list_findings(name, kind, texts, expected)
+    findings += _shared_descriptors(labels)
+    findings += _long_sentences(labels, templates, tokens)
     order = list(SEVERITY)
     return sorted(findings, key=lambda finding: order.index(finding.rule))
 
@@ -123,7 +123,7 @@ def _most_common_count(labels: LabelSpace) -> int:
     return counts.most_common(1)[0][0] if counts else 0
 
 
-def _classes(labels: LabelSpace) -> Iterator[Finding]:
+def _class_findings(labels: LabelSpace) -> Iterator[Finding]:
     for name in labels.names:
         if name not in labels.descriptors:
             yield Finding("missing", name, detail="has no descriptors")
@@ -132,13 +132,13 @@ def _classes(labels: LabelSpace) -> Iterator[Finding]:
             yield Finding("extra", name, detail="is not a class of this label space")
 
 
-def _list(name: str, kind: DescriptorKind, texts: Sequence[str], expected: int) -> Iterator[Finding]:
+def _list_findings(name: str, kind: DescriptorKind, texts: Sequence[str], expected: int) -> Iterator[Finding]:
     if not texts:
-        yield Finding("missing", name, kind, detail="has none")
+        yield Finding("missing", name, kind, detail="has no descriptors")
     elif len(texts) != expected:
         yield Finding("count", name, kind, detail=f"has {len(texts)}, expected {expected}")
     seen: set[str] = set()
-    mentions = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
+    class_name = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
     for text in texts:
         if normalized(text) in seen:
             yield Finding("duplicate", name, kind, text, "occurs twice")
@@ -148,50 +148,52 @@ def _list(name: str, kind: DescriptorKind, texts: Sequence[str], expected: int) 
         if _is_quoted(text):
             yield Finding("quotes", name, kind, text, "is quoted")
         if _MARKUP.search(text):
-            yield Finding("markup", name, kind, text, "holds markup")
+            yield Finding("markup", name, kind, text, "contains markup")
         if not text.isascii():
-            odd = "".join(sorted({character for character in text if not character.isascii()}))
-            yield Finding("non-ASCII", name, kind, text, f"holds {odd}")
-        if mentions.search(text):
-            yield Finding("class name", name, kind, text, "names the class")
+            characters = "".join(sorted({character for character in text if not character.isascii()}))
+            yield Finding("non-ASCII", name, kind, text, f"contains {characters}")
+        if class_name.search(text):
+            yield Finding("class name", name, kind, text, "contains the class name")
 
 
 def _is_quoted(text: str) -> bool:
-    """Whether a text is quoted as a whole, or has an unmatched quote; quoted words inside the text are allowed."""
+    """Returns whether a text is enclosed in quotes or has an unmatched one; quoted words inside it are allowed."""
     if text[0] in QUOTES and text[-1] in QUOTES:
         return True
     return sum(text.count(mark) for mark in DOUBLE_QUOTES) == 1
 
 
-def _shared(labels: LabelSpace) -> Iterator[Finding]:
+def _shared_descriptors(labels: LabelSpace) -> Iterator[Finding]:
     for kind in DESCRIPTOR_KINDS:
         owners: dict[str, list[str]] = defaultdict(list)
-        words: dict[str, str] = {}
+        originals: dict[str, str] = {}
         for name, listed, texts in _lists(labels):
             if listed == kind:
                 for text in dict.fromkeys(map(normalized, texts)):
                     owners[text].append(name)
-                words |= {normalized(text): text for text in texts}
+                originals |= {normalized(text): text for text in texts}
         for text, names in owners.items():
             if len(names) > 1:
                 others = ", ".join(f"'{name}'" for name in names[1:4]) + (", ..." if len(names) > 4 else "")
-                yield Finding("shared", names[0], kind, words[text], f"is also one of {others}")
+                yield Finding("shared", names[0], kind, originals[text], f"is also a descriptor of {others}")
 
 
-def _too_long(labels: LabelSpace, templates: Templates, tokens: TokenCount) -> Iterator[Finding]:
-    places: list[tuple[str, DescriptorKind, str]] = []
+def _long_sentences(labels: LabelSpace, templates: Templates, tokens: TokenCount) -> Iterator[Finding]:
+    sources: list[tuple[str, DescriptorKind, str]] = []
     sentences: list[str] = []
     for name, kind, texts in _lists(labels):
         for text in texts:
-            places.append((name, kind, text))
+            sources.append((name, kind, text))
             sentences.append(templates.sentence(kind, name, text))
-    for place, length in zip(places, tokens.count(sentences) if sentences else (), strict=True):
+    for source, length in zip(sources, tokens.count(sentences) if sentences else (), strict=True):
         if length > tokens.limit:
             yield Finding(
-                "too long", *place, f"makes {length} tokens in its template, {tokens.limit} fit ({tokens.tokenizer})"
+                "too long",
+                *source,
+                f"has {length} tokens in its template, limit {tokens.limit} ({tokens.tokenizer})",
             )
 
 
 def normalized(text: str) -> str:
-    """A text without what does not distinguish descriptors: case, extra spaces and the final full stop."""
+    """Returns a text without the differences that are ignored: case, extra spaces and a final period."""
     return " ".join(text.casefold().split()).rstrip(".")

@@ -1,4 +1,4 @@
-"""From a label space to the sentences that CLIP reads."""
+"""Templates that turn a label space into the sentences that CLIP encodes."""
 
 import string
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class SentenceSet:
     """Sentences of all classes, by kind.
 
     Attributes:
-        sentences: K rows of equally many sentences by kind, in the order of the label space.
+        sentences: K rows by kind, each with the same number of sentences, in the order of the label space.
     """
 
     sentences: Mapping[SentenceKind, tuple[tuple[str, ...], ...]]
@@ -37,12 +37,12 @@ class Templates:
     """Sentence templates with the slots `{name}` and `{descriptor}`.
 
     Attributes:
-        name: Templates for category names; several give an ensemble.
+        name: Templates for category names; several form an ensemble.
         spatio: Template for Spatio Descriptors.
         temporal: Template for Temporal Descriptors.
-        published_names: Label spaces whose class names go into the sentences as the publisher spells them
-            (`ApplyEyeMakeup`), not as words.
-        origin: File that they were read from, for messages.
+        published_names: Names of label spaces whose class names are inserted in the publisher's spelling
+            (`ApplyEyeMakeup`) instead of as words.
+        origin: File of the templates, for messages.
     """
 
     name: tuple[str, ...]
@@ -63,18 +63,18 @@ class Templates:
         if needed not in slots or slots - _SLOTS[kind]:
             allowed = " and ".join(f"{{{slot}}}" for slot in sorted(_SLOTS[kind]))
             raise UserError(
-                f"The {kind} template '{template}' ({self.origin}) must hold {{{needed}}}; it may hold {allowed}, "
-                f"nothing else in braces."
+                f"The {kind} template '{template}' ({self.origin}) must contain {{{needed}}}, and nothing but "
+                f"{allowed} in braces."
             )
 
     @classmethod
     def load(cls, name_or_file: str) -> Self:
-        """Reads templates that come with the package (`ost`) or a YAML file with the keys name, spatio, temporal.
+        """Reads shipped templates by name (`ost`), or a YAML file with the keys `name`, `spatio` and `temporal`.
 
         The key `published_names` is optional.
 
         Raises:
-            UserError: If there are none under that name, or the file is malformed.
+            UserError: If no templates have that name, or the file is malformed.
         """
         folder = shipped("prompts") / "sentences"
         file = Path(name_or_file) if name_or_file.endswith((".yaml", ".yml")) else folder / f"{name_or_file}.yaml"
@@ -86,25 +86,25 @@ class Templates:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
         published = content.pop(_PUBLISHED, []) if isinstance(content, dict) else []
         if not isinstance(published, list) or not all(isinstance(name, str) for name in published):
-            raise UserError(f"{file}: {_PUBLISHED} must be a list of names of label spaces.")
+            raise UserError(f"{file}: {_PUBLISHED} must be a list of label space names.")
         if not isinstance(content, dict) or set(content) != set(SENTENCE_KINDS):
             raise UserError(f"{file} must be a mapping with exactly the keys {', '.join(SENTENCE_KINDS)}.")
         names = content["name"] if isinstance(content["name"], list) else [content["name"]]
-        texts = [*names, content["spatio"], content["temporal"]]
-        if not names or not all(isinstance(text, str) for text in texts):
-            raise UserError(f"{file}: every template must be a text (name may be a list of texts).")
+        templates = [*names, content["spatio"], content["temporal"]]
+        if not names or not all(isinstance(template, str) for template in templates):
+            raise UserError(f"{file}: every template must be a string (`name` may be a list of strings).")
         return cls(tuple(names), content["spatio"], content["temporal"], tuple(published), origin=str(file))
 
     def apply(self, labels: LabelSpace, kinds: tuple[SentenceKind, ...], count: int) -> SentenceSet:
-        """Fills the templates.
+        """Fills in the templates.
 
         Args:
             labels: Class names and descriptors.
-            kinds: Kinds of sentence that are needed.
-            count: Number of descriptors per class and kind (N); the first N of each list are taken.
+            kinds: Kinds of sentences to return.
+            count: Number N of descriptors per class and kind; the first N of each list are used.
 
         Raises:
-            UserError: If a class has fewer than N descriptors of a needed kind.
+            UserError: If a class has fewer than N descriptors of a requested kind.
         """
         if self.spells_as_published(labels):
             labels = labels.as_published()
@@ -120,10 +120,10 @@ class Templates:
         return SentenceSet(sentences)
 
     def spells_as_published(self, labels: LabelSpace) -> bool:
-        """Whether the class names of a label space go in as its publisher spells them."""
+        """Returns whether the class names of a label space are inserted in the publisher's spelling."""
         return labels.names == labels.published or Path(labels.origin).name in self.published_names
 
     def sentence(self, kind: DescriptorKind, name: str, descriptor: str) -> str:
-        """The sentence of one descriptor of a class."""
+        """Returns the sentence for one descriptor of a class."""
         template = self.spatio if kind == "spatio" else self.temporal
         return template.format(name=name, descriptor=descriptor)

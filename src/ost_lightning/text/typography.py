@@ -1,4 +1,4 @@
-"""Typographic characters, and the plain ones that a keyboard has in their place."""
+"""Typographic characters and their plain keyboard equivalents."""
 
 from typing import Final
 
@@ -33,5 +33,5 @@ _TABLE: Final = str.maketrans(PLAIN)
 
 
 def plain(text: str) -> str:
-    """The text with plain quotation marks, hyphens and spaces; letters with accents stay."""
+    """Returns the text with plain quotation marks, hyphens and spaces; accented letters are kept."""
     return text.translate(_TABLE)

@@ -71,8 +71,8 @@ def generate(
         if dry_run:
             return
         end: UserError | None = None
-        if generation.open():
-            generation.begin()
+        if generation.open_questions():
+            generation.record_settings()
             end = _ask(generation)
         _finish(generation, output, end)
 

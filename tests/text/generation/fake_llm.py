@@ -1,4 +1,4 @@
-"""A server on loopback that speaks OpenAI's protocol (chat completions) and misbehaves on demand."""
+"""Local server with OpenAI's chat completion protocol that fails on demand."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-_ASKED = re.compile(r'action "(?P<name>.*?)"(?:: what| down)', re.DOTALL)
+_QUESTION = re.compile(r'action "(?P<name>.*?)"(?:: what| down)', re.DOTALL)
 _COUNT = re.compile(r"(\d+) (descriptors|steps) in total")
 
 
@@ -22,12 +22,12 @@ class Seen:
     """One chat request.
 
     Attributes:
-        name: Class that it asks for.
-        kind: spatio or temporal.
-        time: How often the server has been asked this before.
-        body: Of the request.
-        key: That came with it.
-        at: Seconds on a monotonic clock.
+        name: Requested class.
+        kind: Requested kind, spatio or temporal.
+        time: Number of earlier requests for the same list.
+        body: Body of the request.
+        key: API key of the request.
+        at: Arrival time in seconds on a monotonic clock.
     """
 
     name: str
@@ -56,7 +56,7 @@ Script = Callable[[Seen], Behavior]
 
 
 class Reply(BaseHTTPRequestHandler):
-    """One exchange; behaviors below call its methods."""
+    """Handler of one request, with the methods that behaviors call."""
 
     protocol_version = "HTTP/1.1"
     server: "FakeLLM"
@@ -88,7 +88,7 @@ class Reply(BaseHTTPRequestHandler):
 
 
 def completion(content: str | None, finish: str = "stop", refusal: str | None = None) -> dict[str, Any]:
-    """A response's body."""
+    """Returns the body of a response."""
     message = {"role": "assistant", "content": content, "refusal": refusal}
     return {
         "id": "x",
@@ -105,7 +105,7 @@ def good(reply: Reply, seen: Seen) -> None:
     reply.server.answered[seen.question] += 1
     try:
         reply.send_json(completion(content))
-    except ConnectionError:  # the client had given up
+    except ConnectionError:  # the client has disconnected
         reply.server.answered[seen.question] -= 1
         raise
 
@@ -119,7 +119,7 @@ def as_numbered_list(seen: Seen) -> str:
 
 
 def says(content: Callable[[Seen], str], finish: str = "stop") -> Behavior:
-    """A well-formed completion with any content."""
+    """Returns a behavior that answers with a well-formed completion of any content."""
     return lambda reply, seen: reply.send_json(completion(content(seen), finish))
 
 
@@ -136,29 +136,29 @@ empty = says(lambda seen: "")
 
 
 def broken_body(reply: Reply, seen: Seen) -> None:
-    """A whole HTTP response whose JSON is not."""
+    """Sends a complete HTTP response with truncated JSON."""
     reply.send_bytes(json.dumps(completion(as_json(seen))).encode()[:60])
 
 
 def cut_connection(reply: Reply, seen: Seen) -> None:
-    """A response that ends before the length that it announced."""
+    """Sends a response that ends before its announced length."""
     reply.send_bytes(json.dumps(completion(as_json(seen))).encode()[:60], more=500)
 
 
 def error(status: int, message: str = "no", headers: dict[str, str] | None = None, code: str | None = None) -> Behavior:
-    """An error of the API."""
+    """Returns a behavior that answers with an API error."""
     content = {"error": {"message": message, "type": "error", "param": None, "code": code}}
     return lambda reply, seen: reply.send_json(content, status, headers)
 
 
 def hang(reply: Reply, seen: Seen) -> None:
-    """Nothing, until the test is over."""
+    """Sends nothing until the test is over."""
     reply.server.released.wait()
     reply.close_connection = True
 
 
 def no_structure(reply: Reply, seen: Seen) -> None:
-    """A server that knows no response_format."""
+    """Behaves like a server without support for response_format."""
     if "response_format" in seen.body:
         error(400, "Unknown parameter: 'response_format'.")(reply, seen)
     else:
@@ -166,10 +166,10 @@ def no_structure(reply: Reply, seen: Seen) -> None:
 
 
 class FakeLLM(ThreadingHTTPServer):
-    """The server; `requests` holds what it was asked.
+    """Fake server; `requests` records the requests.
 
     Args:
-        script: Chooses a behavior for each chat request.
+        script: Function that selects the behavior for each chat request.
     """
 
     daemon_threads = True
@@ -183,7 +183,7 @@ class FakeLLM(ThreadingHTTPServer):
         self._lock = threading.Lock()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up, as killed ones do, are nothing to talk about."""
+        """Ignores clients that disconnect, as killed ones do."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -193,12 +193,12 @@ class FakeLLM(ThreadingHTTPServer):
 
     def see(self, body: dict[str, Any], authorization: str) -> Seen:
         text = body["messages"][-1]["content"]
-        asked = _ASKED.search(text)
-        assert asked is not None, text
+        question = _QUESTION.search(text)
+        assert question is not None, text
         kind = "spatio" if "descriptors in total" in text else "temporal"
         with self._lock:
-            time_ = sum(seen.question == (asked["name"], kind) for seen in self.requests)
-            seen = Seen(asked["name"], kind, time_, body, authorization.removeprefix("Bearer "), time.monotonic())
+            time_ = sum(seen.question == (question["name"], kind) for seen in self.requests)
+            seen = Seen(question["name"], kind, time_, body, authorization.removeprefix("Bearer "), time.monotonic())
             self.requests.append(seen)
         return seen
 

@@ -33,7 +33,7 @@ def generate(
     limits: Limits = LIMITS,
     labels: LabelSpace = LABELS,
 ) -> Generation:
-    """One run; the journal is closed afterwards, what it held stays in the generation."""
+    """Runs a generation; it keeps the contents of its journal, which is closed afterwards."""
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-made-up")
 
@@ -47,7 +47,7 @@ def generate(
     return generation
 
 
-def complete(generation: Generation) -> None:
+def assert_complete(generation: Generation) -> None:
     result = generation.result("here")
     assert generation.problems() == {}
     for kind in ("spatio", "temporal"):
@@ -55,23 +55,23 @@ def complete(generation: Generation) -> None:
             assert texts == tuple(f"{kind} thing {k} of {name}" for k in range(3))
 
 
-def once(behavior: llm.Behavior, times: int = 1) -> llm.Script:
-    """Every question meets a fault before it is answered."""
+def first_times(behavior: llm.Behavior, times: int = 1) -> llm.Script:
+    """Returns a script in which each question fails before it is answered."""
     return lambda seen: behavior if seen.time < times else llm.good
 
 
-def test_outside_the_main_thread_as_in_a_program_with_a_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generation_outside_the_main_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with llm.serving(lambda seen: llm.good) as server, ThreadPoolExecutor(1) as thread:
-        complete(thread.submit(generate, tmp_path / "j", server, monkeypatch).result())
+        assert_complete(thread.submit(generate, tmp_path / "j", server, monkeypatch).result())
 
 
-def test_every_list_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_list_is_requested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with llm.serving(lambda seen: llm.good) as server:
-        complete(generate(tmp_path / "j", server, monkeypatch))
+        assert_complete(generate(tmp_path / "j", server, monkeypatch))
         assert Counter(seen.question for seen in server.requests) == dict.fromkeys(server.answered, 1)
         assert len(server.answered) == 12
-        # a finished generation asks nothing
-        complete(generate(tmp_path / "j", server, monkeypatch))
+        # a complete generation sends no requests
+        assert_complete(generate(tmp_path / "j", server, monkeypatch))
         assert len(server.requests) == 12
     body = server.requests[0].body
     assert (body["model"], body["temperature"], body["seed"]) == ("fake", 0.7, 5)
@@ -80,11 +80,11 @@ def test_every_list_is_asked_for_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("behavior", ["prose_around", "fenced"])
-def test_answers_that_need_reading_are_asked_for_once(
+def test_answers_with_other_text_are_requested_once(
     behavior: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with llm.serving(lambda seen: getattr(llm, behavior)) as server:
-        complete(generate(tmp_path / "j", server, monkeypatch))
+        assert_complete(generate(tmp_path / "j", server, monkeypatch))
         assert len(server.requests) == 12
 
 
@@ -93,33 +93,33 @@ def test_answers_that_need_reading_are_asked_for_once(
     [llm.error(429, headers=SOON), llm.error(500, headers=SOON), llm.error(503, headers=SOON), llm.cut_connection],
     ids=["429", "500", "503", "cut connection"],
 )
-def test_what_passes_is_waited_for(fault: llm.Behavior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_errors_are_retried(fault: llm.Behavior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = LabelSpace(LABELS.names[:2])
-    with llm.serving(once(fault)) as server:
-        complete(generate(tmp_path / "j", server, monkeypatch, labels=few))
+    with llm.serving(first_times(fault)) as server:
+        assert_complete(generate(tmp_path / "j", server, monkeypatch, labels=few))
         assert Counter(seen.question for seen in server.requests) == dict.fromkeys(server.answered, 2)
-        # a repeated request is the same request
+        # a retry is the same request
         assert all(seen.body["seed"] == 5 for seen in server.requests)
 
 
-def test_a_hanging_server_is_given_up_and_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with llm.serving(once(llm.hang)) as server:
+def test_time_outs_are_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with llm.serving(first_times(llm.hang)) as server:
         limits = Limits(concurrency=12, timeout=2, retries=2)
-        complete(generate(tmp_path / "j", server, monkeypatch, limits))
+        assert_complete(generate(tmp_path / "j", server, monkeypatch, limits))
         assert Counter(seen.question for seen in server.requests) == dict.fromkeys(server.answered, 2)
 
 
-def test_retry_after_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_after_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = LabelSpace(LABELS.names[:1])
-    with llm.serving(once(llm.error(429, headers={"Retry-After": "1"}))) as server:
-        complete(generate(tmp_path / "j", server, monkeypatch, labels=one))
+    with llm.serving(first_times(llm.error(429, headers={"Retry-After": "1"}))) as server:
+        assert_complete(generate(tmp_path / "j", server, monkeypatch, labels=one))
     for kind in ("spatio", "temporal"):
         first, second = [seen.at for seen in server.requests if seen.kind == kind]
         assert second - first >= 1
 
 
 @pytest.mark.parametrize(
-    ("behavior", "told"),
+    ("behavior", "problem"),
     [
         ("too_few", "it had 2 items instead of 3"),
         ("repeated", "an item stood twice"),
@@ -131,88 +131,88 @@ def test_retry_after_is_heeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ("broken_body", "not a chat completion"),
     ],
 )
-def test_unusable_answers_are_kept_and_asked_for_again(
-    behavior: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_unusable_answers_are_kept_and_requested_again(
+    behavior: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = LabelSpace(LABELS.names[:2])
-    with llm.serving(once(getattr(llm, behavior))) as server:
+    with llm.serving(first_times(getattr(llm, behavior))) as server:
         generation = generate(tmp_path / "j", server, monkeypatch, labels=few)
-        complete(generation)
+        assert_complete(generation)
         assert len(server.requests) == 8
-    # the second request tells what was wrong, and has another seed
+    # the second request states the problem, and has another seed
     second = next(seen for seen in server.requests if seen.time == 1)
-    assert told in second.body["messages"][-1]["content"]
+    assert problem in second.body["messages"][-1]["content"]
     assert second.body["seed"] == 6
     assert generation.usage.answers == 8
     with Journal(tmp_path / "j") as journal:
         assert [len(answers) for answers in journal.answers(SAMPLING.run).values()] == [2] * 4
 
 
-def test_too_many_steps_are_asked_for_again_too_many_sights_are_cut(
+def test_extra_steps_are_requested_again_and_extra_spatio_descriptors_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with llm.serving(once(llm.too_many)) as server:
-        complete(generate(tmp_path / "j", server, monkeypatch))
+    with llm.serving(first_times(llm.too_many)) as server:
+        assert_complete(generate(tmp_path / "j", server, monkeypatch))
         assert Counter(seen.kind for seen in server.requests) == {"spatio": 6, "temporal": 12}
 
 
-def test_what_never_comes_is_listed_and_the_rest_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_lists_are_reported_and_the_others_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = {("action 2", "spatio"), ("action 4", "temporal")}
     with llm.serving(lambda seen: llm.refused if seen.question in bad else llm.good) as server:
         generation = generate(tmp_path / "j", server, monkeypatch)
         assert Counter(seen.question for seen in server.requests if seen.question in bad) == dict.fromkeys(bad, 3)
         problems = {(question.name, question.kind): reason for question, reason in generation.problems().items()}
-        assert problems == dict.fromkeys(bad, "3 answers, of the last one: it was refused")
+        assert problems == dict.fromkeys(bad, "3 answers, last problem: it was refused")
         result = generation.result("here")
         assert result.descriptors["action 2"].spatio == ()
         assert len(result.descriptors["action 2"].temporal) == 3
-        # it is not asked again on its own account, only with a higher limit
+        # missing lists are requested again only with a higher limit
         generate(tmp_path / "j", server, monkeypatch)
         assert len(server.requests) == 10 + 6
         generate(tmp_path / "j", server, monkeypatch, Limits(concurrency=3, attempts=4))
         assert len(server.requests) == 10 + 8
 
 
-def test_a_server_without_structured_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_structured_output_is_disabled_if_unsupported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with llm.serving(lambda seen: llm.no_structure) as server:
-        complete(generate(tmp_path / "j", server, monkeypatch))
+        assert_complete(generate(tmp_path / "j", server, monkeypatch))
         refused = [seen for seen in server.requests if "response_format" in seen.body]
-        assert len(refused) == 1  # the first request goes alone
+        assert len(refused) == 1  # the first request is sent alone
         assert len(server.requests) == 13
         more = LabelSpace((*LABELS.names, "another"))
-        complete(generate(tmp_path / "j", server, monkeypatch, labels=more))
-        assert len(server.requests) == 15  # and is remembered
+        assert_complete(generate(tmp_path / "j", server, monkeypatch, labels=more))
+        assert len(server.requests) == 15  # the journal remembers it
 
 
-def test_no_more_than_the_limit_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    inside, most, lock = 0, 0, threading.Lock()
+def test_concurrency_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    active, most, lock = 0, 0, threading.Lock()
     barrier = threading.Barrier(3)
 
     def watched(reply: llm.Reply, seen: llm.Seen) -> None:
-        nonlocal inside, most
+        nonlocal active, most
         with lock:
-            inside += 1
-            most = max(most, inside)
+            active += 1
+            most = max(most, active)
         if len(server.requests) > 1:
             try:
-                barrier.wait(timeout=0.5)  # three at once is possible
+                barrier.wait(timeout=0.5)  # three concurrent requests are possible
             except threading.BrokenBarrierError:
                 barrier.reset()
         with lock:
-            inside -= 1
+            active -= 1
         llm.good(reply, seen)
 
     with llm.serving(lambda seen: watched) as server:
-        complete(generate(tmp_path / "j", server, monkeypatch))
+        assert_complete(generate(tmp_path / "j", server, monkeypatch))
     assert most == 3
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         (llm.error(401, "bad key sk-made-up"), "does not accept the key"),
         (llm.error(403), "does not accept the key"),
-        (llm.error(404, "no model 'fake'"), "knows no such model or address .* no model 'fake'"),
+        (llm.error(404, "no model 'fake'"), "has no such model or address .* no model 'fake'"),
         (
             llm.error(400, "temperature must be 1"),
             "does not accept the request: .*temperature must be 1.*--temperature null",
@@ -221,25 +221,25 @@ def test_no_more_than_the_limit_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     ],
     ids=["401", "403", "404", "400", "quota"],
 )
-def test_what_will_not_pass_ends_at_once(
-    fault: llm.Behavior, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_permanent_errors_end_the_run_at_once(
+    fault: llm.Behavior, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with llm.serving(lambda seen: fault) as server, pytest.raises(UserError, match=told) as caught:
+    with llm.serving(lambda seen: fault) as server, pytest.raises(UserError, match=message) as caught:
         generate(tmp_path / "j", server, monkeypatch)
     assert len({seen.question for seen in server.requests}) == 1
     assert "sk-made-up" not in str(caught.value)
 
 
-def test_a_dead_server_is_not_asked_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_server_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many = LabelSpace(tuple(f"action {k}" for k in range(100)))
     limits = Limits(concurrency=2, retries=1)
     with llm.serving(lambda seen: llm.error(500, headers=SOON)) as server:
-        with pytest.raises(UserError, match=r"10 requests in a row got no answer .*is kept"):
+        with pytest.raises(UserError, match=r"10 consecutive requests got no answer .* are kept"):
             generate(tmp_path / "j", server, monkeypatch, limits, many)
         assert len({seen.question for seen in server.requests}) <= 11
 
 
-def test_one_bad_question_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_questions_do_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def script(seen: llm.Seen) -> llm.Behavior:
         if seen.name != "action 1":
             return llm.good
@@ -254,7 +254,7 @@ def test_one_bad_question_does_not_stop_the_others(tmp_path: Path, monkeypatch: 
     assert all(reason.startswith("no answer: ") for reason in problems.values())
 
 
-def test_ctrl_c_waits_for_the_answers_that_are_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_waits_for_pending_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted = threading.Event()
 
     def script(seen: llm.Seen) -> llm.Behavior:
@@ -267,20 +267,20 @@ def test_ctrl_c_waits_for_the_answers_that_are_out(tmp_path: Path, monkeypatch: 
         return interrupting if len(server.requests) >= 4 else llm.good
 
     with llm.serving(script) as server:
-        with pytest.raises(UserError, match=r"Stopped. What has been answered is kept"):
+        with pytest.raises(UserError, match=r"Stopped\. Answers so far are kept"):
             generate(tmp_path / "j", server, monkeypatch)
-        asked = len(server.requests)
-        assert asked < 12
+        sent = len(server.requests)
+        assert sent < 12
         with Journal(tmp_path / "j") as journal:
-            assert len(journal.answers(SAMPLING.run)) == asked
-        complete(generate(tmp_path / "j", server, monkeypatch))
+            assert len(journal.answers(SAMPLING.run)) == sent
+        assert_complete(generate(tmp_path / "j", server, monkeypatch))
         assert len(server.requests) == 12
 
 
 @pytest.mark.parametrize(
     "changes", [{"model": "other"}, {"temperature": 0.1}, {"seed": None}, {"per_class": 2}, {"prompt_hash": "x"}]
 )
-def test_other_settings_ask_anew(changes: dict[str, object]) -> None:
+def test_other_settings_are_another_run(changes: dict[str, object]) -> None:
     from dataclasses import replace
 
     assert replace(SAMPLING, **changes).run != SAMPLING.run
@@ -288,24 +288,24 @@ def test_other_settings_ask_anew(changes: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "message"),
     [
-        ({}, "There is no key: set OPENAI_API_KEY"),
-        ({"OPENAI_API_KEY": "two words"}, "characters that no key has"),
-        ({"OPENAI_API_KEY": "k\u00e9y"}, "characters that no key has"),
-        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "localhost:8000"}, "expected http"),
+        ({}, "No API key found: set OPENAI_API_KEY"),
+        ({"OPENAI_API_KEY": "two words"}, "must be ASCII without spaces"),
+        ({"OPENAI_API_KEY": "k\u00e9y"}, "must be ASCII without spaces"),
+        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "localhost:8000"}, "expected a URL such as"),
     ],
 )
-def test_the_environment_is_checked(variables: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_checked(variables: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         Server(LIMITS)
 
 
-def test_a_server_of_ones_own_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_server_needs_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "  \n")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://user:secret@localhost:1/v1")
     server = Server(LIMITS)
@@ -319,15 +319,15 @@ def test_limits_are_checked(name: str) -> None:
         Limits(**{name: -1})
 
 
-def test_the_estimate_counts_what_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_estimate_counts_missing_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def estimate() -> Sequence[int]:
         with Journal(tmp_path / "j") as journal:
             found = Generation(LABELS, PROMPTS, SAMPLING, LIMITS, journal).estimate()
         return found.requests, found.answered, found.prompt_tokens, found.completion_tokens
 
-    requests, answered, read, written = estimate()
-    assert (requests, answered, written) == (12, 0, 12 * 3 * 14)
-    assert 100 < read / requests < 300
+    requests, answered, prompt_tokens, completion_tokens = estimate()
+    assert (requests, answered, completion_tokens) == (12, 0, 12 * 3 * 14)
+    assert 100 < prompt_tokens / requests < 300
     bad = {("action 2", "spatio")}
     with llm.serving(lambda seen: llm.refused if seen.question in bad else llm.good) as server:
         generate(tmp_path / "j", server, monkeypatch, Limits(attempts=1))

@@ -26,7 +26,7 @@ def bodies(file: Path, run: str = "run") -> list[str]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=4))
-def test_answers_come_back_whatever_they_hold(tmp_path: Path, content: list[str]) -> None:
+def test_answers_round_trip_with_any_content(tmp_path: Path, content: list[str]) -> None:
     file = tmp_path / "journal.jsonl"
     file.unlink(missing_ok=True)
     fill(file, *content)
@@ -34,27 +34,27 @@ def test_answers_come_back_whatever_they_hold(tmp_path: Path, content: list[str]
     assert len(file.read_bytes().splitlines()) >= len(content)
 
 
-def test_runs_are_kept_apart(tmp_path: Path) -> None:
+def test_runs_are_separate(tmp_path: Path) -> None:
     fill(tmp_path / "j", "one")
     assert bodies(tmp_path / "j", run="another") == []
 
 
-@pytest.mark.parametrize("cut", [1, 5, 40])
-def test_a_line_that_was_cut_off_is_dropped_and_the_rest_kept(tmp_path: Path, cut: int) -> None:
+@pytest.mark.parametrize("removed", [1, 5, 40])
+def test_a_truncated_last_line_is_dropped(tmp_path: Path, removed: int) -> None:
     file = tmp_path / "j"
     fill(file, "one", "two")
-    whole = file.read_bytes()
-    first, second = whole.splitlines(keepends=True)
-    file.write_bytes(first + second[: -cut - 1])
+    content = file.read_bytes()
+    first, second = content.splitlines(keepends=True)
+    file.write_bytes(first + second[: -removed - 1])
     assert bodies(file) == ["one"]
     assert file.read_bytes() == first
-    fill_more = Answer(ARCHERY, 1, "again", "host")
+    second_answer = Answer(ARCHERY, 1, "again", "host")
     with Journal(file) as journal:
-        journal.append_answer("run", fill_more)
+        journal.append_answer("run", second_answer)
     assert bodies(file) == ["one", "again"]
 
 
-def test_a_line_that_only_lacks_its_end_is_kept(tmp_path: Path) -> None:
+def test_a_last_line_without_line_break_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "j"
     fill(file, "one", "two")
     file.write_bytes(file.read_bytes()[:-1])
@@ -63,7 +63,7 @@ def test_a_line_that_only_lacks_its_end_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["nonsense", "[]", "{}", '{"event": "answer", "run": "r", "at": "t", "name": "x"}'])
-def test_damage_within_is_named(tmp_path: Path, line: str) -> None:
+def test_damaged_lines_are_rejected(tmp_path: Path, line: str) -> None:
     file = tmp_path / "j"
     fill(file, "one")
     file.write_text(f"{file.read_text()}{line}\n{file.read_text()}")
@@ -71,7 +71,7 @@ def test_damage_within_is_named(tmp_path: Path, line: str) -> None:
         Journal(file)
 
 
-def test_one_process_at_a_time(tmp_path: Path) -> None:
+def test_a_journal_is_open_in_one_process_at_a_time(tmp_path: Path) -> None:
     file = tmp_path / "j"
     code = "from pathlib import Path; from ost_lightning.text.generation.journal import Journal; "
     code += f"Journal(Path({str(file)!r}))"
@@ -83,7 +83,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_every_event_is_on_the_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_event_is_on_disk_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     synced: list[bytes] = []
@@ -96,8 +96,8 @@ def test_every_event_is_on_the_disk_before_append_returns(tmp_path: Path, monkey
             assert json.loads(synced[-1].splitlines()[-1])["body"] == f"body {attempt}"
 
 
-def test_a_journal_with_answers_of_batches_is_still_read(tmp_path: Path) -> None:
-    """Version 0.1 could ask in batches, and noted them beside each answer."""
+def test_journals_of_version_0_1_with_batches_are_read(tmp_path: Path) -> None:
+    """Checks journals of version 0.1, which also recorded the batch of each answer."""
     file = tmp_path / "j"
     events = [
         {"event": "batch_intended", "run": "run", "at": "2026-11-25", "round": "r", "requests": 1},

@@ -45,11 +45,11 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_gives_the_same_list(form: str) -> None:
+def test_all_forms_give_the_same_list(form: str) -> None:
     assert parse_descriptors(FORMS[form]) == ITEMS
 
 
-def test_commas_and_semicolons() -> None:
+def test_commas_and_semicolons_separate_descriptors() -> None:
     assert parse_descriptors("a bow, an arrow, a target.") == ("a bow", "an arrow", "a target")
     assert parse_descriptors("Descriptors:\na bow; an arrow, in flight; a target") == (
         "a bow",
@@ -62,7 +62,7 @@ def test_commas_and_semicolons() -> None:
     "answer",
     ["", "   \n", "I'm sorry, but I can't help.", "Archery is a sport. It needs a bow.", "[]", "{}", "```json\n```"],
 )
-def test_what_is_no_list_is_none(answer: str) -> None:
+def test_answers_without_a_list_are_empty(answer: str) -> None:
     assert parse_descriptors(answer) == ()
 
 
@@ -80,7 +80,7 @@ def test_what_is_no_list_is_none(answer: str) -> None:
         ("1. 2. twice numbered", "twice numbered"),
     ],
 )
-def test_cleaning_leaves_what_belongs_to_the_phrase(text: str, cleaned: str) -> None:
+def test_cleaning_keeps_the_phrase(text: str, cleaned: str) -> None:
     assert clean(text) == cleaned
 
 
@@ -103,7 +103,7 @@ epilogues = st.sampled_from(["", "\n\nI hope that helps!", "\n```", "\n\nLet me 
     epilogue=epilogues,
     gap=st.sampled_from(["\n", "\n\n"]),
 )
-def test_marked_lists_are_read_whatever_is_around(
+def test_marked_lists_are_found_in_any_text(
     items: list[str], marker: str, wrapper: str, prologue: str, epilogue: str, gap: str
 ) -> None:
     body = gap.join(marker.format(k=k) + wrapper.format(item) for k, item in enumerate(items, 1))
@@ -111,7 +111,7 @@ def test_marked_lists_are_read_whatever_is_around(
 
 
 @given(items=lists, prologue=prologues, epilogue=epilogues, indent=st.sampled_from([None, 2]), bare=st.booleans())
-def test_json_is_read_whatever_is_around(
+def test_json_is_found_in_any_text(
     items: list[str], prologue: str, epilogue: str, indent: int | None, bare: bool
 ) -> None:
     body = json.dumps(items if bare else {"descriptors": items}, indent=indent)
@@ -126,6 +126,6 @@ def test_any_text_gives_clean_single_lines(answer: str) -> None:
 
 
 @given(st.text(st.sampled_from('[]{}":,\\1. -*"\n`a'), max_size=200))
-def test_broken_json_and_markers_are_survived(answer: str) -> None:
+def test_invalid_json_and_markers_raise_no_error(answer: str) -> None:
     for text in parse_descriptors(answer):
         assert text == clean(text) != ""

@@ -12,7 +12,7 @@ GOOD = {"system": "s", "spatio": "{name} {count}", "temporal": "{count} of {name
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (shipped("prompts") / "descriptors").glob("*.yaml")))
 @pytest.mark.parametrize("kind", ["spatio", "temporal"])
-def test_shipped_prompts_ask_for_what_is_wanted(name: str, kind: str) -> None:
+def test_shipped_prompts_contain_name_count_and_format(name: str, kind: str) -> None:
     prompts = Prompts.load(name)
     system, user = prompts.messages(kind, 'playing "harp" {loudly}', 8, as_json=False)
     assert (system["role"], user["role"]) == ("system", "user")
@@ -23,7 +23,7 @@ def test_shipped_prompts_ask_for_what_is_wanted(name: str, kind: str) -> None:
     assert "it was empty" in prompts.messages(kind, "x", 8, as_json=True, problem="it was empty")[1]["content"]
 
 
-def test_the_digest_follows_the_texts_alone(tmp_path: Path) -> None:
+def test_the_digest_depends_only_on_the_texts(tmp_path: Path) -> None:
     for name, change in (("a", {}), ("b", {}), ("c", {"system": "t"}), ("d", {"again": "as {problem}"})):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(GOOD | change))
     a, b, c, d = (Prompts.load(str(tmp_path / f"{name}.yaml")).digest for name in "abcd")
@@ -32,25 +32,25 @@ def test_the_digest_follows_the_texts_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
+    ("change", "message"),
     [
-        ({"spatio": "{name}"}, r"'spatio' \(.*\) must hold {count} and {name} in braces"),
-        ({"temporal": "{name} {count} {place}"}, "'temporal' .* must hold {count} and {name}"),
-        ({"system": "{name}"}, "'system' .* must hold nothing in braces"),
-        ({"again": "no"}, "'again' .* must hold {problem}"),
+        ({"spatio": "{name}"}, r"'spatio' \(.*\) must contain {count} and {name} in braces"),
+        ({"temporal": "{name} {count} {place}"}, "'temporal' .* must contain {count} and {name}"),
+        ({"system": "{name}"}, "'system' .* must contain nothing in braces"),
+        ({"again": "no"}, "'again' .* must contain {problem}"),
         ({"spatio": "{name"}, "'spatio' .* unmatched braces"),
-        ({"spatio": 3}, "'spatio' must be a text"),
+        ({"spatio": 3}, "'spatio' must be a non-empty string"),
         ({"more": "x"}, "exactly the keys system, spatio, temporal, again"),
     ],
 )
-def test_malformed_prompts_are_named(tmp_path: Path, change: dict[str, object], what: str) -> None:
+def test_malformed_prompts_are_rejected(tmp_path: Path, change: dict[str, object], message: str) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(yaml.safe_dump(GOOD | change))
-    with pytest.raises(UserError, match=what):
+    with pytest.raises(UserError, match=message):
         Prompts.load(str(file))
 
 
-def test_unknown_prompts_and_bad_yaml(tmp_path: Path) -> None:
+def test_unknown_prompts_and_invalid_yaml_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no prompts 'nonsense'.*one of: ost, ranked"):
         Prompts.load("nonsense")
     (tmp_path / "own.yaml").write_text("a: [\n")

@@ -12,14 +12,14 @@ def body(content: str | None, **more: str) -> str:
     return json.dumps(completion(content, **more))
 
 
-def test_a_good_answer() -> None:
+def test_a_usable_answer() -> None:
     reading = read_answer(body(json.dumps({"descriptors": TEXTS})), "spatio", 4, max_words=5)
     assert reading.descriptors == tuple(TEXTS)
     assert (reading.problem, reading.model) == ("", "fake-llm-1")
     assert (reading.prompt_tokens, reading.completion_tokens) == (100, 40)
 
 
-def test_what_is_ranked_may_be_cut_what_is_a_sequence_may_not() -> None:
+def test_ranked_lists_are_truncated_and_sequences_are_not() -> None:
     longer = body("\n".join(f"- {text}" for text in TEXTS))
     assert read_answer(longer, "spatio", 3, max_words=5).descriptors == tuple(TEXTS[:3])
     assert read_answer(longer, "temporal", 3, max_words=5).problem == "it had 4 items instead of 3"
@@ -44,14 +44,14 @@ def test_what_is_ranked_may_be_cut_what_is_a_sequence_may_not() -> None:
         ("<html>Bad gateway</html>", "the response was not a chat completion, or broke off"),
     ],
 )
-def test_every_problem_has_its_words(answer: str, problem: str) -> None:
+def test_each_problem_has_its_message(answer: str, problem: str) -> None:
     reading = read_answer(answer, "temporal", 4, max_words=5)
     assert reading.problem == problem
     assert reading.descriptors == ()
 
 
-def test_servers_that_leave_out_the_rest_are_welcome() -> None:
-    bare = json.dumps({"choices": [{"message": {"content": "- a\n- b"}}]})
-    reading = read_answer(bare, "temporal", 2, max_words=5)
+def test_optional_parts_of_a_response_may_be_missing() -> None:
+    minimal = json.dumps({"choices": [{"message": {"content": "- a\n- b"}}]})
+    reading = read_answer(minimal, "temporal", 2, max_words=5)
     assert reading.descriptors == ("a", "b")
     assert (reading.model, reading.prompt_tokens) == ("", 0)

@@ -1,4 +1,4 @@
-"""From class names to Spatio-Temporal Descriptors, by any LLM behind an OpenAI-compatible server.
+"""From class names to Spatio-Temporal Descriptors, with any LLM behind an OpenAI-compatible server.
 
-The `openai` package is imported by `server` only.
+Only `server` imports the `openai` package.
 """

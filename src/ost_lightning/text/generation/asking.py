@@ -1,4 +1,4 @@
-"""Asks for all open lists of a generation, several at once."""
+"""Concurrent requests for all missing lists of a generation."""
 
 import asyncio
 import signal
@@ -13,53 +13,53 @@ from ost_lightning.text.generation.server import NoAnswer, Server, StructureRefu
 from ost_lightning.text.generation.state import Generation
 
 Progress = Callable[[Question, str], None]
-"""Is told a question and what became of its last request: empty if the list is there now."""
+"""Function that receives a question and the problem with its last request; empty if the list is complete."""
 
-_FAILURES_IN_A_ROW = 10
+_MAX_CONSECUTIVE_FAILURES = 10
 
 
 class Asker:
-    """Works through the open lists of a generation.
+    """Requests the missing lists of a generation.
 
-    The first request goes alone: it finds out whether the server accepts the key, the model and the response format.
-    Ctrl-C lets the requests that are out be answered, and kept, before it ends.
+    The first request is sent alone to check that the server accepts the key, the model and the response format. On
+    Ctrl-C, pending requests are answered and recorded before the run ends.
 
     Args:
-        generation: What is wanted, and where answers go.
-        server: Who answers.
-        progress: Is told of each request.
+        generation: Generation with the missing lists, which records the answers.
+        server: Client of the server.
+        progress: Function that is called after each request.
     """
 
     def __init__(self, generation: Generation, server: Server, progress: Progress) -> None:
         self._generation, self._server, self._progress = generation, server, progress
         self._failures = 0
-        self._end: UserError | None = None
+        self._error: UserError | None = None
 
     async def run(self) -> None:
-        """Asks until every list is there or given up.
+        """Requests lists until each is complete or has no attempts left.
 
         Raises:
-            UserError: If the server refuses everything, or Ctrl-C was pressed; what has been answered is kept.
+            UserError: If the server rejects all requests, or after Ctrl-C; answers so far are kept.
         """
-        questions = iter(self._generation.open())
-        with _stopping_at_ctrl_c(self._stop):
+        questions = iter(self._generation.open_questions())
+        with _stop_on_ctrl_c(self._stop):
             if (first := next(questions, None)) is not None:
                 await self._settle(first)
                 await asyncio.gather(*(self._work(questions) for _ in range(self._generation.limits.concurrency)))
-        if self._end is not None:
-            raise self._end
+        if self._error is not None:
+            raise self._error
 
     async def _work(self, questions: Iterator[Question]) -> None:
         for question in questions:
-            if self._end is not None:
+            if self._error is not None:
                 return
             await self._settle(question)
 
     async def _settle(self, question: Question) -> None:
-        """Asks for one list until it is there or its attempts are used up."""
+        """Requests one list until it is complete or has no attempts left."""
         generation = self._generation
         while not generation.is_done(question) and generation.attempt(question) < generation.limits.attempts:
-            if self._end is not None:
+            if self._error is not None:
                 return
             try:
                 problem = await self._ask(question)
@@ -69,7 +69,7 @@ class Asker:
                 self._count_failure(str(error))
                 return
             except UserError as error:
-                self._end = self._end or error
+                self._error = self._error or error
                 return
             self._failures = 0
             self._progress(question, problem)
@@ -82,40 +82,40 @@ class Asker:
         try:
             body = await self._server.ask(request)
         except StructureRefused as error:
-            generation.ask_plainly(str(error))
-            return "the server does not know structured output; asked again without"
+            generation.disable_structured_output(str(error))
+            return "the server does not support structured output; retrying without it"
         return generation.record(question, body, self._server.host).problem
 
     def _count_failure(self, reason: str) -> None:
         self._failures += 1
-        if self._failures >= _FAILURES_IN_A_ROW:
-            self._end = self._end or UserError(
-                f"{self._failures} requests in a row got no answer from {self._server.host} ({reason}). What has been "
-                "answered is kept: run the same command again when the server is well."
+        if self._failures >= _MAX_CONSECUTIVE_FAILURES:
+            self._error = self._error or UserError(
+                f"{self._failures} consecutive requests got no answer from {self._server.host} ({reason}). Answers so "
+                "far are kept: run the same command again once the server is available."
             )
 
     def _stop(self) -> None:
-        self._end = self._end or UserError(
-            "Stopped. What has been answered is kept: the same command goes on where this one ended."
+        self._error = self._error or UserError(
+            "Stopped. Answers so far are kept: run the same command again to resume."
         )
 
 
 @contextmanager
-def _stopping_at_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C calls `stop`, a second one interrupts as usual.
+def _stop_on_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
+    """Calls `stop` on the first Ctrl-C; a second one interrupts as usual.
 
-    Event loops have no such signals on Windows, nor outside the main thread: there the first one interrupts.
+    Event loops do not support signal handlers on Windows or outside the main thread: there, the first one interrupts.
     """
     if sys.platform == "win32" or current_thread() is not main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
 
-    def first() -> None:
+    def handle_first() -> None:
         loop.remove_signal_handler(signal.SIGINT)
         stop()
 
-    loop.add_signal_handler(signal.SIGINT, first)
+    loop.add_signal_handler(signal.SIGINT, handle_first)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The journal of a generation: every answer is on disk before anything else is done with it."""
+"""Journal of a generation: every answer is written to disk before it is used."""
 
 import json
 import os
@@ -14,19 +14,19 @@ from ost_lightning.files import sync_folder
 from ost_lightning.vocabulary import DescriptorKind
 
 _FIELDS: Final[dict[str, type]] = {"event": str, "run": str, "at": str}
-_OF_AN_ANSWER: Final = ("attempt", "body", "server")
+_ANSWER_KEYS: Final = ("attempt", "body", "server")
 _ANSWER_FIELDS: Final[dict[str, type]] = {"name": str, "kind": str} | {
-    key: int if key == "attempt" else str for key in _OF_AN_ANSWER
+    key: int if key == "attempt" else str for key in _ANSWER_KEYS
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One list that is wanted.
+    """One requested list of descriptors.
 
     Attributes:
-        name: Of the class.
-        kind: Of the descriptors.
+        name: Class name.
+        kind: Kind of the descriptors.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, as it came.
+    """One answer of the server.
 
     Attributes:
-        question: What was asked.
-        attempt: From 0.
-        body: Of the HTTP response.
-        server: Host that answered.
-        at: When it came, ISO 8601 in UTC; the journal sets it.
+        question: Requested list.
+        attempt: Index of the attempt, from 0.
+        body: Body of the HTTP response.
+        server: Host name of the server.
+        at: Time of the answer, ISO 8601 in UTC; set by the journal.
     """
 
     question: Question
@@ -56,16 +56,16 @@ class Answer:
 
 
 class Journal:
-    """Appends events to a JSONL file, each flushed to the disk (fsync) before `append` returns.
+    """JSONL file of events, each flushed to disk (fsync) before `append` returns.
 
-    One process at a time may hold a journal. A last line that was cut off by a crash is dropped when it is opened; it
-    was never used. Use it as a context manager.
+    Only one process at a time may open a journal. If a crash truncated the last line, which was then never used, it is
+    dropped on opening. Use the journal as a context manager.
 
     Args:
-        file: The journal; made if it is not there.
+        file: Path of the journal; created if it does not exist.
 
     Raises:
-        UserError: If another process holds it, or a line within it is damaged.
+        UserError: If another process has opened the journal, or a line other than the last is damaged.
     """
 
     def __init__(self, file: Path) -> None:
@@ -89,15 +89,15 @@ class Journal:
         os.close(self._descriptor)
 
     def append(self, event: str, run: str, **content: Any) -> dict[str, Any]:
-        """Writes one event and waits until it is on the disk.
+        """Writes one event and waits until it is on disk.
 
         Args:
-            event: What kind.
-            run: Hash of the settings that it belongs to.
-            content: Anything that JSON can hold.
+            event: Kind of the event.
+            run: Hash of the settings of the run.
+            content: Further values of the event; must be JSON-serializable.
 
         Returns:
-            The event as written.
+            Event as written.
         """
         entry = {"event": event, "run": run, "at": datetime.now(UTC).isoformat(timespec="seconds"), **content}
         line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
@@ -109,30 +109,30 @@ class Journal:
         return entry
 
     def append_answer(self, run: str, answer: Answer) -> Answer:
-        """Keeps an answer; returns it with its time."""
-        content = {**asdict(answer.question), **{key: getattr(answer, key) for key in _OF_AN_ANSWER}}
+        """Writes an answer and returns it with its time."""
+        content = {**asdict(answer.question), **{key: getattr(answer, key) for key in _ANSWER_KEYS}}
         return replace(answer, at=self.append("answer", run, **content)["at"])
 
     def answers(self, run: str) -> dict[Question, list[Answer]]:
-        """All answers to these settings, in the order of their attempts."""
+        """Returns all answers of a run, in the order of their attempts."""
         found: dict[Question, list[Answer]] = {}
         for entry in self.events("answer", run):
             question = Question(entry["name"], entry["kind"])
-            answer = Answer(question, *(entry[key] for key in (*_OF_AN_ANSWER, "at")))
+            answer = Answer(question, *(entry[key] for key in (*_ANSWER_KEYS, "at")))
             found.setdefault(question, []).append(answer)
         for answers in found.values():
             answers.sort(key=lambda answer: answer.attempt)
         return found
 
     def events(self, event: str, run: str) -> list[Mapping[str, Any]]:
-        """All events of a kind, of one run, in their order."""
+        """Returns all events of one kind and run, in order."""
         return [entry for entry in self._events if entry["event"] == event and entry["run"] == run]
 
     def _read(self) -> list[dict[str, Any]]:
         data = self.file.read_bytes()
         *lines, rest = data.split(b"\n")
         if rest:
-            if _is_json(rest):  # all but the end of the line had been written
+            if _is_json(rest):  # only the line break is missing
                 os.write(self._descriptor, b"\n")
                 lines.append(rest)
             else:
@@ -144,13 +144,13 @@ class Journal:
             entry = json.loads(line)
         except ValueError as error:
             raise UserError(
-                f"{self.file}:{number}: not valid JSON. The journal was changed by something else: mend or delete that "
-                "line (its answer is asked for again), or choose another folder."
+                f"{self.file}:{number}: not valid JSON. The journal was modified: repair or delete the line (its "
+                "answer is requested again), or choose another folder."
             ) from error
-        needed = _FIELDS | (_ANSWER_FIELDS if isinstance(entry, dict) and entry.get("event") == "answer" else {})
-        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), kind) for key, kind in needed.items()):
-            expected = ", ".join(needed)
-            raise UserError(f"{self.file}:{number}: not a line of a journal: expected an object with {expected}.")
+        expected = _FIELDS | (_ANSWER_FIELDS if isinstance(entry, dict) and entry.get("event") == "answer" else {})
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), kind) for key, kind in expected.items()):
+            keys = ", ".join(expected)
+            raise UserError(f"{self.file}:{number}: not a journal entry, expected an object with the keys {keys}.")
         return entry
 
 
@@ -165,9 +165,11 @@ def _is_json(text: bytes) -> bool:
 def _lock(descriptor: int, file: Path) -> None:
     try:
         import fcntl
-    except ImportError:  # Windows: nothing keeps two runs apart there
+    except ImportError:  # Windows has no fcntl, so nothing prevents a second process
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise UserError(f"Another process is writing {file}: wait for it, or choose another folder.") from error
+        raise UserError(
+            f"Another process is writing {file}: wait for it to finish, or choose another folder."
+        ) from error

@@ -1,4 +1,4 @@
-"""From an LLM's words to a list: JSON where it is there, else numbered, bulleted or plain lines; prose is left out."""
+"""Parsing of an LLM's answer into a list: JSON, or numbered, bulleted or plain lines; prose is ignored."""
 
 import json
 import re
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from ost_lightning.text.typography import BULLETS, QUOTES, plain
 
 
+# the docstring is part of the schema that is sent to the server: leave it unchanged
 class DescriptorList(BaseModel):
     """The answer's JSON schema."""
 
@@ -37,13 +38,13 @@ _EMPHASIS: Final = re.compile(r"\*\*|__|`|(?<![\w*])\*(?=\w)|(?<=\w)\*(?![\w*])"
 
 
 def parse_descriptors(answer: str) -> tuple[str, ...]:
-    """The descriptors in an answer, in its order, each on one line without numbering, quotes and markup.
+    """Returns the descriptors in an answer, in order, each as one line without numbering, quotes and markup.
 
     Args:
-        answer: Anything that a model may write.
+        answer: Text of the answer, in any form.
 
     Returns:
-        What looks like a list; empty if nothing does.
+        Items of the list; empty if no list was found.
     """
     text = _FENCE.sub("", _THOUGHTS.sub("", answer))
     found = _from_json(text)
@@ -53,16 +54,16 @@ def parse_descriptors(answer: str) -> tuple[str, ...]:
 
 
 def is_refusal(answer: str) -> bool:
-    """Whether a model seems to say that it won't."""
+    """Returns whether an answer looks like a refusal."""
     return _REFUSAL.search(plain(answer)) is not None
 
 
 def clean(text: str) -> str:
-    """One descriptor without what belongs to the list: marker, quotes, emphasis, full stop, typographic characters."""
+    """Removes list markers, quotes, emphasis, the final period and typographic characters from one descriptor."""
     text = " ".join(plain(text).split())
-    before = None
-    while text != before:
-        before = text
+    previous = None
+    while text != previous:
+        previous = text
         text = _EMPHASIS.sub("", text).strip()
         if marker := _MARKER.match(text):
             text = text[marker.end() :].strip()
@@ -75,7 +76,7 @@ def clean(text: str) -> str:
 
 
 def _from_json(text: str) -> list[str] | None:
-    """The first JSON value that holds a list of texts."""
+    """Returns the texts of the first JSON value that contains a list of them."""
     for value in _json_values(text):
         if (texts := _texts_in(value)) is not None:
             return texts
@@ -96,7 +97,7 @@ def _json_values(text: str) -> Iterator[Any]:
 
 
 def _texts_in(value: Any) -> list[str] | None:
-    """A list of texts, or an object around one: {"descriptors": [...]}, [{"descriptor": "..."}], {"1": "...", ...}."""
+    """Returns the texts of a list or of an object, such as {"descriptors": [...]} or [{"descriptor": "..."}]."""
     if isinstance(value, list):
         inner = [next(iter(item.values())) if isinstance(item, dict) and len(item) == 1 else item for item in value]
         return inner if inner and all(isinstance(item, str) for item in inner) else None
@@ -128,16 +129,16 @@ def _from_lines(text: str) -> list[str]:
 
 
 def _from_one_line(text: str) -> list[str]:
-    """Items of "1. a bow 2. an arrow", if the numbers count up from 1."""
-    places = list(_INLINE.finditer(text))
-    if len(places) < 2 or [int(place.group(1)) for place in places] != list(range(1, len(places) + 1)):
+    """Returns the items of "1. a bow 2. an arrow", if the numbers count up from 1."""
+    markers = list(_INLINE.finditer(text))
+    if len(markers) < 2 or [int(marker.group(1)) for marker in markers] != list(range(1, len(markers) + 1)):
         return []
-    ends = [place.start() for place in places[1:]] + [len(text)]
-    return [text[place.end() : end] for place, end in zip(places, ends, strict=True)]
+    ends = [marker.start() for marker in markers[1:]] + [len(text)]
+    return [text[marker.end() : end] for marker, end in zip(markers, ends, strict=True)]
 
 
 def _from_plain_lines(lines: list[str]) -> list[str]:
-    """Lines without markers: short ones, after a heading; or one line with commas or semicolons."""
+    """Returns short lines without markers, below an optional heading, or the items of one line with separators."""
     if lines and lines[0].endswith(":"):
         lines = lines[1:]
     if len(lines) == 1 and not re.search(r"[.!?]\s", lines[0]) and not is_refusal(lines[0]):

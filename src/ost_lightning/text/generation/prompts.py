@@ -1,4 +1,4 @@
-"""Prompts for an LLM: what is asked for each kind of descriptor."""
+"""Prompts that ask an LLM for descriptors of each kind."""
 
 import json
 import string
@@ -23,14 +23,14 @@ _SLOTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """The texts of one prompt file.
+    """Texts of one prompt file.
 
     Attributes:
-        system: Who answers, and in what form.
-        spatio: Asks for Spatio Descriptors; slots `{name}`, `{count}`.
-        temporal: Asks for Temporal Descriptors; the same slots.
-        again: Goes below the question after an answer that could not be used; slot `{problem}`.
-        origin: File, for messages and provenance.
+        system: System message: role of the model and form of its answers.
+        spatio: Request for Spatio Descriptors; slots `{name}` and `{count}`.
+        temporal: Request for Temporal Descriptors; slots `{name}` and `{count}`.
+        again: Addition to the request after an unusable answer; slot `{problem}`.
+        origin: Name of the file, for messages and provenance.
     """
 
     system: str
@@ -47,14 +47,14 @@ class Prompts:
                 raise UserError(f"The prompt '{key}' ({self.origin}) has unmatched braces ({error}).") from error
             if slots != allowed:
                 names = " and ".join(f"{{{slot}}}" for slot in sorted(allowed)) or "nothing"
-                raise UserError(f"The prompt '{key}' ({self.origin}) must hold {names} in braces, and nothing else.")
+                raise UserError(f"The prompt '{key}' ({self.origin}) must contain {names} in braces, and nothing else.")
 
     @classmethod
     def load(cls, name_or_file: str) -> Self:
-        """Reads prompts that come with the package (`ost`, `ranked`) or a YAML file with the same keys.
+        """Reads shipped prompts by name (`ost`, `ranked`), or a YAML file with the same keys.
 
         Raises:
-            UserError: If there are none under that name, or the file is malformed.
+            UserError: If no prompts have that name, or the file is malformed.
         """
         folder = shipped("prompts") / "descriptors"
         file = Path(name_or_file) if name_or_file.endswith((".yaml", ".yml")) else folder / f"{name_or_file}.yaml"
@@ -69,31 +69,31 @@ class Prompts:
         if not isinstance(content, dict) or set(content) != set(_SLOTS):
             raise UserError(f"{file} must be a mapping with exactly the keys {', '.join(_SLOTS)}.")
         if wrong := [key for key, text in content.items() if not isinstance(text, str) or not text.strip()]:
-            raise UserError(f"{file}: '{wrong[0]}' must be a text.")
+            raise UserError(f"{file}: '{wrong[0]}' must be a non-empty string.")
         return cls(**{key: text.strip() for key, text in content.items()}, origin=file.stem)
 
     @property
     def digest(self) -> str:
-        """Short hash of the texts, whatever the file is called."""
+        """Short hash of the texts, independent of the file's name."""
         texts = json.dumps([getattr(self, key) for key in _SLOTS], ensure_ascii=False)
         return sha256(texts.encode()).hexdigest()[:16]
 
     def messages(
         self, kind: DescriptorKind, name: str, count: int, *, as_json: bool, problem: str = ""
     ) -> list[dict[str, str]]:
-        """A conversation to be completed.
+        """Returns the messages of a request.
 
         Args:
-            kind: What is asked for.
-            name: Of the class.
-            count: N.
-            as_json: Say that JSON is expected; the schema itself travels beside the messages.
-            problem: Why an earlier answer could not be used, if there was one.
+            kind: Kind of descriptors to request.
+            name: Class name.
+            count: Number of descriptors to request.
+            as_json: Whether the message asks for JSON; the schema is sent separately.
+            problem: Reason why the last answer was unusable; empty for the first request.
         """
-        asked = (self.spatio if kind == "spatio" else self.temporal).format(name=name, count=count)
+        question = (self.spatio if kind == "spatio" else self.temporal).format(name=name, count=count)
         form = 'As JSON: {"descriptors": [...]}.' if as_json else "One a line."
-        noted = f"\n\n{self.again.format(problem=problem)}" if problem else ""
+        addition = f"\n\n{self.again.format(problem=problem)}" if problem else ""
         return [
             {"role": "system", "content": self.system},
-            {"role": "user", "content": f"{asked}\n\n{form}{noted}"},
+            {"role": "user", "content": f"{question}\n\n{form}{addition}"},
         ]

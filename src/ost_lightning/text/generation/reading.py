@@ -1,4 +1,4 @@
-"""Judges an answer: its descriptors, or why they can't be used."""
+"""Evaluation of an answer: its descriptors, or the reason why it is unusable."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class _Usage(BaseModel):
 
 
 class Completion(BaseModel):
-    """What is needed of a chat completion; servers that leave out the rest are welcome."""
+    """Required parts of a chat completion; servers may omit the rest."""
 
     choices: list[_Choice] = Field(min_length=1)
     model: str | None = None
@@ -34,14 +34,14 @@ class Completion(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an answer gave.
+    """Evaluated answer.
 
     Attributes:
         descriptors: N texts; empty if there is a problem.
-        problem: Why the answer can't be used; empty if it can.
-        model: That answered, as the server names it.
-        prompt_tokens: Read, if the server tells.
-        completion_tokens: Written, if the server tells.
+        problem: Reason why the answer is unusable; empty if it is usable.
+        model: Name of the model, as reported by the server.
+        prompt_tokens: Number of prompt tokens; 0 if the server does not report it.
+        completion_tokens: Number of answer tokens; 0 if the server does not report it.
     """
 
     descriptors: tuple[str, ...] = ()
@@ -52,21 +52,21 @@ class Reading:
 
 
 def read_answer(body: str, kind: DescriptorKind, per_class: int, max_words: int) -> Reading:
-    """Reads the body of a response.
+    """Evaluates the body of a response.
 
     Args:
-        body: As it came.
-        kind: What was asked for. More Spatio Descriptors than asked for are cut, they are ranked; a cut sequence of
-            steps would lose its end, so that is a problem.
-        per_class: N that was asked for.
-        max_words: The longest that a descriptor may be.
+        body: Response body, unchanged.
+        kind: Kind of the descriptors. Spatio Descriptors are ranked, so extra ones are dropped. A truncated sequence of
+            steps would lose its end, so extra steps are a problem.
+        per_class: Requested number of descriptors.
+        max_words: Largest number of words of a descriptor.
     """
     try:
         completion = Completion.model_validate_json(body)
     except ValidationError:
         return Reading(problem="the response was not a chat completion, or broke off")
     choice, usage = completion.choices[0], completion.usage or _Usage()
-    descriptors, problem = _judge(choice, kind, per_class, max_words)
+    descriptors, problem = _evaluate(choice, kind, per_class, max_words)
     return Reading(
         descriptors if not problem else (),
         problem,
@@ -76,7 +76,8 @@ def read_answer(body: str, kind: DescriptorKind, per_class: int, max_words: int)
     )
 
 
-def _judge(choice: _Choice, kind: DescriptorKind, per_class: int, max_words: int) -> tuple[tuple[str, ...], str]:
+# problems are part of the next prompt: rewording them changes what the LLM reads
+def _evaluate(choice: _Choice, kind: DescriptorKind, per_class: int, max_words: int) -> tuple[tuple[str, ...], str]:
     content = choice.message.content or ""
     if choice.message.refusal or choice.finish_reason == "content_filter":
         return (), "it was refused"

@@ -1,4 +1,4 @@
-"""What is asked, and how patiently."""
+"""Settings of a generation: sampling, limits and token usage."""
 
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
@@ -6,19 +6,19 @@ from typing import Any, Final
 
 from ost_lightning.errors import UserError
 
-_AT_LEAST: Final = {"concurrency": 1, "timeout": 0.001, "retries": 0, "attempts": 1, "max_words": 1}
+_MINIMUM: Final = {"concurrency": 1, "timeout": 0.001, "retries": 0, "attempts": 1, "max_words": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """What shapes an answer. Answers are kept apart by it: another setting asks anew.
+    """Settings that determine an answer; answers under different settings are never mixed.
 
     Attributes:
-        model: Name that the server knows.
-        temperature: Of the model; None leaves it to the server.
-        seed: Of the first attempt; further attempts count up. None leaves it to the server.
-        per_class: N, descriptors of each kind.
-        prompt_hash: Of the prompts' texts.
+        model: Name of the model on the server.
+        temperature: Sampling temperature; None for the server's default.
+        seed: Seed of the first attempt, incremented for each further one; None for the server's default.
+        per_class: Number N of descriptors per class and kind.
+        prompt_hash: Hash of the prompts' texts.
     """
 
     model: str
@@ -29,24 +29,24 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.per_class < 1:
-            raise UserError(f"per_class is {self.per_class}: ask for at least one descriptor of each kind.")
+            raise UserError(f"per_class is {self.per_class}, expected at least 1 descriptor per class and kind.")
 
     @property
     def run(self) -> str:
-        """Short hash of everything here; in the journal it marks the answers to these settings."""
+        """Short hash of the settings, which identifies their answers in the journal."""
         return sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How patiently is asked.
+    """Limits on requests and answers.
 
     Attributes:
-        concurrency: Requests at once.
-        timeout: Seconds until a silent server counts as hanging.
-        retries: How often a request is repeated that the server refuses for the moment (429, 5xx) or does not answer.
-        attempts: How many answers may be asked for one list before it is given up.
-        max_words: A descriptor with more words is over-long.
+        concurrency: Number of concurrent requests.
+        timeout: Seconds without a response after which a request times out.
+        retries: Number of times that a request is repeated after a temporary error (429, 5xx) or a time-out.
+        attempts: Number of answers that may be requested per list.
+        max_words: Largest number of words of a descriptor.
     """
 
     concurrency: int = 8
@@ -57,20 +57,20 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            if getattr(self, field.name) < _AT_LEAST[field.name]:
+            if getattr(self, field.name) < _MINIMUM[field.name]:
                 raise UserError(
-                    f"limits.{field.name} is {getattr(self, field.name)}, expected at least {_AT_LEAST[field.name]}."
+                    f"limits.{field.name} is {getattr(self, field.name)}, expected at least {_MINIMUM[field.name]}."
                 )
 
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens that the server has counted.
+    """Token usage as reported by the server.
 
     Attributes:
-        answers: How many answers.
-        prompt_tokens: Read.
-        completion_tokens: Written.
+        answers: Number of answers.
+        prompt_tokens: Number of tokens in the prompts.
+        completion_tokens: Number of tokens in the answers.
     """
 
     answers: int = 0
@@ -78,11 +78,11 @@ class Usage:
     completion_tokens: int = 0
 
     def add(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """Counts one answer."""
+        """Adds the tokens of one answer."""
         self.answers += 1
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
 
     def as_dict(self) -> dict[str, Any]:
-        """For provenance and messages."""
+        """Returns the counts by name, for the provenance."""
         return asdict(self)

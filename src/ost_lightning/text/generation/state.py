@@ -1,4 +1,4 @@
-"""Where a generation stands: what the journal holds for a label space and its settings."""
+"""State of a generation: the answers in the journal for a label space and its settings."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,20 +13,20 @@ from ost_lightning.text.label_files import Descriptors
 from ost_lightning.text.label_space import LabelSpace
 from ost_lightning.vocabulary import DESCRIPTOR_KINDS
 
-_TOKENS_OF_A_MESSAGE = 8
-_CHARACTERS_A_TOKEN = 4
-_TOKENS_A_DESCRIPTOR = 14
+_TOKENS_PER_MESSAGE = 8
+_CHARACTERS_PER_TOKEN = 4
+_TOKENS_PER_DESCRIPTOR = 14
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What is still to be asked, if every first answer is good.
+    """Estimate of the remaining requests, if the next answer to each is usable.
 
     Attributes:
-        requests: How many.
-        answered: Lists that are there already.
-        prompt_tokens: About; a token is taken as four characters.
-        completion_tokens: About; a descriptor is taken as fourteen tokens.
+        requests: Number of requests.
+        answered: Number of complete lists.
+        prompt_tokens: Approximate number of prompt tokens, at four characters per token.
+        completion_tokens: Approximate number of answer tokens, at fourteen tokens per descriptor.
     """
 
     requests: int
@@ -36,15 +36,15 @@ class Estimate:
 
 
 class Generation:
-    """The lists that a label space needs, and the answers to them so far.
+    """Lists of descriptors that a label space needs, and the answers so far.
 
     Args:
-        labels: Classes.
-        prompts: What is asked.
-        sampling: What shapes an answer.
-        limits: How many answers may be asked for.
-        journal: Holds the answers.
-        structured: Ask for JSON by a schema, as long as the server knows that.
+        labels: Label space with the classes.
+        prompts: Prompts for both kinds.
+        sampling: Settings that determine an answer.
+        limits: Limits on requests and answers.
+        journal: Journal of the answers.
+        structured: Whether to request JSON with a schema, as long as the server supports it.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class Generation:
         self._usage = Usage()
         self._models: set[str] = set()
         self._servers: set[str] = set()
-        self._last = ""
+        self._last_answer = ""
         self.structured = structured and not journal.events("plain", self.run)
         for question, answers in journal.answers(self.run).items():
             for answer in answers:
-                self._take(question, answer)
+                self._add(question, answer)
 
-    def open(self) -> list[Question]:
-        """Lists that are not there yet and may still be asked for."""
+    def open_questions(self) -> list[Question]:
+        """Returns the missing lists that may still be requested."""
         return [
             question
             for question in self.questions
@@ -81,46 +81,46 @@ class Generation:
         ]
 
     def is_done(self, question: Question) -> bool:
-        """Whether a list is there."""
+        """Returns whether a list is complete."""
         return bool(question in self._readings and self._readings[question].descriptors)
 
     def attempt(self, question: Question) -> int:
-        """Number of the next attempt, from 0."""
+        """Returns the index of the next attempt, from 0."""
         return self._attempts[question]
 
     def messages(self, question: Question) -> list[dict[str, str]]:
-        """The next request's conversation; it tells what was wrong with the last answer."""
+        """Returns the messages of the next request, including the problem with the last answer."""
         problem = self._readings[question].problem if question in self._readings else ""
         return self.prompts.messages(
             question.kind, question.name, self.sampling.per_class, as_json=self.structured, problem=problem
         )
 
-    def begin(self) -> None:
-        """Notes the settings in the journal, for people who read it."""
+    def record_settings(self) -> None:
+        """Writes the settings to the journal, for people who read it."""
         if not self.journal.events("settings", self.run):
             self.journal.append("settings", self.run, **self._settings())
 
     def record(self, question: Question, body: str, server: str) -> Reading:
-        """Writes an answer to the journal, and only then parses it."""
+        """Writes an answer to the journal before parsing it."""
         answer = Answer(question, self._attempts[question], body, server)
-        return self._take(question, self.journal.append_answer(self.run, answer))
+        return self._add(question, self.journal.append_answer(self.run, answer))
 
-    def ask_plainly(self, reason: str) -> None:
-        """From now on without structured output, in this run and when it is taken up again."""
+    def disable_structured_output(self, reason: str) -> None:
+        """Disables structured output for this run, including when it is resumed."""
         if self.structured:
             self.structured = False
             self.journal.append("plain", self.run, reason=reason)
 
     def estimate(self) -> Estimate:
-        """What the open lists will take."""
-        waiting = self.open()
-        characters = sum(len(message["content"]) for question in waiting for message in self.messages(question))
-        prompt_tokens = characters // _CHARACTERS_A_TOKEN + 2 * _TOKENS_OF_A_MESSAGE * len(waiting)
-        written = len(waiting) * self.sampling.per_class * _TOKENS_A_DESCRIPTOR
-        return Estimate(len(waiting), sum(map(self.is_done, self.questions)), prompt_tokens, written)
+        """Estimates the requests and tokens for the missing lists."""
+        questions = self.open_questions()
+        characters = sum(len(message["content"]) for question in questions for message in self.messages(question))
+        prompt_tokens = characters // _CHARACTERS_PER_TOKEN + 2 * _TOKENS_PER_MESSAGE * len(questions)
+        completion_tokens = len(questions) * self.sampling.per_class * _TOKENS_PER_DESCRIPTOR
+        return Estimate(len(questions), sum(map(self.is_done, self.questions)), prompt_tokens, completion_tokens)
 
     def result(self, origin: str) -> LabelSpace:
-        """The label space with all lists that are there."""
+        """Returns the label space with all complete lists."""
         lists = {question: reading.descriptors for question, reading in self._readings.items() if reading.descriptors}
         descriptors = {
             name: Descriptors(*(lists.get(Question(name, kind), ()) for kind in DESCRIPTOR_KINDS))
@@ -130,12 +130,12 @@ class Generation:
         return replace(self.labels, descriptors=descriptors, provenance=self._provenance(), origin=origin)
 
     def problems(self) -> dict[Question, str]:
-        """Lists that are not there, and why."""
+        """Returns the missing lists, each with the reason."""
         return {question: self._problem(question) for question in self.questions if not self.is_done(question)}
 
     @property
     def usage(self) -> Usage:
-        """Of all answers to these settings, those that could not be used too."""
+        """Token usage of all answers under these settings, including unusable ones."""
         return self._usage
 
     def _problem(self, question: Question) -> str:
@@ -143,10 +143,10 @@ class Generation:
             return f"no answer: {reason}"
         if question in self._readings:
             count = self._attempts[question]
-            return f"{count} answer{'s' if count > 1 else ''}, of the last one: {self._readings[question].problem}"
-        return "not asked yet"
+            return f"{count} answer{'s' if count > 1 else ''}, last problem: {self._readings[question].problem}"
+        return "not requested yet"
 
-    def _take(self, question: Question, answer: Answer) -> Reading:
+    def _add(self, question: Question, answer: Answer) -> Reading:
         reading = read_answer(answer.body, question.kind, self.sampling.per_class, self.limits.max_words)
         self._attempts[question] = max(self._attempts[question], answer.attempt + 1)
         self._usage.add(reading.prompt_tokens, reading.completion_tokens)
@@ -156,7 +156,7 @@ class Generation:
             if reading.descriptors:
                 self._models.add(reading.model)
                 self._servers.add(answer.server)
-                self._last = max(self._last, answer.at)
+                self._last_answer = max(self._last_answer, answer.at)
         return reading
 
     def _settings(self) -> dict[str, Any]:
@@ -173,14 +173,14 @@ class Generation:
         return {
             "source": "generated by an LLM with `ost descriptors generate`",
             **self._settings(),
-            "answered_by": _names(self._models),
-            "server": _names(self._servers),
-            "date": self._last[:10],
+            "answered_by": _one_or_all(self._models),
+            "server": _one_or_all(self._servers),
+            "date": self._last_answer[:10],
             "usage": self._usage.as_dict(),
             "order": "spatio: most typical first; temporal: in the order of the action, as the prompt asks for it",
         }
 
 
-def _names(found: Iterable[str]) -> str | Sequence[str]:
-    names = sorted(name for name in found if name)
-    return names[0] if len(names) == 1 else names
+def _one_or_all(values: Iterable[str]) -> str | Sequence[str]:
+    distinct = sorted(value for value in values if value)
+    return distinct[0] if len(distinct) == 1 else distinct
