@@ -180,10 +180,10 @@ def trained(scores: Scores) -> None:
     header = ["terms", "option", "unseen", "paper's way", "tested with it", "trained and tested with it"]
     table([*header, "of that by training"], rows)
     rows = []
-    own = {"order": " +order", "relaxed": " +relaxed", "learned_epsilon": ", learned epsilon"}
+    suffixes = {"order": " +order", "relaxed": " +relaxed", "learned_epsilon": ", learned epsilon"}
     for name in ("pretrained", *MECHANISMS):
         for terms in ("eq13", "ot"):
-            variant = terms + own.get(name, "")
+            variant = terms + suffixes.get(name, "")
             groups = [
                 scores.by_draw(name, group, condition, variant)
                 for group, condition in (("seen", "clean"), ("unseen", "clean"), ("unseen", "1 hallucinated"))

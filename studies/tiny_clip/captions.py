@@ -60,8 +60,8 @@ def caption(
     rng.shuffle(mentioned)
     if rng.random() >= verb_rate:
         return rng.choice(PREFIXES) + rng.choice((", ", ", ", " and ")).join(mentioned)
-    betraying = [verb for verb, betrayed_by in VERBS.items() if betrayed_by == state]
-    verb = rng.choice(betraying) if betraying and rng.random() > verb_noise else rng.choice(list(VERBS))
+    matching = [verb for verb, revealed_by in VERBS.items() if revealed_by == state]
+    verb = rng.choice(matching) if matching and rng.random() > verb_noise else rng.choice(list(VERBS))
     activity = f"{verb} {appearance.prop}"
     if rng.random() < 0.4:
         return f"a video of {activity} usually includes {shown}"

@@ -19,11 +19,11 @@ def table(runs: Sequence[RunResults]) -> list[Row]:
     groups: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in run_rows(runs):
         groups.setdefault(row.comparable, []).append(row)
-    for key, own in sorted(groups.items()):
+    for key, ours in sorted(groups.items()):
         known = [row for row in published_rows() if row.comparable == key]
         best = max(known, key=lambda row: row.top1, default=None)
         shown = [row for row in known if row.method in ("OST", "vanilla CLIP") or row is best]
-        rows += own + sorted(shown, key=lambda row: row.top1)
+        rows += ours + sorted(shown, key=lambda row: row.top1)
     return rows
 
 
