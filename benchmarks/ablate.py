@@ -1,11 +1,11 @@
-"""One ablation of many settings against as many separate test runs, on the rendered world.
+"""Compares one ablation of many settings with as many separate test runs, on the rendered world.
 
-Every command is a process of its own, as a user would start it, on videos that are rendered already. Separate test runs
-score nothing but their own setting. Prints medians and spread, and the ratio of n test runs to one ablation of n
-settings, with an empty and with a full cache of embeddings; tells whether both found the same accuracies.
+Every command is a separate process, as a user would start it, on videos that are already rendered. A test run scores
+only its own setting. Prints medians and spread, and the ratio of n test runs to one ablation of n settings, with an
+empty and with a full embedding cache. Also checks that both give the same accuracies.
 
-The paper's Table 4 has ten settings that the rendered world allows; the grid has 29 (mechanisms, N, conditioning).
-The test runs of Table 4 are all run; of the grid, whose runs cost the same, the total is n times their median.
+The paper's Table 4 has ten settings that the rendered world allows; the grid has 29 (mechanisms, N, conditioning). All
+test runs of Table 4 are measured. Runs of the grid cost the same, so their total is estimated as n times the median.
 """
 
 import argparse
@@ -29,7 +29,7 @@ COMMON = ["--config=toyworld", "--tracking.wandb=false", "--trainer.enable_model
 
 
 def grid() -> dict:
-    """Settings of eight mechanisms, two N and two conditionings."""
+    """Returns settings of eight mechanisms, two N and two conditionings."""
     terms = {
         "both": {},
         "spatio": {"temporal_pooled": 0, "temporal_transported": 0},
@@ -49,19 +49,19 @@ def grid() -> dict:
 
 
 def run(arguments: list[str], folder: Path) -> tuple[float, Path]:
-    """Seconds of one command, and its run's folder."""
+    """Runs a command; returns its seconds and run folder."""
     before = set(folder.glob("*/version_*"))
     began = time.perf_counter()
     command = [sys.executable, "-m", "ost_lightning", *arguments, f"--tracking.folder={folder}"]
-    subprocess.run(command, check=True, capture_output=True)  # noqa: S603  # our own command
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603  # fixed command
     seconds = time.perf_counter() - began
     print(f"{seconds:6.2f} s  ost {' '.join(arguments[:1] + arguments[-4:])}"[:150], file=sys.stderr, flush=True)
-    (made,) = set(folder.glob("*/version_*")) - before
-    return seconds, made
+    (run_folder,) = set(folder.glob("*/version_*")) - before
+    return seconds, run_folder
 
 
 def as_test(setting: dict, checkpoint: list[str]) -> list[str]:
-    """The command line of a test run of one setting and nothing else."""
+    """Returns the command line of a test run of one setting."""
     matcher = setting["matcher"]
     matcher = {"class_path": matcher} if isinstance(matcher, str) else matcher
     ratio = setting.get("ratio")
@@ -73,21 +73,21 @@ def as_test(setting: dict, checkpoint: list[str]) -> list[str]:
     return [*command, *checkpoint]
 
 
-def told(times: list[float]) -> str:
+def summary(times: list[float]) -> str:
     return f"median {statistics.median(times):5.2f} s (min {min(times):.2f}, max {max(times):.2f}, n {len(times)})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", help="of a tuned model; one of two training steps if not given")
+    parser.add_argument("--checkpoint", help="checkpoint of a tuned model; by default, one is trained for two steps")
     parser.add_argument("--repetitions", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if not options.checkpoint:
             tune = ["--data.train_clips=1", "--trainer.max_steps=2", "--trainer.limit_val_batches=0"]
-            _, made = run(["fit", *COMMON, *tune], folder / "tuned")
-            options.checkpoint = made / "checkpoints" / "last.ckpt"
+            _, run_folder = run(["fit", *COMMON, *tune], folder / "tuned")
+            options.checkpoint = run_folder / "checkpoints" / "last.ckpt"
         checkpoint = [f"--ckpt_path={options.checkpoint}"]
         table4 = shipped("experiments") / "ablations" / "table4.yaml"
         settings = yaml.safe_load(table4.read_text())["ablation"]["settings"]
@@ -105,25 +105,25 @@ def main() -> None:
                 for state in ("empty", "full"):
                     if state == "empty":
                         shutil.rmtree(Path(os.environ["OST_CACHE"]) / "frame_embeddings", ignore_errors=True)
-                    seconds, made = run(command, folder / key)
+                    seconds, run_folder = run(command, folder / key)
                     ablated.setdefault((key, state), []).append(seconds)
                     if key == "table4":
-                        rows = json.loads((made / "ablation.json").read_text())["rows"]
+                        rows = json.loads((run_folder / "ablation.json").read_text())["rows"]
         tests, wrong = [], 0
         for one in settings:
-            seconds, made = run(as_test(one, checkpoint), folder / "tests")
+            seconds, run_folder = run(as_test(one, checkpoint), folder / "tests")
             tests.append(seconds)
-            with (made / "metrics.csv").open(newline="") as file:
+            with (run_folder / "metrics.csv").open(newline="") as file:
                 logged = list(csv.DictReader(file))[-1]
             weights = f"/ensembled_{one['ratio']:g}" if one.get("ratio") else ""
-            place = one["rows"][0]
-            (row,) = [row for row in rows if (row["part"], row["name"]) == (place["part"], place["name"])]
+            cell = one["rows"][0]
+            (row,) = [row for row in rows if (row["part"], row["name"]) == (cell["part"], cell["name"])]
             wrong += float(logged[f"test/unseen{weights}/top1"]) != row["top1"]["unseen"]
-    print(f"separate test runs: {told(tests)}, together {sum(tests):.1f} s; {wrong} of {len(tests)} differ in Top-1")
+    print(f"separate test runs: {summary(tests)}, together {sum(tests):.1f} s; {wrong} of {len(tests)} differ in Top-1")
     for (key, state), times in ablated.items():
         total = sum(tests) if key == "table4" else sizes[key] * statistics.median(tests)
         ratio = total / statistics.median(times)
-        print(f"{key:6s} {sizes[key]:2d} settings, {state:5s} cache: {told(times)}, {ratio:4.1f} times faster")
+        print(f"{key:6s} {sizes[key]:2d} settings, {state:5s} cache: {summary(times)}, {ratio:4.1f} times as fast")
 
 
 if __name__ == "__main__":
@@ -132,4 +132,4 @@ if __name__ == "__main__":
             os.environ["OST_CACHE"] = cache
             main()
     else:
-        sys.exit("unset OST_CACHE: this benchmark empties the cache of embeddings")
+        sys.exit("unset OST_CACHE: this benchmark empties the embedding cache")

@@ -1,8 +1,8 @@
 """Reading annotation files: a Kinetics-400 training list of 240,000 videos, in the publisher's CSV and as `path label`.
 
-The lists are generated. Prints medians and spread of the CPU seconds of repeated readings, which do not count other
-work on the machine, and the peak memory while reading, traced in a separate reading. The baselines are csv.reader and
-str.split alone, without any checks.
+The lists are generated. Prints medians and spread of the CPU time of repeated runs, which other work on the machine
+does not affect, and the peak memory, traced in a separate run. The baselines are csv.reader and str.split alone,
+without any checks.
 """
 
 import argparse
@@ -51,12 +51,12 @@ def measure(name: str, read: Callable[[], object], repetitions: int) -> float:
         read()
         times.append(time.process_time() - began)
     tracemalloc.start()
-    kept = read()
-    most = tracemalloc.get_traced_memory()[1]
+    result = read()
+    peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    del kept
+    del result
     median = statistics.median(times)
-    print(f"{name:42s} median {median:.2f} s (min {min(times):.2f}, max {max(times):.2f}), {most / 1e6:.0f} MB at most")
+    print(f"{name:42s} median {median:.2f} s (min {min(times):.2f}, max {max(times):.2f}), peak {peak / 1e6:.0f} MB")
     return median
 
 
@@ -79,9 +79,9 @@ def main() -> None:
             ),
             ("str.split alone", lambda: plain_lines(listed), "read_records", lambda: read_records(listed, classes)),
         )
-        for peer_name, peer, name, read in pairs:
-            base = measure(peer_name, peer, options.repetitions)
-            print(f"{'':42s} {measure(name, read, options.repetitions) / base:.2f} x the peer's time")
+        for baseline_name, baseline, name, read in pairs:
+            base = measure(baseline_name, baseline, options.repetitions)
+            print(f"{'':42s} {measure(name, read, options.repetitions) / base:.2f} x the baseline's time")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Every baseline on the rendered world, through the same loader, metrics and commands as OST.
+"""Trains and tests every baseline on the rendered world, with the same loader, metrics and commands as OST.
 
-Each is tuned on the seen classes of a draw; Top-1 on other videos of those classes, and on unseen classes, by the tuned
-weights and by the mixture with the original ones (0.2). Prints means and standard deviations over draws. Rendered world
-and tiny CLIP: no statement about real videos.
+Each model is tuned on the seen classes of a draw. Top-1 is measured on other videos of these classes, and on unseen
+classes, with the tuned weights and with their mixture with the original ones (0.2). Prints means and standard
+deviations over draws. Rendered world and tiny CLIP: the figures say nothing about real videos.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""`ost convert` on a checkpoint of ViT-B/16's size (random weights) as OST's authors wrote theirs.
+"""Measures `ost convert` on a checkpoint of ViT-B/16 size (random weights) in the layout of OST's authors.
 
-Two thirds of such a file are the optimizer's moments. The peer is the shortest way: `torch.load`, rename, copy into a
-`CLIPModel`, `save_pretrained`. Each conversion runs in a process of its own; memory is what its peak resident set has
-above what importing the libraries needs.
+Two thirds of such a file are the optimizer's moments. The baseline is the simplest code: `torch.load`, rename, copy
+into a `CLIPModel`, `save_pretrained`. Each conversion runs in a separate process; memory is the peak resident set minus
+that after importing the libraries.
 """
 
 import argparse

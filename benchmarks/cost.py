@@ -1,10 +1,10 @@
-"""Table 5 of the paper: what OST costs beside the category-name baseline, both in one run.
+"""Table 5 of the paper: cost of OST compared with the category-name baseline, both in one run.
 
-A training step embeds the clips and the sentences of their classes, matches, and updates all weights; inference embeds
-clips and matches them with K classes whose sentences are encoded already. Repetitions are interleaved; medians and
-spread are printed. The share of the machine's measured matrix-product ceiling tells how well it is used: by the
-operations that are done, and by those of CLIP as it is defined, whose last layer the suite computes for the class token
-alone. Loading is measured by itself, so that the slower side is visible.
+A training step embeds the clips and the sentences of their classes, matches them, and updates all weights. Inference
+embeds clips and matches them with K classes whose sentences are already encoded. Repetitions are interleaved; medians
+and spread are printed. Utilization is the share of the ceiling, the measured rate of a matrix product. It is given for
+the operations performed, and for those of a complete CLIP: the suite computes the last layer only for the class token.
+Loading is measured separately, to show which side is slower.
 
 On a GPU: cost.py --device cuda --patch 16 --frames 32 --batch 16 --precision bf16 --compile
 On a CPU: cost.py (B/32, 8 frames)
@@ -58,7 +58,7 @@ class Side:
             self.texts = self.clip.encode_sentences(random_sentences(self.clip, matcher.kinds, options.classes, LENGTH))
 
     def compile(self) -> None:
-        """As the callback `CompiledVision` does."""
+        """Compiles the same parts as the callback `CompiledVision`."""
         self.clip.normalization.compile()
         self.clip.encoder.tower("vision").backbone.compile()
 
@@ -80,7 +80,7 @@ class Side:
 
 
 def timed(work: Callable[[], object], device: str) -> float:
-    """Seconds; on a GPU the mean of some in a row, between which nothing waits for it, as in a run."""
+    """Returns seconds; on a GPU the mean of several calls without synchronization in between, as in a run."""
     if device == "cpu":
         began = time.perf_counter()
         work()
@@ -94,7 +94,7 @@ def timed(work: Callable[[], object], device: str) -> float:
 
 
 def ceiling(device: str, precision: str) -> float:
-    """Measured floating-point operations a second of one large matrix product."""
+    """Returns the measured floating-point operations per second of a large matrix product."""
     size = 8192 if device != "cpu" else 2048
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
@@ -108,23 +108,23 @@ def operations(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def left_out(clip: VideoCLIP, frames: int, backward: bool) -> int:
-    """Operations of CLIP's last vision layer that the suite does not do, counted without doing them."""
+def skipped_operations(clip: VideoCLIP, frames: int, backward: bool) -> int:
+    """Counts the operations of CLIP's last vision layer that the suite skips, without running them."""
     embeddings = clip.encoder.model.vision_model.embeddings
     with torch.device("meta"):
-        whole = CLIPEncoderLayer(clip.encoder.tower("vision").layers[-1].self_attn.config)
+        complete = CLIPEncoderLayer(clip.encoder.tower("vision").layers[-1].self_attn.config)
         tokens = torch.empty(frames, embeddings.num_positions, embeddings.embed_dim, requires_grad=True)
 
     def work(layer: CLIPEncoderLayer) -> None:
-        made = layer(tokens, None)
+        output = layer(tokens, None)
         if backward:
-            made.sum().backward()
+            output.sum().backward()
 
-    return operations(lambda: work(whole)) - operations(lambda: work(as_class_token_layer(whole)))
+    return operations(lambda: work(complete)) - operations(lambda: work(as_class_token_layer(complete)))
 
 
-def videos_a_second_of_a_core(frames: int) -> float:
-    """Sparse reading of a clip like Kinetics': 10 s, 340 x 256, 30 frames a second, one keyframe in 250."""
+def videos_per_second_and_core(frames: int) -> float:
+    """Measures sparse reading of a Kinetics-like clip: 10 s, 340 x 256, 30 frames per second, GOP 250."""
     with tempfile.TemporaryDirectory() as folder:
         file = make(Film(340, 256, 250, 0), Path(folder))
         indices = FrameSampler(frames).middle(300)[0]
@@ -140,7 +140,7 @@ def report(
     name: str,
     works: dict[str, Callable[[], object]],
     counted: dict[str, int],
-    unneeded: int,
+    skipped: int,
     options: argparse.Namespace,
     peak: float,
 ) -> None:
@@ -158,10 +158,10 @@ def report(
     base = statistics.median(taken["category name"])
     for side in works:
         middle = statistics.median(taken[side])
-        done, defined = (100 * count / middle / peak for count in (counted[side], counted[side] + unneeded))
+        done, defined = (100 * count / middle / peak for count in (counted[side], counted[side] + skipped))
         line = f"{name:10s} {side:14s} {spread(taken[side])}  {options.batch / middle:7.2f} videos/s"
         line += f"  {middle / base:.3f} x the baseline's time  {done:.1f} % of the matmul ceiling"
-        line += f" ({defined:.1f} % by CLIP's whole last layer)"
+        line += f" ({defined:.1f} % with CLIP's complete last layer)"
         print(line + (f"  peak {memory[side]:.1f} GiB with both models" if memory else ""))
 
 
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "bf16-true"))
     parser.add_argument("--gradient_checkpointing", action="store_true")
-    parser.add_argument("--compile", action="store_true", help="as modes/compiled does")
+    parser.add_argument("--compile", action="store_true", help="compile the vision tower, as modes/compiled does")
     options = parser.parse_args()
     torch.manual_seed(0)
     peak = ceiling(options.device, options.precision)
@@ -188,19 +188,19 @@ def main() -> None:
         "inference": {name: side.infer for name, side in sides.items()},
     }
     if options.precision == "bf16-true":
-        del works["training"]  # weights of 16 bits can't be trained in small steps
-    # what is compiled can't be counted
+        del works["training"]  # 16-bit weights can't represent small updates
+    # operations of compiled code can't be counted
     counted = {phase: {name: operations(work) for name, work in both.items()} for phase, both in works.items()}
     if options.compile:
         for side in sides.values():
             side.compile()
     for phase, both in works.items():
-        unneeded = left_out(sides["OD Solver"].clip, options.batch * options.frames, phase == "training")
-        report(phase, both, counted[phase], unneeded, options, peak)
+        skipped = skipped_operations(sides["OD Solver"].clip, options.batch * options.frames, phase == "training")
+        report(phase, both, counted[phase], skipped, options, peak)
     if options.device == "cpu":
         resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"peak memory of the process, both models: {resident:.1f} GiB")
-    print(f"loading: {videos_a_second_of_a_core(options.frames):.1f} videos/s a core, {options.frames} frames of each")
+    print(f"loading: {videos_per_second_and_core(options.frames):.1f} videos/s per core, {options.frames} frames each")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Kinetics-like clips for measuring readers: a hand-held camera, moving limbs, changing light, some grain.
 
-What decides how fast a sparse clip can be read are the bits of a picture and how much of them is in pictures that
-nothing refers to. `python benchmarks/film_clips.py [FILE ...]` prints both, of these clips and of others.
+The speed of sparse reading depends on the bit rate, and on its share in non-reference pictures.
+`python benchmarks/film_clips.py [FILE ...]` prints both for these clips, and for other files.
 """
 
 import argparse
@@ -26,7 +26,7 @@ RATE = 30
 SECONDS = 10
 FRAMES = RATE * SECONDS
 LIMBS = 5
-GRAIN = 1.0  # what compression of an upload leaves
+GRAIN = 1.0  # left after the compression of an upload
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Film:
 
 
 def make(film: Film, folder: Path) -> Path:
-    """Encodes a clip with x264's defaults, unless it exists; 340 x 256 at crf 20, as in copies of Kinetics."""
+    """Encodes a clip with x264's defaults, unless it exists; 340 x 256 uses crf 20, as in copies of Kinetics."""
     path = folder / film.name
     if path.exists():
         return path
@@ -73,7 +73,7 @@ def pictures(film: Film) -> Iterator[NDArray[np.uint8]]:
     phases, speeds = rng.uniform(0, 6.28, 4), rng.uniform(3, 12, 4)
     for k in range(FRAMES):
         seconds = k / RATE
-        # what moves is not rigid
+        # moving things are not rigid
         bends = [
             1.5 * scale * torch.sin(a * x + b * y + speed * seconds + phase)
             for (a, b), speed, phase in zip(waves, speeds, phases, strict=True)
@@ -103,7 +103,7 @@ class Camera:
 
 
 class Limb:
-    """An ellipse with a texture of its own that swings about its middle and is carried about."""
+    """A textured ellipse that swings about its center and drifts."""
 
     def __init__(self, rng: np.random.Generator, width: int, height: int) -> None:
         scale = height / 256
@@ -120,8 +120,8 @@ class Limb:
         right, down = x - self.x[k], y - self.y[k]
         near = (right.abs() < self.reach) & (down.abs() < self.reach)
         rows, columns = (
-            slice(int(places.min()), int(places.max()) + 1) if len(places) else slice(0)
-            for places in near.nonzero(as_tuple=True)
+            slice(int(indices.min()), int(indices.max()) + 1) if len(indices) else slice(0)
+            for indices in near.nonzero(as_tuple=True)
         )
         right, down = right[rows, columns], down[rows, columns]
         cos, sin = np.cos(self.angle[k]), np.sin(self.angle[k])
@@ -129,13 +129,13 @@ class Limb:
         distance = (across / self.half_width) ** 2 + (along / self.half_height) ** 2
         covered = ((1 - distance) * self.half_width / 2).clamp(0, 1)
         middle = self.skin.shape[-1] / 2
-        behind = picture[:, rows, columns]
-        behind += (sampled(self.skin, across + middle, along + middle) - behind) * covered
+        background = picture[:, rows, columns]
+        background += (sampled(self.skin, across + middle, along + middle) - background) * covered
         return picture
 
 
 def wander(rng: np.random.Generator, seconds: float, deviation: float) -> NDArray[np.float64]:
-    """Ornstein-Uhlenbeck process about 0 that decorrelates within seconds, one step per frame."""
+    """Returns an Ornstein-Uhlenbeck process about 0 that decorrelates within `seconds`, one step per frame."""
     kept = np.exp(-1 / (seconds * RATE))
     steps = rng.standard_normal(FRAMES) * deviation * np.sqrt(1 - kept**2)
     path = np.zeros(FRAMES)
@@ -145,14 +145,14 @@ def wander(rng: np.random.Generator, seconds: float, deviation: float) -> NDArra
 
 
 def sampled(picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Samples a picture between its pixels, mirrored beyond its borders: (3, H, W)."""
+    """Samples a picture bilinearly, mirrored beyond its borders: (3, H, W)."""
     height, width = picture.shape[-2:]
-    places = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], -1)
-    return F.grid_sample(picture[None], places[None].float(), padding_mode="reflection", align_corners=True)[0]
+    grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], -1)
+    return F.grid_sample(picture[None], grid[None].float(), padding_mode="reflection", align_corners=True)[0]
 
 
 def texture(rng: np.random.Generator, height: int, width: int, contrast: float) -> Tensor:
-    """Noise with the spectrum of natural pictures (amplitude falls with frequency), mostly gray: (3, H, W)."""
+    """Returns noise with the spectrum of natural pictures (amplitude falls with frequency), mostly gray: (3, H, W)."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = np.inf
     spectrum = np.fft.rfft2(rng.standard_normal((3, height, width))) / frequency**1.2
@@ -162,17 +162,17 @@ def texture(rng: np.random.Generator, height: int, width: int, contrast: float) 
 
 
 def describe(path: Path) -> str:
-    """Bit rate of a file, and how much of it is in pictures that nothing refers to."""
+    """Describes the bit rate of a file, and its share in non-reference pictures."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         parse = parser_for(stream.codec_context.name, stream.codec_context.extradata)
         packets = [packet for packet in container.demux(stream) if packet.size]
         seconds = float(stream.duration * stream.time_base) if stream.duration else float(SECONDS)
         leaves = [packet.size for packet in packets if not parse(memoryview(packet), packet.is_keyframe).is_reference]
-        every = sum(packet.size for packet in packets)
+        total = sum(packet.size for packet in packets)
         return (
-            f"{path.name}: {stream.width} x {stream.height}, {every * 8 / seconds / 1000:.0f} kb/s; nothing refers to "
-            f"{len(leaves) / len(packets):.0%} of {len(packets)} pictures with {sum(leaves) / every:.0%} of the bytes"
+            f"{path.name}: {stream.width} x {stream.height}, {total * 8 / seconds / 1000:.0f} kb/s; non-reference: "
+            f"{len(leaves) / len(packets):.0%} of {len(packets)} pictures, with {sum(leaves) / total:.0%} of the bytes"
         )
 
 

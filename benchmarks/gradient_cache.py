@@ -1,8 +1,7 @@
-"""Memory and time of one contrastive step: the whole batch at once, in micro-batches with the gradient cache, and one
-micro-batch by itself.
+"""Memory and time of one contrastive step: complete batch, micro-batches with the gradient cache, one micro-batch.
 
-Each runs in a process of its own. Memory is the peak above what the process had before the step: resident memory on a
-CPU, allocated memory on a GPU. The tiny CLIP by default; any other with --pretrained.
+Each runs in a separate process. Memory is the peak minus that before the step: resident memory on a CPU, allocated
+memory on a GPU. Uses the tiny CLIP by default, or another one with --pretrained.
 """
 
 import argparse
@@ -22,13 +21,13 @@ from ost_lightning.tasks import ContrastiveRecognition
 from ost_lightning.toyworld.dataset import label_space
 
 MODES = ("at once", "gradient cache", "one micro-batch")
-# glibc keeps freed blocks to itself once it has seen large ones, and resident memory would count them; these give every
-# tensor back at once
+# glibc keeps freed blocks after it has seen large ones, and resident memory would count them; these settings return
+# every tensor's memory immediately
 PLAIN_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
 def peak(device: torch.device) -> float:
-    """MB since the process began."""
+    """Returns the peak memory of the process in MB."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # KB on Linux
@@ -44,7 +43,7 @@ def measure(mode: str, options: argparse.Namespace) -> dict[str, float | str]:
     labels = torch.randint(0, 20, (videos,), device=device)
     parts = options.micro_batch if mode == "gradient cache" else videos
     sentences = task.tokenize(label_space(0, "seen"))
-    # gradients and the CPU's thread pools are there before the step, as in training
+    # gradients and the CPU's thread pools exist before the step, as in training
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
         task.loss([clips[:1]], [labels[:1]], sentences).backward()
         before, seconds = peak(device), []
@@ -76,16 +75,16 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repetitions", type=int, default=1)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.add_argument("--alone", choices=MODES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.alone:
         print(json.dumps(measure(options.alone, options)))
         return
     for mode in options.modes:
-        again = [sys.executable, *sys.argv, f"--alone={mode}"]
+        command = [sys.executable, *sys.argv, f"--alone={mode}"]
         environment = {**os.environ, **PLAIN_MALLOC}
-        done = subprocess.run(again, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)  # noqa: S603 # itself
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)  # noqa: S603 # this script
         if done.returncode:
             print(f"{mode:16s} ended with status {done.returncode}: not enough memory?")
             continue

@@ -1,13 +1,12 @@
-"""What matching and text cost in an evaluation of OST, with a random CLIP of ViT-B size.
+"""Cost of matching and of text in an evaluation of OST, with a random CLIP of ViT-B size.
 
 1. The head's share of an evaluation step: frames are encoded, then matched with K = 160 classes of both kinds.
-2. Time per video with the text encoded once per evaluation, against a loop that encodes all 2 x N x K sentences again
-   for every two videos, padded to CLIP's 77 positions as the released code does; and against the same loop without the
-   padding.
+2. Time per video with the text encoded once per evaluation, compared with a loop that encodes all 2 x N x K sentences
+   for every two videos: padded to CLIP's 77 positions as in the released code, and without padding.
 
-Sentences are random tokens: 20 per sentence, which is long for the 10 to 14 words of Kinetics' sentences. Weights are
-random, so nothing is downloaded, and the time is that of trained ones; what the head matches are vectors with cosines
-like those of trained ones, since random weights give problems that are solved at once.
+Sentences are 20 random tokens, which is long for the 10 to 14 words of Kinetics' sentences. Weights are random, so
+nothing is downloaded, and take the same time as trained ones. The head matches vectors with cosines like those of
+trained weights, since random weights give problems that converge immediately.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from ost_lightning.matching import OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
 
 POSITIONS = 77
-VIDEOS_A_STEP = 2
+VIDEOS_PER_STEP = 2
 
 
 def precision(options: argparse.Namespace) -> torch.autocast:
@@ -32,12 +31,12 @@ def precision(options: argparse.Namespace) -> torch.autocast:
 
 
 def like_clip(*shape: int) -> Tensor:
-    """Unit vectors whose cosines lie between 0 and 0.5, as those of a trained CLIP do."""
+    """Returns unit vectors with cosines between 0 and 0.5, as those of a trained CLIP."""
     return F.normalize(torch.randn(*shape) + 0.6, dim=-1)
 
 
 def seconds(work: Callable[[], object], repetitions: int, device: str) -> list[float]:
-    """Times of the work; on a GPU means of ten in a row, between which nothing waits for it, as in an evaluation."""
+    """Returns times of the work; on a GPU means of ten calls without synchronization in between."""
     taken, in_a_row = [], 1 if device == "cpu" else 10
     for _ in range(repetitions + 1):
         began = time.perf_counter()
@@ -73,7 +72,7 @@ def report_share(clip: VideoCLIP, solver: OptimalDescriptorSolver, options: argp
 
 def report_text(clip: VideoCLIP, solver: OptimalDescriptorSolver, options: argparse.Namespace) -> None:
     frames = torch.randint(
-        0, 256, (VIDEOS_A_STEP, options.frames, 3, 224, 224), dtype=torch.uint8, device=options.device
+        0, 256, (VIDEOS_PER_STEP, options.frames, 3, 224, 224), dtype=torch.uint8, device=options.device
     )
     with precision(options):
         texts = list(clip.encode_sentences(random_sentences(clip, solver.kinds, options.classes, 3)).values())
@@ -86,14 +85,14 @@ def report_text(clip: VideoCLIP, solver: OptimalDescriptorSolver, options: argpa
                 lambda tokens=tokens: clip.encode_sentences(tokens), options.text_repetitions, options.device
             )
         print(f"{8 * options.classes} sentences {name}: {spread(costs[name])}", flush=True)
-    print(f"step of {VIDEOS_A_STEP} videos without text: {spread(step)}")
-    video = statistics.median(step) / VIDEOS_A_STEP
+    print(f"step of {VIDEOS_PER_STEP} videos without text: {spread(step)}")
+    video = statistics.median(step) / VIDEOS_PER_STEP
     once = statistics.median(costs[f"of {options.tokens} tokens"]) / options.videos + video
     for name, taken in costs.items():
-        again = statistics.median(taken) / VIDEOS_A_STEP + video
+        again = statistics.median(taken) / VIDEOS_PER_STEP + video
         print(
-            f"a video in an evaluation of {options.videos}: {1000 * once:.1f} ms with the text encoded once, "
-            f"{1000 * again:.1f} ms with sentences {name} encoded every {VIDEOS_A_STEP} videos: {again / once:.1f} x"
+            f"time per video in an evaluation of {options.videos}: {1000 * once:.1f} ms with the text encoded once, "
+            f"{1000 * again:.1f} ms with sentences {name} encoded every {VIDEOS_PER_STEP} videos: {again / once:.1f} x"
         )
 
 

@@ -1,11 +1,11 @@
-"""Training clips through a data module: clips per second of the whole chain, and the shares of its parts.
+"""Training clips from a data module: clips per second of the complete pipeline, and of its parts.
 
-Reads Kinetics-like clips (see film_clips.py), T frames, short side 256, crops of 224 pixels. The bare reader opens,
-decodes and converts whole frames to short side 256, and does nothing else; the data set also draws, crops, resizes and
-mirrors; the loader also collates and hands over from worker processes. All of them read the same frames; repetitions
-are interleaved, each with frames of its own. Prints medians and spread of clips per second, and the ratio to the bare
-reader. Two ways to a random crop are compared: inside the scaler (what the data set does), and whole frames that
-torchvision crops and resizes. Colors are timed by themselves.
+Reads Kinetics-like clips (see film_clips.py), T frames, short side 256, crops of 224 pixels. The bare reader only
+opens, decodes and scales full frames to short side 256. The data set also draws, crops, resizes and mirrors; the loader
+also collates and transfers from worker processes. All of them read the same frames; repetitions are interleaved, each
+with new frames. Prints medians and spread of clips per second, and the ratio to the bare reader. Two kinds of random
+crop are compared: inside the scaler (as in the data set), and by torchvision from full frames. Color augmentation is
+timed separately.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def module(folder: Path, names: list[str], frames: int, workers: int, copies: in
 
 
 def rate(work: Callable[[], int]) -> tuple[float, float]:
-    """Clips per second by the wall clock, and by this process's CPU time."""
+    """Returns clips per second by wall time, and by the CPU time of this process."""
     wall, cpu = time.perf_counter(), time.process_time()
     clips = work()
     return clips / (time.perf_counter() - wall), clips / (time.process_time() - cpu)
@@ -59,7 +59,7 @@ def show(name: str, rates: list[tuple[float, float]], base: list[tuple[float, fl
     ratios = [statistics.median(mine[k] / its[k] for mine, its in zip(rates, base, strict=True)) for k in (0, 1)]
     print(
         f"  {name:34s} {statistics.median(wall):6.1f} clips/s ({min(wall):.1f} to {max(wall):.1f})  "
-        f"{ratios[0]:.2f} x the first by wall clock, {ratios[1]:.2f} x by CPU time",
+        f"{ratios[0]:.2f} x the first by wall time, {ratios[1]:.2f} x by CPU time",
         flush=True,
     )
 
@@ -96,7 +96,7 @@ class Recorder:
 
 
 class Pass:
-    """One pass over the clips, in each of the ways that are compared."""
+    """One pass over the clips, with one method per case."""
 
     def __init__(self, data: VideoLists, epoch: int) -> None:
         data.setup("fit")
@@ -133,7 +133,7 @@ class Pass:
 
 
 CASES = {
-    "bare reader, whole frames": Pass.bare,
+    "bare reader, full frames": Pass.bare,
     "+ crop and resize by torchvision": Pass.crop_outside,
     "data set: crop inside the scaler": Pass.data_set,
     "data module: + collate": Pass.data_module,
@@ -145,11 +145,11 @@ def measure(paths: list[Path], frames: int, options: argparse.Namespace) -> None
     order, names = random.Random(0), [path.name for path in paths]
     for epoch in range(options.repetitions):
         data = module(paths[0].parent, names, frames, options.workers, BATCH // len(paths))
-        whole = Pass(data, epoch)
+        clips_pass = Pass(data, epoch)
         for name in order.sample(list(CASES), len(CASES)):
-            rates[name].append(rate(partial(CASES[name], whole)))
+            rates[name].append(rate(partial(CASES[name], clips_pass)))
     for name, measured in rates.items():
-        show(name, measured, rates["bare reader, whole frames"])
+        show(name, measured, rates["bare reader, full frames"])
     device = "cuda" if torch.cuda.is_available() else "cpu"
     clips = torch.randint(0, 256, (BATCH, 1, frames, 3, SIDE, SIDE), dtype=torch.uint8, device=device)
     transform = TrainingTransform(SIDE)
@@ -159,7 +159,7 @@ def measure(paths: list[Path], frames: int, options: argparse.Namespace) -> None
 
     change_colors()
     colors = [rate(change_colors)[0] for _ in range(options.repetitions)]
-    print(f"  colors of a batch on {device}: {statistics.median(colors):.1f} clips/s")
+    print(f"  color augmentation of a batch on {device}: {statistics.median(colors):.1f} clips/s")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""CPU seconds of the host to read and augment one training clip, in one thread.
+"""CPU seconds for reading and augmenting one training clip on the host, in one thread.
 
-CPU time instead of wall time, so that it can be multiplied: videos per second x seconds per video = busy cores.
+CPU time, unlike wall time, can be multiplied: videos per second x seconds per video = busy cores.
 """
 
 import argparse
@@ -20,7 +20,7 @@ def cpu_seconds(clips: TrainingClips, repetitions: int) -> list[float]:
         began = time.process_time()
         clips[SampleKey(0, epoch)]
         taken.append(time.process_time() - began)
-    return taken[1:]  # the first one opens libraries
+    return taken[1:]  # the first one loads libraries
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""Peak memory and time of one training step in each way of training, with a random CLIP of ViT-B size.
+"""Peak memory and time of one training step in each training mode, with a random CLIP of ViT-B size.
 
-Every way runs in a process of its own. On a CPU the peak is that of the process above what its imports take (resident
-set, AdamW's state included); on a GPU what PyTorch has allocated:
+Every mode runs in a separate process. On a CPU the peak is the resident set minus that after the imports, including
+AdamW's state. On a GPU it is the memory that PyTorch has allocated:
 memory.py --device cuda --patch 16 --frames 32 --precision bf16
 """
 
@@ -75,14 +75,14 @@ def main() -> None:
     parser.add_argument("--patch", type=int, default=32, choices=(16, 32))
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of all ways")
-    parser.add_argument("--way", choices=WAYS, help="only this one, in this process")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="precision of all modes")
+    parser.add_argument("--way", choices=WAYS, help="run only this mode, in this process")
     options = parser.parse_args()
     if options.way:
         step(options.way, options)
         return
     print(
-        "| way of training | trained weights, M | peak, GiB | step, s |\n| --- | ---: | ---: | ---: |",
+        "| training mode | trained weights, M | peak, GiB | step, s |\n| --- | ---: | ---: | ---: |",
         flush=True,
     )
     for way in WAYS if options.precision == "fp32" else WAYS[:-1]:

@@ -1,4 +1,4 @@
-"""decord and torchcodec (extra `readers`) behind the interface of `read_frames`, to compare with the suite's reader."""
+"""decord and torchcodec (extra `readers`) with the interface of `read_frames`, for comparison."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -80,7 +80,7 @@ READERS: Final[Mapping[str, Callable[..., Tensor]]] = {
 def link_ffmpeg(folder: Path) -> None:
     """Links the FFmpeg libraries that come with PyAV under the names that torchcodec looks for.
 
-    A process that is started with the folder in `LD_LIBRARY_PATH` can load torchcodec without another FFmpeg.
+    A process started with the folder in `LD_LIBRARY_PATH` can load torchcodec without another FFmpeg.
 
     Args:
         folder: Folder for the links.
@@ -94,7 +94,7 @@ def link_ffmpeg(folder: Path) -> None:
 
 
 def _size(path: Path, short_side: int) -> tuple[int, int]:
-    """Height and width after resizing, which these readers need as arguments."""
+    """Returns height and width after resizing, which these readers need as arguments."""
     with VideoReader(path, sample_aspect=False) as video:
         width, height = video.width, video.height
     shorter = min(width, height)

@@ -1,4 +1,4 @@
-"""CLIP of ViT-B size with random weights: nothing is downloaded, and the time is that of trained ones."""
+"""CLIP of ViT-B size with random weights, which need no download and take the same time as trained ones."""
 
 import tempfile
 from pathlib import Path
@@ -13,7 +13,7 @@ from ost_lightning.vocabulary import SentenceKind
 
 
 def random_clip(patch: int, device: str, **options: Any) -> VideoCLIP:
-    """ViT-B/32 or ViT-B/16; the tokenizer, which is not timed, is the small one that comes with the package."""
+    """Returns ViT-B/32 or ViT-B/16, with the small packaged tokenizer, which is not timed."""
     small = CLIPConfig.from_pretrained(tiny_clip_folder())
     ends = {key: getattr(small.text_config, key) for key in ("vocab_size", "bos_token_id", "eos_token_id")}
     config = CLIPConfig(text_config=ends, vision_config={"patch_size": patch})
@@ -25,7 +25,7 @@ def random_clip(patch: int, device: str, **options: Any) -> VideoCLIP:
 
 
 def random_sentences(clip: VideoCLIP, kinds: tuple[SentenceKind, ...], classes: int, length: int) -> TokenizedSentences:
-    """Four sentences a class and kind (one for the name), of random tokens."""
+    """Returns four sentences of random tokens per class and kind (one for the name)."""
     text = clip.encoder.model.config.text_config
     tokens, lengths = {}, {}
     for kind in kinds:

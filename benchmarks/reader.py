@@ -1,10 +1,10 @@
-"""Sparse reading of Kinetics-like clips: the suite's reader against decord and torchcodec, in the same run.
+"""Sparse reading of Kinetics-like clips: the suite's reader compared with decord and torchcodec, in the same run.
 
-T frames of a clip (by default of 10 s of 30 frames a second, see film_clips.py), one drawn from each of T segments,
-short side 256, center square of 224 pixels, uint8, one decoding thread in a process. Every repetition reads with each
-reader in a random order, two clips in a row, of which the second is timed. Prints medians and spread of the time, and
-ratios of times paired within a repetition: by the wall clock, and by CPU time, which other work on the machine disturbs
-less. With two workers: clips per second of two parallel processes, in rounds in which each reader has its turn.
+Reads T frames of a clip (by default 10 s at 30 frames per second, see film_clips.py), one drawn from each of T
+segments: short side 256, center crop of 224 pixels, uint8, one decoding thread per process. Every repetition runs all
+readers in random order, each on two clips in a row, of which the second is timed. Prints medians and spread of times,
+and ratios of times paired within a repetition: by wall time, and by CPU time, which other work on the machine affects
+less. With two workers: clips per second of two parallel processes, in rounds in which the readers take turns.
 """
 
 import argparse
@@ -72,7 +72,7 @@ READERS: dict[str, Callable[..., Tensor]] = {"ost": ost, "decord": decord, "torc
 
 
 def draw(frames: int, length: int, seed: Sequence[int]) -> list[int]:
-    """One frame of each segment."""
+    """Draws one frame per segment."""
     edges = np.linspace(0, length, frames + 1).astype(int)
     rng = np.random.default_rng(list(seed))
     return [int(rng.integers(first, last)) for first, last in pairwise(edges)]
@@ -81,13 +81,13 @@ def draw(frames: int, length: int, seed: Sequence[int]) -> list[int]:
 def measure(
     cases: dict[str, Callable[[Sequence[int]], Tensor]], frames: int, length: int, repetitions: int, seed: int
 ) -> dict[str, list[tuple[float, float]]]:
-    """Seconds (wall, CPU) of each case in each repetition, for the second of two clips in a row."""
+    """Returns seconds (wall, CPU) per case and repetition, for the second of two clips in a row."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     order = random.Random(seed)
     for repetition in range(-1, repetitions):
         indices = draw(frames, length, [seed, repetition + 1, frames])
         for name in order.sample(list(cases), len(cases)):
-            cases[name](draw(frames, length, [seed, repetition + 1]))  # memory as its own last clip leaves it
+            cases[name](draw(frames, length, [seed, repetition + 1]))  # memory as after a clip of the same reader
             wall, cpu = time.perf_counter(), time.process_time()
             clip = cases[name](indices)
             taken = (time.perf_counter() - wall, time.process_time() - cpu)
@@ -98,7 +98,7 @@ def measure(
 
 
 def compare(label: str, times: dict[str, list[tuple[float, float]]], base: str) -> None:
-    """Prints one line per case: medians, spread, and how many times as fast the base is."""
+    """Prints one line per case: medians, spread, and the relative speed of the base."""
     for name, taken in times.items():
         wall, cpu = ([1000 * pair[k] for pair in taken] for k in (0, 1))
         ratios = [
@@ -116,7 +116,7 @@ def compare(label: str, times: dict[str, list[tuple[float, float]]], base: str) 
 def run_worker(
     reader: str, path: Path, frames: int, length: int, size: tuple[int, int], seed: int, seconds: float
 ) -> float:
-    """Clips per second of one of several processes."""
+    """Returns clips per second of one of several processes."""
     torch.set_num_threads(1)
     READERS[reader](path, draw(frames, length, [seed]), size)
     began, clips = time.perf_counter(), 0
@@ -127,7 +127,7 @@ def run_worker(
 
 
 def two_workers(label: str, path: Path, frames: int, length: int, size: tuple[int, int], rounds: int) -> None:
-    """Prints clips per second of two parallel processes: medians of rounds, in which each reader has its turn."""
+    """Prints clips per second of two parallel processes: medians of rounds in which the readers take turns."""
     rates: dict[str, list[float]] = {reader: [] for reader in READERS}
     with ProcessPoolExecutor(2) as pool:
         for turn in range(rounds):
@@ -144,7 +144,7 @@ def two_workers(label: str, path: Path, frames: int, length: int, size: tuple[in
 
 
 def restart_with_ffmpeg() -> None:
-    """Restarts this script with links to PyAV's FFmpeg libraries on its library path, which torchcodec needs."""
+    """Restarts this script with PyAV's FFmpeg libraries on its library path, which torchcodec needs."""
     if LINKED in os.environ:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -157,12 +157,12 @@ def restart_with_ffmpeg() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=7)
-    parser.add_argument("--clips", type=int, default=2, help="clips of each kind")
+    parser.add_argument("--clips", type=int, default=2, help="number of clips per size and GOP")
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 16, 32])
     parser.add_argument("--gops", type=int, nargs="+", default=[250, 12])
     parser.add_argument("--sizes", nargs="+", default=["340x256", "1280x720"])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--files", type=Path, nargs="*", default=[], help="measure these instead")
+    parser.add_argument("--files", type=Path, nargs="*", default=[], help="clips to measure instead")
     parser.add_argument("--cache", type=Path, default=cache_folder() / "film")
     options = parser.parse_args()
     restart_with_ffmpeg()

@@ -1,9 +1,9 @@
 """Effect of the settings of `ost data transcode` on a clip: size, PSNR, and the time to read frames sparsely.
 
-Rewrites clips (by default those of film_clips.py with a keyframe every 250 frames) with each setting, then reads T
-frames, one drawn from each of T segments, short side 256, center square of 224 pixels. Readings are interleaved; prints
-medians of times, and how many times as fast as the clip itself they are, paired within a repetition. The PSNR is that
-of luma against the clip, over all of its frames, resized if its pixels are not square.
+Rewrites clips (by default those of film_clips.py with a keyframe every 250 frames) with each setting. Then reads T
+frames, one drawn from each of T segments: short side 256, center crop of 224 pixels. Readings are interleaved. Prints
+medians of times, and speeds relative to the original clip, paired within a repetition. The PSNR compares luma with the
+original clip over all frames, resized if its pixels are not square.
 """
 
 import argparse
@@ -34,12 +34,12 @@ SETTINGS = {
 }
 
 
-def likeness(path: Path, copy: Path) -> float:
-    """PSNR of luma, dB."""
+def psnr(path: Path, copy: Path) -> float:
+    """Returns the PSNR of luma in dB."""
     errors = []
     with open_video(path) as first, open_video(copy) as second:
         for (_, a), (_, b) in zip(first.frames_in_order(), second.frames_in_order(), strict=True):
-            size = {"height": b.height, "width": b.width, "interpolation": "BICUBIC"}  # pixels are made square
+            size = {"height": b.height, "width": b.width, "interpolation": "BICUBIC"}  # with square pixels
             old, new = (frame.reformat(**size).to_ndarray(format="gray").astype(np.float32) for frame in (a, b))
             errors.append(float(np.square(old - new).mean()))
     return 10 * math.log10(255**2 / statistics.fmean(errors))
@@ -47,7 +47,7 @@ def likeness(path: Path, copy: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=Path, nargs="*", default=[], help="measure these (short side 256) instead")
+    parser.add_argument("--files", type=Path, nargs="*", default=[], help="clips (short side 256) to measure instead")
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 16, 32])
     parser.add_argument("--repetitions", type=int, default=9)
     parser.add_argument("--cache", type=Path, default=cache_folder() / "film")
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def measure(path: Path, folder: Path, frames: list[int], repetitions: int) -> None:
-    copies = {"the clip itself": path}
+    copies = {"original clip": path}
     for k, (name, settings) in enumerate(SETTINGS.items()):
         copies[name] = folder / f"{k}.mp4"
         if error := transcode(TranscodingJob(name, path, copies[name], settings)).error:
@@ -77,14 +77,14 @@ def measure(path: Path, folder: Path, frames: list[int], repetitions: int) -> No
             if repetition:  # the first one warms up
                 times[name, count].append(1000 * (time.perf_counter() - began))
     for name, copy in copies.items():
-        told = []
+        cells = []
         for count in frames:
-            taken, before = times[name, count], times["the clip itself", count]
+            taken, before = times[name, count], times["original clip", count]
             faster = statistics.median(old / new for old, new in zip(before, taken, strict=True))
-            told.append(f"T {count}: {statistics.median(taken):5.1f} ms ({faster:.2f} x)")
-        like = f"{likeness(path, copy):.1f} dB" if copy != path else "-"
+            cells.append(f"T {count}: {statistics.median(taken):5.1f} ms ({faster:.2f} x)")
+        quality = f"{psnr(path, copy):.1f} dB" if copy != path else "-"
         print(
-            f"  {name:20s} {copy.stat().st_size / path.stat().st_size:.2f} x the size  {like:8s} {'  '.join(told)}",
+            f"  {name:20s} {copy.stat().st_size / path.stat().st_size:.2f} x the size  {quality:8s} {'  '.join(cells)}",
             flush=True,
         )
 

@@ -1,9 +1,9 @@
-"""Transport plans: the suite's solver against a plain loop with the released code's stopping rule.
+"""Transport plans: the suite's solver compared with a plain loop with the stopping rule of the released code.
 
-One evaluation batch of Kinetics-600: B = 16 videos, K = 600 classes, T = 32 frames, N = 4 descriptors of both kinds.
-Prints medians and spread of interleaved repetitions, their ratio, and how far each is from the converged plan; then the
-same for the problems beyond the paper, which the plain loop does not solve. On a GPU it then compares the Triton kernel
-with the same iterations in PyTorch's operations, for every problem.
+Solves one evaluation batch of Kinetics-600: B = 16 videos, K = 600 classes, T = 32 frames, N = 4 descriptors per kind.
+Prints medians and spread of interleaved repetitions, their ratio, and the distance to the converged plan. The same
+follows for the problems beyond the paper, which the plain loop does not solve. On a GPU it then compares the Triton
+kernel with the same iterations in PyTorch operations, for every problem.
 """
 
 import argparse
@@ -31,7 +31,7 @@ AS_EXACT = 0.3
 
 
 def plain_loop(cosines: Tensor, epsilon: float = 0.1, threshold: float = 1e-2, limit: int = 100) -> Tensor:
-    """Eq. 5 by batched matrix products; all problems stop together, when their mean change is small."""
+    """Solves Eq. 5 by batched matrix products; all problems stop together, when their mean change is small."""
     kernel = torch.exp((cosines - 1) / epsilon).flatten(0, 1)
     problems, frames, descriptors = kernel.shape
     a, b = kernel.new_ones(problems, frames, 1), kernel.new_ones(problems, descriptors, 1)
@@ -45,7 +45,7 @@ def plain_loop(cosines: Tensor, epsilon: float = 0.1, threshold: float = 1e-2, l
 
 
 def milliseconds(solve: Callable[[Tensor], object], kinds: list[Tensor]) -> float:
-    """Time for all kinds; on a GPU the mean of ten in a row."""
+    """Returns the time for all kinds; on a GPU the mean of ten runs in a row."""
     in_a_row = 10 if kinds[0].is_cuda else 1
     began = time.perf_counter()
     for cosines in kinds * in_a_row:
@@ -56,7 +56,7 @@ def milliseconds(solve: Callable[[Tensor], object], kinds: list[Tensor]) -> floa
 
 
 def largest_error(plan: Tensor, exact: Tensor, cosines: Tensor) -> float:
-    """Largest error of a score <P, cos>."""
+    """Returns the largest error of a score <P, cos>."""
     return float(((plan - exact) * cosines).sum((-1, -2)).abs().max())
 
 
@@ -65,13 +65,13 @@ def spread(taken: list[float]) -> str:
 
 
 def compare_with_kernel(kinds: list[Tensor], repetitions: int) -> None:
-    """The two solvers that `solve_transport` chooses between on a GPU, on the same problems."""
+    """Compares the two solvers that `solve_transport` chooses from on a GPU, on the same problems."""
     from ost_lightning.matching.fused_sinkhorn import solve_fused  # needs Triton
 
     views = [cosines.flatten(0, -3).permute(1, 2, 0) for cosines in kinds]
     for name, problem in PROBLEMS.items():
-        asked = problem.as_sinkhorn(kinds[0], epsilon=0.1, max_iterations=100, tolerance=1e-2)
-        solvers = {"Triton kernel": partial(solve_fused, asked), "tensors": partial(solve_with_tensors, asked)}
+        sinkhorn = problem.as_sinkhorn(kinds[0], epsilon=0.1, max_iterations=100, tolerance=1e-2)
+        solvers = {"Triton kernel": partial(solve_fused, sinkhorn), "tensors": partial(solve_with_tensors, sinkhorn)}
         plans = [solve(views[0]).plan for solve in solvers.values()]
         difference = largest_error(*(plan.permute(2, 0, 1) for plan in plans), views[0].permute(2, 0, 1))
         times: dict[str, list[float]] = {solver: [] for solver in solvers}
@@ -93,7 +93,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore", TransportWarning)
     generator = torch.Generator().manual_seed(0)
-    # a common direction gives cosines between 0 and 0.5, as CLIP's are
+    # a common direction gives cosines between 0 and 0.5, as in CLIP
     frames = normalize(torch.randn(16, 32, 256, generator=generator) + 0.6, dim=-1)
     kinds = []
     for _ in range(2):

@@ -1,8 +1,8 @@
-"""Embedding frames: the suite's encoder against the Hugging Face `CLIPModel` with the same weights, in turns.
+"""Embedding frames: the suite's encoder compared with the Hugging Face `CLIPModel` with the same weights, in turns.
 
-The suite's leaves out what the last layer makes of the patches, which nothing reads, and cuts patches by a matrix
-product on a GPU. Forward alone, and with the gradients of all weights; random weights. Medians, and the median of the
-ratios within a repetition.
+The suite's encoder skips the patch outputs of the last layer, which are unused, and embeds patches by a matrix product
+on a GPU. Measures the forward pass, alone and with the gradients of all weights; weights are random. Prints medians,
+and the median of the ratios within a repetition.
 
 On a GPU: vision_tower.py --device cuda --batch 512 --precision bf16 [--compile]
 """
@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--patch", type=int, default=16, choices=(16, 32))
-    parser.add_argument("--batch", type=int, default=8, help="frames")
+    parser.add_argument("--batch", type=int, default=8, help="number of frames")
     parser.add_argument("--repetitions", type=int, default=11)
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
     parser.add_argument("--compile", action="store_true")

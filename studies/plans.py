@@ -1,4 +1,4 @@
-"""Draws the plans that docs/matching.md shows: real videos of the rendered world, seen by the tiny CLIP.
+"""Draws the plans shown in docs/matching.md: videos of the rendered world, encoded by the tiny CLIP.
 
 python studies/plans.py docs/figures
 """
@@ -21,7 +21,7 @@ DRAW = 0
 
 
 class World:
-    """Test videos of one group and the plans between them and any descriptors."""
+    """Test videos of one group, and their plans to any descriptors."""
 
     def __init__(self, group: str) -> None:
         data = ToyWorld(DRAW, test_sets=(group,))
@@ -48,7 +48,7 @@ class World:
 
 
 def score(flow: MatchingFlow) -> float:
-    """<P, cos> over the mass that is carried."""
+    """Returns <P, cos> divided by the transported mass."""
     return float((flow.plan * flow.cosines).sum() / flow.plan.sum())
 
 
@@ -57,7 +57,7 @@ def with_scores(flows: dict[str, MatchingFlow]) -> dict[str, MatchingFlow]:
 
 
 def simple(flow: MatchingFlow, temperature: float = 0.1) -> dict[str, MatchingFlow]:
-    """What the matchers without a marginal for descriptors do with the same cosines."""
+    """Returns the plans of matchers without a marginal for descriptors, from the same cosines."""
     hard = torch.nn.functional.one_hot(flow.cosines.argmax(1), flow.cosines.shape[1]).float()
     return {
         "pooled (PooledDescriptors, Eq. 9)": replace(flow, plan=torch.full_like(flow.plan, 1 / flow.plan.shape[1])),

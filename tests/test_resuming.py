@@ -175,7 +175,7 @@ def test_an_epoch_is_not_gone_on_with_in_another_order(capsys: pytest.CaptureFix
         main(["fit", *options, *interruption("batch_start", 3)])
     assert main(["fit", *options, "--data.loading.seed=1", "--ckpt_path=last"]) == 1
     message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
-    assert "after 4 of 10 batches of epoch 0, and this run has the seed 1 instead of 0" in message
+    assert "after 4 of 10 batches of epoch 0, but this run has the seed 1 instead of 0" in message
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
-"""The tables of docs/beyond.md, in their order, from what score.py wrote: Markdown on standard output.
+"""Prints the tables of docs/beyond.md as Markdown, in their order, from the output of score.py.
 
-Within a draw, repetitions of a control and training seeds are averaged first; then mean and standard deviation over the
-draws that were scored, of the accuracies and of their paired differences, with the number of draws on which the
-difference is positive.
+Repetitions of a control and training seeds are averaged within a draw. Then come mean and standard deviation over the
+scored draws, for accuracies and for their paired differences. Differences also show on how many draws they are
+positive.
 """
 
 import argparse
@@ -34,7 +34,7 @@ MATCHERS = {
     "softmax, frames choose": "softmax, frames choose",
     "softmax, descriptors choose": "softmax, descriptors choose",
 }
-"""What is compared in the first table, and its words."""
+"""Variants in the first table, with their labels."""
 
 
 class Scores:
@@ -83,7 +83,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def terms_and_matchers(scores: Scores) -> None:
-    """Which terms of Eq. 13 matter, and what simpler matchers reach."""
+    """Prints the contribution of the terms of Eq. 13, and simpler matchers."""
     base = scores.by_draw("pretrained", "unseen", "clean", "eq13")
     rows = []
     for variant, words in MATCHERS.items():
@@ -148,7 +148,7 @@ def hallucination(scores: Scores, choice: Mapping[str, float]) -> None:
 
 
 def settings(seen: Scores) -> None:
-    """Every setting on seen classes, where it was chosen."""
+    """Prints every setting on seen classes, where it was chosen."""
     rows = []
     for letter, values in (("sigma", SIGMAS), ("rho", RHOS), ("mass", MASSES), ("epsilon", EPSILONS)):
         for value in values:
@@ -166,11 +166,11 @@ def settings(seen: Scores) -> None:
 
 
 def trained(scores: Scores) -> None:
-    """What an option brings at test time, and what having trained with it adds."""
+    """Prints the gain of an option at test time, and the additional gain of training with it."""
     rows = []
     for terms, words in TERMS.items():
         for option in ("order", "relaxed"):
-            shuffled = ("steps shuffled", "frames shuffled") if option == "order" else ()  # the other has no order
+            shuffled = ("steps shuffled", "frames shuffled") if option == "order" else ()  # only order uses it
             for condition in ("clean", "1 hallucinated", *shuffled):
                 plain = scores.by_draw("paper", "unseen", condition, terms)
                 tested = scores.by_draw("paper", "unseen", condition, f"{terms} +{option}")
@@ -180,10 +180,10 @@ def trained(scores: Scores) -> None:
     header = ["terms", "option", "condition", "paper's matcher", "option in the test only"]
     table([*header, "option in training and test", "difference by training"], rows)
     rows = []
-    own = {"order": " +order", "relaxed": " +relaxed", "learned_epsilon": ", learned epsilon"}
+    suffixes = {"order": " +order", "relaxed": " +relaxed", "learned_epsilon": ", learned epsilon"}
     for name in ("pretrained", *MECHANISMS):
         for terms in ("eq13", "ot"):
-            variant = terms + own.get(name, "")
+            variant = terms + suffixes.get(name, "")
             groups = [
                 scores.by_draw(name, group, condition, variant)
                 for group, condition in (("seen", "clean"), ("unseen", "clean"), ("unseen", "1 hallucinated"))

@@ -1,7 +1,7 @@
-"""Scores every mechanism on the rendered world, from embeddings that are made once for each draw and set of weights.
+"""Scores every mechanism on the rendered world, from embeddings that are computed once per draw and set of weights.
 
-`choose` looks at seen classes only, with the pre-trained weights, and writes the settings; `score` uses them on unseen
-classes, order pairs and the controls, with the pre-trained weights and with those that train.py made.
+`choose` evaluates the pre-trained weights on seen classes only, and writes the best settings. `score` uses these
+settings on unseen classes, order pairs and the controls, with the pre-trained weights and those that train.py wrote.
 """
 
 import argparse
@@ -26,19 +26,19 @@ Row = dict[str, Any]
 
 @torch.no_grad()
 def accuracies(matcher: Matcher, encoded: Encoded, pairs: bool) -> Row:
-    """Top-1 over all classes, in percent; for order pairs also between a class and its mirror image."""
+    """Returns Top-1 over all classes, in percent; for order pairs also between a class and its mirror image."""
     scores = matcher(encoded.frames, *(encoded.texts[kind] for kind in matcher.kinds))
     row = {"top1": 100 * float((scores.argmax(1) == encoded.labels).double().mean())}
     if pairs:
-        own = scores.gather(1, encoded.labels[:, None])
+        correct = scores.gather(1, encoded.labels[:, None])
         mirrored = scores.gather(1, (encoded.labels ^ 1)[:, None])
-        # a tie is half right
-        row["pair"] = 100 * float(((own > mirrored).double() + 0.5 * (own == mirrored).double()).mean())
+        # a tie counts half
+        row["pair"] = 100 * float(((correct > mirrored).double() + 0.5 * (correct == mirrored).double()).mean())
     return row
 
 
 def conditions(encoder: Encoder, group: str, repeats: range) -> Iterator[tuple[str, int, Encoded]]:
-    """The data as they are, and every control: name, repetition, embeddings."""
+    """Yields the unchanged data and every control: name, repetition, embeddings."""
     clean = encoder.encode(group)
     yield "clean", 0, clean
     if group == "order":
@@ -52,23 +52,28 @@ def conditions(encoder: Encoder, group: str, repeats: range) -> Iterator[tuple[s
 
 
 def rows(
-    encoder: Encoder, group: str, matchers: dict[str, Matcher], repeats: range, swept: dict[str, Matcher], **told: Any
+    encoder: Encoder,
+    group: str,
+    matchers: dict[str, Matcher],
+    repeats: range,
+    swept: dict[str, Matcher],
+    **labels: Any,
 ) -> list[Row]:
-    """One row a matcher and condition; what is only swept is looked at once a condition."""
+    """Returns one row per matcher and condition; swept matchers are scored once per condition."""
     found = []
     for condition, repeat, encoded in conditions(encoder, group, repeats):
-        variants.RememberingSolver.solved.clear()  # the tensors that it goes by are another condition's
+        variants.RememberingSolver.solved.clear()  # its keys are tensors of another condition
         for name, matcher in (matchers | swept if repeat == 0 else matchers).items():
             result = accuracies(matcher, encoded, group == "order")
             found.append(
-                {**told, "draw": encoder.draw, "group": group, "condition": condition, "repeat": repeat}
+                {**labels, "draw": encoder.draw, "group": group, "condition": condition, "repeat": repeat}
                 | {"variant": name, **result}
             )
     return found
 
 
 def choose(folder: Path) -> None:
-    """Settings with the best mean over draws on seen classes; Eq. 13's score decides."""
+    """Writes the settings with the best mean over draws on seen classes, by the score of Eq. 13."""
     found = []
     for draw in DRAWS:
         found += rows(Encoder("tiny", draw), "seen", variants.grid(), range(3), {}, weights="pretrained", seed=0)
@@ -93,7 +98,7 @@ def choose(folder: Path) -> None:
 
 
 def score(folder: Path, name: str, draw: int, seed: int) -> None:
-    """Everything that is reported of one set of weights, unless it is there or they have not been trained."""
+    """Writes all scores of one set of weights, unless they exist or the weights have not been trained."""
     output = folder / "scores" / f"{name}-draw{draw}-seed{seed}.json"
     weights = "tiny" if name == "pretrained" else weights_of(name, draw, seed, folder)
     if output.is_file() or not (name == "pretrained" or Path(weights).is_dir()):
@@ -107,11 +112,11 @@ def score(folder: Path, name: str, draw: int, seed: int) -> None:
         matchers = {key: matcher for key, matcher in matchers.items() if "partial" not in key}
     if name == "learned_epsilon":
         epsilon = json.loads((Path(weights) / "study.json").read_text())["epsilon"]
-        own = variants.chosen(*settings, epsilon=epsilon)
-        matchers |= {f"{terms}, learned epsilon": own[terms] for terms in variants.TERMS}
+        learned = variants.chosen(*settings, epsilon=epsilon)
+        matchers |= {f"{terms}, learned epsilon": learned[terms] for terms in variants.TERMS}
     found = []
     for group in ("seen", "unseen", "order"):
-        few = group == "seen"  # settings were swept there before
+        few = group == "seen"  # settings were already swept on seen classes
         found += rows(
             encoder, group, matchers, range(0) if few else REPEATS, {} if few else swept, weights=name, seed=seed
         )
@@ -126,12 +131,12 @@ def main() -> None:
     parser.add_argument(
         "--mechanism", nargs="+", default=["paper", "order", "relaxed", "transported", "learned_epsilon"]
     )
-    parser.add_argument("--draw", type=int, nargs="+", default=list(DRAWS), help="of `score`")
+    parser.add_argument("--draw", type=int, nargs="+", default=list(DRAWS), help="draws of classes to score")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("runs/beyond"))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    # narrow priors and nearly complete partial plans creep: 200 iterations are enough for scores
+    # narrow priors and nearly complete partial plans converge slowly; 200 iterations are enough for scores
     warnings.simplefilter("ignore", TransportWarning)
     if options.what == "choose":
         choose(options.folder)

@@ -1,7 +1,7 @@
-"""Fine-tunes the tiny CLIP on the rendered world, once for each mechanism, draw of classes and seed.
+"""Fine-tunes the tiny CLIP on the rendered world, once per mechanism, draw of classes and seed.
 
-The same experiment as `ost fit --config toyworld`, with another matcher. A run whose weights are there is not repeated.
-About a minute a run on one core.
+Runs the experiment of `ost fit --config toyworld` with another matcher. A run whose weights exist is not repeated. A
+run takes about a minute on one core.
 """
 
 import argparse
@@ -16,7 +16,7 @@ TRANSPORTED_ONLY = (f"{MATCHER}.terms.spatio_pooled=0", f"{MATCHER}.terms.tempor
 
 
 def settings(mechanism: str, chosen: Path) -> tuple[str, ...]:
-    """What a mechanism changes in the experiment; the widths come from the choice on seen classes."""
+    """Returns the options of a mechanism; their values were chosen on seen classes."""
     if mechanism == "paper":
         return ()
     if mechanism == "transported":
@@ -30,7 +30,7 @@ def settings(mechanism: str, chosen: Path) -> tuple[str, ...]:
 
 
 def weights_of(mechanism: str, draw: int, seed: int, folder: Path) -> Path:
-    """Where the weights of a run are kept, as a folder in HF format."""
+    """Returns the folder of a run's weights, in HF format."""
     return folder / "weights" / mechanism / f"draw{draw}-seed{seed}"
 
 

@@ -1,4 +1,4 @@
-"""The matchers that are compared."""
+"""Matchers compared in the study."""
 
 from typing import ClassVar
 
@@ -26,11 +26,11 @@ TERMS = {
     "ot": TermWeights(spatio_pooled=0, temporal_pooled=0),
     "t-ot": TermWeights(0, 0, 0, 1),
 }
-"""All four terms of Eq. 13; the transported ones alone; the transported temporal one alone."""
+"""All four terms of Eq. 13; only the transported ones; only the transported temporal one."""
 
 
 class RememberingSolver(OptimalDescriptorSolver):
-    """Solves each problem once for all matchers that weigh the same terms differently."""
+    """Solves each problem once for all matchers that differ only in the weights of their terms."""
 
     solved: ClassVar[dict[tuple[object, ...], tuple[Tensor, Tensor]]] = {}
 
@@ -55,7 +55,7 @@ def solver(
 
 
 def grid() -> dict[str, Matcher]:
-    """Everything that is chosen from."""
+    """Returns all settings to choose from."""
     found: dict[str, Matcher] = {}
     for terms in TERMS:
         found[terms] = solver(terms)
@@ -84,7 +84,7 @@ def baselines() -> dict[str, Matcher]:
 
 
 def chosen(sigma: float, rho: float, mass: float, epsilon: float = 0.1) -> dict[str, Matcher]:
-    """Each mechanism at its chosen setting, for every set of terms."""
+    """Returns each mechanism at its chosen setting, for every set of terms."""
     found: dict[str, Matcher] = {}
     for terms in TERMS:
         found[terms] = solver(terms, epsilon=epsilon)

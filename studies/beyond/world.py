@@ -1,4 +1,4 @@
-"""Videos and sentences of the rendered world as embeddings: encoded once, scored with any number of matchers."""
+"""Embeddings of videos and sentences of the rendered world, for scoring with any number of matchers."""
 
 import random
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ DESCRIPTORS = 4
 
 @dataclass(frozen=True)
 class Encoded:
-    """One group of classes of one draw, as one set of weights sees it.
+    """One group of classes of one draw, encoded with one set of weights.
 
     Attributes:
-        frames: (B, T, d).
-        labels: int64 (B,).
-        texts: kind -> (K, N, d).
+        frames: Embeddings of frames, (B, T, d).
+        labels: Labels of the videos, int64 (B,).
+        texts: Embeddings of sentences by kind, (K, N, d) each.
     """
 
     frames: Tensor
@@ -34,8 +34,9 @@ class Encoded:
 
 @cache
 def videos(draw: int) -> dict[Group, tuple[Tensor, Tensor, LabelSpace]]:
-    """Decoded test videos of every group: uint8 (B, T, 3, S, S), labels, label space. Of seen classes, those that
-    training validates on.
+    """Returns the decoded test videos of every group: uint8 (B, T, 3, S, S), labels, label space.
+
+    Videos of seen classes are those that training validates on.
     """
     data = ToyWorld(draw, test_sets=GROUPS)
     data.loading = replace(data.loading, workers=0)
@@ -50,10 +51,10 @@ def videos(draw: int) -> dict[Group, tuple[Tensor, Tensor, LabelSpace]]:
 
 
 class Encoder:
-    """One set of weights on one draw.
+    """Encoder with one set of weights, for one draw.
 
     Args:
-        weights: `tiny`, or a folder in HF format.
+        weights: Name `tiny`, or a folder in HF format.
         draw: Draw of classes.
     """
 
@@ -64,32 +65,32 @@ class Encoder:
 
     @torch.no_grad()
     def encode(self, group: Group, labels: LabelSpace | None = None) -> Encoded:
-        """A group, with other descriptors if a label space is given."""
-        clips, truth, own = videos(self.draw)[group]
+        """Encodes a group, with the descriptors of another label space if given."""
+        clips, truth, default = videos(self.draw)[group]
         if group not in self._frames:
             self._frames[group] = torch.cat([self.clip.encode_frames(part) for part in clips.split(50)])
-        sentences = self._templates.apply(labels or own, SENTENCE_KINDS, DESCRIPTORS)
+        sentences = self._templates.apply(labels or default, SENTENCE_KINDS, DESCRIPTORS)
         texts = self.clip.encode_sentences(self.clip.tokenize(sentences))
         return Encoded(self._frames[group], truth, dict(texts))
 
     def hallucinated(self, group: Group, count: int, seed: int) -> LabelSpace:
-        """The group's label space with `count` descriptors of each kind and class replaced by another class's."""
+        """Returns the label space with `count` descriptors per kind and class replaced by those of other classes."""
         labels, rng = videos(self.draw)[group][2], random.Random(f"hallucination {self.draw} {group} {count} {seed}")
         written = {}
         for name in labels.names:
             kinds = {}
             for kind in ("spatio", "temporal"):
                 texts = list(getattr(labels.descriptors[name], kind))
-                for place in rng.sample(range(DESCRIPTORS), count):
+                for index in rng.sample(range(DESCRIPTORS), count):
                     other = rng.choice([other for other in labels.names if other != name])
-                    texts[place] = rng.choice(getattr(labels.descriptors[other], kind))
+                    texts[index] = rng.choice(getattr(labels.descriptors[other], kind))
                 kinds[kind] = tuple(texts)
             written[name] = Descriptors(**kinds)
         return replace(labels, descriptors=written)
 
 
 def with_steps_shuffled(encoded: Encoded, seed: int) -> Encoded:
-    """Every class's temporal descriptors in a random order of their own."""
+    """Shuffles the temporal descriptors of each class independently."""
     generator = torch.Generator().manual_seed(seed)
     temporal = encoded.texts["temporal"]
     orders = torch.stack([torch.randperm(DESCRIPTORS, generator=generator) for _ in temporal])
@@ -98,7 +99,7 @@ def with_steps_shuffled(encoded: Encoded, seed: int) -> Encoded:
 
 
 def with_frames_shuffled(encoded: Encoded, seed: int) -> Encoded:
-    """Every video's frames in a random order of their own: videos without an order."""
+    """Shuffles the frames of each video independently, which removes their order."""
     generator = torch.Generator().manual_seed(seed)
     frames = encoded.frames
     orders = torch.stack([torch.randperm(frames.shape[1], generator=generator) for _ in frames])

@@ -1,1 +1,1 @@
-"""Pre-training of the tiny CLIP that comes with the package; README.md says how to reproduce it."""
+"""Pre-training of the tiny CLIP that comes with the package; see README.md to reproduce it."""

@@ -10,8 +10,8 @@ from studies.tiny_clip.pretraining import Recipe, pretrain
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m studies.tiny_clip", description=pretrain.__doc__.split("\n")[0])
     parser.add_argument("output", type=Path, help="folder for the model in HF format, its tokenizer and its log")
-    parser.add_argument("--seed", type=int, default=Recipe.seed, help="seed of stills, weights and order")
-    parser.add_argument("--device", help="torch device; default: a GPU if there is one")
+    parser.add_argument("--seed", type=int, default=Recipe.seed, help="seed for stills, weights and order")
+    parser.add_argument("--device", help="torch device; default: a GPU if available")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that render stills")
     options = parser.parse_args()
     recipe = Recipe(seed=options.seed)

@@ -1,4 +1,4 @@
-"""The tiny CLIP before it has learned anything: architecture, initial weights, tokenizer."""
+"""The tiny CLIP before training: architecture, initial weights, tokenizer."""
 
 import math
 import random
@@ -20,7 +20,7 @@ _VOCABULARY: Final = 1000
 
 
 def train_tokenizer(seed: str) -> CLIPTokenizer:
-    """Learns byte-pair merges from captions; the rest is as in CLIP: lower case, 77 positions, end token as padding."""
+    """Learns byte-pair merges from captions; otherwise as in CLIP: lower case, 77 positions, end token as padding."""
     rng = random.Random(seed)
     stills = (sample_still(rng) for _ in range(20_000))
     corpus = [caption(still.appearance, still.state, rng) for still in stills]
@@ -29,7 +29,7 @@ def train_tokenizer(seed: str) -> CLIPTokenizer:
 
 
 def tiny_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """A CLIP of 1.1 million parameters with patches of 8 pixels, initialized from torch's global generator."""
+    """Returns a CLIP of 1.1 million parameters with 8-pixel patches, initialized from torch's global generator."""
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": WIDTH,
@@ -60,9 +60,9 @@ def tiny_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
 
 @torch.no_grad()
 def _initialize_like_trained(model: CLIPModel) -> None:
-    """Mimetic initialization (Trockman and Kolter, ICML 2023) of the vision tower.
+    """Applies mimetic initialization (Trockman and Kolter, ICML 2023) to the vision tower.
 
-    Q K^T starts near the identity, V W near its negative, the positions as sinusoids.
+    Q K^T starts near the identity, V W near its negative, and position embeddings are sinusoids.
     """
     vision = model.vision_model
     for layer in vision.encoder.layers:
@@ -90,10 +90,10 @@ def _near_identity(noise: float, identity: float) -> Tensor:
 
 
 class CosineHead(nn.Module):
-    """Learned class vectors of one attribute, compared by cosine; used in the attribute warm-up only.
+    """Learned class vectors of one attribute, compared by cosine; used only in the attribute warm-up.
 
     Args:
-        values: Number of values that the attribute has.
+        values: Number of values of the attribute.
         scale: Inverse temperature.
     """
 
@@ -103,5 +103,5 @@ class CosineHead(nn.Module):
         self.scale = scale
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Logits (B, values) of L2-normalized embeddings (B, WIDTH); a class vector's length is its own temperature."""
+        """Returns logits (B, values) of L2-normalized embeddings (B, WIDTH); a vector's length acts as temperature."""
         return self.scale * embeddings @ self.vectors.T

@@ -1,4 +1,4 @@
-"""Captions of stills: sentences on a random part of what is visible."""
+"""Captions of stills: sentences that describe a random part of the scene."""
 
 import random
 from typing import Final
@@ -21,12 +21,12 @@ _HAT_PHRASES: Final[tuple[str, ...]] = ("a person with {}", "someone wearing {}"
 
 
 def hat_phrase(hat: str, rng: random.Random) -> str:
-    """E.g. "a person with a top hat"; `hat` must not be "none"."""
+    """Returns a phrase such as "a person with a top hat"; `hat` must not be "none"."""
     return rng.choice(_HAT_PHRASES).format(rng.choice(HATS[hat]))
 
 
 def visible_phrases(appearance: Appearance, rng: random.Random) -> dict[str, str]:
-    """One phrase for each attribute that shows: setting, prop, outfit and, where there is one, extra and hat."""
+    """Returns one phrase per visible attribute: setting, prop, outfit and, if present, extra and hat."""
     phrases = {
         "setting": setting_phrase(appearance.setting, rng),
         "prop": prop_phrase(appearance.prop, appearance.prop_color, rng),
@@ -42,14 +42,14 @@ def visible_phrases(appearance: Appearance, rng: random.Random) -> dict[str, str
 def caption(
     appearance: Appearance, state: str, rng: random.Random, verb_rate: float = 0.25, verb_noise: float = 0.4
 ) -> str:
-    """A sentence on a random part of what one still shows.
+    """Returns a sentence that describes a random part of a still.
 
     Args:
-        appearance: The scene's attributes.
-        state: The state it is in.
-        rng: Chooses what is mentioned, and how.
+        appearance: Attributes of the scene.
+        state: State of the scene.
+        rng: Generator that chooses content and wording.
         verb_rate: Share of captions that name an activity ("kicking drum").
-        verb_noise: Share of those whose verb is drawn blindly instead of from the state.
+        verb_noise: Share of these captions whose verb is random instead of matching the state.
     """
     phrases = list(visible_phrases(appearance, rng).values())
     rng.shuffle(phrases)
@@ -60,8 +60,8 @@ def caption(
     rng.shuffle(mentioned)
     if rng.random() >= verb_rate:
         return rng.choice(PREFIXES) + rng.choice((", ", ", ", " and ")).join(mentioned)
-    betraying = [verb for verb, betrayed_by in VERBS.items() if betrayed_by == state]
-    verb = rng.choice(betraying) if betraying and rng.random() > verb_noise else rng.choice(list(VERBS))
+    matching = [verb for verb, revealed_by in VERBS.items() if revealed_by == state]
+    verb = rng.choice(matching) if matching and rng.random() > verb_noise else rng.choice(list(VERBS))
     activity = f"{verb} {appearance.prop}"
     if rng.random() < 0.4:
         return f"a video of {activity} usually includes {shown}"

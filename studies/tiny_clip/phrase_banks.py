@@ -1,4 +1,4 @@
-"""Short phrases of one attribute each, as multiple-choice questions about stills."""
+"""Short phrases on one attribute each, as multiple-choice questions about stills."""
 
 import random
 from collections.abc import Callable
@@ -20,12 +20,12 @@ _NO_ANSWER = -100
 
 @dataclass(frozen=True, slots=True)
 class PhraseBank:
-    """Phrases of which at most one fits a still.
+    """Phrases of which at most one describes a still.
 
     Attributes:
-        values: What each phrase says.
-        phrases: The same in words.
-        shown: What a still shows of it.
+        values: Value that each phrase describes.
+        phrases: Phrases, one per value.
+        shown: Function from a still to its value.
     """
 
     values: list[object]
@@ -33,17 +33,17 @@ class PhraseBank:
     shown: Callable[[Still], object]
 
     def answer(self, still: Still) -> int:
-        """Place of the fitting phrase, or -100 (ignored by the loss) if none fits."""
+        """Returns the index of the matching phrase, or -100 (ignored by the loss) if none matches."""
         value = self.shown(still)
         return self.values.index(value) if value in self.values else _NO_ANSWER
 
 
 def phrase_banks(focus: list[str], rng: random.Random) -> list[PhraseBank]:
-    """One question for each attribute, freshly worded.
+    """Returns one question per attribute, with random wording.
 
     Args:
-        focus: Props whose colors and states are asked for.
-        rng: Chooses the wording.
+        focus: Props with questions about color and state.
+        rng: Generator that chooses the wording.
     """
 
     def bank(values: list[object], words: list[str], shown: Callable[[Still], object]) -> PhraseBank:
@@ -72,6 +72,6 @@ def phrase_banks(focus: list[str], rng: random.Random) -> list[PhraseBank]:
 
 
 def _noun(prop: str, rng: random.Random) -> str:
-    """The prop by itself or with a verb, which may be any: "a drum", "a person kicking drum"."""
+    """Returns the prop alone or with a random verb: "a drum", "a person kicking drum"."""
     verb = rng.choice(list(VERBS))
     return rng.choice((f"{'an' if prop[0] in 'aeiou' else 'a'} {prop}", f"{verb} {prop}", f"a person {verb} {prop}"))

@@ -1,9 +1,9 @@
 """Pre-training of the tiny CLIP on rendered stills: attribute warm-up, then captions and phrases.
 
-A vision tower of this size does not find small shapes from captions alone in the minutes that are affordable on a CPU.
-So it is first taught to tell every visible attribute against learned class vectors (supervised), and then, with the
-text tower, to match stills with captions and with phrases (contrastive). It is therefore not a plain CLIP, and nothing
-that is measured with it says anything about one.
+A vision tower of this size does not learn small shapes from captions alone in an affordable time on a CPU. So it first
+learns to classify every visible attribute with learned class vectors (supervised). Then, together with the text tower,
+it learns to match stills with captions and phrases (contrastive). It is therefore not a plain CLIP, and figures
+measured with it say nothing about one.
 """
 
 import json
@@ -47,19 +47,19 @@ _VALUES: Final[dict[str, list[str | None]]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the tiny CLIP is trained.
+    """Training recipe of the tiny CLIP.
 
     Attributes:
-        seed: Seed of stills, weights and order.
-        stills: Rendered training stills.
-        held_out: Rendered stills that accuracies are measured on.
-        warmup_steps: Steps of the attribute warm-up.
-        warmup_batch: Stills per step of the warm-up.
-        caption_steps: Steps with captions and phrases.
-        caption_batch: Stills per step with captions.
+        seed: Seed for stills, weights and order.
+        stills: Number of rendered training stills.
+        held_out: Number of rendered stills for measuring accuracy.
+        warmup_steps: Number of steps in the attribute warm-up.
+        warmup_batch: Number of stills per step in the warm-up.
+        caption_steps: Number of steps with captions and phrases.
+        caption_batch: Number of stills per step with captions.
         learning_rate: Peak learning rate of everything but the towers' matrices.
         matrix_learning_rate: Peak learning rate of those matrices, which Muon updates.
-        caption_rate: Share of both peaks that the second part begins with.
+        caption_rate: Fraction of both peak learning rates that the second part starts with.
     """
 
     seed: int = 0
@@ -75,7 +75,7 @@ class Recipe:
 
 
 class _Stills:
-    """Stills on a device, cut and normalized for the model."""
+    """Stills on a device, cropped and normalized for the model."""
 
     def __init__(self, count: int, seed: str, workers: int, device: str) -> None:
         self.stills, pixels = render_stills(count, seed, workers)
@@ -83,37 +83,37 @@ class _Stills:
         self._mean, self._std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_MEAN, _STD))
 
     def images(self, chosen: Tensor | slice, rng: random.Random | None = None) -> Tensor:
-        """(n, 3, IMAGE_SIDE, IMAGE_SIDE): one random crop and flip for the batch, or the center."""
+        """Returns (n, 3, IMAGE_SIDE, IMAGE_SIDE): one random crop and flip for the batch, or the center crop."""
         free = FRAME_SIDE - _CROP
         top, left = (rng.randint(0, free), rng.randint(0, free)) if rng else (free // 2, free // 2)
-        cut = self.pixels[chosen, :, top : top + _CROP, left : left + _CROP].float() / 255
+        crops = self.pixels[chosen, :, top : top + _CROP, left : left + _CROP].float() / 255
         if rng and rng.random() < 0.5:
-            cut = cut.flip(-1)
-        return (F.interpolate(cut, size=IMAGE_SIDE, mode="area") - self._mean) / self._std
+            crops = crops.flip(-1)
+        return (F.interpolate(crops, size=IMAGE_SIDE, mode="area") - self._mean) / self._std
 
 
 class FullPrecision(TorchFunctionMode):
-    """What is cast to bf16 inside stays fp32.
+    """Turns casts to bf16 into fp32 copies.
 
-    Muon multiplies its matrices in bf16, which takes a processor without such instructions fifty times as long.
+    Muon multiplies its matrices in bf16, which takes fifty times as long on a processor without bf16 instructions.
     """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Copies instead of casting."""
+        """Copies to fp32 instead of casting to bf16."""
         if func is Tensor.bfloat16:
             return args[0].float().clone()
         return func(*args, **(kwargs or {}))
 
 
 class Pretraining:
-    """One run, from nothing to a folder that `CLIPModel.from_pretrained` reads.
+    """A pre-training run, from random weights to a folder that `CLIPModel.from_pretrained` reads.
 
     Args:
-        recipe: How.
-        device: Where the model runs.
-        workers: Processes that render.
+        recipe: Training recipe.
+        device: Torch device of the model.
+        workers: Number of processes that render.
     """
 
     def __init__(self, recipe: Recipe, *, device: str, workers: int) -> None:
@@ -130,7 +130,7 @@ class Pretraining:
         self._products: AbstractContextManager[object] = FullPrecision() if slow else nullcontext()
 
     def warm_up(self) -> None:
-        """First part: the vision tower against learned class vectors of every attribute."""
+        """Runs the first part: the vision tower with learned class vectors for every attribute."""
         recipe = self.recipe
         heads = nn.ModuleDict({key: CosineHead(len(values)) for key, values in _VALUES.items()}).to(self.device)
         truth = {key: self._truth(self._train.stills, key) for key in _VALUES}
@@ -148,17 +148,17 @@ class Pretraining:
                     accuracy = {
                         key: (heads[key](held).argmax(1) == held_truth[key]).float().mean().item() for key in _VALUES
                     }
-                self._note("attribute warm-up, linear heads", step, loss, accuracy)
+                self._record("attribute warm-up, linear heads", step, loss, accuracy)
 
     def learn_captions(self) -> None:
-        """Second part: both towers, stills against captions (InfoNCE) and against phrases of every attribute."""
+        """Runs the second part: both towers, stills against captions (InfoNCE) and phrases for every attribute."""
         recipe = self.recipe
         by_prop = {
             prop: [i for i, still in enumerate(self._train.stills) if still.appearance.prop == prop] for prop in PROPS
         }
         optimizers = self._optimizers(self.model, recipe.caption_rate)
         for step in self._steps("captions and phrases", recipe.caption_steps, optimizers):
-            # half of each batch shows two props only, so that the prop's name alone does not tell stills apart
+            # half of each batch shows only two props, so that their names alone do not separate the stills
             focus = self._rng.sample(PROPS, 2)
             part = recipe.caption_batch // 4
             chosen = [i for prop in focus for i in self._rng.choices(by_prop[prop], k=part)]
@@ -168,10 +168,10 @@ class Pretraining:
             loss = self._caption_loss(seen, stills) + self._phrase_loss(seen, stills, focus)
             self._update(loss, optimizers, self.model)
             if self._is_due(step, recipe.caption_steps):
-                self._note("captions and phrases, zero-shot by text", step, loss, self.probe())
+                self._record("captions and phrases, zero-shot by text", step, loss, self.probe())
 
     def probe(self) -> dict[str, float]:
-        """Zero-shot accuracy on the held-out stills."""
+        """Returns the zero-shot accuracy on the held-out stills."""
         with torch.no_grad():
             return probe(self._held_out_embeddings(), self._held_out.stills, self._encode_text)
 
@@ -218,7 +218,7 @@ class Pretraining:
         return torch.tensor([_VALUES[key].index(value) for value in shown], device=self.device)
 
     def _optimizers(self, module: nn.Module, share: float) -> list[torch.optim.Optimizer]:
-        """Muon (Jordan et al., 2024) for the matrices of the transformer layers, AdamW for the rest."""
+        """Returns Muon (Jordan et al., 2024) for the matrices of transformer layers, and AdamW for the rest."""
         matrices = [p for name, p in module.named_parameters() if "layers." in name and p.ndim == 2]
         others = [p for name, p in module.named_parameters() if not ("layers." in name and p.ndim == 2)]
         return [
@@ -229,7 +229,7 @@ class Pretraining:
         ]
 
     def _steps(self, title: str, count: int, optimizers: list[torch.optim.Optimizer]) -> "tqdm[int]":
-        """Counts steps with a progress bar; sets the learning rates: short warm-up, then a cosine to 2 %."""
+        """Counts steps with a progress bar, and schedules learning rates: short warm-up, then cosine to 2 %."""
         schedules = [
             torch.optim.lr_scheduler.LambdaLR(
                 optimizer,
@@ -253,7 +253,7 @@ class Pretraining:
     def _is_due(self, step: int, count: int) -> bool:
         return step % max(1, count // 8) == 0 or step == count
 
-    def _note(self, part: str, step: int, loss: Tensor, accuracy: dict[str, float]) -> None:
+    def _record(self, part: str, step: int, loss: Tensor, accuracy: dict[str, float]) -> None:
         entry = {
             "part": part,
             "step": step,
@@ -265,13 +265,13 @@ class Pretraining:
 
 
 def pretrain(output: Path, recipe: Recipe, *, device: str | None = None, workers: int = 2) -> dict[str, float]:
-    """Trains a tiny CLIP and writes it as an HF folder.
+    """Trains a tiny CLIP and writes it as a folder in HF format.
 
     Args:
-        output: The folder.
-        recipe: How; the default takes less than half an hour on two CPU cores with AVX-512.
-        device: Torch device; a GPU if there is one.
-        workers: Processes that render.
+        output: Output folder.
+        recipe: Training recipe; the default takes less than half an hour on two CPU cores with AVX-512.
+        device: Torch device; defaults to a GPU if available.
+        workers: Number of processes that render.
 
     Returns:
         Zero-shot accuracy by attribute on held-out stills.

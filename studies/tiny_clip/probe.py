@@ -1,4 +1,4 @@
-"""What the tiny CLIP knows: zero-shot accuracy of every visible attribute, by text, on stills it has not seen."""
+"""Probe of the tiny CLIP: zero-shot accuracy per visible attribute on unseen stills."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -10,32 +10,32 @@ from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTI
 from studies.tiny_clip.stills import Still
 
 TextEncoder = Callable[[list[str]], Tensor]
-"""Sentences -> (n, d), L2-normalized."""
+"""Function from n sentences to their L2-normalized embeddings, (n, d)."""
 
 ATTRIBUTES: Final = ("setting", "outfit", "prop", "prop_color", "hat", "extra", "state")
-"""What has to be known; the verb, which one still rarely betrays, is probed for information."""
+"""Required attributes; the verb, which a single still rarely reveals, is probed for information only."""
 
 
 @torch.no_grad()
 def probe(images: Tensor, stills: Sequence[Still], encode_text: TextEncoder) -> dict[str, float]:
-    """Accuracy by attribute, and by verb where the state betrays one.
+    """Returns the accuracy by attribute, and of the verb where the state reveals one.
 
-    The color of a prop and the state are asked for with the right prop named, since their phrases name it.
+    Color and state are probed with the correct prop given, since their phrases name it.
 
     Args:
-        images: (n, d), L2-normalized embeddings of the stills.
-        stills: n stills.
-        encode_text: The model's text side.
+        images: L2-normalized embeddings of the stills, (n, d).
+        stills: The n stills.
+        encode_text: Text encoder of the model.
 
     Returns:
-        attribute -> share of right answers among the stills that show it.
+        Share of correct answers by attribute, among the stills that show it.
     """
-    places = "a photo of {}".format
+    photo_of = "a photo of {}".format
     scores = {
         "setting": _one_of(
             images,
             [still.appearance.setting for still in stills],
-            {s: places(p[0]) for s, p in SETTINGS.items()},
+            {s: photo_of(p[0]) for s, p in SETTINGS.items()},
             encode_text,
         ),
         "outfit": _one_of(
@@ -45,7 +45,7 @@ def probe(images: Tensor, stills: Sequence[Still], encode_text: TextEncoder) -> 
             encode_text,
         ),
         "prop": _one_of(
-            images, [still.appearance.prop for still in stills], {p: places(f"a {p}") for p in PROPS}, encode_text
+            images, [still.appearance.prop for still in stills], {p: photo_of(f"a {p}") for p in PROPS}, encode_text
         ),
         "hat": _one_of(
             images,
@@ -56,34 +56,34 @@ def probe(images: Tensor, stills: Sequence[Still], encode_text: TextEncoder) -> 
         "extra": _one_of(
             images,
             [still.appearance.extra for still in stills],
-            {e: places(p[0]) for e, p in EXTRAS.items()},
+            {e: photo_of(p[0]) for e, p in EXTRAS.items()},
             encode_text,
         ),
     }
     colors, states = list(COLORS), list(STATES)
-    asked: dict[str, tuple[Callable[[str], list[str]], list[int]]] = {
+    questions: dict[str, tuple[Callable[[str], list[str]], list[int]]] = {
         "prop_color": (
             lambda prop: [f"a photo of a {c} {prop}" for c in colors],
             [colors.index(s.appearance.prop_color) for s in stills],
         ),
         "state": (
-            lambda prop: [places(STATES[s][1].format(prop=prop)) for s in states],
+            lambda prop: [photo_of(STATES[s][1].format(prop=prop)) for s in states],
             [states.index(s.state) for s in stills],
         ),
     }
     props = torch.tensor([PROPS.index(still.appearance.prop) for still in stills], device=images.device)
-    for key, (phrases, truth) in asked.items():
+    for key, (phrases, truth) in questions.items():
         texts = torch.stack([encode_text(phrases(prop)) for prop in PROPS])
         guesses = torch.einsum("nd,nkd->nk", images, texts[props]).argmax(1)
         scores[key] = (guesses.cpu() == torch.tensor(truth)).float().mean().item()
     verb_of = {state: verb for verb, state in VERBS.items()}
-    betrayed = [verb_of.get(still.state) for still in stills]
-    scores["verb"] = _one_of(images, betrayed, {verb: f"a video of a person {verb}" for verb in VERBS}, encode_text)
+    revealed = [verb_of.get(still.state) for still in stills]
+    scores["verb"] = _one_of(images, revealed, {verb: f"a video of a person {verb}" for verb in VERBS}, encode_text)
     return scores
 
 
 def _one_of(images: Tensor, truth: Sequence[str | None], phrases: dict[str, str], encode_text: TextEncoder) -> float:
-    """Accuracy over the stills whose true value has a phrase."""
+    """Returns the accuracy over the stills whose true value has a phrase."""
     values = list(phrases)
     answers = torch.tensor([values.index(value) if value in phrases else -1 for value in truth])
     guesses = (images @ encode_text(list(phrases.values())).T).argmax(1).cpu()

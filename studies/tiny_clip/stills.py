@@ -1,4 +1,4 @@
-"""Single pictures with words: what the tiny CLIP is pre-trained on. No action class, no video, no camera."""
+"""Stills for pre-training the tiny CLIP: single pictures without action class, video or camera motion."""
 
 import random
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Still:
 
 
 def sample_still(rng: random.Random) -> Still:
-    """Draws every attribute on its own; three of ten stills have no extra object."""
+    """Draws every attribute independently; three of ten stills have no extra object."""
     appearance = Appearance(
         setting=rng.choice(list(SETTINGS)),
         outfit=rng.choice(list(COLORS)),
@@ -36,7 +36,7 @@ def sample_still(rng: random.Random) -> Still:
 
 
 def render_still(still: Still, rng: random.Random) -> NDArray[np.uint8]:
-    """Renders one still as (FRAME_SIDE, FRAME_SIDE, 3)."""
+    """Renders one still as uint8 (FRAME_SIDE, FRAME_SIDE, 3)."""
     return np.asarray(Scene(still.appearance, rng).draw(pose_of(still.state, rng), rng))
 
 
@@ -47,7 +47,7 @@ def _chunk(seed: str, count: int) -> tuple[list[Still], NDArray[np.uint8]]:
 
 
 def render_stills(count: int, seed: str, workers: int, chunk: int = 500) -> tuple[list[Still], NDArray[np.uint8]]:
-    """Renders many stills in parallel; the same seed gives the same stills on any number of workers.
+    """Renders many stills in parallel; the same seed gives the same stills with any number of workers.
 
     Returns:
         The stills and their pixels, uint8 (count, FRAME_SIDE, FRAME_SIDE, 3).

@@ -1,4 +1,4 @@
-"""Results of test runs, made up."""
+"""Made-up results of test runs."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ SIZES = {entry.name: entry for entry in published_lists()}
 
 
 def outcome(name: str, top1: float = 0.5, *, listed: int | None = None, **changes: object) -> SetResult:
-    """Results on a published list, with one set of weights."""
+    """Returns results on a published list, with one set of weights."""
     entry = SIZES[name]
     count = listed or entry.videos or entry.about or 100
     card = DataCard(entry.label_space, 51, "words", "d", name, entry.benchmark, entry.part, count, count, 0)

@@ -18,15 +18,15 @@ def table(*top1: float, classes: int = 20) -> AblationTable:
     return AblationTable("rendered world", "Paper: X.", {"4a": "matching"}, sets, rows, {"checkpoint": f"c{top1[0]}"})
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    made = table(0.5, 0.75)
-    made.save(tmp_path / "new")
-    assert AblationTable.load(tmp_path / "new" / "ablation.json") == made
-    assert (tmp_path / "new" / "ablation.md").read_text() == made.markdown()
+def test_saved_tables_are_loaded_unchanged(tmp_path: Path) -> None:
+    saved = table(0.5, 0.75)
+    saved.save(tmp_path / "new")
+    assert AblationTable.load(tmp_path / "new" / "ablation.json") == saved
+    assert (tmp_path / "new" / "ablation.md").read_text() == saved.markdown()
     assert len(list((tmp_path / "new").iterdir())) == 2
 
 
-def test_markdown_has_ours_beside_the_paper() -> None:
+def test_markdown_has_ours_next_to_the_paper() -> None:
     lines = table(0.5, 0.75).markdown().splitlines()
     assert lines[0] == "|  | setting | own (ours) | HMDB51 (paper) |"
     assert lines[2:4] == ["| 4a matching | row 0 | 50.0 | 50.0 |", "|  | row 1 | 75.0 | 51.0 |"]
@@ -46,14 +46,14 @@ def test_mean_of_runs() -> None:
     assert [row.top1 for row in mean_of(runs[:1]).rows] == [row.top1 for row in runs[0].rows]
 
 
-def test_a_row_that_one_run_lacks_has_no_mean() -> None:
-    lacking = table(0.5, 0.7)
-    lacking = replace(lacking, rows=[replace(lacking.rows[0], top1={}, top5={}), lacking.rows[1]])
-    assert mean_of([table(0.5, 0.7), lacking]).rows[0].top1 == {}
+def test_a_row_missing_in_one_run_has_no_mean() -> None:
+    incomplete = table(0.5, 0.7)
+    incomplete = replace(incomplete, rows=[replace(incomplete.rows[0], top1={}, top5={}), incomplete.rows[1]])
+    assert mean_of([table(0.5, 0.7), incomplete]).rows[0].top1 == {}
 
 
 def splits(*names: str) -> AblationTable:
-    """Two rows on splits of hmdb51, scored 0.1 x the number of the split, and on a set of its own."""
+    """Returns two rows on splits of hmdb51, scored 0.1 x the number of the split, and on an unrelated set."""
     sets = {name: EvaluationSetCard(51, 1530, 1, "hmdb51") for name in names} | {"own": EvaluationSetCard(20, 200, 0)}
     top1 = {name: 0.1 * int(name[-1]) for name in names} | {"own": 0.9}
     rows = [AblationRow("4a", f"row {k}", "Matcher()", top1, top1, {"HMDB51": 50.0}) for k in range(2)]
@@ -61,13 +61,13 @@ def splits(*names: str) -> AblationTable:
 
 
 def test_splits_of_a_data_set_are_one_column() -> None:
-    made = splits("hmdb_1", "hmdb_2", "hmdb_3")
-    lines = made.markdown().splitlines()
+    unmerged = splits("hmdb_1", "hmdb_2", "hmdb_3")
+    lines = unmerged.markdown().splitlines()
     assert lines[0] == "|  | setting | hmdb51 (ours) | own (ours) | HMDB51 (paper) |"
     assert lines[2] == "| 4a matching | row 0 | 20.0 ± 10.0 | 90.0 | 50.0 |"
     assert "`hmdb51`: mean and standard deviation of hmdb_1, hmdb_2, hmdb_3." in "\n".join(lines)
     assert "`hmdb51`: 4,590 videos of 51 classes, 3 of them unreadable" in "\n".join(lines)
-    assert list(made.sets) == ["hmdb_1", "hmdb_2", "hmdb_3", "own"]  # the file keeps them
+    assert list(unmerged.sets) == ["hmdb_1", "hmdb_2", "hmdb_3", "own"]  # the file keeps them
     assert splits("hmdb_1").markdown().startswith("|  | setting | hmdb_1 (ours) |")
 
 
@@ -76,23 +76,23 @@ def test_runs_on_one_split_each_are_averaged() -> None:
     assert list(mean.sets) == ["hmdb51", "own"]
     assert mean.rows[0].top1 == pytest.approx({"hmdb51": 0.2, "own": 0.9})
     assert mean.rows[0].top1_std["hmdb51"] == pytest.approx(0.1)
-    with pytest.raises(UserError, match="their sets differ"):
+    with pytest.raises(UserError, match="they differ in sets"):
         mean_of([splits("hmdb_1"), splits("hmdb_1", "hmdb_2")])
-    with pytest.raises(UserError, match="their sets differ"):
+    with pytest.raises(UserError, match="they differ in sets"):
         mean_of([splits("hmdb_1"), replace(table(0.5), world="real videos")])
 
 
-def test_a_split_that_a_row_lacks_leaves_no_mean() -> None:
-    made = splits("hmdb_1", "hmdb_2")
-    lacking = replace(made.rows[1], top1={"hmdb_1": 0.1, "own": 0.9})
-    shown = replace(made, rows=[made.rows[0], lacking]).markdown().splitlines()
+def test_a_row_without_a_score_on_one_split_has_no_mean() -> None:
+    complete = splits("hmdb_1", "hmdb_2")
+    incomplete = replace(complete.rows[1], top1={"hmdb_1": 0.1, "own": 0.9})
+    shown = replace(complete, rows=[complete.rows[0], incomplete]).markdown().splitlines()
     assert shown[3] == "|  | row 1 | - | 90.0 | 50.0 |"
 
 
-def test_tables_that_do_not_belong_together() -> None:
-    with pytest.raises(UserError, match="can't be averaged: their world differ"):
+def test_tables_that_cannot_be_averaged() -> None:
+    with pytest.raises(UserError, match="can't be averaged: they differ in world"):
         mean_of([table(0.5), replace(table(0.5), world="real videos")])
-    with pytest.raises(UserError, match="can't be averaged: their rows differ"):
+    with pytest.raises(UserError, match="can't be averaged: they differ in rows"):
         mean_of([table(0.5), table(0.5, 0.6)])
     with pytest.raises(UserError, match="20 classes in one run"):
         mean_of([table(0.5), table(0.5, classes=19)])

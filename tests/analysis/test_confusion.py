@@ -10,7 +10,7 @@ from ost_lightning.analysis import draw_confusion, worst_classes
 NAMES = ("run", "jump", "swim", "rest")
 
 
-def test_worst_classes_first_with_what_they_are_taken_for() -> None:
+def test_worst_classes_come_first_with_their_most_frequent_mistake() -> None:
     confusion = torch.tensor([[1, 3, 0, 0], [0, 2, 1, 1], [0, 0, 4, 0], [0, 0, 0, 0]])
     worst = worst_classes(confusion, NAMES, 3)
     assert [(entry.name, entry.videos, entry.recall) for entry in worst] == [
@@ -22,7 +22,7 @@ def test_worst_classes_first_with_what_they_are_taken_for() -> None:
 
 
 @given(counts=st.lists(st.integers(0, 9), min_size=16, max_size=16), count=st.integers(1, 5))
-def test_recall_never_falls_down_the_list(counts: list[int], count: int) -> None:
+def test_classes_are_sorted_by_recall(counts: list[int], count: int) -> None:
     confusion = torch.tensor(counts).view(4, 4)
     worst = worst_classes(confusion, NAMES, count)
     assert len(worst) == min(count, int((confusion.sum(1) > 0).sum()))
@@ -33,7 +33,7 @@ def test_recall_never_falls_down_the_list(counts: list[int], count: int) -> None
         assert not entry.taken_for or entry.mistakes == int(row[NAMES.index(entry.taken_for)])
 
 
-def test_picture_grows_with_what_it_shows(tmp_path: Path) -> None:
+def test_picture_grows_with_the_number_of_classes(tmp_path: Path) -> None:
     confusion = torch.eye(4, dtype=torch.long) + torch.eye(4, dtype=torch.long).roll(1, 1)
     draw_confusion(confusion, NAMES, 1, "few", tmp_path / "few.png")
     draw_confusion(confusion, NAMES, 4, "all", tmp_path / "deep" / "all.png")

@@ -20,7 +20,7 @@ def encoder() -> VideoCLIP:
 
 
 @pytest.mark.parametrize("texts", [1, 3])
-def test_the_mean_is_that_of_all_pairs_of_different_classes(texts: int) -> None:
+def test_the_mean_is_over_all_pairs_of_different_classes(texts: int) -> None:
     embeddings = F.normalize(torch.randn(7, texts, 16), dim=-1)
     pairs = [
         float(embeddings[i, m] @ embeddings[j, n])
@@ -39,7 +39,7 @@ def test_same_and_opposite_classes() -> None:
     assert mean_cosine_between_classes(torch.cat([one, -one])) == pytest.approx(-1)
 
 
-def test_classes_are_the_means_of_their_sentences(encoder: VideoCLIP) -> None:
+def test_class_embeddings_are_means_of_sentences(encoder: VideoCLIP) -> None:
     labels, templates = label_space(0, "unseen"), Templates.load("ost")
     embeddings, single = class_embeddings(encoder, labels, templates, per_class=2)
     assert single.shape == (20, 4, 128)
@@ -54,8 +54,8 @@ def test_classes_are_the_means_of_their_sentences(encoder: VideoCLIP) -> None:
     torch.testing.assert_close(embeddings.name[3], alone, atol=1e-5, rtol=1e-4)
 
 
-def test_descriptors_tell_the_rendered_worlds_classes_apart(encoder: VideoCLIP) -> None:
-    """Fig. 2 in the rendered world: the tiny CLIP's classes stand less densely by descriptors than by names."""
+def test_descriptors_separate_the_classes_of_the_rendered_world(encoder: VideoCLIP) -> None:
+    """Checks Fig. 2 in the rendered world: the tiny CLIP separates classes better by descriptors than by names."""
     for group in ("seen", "unseen", "order"):
         measured = density(*class_embeddings(encoder, label_space(0, group), Templates.load("ost"), 4))
         assert measured.descriptors < measured.name

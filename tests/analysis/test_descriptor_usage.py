@@ -27,7 +27,7 @@ COUNTS = {"spatio": 2, "temporal": 2}
 
 
 def flow(*plan: list[float]) -> tuple[Tensor, Tensor]:
-    """One video, one view: the plan, and cosines that are ten times it."""
+    """Returns one video with one view: cosines that are ten times the plan, and the plan."""
     values = torch.tensor(plan)[None, None]
     return 10 * values, values
 
@@ -56,7 +56,7 @@ def test_one_video_by_hand() -> None:
     assert use.unused == (second,)
 
 
-def test_transport_forces_mass_on_what_no_frame_is_close_to() -> None:
+def test_transport_forces_mass_on_descriptors_far_from_all_frames() -> None:
     cosines = torch.tensor([[0.3, 0.1], [0.3, 0.2]])[None, None]
     forced = torch.tensor([[0.4, 0.1], [0.1, 0.4]])[None, None]
     scores = torch.tensor([[0.1, 0.8, 0.1]])
@@ -118,7 +118,7 @@ def test_tables() -> None:
     assert len(rows) == 8
     assert {row["class"] for row in rows} == {"a|b", "c"}
     assert float(rows[0]["leads"]) == 1
-    told = usage_markdown(uses)
-    assert "2 videos of 2 classes: Top-1 50.0 % by descriptors, 50.0 % by category names" in told
-    assert "| a\\|b | 1 | 0.0 | 100.0 | -100.0 |" in told
-    assert "| a\\|b | spatio | 2 | a\\|b two |" in told
+    markdown = usage_markdown(uses)
+    assert "2 videos of 2 classes: Top-1 50.0 % by descriptors, 50.0 % by category names" in markdown
+    assert "| a\\|b | 1 | 0.0 | 100.0 | -100.0 |" in markdown
+    assert "| a\\|b | spatio | 2 | a\\|b two |" in markdown

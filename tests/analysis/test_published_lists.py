@@ -5,7 +5,7 @@ from ost_lightning.text import LabelSpace
 from tests.analysis.example_runs import SIZES
 
 
-def test_published_lists_are_known_by_their_videos_whatever_they_are_called() -> None:
+def test_published_lists_are_recognized_by_their_videos_under_any_name() -> None:
     labels = LabelSpace(("a", "b"))
     digest = SIZES["hmdb51-split2"].digest
     assert digest is not None
@@ -21,7 +21,7 @@ def test_published_lists_are_known_by_their_videos_whatever_they_are_called() ->
     assert kinetics.name == "kinetics400-validation"
 
 
-def test_training_lists_are_no_test_lists_and_the_other_way_round() -> None:
+def test_training_lists_and_test_lists_are_not_confused() -> None:
     labels = LabelSpace(("a", "b"))
     for name, for_training in (("hmdb51-split1", False), ("hmdb51-16-shot", True)):
         digest = SIZES[name].digest

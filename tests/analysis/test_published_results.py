@@ -1,7 +1,7 @@
 from ost_lightning.analysis.published_results import published_rows
 
 
-def test_the_papers_figures() -> None:
+def test_figures_of_the_papers() -> None:
     def figure(protocol: str, benchmark: str, setting: str, method: str = "OST", frames: str | None = None) -> float:
         found = [
             row

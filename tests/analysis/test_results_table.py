@@ -10,7 +10,7 @@ from ost_lightning.analysis.run_rows import OURS, run_rows
 from tests.analysis.example_runs import CLIPS, outcome, run, three_splits, trained
 
 
-def test_own_runs_stand_beside_the_papers_and_the_best_known() -> None:
+def test_runs_are_listed_next_to_the_paper_and_the_best_known() -> None:
     rows = table([run("zero_shot", trained("kinetics400"), **three_splits(tops=(0.55, 0.56, 0.57)))])
     assert [(row.method, row.measured_by) for row in rows if row.measured_by.startswith(OURS)] == [
         ("ContrastiveRecognition, CategoryName", f"{OURS}, x/version_0")
@@ -21,7 +21,7 @@ def test_own_runs_stand_beside_the_papers_and_the_best_known() -> None:
     assert all(row.benchmark == "hmdb51" for row in rows)
 
 
-def test_few_shot_rows_are_held_against_the_same_shots_and_start() -> None:
+def test_few_shot_rows_are_compared_at_the_same_shots_and_start() -> None:
     training = trained("hmdb51", (8, 8), before="kinetics400")
     rows = table([run("few_shot", training, h=outcome("hmdb51-split1", 0.7))])
     assert {row.setting for row in rows} == {"8 shots, from kinetics400"}
@@ -52,7 +52,7 @@ def test_seeds_are_averaged_and_remarks_kept() -> None:
 
 
 def tuned(run: RunResults, seed: int, **settings: object) -> RunResults:
-    """The run with weights of its own, trained with these settings."""
+    """Returns the run with new weights, trained with these settings."""
     checkpoint = {"training": trained("kinetics400", (250, 1150)), "settings": {"model": settings}}
     return replace(run, run=f"x/version_{seed}", model={**run.model, "weights": f"w{seed}"}, checkpoint=checkpoint)
 
@@ -67,16 +67,16 @@ def test_only_seeds_are_averaged() -> None:
         ("2 runs of 3 splits", "x/version_1, x/version_2"),
         ("3 splits", "x/version_3"),
     ]
-    told = [row.method.partition(" (")[2] for row in rows]
-    assert told[0].startswith("trained=False")
-    assert "trained=True" in told[1]
-    assert "learning_rate=1e-06" in told[1]
-    assert "learning_rate=0.001" in told[2]
+    differences = [row.method.partition(" (")[2] for row in rows]
+    assert differences[0].startswith("trained=False")
+    assert "trained=True" in differences[1]
+    assert "learning_rate=1e-06" in differences[1]
+    assert "learning_rate=0.001" in differences[2]
     assert run_rows([fast])[0].method == "ContrastiveRecognition, CategoryName"
 
 
 @pytest.mark.parametrize("setting", ["matcher", "clips", "videos"])
-def test_runs_of_other_conditions_stay_apart(setting: str) -> None:
+def test_runs_under_different_conditions_are_not_averaged(setting: str) -> None:
     one = run("zero_shot", None, **three_splits())
     other = {
         "matcher": replace(one, model={**one.model, "matcher": {"class": "CategoryName", "epsilon": 0.3}}),
@@ -94,7 +94,7 @@ def test_the_same_weights_count_once() -> None:
     assert (row.over, row.measured_by) == ("3 splits", f"{OURS}, x/ablation")
 
 
-def test_a_learned_epsilon_differs_from_seed_to_seed() -> None:
+def test_a_learned_epsilon_may_differ_between_seeds() -> None:
     runs = [tuned(run("zero_shot", None, **three_splits()), seed) for seed in (1, 2)]
     for learned, over in ((True, ["2 runs of 3 splits"]), (False, ["3 splits", "3 splits"])):
         matchers = [
@@ -107,13 +107,13 @@ def test_a_learned_epsilon_differs_from_seed_to_seed() -> None:
         assert [row.over for row in run_rows(changed)] == over
 
 
-def test_weights_without_a_record_give_their_name() -> None:
+def test_weights_without_a_record_are_named() -> None:
     training = trained("hmdb51", (8, 8)) | {"before": {"weights": "ost_k400"}}
     (row,) = run_rows([run("few_shot", training, h=outcome("hmdb51-split1", 0.7))])
     assert row.setting == "8 shots, from ost_k400"
 
 
-def test_weights_that_were_never_trained_differ_in_no_setting_of_a_training() -> None:
+def test_untrained_weights_differ_in_no_training_setting() -> None:
     plain = run("zero_shot", None, **three_splits(tops=(0.4, 0.4, 0.4)))
     rows = run_rows([plain, tuned(plain, 1, learning_rate=1e-6)])
     assert [row.method for row in rows] == [

@@ -9,7 +9,7 @@ from ost_lightning.errors import UserError
 from tests.analysis.example_runs import run, three_splits, trained
 
 
-def test_files_come_back_as_they_were(tmp_path: Path) -> None:
+def test_saved_results_are_loaded_unchanged(tmp_path: Path) -> None:
     results = run("zero_shot", trained("kinetics400"), **three_splits())
     results.save(tmp_path / "results.json")
     assert RunResults.load(tmp_path / "results.json") == results
@@ -18,7 +18,7 @@ def test_files_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}', '{"format": 99}', '{"format": 1, "sets": {"a": {}}}'])
-def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
+def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "results.json").write_text(text)
     with pytest.raises(UserError, match=r"results\.json"):
         RunResults.load(tmp_path / "results.json")
@@ -32,7 +32,7 @@ def test_a_file_of_another_format_is_named(tmp_path: Path, version: int) -> None
 
 
 def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    """As version 0.1.0 wrote it, before the published lists were called so."""
+    """Reads a file of version 0.1.0, which predates the term "published list"."""
     (tmp_path / "results.json").write_text(EARLIER)
     results = RunResults.load(tmp_path / "results.json")
     (result,) = results.sets.values()
@@ -51,6 +51,6 @@ null, "temporal_head": null, "init_from": null, "weights": "abc", "pixel_statist
 "undecodable": 30, "ensembling_ratio": 0.0}}}}, "summaries": [], "remarks": ["Not the protocol zero_shot: ..."]}"""
 
 
-def test_the_share_of_the_videos_that_could_be_read() -> None:
+def test_accuracy_over_the_videos_that_could_be_read() -> None:
     assert Score(0.5, 0.8, 10, 2).top1_of_decoded == 5 / 8
     assert Score(0.0, 0.0, 2, 2).top1_of_decoded is None

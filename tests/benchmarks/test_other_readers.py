@@ -1,4 +1,4 @@
-"""Frames by index are the same frames by every reader, except where another one is known to err."""
+"""Every reader gives the same frames by index, except for known errors of other readers."""
 
 import os
 import runpy
@@ -42,7 +42,7 @@ WANTED = [0, 3, 4, 11, 7, 19]
 
 @pytest.fixture(scope="module")
 def ffmpeg(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An environment in which torchcodec finds PyAV's FFmpeg."""
+    """Returns an environment in which torchcodec finds PyAV's FFmpeg."""
     folder = tmp_path_factory.mktemp("ffmpeg")
     link_ffmpeg(folder)
     return {**os.environ, "LD_LIBRARY_PATH": str(folder)}
@@ -69,14 +69,14 @@ def test_readers_give_the_same_frames(tmp_path: Path, name: str, reader: str, ff
         return
     theirs = read(reader, path, ffmpeg)
     assert theirs.shape == reference.shape
-    # other builds of FFmpeg round colors differently by a level; another frame differs by dozens
+    # builds of FFmpeg round colors differently by one level; a different frame differs by dozens
     same = bool(np.abs(reference.astype(int) - theirs).mean((1, 2, 3)).max() < 1.5)
     assert same == ((reader, name) not in READS_OTHER_FRAMES)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PyAV's wheels carry FFmpeg elsewhere")
-def test_ffmpeg_is_linked_under_the_names_that_are_looked_for(tmp_path: Path) -> None:
-    for _ in range(2):  # again, over what is there
+def test_ffmpeg_is_linked_under_the_expected_names(tmp_path: Path) -> None:
+    for _ in range(2):  # the second time over existing links
         link_ffmpeg(tmp_path)
     for library, version in av.library_versions.items():
         assert (tmp_path / f"{library}.so.{version[0]}").resolve(strict=True).is_file()

@@ -1,4 +1,4 @@
-"""Miniatures of the six data sets in their publishers' layouts: real videos of a few frames, real annotation files."""
+"""Miniatures of the six data sets in their publishers' layouts: short real videos and real annotation files."""
 
 import json
 from functools import cache
@@ -16,13 +16,13 @@ def tiny_video(path: Path, seed: int, codec: str = "libx264") -> None:
 
 @cache
 def _encoded(suffix: str, seed: int, codec: str) -> bytes:
-    """A file's content, encoded once per run of the tests."""
+    """Content of a file, encoded once per test run."""
     with TemporaryDirectory() as folder:
         return write_video(Path(folder) / f"video{suffix}", 6, width=56, height=54, seed=seed, codec=codec).read_bytes()
 
 
 def kinetics(root: Path, classes: tuple[str, ...], *, by_class: bool = True, videos: int = 2) -> Path:
-    """`train` and `val`, by class or all together, and the publisher's CSV files."""
+    """Writes `train` and `val`, with or without class folders, and the publisher's CSV files."""
     for part, name in (("train", "train"), ("val", "validate")):
         rows = ["label,youtube_id,time_start,time_end,split"]
         for label, class_ in enumerate(classes):
@@ -36,7 +36,7 @@ def kinetics(root: Path, classes: tuple[str, ...], *, by_class: bool = True, vid
 
 
 def ucf101(root: Path, classes: tuple[str, ...], videos: int = 2) -> Path:
-    """`UCF-101/Class/v_Class_g01_c01.avi` and `ucfTrainTestlist`."""
+    """Writes `UCF-101/Class/v_Class_g01_c01.avi` and `ucfTrainTestlist`."""
     lists = root / "ucfTrainTestlist"
     write(lists / "classInd.txt", "".join(f"{k} {name}\n" for k, name in enumerate(classes, start=1)))
     for split in (1, 2, 3):
@@ -53,10 +53,10 @@ def ucf101(root: Path, classes: tuple[str, ...], videos: int = 2) -> Path:
 
 
 def hmdb51(root: Path, classes: tuple[str, ...], videos: int = 2) -> Path:
-    """`class/name_class_marks.avi` and `testTrainMulti_7030_splits`."""
+    """Writes `class/name_class_suffix.avi` and `testTrainMulti_7030_splits`."""
     for label, name in enumerate(classes):
         names = [f"Film_{k}_{name}_f_cm_np1_ba_med_{k}.avi" for k in range(2 * videos + 1)]
-        for file in names[:-1]:  # the unused one is not even there
+        for file in names[:-1]:  # the unused one does not even exist
             tiny_video(root / name / file, label, "mpeg4")
         for split in (1, 2, 3):
             uses = [str(1 + (k + split) % 2) for k in range(2 * videos)] + ["0"]
@@ -66,7 +66,7 @@ def hmdb51(root: Path, classes: tuple[str, ...], videos: int = 2) -> Path:
 
 
 def ssv2(root: Path, templates: tuple[str, ...], numbers: dict[str, int], videos: int = 2) -> Path:
-    """`20bn-something-something-v2/1.webm` and the three JSON files."""
+    """Writes `20bn-something-something-v2/1.webm` and the three JSON files."""
     next_id = 1
     for part in ("train", "validation"):
         entries = []
@@ -81,7 +81,7 @@ def ssv2(root: Path, templates: tuple[str, ...], numbers: dict[str, int], videos
 
 
 def activitynet(root: Path, classes: tuple[str, ...], videos: int = 2) -> Path:
-    """`train/v_id.mp4`, `val/v_id.mp4` and one JSON file; the publisher's test videos are not there."""
+    """Writes `train/v_id.mp4`, `val/v_id.mp4` and one JSON file, without the publisher's test videos."""
     database = {"hidden00000": {"subset": "testing", "duration": 1.0, "annotations": []}}
     for subset, folder in (("training", "train"), ("validation", "val")):
         for label, name in enumerate(classes):
@@ -95,7 +95,7 @@ def activitynet(root: Path, classes: tuple[str, ...], videos: int = 2) -> Path:
 
 
 def label_space(folder: Path, source: str, names: tuple[str, ...]) -> Path:
-    """Some classes of a label space that comes with the package."""
+    """Selects some classes of a label space that comes with the package."""
     write(folder / "selection.txt", f"from {source}\n" + "".join(f"{name}\n" for name in names))
     return folder
 

@@ -19,7 +19,7 @@ LABELS = LabelSpace(("juggling", "swimming"))
 
 
 class Own(VideoDataModule):
-    """Four videos, for everything."""
+    """Four videos for every part."""
 
     def __init__(self, folder: Path, clips: ClipSettings = ClipSettings(frames=2), **loading: object) -> None:
         settings = {"workers": 0, "global_batch_size": 4, "max_videos_per_device": 2, "seed": 0, **loading}
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_loaders_say_what_their_videos_are(folder: Path) -> None:
+def test_loaders_carry_the_labels_of_their_videos(folder: Path) -> None:
     data = Own(folder)
     data.configure_for(Preprocessing(48, HALF, HALF))
     data.setup("fit")
@@ -77,10 +77,10 @@ def test_whole_steps_are_not_accumulated_again(folder: Path) -> None:
         assert data.trainer.accumulate_grad_batches == accumulated
 
 
-def test_clips_are_checked_before_any_video_is_looked_for(folder: Path) -> None:
+def test_clips_are_checked_before_any_video_is_located(folder: Path) -> None:
     missing = folder / "nowhere"
     unknown = Own(folder)
-    unknown.setup("test")  # lists can be looked at without a checkpoint
+    unknown.setup("test")  # lists can be read without a checkpoint
     with pytest.raises(UserError, match=r"clips\.crop_size is not set"):
         unknown.test_dataloader()
     with pytest.raises(UserError, match=r"clips\.crop_size is 48 with frames of clips\.short_side 256"):
@@ -94,7 +94,7 @@ def test_clips_are_checked_before_any_video_is_looked_for(folder: Path) -> None:
 
 
 def drawn(data: VideoDataModule, rank: int, **state: object) -> torch.Tensor:
-    """What a training step draws on one process."""
+    """Random numbers that a training step draws on one process."""
     known = {"training": True, "predicting": False, "global_rank": rank, "world_size": 2, **state}
     data.trainer = SimpleNamespace(**known)
     torch.manual_seed(1)
@@ -102,7 +102,7 @@ def drawn(data: VideoDataModule, rank: int, **state: object) -> torch.Tensor:
     return torch.rand(4)
 
 
-def test_processes_draw_differently_and_a_step_the_same_again(folder: Path) -> None:
+def test_draws_differ_between_processes_and_repeat_per_step(folder: Path) -> None:
     data = Own(folder)
     first, second = drawn(data, 0), drawn(data, 1)
     assert not torch.equal(first, second)
@@ -111,4 +111,4 @@ def test_processes_draw_differently_and_a_step_the_same_again(folder: Path) -> N
     assert not torch.equal(drawn(data, 0), first)
     torch.manual_seed(1)
     untouched = torch.rand(4)
-    assert torch.equal(drawn(data, 0, training=False), untouched)  # an evaluation leaves the generator alone
+    assert torch.equal(drawn(data, 0, training=False), untouched)  # evaluation leaves the generator untouched

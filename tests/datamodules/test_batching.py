@@ -6,7 +6,7 @@ from ost_lightning.datamodules import plan_batches
 from ost_lightning.errors import UserError
 
 
-def test_the_paper_on_eight_devices_and_on_one() -> None:
+def test_batch_of_the_paper_on_eight_devices_and_on_one() -> None:
     assert str(plan_batches(256, 8, 4)) == "global batch 256 = 8 devices x 4 videos x 8 accumulation steps"
     assert str(plan_batches(256, 1, 32)) == "global batch 256 = 1 devices x 32 videos x 8 accumulation steps"
     assert str(plan_batches(64, 8, None)) == "global batch 64 = 8 devices x 8 videos x 1 accumulation steps"
@@ -29,7 +29,7 @@ def test_plan_adds_up_or_names_numbers_that_do(total: int, devices: int, limit: 
 @pytest.mark.parametrize(
     ("numbers", "what"),
     [
-        ((250, 8, None), r"250 videos can't be shared out to 8 devices: set .*global_batch_size to 248 or 256"),
+        ((250, 8, None), r"250 videos can't be divided evenly over 8 devices: set .*global_batch_size to 248 or 256"),
         ((3, 8, None), "to 8"),
         ((64, 2, 5), r"gives 32 to each of 2 devices, .*max_videos_per_device \(5\): set it to 4, or .* to 60"),
         ((0, 1, None), "at least 1"),
@@ -42,7 +42,7 @@ def test_numbers_that_do_not_divide(numbers: tuple[int, int, int | None], what: 
 
 
 @given(total=st.integers(1, 300), devices=st.integers(1, 8), limit=st.integers(2, 12))
-def test_what_the_message_proposes_works(total: int, devices: int, limit: int) -> None:
+def test_numbers_in_the_message_work(total: int, devices: int, limit: int) -> None:
     try:
         plan_batches(total, devices, limit)
     except UserError as error:

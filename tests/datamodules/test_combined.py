@@ -37,7 +37,7 @@ class Prepared(ToyWorld):
         (TrainerFn.PREDICTING, (0, 0, 1)),
     ],
 )
-def test_what_a_run_asks_for_is_prepared(function: TrainerFn | None, times: tuple[int, int, int]) -> None:
+def test_only_what_a_run_needs_is_prepared(function: TrainerFn | None, times: tuple[int, int, int]) -> None:
     train, val, test = parts = Prepared(), Prepared(), Prepared()
     several = CombinedDataModule(train=train, val=[val], test=[test])
     if function is not None:
@@ -53,7 +53,7 @@ def test_a_part_of_several_uses_is_prepared_once() -> None:
     assert part.times == 1
 
 
-def test_sets_of_one_name_get_the_number_of_their_data_module(tmp_path: Path) -> None:
+def test_repeated_names_of_sets_get_the_index_of_their_data_module(tmp_path: Path) -> None:
     for root, part in (("a", "test"), ("b", "test"), ("c", "other")):
         (tmp_path / root / part / "swim").mkdir(parents=True)
         (tmp_path / root / part / "swim" / f"{root}.mp4").touch()
@@ -72,8 +72,8 @@ def test_sets_of_one_name_get_the_number_of_their_data_module(tmp_path: Path) ->
 def test_settings_of_a_part_that_would_be_ignored_are_refused() -> None:
     CombinedDataModule(test=[ToyWorld(), UCF101("data")], train=HMDB51("data"))
     for part in (ToyWorld(loading=LoadingSettings(workers=1)), UCF101("data", loading=LoadingSettings(workers=1))):
-        for place in ({"train": part}, {"val": [part]}, {"test": [part]}):
+        for arguments in ({"train": part}, {"val": [part]}, {"test": [part]}):
             with pytest.raises(UserError, match=f"`loading` is set for {type(part).__name__} inside Combined"):
-                CombinedDataModule(**place)
+                CombinedDataModule(**arguments)
     with pytest.raises(UserError, match="`clips` is set for Prepared inside Combined"):
         CombinedDataModule(val=[Prepared(clips=ClipSettings())])

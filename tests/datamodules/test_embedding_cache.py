@@ -31,7 +31,7 @@ def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Watched(VideoCLIP):
-    """Counts frames that are encoded."""
+    """Counts the clips that are encoded."""
 
     encoded = 0
 
@@ -84,14 +84,14 @@ def test_the_second_test_encodes_nothing_and_scores_the_same(videos: Path) -> No
     assert not (videos.parent / "cache").exists()
     assert evaluate(videos, tuned=0.1) == (without, 10)
     assert evaluate(videos, tuned=0.1) == (without, 0)
-    # another matcher neither
+    # another matcher encodes nothing either
     assert evaluate(videos, CategoryName(), tuned=0.1) == (
         evaluate(videos, CategoryName(), gigabytes=0, tuned=0.1)[0],
         0,
     )
 
 
-def test_prediction_reads_it_too(videos: Path) -> None:
+def test_prediction_reads_the_cache_too(videos: Path) -> None:
     expected, _ = evaluate(videos, gigabytes=0, verb="predict")
     evaluate(videos)
     assert evaluate(videos, verb="predict") == (expected, 0)
@@ -122,7 +122,7 @@ def test_a_changed_video_is_encoded_again(videos: Path) -> None:
     assert scored == evaluate(videos, gigabytes=0, tuned=0.1)[0]
 
 
-def test_a_damaged_file_is_told_and_encoded_again(videos: Path) -> None:
+def test_a_damaged_file_is_reported_and_encoded_again(videos: Path) -> None:
     expected, _ = evaluate(videos, tuned=0.1)
     path = next((videos.parent / "cache").rglob("*.safetensors"))
     path.write_bytes(path.read_bytes()[:-1])
@@ -144,7 +144,7 @@ def test_unreadable_videos_follow_the_policy_with_a_full_cache_too(videos: Path)
         evaluate(videos, tuned=0.1)
 
 
-def test_training_neither_reads_nor_fills_it(videos: Path) -> None:
+def test_training_neither_reads_nor_fills_the_cache(videos: Path) -> None:
     task = ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver(), descriptors_per_class=2)
     listed = VideoList(videos / "test.txt", str(videos))
     data = VideoLists(

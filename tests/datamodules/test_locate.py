@@ -34,16 +34,16 @@ def test_dots_in_names_are_not_extensions(tmp_path: Path) -> None:
     assert addresses(tmp_path, "Dr. No 1.5.avi", "Dr. No 1.avi", "Dr. avi") == [f"{tmp_path}/Dr. No 1.5.avi", "", ""]
 
 
-def test_folders_are_tried_in_their_order(tmp_path: Path) -> None:
+def test_folders_are_tried_in_order(tmp_path: Path) -> None:
     touch(tmp_path / "one/a.mp4", tmp_path / "two/a.mp4", tmp_path / "b.mp4")
     found = addresses(tmp_path, "a.mp4", "b.mp4", "c.mp4", folders=("two", "one", ""))
     assert found == [f"{tmp_path}/two/a.mp4", f"{tmp_path}/b.mp4", ""]
     videos = locate([VideoRecord("c.mp4", 1, "c")], str(tmp_path), LABELS, lambda _: ("two", ""))
-    assert videos.looked_in == f"two/c.mp4, c.mp4 below {tmp_path}"
+    assert videos.tried_paths == f"two/c.mp4, c.mp4 below {tmp_path}"
     assert (len(videos.records), list(videos.found)) == (1, [])
 
 
-def test_shards_are_looked_into(tmp_path: Path) -> None:
+def test_shards_are_searched(tmp_path: Path) -> None:
     touch(tmp_path / "loose/a.mp4", tmp_path / "loose/b.webm")
     with tarfile.open(tmp_path / "videos-0.tar", "w") as shard:
         shard.add(tmp_path / "loose/b.webm", "class/b.webm")
@@ -51,7 +51,7 @@ def test_shards_are_looked_into(tmp_path: Path) -> None:
     assert found == [f"{tmp_path}/loose/a.mp4", f"{tmp_path}/videos-0.tar/class/b.webm", ""]
 
 
-def test_absolute_paths_and_urls_stay_what_they_are(tmp_path: Path) -> None:
+def test_absolute_paths_and_urls_are_kept(tmp_path: Path) -> None:
     touch(tmp_path / "elsewhere/a.mp4")
     (tmp_path / "root").mkdir()
     absolute = f"{tmp_path}/elsewhere/a.mp4"
@@ -59,11 +59,11 @@ def test_absolute_paths_and_urls_stay_what_they_are(tmp_path: Path) -> None:
     assert addresses(tmp_path / "root", f"{tmp_path}/elsewhere/c.mp4") == [""]
 
 
-def test_behind_a_url_nothing_is_looked_up() -> None:
+def test_nothing_is_looked_up_at_a_url() -> None:
     videos = locate([VideoRecord("a.mp4", 0, "a")], "memory://nowhere", LABELS, lambda _: ("part", ""))
     assert (str(videos.records[0].path), videos.missing) == ("memory://nowhere/part/a.mp4", frozenset())
 
 
-def test_a_root_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_root_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere does not exist\. Set the data's `root`"):
         addresses(tmp_path / "nowhere", "a.mp4")

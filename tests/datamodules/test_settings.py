@@ -14,7 +14,7 @@ HALF = (0.5, 0.5, 0.5)
         *((name, 1.5, "a probability, 0 to 1") for name in ("flip", "color_jitter", "grayscale")),
     ],
 )
-def test_clips_that_cannot_be_made(name: str, value: float, expected: str) -> None:
+def test_clip_settings_outside_their_ranges(name: str, value: float, expected: str) -> None:
     with pytest.raises(UserError, match=rf"^clips\.{name} is {value}: expected {expected}\.$"):
         ClipSettings(**{name: value})
 
@@ -28,7 +28,7 @@ def test_clips_that_cannot_be_made(name: str, value: float, expected: str) -> No
         ("embedding_cache_gigabytes", -0.5, "0 or more"),
     ],
 )
-def test_loading_that_cannot_be_done(name: str, value: float, expected: str) -> None:
+def test_loading_settings_outside_their_ranges(name: str, value: float, expected: str) -> None:
     with pytest.raises(UserError, match=rf"^loading\.{name} is {value}: expected {expected}\.$"):
         LoadingSettings(**{name: value})
 
@@ -47,17 +47,17 @@ def test_the_ends_of_the_ranges() -> None:
         (256, "squash", (256, 256, "squash")),
     ],
 )
-def test_what_is_not_set_follows_the_checkpoint(image_size: int, resize: str, expected: tuple[int, int, str]) -> None:
+def test_unset_values_follow_the_checkpoint(image_size: int, resize: str, expected: tuple[int, int, str]) -> None:
     found = ClipSettings().following(Preprocessing(image_size, HALF, HALF, resize, "bilinear"))
     assert (found.crop_size, found.short_side, found.framing, found.resize) == (*expected, "bilinear")
     assert found.settled() == found
 
 
-def test_what_is_set_stays() -> None:
-    given = ClipSettings(crop_size=48, short_side=54, framing="crop", resize="bicubic")
-    assert given.following(Preprocessing(48, HALF, HALF, "squash", "bilinear")) == given
+def test_set_values_are_kept() -> None:
+    clips = ClipSettings(crop_size=48, short_side=54, framing="crop", resize="bicubic")
+    assert clips.following(Preprocessing(48, HALF, HALF, "squash", "bilinear")) == clips
     with pytest.raises(UserError, match=r"clips\.crop_size is 48, but the checkpoint reads 224 x 224 pixels: leave"):
-        given.following(Preprocessing(224, HALF, HALF))
+        clips.following(Preprocessing(224, HALF, HALF))
 
 
 def test_sizes_have_to_be_known() -> None:
@@ -79,5 +79,5 @@ def test_crops_show_at_least_half_of_the_frames() -> None:
     for short_side in (97, 256, 47):
         with pytest.raises(UserError, match=r"48.*(?s:.)short_side.* 55"):
             ClipSettings(crop_size=48, short_side=short_side).geometry()
-    # a squashed frame is shown whole
+    # a squashed frame is shown completely
     ClipSettings(crop_size=48, short_side=256, framing="squash").geometry()

@@ -18,6 +18,6 @@ def test_seen_classes_are_trained_and_unseen_ones_tested() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"draw": 5}, {"draw": -1}, {"train_clips": 0}])
-def test_what_the_world_does_not_have(wrong: dict[str, int]) -> None:
+def test_parts_that_the_world_does_not_have(wrong: dict[str, int]) -> None:
     with pytest.raises(UserError, match="choose a draw from 0 to 4 and at least one video"):
         ToyWorld(**wrong)

@@ -20,7 +20,7 @@ def restored(state: dict[str, Any]) -> TrainingPosition:
     return position
 
 
-def test_an_epoch_goes_on_where_it_was() -> None:
+def test_an_epoch_resumes_at_its_position() -> None:
     position = restored(saved(3))
     position.begin(2, PLAN)
     assert position.batches == 3
@@ -30,21 +30,21 @@ def test_an_epoch_goes_on_where_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
-        ({"global_batch_size": 7}, "this run has loading.global_batch_size 7 instead of 8. Go on"),
-        ({"seed": 1}, "this run has the seed 1 instead of 0. Go on"),
+        ({"global_batch_size": 7}, "this run has loading.global_batch_size 7 instead of 8. Resume"),
+        ({"seed": 1}, "this run has the seed 1 instead of 0. Resume"),
         (
             {"batches": 10, "videos": 41},
             "this run has batches per epoch 10 instead of 5, training videos 41 instead of 40.",
         ),
     ],
 )
-def test_an_epoch_with_other_batches_is_refused_but_a_new_one_is_not(change: dict[str, int], told: str) -> None:
+def test_an_epoch_with_other_batches_is_refused_but_a_new_one_is_not(change: dict[str, int], message: str) -> None:
     other = replace(PLAN, **change)
     with pytest.raises(UserError, match=r"after 3 of 5 batches of epoch 2") as error:
         restored(saved(3)).begin(2, other)
-    assert told in str(error.value)
+    assert message in str(error.value)
     at_end = restored(saved(5))
     at_end.begin(2, other)  # the epoch is over, so that its batches can't come twice
     assert (at_end.batches, at_end.plan) == (5, other)
@@ -55,13 +55,13 @@ def test_an_epoch_with_other_batches_is_refused_but_a_new_one_is_not(change: dic
     assert at_start.plan == other
 
 
-def test_a_checkpoint_that_tells_no_plan_goes_on() -> None:
+def test_a_checkpoint_without_a_plan_resumes() -> None:
     position = restored({"epoch": 2, "batches": 3, "batches_per_epoch": 5})
     position.begin(2, PLAN)
     assert position.batches == 3
 
 
-def test_a_steps_seed_depends_on_all_that_it_is_for() -> None:
+def test_seed_of_a_step_depends_on_epoch_batch_seed_and_rank() -> None:
     seeds = {
         TrainingPosition(epoch, batches).step_seed(seed, rank)
         for epoch in (0, 1)

@@ -25,7 +25,7 @@ SMALL += ["--data.train_clips=1", "--data.test_clips=1", "--trainer.max_epochs=1
         (["--trainer.check_val_every_n_epoch=0"], ["check_val_every_n_epoch is 0", "limit_val_batches to 0"]),
         (["--trainer.accelerator=tpuu"], ["accelerator='tpuu'", "Available names are:"]),
         (["--trainer.devices=0"], ["devices='0'", "not a valid input using cpu accelerator"]),
-        (["--trainer.overfit_batches=1"], ["trainer.overfit_batches is 1", "Leave it out"]),
+        (["--trainer.overfit_batches=1"], ["trainer.overfit_batches is 1", "Unset it"]),
         (["--trainer.val_check_interval=1000"], ["(1000) must be less than or equal to the number of the training"]),
     ],
     ids=lambda value: value[0].removeprefix("--"),

@@ -19,7 +19,7 @@ SHARED = ("world", "variants", "random_clip", "film_clips", "other_readers")
 
 @pytest.fixture(autouse=True)
 def _path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Scripts import their neighbors by their short names, as they do when they are run."""
+    """Lets scripts import their neighbors by short names, as they do when they are run."""
     for folder in {script.parent for script in SCRIPTS}:
         monkeypatch.syspath_prepend(str(folder))
     yield
@@ -32,7 +32,7 @@ def test_scripts_find_what_they_import(script: Path) -> None:
     assert "main" in runpy.run_path(str(script), run_name="imported") or script.stem in SHARED
 
 
-def test_matchers_of_the_study_are_what_they_are_called() -> None:
+def test_matchers_of_the_study_match_their_names() -> None:
     variants = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/variants.py")))
     grid, chosen = variants.grid(), variants.chosen(sigma=0.3, rho=0.5, mass=0.9)
     assert grid["ot sigma 0.3"].problems == chosen["ot +order"].problems
@@ -42,7 +42,7 @@ def test_matchers_of_the_study_are_what_they_are_called() -> None:
     assert len({*grid, *chosen, *variants.baselines()}) > 60
 
 
-def test_controls_shuffle_and_nothing_else() -> None:
+def test_controls_only_shuffle() -> None:
     world = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/world.py")))
     frames, temporal = (normalize(torch.randn(shape), dim=-1) for shape in ((6, 8, 16), (5, 4, 16)))
     encoded = world.Encoded(frames, torch.zeros(6, dtype=torch.int64), {"temporal": temporal, "name": temporal[:, :1]})

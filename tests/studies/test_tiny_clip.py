@@ -25,7 +25,7 @@ def test_stills_do_not_depend_on_the_number_of_workers() -> None:
     assert len({still.state for still in alone}) > 3
 
 
-def test_captions_tell_what_is_there() -> None:
+def test_captions_describe_only_what_is_visible() -> None:
     rng = random.Random(0)
     for _ in range(200):
         still = sample_still(rng)
@@ -39,7 +39,7 @@ def test_captions_tell_what_is_there() -> None:
         assert not mentioned
 
 
-def test_pretraining_learns_and_writes_a_folder_that_is_read(tmp_path: Path) -> None:
+def test_pretraining_learns_and_writes_a_loadable_folder(tmp_path: Path) -> None:
     recipe = Recipe(stills=300, held_out=100, warmup_steps=12, caption_steps=1, caption_batch=16)
     scores = pretrain(tmp_path / "tiny", recipe, device="cpu", workers=2)
     assert set(ATTRIBUTES) < set(scores)
@@ -68,7 +68,7 @@ def test_muon_without_bf16_products_takes_the_same_steps() -> None:
         assert torch.ones(2).bfloat16().dtype == torch.float32
 
 
-def test_phrase_banks_have_one_right_answer() -> None:
+def test_phrase_banks_have_one_correct_answer() -> None:
     rng = random.Random(0)
     for _ in range(100):
         still = sample_still(rng)

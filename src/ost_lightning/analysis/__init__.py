@@ -1,4 +1,4 @@
-"""Looking at results; nothing is trained here."""
+"""Analysis of results: tables, figures, and comparison with published scores."""
 
 from ost_lightning.analysis.ablation_table import AblationRow, AblationTable, EvaluationSetCard, mean_of
 from ost_lightning.analysis.confusion import ClassErrors, draw_confusion, worst_classes

@@ -1,4 +1,4 @@
-"""Results of an ablation beside the published ones: JSON, Markdown, and means over runs."""
+"""Ablation results next to published ones: JSON, Markdown, and means over runs."""
 
 import json
 import statistics
@@ -21,8 +21,8 @@ class EvaluationSetCard:
     Attributes:
         classes: Number of classes, K.
         videos: Number of scored videos; unreadable ones are included and count as wrong.
-        undecodable: Number of these that could not be read.
-        split_of: Data set of which this is a test split; None if it is no split.
+        undecodable: Number of scored videos that could not be read.
+        split_of: Data set that this is a test split of; None if it is not a split.
     """
 
     classes: int
@@ -36,11 +36,11 @@ class AblationRow:
     """One row of the table.
 
     Attributes:
-        part: Part of the table, as `4a`.
-        name: Name of what is varied.
-        setting: Setting that was scored, in words of the configuration.
+        part: Part of the table, for example `4a`.
+        name: Name of the variant.
+        setting: Scored setting, in the terms of the configuration.
         top1: Top-1 accuracy, 0 to 1, by evaluation set; sets that could not be scored are missing.
-        top5: Top-5 accuracy, likewise.
+        top5: Top-5 accuracy, 0 to 1, by evaluation set.
         paper: Published Top-1 in percent, by data set.
         top1_std: Standard deviation of `top1` over runs, by evaluation set; empty for a single run.
     """
@@ -59,14 +59,14 @@ class AblationTable:
     """An ablation of one model, or the mean of several.
 
     Attributes:
-        world: What the videos show, and which CLIP scored them.
+        world: Kind of footage, and the CLIP that scored it.
         source: Source of the published figures.
         parts: Title of each part of the table.
         sets: Size of each evaluation set, by its name.
         rows: Rows in the order of the table.
         conditions: Model, checkpoint, clips, precision.
-        remarks: What could not be scored and why, and what sets the run apart.
-        runs: Number of runs that this is the mean of.
+        remarks: Settings that could not be scored, with reasons, and peculiarities of the run.
+        runs: Number of runs averaged in this table.
     """
 
     world: str
@@ -89,12 +89,14 @@ class AblationTable:
         """Reads the JSON that `save` wrote.
 
         Raises:
-            UserError: If it is something else.
+            UserError: If the file is not such a JSON.
         """
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             if (version := content.pop("format")) != _FORMAT:
-                raise UserError(f"{file} has format {version}, this version reads {_FORMAT}: run the ablation again.")
+                raise UserError(
+                    f"{file} has format {version}, but this version reads {_FORMAT}: run the ablation again."
+                )
             rows = [AblationRow(**row) for row in content.pop("rows")]
             sets = {name: EvaluationSetCard(**card) for name, card in content.pop("sets").items()}
             remarks = tuple(content.pop("remarks"))
@@ -103,7 +105,7 @@ class AblationTable:
             raise UserError(f"{file} is not the {ABLATION_FILE} of an ablation ({error}).") from error
 
     def over_splits(self) -> Self:
-        """The table with the test splits of a data set as one column: their mean and sample standard deviation."""
+        """Returns the table with the test splits of a data set merged: mean and sample standard deviation."""
         splits = {
             name: names for name, names in _by_data_set(self.sets).items() if len(names) > 1 and name not in self.sets
         }
@@ -119,7 +121,7 @@ class AblationTable:
         return replace(self, sets=sets, rows=rows, remarks=(*remarks, *self.remarks))
 
     def markdown(self) -> str:
-        """The table with one row per setting, then notes; splits of a data set are averaged."""
+        """Returns the table with one row per setting, then notes; splits of a data set are averaged."""
         return self.over_splits()._markdown()
 
     def _markdown(self) -> str:
@@ -131,8 +133,8 @@ class AblationTable:
             title = f"{row.part} {self.parts.get(row.part, '')}".strip() if row.part != shown else ""
             shown = row.part
             ours = [_percent(row, name) for name in self.sets]
-            theirs = [f"{row.paper[name]:.1f}" if name in row.paper else "" for name in published]
-            lines.append(_line([title, row.name, *ours, *theirs]))
+            paper = [f"{row.paper[name]:.1f}" if name in row.paper else "" for name in published]
+            lines.append(_line([title, row.name, *ours, *paper]))
         return "\n".join([*lines, "", *self._notes()]) + "\n"
 
     def _notes(self) -> list[str]:
@@ -152,11 +154,11 @@ class AblationTable:
 
 
 def mean_of(tables: Sequence[AblationTable]) -> AblationTable:
-    """Mean and standard deviation over runs of one table: other seeds, draws or splits.
+    """Returns mean and standard deviation over runs of one table with different seeds, draws or splits.
 
     Raises:
-        UserError: If they are not runs of one table on evaluation sets of the same names, or on one split each of the
-            same data sets.
+        UserError: If the runs differ in their rows or world, or in their evaluation sets. Sets have to have the same
+            names, or each run has one split of the same data sets.
     """
     if any(list(table.sets) != list(tables[0].sets) for table in tables):
         tables = [_named_by_data_set(table) for table in tables]
@@ -165,12 +167,11 @@ def mean_of(tables: Sequence[AblationTable]) -> AblationTable:
         for what in ("world", "sets", "rows"):
             one, other = _outline(first, what), _outline(table, what)
             if one != other:
-                raise UserError(f"These ablations can't be averaged: their {what} differ ({one} and {other}).")
-    sets = {name: _same_or_sum([table.sets[name] for table in tables]) for name in first.sets}
+                raise UserError(f"These ablations can't be averaged: they differ in {what} ({one} and {other}).")
+    sets = {name: _common_card([table.sets[name] for table in tables]) for name in first.sets}
     rows = [_mean_row([table.rows[k] for table in tables]) for k in range(len(first.rows))]
-    every = [table.conditions for table in tables]
     conditions = {
-        key: " / ".join(dict.fromkeys(str(conditions.get(key)) for conditions in every)) for key in first.conditions
+        key: " / ".join(dict.fromkeys(str(table.conditions.get(key)) for table in tables)) for key in first.conditions
     }
     remarks = tuple(dict.fromkeys(remark for table in tables for remark in table.remarks))
     return AblationTable(
@@ -179,7 +180,7 @@ def mean_of(tables: Sequence[AblationTable]) -> AblationTable:
 
 
 def _by_data_set(sets: Mapping[str, EvaluationSetCard]) -> dict[str, list[str]]:
-    """Names of the splits of each data set."""
+    """Returns the names of the splits of each data set."""
     found: dict[str, list[str]] = {}
     for name, card in sets.items():
         if card.split_of is not None:
@@ -188,11 +189,11 @@ def _by_data_set(sets: Mapping[str, EvaluationSetCard]) -> dict[str, list[str]]:
 
 
 def _named_by_data_set(table: AblationTable) -> AblationTable:
-    """The table with the name of the data set where it has one split of it."""
-    alone = {names[0]: name for name, names in _by_data_set(table.sets).items() if len(names) == 1}
+    """Returns the table with a set named after its data set if it is the only split of it."""
+    only_splits = {names[0]: name for name, names in _by_data_set(table.sets).items() if len(names) == 1}
 
     def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {alone.get(name, name): value for name, value in values.items()}
+        return {only_splits.get(name, name): value for name, value in values.items()}
 
     rows = [
         replace(row, top1=renamed(row.top1), top5=renamed(row.top5), top1_std=renamed(row.top1_std))
@@ -221,10 +222,10 @@ def _outline(table: AblationTable, what: str) -> object:
     return table.world if what == "world" else [(row.part, row.name, row.setting) for row in table.rows]
 
 
-def _same_or_sum(cards: Sequence[EvaluationSetCard]) -> EvaluationSetCard:
+def _common_card(cards: Sequence[EvaluationSetCard]) -> EvaluationSetCard:
     if len({card.classes for card in cards}) > 1:
         raise UserError(
-            f"These ablations can't be averaged: a set has {cards[0].classes} classes in one run, not in all."
+            f"These ablations can't be averaged: a set has {cards[0].classes} classes in one run, but not in all."
         )
     return cards[0]
 

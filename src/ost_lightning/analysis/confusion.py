@@ -1,4 +1,4 @@
-"""Confusion of classes: which are taken for which."""
+"""Confusion between classes: lowest recalls, and their most frequent mistakes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class ClassErrors:
     Attributes:
         name: Name of the class.
         videos: Number of its videos that were scored.
-        recall: Share of its videos that is recognized, 0 to 1.
-        taken_for: Class that its videos are most often taken for wrongly; empty if all are recognized.
-        mistakes: Number of its videos that are taken for that class.
+        recall: Share of its videos that are recognized, 0 to 1.
+        taken_for: Class that its videos are most often mistaken for; empty if all are recognized.
+        mistakes: Number of its videos that are mistaken for that class.
     """
 
     name: str
@@ -30,12 +30,12 @@ class ClassErrors:
 
 
 def worst_classes(confusion: Tensor, names: Sequence[str], count: int) -> list[ClassErrors]:
-    """The classes with the lowest recall, worst first; those without videos are left out.
+    """Returns the classes with the lowest recall, worst first; classes without videos are omitted.
 
     Args:
-        confusion: int (K, K), videos of class i that are recognized as j.
+        confusion: int (K, K), number of videos of class i that are recognized as class j.
         names: K class names.
-        count: Number of classes.
+        count: Largest number of classes to return.
     """
     videos = confusion.sum(1)
     recall = confusion.diagonal() / videos.clamp(min=1)
@@ -50,12 +50,12 @@ def worst_classes(confusion: Tensor, names: Sequence[str], count: int) -> list[C
 
 
 def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: str, file: Path) -> None:
-    """Draws the confusion among the worst classes and those that they are taken for.
+    """Draws the confusion between the worst classes and those that they are mistaken for.
 
     Args:
-        confusion: int (K, K).
+        confusion: int (K, K), number of videos of class i that are recognized as class j.
         names: K class names.
-        count: Number of worst classes that are shown.
+        count: Number of worst classes to show.
         title: Title of the picture.
         file: PNG to write.
 
@@ -64,9 +64,9 @@ def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: s
     """
     worst = worst_classes(confusion, names, count)
     shown = list(dict.fromkeys(name for entry in worst for name in (entry.name, entry.taken_for) if name))
-    places = torch.tensor([names.index(name) for name in shown], dtype=torch.long)
-    part = confusion[places][:, places]
-    share = part / confusion[places].sum(1, keepdim=True).clamp(min=1)
+    indices = torch.tensor([names.index(name) for name in shown], dtype=torch.long)
+    part = confusion[indices][:, indices]
+    share = part / confusion[indices].sum(1, keepdim=True).clamp(min=1)
     side = 2.5 + 0.3 * len(shown)
     figure = new_figure(side + 1, side)
     axis = figure.subplots()
@@ -75,7 +75,7 @@ def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: s
     axis.set_xticks(range(len(shown)), shown, rotation=90, fontsize=8)
     axis.set_yticks(range(len(shown)), shown, fontsize=8)
     axis.set_xlabel("recognized as")
-    axis.set_ylabel("in truth")
+    axis.set_ylabel("ground truth")
     for row, column in part.nonzero().tolist():
         color = "white" if share[row, column] < 0.6 else "black"
         axis.text(column, row, str(int(part[row, column])), ha="center", va="center", fontsize=7, color=color)

@@ -1,4 +1,4 @@
-"""Semantic density (Fig. 2): how close the classes of a data set stand to one another, by name and by descriptors."""
+"""Semantic density (Fig. 2): closeness of the classes of a data set, by name and by descriptors."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,13 +25,13 @@ _MARKERS: Final = "osD^vPX*<>"
 
 @dataclass(frozen=True, slots=True)
 class ClassEmbeddings:
-    """One embedding per class, from different texts; each fp32 (K, d), L2-normalized.
+    """One embedding per class from each kind of text: fp32 (K, d), L2-normalized.
 
     Attributes:
         name: Embeddings of the category names.
-        spatio: Mean of the Spatio Descriptors, normalized again.
-        temporal: Mean of the Temporal Descriptors, normalized again.
-        descriptors: Mean of both kinds, normalized again.
+        spatio: Normalized mean of the Spatio Descriptors.
+        temporal: Normalized mean of the Temporal Descriptors.
+        descriptors: Normalized mean of both kinds.
     """
 
     name: Tensor
@@ -42,16 +42,16 @@ class ClassEmbeddings:
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """Mean pair-wise cosines between the classes of one data set, -1 to 1; lower is easier to tell apart.
+    """Mean pairwise cosines between the classes of one data set, -1 to 1; lower values are easier to tell apart.
 
     Attributes:
         classes: Number of classes (K).
         name: Mean cosine between category names.
-        descriptors: Mean cosine between classes, each the mean of its descriptors: the second bar of Fig. 2.
-        spatio: Mean cosine between classes, each the mean of its Spatio Descriptors.
-        temporal: Mean cosine between classes, each the mean of its Temporal Descriptors.
+        descriptors: Mean cosine between the descriptor means of classes: the second bar of Fig. 2.
+        spatio: Mean cosine between the Spatio Descriptor means of classes.
+        temporal: Mean cosine between the Temporal Descriptor means of classes.
         single_descriptors: Mean cosine between single descriptors of different classes. Averaging removes what is
-            particular to each text, so this is lower than the cosine between means, whatever the texts are.
+            particular to each text, so this is always lower than the cosine between means.
     """
 
     classes: int
@@ -66,22 +66,22 @@ class Density:
 def class_embeddings(
     video_clip: "VideoCLIP", labels: LabelSpace, templates: Templates, per_class: int
 ) -> tuple[ClassEmbeddings, Tensor]:
-    """Encodes a label space.
+    """Encodes the classes of a label space.
 
     Args:
         video_clip: Encoder of the texts.
-        labels: At least two classes, with descriptors.
+        labels: Label space of at least two classes, with descriptors.
         templates: Sentence templates.
         per_class: Number of descriptors per class and kind (N).
 
     Returns:
-        One embedding per class, and the single descriptors, (K, 2N, d).
+        One embedding per class and kind, and the single descriptors, (K, 2N, d).
 
     Raises:
         UserError: If there are fewer than two classes, or too few descriptors.
     """
     if len(labels) < 2:
-        raise UserError(f"The label space {labels.origin} has one class: a density needs pairs.")
+        raise UserError(f"The label space {labels.origin} has only one class, but a density needs pairs.")
     texts = video_clip.encode_sentences(video_clip.tokenize(templates.apply(labels, SENTENCE_KINDS, per_class)))
     single = torch.cat([texts["spatio"], texts["temporal"]], dim=1)
     means = {kind: F.normalize(texts[kind].mean(1), dim=-1).cpu() for kind in SENTENCE_KINDS}
@@ -89,10 +89,10 @@ def class_embeddings(
 
 
 def density(embeddings: ClassEmbeddings, single: Tensor) -> Density:
-    """Mean pair-wise cosines.
+    """Returns the mean pairwise cosines.
 
     Args:
-        embeddings: One embedding per class.
+        embeddings: One embedding per class and kind of text.
         single: Single descriptors, fp32 (K, 2N, d).
     """
     return Density(
@@ -106,25 +106,25 @@ def density(embeddings: ClassEmbeddings, single: Tensor) -> Density:
 
 
 def mean_cosine_between_classes(embeddings: Tensor) -> float:
-    """Mean cosine over all pairs of texts of different classes.
+    """Returns the mean cosine over all pairs of texts of different classes.
 
     Args:
-        embeddings: M texts per class, (K, M, d), L2-normalized; K >= 2.
+        embeddings: Embeddings of M texts per class, (K, M, d), L2-normalized; K >= 2.
     """
     wide = embeddings.double()
     by_class = wide.sum(1)
-    # |sum of all|^2 contains every pair; |sum of a class|^2 those within it
+    # |sum over all|^2 contains every pair; |sum over a class|^2 the pairs within it
     between = by_class.sum(0).square().sum() - by_class.square().sum()
     classes, texts = embeddings.shape[:2]
     return float(between / (classes * (classes - 1) * texts**2))
 
 
 def draw_density(densities: Mapping[str, Density], title: str, file: Path) -> None:
-    """Bars of two a data set: category name, descriptors (Fig. 2, right).
+    """Draws two bars per data set: category names and descriptors (Fig. 2, right).
 
     Args:
-        densities: By name of the data set.
-        title: Over the picture; should name the CLIP.
+        densities: Density by name of the data set.
+        title: Title of the picture; should name the CLIP.
         file: PNG to write.
 
     Raises:
@@ -132,13 +132,13 @@ def draw_density(densities: Mapping[str, Density], title: str, file: Path) -> No
     """
     figure = new_figure(1.8 + 1.5 * len(densities), 4.2, dpi=130)
     axis = figure.subplots()
-    places = np.arange(len(densities))
+    positions = np.arange(len(densities))
     shown = (("name", "category name", _NAME_COLOR), ("descriptors", "descriptors", _DESCRIPTOR_COLOR))
     for side, (kind, label, color) in zip((-0.2, 0.2), shown, strict=True):
         values = [100 * getattr(found, kind) for found in densities.values()]
-        axis.bar_label(axis.bar(places + side, values, 0.38, label=label, color=color), fmt="%.1f", fontsize=9)
-    axis.set_xticks(places, [f"{name}\n{found.classes} classes" for name, found in densities.items()])
-    axis.set_ylabel("mean pair-wise cosine (%)")
+        axis.bar_label(axis.bar(positions + side, values, 0.38, label=label, color=color), fmt="%.1f", fontsize=9)
+    axis.set_xticks(positions, [f"{name}\n{found.classes} classes" for name, found in densities.items()])
+    axis.set_ylabel("mean pairwise cosine (%)")
     axis.set_ylim(top=1.15 * axis.get_ylim()[1])
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, ncols=2, loc="upper center")
@@ -147,13 +147,13 @@ def draw_density(densities: Mapping[str, Density], title: str, file: Path) -> No
 
 
 def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, seed: int = 0) -> None:
-    """t-SNE of the classes of all data sets: by name on the left, by descriptors on the right (Fig. 2, left).
+    """Draws a t-SNE of the classes of all data sets: names on the left, descriptors on the right (Fig. 2, left).
 
     Args:
-        embeddings: By name of the data set.
-        title: Over the picture; should name the CLIP.
+        embeddings: Embeddings of classes by name of the data set.
+        title: Title of the picture; should name the CLIP.
         file: PNG to write.
-        seed: Of t-SNE.
+        seed: Seed for t-SNE.
 
     Raises:
         UserError: If matplotlib or scikit-learn is not installed, or there are fewer than five classes in all.
@@ -177,7 +177,7 @@ def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, 
 
 
 def tsne(embeddings: Tensor, seed: int) -> NDArray[np.float32]:
-    """Places embeddings (n, d) on a plane: (n, 2).
+    """Projects embeddings (n, d) to a plane, (n, 2), by t-SNE.
 
     Raises:
         UserError: If scikit-learn is not installed, or n < 5.
@@ -187,12 +187,12 @@ def tsne(embeddings: Tensor, seed: int) -> NDArray[np.float32]:
     except ImportError as error:
         raise UserError(f"t-SNE needs scikit-learn: {HINT}.") from error
     if len(embeddings) < 5:
-        raise UserError(f"A t-SNE picture of {len(embeddings)} classes says nothing: give label spaces with 5 or more.")
+        raise UserError(f"A t-SNE picture of {len(embeddings)} classes shows nothing: give at least 5 classes.")
     perplexity = min(30.0, (len(embeddings) - 1) / 3)
     model = TSNE(perplexity=perplexity, metric="cosine", init="random", random_state=seed)
     return cast("NDArray[np.float32]", model.fit_transform(embeddings.numpy()))
 
 
 def density_results(densities: Mapping[str, Density], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What is written as JSON: the settings and, for each data set, the figures."""
+    """Returns the content of the JSON file: settings, and figures per data set."""
     return {**settings, "label_spaces": {name: asdict(found) for name, found in densities.items()}}

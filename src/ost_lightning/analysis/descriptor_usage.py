@@ -1,4 +1,4 @@
-"""Which descriptors work: where the transport of test videos to the descriptors of their own class goes."""
+"""Use of descriptors: transport of test videos to the descriptors of their own class."""
 
 import csv
 import json
@@ -54,10 +54,10 @@ class DescriptorFlows(Metric):
         """Counts a batch.
 
         Args:
-            labels: int64 (B,).
+            labels: Labels of the videos, int64 (B,).
             flows: Cosines and plan of each video against its own class, each (B, V, T, N), by kind.
-            scores: (B, K), scores by descriptors.
-            name_scores: (B, K), scores by category names.
+            scores: Scores by descriptors, (B, K).
+            name_scores: Scores by category names, (B, K).
         """
         ones = torch.ones_like(labels)
         self.videos.index_add_(0, labels, ones)
@@ -77,25 +77,25 @@ class DescriptorFlows(Metric):
                 getattr(self, f"{kind}_{total}").index_add_(0, labels, values)
 
     def compute(self) -> dict[str, Tensor]:
-        """All sums, in host memory."""
+        """Returns all sums, in host memory."""
         return {name: getattr(self, name).cpu() for name in self._defaults}
 
 
 @dataclass(frozen=True, slots=True)
 class DescriptorUse:
-    """How the videos of its class use one descriptor.
+    """Use of one descriptor by the videos of its class.
 
     Attributes:
         kind: Kind of the descriptor.
-        rank: Place in its list, from 1.
+        rank: Position in its list, from 1.
         text: Text of the descriptor.
-        mass: Share of the transported mass that it takes, mean over videos. Balanced transport gives every descriptor
-            1/N by construction; only plans with a relaxed marginal differ.
+        mass: Share of the transported mass that it receives, mean over videos. Balanced transport gives every
+            descriptor 1/N by construction; only plans with a relaxed marginal differ.
         cosine: Mean cosine with all frames.
         transported_cosine: Mean cosine with the frames that are transported to it, weighted by their mass; the excess
-            over `cosine` is what the transport finds.
-        leads: Share of frames of which it gets more than any other descriptor of its kind. Balanced transport makes
-            every descriptor take mass, so that even a useless one leads somewhere.
+            over `cosine` is the gain by transport.
+        leads: Share of frames that send it more mass than any other descriptor of its kind. Balanced transport gives
+            mass to every descriptor, so that even a useless one leads somewhere.
         closest: Share of frames that are closer to it than to the others of its kind, without transport.
     """
 
@@ -111,13 +111,13 @@ class DescriptorUse:
 
 @dataclass(frozen=True, slots=True)
 class ClassUse:
-    """One class that has videos.
+    """Use of the descriptors of one class.
 
     Attributes:
         name: Name of the class.
         videos: Number of its videos.
-        top1: Share of its videos that is recognized by descriptors.
-        name_top1: Share of its videos that is recognized by category names, with the same weights and frames.
+        top1: Share of its videos that are recognized by descriptors.
+        name_top1: Share of its videos that are recognized by category names, with the same weights and frames.
         descriptors: Use of each of its descriptors.
     """
 
@@ -134,14 +134,14 @@ class ClassUse:
 
     @property
     def unused(self) -> tuple[DescriptorUse, ...]:
-        """Descriptors that no frame of any video is closest to."""
+        """Descriptors that are not the closest one to any frame."""
         return tuple(use for use in self.descriptors if use.closest == 0)
 
 
 def class_uses(
     labels: LabelSpace, sums: Mapping[str, Tensor], counts: Mapping[DescriptorKind, int]
 ) -> tuple[ClassUse, ...]:
-    """Means out of the sums of `DescriptorFlows`, for the classes that have videos.
+    """Returns means from the sums of `DescriptorFlows`, for the classes that have videos.
 
     Args:
         labels: Classes and descriptors.
@@ -174,7 +174,7 @@ def class_uses(
 
 
 def usage_json(uses: Mapping[str, Sequence[ClassUse]]) -> str:
-    """JSON: set -> summary and classes."""
+    """Returns JSON: summary and classes by evaluation set."""
     content = {
         name: {"summary": _summary(classes), "classes": [asdict(entry) | {"gain": entry.gain} for entry in classes]}
         for name, classes in uses.items()
@@ -183,7 +183,7 @@ def usage_json(uses: Mapping[str, Sequence[ClassUse]]) -> str:
 
 
 def usage_csv(uses: Mapping[str, Sequence[ClassUse]]) -> str:
-    """One row per descriptor."""
+    """Returns CSV with one row per descriptor."""
     text = StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     measured = ("mass", "cosine", "transported_cosine", "leads", "closest")
@@ -198,7 +198,7 @@ def usage_csv(uses: Mapping[str, Sequence[ClassUse]]) -> str:
 
 
 def usage_markdown(uses: Mapping[str, Sequence[ClassUse]]) -> str:
-    """Per set a summary, the classes that gain and lose most, and the descriptors that fewest frames are close to."""
+    """Returns, per set, a summary, the classes that gain and lose most, and the least used descriptors."""
     return "\n".join(line for name, classes in uses.items() for line in _section(name, classes)) + "\n"
 
 
@@ -230,7 +230,7 @@ def _section(name: str, classes: Sequence[ClassUse]) -> list[str]:
         f"{summary['videos']} videos of {summary['classes']} classes: Top-1 {100 * summary['top1']:.1f} % by "
         f"descriptors, {100 * summary['name_top1']:.1f} % by category names; {summary['classes_that_gain']} classes "
         f"gain, {summary['classes_that_lose']} lose. {summary['descriptors_unused']} of {summary['descriptors']} "
-        "descriptors are closest to no frame of any video.",
+        "descriptors are not the closest one to any frame.",
         "",
         "| class | videos | Top-1 (%) | by name (%) | gain |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -244,12 +244,12 @@ def _section(name: str, classes: Sequence[ClassUse]) -> list[str]:
     ]
     lines += ["", "| class | kind | rank | descriptor | cosine | transported cosine | leads (%) | closest (%) |"]
     lines += ["| --- | --- | ---: | --- | ---: | ---: | ---: | ---: |"]
-    everything = [(entry, use) for entry in classes for use in entry.descriptors]
-    everything.sort(key=lambda pair: (pair[1].closest, pair[1].cosine))
+    pairs = [(entry, use) for entry in classes for use in entry.descriptors]
+    pairs.sort(key=lambda pair: (pair[1].closest, pair[1].cosine))
     lines += [
         f"| {_cell(entry.name)} | {use.kind} | {use.rank} | {_cell(use.text)} | {use.cosine:.3f} | "
         f"{use.transported_cosine:.3f} | {100 * use.leads:.1f} | {100 * use.closest:.1f} |"
-        for entry, use in everything[: 2 * _SHOWN]
+        for entry, use in pairs[: 2 * _SHOWN]
     ]
     return [*lines, ""]
 

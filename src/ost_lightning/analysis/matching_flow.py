@@ -1,4 +1,4 @@
-"""Matching flows: the share of each frame of a video that goes to each descriptor."""
+"""Matching flows: share of each frame's mass that goes to each descriptor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class MatchingFlow:
-    """One video against the descriptors of one class.
+    """Transport plan between one video and the descriptors of one class.
 
     Attributes:
         frames: Pixels, uint8 (T, 3, S, S).
-        plan: fp32 (T, N), share of a frame's mass that goes to each descriptor; rows sum to 1.
-        cosines: fp32 (T, N), cosine of each frame and descriptor.
+        plan: Share of a frame's mass that goes to each descriptor, fp32 (T, N); rows sum to 1.
+        cosines: Cosine between each frame and descriptor, fp32 (T, N).
         descriptors: Texts of the N descriptors.
     """
 
@@ -45,15 +45,15 @@ def matching_flow(
     texts: Sequence[str],
     kind: DescriptorKind,
 ) -> MatchingFlow:
-    """Solves one video against one class.
+    """Matches one video with the descriptors of one class.
 
     Args:
-        video_clip: Encoder.
-        matcher: Matcher that has a plan.
-        frames: uint8 (T, 3, S, S), on the encoder's device.
-        embeddings: (N, d), L2-normalized embeddings of the descriptors' sentences.
-        texts: The N descriptors.
-        kind: Kind of these descriptors.
+        video_clip: Encoder of the frames.
+        matcher: Matcher with a plan.
+        frames: Pixels, uint8 (T, 3, S, S), on the encoder's device.
+        embeddings: L2-normalized embeddings of the descriptors' sentences, (N, d).
+        texts: Texts of the N descriptors.
+        kind: Kind of the descriptors.
     """
     cosines, plan = matcher.cosines_and_plan(video_clip.encode_frames(frames[None]), embeddings[None], kind)
     return MatchingFlow(frames.cpu(), (plan[0, 0] * len(frames)).cpu(), cosines[0, 0].cpu(), tuple(texts))

@@ -1,4 +1,4 @@
-"""Matplotlib, which is an extra, without pyplot and its global state."""
+"""Figures with matplotlib (an extra), without pyplot and its global state."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,17 +13,17 @@ HINT = "install it with `pip install 'ost-lightning[figures]'`"
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is installed."""
+    """Returns whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
 def new_figure(width: float, height: float, dpi: int = 110) -> "Figure":
-    """An empty figure, laid out so that nothing overlaps.
+    """Creates an empty figure whose layout avoids overlaps.
 
     Args:
-        width: Inches.
-        height: Inches.
-        dpi: Pixels an inch.
+        width: Width in inches.
+        height: Height in inches.
+        dpi: Pixels per inch.
 
     Raises:
         UserError: If matplotlib is not installed.
@@ -36,6 +36,6 @@ def new_figure(width: float, height: float, dpi: int = 110) -> "Figure":
 
 
 def save_figure(figure: "Figure", file: Path) -> None:
-    """Writes a PNG, and the folder that it lies in."""
+    """Writes a PNG; its folder is created if necessary."""
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)

@@ -1,4 +1,4 @@
-"""The four protocols of the paper, and how a run differs from the one that it names."""
+"""The four protocols of the paper, and differences between a run and its protocol."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from ost_lightning.analysis.run_results import SetResult
 from ost_lightning.resources import shipped
 
 Protocol = Literal["zero_shot", "few_shot", "base_to_novel", "supervised"]
-"""What a score measures: `zero_shot` on classes and videos not trained on, `few_shot` after K videos per class,
-`base_to_novel` after 16 shots of half of the classes, `supervised` after all training videos."""
+"""Protocol of a score: `zero_shot` on classes and videos not trained on, `few_shot` after training on K videos per
+class, `base_to_novel` after 16 shots of half of the classes, `supervised` after training on all videos."""
 
 PROTOCOLS: Final[tuple[Protocol, ...]] = get_args(Protocol)
 _TOLERANCE: Final = 0.05
-"""How far the length of a list may be from that of other copies."""
-_UNKNOWN_TRAINING: Final = "it is not known what the checkpoint was trained on."
+"""Largest relative difference between the length of a list and that of other copies."""
+_UNKNOWN_TRAINING: Final = "the training data of the checkpoint is unknown."
 _Sets = Mapping[str, SetResult]
 _Training = Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class ProtocolRules:
-    """What a protocol demands.
+    """Requirements of a protocol.
 
     Attributes:
         lists: Published lists to test on.
-        expected: These lists, in words.
-        trained_on: Label space of the training, where it is always the same.
-        shots: Numbers of training videos per class; empty if all are trained on.
+        expected: Description of these lists, in words.
+        trained_on: Label space for training; None if the protocol allows any.
+        shots: Allowed numbers of training videos per class; empty for full training.
     """
 
     lists: tuple[PublishedList, ...]
@@ -40,17 +40,17 @@ class ProtocolRules:
     shots: tuple[int, ...] = ()
 
     def list_of(self, result: SetResult) -> PublishedList | None:
-        """The list of the protocol that a set is, or None if it is no such list."""
+        """Returns the protocol's list that a set consists of, or None if it is none of them."""
         return next((entry for entry in self.lists if entry.name == result.card.list), None)
 
     def parts_of(self, benchmark: str) -> list[str]:
-        """Parts of a data set that the protocol tests."""
+        """Returns the parts of a data set that the protocol tests."""
         return [entry.part for entry in self.lists if entry.benchmark == benchmark]
 
 
 @cache
 def protocol_rules() -> Mapping[Protocol, ProtocolRules]:
-    """The rules in `data/protocols.yaml`."""
+    """Reads the rules in `data/protocols.yaml`."""
     content = yaml.safe_load((shipped("data") / "protocols.yaml").read_text(encoding="utf-8"))
     lists = {entry.name: entry for entry in published_lists()}
     return {
@@ -65,20 +65,20 @@ def protocol_rules() -> Mapping[Protocol, ProtocolRules]:
 
 
 def remarks(protocol: Protocol | None, sets: _Sets, training: _Training, clips: Mapping[str, Any]) -> list[str]:
-    """What a reader of the scores has to know, in sentences.
+    """Returns sentences on incomplete data and on differences from the protocol.
 
     Args:
-        protocol: Protocol that the experiment names; without one, only counts are checked.
+        protocol: Protocol named by the experiment; None to check only the counts.
         sets: Results by name of the set.
-        training: What the checkpoint was trained on (see `TrainingRecord`); None if that is not known.
-        clips: Frames, views and crops of each video.
+        training: Record of the checkpoint's training data (see `TrainingRecord`); None if unknown.
+        clips: Numbers of frames, views and crops per video.
     """
     sentences = [sentence for name, result in sets.items() for sentence in _counts(name, result)]
     if protocol is not None:
         if clips["views"] * clips["crops"] > 1:
             views = f"{clips['views']} x {clips['crops']}"
             sentences.append(
-                f"Not the protocol {protocol}: {views} views of each video are averaged, the paper scores one."
+                f"Not the protocol {protocol}: {views} views of each video are averaged, but the paper scores one."
             )
         differences = _CHECKS[protocol](protocol_rules()[protocol], sets, training)
         sentences += [f"Not the protocol {protocol}: {difference}" for difference in differences]
@@ -88,15 +88,15 @@ def remarks(protocol: Protocol | None, sets: _Sets, training: _Training, clips: 
 def _counts(name: str, result: SetResult) -> Iterator[str]:
     card = result.card
     if card.found < card.listed:
-        yield f"{name}: {card.listed - card.found:,} of {card.listed:,} listed videos are not there."
+        yield f"{name}: {card.listed - card.found:,} of {card.listed:,} listed videos are missing."
     for scored in sorted({score.scored for score in result.scores.values()}):
         if scored != card.listed:
             yield f"{name}: only {scored:,} of {card.listed:,} listed videos were scored."
     undecodable = max((score.undecodable for score in result.scores.values()), default=0)
     if undecodable:
-        yield f"{name}: {undecodable:,} of {card.listed:,} videos could not be read; they count as wrong."
+        yield f"{name}: {undecodable:,} of {card.listed:,} videos could not be read and count as wrong."
     if card.in_training:
-        yield f"{name}: {card.in_training:,} of {card.listed:,} videos are videos that the checkpoint was trained on."
+        yield f"{name}: {card.in_training:,} of {card.listed:,} videos were in the checkpoint's training data."
     published = next((entry for entry in published_lists() if entry.name == card.list), None)
     if published is not None and published.videos is not None and card.listed != published.videos:
         yield f"{name}: the list has {card.listed:,} videos; the published list {card.list} has {published.videos:,}."
@@ -117,7 +117,7 @@ def _zero_shot(rules: ProtocolRules, sets: _Sets, training: _Training) -> Iterat
     for benchmark, parts in tested.items():
         expected = rules.parts_of(benchmark)
         if len(parts) < len(expected):
-            yield f"{benchmark} was tested on {', '.join(sorted(parts))} only, not on all {len(expected)} splits."
+            yield f"{benchmark} was tested only on {', '.join(sorted(parts))}, not on all {len(expected)} splits."
 
 
 def _few_shot(rules: ProtocolRules, sets: _Sets, training: _Training) -> Iterator[str]:
@@ -184,7 +184,7 @@ def _same_classes(sets: _Sets, training: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _full_training(training: _Training) -> Iterator[str]:
-    """Detects few-shot weights under the name of a full training."""
+    """Detects few-shot weights in place of fully trained ones."""
     if training is not None and training["shots"][1] <= max(protocol_rules()["few_shot"].shots):
         most = training["shots"][1]
         yield f"the checkpoint was trained on {most} videos per class or fewer, not on all training videos."

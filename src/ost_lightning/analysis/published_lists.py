@@ -1,4 +1,4 @@
-"""Published lists of videos: which one a set of videos is, whatever file it was read from."""
+"""Published lists of videos, recognized by their content, whatever file they were read from."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -15,12 +15,12 @@ class PublishedList:
 
     Attributes:
         name: Name of the list, for example `hmdb51-split1`.
-        benchmark: Data set that it belongs to.
+        benchmark: Data set that the list belongs to.
         part: Part of the data set: `split 1`, `validation`, `base`, `novel`, `16 shots`.
         label_space: Name of the classes.
-        videos: Number of listed videos, where all copies of the list agree.
-        digest: Hash of their ids (`list_digest`), where all copies agree.
-        about: Number of listed videos in copies that differ a little.
+        videos: Number of listed videos; None if copies of the list differ.
+        digest: Hash of the videos' ids (`list_digest`); None if copies differ.
+        about: Approximate number of listed videos, if copies differ a little.
     """
 
     name: str
@@ -33,42 +33,42 @@ class PublishedList:
 
     @property
     def is_split(self) -> bool:
-        """Whether it is one of several splits of its data set."""
+        """Whether the list is one of several splits of its data set."""
         return self.part.startswith("split ")
 
     @property
     def is_for_training(self) -> bool:
-        """Whether it is a few-shot training list."""
+        """Whether the list is a few-shot training list."""
         return self.part.endswith(" shots")
 
 
 @cache
 def published_lists() -> tuple[PublishedList, ...]:
-    """The lists in `data/published_lists.yaml`."""
+    """Reads the lists in `data/published_lists.yaml`."""
     content = yaml.safe_load((shipped("data") / "published_lists.yaml").read_text(encoding="utf-8"))
     return tuple(PublishedList(name, **entry) for name, entry in content.items())
 
 
 def identify(digest: str, labels: LabelSpace, *, for_training: bool = False) -> PublishedList | None:
-    """The published list that a set of videos is.
+    """Returns the published list that a set of videos is equal to, or None.
 
-    It is recognized by its videos where the list has a digest, else by its classes, if only one list has them.
+    A list with a digest is recognized by its videos, others by their classes, if only one such list has them.
 
     Args:
         digest: Hash of the videos' ids (`list_digest`).
         labels: Classes of the videos.
-        for_training: Whether to look among the training lists, not among those to test on.
+        for_training: Whether to search the training lists, instead of the test lists.
     """
     candidates = [entry for entry in published_lists() if entry.is_for_training == for_training]
     for entry in candidates:
         if entry.digest == digest:
             return entry
-    alike = [entry for entry in candidates if entry.digest is None and same_classes(labels, entry.label_space)]
-    return alike[0] if len(alike) == 1 else None
+    same = [entry for entry in candidates if entry.digest is None and same_classes(labels, entry.label_space)]
+    return same[0] if len(same) == 1 else None
 
 
 def same_classes(labels: LabelSpace, label_space: str) -> bool:
-    """Whether these are the classes of a label space that comes with the package, in any order and spelling."""
+    """Returns whether the classes are those of a packaged label space, in any order and spelling."""
     return frozenset(labels.published) == _classes_of(label_space)
 
 

@@ -1,4 +1,4 @@
-"""Published figures, and the row of a table that they share with one's own."""
+"""Published figures, as rows of the table that also shows your own runs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ _BASE_TO_NOVEL: Final = ("base", "novel", "harmonic mean")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure.
+    """One figure of the results table.
 
     Attributes:
-        protocol: One of `PROTOCOLS`; empty if the run names none.
-        benchmark: Data set; the name of the evaluation set if it is not a published one.
+        protocol: Protocol, one of `PROTOCOLS`; empty if the run names none.
+        benchmark: Data set, or the name of the evaluation set if it is not a published one.
         setting: Further conditions of a comparison: `16 shots, from CLIP`, `novel`.
         method: Name of the method.
         backbone: Vision tower, for example `ViT-B/16`.
-        frames: Frames and views per video.
+        frames: Numbers of frames and views per video.
         weights: Name of the weights within a run.
         top1: Top-1 accuracy, 0 to 1.
         std: Sample standard deviation of the accuracy; None for a single figure.
-        over: What the accuracy is averaged over.
-        measured_by: Publication or run that the figure is from.
+        over: Sets or runs that the accuracy is averaged over.
+        measured_by: Publication or run that reported the figure.
         scored: Numbers of videos as `scored / listed`; empty for published figures.
         remarks: Differences from the protocol; empty for published figures.
     """
@@ -49,13 +49,13 @@ class Row:
 
     @property
     def comparable(self) -> tuple[str, str, str, str]:
-        """What two figures must share to be compared."""
+        """Key that two figures must share to be comparable."""
         return self.protocol, self.benchmark, self.setting, self.backbone
 
 
 @cache
 def published_rows() -> tuple[Row, ...]:
-    """The figures in `data/published_results.yaml`."""
+    """Reads the figures in `data/published_results.yaml`."""
     content = yaml.safe_load((shipped("data") / "published_results.yaml").read_text(encoding="utf-8"))
     return tuple(
         row for protocol, entries in content.items() for entry in entries for row in _published(protocol, entry)
@@ -68,7 +68,7 @@ def _published(protocol: str, entry: Mapping[str, Any]) -> Iterator[Row]:
             settings = [f"{shots} shots, from {entry['start']}" for shots in protocol_rules()["few_shot"].shots]
         else:
             settings = list(_BASE_TO_NOVEL) if protocol == "base_to_novel" else [""]
-        # elsewhere a list is a figure with its standard deviation
+        # with one setting, a list is a figure and its standard deviation
         figures = [figure] if len(settings) == 1 else figure
         for setting, value in zip(settings, figures, strict=True):
             top1, std = value if isinstance(value, list) else (value, None)

@@ -1,4 +1,4 @@
-"""One's own runs beside published figures, with who measured each."""
+"""Your own runs next to published figures, each with its source."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from ost_lightning.analysis.run_rows import run_rows
 
 
 def table(runs: Sequence[RunResults]) -> list[Row]:
-    """Figures of one's own runs, each group followed by the paper's and the best known one with the same backbone.
+    """Returns the figures of runs, each group followed by the paper's and the best known one for the same backbone.
 
     Args:
         runs: Test runs.
@@ -19,16 +19,16 @@ def table(runs: Sequence[RunResults]) -> list[Row]:
     groups: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in run_rows(runs):
         groups.setdefault(row.comparable, []).append(row)
-    for key, own in sorted(groups.items()):
+    for key, ours in sorted(groups.items()):
         known = [row for row in published_rows() if row.comparable == key]
         best = max(known, key=lambda row: row.top1, default=None)
         shown = [row for row in known if row.method in ("OST", "vanilla CLIP") or row is best]
-        rows += own + sorted(shown, key=lambda row: row.top1)
+        rows += ours + sorted(shown, key=lambda row: row.top1)
     return rows
 
 
 def as_records(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """For CSV: Top-1 and deviation in percent, remarks in one cell."""
+    """Returns records for CSV: Top-1 and deviation in percent, remarks in one cell."""
     records = []
     for row in rows:
         record = asdict(row)
@@ -40,7 +40,7 @@ def as_records(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """A table, and the remarks below it."""
+    """Returns a Markdown table, with the remarks below it."""
     lines = [
         "| protocol | data set | setting | method | backbone | frames | weights | Top-1 | over | scored / listed "
         "| measured by |",

@@ -1,4 +1,4 @@
-"""Scores of one test run and the conditions of their measurement: the contents of `results.json`."""
+"""Scores of one test run and the conditions of their measurement: the content of `results.json`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ class DataCard:
 
     Attributes:
         label_space: Name of the classes.
-        classes: K.
-        name_form: `words` if class names were rewritten as words, else `as published`.
+        classes: Number of classes, K.
+        name_form: Form of the class names: `words` if they were rewritten as words, else `as published`.
         digest: Hash of the ids of the listed videos, in any order.
-        list: Name of the published list that consists of these videos; None if there is none.
+        list: Name of the published list with exactly these videos; None if no list has them.
         benchmark: Data set of that list.
-        part: Part of the data set: a split, validation, base, novel.
+        part: Part of the data set: a split, validation, base or novel.
         listed: Number of listed videos.
         found: Number of listed videos that exist on this disk.
         in_training: Number of listed videos that the checkpoint was trained on (by video id); None if unknown.
@@ -47,11 +47,11 @@ class Score:
     """Accuracy of some weights on one evaluation set.
 
     Attributes:
-        top1: Top-1 accuracy over all scored videos, 0 to 1; those that could not be read count as wrong.
-        top5: Top-5 accuracy, likewise.
-        scored: Number of videos that were counted.
+        top1: Top-1 accuracy over all scored videos, 0 to 1; unreadable ones count as wrong.
+        top5: Top-5 accuracy over all scored videos, 0 to 1.
+        scored: Number of scored videos.
         undecodable: Number of scored videos that could not be read.
-        ensembling_ratio: Share of the original weights in the scored ones.
+        ensembling_ratio: Share of the original weights in the scored mixture.
     """
 
     top1: float
@@ -62,14 +62,14 @@ class Score:
 
     @property
     def top1_of_decoded(self) -> float | None:
-        """Top-1 over the videos that could be read."""
+        """Top-1 accuracy over the videos that could be read."""
         decoded = self.scored - self.undecodable
         return self.top1 * self.scored / decoded if decoded else None
 
 
 @dataclass(frozen=True, slots=True)
 class SetResult:
-    """One evaluation set.
+    """Results on one evaluation set.
 
     Attributes:
         card: Conditions of the set.
@@ -85,13 +85,13 @@ class Summary:
     """A figure over several sets of one run.
 
     Attributes:
-        what: `hmdb51, mean of 3 splits`, or `hmdb51, harmonic mean of base and novel`.
+        what: Description, such as `hmdb51, mean of 3 splits` or `hmdb51, harmonic mean of base and novel`.
         benchmark: Data set.
         weights: Name of the weights.
         top1: Top-1 accuracy, 0 to 1.
         top5: Top-5 accuracy, 0 to 1.
         top1_std: Sample standard deviation of `top1` over the splits; None for a harmonic mean.
-        top5_std: Sample standard deviation of `top5`, likewise.
+        top5_std: Sample standard deviation of `top5` over the splits; None for a harmonic mean.
     """
 
     what: str
@@ -105,20 +105,20 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class RunResults:
-    """A test run.
+    """Results of a test run.
 
     Attributes:
         run: Name of the experiment and of its run.
-        protocol: Protocol that the experiment names.
+        protocol: Protocol named by the experiment.
         seed: Seed of the run.
         package: Version of ost_lightning.
-        git: Revision of the source tree and whether it was changed, if it is one.
+        git: Revision of the source tree and whether it had changes; None outside of a repository.
         model: Backbone, weights, templates, matcher, pixel statistics.
         clips: Frames, views, crops, sizes.
-        checkpoint: File, content hash, how it was selected, what it was trained on; None without one.
+        checkpoint: File, content hash, way of selection and training data; None without a checkpoint.
         sets: Results by name of the set.
         summaries: Figures over splits, or over base and novel.
-        remarks: Differences from the protocol, in sentences.
+        remarks: Sentences on differences from the protocol.
     """
 
     run: str
@@ -134,16 +134,16 @@ class RunResults:
     remarks: Sequence[str] = field(default=())
 
     def save(self, file: Path) -> None:
-        """Writes JSON."""
+        """Writes the results as JSON."""
         content = {"format": FORMAT, **asdict(self)}
         write_text_atomically(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, file: Path) -> Self:
-        """Reads what `save` wrote.
+        """Reads the JSON that `save` wrote.
 
         Raises:
-            UserError: If it is something else.
+            UserError: If the file is not such a JSON.
         """
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
@@ -161,7 +161,7 @@ class RunResults:
             raise UserError(f"{file} is not the results.json of a test run ({error}).") from error
 
     def markdown(self) -> str:
-        """One row per set and summary, and the remarks."""
+        """Returns a Markdown table with one row per set and summary, and the remarks."""
         lines = [
             "| set | weights | Top-1 | Top-5 | scored / listed | undecodable | frames x views | matcher |",
             "| --- | --- | ---: | ---: | ---: | ---: | --- | --- |",
@@ -184,5 +184,5 @@ class RunResults:
 
 
 def percent(share: float, std: float | None = None) -> str:
-    """`55.9` or `55.9 ± 1.2` out of shares."""
+    """Formats shares as percentages: `55.9` or `55.9 ± 1.2`."""
     return f"{100 * share:.1f}" + (f" ± {100 * std:.1f}" if std is not None else "")

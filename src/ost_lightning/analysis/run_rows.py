@@ -1,4 +1,4 @@
-"""Rows of a table from one's own test runs, averaged over seeds."""
+"""Rows of the results table from test runs, averaged over seeds."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,32 +16,34 @@ _TRAINING: Final = "training."
 
 
 def run_rows(runs: Iterable[RunResults]) -> list[Row]:
-    """Figures of runs; those of runs that differ in nothing but the seed are averaged.
+    """Returns the figures of runs; runs that differ only in the seed are averaged.
 
     The same weights on the same videos count once, however often they were tested. Rows that would look the same
-    although their conditions differ name the differences behind the method.
+    although their conditions differ name the differences after the method.
     """
-    alike: dict[Row, dict[str, tuple[dict[str, Any], dict[object, Row]]]] = {}
-    for place, run in enumerate(runs):
+    groups: dict[Row, dict[str, tuple[dict[str, Any], dict[object, Row]]]] = {}
+    for index, run in enumerate(runs):
         for row in _of_run(run):
             conditions = {**_conditions(run), "lists": _lists(run, row.benchmark)}
-            lookalikes = alike.setdefault(_identity(row), {})
+            lookalikes = groups.setdefault(_identity(row), {})
             _, rows = lookalikes.setdefault(json.dumps(conditions, sort_keys=True), (conditions, {}))
-            rows[run.model.get("weights", place)] = row
+            rows[run.model.get("weights", index)] = row
     return [
         row
-        for lookalikes in alike.values()
-        for row in _distinguished([(_over_seeds(list(rows.values())), made) for made, rows in lookalikes.values()])
+        for lookalikes in groups.values()
+        for row in _distinguished(
+            [(_over_seeds(list(rows.values())), conditions) for conditions, rows in lookalikes.values()]
+        )
     ]
 
 
 def _identity(row: Row) -> Row:
-    """The cells that distinguish rows of a table."""
+    """Returns the row with only the cells that distinguish rows of a table."""
     return replace(row, top1=0.0, std=None, over="", measured_by="", scored="", remarks=())
 
 
 def _conditions(run: RunResults) -> dict[str, Any]:
-    """Everything that a figure depends on except seeds and videos, by dotted name."""
+    """Returns everything that a figure depends on except seeds and videos, by dotted name."""
     conditions = {"trained": run.checkpoint is not None, **flatten({"model": run.model, "clips": run.clips})}
     if run.checkpoint is not None:
         training = run.checkpoint.get("training") or {}
@@ -49,28 +51,28 @@ def _conditions(run: RunResults) -> dict[str, Any]:
         known = {"trained_on": training.get("label_space"), "shots": training.get("shots")}
         known["before"] = before.get("label_space", before.get("weights"))
         conditions |= flatten({**known, **(run.checkpoint.get("settings") or {})}, _TRAINING)
-    # files differ from seed to seed; their contents are `weights` and `before`
+    # file names differ between seeds; `weights` and `before` identify their contents
     for name in [name for name in conditions if name.endswith((".init_from", "model.weights"))]:
         del conditions[name]
     if conditions.get("model.matcher.learn_epsilon"):
-        del conditions["model.matcher.epsilon"]  # a result; its initial value is a setting of the training
+        del conditions["model.matcher.epsilon"]  # learned; its initial value is a training setting
     return conditions
 
 
 def _lists(run: RunResults, benchmark: str) -> list[str]:
-    """Digests of the lists that a figure was measured on."""
+    """Returns the digests of the lists that a figure was measured on."""
     cards = [(name, result.card) for name, result in run.sets.items()]
     return sorted(card.digest for name, card in cards if (card.benchmark or name) == benchmark)
 
 
 def _distinguished(rows: Sequence[tuple[Row, Mapping[str, Any]]]) -> Iterator[Row]:
-    """Rows that look the same, each with the settings in which it differs from another."""
+    """Yields rows that look the same, each with the settings in which it differs from the others."""
     names = dict.fromkeys(name for _, conditions in rows for name in conditions)
     differing = []
     for name in names:
-        # weights that were never trained have no settings of a training to differ in
-        compared = [made for _, made in rows if made["trained"] or not name.startswith(_TRAINING)]
-        if any(made.get(name) != compared[0].get(name) for made in compared):
+        # untrained weights have no training settings that could differ
+        compared = [conditions for _, conditions in rows if conditions["trained"] or not name.startswith(_TRAINING)]
+        if any(conditions.get(name) != compared[0].get(name) for conditions in compared):
             differing.append(name)
     for row, conditions in rows:
         settings = dict.fromkeys(
@@ -82,7 +84,7 @@ def _distinguished(rows: Sequence[tuple[Row, Mapping[str, Any]]]) -> Iterator[Ro
 
 
 def _of_run(run: RunResults) -> Iterator[Row]:
-    """One row per mean, and per set that is part of no mean."""
+    """Yields one row per mean, and per set that is not part of a mean."""
     averaged = {(summary.benchmark, summary.weights) for summary in run.summaries if summary.top1_std is not None}
     for summary in run.summaries:
         splits = summary.top1_std is not None
@@ -159,7 +161,7 @@ def _row(
 
 
 def _over_seeds(rows: Sequence[Row]) -> Row:
-    """Mean of rows that differ in the seed; their standard deviation replaces the one over splits."""
+    """Averages rows that differ only in the seed; their standard deviation replaces the one over splits."""
     first = rows[0]
     if len(rows) == 1:
         return first

@@ -7,10 +7,10 @@ from ost_lightning.analysis.run_results import Score, SetResult, Summary
 
 
 def summarize(sets: Mapping[str, SetResult]) -> list[Summary]:
-    """Means over the splits of a data set, and over its base and novel classes.
+    """Returns means over the splits of a data set, and over its base and novel classes.
 
-    Sets with a part called `split ...` of one benchmark are averaged, with the sample standard deviation (divisor
-    n - 1); a base and a novel set of one benchmark give their harmonic mean.
+    Sets of one data set whose part is named `split ...` are averaged, with the sample standard deviation (divisor
+    n - 1). A base and a novel set of one data set give their harmonic mean.
 
     Args:
         sets: Results by name of the set.

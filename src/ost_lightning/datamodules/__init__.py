@@ -1,4 +1,4 @@
-"""On what: LightningDataModules that stream clips."""
+"""LightningDataModules that stream clips from video files."""
 
 from ost_lightning.datamodules.base import REAL_VIDEOS, VideoDataModule
 from ost_lightning.datamodules.batching import BatchPlan, plan_batches

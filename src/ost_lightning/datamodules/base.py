@@ -1,4 +1,4 @@
-"""What every data module shares: which videos, in which loaders, under which policies."""
+"""Base class of all data modules: selection of videos, loaders, and policies for missing and unreadable videos."""
 
 import os
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.loaders import LoaderFactory
 from ost_lightning.datamodules.presence import check_presence, require_sets
 from ost_lightning.datamodules.settings import LoadingSettings
-from ost_lightning.datamodules.trainer_checks import refuse_lightning_samplers, set_accumulation
+from ost_lightning.datamodules.trainer_checks import set_accumulation, validate_samplers
 from ost_lightning.datamodules.training_loader import TrainingLoader, TrainingPosition
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings, EmbeddedBatch, EmbeddingCache, EmbeddingStore, EvaluationLoader
@@ -33,27 +33,27 @@ _GIGABYTE: Final = 10**9
 
 
 class VideoDataModule(LightningDataModule, ABC):
-    """Streams clips out of video files.
+    """Streams clips from video files.
 
-    A subclass says which videos there are; see `training_videos` and `evaluation_videos`.
+    A subclass selects the videos; see `training_videos` and `evaluation_videos`.
 
-    Training can go on from any checkpoint: its position in the epoch is saved, what is drawn for a sample depends on
-    (seed, epoch, index), and what a training step draws on (seed, epoch, batch, process).
+    Training can resume from any checkpoint, because its position in the epoch is saved. Random draws for a sample
+    depend only on (seed, epoch, index), those of a training step only on (seed, epoch, batch, process).
 
     Attributes:
-        world: What the videos show, for tables: figures of a rendered world say nothing about real videos.
-        report: The unreadable videos of this run.
+        world: Kind of footage, shown in tables: figures from a rendered world say nothing about real videos.
+        report: Unreadable videos of this run.
 
     Args:
-        clips: How a video becomes a clip.
-        loading: How clips are loaded.
+        clips: Settings for turning a video into a clip.
+        loading: Settings for loading clips.
     """
 
     world: ClassVar[str] = REAL_VIDEOS
 
     def __init__(self, clips: ClipSettings, loading: LoadingSettings) -> None:
         super().__init__()
-        # with few videos and many processes a process may get none of a set
+        # with few videos and many processes, a process may get no video of a set
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self.clips, self.loading = clips, loading
         self.report = DecodeReport()
@@ -69,66 +69,66 @@ class VideoDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def training_videos(self) -> LabeledVideos:
-        """The training set."""
+        """Returns the training set."""
 
     @abstractmethod
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
-        """The evaluation sets of a stage, by name, each with its own label space."""
+        """Returns the evaluation sets of a stage by name, each with its own label space."""
 
     def has_part(self, part: Part) -> bool:
-        """Whether the settings name videos of a part, so that it makes sense to ask for them."""
+        """Returns whether the settings select videos for a part."""
         return True
 
     def configure_for(self, preprocessing: Preprocessing, *, whole_steps: bool = False) -> None:
-        """Fills in the clip settings that are not set, and how micro-batches are handed out.
+        """Fills in unset clip settings, and sets how micro-batches are grouped.
 
-        Whoever makes the task and the data module calls this, before the data is set up.
+        Called before `setup`, by the code that creates both the task and the data module.
 
         Args:
-            preprocessing: Preprocessing of the checkpoint that the clips are for.
-            whole_steps: Whether all micro-batches of an optimizer step are yielded at once.
+            preprocessing: Preprocessing of the checkpoint that encodes the clips.
+            whole_steps: Whether all micro-batches of an optimizer step are yielded together.
 
         Raises:
-            UserError: If the settings contradict the checkpoint, or crops would show a small part of the frames only.
+            UserError: If the settings contradict the checkpoint, or crops would show only a small part of the frames.
         """
         self.clips, self._whole_steps = self.clips.following(preprocessing).settled(), whole_steps
 
     @property
     def training_set(self) -> LabeledVideos:
-        """The videos that are trained on."""
+        """Training videos, after `setup`."""
         if self._training is None:
-            raise RuntimeError("the training set is there after setup('fit') only")
+            raise RuntimeError("the training set is available only after setup('fit')")
         return self._training
 
     def evaluation_sets(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
-        """The evaluation sets of a stage that was set up, in the order of the loaders."""
+        """Returns the evaluation sets of a stage after its `setup`, in the order of the loaders."""
         return self._evaluation[stage]
 
     def evaluation_labels(self, stage: EvaluationStage) -> Mapping[str, LabelSpace]:
-        """Classes of each evaluation set, in the order of the loaders."""
+        """Returns the label space of each evaluation set, in the order of the loaders."""
         return {name: videos.labels for name, videos in self._evaluation[stage].items()}
 
     @property
     def seed(self) -> int:
-        """Seed for order, augmentation and draws of videos."""
+        """Seed for the order of samples, augmentation, and drawing videos."""
         return self.loading.seed if self.loading.seed is not None else int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
     def state_dict(self) -> dict[str, Any]:
-        """Progress of the training."""
+        """Returns the training progress."""
         return self._position.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Sets the progress of the training."""
+        """Restores the training progress."""
         self._position.restore(state_dict)
 
     def prepare_data(self) -> None:
-        """Checks what can be checked before anything is made; subclasses that make data call this first."""
+        """Checks the batch sizes; subclasses that prepare data call this first."""
         if self.trainer is None or self.trainer.state.fn == "fit":
-            self._batch_plan()  # an evaluation does not care whether the training's batch can be shared out
+            self._batch_plan()  # evaluation needs no division of the training batch
 
     def setup(self, stage: str) -> None:
-        """Reads the lists that a stage needs, and divides the global batch."""
-        refuse_lightning_samplers(self.trainer)
+        """Reads the lists for a stage, and divides the global batch over devices."""
+        validate_samplers(self.trainer)
         self.clips.check_crop()
         if stage == "fit":
             self._training = self.training_videos()
@@ -141,7 +141,7 @@ class VideoDataModule(LightningDataModule, ABC):
         check_presence(self._evaluation[chosen], self.loading.on_missing)
 
     def train_dataloader(self) -> TrainingLoader:
-        """Augmented clips; the global batches do not depend on the number of devices."""
+        """Returns a loader of augmented clips; the global batches do not depend on the number of devices."""
         loaders = self._loaders()
         self._transform = loaders.training_transform(self.training_set)
         return loaders.training(
@@ -149,22 +149,22 @@ class VideoDataModule(LightningDataModule, ABC):
         )
 
     def val_dataloader(self) -> list[EvaluationLoader]:
-        """One loader per validation set."""
+        """Returns one loader per validation set."""
         return list(self._loaders().evaluation(self._evaluation["val"], None))
 
     def test_dataloader(self) -> list[EvaluationLoader]:
-        """One loader per test set."""
+        """Returns one loader per test set."""
         return list(self._loaders().evaluation(self._evaluation["test"], self._store))
 
     def predict_dataloader(self) -> list[EvaluationLoader]:
-        """One loader per set."""
+        """Returns one loader per prediction set."""
         return list(self._loaders().evaluation(self._evaluation["predict"], self._store))
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Raises what went wrong in a worker, applies the policy for unreadable videos, and seeds a training step.
+        """Raises a worker's error, applies the policy for unreadable videos, and seeds a training step.
 
         Raises:
-            UserError: If the policy is to stop.
+            UserError: If a worker failed, or the policy stops the run.
         """
         if isinstance(batch, UserError):
             raise batch
@@ -180,7 +180,7 @@ class VideoDataModule(LightningDataModule, ABC):
         return batch
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Changes the colors of training clips, where they are now; what is drawn came with the clips."""
+        """Applies color augmentation to training clips on their device, with the seeds that came with them."""
         if isinstance(batch, tuple):
             return tuple(self.on_after_batch_transfer(part, dataloader_idx) for part in batch)
         if isinstance(batch, ClipBatch) and batch.seeds and self._transform is not None:
@@ -188,8 +188,8 @@ class VideoDataModule(LightningDataModule, ABC):
         return batch
 
     def teardown(self, stage: str) -> None:
-        """Reports the unreadable videos of this process, and lists them in the run's folder."""
-        # every process asks for the folder, for they agree on it
+        """Reports the unreadable videos of this process, and writes their list to the run folder."""
+        # log_dir is broadcast, so every process has to read it
         folder = self.trainer.log_dir if self.trainer is not None else None
         if self.report.reasons and self.trainer is not None and folder:
             file = Path(folder) / f"undecodable-{self.trainer.global_rank}.csv"

@@ -1,4 +1,4 @@
-"""From the global batch to what one process loads at a time."""
+"""Division of the global batch over processes and accumulation steps."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ class BatchPlan:
 
     Attributes:
         devices: Number of processes.
-        device_batch: Number of videos that one process takes in one forward pass.
+        device_batch: Number of videos per process and forward pass.
         accumulation: Number of forward passes per optimizer step.
     """
 
@@ -21,7 +21,7 @@ class BatchPlan:
 
     @property
     def total(self) -> int:
-        """Number of videos of one optimizer step."""
+        """Number of videos per optimizer step."""
         return self.devices * self.device_batch * self.accumulation
 
     def __str__(self) -> str:
@@ -33,12 +33,12 @@ def plan_batches(global_batch_size: int, devices: int, max_videos_per_device: in
     """Divides the global batch over processes and accumulation steps.
 
     Args:
-        global_batch_size: Number of videos of one optimizer step.
+        global_batch_size: Number of videos per optimizer step.
         devices: Number of processes.
         max_videos_per_device: Number of videos that fit into one device's memory; None for no limit.
 
     Raises:
-        UserError: If the numbers do not divide; the message names them and what would.
+        UserError: If the numbers are not divisible; the message names numbers that are.
     """
     if global_batch_size < 1 or (max_videos_per_device is not None and max_videos_per_device < 1):
         raise UserError(
@@ -49,7 +49,7 @@ def plan_batches(global_batch_size: int, devices: int, max_videos_per_device: in
         lower = global_batch_size // devices * devices
         choices = f"{lower} or {lower + devices}" if lower else f"{devices}"
         raise UserError(
-            f"A global batch of {global_batch_size} videos can't be shared out to {devices} devices: set "
+            f"A global batch of {global_batch_size} videos can't be divided evenly over {devices} devices: set "
             f"loading.global_batch_size to {choices}."
         )
     share = global_batch_size // devices

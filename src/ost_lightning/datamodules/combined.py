@@ -1,4 +1,4 @@
-"""Several data sets in one run."""
+"""Data module that combines several data sets in one run."""
 
 import inspect
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ from ost_lightning.vocabulary import EvaluationStage, Part
 class CombinedDataModule(VideoDataModule):
     """Trains on one data set and evaluates on several, each with its own label space.
 
-    It tests one checkpoint on HMDB51, UCF101 and Kinetics-600 in one run. How clips are made and loaded is set here,
-    for all of them.
+    For example, one run tests a checkpoint on HMDB51, UCF101 and Kinetics-600. The clip and loading settings given here
+    apply to all data sets.
 
     Args:
         test: Data modules to test on.
         train: Data module to train on, and to validate on if `val` is not given.
         val: Data modules to validate on.
-        clips: How a video becomes a clip.
-        loading: How clips are loaded.
+        clips: Settings for turning a video into a clip.
+        loading: Settings for loading clips.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class CombinedDataModule(VideoDataModule):
         self.test, self.train = test or [], train
         self.val = val if val is not None else [train] if train is not None else []
         for data in (*self.test, *self.val, *([train] if train is not None else [])):
-            _validate_no_own_settings(data)
+            _validate_default_settings(data)
 
     def prepare_data(self) -> None:
         """Prepares the data modules that the run will use, each once."""
@@ -50,31 +50,31 @@ class CombinedDataModule(VideoDataModule):
             parts += self.val
         if function in (None, "test", "predict"):
             parts += self.test
-        for data in dict.fromkeys(parts):  # a part may be trained and validated on
+        for data in dict.fromkeys(parts):  # the same data module may serve training and validation
             data.prepare_data()
 
     def has_part(self, part: Part) -> bool:
-        """Training is optional."""
+        """Returns whether a part has videos; only training is optional."""
         return part != "train" or self.train is not None
 
     def training_videos(self) -> LabeledVideos:
-        """Training set of the training data module."""
+        """Returns the training set of the training data module."""
         if self.train is None:
             raise UserError("There is nothing to train on: set the data's `train` to a data module.")
         return self.train.training_videos()
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
-        """Sets of all data modules; a repeated name gets the number of its data module in front."""
+        """Returns the sets of all data modules; a repeated name is prefixed with the index of its data module."""
         sets: dict[str, LabeledVideos] = {}
-        for place, data in enumerate(self.val if stage == "val" else self.test):
+        for index, data in enumerate(self.val if stage == "val" else self.test):
             for name, videos in data.evaluation_videos(stage).items():
-                sets[f"{place}-{name}" if name in sets else name] = videos
+                sets[f"{index}-{name}" if name in sets else name] = videos
         return sets
 
 
-def _validate_no_own_settings(data: VideoDataModule) -> None:
-    """Raises if a part's clips or loading are set, because they would be ignored."""
-    # a constructor may leave them to those of its bases
+def _validate_default_settings(data: VideoDataModule) -> None:
+    """Raises if a data module has its own clip or loading settings, because they would be ignored."""
+    # a constructor may pass them on to a base class as **kwargs
     parameters: dict[str, inspect.Parameter] = {}
     for base in reversed(type(data).__mro__):
         if constructor := vars(base).get("__init__"):
@@ -83,5 +83,5 @@ def _validate_no_own_settings(data: VideoDataModule) -> None:
         if getattr(data, name) != parameters[name].default:
             raise UserError(
                 f"`{name}` is set for {type(data).__name__} inside CombinedDataModule, where it has no effect: set "
-                f"the `{name}` of CombinedDataModule, which is for all of its data sets."
+                f"the `{name}` of CombinedDataModule, which applies to all of its data sets."
             )

@@ -1,4 +1,4 @@
-"""What happens when videos can't be read: training goes on within limits, evaluation stops or counts them."""
+"""Policy for unreadable videos: training continues up to a limit, evaluation stops or counts them as wrong."""
 
 from typing import Literal
 
@@ -12,16 +12,16 @@ from ost_lightning.vocabulary import EvaluationStage
 def apply_decode_policy(
     report: DecodeReport, batch: EvaluationBatch, stage: Literal["train"] | EvaluationStage, loading: LoadingSettings
 ) -> None:
-    """Reports the unreadable videos of a batch, and stops the run where the settings say so.
+    """Reports the unreadable videos of a batch, and stops the run if the settings demand it.
 
     Args:
         report: Report of the run.
         batch: Batch with the failures of its videos.
-        stage: What the batch is for. A prediction never stops: its table names the unreadable videos.
-        loading: Settings with the policy.
+        stage: Use of the batch. Prediction never stops: its table names the unreadable videos.
+        loading: Loading settings with the policy.
 
     Raises:
-        UserError: If the run is to stop.
+        UserError: If the policy stops the run.
     """
     if not batch.failures:
         return
@@ -30,12 +30,12 @@ def apply_decode_policy(
         if not bool(batch.decoded.all()):
             tried = "; ".join(failure.reason for failure in batch.failures[:3])
             raise UserError(
-                "No readable video was found for a training sample, nor in its place another of its class. "
+                "Neither a training video nor any of its replacements from the same class could be read. "
                 f"Tried: {tried}."
             )
         report.stop_beyond(loading.max_undecodable)
     elif stage != "predict" and loading.on_decode_error == "stop":
         raise UserError(
-            f"A video of the evaluation can't be read: {batch.failures[0].reason}. Repair it or take it off the list, "
+            f"An evaluation video can't be read: {batch.failures[0].reason}. Repair it, remove it from the list, "
             "or count unreadable videos as wrong with --data.loading.on_decode_error count."
         )

@@ -1,4 +1,4 @@
-"""Videos that could not be read: named once, counted, and the run stopped where the policy says so."""
+"""Report of unreadable videos: warns once per video, and stops the run beyond a limit."""
 
 import csv
 import warnings
@@ -10,22 +10,22 @@ from ost_lightning.video import ReadFailure
 
 
 class UndecodableVideoWarning(UserWarning):
-    """A video could not be read."""
+    """Warning that a video could not be read."""
 
 
 def count(videos: int) -> str:
-    """`1 video`, `2 videos`."""
+    """Formats a number of videos: `1 video`, `2 videos`."""
     return f"{videos:,} video{'' if videos == 1 else 's'}"
 
 
 class DecodeReport:
-    """The unreadable videos of a run, each with its reason."""
+    """Unreadable videos of a run, each with its reason."""
 
     def __init__(self) -> None:
         self.reasons: dict[str, str] = {}
 
     def add(self, failures: Iterable[ReadFailure]) -> None:
-        """Records failures, and warns of each video the first time."""
+        """Records failures, and warns once per video."""
         for failure in failures:
             if failure.id not in self.reasons:
                 self.reasons[failure.id] = failure.reason
@@ -35,18 +35,18 @@ class DecodeReport:
         """Raises if more than `limit` videos could not be read.
 
         Raises:
-            UserError: Naming the first few.
+            UserError: If more could not be read; the message names the first few.
         """
         if len(self.reasons) > limit:
             examples = "; ".join(list(self.reasons.values())[:3])
             raise UserError(
                 f"{count(len(self.reasons))} could not be read, more than the {limit} allowed "
                 f"(loading.max_undecodable). First: {examples}. "
-                "Check the video folder; repair these files, or take them off the list."
+                "Check the video folder; repair these files, or remove them from the list."
             )
 
     def write(self, file: Path) -> None:
-        """Writes `id,reason` as CSV, if there is anything to write."""
+        """Writes a CSV file with the columns `id` and `reason`, unless the report is empty."""
         if not self.reasons:
             return
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Videos together with the classes that their labels stand for."""
+"""Videos together with the label space of their labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,37 +15,37 @@ class LabeledVideos:
         records: All listed videos.
         labels: Label space.
         missing: Indices into `records` of the videos that do not exist.
-        looked_in: Places where the first missing video was looked for, for messages.
+        tried_paths: Paths tried for the first missing video, for messages.
         mirrorable: Whether a mirrored video still shows its class.
     """
 
     records: Sequence[VideoRecord]
     labels: LabelSpace
     missing: frozenset[int] = frozenset()
-    looked_in: str = ""
+    tried_paths: str = ""
     mirrorable: bool = True
 
     @property
     def found(self) -> Sequence[VideoRecord]:
-        """The videos that exist."""
+        """Videos that exist."""
         if not self.missing:
             return self.records
-        return [record for place, record in enumerate(self.records) if place not in self.missing]
+        return [record for index, record in enumerate(self.records) if index not in self.missing]
 
-    def told_missing(self, name: str) -> str:
-        """How many of the videos of a set are not there, and the first of them."""
+    def missing_message(self, name: str) -> str:
+        """Returns a sentence with the number of missing videos of a set, and the first one."""
         first = self.records[min(self.missing)]
         return (
-            f"{len(self.missing):,} of {len(self.records):,} listed videos of {name} are missing, the first of them "
-            f"{first.id} (looked for {self.looked_in})."
+            f"{len(self.missing):,} of {len(self.records):,} listed videos of {name} are missing. The first is "
+            f"{first.id} (tried {self.tried_paths})."
         )
 
     @property
     def remedy(self) -> str:
-        """What to do about missing videos."""
-        if "\\" in self.looked_in:
-            return "Paths in lists have / between folders, not \\."
-        root, there = "Set the data's `root` to where the videos are", len(self.found)
-        if not there:
+        """Remedy for missing videos, as a sentence."""
+        if "\\" in self.tried_paths:
+            return "Paths in lists must use / between folders, not \\."
+        root, count = "Set the data's `root` to the folder of the videos", len(self.found)
+        if not count:
             return f"{root}."
-        return f"{root}, or go on with the {there:,} that are there: --data.loading.on_missing skip."
+        return f"{root}, or continue with the {count:,} that exist: --data.loading.on_missing skip."

@@ -1,4 +1,4 @@
-"""Loaders of a data module, made from its settings."""
+"""Creates the loaders of a data module from its settings."""
 
 from collections.abc import Iterator, Mapping
 
@@ -18,15 +18,15 @@ from ost_lightning.video import (
 
 
 class LoaderFactory:
-    """Makes the loaders of one process.
+    """Creates the loaders of one process.
 
     Args:
-        clips: How a video becomes a clip.
-        loading: How clips are loaded.
+        clips: Settings for turning a video into a clip.
+        loading: Settings for loading clips.
         seed: Seed for order, augmentation and random views.
-        rank: Number of this process.
+        rank: Rank of this process.
         devices: Number of processes.
-        on_gpu: Whether batches go to a GPU, from page-locked memory.
+        on_gpu: Whether batches are copied to a GPU, from page-locked memory.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class LoaderFactory:
         self._geometry = clips.geometry()
 
     def training_transform(self, videos: LabeledVideos) -> TrainingTransform:
-        """Augmentation of the training clips, for reading and on the device."""
+        """Returns the augmentation of training clips, both for reading and on the device."""
         clips, geometry = self._clips, self._geometry
         flip = clips.flip if clips.flip is not None else 0.5 if videos.mirrorable else 0.0
         return TrainingTransform(
@@ -59,14 +59,14 @@ class LoaderFactory:
         *,
         whole_steps: bool,
     ) -> TrainingLoader:
-        """Loader of augmented clips; the global batches do not depend on the number of devices.
+        """Returns a loader of augmented clips; the global batches do not depend on the number of devices.
 
         Args:
             videos: Training videos.
             transform: Augmentation.
             plan: Division of the global batch.
-            position: Progress of the training.
-            whole_steps: Whether all micro-batches of an optimizer step are yielded at once.
+            position: Training progress.
+            whole_steps: Whether all micro-batches of an optimizer step are yielded together.
         """
         loading = self._loading
         dataset = TrainingClips(
@@ -99,11 +99,11 @@ class LoaderFactory:
         )
 
     def evaluation(self, sets: Mapping[str, LabeledVideos], store: EmbeddingStore | None) -> Iterator[EvaluationLoader]:
-        """One loader per evaluation set.
+        """Yields one loader per evaluation set.
 
         Args:
             sets: Videos by the name of their set.
-            store: Embeddings that are known; None without a cache.
+            store: Cached embeddings; None without a cache.
         """
         loading = self._loading
         for name, videos in sets.items():

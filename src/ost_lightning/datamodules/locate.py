@@ -1,4 +1,4 @@
-"""Turns the paths of a list into the addresses of videos; nothing else does."""
+"""Resolves the paths of a list to video addresses; the only module that does."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -47,7 +47,7 @@ VIDEO_SUFFIXES: Final = frozenset(
 )
 
 Folders = Callable[[VideoRecord], Sequence[str]]
-"""Folders below the root where a record's video may be, the likeliest first."""
+"""Function from a record to the folders below the root that may contain its video, most likely first."""
 
 
 def locate(
@@ -58,11 +58,11 @@ def locate(
     *,
     mirrorable: bool = True,
 ) -> LabeledVideos:
-    """Gives each record the address of its video, without opening any.
+    """Resolves each record to the address of its video, without opening any.
 
-    A video exists if a file, a shard's member or a folder of frames in one of its folders has its name; the extension
-    may differ from the listed one, and a folder of frames has none. Behind a URL without an index of shards nothing is
-    looked up: the first folder and the listed name have to be right.
+    A video exists if one of its folders contains a file, a shard member or a folder of frames with its name. The file
+    extension may differ from the listed one; a folder of frames has none. For a URL without a shard index nothing is
+    looked up: the video has to be in the first folder, under the listed name.
 
     Args:
         records: Records with paths relative to the root.
@@ -77,21 +77,20 @@ def locate(
     finder = Finder(root)
     found: list[VideoRecord] = []
     missing: set[int] = set()
-    looked_in = ""
-    for place, record in enumerate(records):
-        path = str(record.path)
-        places = (_join(folder, path) for folder in (folders or _here)(record))
-        address = next((address for tried in places if (address := finder.find(tried)) is not None), None)
+    tried_paths = ""
+    for index, record in enumerate(records):
+        listed = str(record.path)
+        candidates = [_join(folder, listed) for folder in (folders or _root_only)(record)]
+        address = next((address for path in candidates if (address := finder.find(path)) is not None), None)
         if address is None:
-            tried = [_join(folder, path) for folder in (folders or _here)(record)]
-            address = finder.root.locate(tried[0])
-            missing.add(place)
-            looked_in = looked_in or f"{', '.join(dict.fromkeys(tried))} below {root}"
+            address = finder.root.locate(candidates[0])
+            missing.add(index)
+            tried_paths = tried_paths or f"{', '.join(dict.fromkeys(candidates))} below {root}"
         found.append(replace(record, path=address))
-    return LabeledVideos(found, labels, frozenset(missing), looked_in, mirrorable)
+    return LabeledVideos(found, labels, frozenset(missing), tried_paths, mirrorable)
 
 
-def _here(_: VideoRecord) -> tuple[str]:
+def _root_only(_: VideoRecord) -> tuple[str]:
     return ("",)
 
 
@@ -100,7 +99,7 @@ def _join(folder: str, path: str) -> str:
 
 
 class Finder:
-    """Looks up names in listings of folders, and lists each folder once.
+    """Looks up names in folder listings, and lists each folder once.
 
     Args:
         root: Folder of videos, frame folders or tar shards, or a URL.
@@ -114,12 +113,12 @@ class Finder:
         self._listings: dict[str, tuple[frozenset[str], dict[str, str]] | None] = {}
 
     def address(self, path: str) -> VideoAddress:
-        """The address of a path below the root; that of the listed name if nothing is found."""
+        """Returns the address of a path below the root; that of the listed name if nothing is found."""
         found = self.find(path)
         return self.root.locate(path) if found is None else found
 
     def find(self, path: str) -> VideoAddress | None:
-        """The address of a path below the root, or None if nothing is found."""
+        """Returns the address of a path below the root, or None if nothing is found."""
         if "://" in path:
             return self.root.locate(path)
         folder, _, name = path.rpartition("/")
@@ -135,7 +134,7 @@ class Finder:
 
 
 def _listing(names: frozenset[str] | None) -> tuple[frozenset[str], dict[str, str]] | None:
-    """Names, and the name for each stem: that of a file before that of a folder."""
+    """Returns all names, and one name per stem; files take precedence over folders."""
     if names is None:
         return None
     by_stem: dict[str, str] = {}

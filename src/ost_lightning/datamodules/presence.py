@@ -1,4 +1,4 @@
-"""Checks that listed videos are there, before anything is read."""
+"""Checks that listed videos exist, before any is read."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -15,28 +15,26 @@ def check_presence(sets: Mapping[str, LabeledVideos], on_missing: Literal["stop"
 
     Args:
         sets: Videos by the name of their set.
-        on_missing: Whether missing videos stop the run or are left out.
+        on_missing: Whether missing videos stop the run or are skipped.
 
     Raises:
-        UserError: If the run stops, or no video of a set is there.
+        UserError: If the run stops, or no video of a set exists.
     """
     for name, videos in sets.items():
         if not videos.missing:
             continue
-        message = videos.told_missing(name)
+        message = videos.missing_message(name)
         if on_missing == "stop" or not videos.found:
             raise UserError(f"{message} {videos.remedy}")
-        rank_zero_info(f"{message} They are left out.")
+        rank_zero_info(f"{message} They are skipped.")
 
 
 def require_sets(sets: Mapping[str, LabeledVideos], stage: EvaluationStage) -> None:
-    """Checks that there is something to evaluate.
+    """Checks that the data has a set to evaluate.
 
     Raises:
-        UserError: If there is no set.
+        UserError: If it has none.
     """
     if not sets:
         verb, what, setting = ("validate", "validation", "val") if stage == "val" else (stage, "test", "test")
-        raise UserError(
-            f"There is nothing to {verb}: the data has no {what} set. Its setting `{setting}` says where one is."
-        )
+        raise UserError(f"There is nothing to {verb}: the data has no {what} set. Add one with the data's `{setting}`.")

@@ -1,4 +1,4 @@
-"""How clips are loaded: settings that all data modules share."""
+"""Settings for loading clips, shared by all data modules."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,23 +8,23 @@ from ost_lightning.evaluation import check_ranges
 
 @dataclass(frozen=True)
 class LoadingSettings:
-    """How clips are loaded.
+    """Settings for loading clips.
 
     Attributes:
         global_batch_size: Number of videos per optimizer step, over all devices and accumulation steps.
-        max_videos_per_device: Number of videos that fit into one device's memory in training; the rest is accumulated.
-            None for no limit.
-        evaluation_batch_size: Number of videos that one device takes at a time in evaluation.
+        max_videos_per_device: Largest number of videos per device and forward pass in training; larger batches are
+            accumulated. None for no limit.
+        evaluation_batch_size: Number of videos per device and batch in evaluation.
         workers: Number of loading processes per device.
         start_method: Start method of the loading processes; None for the platform's default.
-        read_timeout: Seconds after which reading one video is given up, and it counts as unreadable.
+        read_timeout: Time limit for reading one video, in seconds; a video that takes longer counts as unreadable.
         seed: Seed for order and augmentation; None follows `seed_everything`.
-        max_replacements: Number of other videos of the class that are tried in place of an unreadable one in training.
+        max_replacements: Number of other videos of the class to try in place of an unreadable one in training.
         max_undecodable: Number of unreadable videos beyond which training stops.
-        on_decode_error: Policy of an evaluation: `stop`, or `count` an unreadable video as wrong and report it.
-        embedding_cache_gigabytes: Size of the disk cache of frame embeddings that test and prediction read and fill, so
-            that the same weights see no video twice; 0 for no cache. It lies in `$OST_CACHE`.
-        on_missing: Policy for listed videos that are not there: `stop` before anything begins, or `skip` these.
+        on_decode_error: Policy for unreadable videos in evaluation: `stop`, or `count` them as wrong and report them.
+        embedding_cache_gigabytes: Size of the disk cache of frame embeddings, in GB; 0 for no cache. Test and
+            prediction use it, so that the same weights encode no video twice. It is stored in `$OST_CACHE`.
+        on_missing: Policy for listed videos that do not exist: `stop` before the run begins, or `skip` them.
 
     Raises:
         UserError: If a number is outside its range.

@@ -1,4 +1,4 @@
-"""The rendered world, which is rendered on first use."""
+"""Rendered world, whose videos are rendered on first use."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -16,15 +16,15 @@ from ost_lightning.vocabulary import EvaluationStage
 
 
 class ToyWorld(VideoDataModule):
-    """Trains on seen classes of one draw, validates on other videos of these, tests on classes not seen in training.
+    """Trains on seen classes of one draw, validates on other videos of these, tests on unseen ones.
 
     Args:
         draw: Draw of classes, 0 to 4.
-        train_clips: Training videos per class.
-        test_clips: Test videos per class.
+        train_clips: Number of training videos per class.
+        test_clips: Number of test videos per class.
         test_sets: Groups of classes to test on.
-        clips: How a video becomes a clip.
-        loading: How clips are loaded.
+        clips: Settings for turning a video into a clip.
+        loading: Settings for loading clips.
     """
 
     world: ClassVar[str] = "rendered world"
@@ -44,7 +44,7 @@ class ToyWorld(VideoDataModule):
         self._test = {group: RenderedPart(draw, group, "test", test_clips) for group in test_sets}
 
     def prepare_data(self) -> None:
-        """Renders the videos that the run will need and that do not exist, with a progress bar."""
+        """Renders the missing videos that the run needs, with a progress bar."""
         super().prepare_data()
         function = self.trainer.state.fn if self.trainer is not None else None
         parts: list[RenderedPart] = []
@@ -58,11 +58,11 @@ class ToyWorld(VideoDataModule):
             render_part(part)
 
     def training_videos(self) -> LabeledVideos:
-        """Seen classes."""
+        """Returns videos of the seen classes."""
         return _read(self._train)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
-        """Seen classes for validation, the chosen groups for test and prediction."""
+        """Returns seen classes for validation, and the chosen groups for test and prediction."""
         return {name: _read(part) for name, part in (self._val if stage == "val" else self._test).items()}
 
 

@@ -1,4 +1,4 @@
-"""What a data module asks of Lightning's trainer: no samplers of its own, and the right accumulation."""
+"""Checks of Lightning's trainer: no samplers of its own, and accumulation that follows the batch sizes."""
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
@@ -7,8 +7,8 @@ from ost_lightning.datamodules.batching import BatchPlan
 from ost_lightning.errors import UserError
 
 
-def refuse_lightning_samplers(trainer: Trainer | None) -> None:
-    """Checks that Lightning leaves the samplers alone.
+def validate_samplers(trainer: Trainer | None) -> None:
+    """Checks that Lightning does not replace the samplers of the data module.
 
     Raises:
         UserError: If the trainer would replace one.
@@ -18,40 +18,41 @@ def refuse_lightning_samplers(trainer: Trainer | None) -> None:
     overfit = trainer.overfit_batches  # type: ignore[attr-defined] # set at run time
     if overfit:
         raise UserError(
-            f"trainer.overfit_batches is {overfit}, which would put a sampler of Lightning's in place of the data "
-            "module's. Leave it out; to learn a few videos by heart, list these alone for training, and set "
+            f"trainer.overfit_batches is {overfit}, which would replace the data module's sampler by one of "
+            "Lightning's. Unset it; to overfit a few videos, list only those for training, and set "
             "loading.global_batch_size to their number."
         )
-    # the only place that knows it; tested with lightning 2.6
+    # only this private attribute has the value; tested with lightning 2.6
     if trainer._accelerator_connector.use_distributed_sampler and trainer.world_size > 1:
         raise UserError(
-            "The data modules shard exactly by themselves: set trainer.use_distributed_sampler to false "
+            "The data modules shard the data themselves: set trainer.use_distributed_sampler to false "
             "(Lightning's sampler would shard again)."
         )
 
 
 def set_accumulation(trainer: Trainer | None, plan: BatchPlan, videos: int, *, whole_steps: bool) -> None:
-    """Lets the trainer accumulate as many micro-batches as the batch sizes say.
+    """Sets the trainer's accumulation to the number of micro-batches that follows from the batch sizes.
 
     Args:
-        trainer: The trainer, if there is one.
+        trainer: Trainer to set; None outside of a run.
         plan: Division of the global batch.
         videos: Number of training videos.
-        whole_steps: Whether the task accumulates by itself.
+        whole_steps: Whether the task accumulates gradients itself.
 
     Raises:
-        UserError: If there are too few videos, or the trainer has another accumulation.
+        UserError: If there are too few videos, or the trainer is set to another accumulation.
     """
     if videos < plan.total:
         raise UserError(
-            f"The training set has {videos} videos, fewer than loading.global_batch_size ({plan.total}): lower it."
+            f"The training set has {videos} videos, fewer than loading.global_batch_size ({plan.total}). Set "
+            f"--data.loading.global_batch_size to {videos} or less."
         )
     if trainer is None:
         return
     if trainer.accumulate_grad_batches not in (1, plan.accumulation):
         raise UserError(
             f"trainer.accumulate_grad_batches is {trainer.accumulate_grad_batches}, but the accumulation follows from "
-            f"the batch sizes ({plan}): leave it out, and set loading.global_batch_size and "
+            f"the batch sizes ({plan}). Unset it, and set loading.global_batch_size and "
             "loading.max_videos_per_device."
         )
     trainer.accumulate_grad_batches = 1 if whole_steps else plan.accumulation

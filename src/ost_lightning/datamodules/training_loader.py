@@ -1,4 +1,4 @@
-"""A loader of training batches that can go on in the middle of an epoch."""
+"""Loader of training batches that can resume in the middle of an epoch."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -22,13 +22,13 @@ _NAMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class EpochPlan:
-    """What decides which videos are in which batch of an epoch.
+    """Settings that determine which videos are in which batch of an epoch.
 
     Attributes:
-        batches: Number of batches of an epoch, as this process counts them.
+        batches: Number of batches per epoch in this process.
         videos: Number of training videos.
         global_batch_size: Number of videos per optimizer step.
-        seed: Seed for the order, and for what is drawn for a video.
+        seed: Seed for the order of videos and the random draws per video.
     """
 
     batches: int
@@ -39,12 +39,12 @@ class EpochPlan:
 
 @dataclass
 class TrainingPosition:
-    """Progress of a training.
+    """Training progress.
 
     Attributes:
-        epoch: Number of the pass over the data, from 0.
-        batches: Number of its batches that have been given to the trainer.
-        plan: Plan of the pass; None before the first one, and where it is not known.
+        epoch: Index of the current epoch, from 0.
+        batches: Number of its batches already yielded to the trainer.
+        plan: Plan of the epoch; None before the first one, and if unknown.
     """
 
     epoch: int = 0
@@ -52,30 +52,30 @@ class TrainingPosition:
     plan: EpochPlan | None = None
 
     def state(self) -> dict[str, Any]:
-        """The position as a checkpoint keeps it."""
+        """Returns the position in the form that checkpoints store."""
         return asdict(self)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Sets the position that a checkpoint has kept."""
-        plan = state.get("plan")  # earlier checkpoints have none
+        """Restores the position from a checkpoint."""
+        plan = state.get("plan")  # absent in earlier checkpoints
         self.epoch, self.batches = state["epoch"], state["batches"]
         self.plan = EpochPlan(**plan) if plan is not None else None
 
     def step_seed(self, seed: int, rank: int) -> int:
-        """Seed for what the next training step draws, whatever was drawn before it.
+        """Returns the seed for the random draws of the next training step, independent of earlier draws.
 
         Args:
             seed: Seed of the training.
-            rank: Number of the process, whose draws differ from those of the others.
+            rank: Rank of the process; draws differ between processes.
         """
         step = f"{seed}/{self.epoch}/{self.batches}/{rank}"
         return int.from_bytes(blake2b(step.encode(), digest_size=8).digest())
 
     def begin(self, epoch: int, plan: EpochPlan) -> None:
-        """Begins an epoch, or goes on in the present one.
+        """Begins an epoch, or continues the current one.
 
         Raises:
-            UserError: If the present epoch was begun with another plan and is not over.
+            UserError: If the current epoch is unfinished and began with another plan.
         """
         if epoch != self.epoch:
             self.batches = 0
@@ -84,9 +84,9 @@ class TrainingPosition:
             changed = (name for name, value in now.items() if value != before[name])
             changes = ", ".join(f"{_NAMES[name]} {now[name]} instead of {before[name]}" for name in changed)
             raise UserError(
-                f"The checkpoint was written after {self.batches} of {self.plan.batches} batches of epoch {epoch}, and "
-                f"this run has {changes}. Go on with the same videos, loading.global_batch_size, loading.seed and "
-                "product of devices and loading.max_videos_per_device, or from a checkpoint of the end of an epoch."
+                f"The checkpoint was written after {self.batches} of {self.plan.batches} batches of epoch {epoch}, but "
+                f"this run has {changes}. Resume with the same videos, loading.global_batch_size, loading.seed and "
+                "product of devices and loading.max_videos_per_device, or from a checkpoint at the end of an epoch."
             )
         self.epoch, self.plan = epoch, plan
 
@@ -94,19 +94,19 @@ class TrainingPosition:
 class TrainingLoader(DataLoader[Any]):
     """Yields a `ClipBatch` per micro-batch, or a tuple of all micro-batches of an optimizer step.
 
-    No worker starts before the first batch is asked for: only then has the trainer set the epoch and restored the
+    Workers start with the request for the first batch: only then has the trainer set the epoch and restored the
     position.
 
     Attributes:
         labels: Classes of the training videos.
 
     Args:
-        dataset: Clips.
-        sampler: Order of the clips.
-        batch_size: Number of videos of a micro-batch on this device.
-        labels: As the attribute.
-        whole_steps: Number of micro-batches that are yielded together, as a tuple; None yields them one by one.
-        position: Progress of the training, kept up to date while batches are given out.
+        dataset: Training clips.
+        sampler: Sampler that orders the clips.
+        batch_size: Number of videos per micro-batch on this device.
+        labels: Classes of the training videos.
+        whole_steps: Number of micro-batches to yield together as a tuple; None to yield them one by one.
+        position: Training progress, updated with every yielded batch.
         workers: Number of loading processes.
         start_method: Start method of the loading processes; None for the platform's default.
         pin_memory: Whether to load into page-locked memory.
@@ -142,11 +142,11 @@ class TrainingLoader(DataLoader[Any]):
         return super().__len__() // (self._whole_steps or 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """The position, which the data module keeps too; Lightning warns of loaders that don't have it."""
+        """Returns the position. The data module saves it too, but Lightning warns about loaders without a state."""
         return self._position.state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Sets the position."""
+        """Restores the position."""
         self._position.restore(state_dict)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override] # a generator, so that nothing starts too early

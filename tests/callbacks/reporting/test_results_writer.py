@@ -109,7 +109,7 @@ def test_a_result_tells_how_it_came_about(capsys: pytest.CaptureFixture[str], ca
         5,
     )
     told = " ".join(results["remarks"])
-    assert "own: 1 of 5 videos are videos that the checkpoint was trained on" in told
+    assert "own: 1 of 5 videos were in the checkpoint's training data" in told
     assert "Not the protocol few_shot: own (5 videos, label space videos) is not a known list" in told
     assert "own: 5 videos scored = 5 listed" in capsys.readouterr().err + caplog.text
 
@@ -149,9 +149,9 @@ def test_missing_unreadable_and_unscored_videos_are_visible() -> None:
     assert (score["scored"], score["undecodable"]) == (6, 1)
     assert results["checkpoint"] is None
     told = " ".join(results["remarks"])
-    assert "own: 1 of 7 listed videos are not there" in told
+    assert "own: 1 of 7 listed videos are missing" in told
     assert "own: only 6 of 7 listed videos were scored" in told
-    assert "own: 1 of 7 videos could not be read; they count as wrong" in told
+    assert "own: 1 of 7 videos could not be read and count as wrong" in told
     limited = test("--trainer.limit_test_batches=1", "--data.loading.evaluation_batch_size=2")
     assert "own: only 2 of 5 listed videos were scored." in limited["remarks"]
 

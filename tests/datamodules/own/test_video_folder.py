@@ -1,4 +1,4 @@
-"""One's own videos, in folders."""
+"""Your own videos, in folders."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ def metrics(version: int) -> dict[str, str]:
         return list(csv.DictReader(file))[-1]
 
 
-def test_folders_of_classes_through_the_command() -> None:
+def test_class_folders_through_the_command() -> None:
     folders(Path("own"))
     options = ["--config=toyworld", "--data=VideoFolder", "--data.root=own", *SMALL, *BY_NAME]
     assert main(["fit", *options, "--trainer.max_steps=2"]) == 0
@@ -78,7 +78,7 @@ def test_classes_without_test_videos_keep_their_labels() -> None:
     assert [(record.id, record.label) for record in videos.records] == [("test/swim/1.mp4", 1), ("test/walk/1.mp4", 2)]
 
 
-def test_a_folder_that_two_classes_may_be_called_after_is_refused() -> None:
+def test_a_folder_name_that_fits_two_classes_is_refused() -> None:
     tiny_video(Path("own/train/a_b_c/0.mp4"), 0)
     write(Path("own/classes.txt"), "a_b c\na b_c\n")
     with pytest.raises(UserError, match="'a_b_c' is not one of the 2 classes"):
@@ -87,7 +87,7 @@ def test_a_folder_that_two_classes_may_be_called_after_is_refused() -> None:
     assert VideoFolder(Path("own")).training_videos().records[0].label == 2
 
 
-def test_descriptors_beside_the_folders_are_those_of_their_classes() -> None:
+def test_descriptors_beside_the_class_folders_are_used() -> None:
     root = folders(Path("own"))
     entry = {"spatio": ["a rope", "a gym"], "temporal": ["jumps", "lands"]}
     write(root / "descriptors.json", json.dumps({"classes": {"jump rope": entry, "juggling": entry}}))
@@ -98,14 +98,14 @@ def test_descriptors_beside_the_folders_are_those_of_their_classes() -> None:
     assert labels == VideoFolder(root).training_videos().labels
 
 
-def test_other_files_and_classes_without_videos_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_files_and_classes_without_videos_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     root = folders(Path("own"))
     write(root / "train/juggling/2.MTS", "")
     write(root / "train/swimming/.hidden.mp4", "")
     videos = VideoFolder(root).training_videos()
     assert videos.records[2].id == "train/juggling/2.MTS"
-    assert "own/train: Skipped files without a video's extension: 2, such as juggling/notes.txt." in caplog.text
+    assert "own/train: Skipped files without a video extension: 2, such as juggling/notes.txt." in caplog.text
     assert "Classes without videos: swimming." in caplog.text
 
 
@@ -118,7 +118,7 @@ def test_a_folder_of_frames_is_a_video_and_a_test_folder_without_training_is_eno
     assert VideoFolder(root).evaluation_videos("val") == {}
 
 
-def test_equal_names_of_the_parts_are_different_videos_from_wherever_they_are_read() -> None:
+def test_equal_names_in_two_parts_are_different_videos() -> None:
     root = folders(Path("own"))
     ids = {
         part: {video_id(record.id) for record in VideoFolder(root, test=part).evaluation_videos("test")["test"].records}
@@ -131,11 +131,11 @@ def test_equal_names_of_the_parts_are_different_videos_from_wherever_they_are_re
 
 
 def test_folders_without_videos_are_named() -> None:
-    with pytest.raises(UserError, match="There is no folder nowhere/train"):
+    with pytest.raises(UserError, match="The folder nowhere/train does not exist"):
         VideoFolder(Path("nowhere")).training_videos()
     Path("empty/train").mkdir(parents=True)
-    with pytest.raises(UserError, match="empty/train has no folders"):
+    with pytest.raises(UserError, match="empty/train has no subfolders"):
         VideoFolder(Path("empty")).training_videos()
     Path("empty/train/running").mkdir()
-    with pytest.raises(UserError, match="hold no videos"):
+    with pytest.raises(UserError, match="contain no videos"):
         VideoFolder(Path("empty")).training_videos()

@@ -15,7 +15,7 @@ CLIPS = ClipSettings(frames=4, short_side=40, crop_size=32)
 
 
 class Collector(LightningModule):
-    """Notes the batches; trains one number."""
+    """Records the batches; trains one number."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,13 +98,13 @@ def test_accumulation_follows_from_the_batch_sizes(videos: Path, tmp_path: Path)
     assert module.updates == 1
 
 
-def test_accumulation_by_hand_is_refused(videos: Path, tmp_path: Path) -> None:
+def test_contradicting_accumulation_is_refused(videos: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"accumulate_grad_batches is 3, but .*1 devices x 2 videos x 2 accum"):
         trainer(tmp_path, accumulate_grad_batches=3).fit(Collector(), datamodule=data(videos, max_videos_per_device=2))
 
 
 def test_too_few_videos_for_a_batch(videos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has 8 videos, fewer than loading\.global_batch_size \(9\)"):
+    with pytest.raises(UserError, match=r"has 8 videos, fewer than .*batch_size \(9\)\. Set .* to 8 or less"):
         trainer(tmp_path).fit(Collector(), datamodule=data(videos, global_batch_size=9))
 
 
@@ -116,7 +116,7 @@ def test_every_evaluation_set_is_visited_once_in_its_order(videos: Path, tmp_pat
     assert list(lists.evaluation_labels("test")) == ["a.txt", "b.csv"]
 
 
-def test_broken_video_stops_an_evaluation_unless_it_is_to_be_counted(videos: Path, tmp_path: Path) -> None:
+def test_broken_video_stops_an_evaluation_unless_counted_as_wrong(videos: Path, tmp_path: Path) -> None:
     with (
         pytest.warns(UserWarning, match="broken"),
         pytest.raises(UserError, match=r"broken\.mp4: not a readable .*on_decode_error count"),
@@ -151,25 +151,25 @@ def test_limit_of_broken_training_videos(videos: Path, tmp_path: Path) -> None:
 def test_class_without_a_readable_training_video(videos: Path, tmp_path: Path) -> None:
     with (
         pytest.warns(UndecodableVideoWarning),
-        pytest.raises(UserError, match="No readable video was found for a training sample"),
+        pytest.raises(UserError, match="Neither a training video nor any of its replacements"),
     ):
         trainer(tmp_path, max_epochs=1).fit(Collector(), datamodule=data(videos, "hopeless.txt", global_batch_size=2))
 
 
-def test_settings_that_name_no_videos(videos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nothing to test: the data has no test set\. Its setting `test`"):
+def test_settings_without_videos(videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nothing to test: the data has no test set\. Add one with the data's `test`"):
         trainer(tmp_path).test(Collector(), datamodule=data(videos), verbose=False)
-    with pytest.raises(UserError, match=r"nothing to predict: the data has no test set\. Its setting `test`"):
+    with pytest.raises(UserError, match=r"nothing to predict: the data has no test set\. Add one with .* `test`"):
         data(videos).setup("predict")
-    with pytest.raises(UserError, match=r"nothing to validate: the data has no validation set\. Its setting `val`"):
+    with pytest.raises(UserError, match=r"nothing to validate: the data has no validation set\. Add one with .* `val`"):
         data(videos).setup("validate")
     with pytest.raises(UserError, match="nothing to train on"):
         trainer(tmp_path).fit(Collector(), datamodule=VideoLists(videos, clips=CLIPS))
 
 
 @pytest.mark.parametrize("on_missing", ["stop", "skip"])
-def test_missing_videos_are_told_with_what_helps(videos: Path, tmp_path: Path, on_missing: str) -> None:
-    def told(lines: str) -> str:
+def test_missing_videos_are_reported_with_a_remedy(videos: Path, tmp_path: Path, on_missing: str) -> None:
+    def message(lines: str) -> str:
         (tmp_path / "list.txt").write_text(lines)
         listed = {"own": VideoList(tmp_path / "list.txt", str(videos))}
         loading = LoadingSettings(workers=0, on_missing=on_missing)
@@ -177,20 +177,21 @@ def test_missing_videos_are_told_with_what_helps(videos: Path, tmp_path: Path, o
             VideoLists(videos, test=listed, clips=CLIPS, loading=loading).setup("test")
         return str(caught.value)
 
-    none = told("x.mp4 0\ny.mp4 0\n")
+    none = message("x.mp4 0\ny.mp4 0\n")
     assert "2 of 2" in none
-    assert none.endswith("Set the data's `root` to where the videos are.")
-    assert "have / between folders" in told("sub\\0.mp4 0\n")
+    assert none.endswith("Set the data's `root` to the folder of the videos.")
+    assert "must use / between folders" in message("sub\\0.mp4 0\n")
     if on_missing == "stop":
-        assert told("0.mp4 0\ny.mp4 0\n").endswith("go on with the 1 that are there: --data.loading.on_missing skip.")
+        found = message("0.mp4 0\ny.mp4 0\n")
+        assert found.endswith("continue with the 1 that exist: --data.loading.on_missing skip.")
 
 
-def _mistaken(self: EvaluationTransform, height: int, width: int) -> CropSpec:
+def _failing(self: EvaluationTransform, height: int, width: int) -> CropSpec:
     raise UserError(f"frames of {height} x {width} pixels")
 
 
-def test_mistakes_in_a_worker_arrive_as_they_are(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EvaluationTransform, "crop_spec", _mistaken)
+def test_errors_in_a_worker_arrive_unchanged(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EvaluationTransform, "crop_spec", _failing)
     lists = data(videos, tests=["a.txt"], workers=1, start_method="fork")
     with pytest.raises(UserError, match=r"^frames of 40 x 53 pixels"):
         trainer(tmp_path).test(Collector(), datamodule=lists, verbose=False)

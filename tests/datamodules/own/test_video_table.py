@@ -1,4 +1,4 @@
-"""One's own videos, in tables."""
+"""Your own videos, in tables."""
 
 import csv
 import sys
@@ -70,5 +70,5 @@ def test_classes_of_tables_are_those_of_the_training_table() -> None:
     with pytest.raises(UserError, match="nothing to train on"):
         alone.training_videos()
     loading = LoadingSettings(global_batch_size=1)
-    with pytest.raises(UserError, match=r"2 of 2 listed videos of the training set are missing, the first of them 0"):
+    with pytest.raises(UserError, match=r"2 of 2 listed videos of the training set are missing\. The first is 0"):
         VideoTable(".", Path("train.csv"), columns=columns, clips=ClipSettings(), loading=loading).setup("fit")

@@ -73,18 +73,18 @@ def test_the_command_knows_the_arguments_of_the_base_class(capsys: pytest.Captur
     with pytest.raises(SystemExit, match="0"):
         main(["fit", "--data.help=HMDB51"])
     printed = " ".join(capsys.readouterr().out.split())
-    for described in ("Seed for drawing the few-shot subset.", "Splits to test on.", "Label space of training;"):
+    for described in ("Seed for drawing the few-shot subset.", "Splits to test on.", "Label space for training;"):
         assert described in printed
 
 
-def test_videos_that_are_not_there_are_told_before_anything_begins(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_videos_are_reported_before_anything_begins(capsys: pytest.CaptureFixture[str]) -> None:
     hmdb51_data()
     Path("data/kick/Film_0_kick_f_cm_np1_ba_med_0.avi").unlink()
     assert main(["test", *options("HMDB51")]) == 1
-    told = " ".join(capsys.readouterr().err.split())
-    assert "1 of 6 listed videos of few-split1 are missing, the first of them Film_0_kick_f_cm_np1_ba_med_0.avi" in told
-    assert "looked for kick/Film_0_kick_f_cm_np1_ba_med_0.avi, Film_0" in told
-    assert "skip" in told
+    message = " ".join(capsys.readouterr().err.split())
+    assert "1 of 6 listed videos of few-split1 are missing. The first is Film_0_kick_f_cm_np1_ba_med_0.avi" in message
+    assert "tried kick/Film_0_kick_f_cm_np1_ba_med_0.avi, Film_0" in message
+    assert "skip" in message
     assert main(["test", *options("HMDB51"), "--data.loading.on_missing=skip"]) == 0
     with next(Path("runs/toyworld").glob("*/metrics.csv")).open(newline="") as file:
         assert float(next(csv.DictReader(file))["test/few-split1/videos"]) == 5
@@ -95,7 +95,7 @@ def test_videos_that_are_not_there_are_told_before_anything_begins(capsys: pytes
     assert "6 of 6 listed videos" in " ".join(capsys.readouterr().err.split())
 
 
-def test_videos_may_lie_in_tar_shards_or_have_another_extension() -> None:
+def test_videos_may_be_in_tar_shards_or_have_another_extension() -> None:
     hmdb51_data()
     videos = sorted(path for path in Path("data").rglob("*.avi"))
     with tarfile.open("data/shard-000000.tar", "w") as shard:

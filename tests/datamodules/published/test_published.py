@@ -57,7 +57,7 @@ def test_classes_follow_the_publishers_files_whatever_the_order_of_the_label_spa
 
 
 @pytest.mark.parametrize("below", ["", "videos"])
-def test_videos_may_lie_all_together(below: str) -> None:
+def test_videos_may_share_one_folder(below: str) -> None:
     hmdb51_data()
     ucf = miniatures.ucf101(Path("ucf"), UCF)
     miniatures.label_space(Path("few-ucf"), "ucf101", ("handstand pushups", "apply eye makeup"))
@@ -82,7 +82,7 @@ def test_folders_of_kinetics_have_blanks_or_underscores_and_may_be_missing() -> 
         assert len(data.evaluation_videos("test")["few"].missing) == (2 if val == "x" else 0)
 
 
-def test_parts_of_a_label_space_are_test_sets_of_their_own() -> None:
+def test_parts_of_a_label_space_are_separate_test_sets() -> None:
     miniatures.ucf101(Path("data"), UCF)
     miniatures.label_space(Path("base"), "ucf101", ("apply eye makeup",))
     miniatures.label_space(Path("novel"), "ucf101", ("handstand pushups",))
@@ -117,7 +117,7 @@ def test_drawn_videos_that_do_not_exist_are_not_trained_on(caplog: pytest.LogCap
     data.setup("fit")
     assert data.training_set.missing == {2}
     assert [record.id for record in data.training_set.found] == [*ids[:2], *ids[3:]]
-    with pytest.raises(UserError, match=f"1 of 4 listed videos of the training set are missing, the first .*{ids[2]}"):
+    with pytest.raises(UserError, match=rf"1 of 4 listed videos of the training set .*\. The first is .*{ids[2]}"):
         UCF101("data", labels="few", shots=2, loading=LoadingSettings(global_batch_size=2)).setup("fit")
     # others of the class do not count
     for record in UCF101("data", labels="few").training_videos().found:
@@ -126,7 +126,7 @@ def test_drawn_videos_that_do_not_exist_are_not_trained_on(caplog: pytest.LogCap
     assert UCF101("data", labels="few", shots=2).training_videos().missing == {2}
 
 
-def test_what_a_protocol_depends_on_unless_set() -> None:
+def test_defaults_that_a_protocol_depends_on() -> None:
     for module, labels in ((UCF101, "ucf101"), (HMDB51, "hmdb51")):
         data = module("data")
         assert (data.labels, data.splits, data.training_split) == (labels, (1,), 1)
@@ -157,7 +157,7 @@ def test_what_a_protocol_depends_on_unless_set() -> None:
 @pytest.mark.parametrize("splits", [(), (0,), (4,), (1, 4), (2, 2)])
 def test_splits_that_do_not_exist(splits: tuple[int, ...]) -> None:
     for module in (HMDB51, UCF101, *([Kinetics600] if splits else [])):
-        with pytest.raises(UserError, match=r"^splits is \[.*\]: expected distinct numbers from 1 to 3\.$"):
+        with pytest.raises(UserError, match=r"^splits is \[.*\]: expected one or more distinct numbers from 1 to 3\.$"):
             module("data", splits=splits)
 
 
@@ -180,7 +180,7 @@ def test_an_unknown_argument_is_refused(module: type[PublishedDataModule]) -> No
     shared = {"root", "labels", "annotations", "lists", "shots", "shots_seed", "clips", "loading"}
     own = {"HMDB51": {"splits"}, "UCF101": {"splits"}, "ActivityNet": {"unit"}, "Kinetics400": {"test_parts"}}
     own["Kinetics600"] = {"splits", "test_parts"}
-    tested = set() if module is Kinetics600 else {"test_labels"}  # whose splits say which
+    tested = set() if module is Kinetics600 else {"test_labels"}  # which follow from its splits
     assert known == shared | tested | own.get(module.__name__, set())
 
 
@@ -217,9 +217,9 @@ def test_a_new_data_set_is_one_small_class() -> None:
     assert len(Mine("data", splits=(2,), shots=1).training_videos().found) == 2
     miniatures.write(Path("novel/selection.txt"), "from classes\na\n")
     assert list(Mine("data", splits=(2,), test_labels=["novel"]).evaluation_videos("test")) == ["novel-split2"]
-    with pytest.raises(UserError, match="The publisher's files have no test video of any class of novel"):
+    with pytest.raises(UserError, match="The publisher's files contain no test video of any class of novel"):
         Mine("data", test_labels=["novel"]).evaluation_videos("test")
-    with pytest.raises(UserError, match="expected distinct numbers from 1 to 2"):
+    with pytest.raises(UserError, match="expected one or more distinct numbers from 1 to 2"):
         Mine("data", splits=(3,))
 
 
@@ -234,7 +234,7 @@ def test_the_class_in_a_file_name() -> None:
     assert Kinetics400("data").class_in_name("archery/a.mp4") is None
 
 
-def test_released_lists_stand_in_for_the_publishers_files() -> None:
+def test_released_lists_replace_the_publishers_files() -> None:
     miniatures.ucf101(Path("data"), UCF)
     miniatures.label_space(Path("few"), "ucf101", ("apply eye makeup", "handstand pushups"))
     odd = "v_HandStandPushups_g01_c01.avi"  # the publisher's spelling of these files
@@ -250,11 +250,11 @@ def test_released_lists_stand_in_for_the_publishers_files() -> None:
     shutil.copy("train_2.txt", "train_3.txt")
     with pytest.raises(UserError, match=r"is not a list of 3 shots: it has 2 videos of 'apply eye makeup'"):
         UCF101("data", labels="few", shots=3, lists=lists).training_videos()
-    with pytest.raises(UserError, match="has a field in braces that this run gives no value for"):
+    with pytest.raises(UserError, match="has a field in braces that has no value in this run"):
         UCF101("data", labels="few", lists=lists).training_videos()
 
 
-def test_a_list_whose_numbers_contradict_its_file_names_is_refused() -> None:
+def test_a_list_whose_labels_contradict_its_file_names_is_refused() -> None:
     miniatures.hmdb51(Path("data"), ("kick", "kick_ball"))
     kick, kick_ball = "Film_0_kick_f_cm_np1_ba_med_0.avi", "Film_0_kick_ball_f_cm_np1_ba_med_0.avi"
     Path("val1.txt").write_text(f"{kick} 20\n{kick_ball} 21\n")
@@ -262,9 +262,9 @@ def test_a_list_whose_numbers_contradict_its_file_names_is_refused() -> None:
     right = HMDB51("data", lists=lists).evaluation_videos("test")["hmdb51-split1"]
     assert labels_of(right) == {kick: "kick", kick_ball: "kick ball"}
     swapped = HMDB51("data", lists=lists, labels="hmdb51-released")
-    with pytest.raises(UserError, match=r"val1\.txt: by its name \S+ shows 'kick', but its label 20 is 'kick ball'"):
+    with pytest.raises(UserError, match=r"val1\.txt: the file name of \S+ says 'kick', but its label 20 is 'kick b"):
         swapped.evaluation_videos("test")
-    # names that tell no class, or one of another label space, contradict nothing
+    # names without a class, or with one of another label space, contradict nothing
     Path("val1.txt").write_text(f"clip.avi 20\n{kick.replace('kick', 'flying')} 20\n")
     assert len(HMDB51("data", lists=lists).evaluation_videos("test")["hmdb51-split1"].records) == 2
     miniatures.label_space(Path("few"), "hmdb51", ("wave",))
@@ -344,23 +344,23 @@ def test_numbers_of_the_publisher_are_compared_with_the_label_space() -> None:
         SomethingSomethingV2("data", labels="few").training_videos()
 
 
-def test_annotation_files_that_are_not_there_are_named_with_the_places() -> None:
+def test_missing_annotation_files_are_named_with_the_folders_searched() -> None:
     miniatures.kinetics(Path("data"), ("archery",))
     shutil.rmtree("data/annotations")
-    with pytest.raises(UserError, match=r"train\.csv or kinetics400_train\.csv .* is not in data, data/annotations"):
+    with pytest.raises(UserError, match=r"train\.csv or kinetics400_train\.csv .* not found in data, data/annotations"):
         Kinetics400("data").training_videos()
-    with pytest.raises(UserError, match=r"is not in elsewhere\. Set"):
+    with pytest.raises(UserError, match=r"was not found in elsewhere\. Set"):
         Kinetics400("data", annotations=Path("elsewhere")).training_videos()
 
 
-def test_a_class_that_the_data_set_has_not_is_named() -> None:
+def test_a_class_that_the_data_set_does_not_have_is_named() -> None:
     hmdb51_data()
     miniatures.write(Path("mine/classes.txt"), "brush hair\nflying\n")
     with pytest.raises(UserError, match="has a class 'flying', which hmdb51 does not have"):
         HMDB51("data", labels="mine").training_videos()
 
 
-def test_a_label_space_of_ones_own_may_have_either_spelling() -> None:
+def test_your_own_label_space_may_have_either_spelling() -> None:
     miniatures.ucf101(Path("data"), UCF)
     miniatures.write(Path("mine/classes.txt"), "handstand pushups\tup and down\nmakeup\tApplyEyeMakeup\n")
     videos = UCF101("data", labels="mine").training_videos()
@@ -380,8 +380,8 @@ def test_shots_are_drawn_from_a_list_and_its_paths_come_first() -> None:
     assert [record.label for record in drawn.records] == [0, 0, 1, 1]
     assert not drawn.missing
     first = drawn.records[0]
-    for place in ("data/ApplyEyeMakeup", "data"):
-        Path(place).mkdir(exist_ok=True)
-        shutil.copy(str(first.path), f"{place}/{first.id}")
+    for folder in ("data/ApplyEyeMakeup", "data"):
+        Path(folder).mkdir(exist_ok=True)
+        shutil.copy(str(first.path), f"{folder}/{first.id}")
     again = UCF101("data", labels="few", shots=2, lists=lists).training_videos().records[0]
     assert (again.id, str(again.path)) == (first.id, f"data/{first.id}")

@@ -1,4 +1,4 @@
-"""Your own videos: in folders, on lists, in tables."""
+"""Data modules for your own videos: in folders, lists and tables."""
 
 from ost_lightning.datamodules.own.video_folder import VideoFolder
 from ost_lightning.datamodules.own.video_lists import VideoList, VideoLists

@@ -1,4 +1,4 @@
-"""One's own videos, one folder per class."""
+"""Your own videos, in one folder per class."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -25,18 +25,18 @@ _SHOWN: Final = 5
 class VideoFolder(VideoDataModule):
     """Videos in `root/train/CLASS/...`, `root/val/CLASS/...` and `root/test/CLASS/...`.
 
-    In a class's folder, every file with a video's extension is a video, and so is every folder (of frames). The classes
-    are those of `labels`, else those of `root/classes.txt`, else the names of the folders with a blank for every `_`
-    and the descriptors of `root/descriptors.json`. A class may have `_` for any blank in the name of its folder.
+    In a class folder, every file with a video extension is a video, and so is every folder (of frames). The classes are
+    those of `labels`, else those of `root/classes.txt`. Without either, they are the folder names with a blank for
+    every `_`, with the descriptors of `root/descriptors.json`. A folder name may use `_` for any blank of its class.
 
     Args:
-        root: Folder of the folders below.
-        labels: Label space: a name, or a folder.
-        train: Folder below the root to train on.
-        val: Folder below the root to validate on; without it there is no validation.
-        test: Folder below the root to test on; `.` is the root itself.
-        clips: How a video becomes a clip.
-        loading: How clips are loaded.
+        root: Folder that contains the folders of the parts.
+        labels: Name or folder of the label space.
+        train: Training folder below the root.
+        val: Validation folder below the root; no validation if it does not exist.
+        test: Test folder below the root; `.` is the root itself.
+        clips: Settings for turning a video into a clip.
+        loading: Settings for loading clips.
     """
 
     def __init__(
@@ -53,28 +53,28 @@ class VideoFolder(VideoDataModule):
         self.root, self.labels, self.train, self.val, self.test = root, labels, train, val, test
 
     def training_videos(self) -> LabeledVideos:
-        """The training folder."""
+        """Returns the videos of the training folder."""
         return self._read(self.train)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
-        """The validation folder, if there is one, or the test folder."""
+        """Returns the validation folder, if it exists, or the test folder."""
         if stage == "val":
             return {"val": self._read(self.val)} if self.has_part("val") else {}
         return {"test": self._read(self.test)}
 
     def has_part(self, part: Part) -> bool:
-        """Whether the folder of a part exists."""
+        """Returns whether the folder of a part exists."""
         return (self.root / {"train": self.train, "val": self.val, "test": self.test}[part]).is_dir()
 
     def _read(self, part: str) -> LabeledVideos:
         folder = self.root / part
         if not folder.is_dir():
             raise UserError(
-                f"There is no folder {folder}. Set the data's `root`, and `train`, `val` or `test` below it."
+                f"The folder {folder} does not exist. Set the data's `root`, and `train`, `val` or `test` below it."
             )
         classes = subfolders(folder)
         if not classes:
-            raise UserError(f"{folder} has no folders. Expected one folder per class, each with its videos.")
+            raise UserError(f"{folder} has no subfolders. Expected one folder per class, each with its videos.")
         labels = self._label_space(classes)
         index = ClassIndex(labels.names, labels.published)
         known = _by_folder(index)
@@ -94,7 +94,7 @@ class VideoFolder(VideoDataModule):
             empty += [] if videos else [name]
         notes = _notes(skipped, empty)
         if not records:
-            raise UserError(f"The folders of classes in {folder} hold no videos. {notes}")
+            raise UserError(f"The class folders in {folder} contain no videos. {notes}")
         if notes:
             rank_zero_info(f"{folder}: {notes}")
         return locate(records, str(folder), labels)
@@ -109,15 +109,15 @@ class VideoFolder(VideoDataModule):
 
 
 def _by_folder(index: ClassIndex) -> dict[str, int]:
-    """Classes by their names with `_` for every blank; ambiguous names are left out."""
-    places: dict[str, set[int]] = {}
-    for name, place in index.index_of.items():
-        places.setdefault(name.replace(" ", "_"), set()).add(place)
-    return {name: of_name.pop() for name, of_name in places.items() if len(of_name) == 1}
+    """Returns class indices by name with `_` for every blank; ambiguous names are omitted."""
+    labels: dict[str, set[int]] = {}
+    for name, label in index.index_of.items():
+        labels.setdefault(name.replace(" ", "_"), set()).add(label)
+    return {name: candidates.pop() for name, candidates in labels.items() if len(candidates) == 1}
 
 
 def _contents(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the videos and of the other files in a class's folder; hidden files are ignored."""
+    """Returns the names of the videos and of the other files in a class folder; hidden files are ignored."""
     videos: list[str] = []
     others: list[str] = []
     with os.scandir(folder) as entries:
@@ -129,10 +129,10 @@ def _contents(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _notes(skipped: Sequence[str], empty: Sequence[str]) -> str:
-    """Sentences about files that were skipped and classes without videos."""
+    """Returns sentences about skipped files and classes without videos."""
     notes = []
     if skipped:
-        notes.append(f"Skipped files without a video's extension: {len(skipped):,}, such as {skipped[0]}.")
+        notes.append(f"Skipped files without a video extension: {len(skipped):,}, such as {skipped[0]}.")
     if empty:
         more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
         notes.append(f"Classes without videos: {', '.join(empty[:_SHOWN])}{more}.")

@@ -1,4 +1,4 @@
-"""One's own videos on lists: `path label` lines or CSV, and a label space."""
+"""Your own videos in lists: `path label` lines or CSV, with a label space."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class VideoList:
     """One list of videos.
 
     Attributes:
-        list: `path label` text, or CSV with a header. Prediction needs no labels.
-        labels: Label space: a name, or a folder.
-        root: Base of the list's paths (see `VideoLists`); that of the data module if not given.
+        list: File of `path label` lines, or CSV with a header. Prediction needs no labels.
+        labels: Name or folder of the label space.
+        root: Base of the list's paths (see `VideoLists`); defaults to that of the data module.
     """
 
     list: Path
@@ -32,17 +32,17 @@ class VideoList:
 
 
 class VideoLists(VideoDataModule):
-    """Videos of one or several lists.
+    """Videos from one or several lists.
 
     Args:
         root: Base of the lists' paths: a folder of videos, frame folders or tar shards, or a URL.
         train: Training list.
-        shots: Videos per class to draw from the training list, with the seed of `loading` or of the run; all if not
-            given.
+        shots: Number of videos per class to draw from the training list, with the seed of `loading` or of the run; all
+            if not given.
         val: Validation lists, by name.
-        test: Test lists, by name; `predict` uses them, too.
-        clips: How a video becomes a clip.
-        loading: How clips are loaded.
+        test: Test lists, by name; also used by `predict`.
+        clips: Settings for turning a video into a clip.
+        loading: Settings for loading clips.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class VideoLists(VideoDataModule):
         self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
 
     def has_part(self, part: Part) -> bool:
-        """Training is optional."""
+        """Returns whether a part has videos; only training is optional."""
         return part != "train" or self.train is not None
 
     def training_videos(self) -> LabeledVideos:
-        """The training list."""
+        """Returns the videos of the training list."""
         if self.train is None:
             raise UserError(
                 "There is nothing to train on: set the data's `train` to a list of videos and its label space."
@@ -72,7 +72,7 @@ class VideoLists(VideoDataModule):
         return self._read(self.train, self.shots)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
-        """The lists of a stage."""
+        """Returns the lists of a stage."""
         lists, labeled = self.val if stage == "val" else self.test, stage != "predict"
         return {name: self._read(listed, labeled=labeled) for name, listed in lists.items()}
 
@@ -83,5 +83,5 @@ class VideoLists(VideoDataModule):
             drawn = draw_shots(
                 [record.id for record in records], [record.label for record in records], shots, self.seed
             )
-            records = [records[place] for place in drawn]
+            records = [records[index] for index in drawn]
         return locate(records, listed.root or self.root, labels)

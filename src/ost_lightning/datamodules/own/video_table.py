@@ -1,4 +1,4 @@
-"""One's own videos in tables, CSV or Parquet."""
+"""Your own videos in CSV or Parquet tables."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,18 +15,18 @@ from ost_lightning.vocabulary import EvaluationStage, Part
 
 
 class VideoTable(VideoDataModule):
-    """Videos of CSV or Parquet tables, one row per video or part of a video.
+    """Videos from CSV or Parquet tables, with one row per video or segment of a video.
 
     Args:
         root: Base of the tables' paths: a folder of videos, frame folders or tar shards, or a URL.
         train: Training table.
         val: Validation tables, by name.
-        test: Test tables, by name; `predict` uses them, too, and needs no labels.
-        labels: Label space: a name, or a folder. If not given, the classes are the labels of the training table or,
+        test: Test tables, by name; also used by `predict`, which needs no labels.
+        labels: Name or folder of the label space. If not given, the classes are the labels of the training table or,
             without one, of the first test table.
         columns: Names of the columns.
-        clips: How a video becomes a clip.
-        loading: How clips are loaded.
+        clips: Settings for turning a video into a clip.
+        loading: Settings for loading clips.
     """
 
     def __init__(
@@ -45,17 +45,17 @@ class VideoTable(VideoDataModule):
         self.labels, self.columns = labels, columns
 
     def has_part(self, part: Part) -> bool:
-        """Training is optional."""
+        """Returns whether a part has videos; only training is optional."""
         return part != "train" or self.train is not None
 
     def training_videos(self) -> LabeledVideos:
-        """The training table."""
+        """Returns the videos of the training table."""
         if self.train is None:
             raise UserError("There is nothing to train on: set the data's `train` to a table of videos.")
         return self._read(self.train)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
-        """The tables of a stage."""
+        """Returns the tables of a stage."""
         tables, labeled = self.val if stage == "val" else self.test, stage != "predict"
         return {name: self._read(table, labeled=labeled) for name, table in tables.items()}
 

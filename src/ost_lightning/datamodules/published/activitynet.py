@@ -18,7 +18,7 @@ class ActivityNet(PublishedDataModule):
 
     Args:
         root: Folder of videos, frame folders or tar shards, or a URL.
-        unit: What is recognized: each annotated `segment` by its times, or a whole `video`.
+        unit: Unit of recognition: each annotated `segment`, or the complete `video`.
         **kwargs: Arguments of `PublishedDataModule`.
     """
 
@@ -36,6 +36,6 @@ class ActivityNet(PublishedDataModule):
         return read_activitynet(file, "training" if part == "train" else "validation", classes, self.unit)
 
     def video_folders(self, part: Part, class_name: str) -> Sequence[str]:
-        """All together, by part, or as the publisher's archives unpack."""
+        """Returns the root, folders per part, and the folders that the publisher's archives unpack to."""
         parts = ("train", "training") if part == "train" else ("val", "validation")
         return "", "videos", *parts, *_ARCHIVES

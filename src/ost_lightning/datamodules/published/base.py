@@ -1,4 +1,4 @@
-"""Base of the data modules of published data sets: label spaces, shots, released lists."""
+"""Base class for published data sets: label spaces, few-shot subsets, released lists."""
 
 from abc import abstractmethod
 from collections import Counter
@@ -22,14 +22,14 @@ from ost_lightning.vocabulary import EvaluationStage, Part
 
 @dataclass(frozen=True)
 class ListFiles:
-    """Lists in place of the publisher's files: `path label` lines as released with ViFi-CLIP, OST and X-CLIP.
+    """Lists that replace the publisher's files: `path label` lines as released with ViFi-CLIP, OST and X-CLIP.
 
-    `{split}`, `{shots}` and `{labels}` in a name stand for the number of the split, the shots and the label space.
+    `{split}`, `{shots}` and `{labels}` in a name stand for the split number, the number of shots and the label space.
 
     Attributes:
-        train: Training list. With `{shots}` in its name it holds the drawn videos already.
+        train: Training list; with `{shots}` in its name, it already is the few-shot subset.
         test: Test list.
-        ignore_name_mismatch: Trust the numbers of a list even where a file name says another class.
+        ignore_name_mismatch: Whether to trust the labels of a list even where a file name contains another class.
     """
 
     train: str | None = None
@@ -39,11 +39,11 @@ class ListFiles:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSplit:
-    """What one evaluation set consists of.
+    """Definition of one evaluation set.
 
     Attributes:
         labels: Label space.
-        split: Number of the publisher's split, if there are several.
+        split: Number of the publisher's split; None if there is only one.
     """
 
     labels: str
@@ -54,23 +54,23 @@ class PublishedDataModule(VideoDataModule):
     """A published data set.
 
     A subclass reads the publisher's files (`read_annotations`) and lists the folders in which copies keep the videos
-    (`video_folders`). One with arguments of its own passes the others on as `**kwargs`; the command line still knows
-    and checks each of them.
+    (`video_folders`). A subclass with additional arguments passes the others on as `**kwargs`; the command line still
+    lists and checks each of them.
 
     Attributes:
-        label_space: Label space of the publisher's files, which has all classes of the data set.
+        label_space: Label space of the publisher's files, with all classes of the data set.
         mirrorable: Whether a mirrored video still shows its class.
 
     Args:
         root: Folder of videos, frame folders or tar shards, or a URL.
-        labels: Label space of training; all classes of the data set if not given.
-        test_labels: Label spaces of evaluation, such as the base and the novel classes; that of training if not given.
+        labels: Label space for training; all classes of the data set if not given.
+        test_labels: Label spaces for evaluation, such as the base and the novel classes; defaults to that of training.
         annotations: Folder of the publisher's annotation files; searched for below the root if not given.
-        lists: Lists in place of the publisher's files.
-        shots: Videos per class to train on; all if not given.
+        lists: Lists that replace the publisher's files.
+        shots: Number of training videos per class; all if not given.
         shots_seed: Seed for drawing the few-shot subset.
-        clips: How a video becomes a clip.
-        loading: How clips are loaded.
+        clips: Settings for turning a video into a clip.
+        loading: Settings for loading clips.
     """
 
     label_space: ClassVar[str]
@@ -101,18 +101,18 @@ class PublishedDataModule(VideoDataModule):
         """Reads the publisher's files.
 
         Args:
-            part: `train`, or `test` for what the data set is tested on.
-            split: Number of the split, if there are several.
+            part: `train`, or `test` for the part that the data set is tested on.
+            split: Number of the split; None if there is only one.
             classes: All classes of the data set.
-            wanted: Labels of the classes that will be kept.
+            wanted: Labels of the classes to keep.
 
         Returns:
-            Records labeled by `classes`; their paths are looked for in `video_folders`.
+            Records with labels that index `classes`; their paths are looked up in `video_folders`.
         """
 
     @abstractmethod
     def video_folders(self, part: Part, class_name: str) -> Sequence[str]:
-        """Folders below the root where videos of a class may be, the likeliest first.
+        """Returns the folders below the root that may contain videos of a class, most likely first.
 
         Args:
             part: `train` or `test`.
@@ -120,20 +120,20 @@ class PublishedDataModule(VideoDataModule):
         """
 
     def class_in_name(self, path: str) -> str | None:
-        """The publisher's spelling of the class that a file name contains, or None if it contains none."""
+        """Returns the publisher's spelling of the class that a file name contains, or None if it contains none."""
         return None
 
     @property
     def training_split(self) -> int | None:
-        """Number of the publisher's split that is trained on, if there are several."""
+        """Number of the publisher's split for training; None if there is only one."""
         return None
 
     def test_splits(self) -> Mapping[str, EvaluationSplit]:
-        """Evaluation sets by name; validation uses the first only."""
+        """Returns the evaluation sets by name; validation uses only the first."""
         return {Path(labels).name: EvaluationSplit(labels) for labels in self.test_labels}
 
     def training_videos(self) -> LabeledVideos:
-        """The training part, or K videos of each of its classes."""
+        """Returns the training part, or the few-shot subset of it."""
         listed = self._listed("train", EvaluationSplit(self.labels, self.training_split), self.lists.train)
         if self.shots is None:
             return listed
@@ -142,23 +142,23 @@ class PublishedDataModule(VideoDataModule):
             return listed
         ids, labels = zip(*((record.id, record.label) for record in listed.records), strict=True)
         drawn = draw_shots(ids, labels, self.shots, self.shots_seed)
-        missing = frozenset(place for place, origin in enumerate(drawn) if origin in listed.missing)
-        return replace(listed, records=[listed.records[place] for place in drawn], missing=missing)
+        missing = frozenset(index for index, origin in enumerate(drawn) if origin in listed.missing)
+        return replace(listed, records=[listed.records[origin] for origin in drawn], missing=missing)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
-        """All test sets; for validation the first."""
+        """Returns all test sets; for validation only the first."""
         chosen = list(self.test_splits().items())[: 1 if stage == "val" else None]
         return {name: self._listed("test", wanted, self.lists.test) for name, wanted in chosen}
 
     def find_annotations(self, names: Sequence[str], below: Sequence[str]) -> Path:
-        """The first of the publisher's files that exists.
+        """Returns the first of the publisher's files that exists.
 
         Args:
             names: Usual names of the file.
-            below: Usual folders below the root; ignored if the user named the folder.
+            below: Usual folders below the root; ignored if `annotations` is set.
 
         Raises:
-            UserError: If there is no such file.
+            UserError: If none of them exists.
         """
         folders = [self.annotations] if self.annotations is not None else [Path(self.root) / name for name in below]
         for folder in folders:
@@ -166,8 +166,8 @@ class PublishedDataModule(VideoDataModule):
                 if (folder / name).exists():
                     return folder / name
         raise UserError(
-            f"The publisher's annotation file {' or '.join(names)} is not in {', '.join(map(str, folders))}. Set the "
-            f"data's `annotations` to its folder, or use lists (`lists.train`, `lists.test`)."
+            f"The publisher's annotation file {' or '.join(names)} was not found in {', '.join(map(str, folders))}. "
+            f"Set the data's `annotations` to its folder, or use lists (`lists.train`, `lists.test`)."
         )
 
     def _listed(self, part: Part, wanted: EvaluationSplit, list_file: str | None) -> LabeledVideos:
@@ -182,22 +182,22 @@ class PublishedDataModule(VideoDataModule):
         return locate(records, self.root, labels, lambda record: folders[record.label], mirrorable=self.mirrorable)
 
     def _annotated(self, part: Part, split: int | None, labels: LabelSpace) -> list[VideoRecord]:
-        """The publisher's records of the classes of a label space, with its labels."""
-        whole = LabelSpace.load(self.label_space)
-        index = ClassIndex(whole.names, whole.published)
+        """Returns the publisher's records of the classes of a label space, with its labels."""
+        all_classes = LabelSpace.load(self.label_space)
+        index = ClassIndex(all_classes.names, all_classes.published)
         label_of: dict[int, int] = {}
         for label, (name, published) in enumerate(zip(labels.names, labels.published, strict=True)):
-            place = index.index_of.get(published, index.index_of.get(name))
-            if place is None:
+            publisher_label = index.index_of.get(published, index.index_of.get(name))
+            if publisher_label is None:
                 raise UserError(
                     f"The label space {labels.origin} has a class '{name}', which {self.label_space} does not have. "
-                    f"Give the publisher's spelling behind a tab in its classes.txt, or use lists of your own."
+                    f"Add the publisher's spelling after a tab in its classes.txt, or use your own lists."
                 )
-            label_of[place] = label
+            label_of[publisher_label] = label
         records = self.read_annotations(part, split, index, sorted(label_of))
         chosen = [replace(record, label=label_of[record.label]) for record in records if record.label in label_of]
         if not chosen:
-            raise UserError(f"The publisher's files have no {part} video of any class of {labels.origin}.")
+            raise UserError(f"The publisher's files contain no {part} video of any class of {labels.origin}.")
         return chosen
 
     def _list_file(self, pattern: str, wanted: EvaluationSplit) -> Path:
@@ -206,12 +206,12 @@ class PublishedDataModule(VideoDataModule):
             return Path(pattern.format(**{name: value for name, value in values.items() if value is not None}))
         except (KeyError, IndexError, ValueError) as error:
             raise UserError(
-                f"The list {pattern} has a field in braces that this run gives no value for. Allowed are {{split}} "
+                f"The list {pattern} has a field in braces that has no value in this run. Allowed are {{split}} "
                 f"(for data sets with several splits), {{shots}} (if `shots` is set) and {{labels}}."
             ) from error
 
     def _check_shots(self, listed: LabeledVideos) -> None:
-        """Raises unless a released few-shot list has as many videos of each class as were asked for."""
+        """Raises unless a released few-shot list has the requested number of videos per class."""
         counts = Counter(record.label for record in listed.records)
         for label, name in enumerate(listed.labels.names):
             if counts[label] != self.shots:
@@ -221,7 +221,7 @@ class PublishedDataModule(VideoDataModule):
                 )
 
     def _check_names(self, records: Sequence[VideoRecord], labels: LabelSpace, file: Path) -> None:
-        """Raises if a list's numbers contradict the classes in its file names."""
+        """Raises if the labels of a list contradict the classes in its file names."""
         if self.lists.ignore_name_mismatch:
             return
         known = set(labels.published)
@@ -233,8 +233,8 @@ class PublishedDataModule(VideoDataModule):
         if wrong:
             record, named = wrong[0]
             raise UserError(
-                f"{file}: by its name {record.id} shows '{named}', but its label {record.label} is "
-                f"'{labels.names[record.label]}' in {labels.origin}; {len(wrong)} of {len(records)} lines differ like "
-                f"this. Use the label space that the list was made for, or trust the numbers with "
+                f"{file}: the file name of {record.id} says '{named}', but its label {record.label} is "
+                f"'{labels.names[record.label]}' in {labels.origin}; {len(wrong)} of {len(records)} lines have such a "
+                f"mismatch. Use the label space that the list was written for, or trust the labels with "
                 f"--data.lists.ignore_name_mismatch true."
             )

@@ -18,12 +18,12 @@ _SPELLINGS: Final[Mapping[Part, tuple[str, ...]]] = {
 
 
 class Kinetics(PublishedDataModule):
-    """What both have in common: the publisher's CSV files and the names of the videos.
+    """Base class for both versions: the publisher's CSV files and the names of the videos.
 
     Args:
         root: Folder of videos, frame folders or tar shards, or a URL.
-        test_parts: The publisher's parts to evaluate on, or to find the videos of `lists.test` in; if not given, `val`,
-            or all three with a list.
+        test_parts: Publisher's parts to evaluate on, or to search for the videos of `lists.test`; defaults to `val`, or
+            to all three with a list.
         **kwargs: Arguments of `PublishedDataModule`.
     """
 
@@ -36,11 +36,11 @@ class Kinetics(PublishedDataModule):
     def read_annotations(
         self, part: Part, split: int | None, classes: ClassIndex, wanted: Sequence[int]
     ) -> list[VideoRecord]:
-        """Reads `train.csv`, `val.csv` and the like."""
+        """Reads the CSV file of each part, such as `train.csv`."""
         return [record for name in self._parts(part) for record in read_kinetics(self._csv_file(name), classes)]
 
     def video_folders(self, part: Part, class_name: str) -> Sequence[str]:
-        """Below folders of the parts, by class or all together."""
+        """Returns the class folders below each part, then parts, class folders and the root."""
         parts = [spelling for name in self._parts(part) for spelling in _SPELLINGS[name]]
         classes = dict.fromkeys((class_name, class_name.replace(" ", "_")))
         inside = [f"{folder}/{spelling}" for folder in parts for spelling in classes]
@@ -50,15 +50,15 @@ class Kinetics(PublishedDataModule):
         return ("train",) if part == "train" else self.test_parts
 
     def _csv_file(self, part: Part) -> Path:
-        whole = self.label_space
-        number = whole.removeprefix("kinetics")
-        prefixes = ("", f"{whole}_", f"kinetics_{number}_", f"kinetics-{number}_", f"k{number}_", "kinetics_")
+        name = self.label_space
+        number = name.removeprefix("kinetics")
+        prefixes = ("", f"{name}_", f"kinetics_{number}_", f"kinetics-{number}_", f"k{number}_", "kinetics_")
         names = [f"{prefix}{stem}.csv" for stem in _SPELLINGS[part] for prefix in prefixes]
-        return self.find_annotations(names, ("", "annotations", whole))
+        return self.find_annotations(names, ("", "annotations", name))
 
 
 class Kinetics400(Kinetics):
-    """Kinetics-400: 400 classes, about 240,000 training and 20,000 validation videos; every copy lacks some."""
+    """Kinetics-400: 400 classes, about 240,000 training and 20,000 validation videos; every copy is incomplete."""
 
     label_space = "kinetics400"
 
@@ -66,12 +66,12 @@ class Kinetics400(Kinetics):
 class Kinetics600(Kinetics):
     """Kinetics-600: 600 classes, and three zero-shot splits of 160 classes that Kinetics-400 does not have.
 
-    The released lists of the zero-shot splits draw on the publisher's training, validation and test parts; to use them,
-    set `lists.test`: their videos are looked for in all three.
+    The released lists of the zero-shot splits contain videos of the publisher's training, validation and test parts. To
+    use them, set `lists.test`; the videos are then searched for in all three parts.
 
     Args:
         root: Folder of videos, frame folders or tar shards, or a URL.
-        splits: Zero-shot splits to test on, each with a label space of its own; an empty list tests on all classes of
+        splits: Zero-shot splits to test on, each with its own label space; an empty list tests on all classes of
             `labels`.
         **kwargs: Arguments of `Kinetics`.
     """
@@ -79,9 +79,9 @@ class Kinetics600(Kinetics):
     label_space = "kinetics600"
 
     def __init__(self, root: str, splits: Sequence[int] = (1, 2, 3), **kwargs: Any) -> None:
-        super().__init__(root, test_labels=None, **kwargs)  # the splits say which
+        super().__init__(root, test_labels=None, **kwargs)  # follow from the splits
         self.splits = checked_splits(splits, 3) if splits else ()
 
     def test_splits(self) -> Mapping[str, EvaluationSplit]:
-        """The zero-shot splits, called as their label spaces."""
+        """Returns the zero-shot splits, named like their label spaces."""
         return {f"k600-split{k}": EvaluationSplit(f"k600-split{k}", k) for k in self.splits} or super().test_splits()

@@ -15,7 +15,7 @@ _PREFIX: Final = "something-something-v2-"
 class SomethingSomethingV2(PublishedDataModule):
     """Something-Something V2: 174 classes, 168,913 training and 24,777 validation videos.
 
-    Left and right are part of some classes, so training does not mirror unless `clips.flip` is set.
+    Some classes depend on left and right, so training does not mirror videos unless `clips.flip` is set.
     """
 
     label_space = "ssv2"
@@ -24,7 +24,7 @@ class SomethingSomethingV2(PublishedDataModule):
     def read_annotations(
         self, part: Part, split: int | None, classes: ClassIndex, wanted: Sequence[int]
     ) -> list[VideoRecord]:
-        """Reads the training or validation file, and checks the publisher's numbering if its file is there."""
+        """Reads the training or validation file, and checks the publisher's numbering if its file exists."""
         stem = "train" if part == "train" else "validation"
         file = self.find_annotations([f"{_PREFIX}{stem}.json", f"{stem}.json"], _FOLDERS)
         for name in (f"{_PREFIX}labels.json", "labels.json"):
@@ -33,5 +33,5 @@ class SomethingSomethingV2(PublishedDataModule):
         return read_ssv2(file, classes)
 
     def video_folders(self, part: Part, class_name: str) -> Sequence[str]:
-        """All together, as the publisher's archive unpacks or in `videos`."""
+        """Returns the folder that the publisher's archive unpacks to, `videos`, and the root."""
         return "20bn-something-something-v2", "videos", ""

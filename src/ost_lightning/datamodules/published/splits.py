@@ -9,14 +9,14 @@ from ost_lightning.errors import UserError
 
 
 class SplitDataModule(PublishedDataModule):
-    """A published data set whose videos are divided in several ways; scores are averaged over them.
+    """A published data set with several official splits; scores are averaged over them.
 
     Attributes:
         split_count: Number of official splits, numbered from 1.
 
     Args:
         root: Folder of videos, frame folders or tar shards, or a URL.
-        splits: Splits to test on. Training uses the first of them, and few-shot scores are of that one only: the
+        splits: Splits to test on. Training uses the first of them, and few-shot scores are valid for that one only: the
             training videos of a split are in the test sets of the others.
         **kwargs: Arguments of `PublishedDataModule`.
 
@@ -32,11 +32,11 @@ class SplitDataModule(PublishedDataModule):
 
     @property
     def training_split(self) -> int:
-        """The first of the splits."""
+        """First of the splits."""
         return self.splits[0]
 
     def test_splits(self) -> Mapping[str, EvaluationSplit]:
-        """Every split of every label space, called `LABELS-splitN`."""
+        """Returns every split of every label space, named `LABELS-splitN`."""
         return {
             f"{Path(labels).name}-split{split}": EvaluationSplit(labels, split)
             for labels in self.test_labels
@@ -45,11 +45,11 @@ class SplitDataModule(PublishedDataModule):
 
 
 def checked_splits(splits: Sequence[int], count: int) -> tuple[int, ...]:
-    """The splits, if they are distinct numbers from 1 to `count` and at least one.
+    """Returns the splits if they are one or more distinct numbers from 1 to `count`.
 
     Raises:
         UserError: Otherwise.
     """
     if not splits or not set(splits) <= set(range(1, count + 1)) or len(set(splits)) < len(splits):
-        raise UserError(f"splits is {list(splits)}: expected distinct numbers from 1 to {count}.")
+        raise UserError(f"splits is {list(splits)}: expected one or more distinct numbers from 1 to {count}.")
     return tuple(splits)

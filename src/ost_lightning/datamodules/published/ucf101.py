@@ -19,7 +19,7 @@ _NAME: Final = re.compile(r"v_([A-Za-z]+)_g\d+_c\d+")
 class UCF101(SplitDataModule):
     """UCF101: 101 classes, three splits with 3,783, 3,734 and 3,696 test videos (`testlist0N.txt`).
 
-    CLIP reads the class names as words ("apply eye makeup"); `ucf101-raw` gives it the publisher's (`ApplyEyeMakeup`).
+    CLIP reads class names as words ("apply eye makeup"); `ucf101-raw` keeps the publisher's (`ApplyEyeMakeup`).
     """
 
     label_space = "ucf101"
@@ -33,11 +33,11 @@ class UCF101(SplitDataModule):
         return read_ucf101(file.parent, part, number, classes)
 
     def video_folders(self, part: Part, class_name: str) -> Sequence[str]:
-        """By class or all together, also below `UCF-101` or `videos`."""
+        """Returns the class folder and the root, also below `UCF-101` or `videos`."""
         return class_name, "", f"UCF-101/{class_name}", f"videos/{class_name}", "UCF-101", "videos"
 
     def class_in_name(self, path: str) -> str | None:
-        """The part between `v_` and the group, in the class's capitals: some files say HandStandPushups."""
+        """Returns the class between `v_` and the group, with fixed capitals: some files say HandStandPushups."""
         match = _NAME.match(Path(path).name)
         return self._spelling.get(match[1].lower()) if match else None
 
