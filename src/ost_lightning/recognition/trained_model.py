@@ -10,7 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
 from ost_lightning.matching import Matcher, OptimalDescriptorSolver
-from ost_lightning.models import VideoCLIP, refuse_other_weights
+from ost_lightning.models import VideoCLIP, check_weights_match
 from ost_lightning.models.checkpoints.initial_weights import read_checkpoint, weights_of
 from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT, last_checkpoint
 from ost_lightning.renamed_settings import with_new_names
@@ -87,7 +87,7 @@ def _from_checkpoint(file: Path) -> TrainedModel:
     video_clip, matcher = settings["video_clip"], settings["matcher"]
     for part, module in (("video_clip", video_clip), ("matcher", matcher)):
         weights = weights_of(content, part)
-        refuse_other_weights(module.state_dict(), weights, file)
+        check_weights_match(module.state_dict(), weights, file)
         module.load_state_dict(weights)
     clips: ClipSettings = settings["clips"]
     return TrainedModel(

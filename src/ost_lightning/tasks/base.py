@@ -21,7 +21,7 @@ from ost_lightning.evaluation import (
     predictions,
 )
 from ost_lightning.matching import Matcher
-from ost_lightning.models import TokenizedSentences, VideoCLIP, refuse_other_weights, use_current_names
+from ost_lightning.models import TokenizedSentences, VideoCLIP, check_weights_match, use_current_names
 from ost_lightning.tasks.convergence import ConvergenceReport
 from ost_lightning.tasks.evaluation_log import log_results
 from ost_lightning.tasks.optimizer import OptimizerSettings, optimizer_and_schedule
@@ -103,7 +103,7 @@ class RecognitionTask(LightningModule, ABC):
         """
         use_current_names(checkpoint)
         if self.strict_loading:
-            refuse_other_weights(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
+            check_weights_match(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
 
     def sentences(self, labels: LabelSpace) -> SentenceSet:
         """All sentences that the matcher needs."""
