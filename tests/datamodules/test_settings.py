@@ -48,16 +48,16 @@ def test_the_ends_of_the_ranges() -> None:
     ],
 )
 def test_what_is_not_set_follows_the_checkpoint(image_size: int, resize: str, expected: tuple[int, int, str]) -> None:
-    found = ClipSettings().following(Preprocessing(image_size, HALF, HALF, resize, "bilinear"))
+    found = ClipSettings().with_defaults_from(Preprocessing(image_size, HALF, HALF, resize, "bilinear"))
     assert (found.crop_size, found.short_side, found.framing, found.resize) == (*expected, "bilinear")
-    assert found.settled() == found
+    assert found.resolved() == found
 
 
 def test_what_is_set_stays() -> None:
     given = ClipSettings(crop_size=48, short_side=54, framing="crop", resize="bicubic")
-    assert given.following(Preprocessing(48, HALF, HALF, "squash", "bilinear")) == given
+    assert given.with_defaults_from(Preprocessing(48, HALF, HALF, "squash", "bilinear")) == given
     with pytest.raises(UserError, match=r"clips\.crop_size is 48, but the checkpoint reads 224 x 224 pixels: leave"):
-        given.following(Preprocessing(224, HALF, HALF))
+        given.with_defaults_from(Preprocessing(224, HALF, HALF))
 
 
 def test_sizes_have_to_be_known() -> None:

@@ -63,9 +63,9 @@ def test_invalid_statistics_are_rejected(mean: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("resize", ["shortest_side", "squash"])
 @pytest.mark.parametrize("filter_", ["bicubic", "bilinear"])
 def test_written_preprocessing_is_read_back(resize: Any, filter_: Any, tmp_path: Path) -> None:
-    own = Preprocessing(48, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), resize, filter_)
+    expected = Preprocessing(48, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), resize, filter_)
     other = Preprocessing(48, CLIP.mean, CLIP.std)
-    assert read_preprocessing(write(tmp_path, own.as_image_processor()), other) == own
+    assert read_preprocessing(write(tmp_path, expected.as_image_processor()), other) == expected
 
 
 @pytest.mark.parametrize(("size", "side"), [(224, 256), (336, 384), (48, 55), (384, 439)])
@@ -83,17 +83,17 @@ def test_statistics_follow_from_the_checkpoint_unless_they_are_set(tmp_path: Pat
         == Preprocessing(48, CLIP.mean, CLIP.std)
     )
     write(folder, SIGLIP)
-    own = VideoCLIP(str(folder))
-    assert pixel_statistics(own.preprocessing) == "half"
-    assert own.preprocessing.resize == "squash"
+    expected = VideoCLIP(str(folder))
+    assert pixel_statistics(expected.preprocessing) == "half"
+    assert expected.preprocessing.resize == "squash"
     videos = torch.randint(0, 256, (1, 2, 3, 48, 48), dtype=torch.uint8)
     with torch.no_grad():
         for name in NAMED_STATISTICS:
             chosen = VideoCLIP(str(folder), pixel_statistics=name)
             assert pixel_statistics(chosen.preprocessing) == name
-            assert torch.equal(chosen.encode_frames(videos), own.encode_frames(videos)) == (name == "half")
+            assert torch.equal(chosen.encode_frames(videos), expected.encode_frames(videos)) == (name == "half")
         pair = VideoCLIP("tiny", pixel_statistics=PixelStatistics(HALF.mean, HALF.std))
-        assert torch.equal(pair.encode_frames(videos), own.encode_frames(videos))
+        assert torch.equal(pair.encode_frames(videos), expected.encode_frames(videos))
     other = VideoCLIP("tiny", pixel_statistics=PixelStatistics((0.1, 0.1, 0.1), (0.2, 0.2, 0.2)))
     assert pixel_statistics(other.preprocessing) == {"mean": [0.1] * 3, "std": [0.2] * 3}
     # the folder of a tuned model records its statistics

@@ -290,7 +290,7 @@ def _check_shapes(config: CLIPConfig, converted: Mapping[str, Tensor]) -> None:
 
 
 def _check_completion(found: Mapping[str, Tensor], token_embedding: Tensor) -> None:
-    """Compares the start token's embedding in the file with that of the other CLIP, to tell whether that was tuned."""
+    """Checks that the start token's embedding in the file's sentences is that of the other CLIP."""
     sentences = found.get("prompt_learner.complete_text_embeddings", found.get("prompt_learner.token_prefix"))
     if sentences is not None and not torch.allclose(
         sentences[0, 0].float(), token_embedding[-2].float(), atol=1e-3, rtol=1e-2
