@@ -56,7 +56,7 @@ def test_what_is_not_set_follows_the_checkpoint(image_size: int, resize: str, ex
 def test_what_is_set_stays() -> None:
     given = ClipSettings(crop_size=48, short_side=54, framing="crop", resize="bicubic")
     assert given.with_defaults_from(Preprocessing(48, HALF, HALF, "squash", "bilinear")) == given
-    with pytest.raises(UserError, match=r"clips\.crop_size is 48, but the checkpoint reads 224 x 224 pixels: leave"):
+    with pytest.raises(UserError, match=r"clips\.crop_size is 48, but the checkpoint reads 224 x 224 pixels: unset"):
         given.with_defaults_from(Preprocessing(224, HALF, HALF))
 
 

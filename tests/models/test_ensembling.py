@@ -34,7 +34,7 @@ def test_dtype_and_gradient() -> None:
 
 
 def test_invalid_arguments_are_rejected() -> None:
-    with pytest.raises(ValueError, match=r"share of the original weights, 0 to 1, but ratio is 1\.5"):
+    with pytest.raises(ValueError, match=r"share of the original weights: expected 0 to 1, found 1\.5"):
         ensemble_weights({}, {}, 1.5)
     with pytest.raises(ValueError, match="same weights: a and 1 more"):
         ensemble_weights({"a": torch.ones(1)}, {"b": torch.ones(1)}, 0.5)

@@ -25,7 +25,7 @@ def ensemble_weights(original: Mapping[str, Tensor], tuned: Mapping[str, Tensor]
         ValueError: If the ratio is out of range, or the two sets differ in names or shapes.
     """
     if not 0 <= ratio <= 1:
-        raise ValueError(f"expected the share of the original weights, 0 to 1, but ratio is {ratio}")
+        raise ValueError(f"the ratio is the share of the original weights: expected 0 to 1, found {ratio}")
     if differing := sorted(set(original) ^ set(tuned)):
         raise ValueError(
             f"the two models do not have the same weights: {differing[0]} and {len(differing) - 1} more are in only one"
