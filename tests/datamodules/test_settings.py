@@ -48,16 +48,16 @@ def test_the_ends_of_the_ranges() -> None:
     ],
 )
 def test_unset_values_follow_the_checkpoint(image_size: int, resize: str, expected: tuple[int, int, str]) -> None:
-    found = ClipSettings().following(Preprocessing(image_size, HALF, HALF, resize, "bilinear"))
+    found = ClipSettings().with_defaults_from(Preprocessing(image_size, HALF, HALF, resize, "bilinear"))
     assert (found.crop_size, found.short_side, found.framing, found.resize) == (*expected, "bilinear")
-    assert found.settled() == found
+    assert found.resolved() == found
 
 
 def test_set_values_are_kept() -> None:
     clips = ClipSettings(crop_size=48, short_side=54, framing="crop", resize="bicubic")
-    assert clips.following(Preprocessing(48, HALF, HALF, "squash", "bilinear")) == clips
-    with pytest.raises(UserError, match=r"clips\.crop_size is 48, but the checkpoint reads 224 x 224 pixels: leave"):
-        clips.following(Preprocessing(224, HALF, HALF))
+    assert clips.with_defaults_from(Preprocessing(48, HALF, HALF, "squash", "bilinear")) == clips
+    with pytest.raises(UserError, match=r"clips\.crop_size is 48, but the checkpoint reads 224 x 224 pixels: unset"):
+        clips.with_defaults_from(Preprocessing(224, HALF, HALF))
 
 
 def test_sizes_have_to_be_known() -> None:

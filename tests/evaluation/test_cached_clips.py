@@ -30,7 +30,7 @@ WEIGHTS = {"as trained": "a" * 32, "ensembled_0.2": "b" * 32}
 
 
 class Counted(EvaluationClips):
-    """Notes which videos are opened."""
+    """Records which videos are opened."""
 
     def __getitem__(self, key: SampleKey) -> object:
         self._opened = [*getattr(self, "_opened", []), key.index]
@@ -64,15 +64,15 @@ def loaded(clips: EvaluationClips, cache: EmbeddingCache, workers: int = 0) -> l
         num_workers=workers,
     )
     batches = iter(loader)
-    store.open(WEIGHTS)  # as a task does: after the loader has been asked for its iterator, before its first batch
+    store.open(WEIGHTS)  # as in a task: after the loader's iterator is created, before its first batch
     return list(batches)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_nothing_is_opened_when_all_is_known(tmp_path: Path, clips: Counted, workers: int) -> None:
+def test_nothing_is_opened_when_all_embeddings_are_cached(tmp_path: Path, clips: Counted, workers: int) -> None:
     cache = EmbeddingCache(tmp_path / "cache", 10**9)
     fill(clips, cache, [0, 1, 2, 3])
-    for record in clips.records:  # same state, no longer a video
+    for record in clips.records:  # same size and time, but no longer a video
         status, content = record.path.stat(), b"x" * record.path.stat().st_size
         record.path.write_bytes(content)
         os.utime(record.path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -90,7 +90,7 @@ def test_nothing_is_opened_when_all_is_known(tmp_path: Path, clips: Counted, wor
     assert moved.labels.device.type == "meta"
 
 
-def test_a_batch_that_is_not_known_as_a_whole_is_decoded_as_ever(tmp_path: Path, clips: Counted) -> None:
+def test_a_batch_that_is_partly_cached_is_decoded_completely(tmp_path: Path, clips: Counted) -> None:
     cache = EmbeddingCache(tmp_path / "cache", 10**9)
     fill(clips, cache, [0, 2, 3])
     first, second = loaded(clips, cache)
@@ -103,14 +103,14 @@ def test_a_batch_that_is_not_known_as_a_whole_is_decoded_as_ever(tmp_path: Path,
     assert set(second.embeddings) == set(WEIGHTS)
 
 
-def test_one_of_the_weights_is_not_enough(tmp_path: Path, clips: Counted) -> None:
+def test_all_sets_of_weights_have_to_be_cached(tmp_path: Path, clips: Counted) -> None:
     cache = EmbeddingCache(tmp_path / "cache", 10**9)
     for record in clips.records:
         cache.store(WEIGHTS["as trained"], ClipKeys(clips).of(record), torch.ones(2, 4, 8))
     assert all(isinstance(batch, KeyedClipBatch) for batch in loaded(clips, cache))
 
 
-def test_unreadable_videos_are_reported_each_time_and_cost_nothing_else(tmp_path: Path, clips: Counted) -> None:
+def test_unreadable_videos_are_reported_each_time_without_decoding_others(tmp_path: Path, clips: Counted) -> None:
     cache = EmbeddingCache(tmp_path / "cache", 10**9)
     clips.records[1].path.write_bytes(b"broken")
     clips.records[2].path.unlink()
@@ -132,7 +132,7 @@ def test_batches_without_any_readable_video(tmp_path: Path, clips: Counted) -> N
         assert isinstance(batch, KeyedClipBatch)
 
 
-def test_a_store_that_is_not_open_knows_and_keeps_nothing(tmp_path: Path, clips: Counted) -> None:
+def test_a_store_that_is_not_open_finds_and_stores_nothing(tmp_path: Path, clips: Counted) -> None:
     cache = EmbeddingCache(tmp_path / "cache", 10**9)
     fill(clips, cache, [0, 1, 2, 3])
     closed = EmbeddingStore(cache)

@@ -29,7 +29,7 @@ OWN, OTHER = "as trained", "ensembled_0.5"
 
 
 class Counting(VideoCLIP):
-    """Counts clips and sentences that are encoded; clearly not the original model."""
+    """Counts encoded clips and sentences; its weights clearly differ from the original ones."""
 
     clips = sentences = 0
 
@@ -70,50 +70,52 @@ def scorer(weights: str = OWN, matcher: Matcher | None = None) -> Scorer:
 
 
 def batch(decoded: tuple[bool, ...] = (True, True, True), keys: tuple[str, ...] = ()) -> ClipBatch:
-    """Videos of two views; those that can't be read are black."""
+    """A batch of videos with two views; unreadable ones are black."""
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (len(decoded), 2, 4, 3, 48, 48), dtype=torch.uint8, generator=generator)
     frames[~torch.tensor(decoded)] = 0
     ids = tuple(f"{k}.mp4" for k in range(len(decoded)))
-    failures = tuple(ReadFailure(id_, f"{id_}: broken") for id_, there in zip(ids, decoded, strict=True) if not there)
-    described = {"failures": failures, "spans": ((None, None),) * len(ids)}
-    known = ClipBatch(frames, torch.arange(len(ids)), torch.tensor(decoded), ids, **described)
+    failures = tuple(
+        ReadFailure(id_, f"{id_}: broken") for id_, readable in zip(ids, decoded, strict=True) if not readable
+    )
+    metadata = {"failures": failures, "spans": ((None, None),) * len(ids)}
+    clips = ClipBatch(frames, torch.arange(len(ids)), torch.tensor(decoded), ids, **metadata)
     if not keys:
-        return known
-    return KeyedClipBatch(frames, known.labels, known.decoded, ids, keys=keys, **described)
+        return clips
+    return KeyedClipBatch(frames, clips.labels, clips.decoded, ids, keys=keys, **metadata)
 
 
-def test_every_scorer_gets_the_same_embeddings_and_texts(video_clip: Counting) -> None:
+def test_scorers_share_embeddings_and_texts(video_clip: Counting) -> None:
     solver, names = OptimalDescriptorSolver(), CategoryName()
     running = evaluation(video_clip, scorer(matcher=solver), scorer(matcher=names), scorer(matcher=solver))
     scored = [running.score(batch(), 0) for _ in range(2)]
     assert video_clip.clips == 2 * 3 * 2  # three videos in two views, in each of two batches
-    assert video_clip.sentences == 2  # of two matchers
+    assert video_clip.sentences == 2  # one per matcher
     embedded = embed(video_clip, batch().frames)
     assert torch.equal(scored[0].videos.embeddings[OWN], embedded)
-    for place, matcher in enumerate((solver, names, solver)):
+    for index, matcher in enumerate((solver, names, solver)):
         texts = video_clip.encode_sentences(video_clip.tokenize(sentences(matcher)))
         for one in scored:
-            assert torch.equal(one.probabilities[place], probabilities(video_clip, matcher, texts, embedded))
+            assert torch.equal(one.probabilities[index], probabilities(video_clip, matcher, texts, embedded))
 
 
 def test_unreadable_videos_are_not_encoded_and_count_as_wrong(video_clip: Counting) -> None:
     running = evaluation(video_clip)
-    half, none = running.score(batch((True, False, True)), 0), running.score(batch((False, False)), 0)
+    partial, none = running.score(batch((True, False, True)), 0), running.score(batch((False, False)), 0)
     assert video_clip.clips == 2 * 2
-    whole = running.score(batch(), 0)
-    torch.testing.assert_close(half.probabilities[OWN], whole.probabilities[OWN][[0, 2]])
-    assert half.videos.readable_labels.tolist() == [0, 2]
+    complete = running.score(batch(), 0)
+    torch.testing.assert_close(partial.probabilities[OWN], complete.probabilities[OWN][[0, 2]])
+    assert partial.videos.readable_labels.tolist() == [0, 2]
     assert none.probabilities[OWN].shape == (0, len(LABELS))
-    for scored in (half, none):
+    for scored in (partial, none):
         running.count(scored)
-    right = int((half.probabilities[OWN].argmax(1) == torch.tensor([0, 2])).sum())
+    right = int((partial.probabilities[OWN].argmax(1) == torch.tensor([0, 2])).sum())
     found = {key: float(value) for key, value in running.results()["own", OWN].items()}
     assert (found["videos"], found["undecodable"]) == (5, 3)
     assert found["top1"] == pytest.approx(right / 5)
 
 
-def test_each_set_of_weights_encodes_frames_and_sentences_by_itself(video_clip: Counting) -> None:
+def test_each_set_of_weights_encodes_frames_and_sentences(video_clip: Counting) -> None:
     weights = WeightSets(video_clip)
     weights.add_mixtures([0.5])
     own, mixed = scorer(OWN), scorer(OTHER)
@@ -140,7 +142,7 @@ def test_mixtures_of_equal_weights_are_encoded_once() -> None:
     assert torch.equal(scored.probabilities[0], scored.probabilities[1])
 
 
-def test_what_is_stored_is_what_was_encoded(video_clip: Counting, tmp_path: Path) -> None:
+def test_computed_embeddings_are_stored(video_clip: Counting, tmp_path: Path) -> None:
     store = EmbeddingStore(EmbeddingCache(tmp_path / "cache", 10**9))
     store.open({OWN: "a" * 32})
     running = evaluation(video_clip, store=store)
@@ -153,7 +155,7 @@ def test_what_is_stored_is_what_was_encoded(video_clip: Counting, tmp_path: Path
     assert video_clip.clips == 2 * 2
 
 
-def test_a_set_that_a_scorer_leaves_out(video_clip: Counting) -> None:
+def test_a_set_that_a_scorer_omits(video_clip: Counting) -> None:
     nothing = Scorer(OWN, {}, CategoryName())
     running = evaluation(video_clip, scorer(), nothing)
     scored = running.score(batch(), 0)
@@ -162,7 +164,7 @@ def test_a_set_that_a_scorer_leaves_out(video_clip: Counting) -> None:
     assert list(running.results()) == [("own", 0)]
 
 
-def test_every_set_has_counts_before_its_first_video(video_clip: Counting) -> None:
+def test_every_set_has_zero_counts_before_its_first_video(video_clip: Counting) -> None:
     assert {key: int(value) for key, value in evaluation(video_clip).results()["own", OWN].items()} == {
         "top1": 0,
         "top5": 0,

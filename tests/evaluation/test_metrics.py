@@ -9,7 +9,7 @@ from ost_lightning.evaluation import RecognitionAccuracy
 
 @settings(max_examples=30)
 @given(videos=st.integers(1, 40), classes=st.integers(5, 12), seed=st.integers(0, 99), batch=st.integers(1, 9))
-def test_is_the_micro_average(videos: int, classes: int, seed: int, batch: int) -> None:
+def test_accuracy_is_the_micro_average(videos: int, classes: int, seed: int, batch: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     scores = torch.rand(videos, classes, generator=generator)
     labels = torch.randint(0, classes, (videos,), generator=generator)

@@ -48,8 +48,8 @@ def test_one_view_is_the_softmax_of_the_scaled_similarities(video_clip: VideoCLI
     torch.testing.assert_close(probabilities(video_clip, matcher, texts, embedded), expected)
 
 
-class Watched(CategoryName):
-    """Notes whether it computes in mixed precision."""
+class Recording(CategoryName):
+    """Records whether it computes in mixed precision."""
 
     autocast: bool | None = None
 
@@ -59,7 +59,7 @@ class Watched(CategoryName):
 
 
 def test_similarities_are_in_full_precision_under_autocast(video_clip: VideoCLIP) -> None:
-    matcher = Watched()
+    matcher = Recording()
     texts, embedded = texts_of(video_clip, matcher), embed(video_clip, clips())
     exact = (
         similarities(video_clip, matcher, texts, embedded.flatten(0, 1)),
@@ -67,7 +67,7 @@ def test_similarities_are_in_full_precision_under_autocast(video_clip: VideoCLIP
     )
     with torch.autocast("cpu", torch.bfloat16):
         found = similarities(video_clip, matcher, texts, embedded.flatten(0, 1))
-        assert torch.is_autocast_enabled("cpu")  # again, for what comes after
+        assert torch.is_autocast_enabled("cpu")  # enabled again afterwards
         shares = probabilities(video_clip, matcher, texts, embedded)
     assert matcher.autocast is False
     assert found.dtype == shares.dtype == torch.float32

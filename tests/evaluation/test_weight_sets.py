@@ -19,34 +19,34 @@ def weights_of(clip: VideoCLIP) -> torch.Tensor:
 
 
 def test_weights_are_exchanged_for_a_block_and_restored_after_an_error(video_clip: VideoCLIP) -> None:
-    own, sets = weights_of(video_clip), WeightSets(video_clip)
+    tuned, sets = weights_of(video_clip), WeightSets(video_clip)
     assert sets.add_mixtures([0.25]) == {0.25: "ensembled_0.25"}
     mixture = ensemble_weights(video_clip.original_parameters(), dict(video_clip.named_parameters()), 0.25)
     with sets.with_weights("ensembled_0.25"):
         assert all(torch.equal(weight, mixture[name]) for name, weight in video_clip.named_parameters())
     with pytest.raises(RuntimeError, match="in between"), sets.with_weights("ensembled_0.25"):
         raise RuntimeError("in between")
-    assert torch.equal(weights_of(video_clip), own)
+    assert torch.equal(weights_of(video_clip), tuned)
     with sets.with_weights("as trained"):
-        assert torch.equal(weights_of(video_clip), own)
+        assert torch.equal(weights_of(video_clip), tuned)
 
 
 @torch.no_grad()
-def test_mixed_precision_does_not_keep_the_weights_of_before(video_clip: VideoCLIP) -> None:
-    """Autocast remembers a parameter's bf16 copy as long as its context lasts."""
+def test_mixed_precision_does_not_reuse_previous_weights(video_clip: VideoCLIP) -> None:
+    """Autocast caches a parameter's bf16 copy while its context is active."""
     sets = WeightSets(video_clip)
     (name,) = sets.add_mixtures([1.0]).values()
     frames = torch.randint(0, 256, (1, 2, 3, 48, 48), dtype=torch.uint8)
     with torch.autocast("cpu", torch.bfloat16):
-        own = video_clip.encode_frames(frames)
+        tuned = video_clip.encode_frames(frames)
     with sets.with_weights(name), torch.autocast("cpu", torch.bfloat16):
         mixed = video_clip.encode_frames(frames)
-    assert not torch.equal(own, mixed)
+    assert not torch.equal(tuned, mixed)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(video_clip.encode_frames(frames), own)
+        assert torch.equal(video_clip.encode_frames(frames), tuned)
         with sets.with_weights(name):
             assert torch.equal(video_clip.encode_frames(frames), mixed)
-        assert torch.equal(video_clip.encode_frames(frames), own)
+        assert torch.equal(video_clip.encode_frames(frames), tuned)
 
 
 def test_names_and_fingerprints(video_clip: VideoCLIP) -> None:
@@ -62,17 +62,17 @@ def test_names_and_fingerprints(video_clip: VideoCLIP) -> None:
     assert found["ensembled_1"] == original["as trained"]
     assert WeightSets(video_clip).fingerprints("bf16 cpu") != alone
     assert not sets.untuned
-    assert sets.encoder_of("ensembled_0.2") == "ensembled_0.2"
-    with pytest.raises(ValueError, match=r"mixture with 0\.2 of the original weights already"):
+    assert sets.equivalent("ensembled_0.2") == "ensembled_0.2"
+    with pytest.raises(ValueError, match=r"mixture with ratio 0\.2 of the original weights already exists"):
         sets.add_mixtures([0.2])
     sets.remove(["ensembled_0.2", "ensembled_1", "unknown", "as trained"])
     assert sets.names == ("as trained",)
     assert mixture_name(0.20) == "ensembled_0.2"
 
 
-def test_untuned_weights_are_their_own_mixture() -> None:
+def test_mixtures_of_untuned_weights_are_equivalent_to_them() -> None:
     sets = WeightSets(VideoCLIP("tiny").eval())
     assert not sets.untuned
     sets.add_mixtures([0.5])
     assert sets.untuned
-    assert sets.encoder_of("ensembled_0.5") == "as trained"
+    assert sets.equivalent("ensembled_0.5") == "as trained"

@@ -1,4 +1,4 @@
-"""What the conversion tests share: a tokenizer for the tiny released checkpoint and hostile pickles."""
+"""Shared by the conversion tests: a tokenizer for the tiny released checkpoint, and malicious pickles."""
 
 import os
 import pickle
@@ -13,19 +13,19 @@ from transformers import CLIPTokenizer
 
 HERE = Path(__file__).parent
 RELEASED = HERE / "released_tiny_checkpoint.pth"
-"""Laid out as the authors' code writes it, yacs configuration included; random weights of small towers."""
+"""Checkpoint in the format of the authors' code, yacs configuration included; random weights of small towers."""
 RELEASED_IO = HERE / "released_tiny_io.safetensors"
-"""Pixels and tokens, and what the authors' code makes of them with those weights."""
+"""Pixels and tokens, and the outputs of the authors' code for them with those weights."""
 
 
 def tokenizer(vocabulary: int = 512) -> CLIPTokenizer:
-    """As many tokens as the tiny released checkpoint knows, the start and the end token last."""
+    """A tokenizer with the vocabulary size of the tiny released checkpoint, start and end token last."""
     tokens = {f"t{k}": k for k in range(vocabulary - 2)}
     return CLIPTokenizer(vocab=tokens | {"<|startoftext|>": vocabulary - 2, "<|endoftext|>": vocabulary - 1}, merges=[])
 
 
 class Payload:
-    """Calls something when it is unpickled."""
+    """Calls a function when it is unpickled."""
 
     def __init__(self, function: Callable[..., Any], *args: Any) -> None:
         self.call = (function, args)
@@ -35,7 +35,7 @@ class Payload:
 
 
 class Built:
-    """Hides a payload in the state that is set after the object is there."""
+    """Hides a payload in the state that is set after the object is created."""
 
     def __init__(self, payload: Payload) -> None:
         self.payload = payload
@@ -45,7 +45,7 @@ class Built:
 
 
 def payloads(mark: Path) -> dict[str, Any]:
-    """Things that leave a file behind if anything of them is run."""
+    """Checkpoints that create a file if any of their code is executed."""
     touch = Payload(os.system, f"touch {mark}")
     weights = {"model": {"visual.conv1.weight": torch.zeros(2)}}
     return {
@@ -66,5 +66,5 @@ def payloads(mark: Path) -> dict[str, Any]:
 
 
 def copied(file: Path, folder: Path) -> Path:
-    """A copy that may be changed."""
+    """Copies a file, so that the copy can be changed."""
     return Path(shutil.copy(file, folder / file.name))

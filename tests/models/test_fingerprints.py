@@ -15,13 +15,13 @@ def video_clip() -> VideoCLIP:
     return VideoCLIP("tiny")
 
 
-def test_equal_encoders_are_equal_wherever_they_come_from(tmp_path: Path, video_clip: VideoCLIP) -> None:
+def test_equal_encoders_have_equal_fingerprints_whatever_their_source(tmp_path: Path, video_clip: VideoCLIP) -> None:
     video_clip.save_pretrained(tmp_path)
     again = VideoCLIP(str(tmp_path), freeze_vision=True, freeze_text=True).eval()
     assert frame_fingerprint(again, "fp32") == frame_fingerprint(video_clip, "fp32")
 
 
-def test_all_that_changes_frame_embeddings_counts(video_clip: VideoCLIP) -> None:
+def test_everything_that_changes_frame_embeddings_changes_the_fingerprint(video_clip: VideoCLIP) -> None:
     found = [frame_fingerprint(video_clip, "fp32"), frame_fingerprint(video_clip, "bf16")]
     found.append(frame_fingerprint(VideoCLIP("tiny", pixel_statistics="imagenet"), "fp32"))
     found.append(frame_fingerprint(VideoCLIP("tiny", attention="eager"), "fp32"))
@@ -37,7 +37,7 @@ def test_all_that_changes_frame_embeddings_counts(video_clip: VideoCLIP) -> None
     assert len(set(found)) == len(found)
 
 
-def test_text_weights_do_not_count(video_clip: VideoCLIP) -> None:
+def test_text_weights_do_not_change_the_fingerprint(video_clip: VideoCLIP) -> None:
     before = frame_fingerprint(video_clip, "fp32")
     with torch.no_grad():
         for name, parameter in video_clip.named_parameters():
@@ -46,7 +46,7 @@ def test_text_weights_do_not_count(video_clip: VideoCLIP) -> None:
     assert frame_fingerprint(video_clip, "fp32") == before
 
 
-def test_exchanged_weights_are_those_that_count(video_clip: VideoCLIP) -> None:
+def test_exchanged_weights_determine_the_fingerprint(video_clip: VideoCLIP) -> None:
     other = {name: parameter.detach() + 0.1 for name, parameter in video_clip.named_parameters()}
     before = frame_fingerprint(video_clip, "")
     with exchanged_weights(video_clip, other):
@@ -80,8 +80,8 @@ def test_keys_of_clips(tmp_path: Path) -> None:
         replace(record, id="b"),
     ):
         keys.add(clips(record).of(changed))
-    for taken in (clips(record, 8), clips(record, 4, 2), clips(record, size=40), clips(record, short_side=60)):
-        keys.add(taken.of(record))
+    for other in (clips(record, 8), clips(record, 4, 2), clips(record, size=40), clips(record, short_side=60)):
+        keys.add(other.of(record))
     path.write_bytes(b"two!")
     keys.add(clips(record).of(record))
     os.utime(path, (5, 5))
@@ -92,7 +92,7 @@ def test_keys_of_clips(tmp_path: Path) -> None:
     assert clips(record).of(record) is None
 
 
-def test_a_folder_of_frames_is_known_by_its_files(tmp_path: Path) -> None:
+def test_a_folder_of_frames_is_identified_by_its_files(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     folder.mkdir()
     for k in range(2):
@@ -111,7 +111,7 @@ def test_a_folder_of_frames_is_known_by_its_files(tmp_path: Path) -> None:
     assert clips(record).of(record) == keys[-1]
 
 
-def test_labels_and_spellings_of_a_path_do_not_count(tmp_path: Path) -> None:
+def test_labels_and_spellings_of_a_path_do_not_change_the_key(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(b"one")
     (tmp_path / "x").mkdir()

@@ -7,7 +7,7 @@ import torch
 from ost_lightning.errors import UserError
 from ost_lightning.models import CheckpointError, VideoCLIP, ensemble_weights, weights_digest
 from ost_lightning.models.encoders.clip import CLIPEncoder
-from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA, add_adapters, merged, original_of
+from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA, add_adapters, merge_adapters, with_zero_adapters
 from tests.models.encoders.siglip_miniature import write_siglip
 
 
@@ -18,7 +18,7 @@ def plain() -> CLIPEncoder:
 
 @pytest.fixture
 def tuned() -> CLIPEncoder:
-    """Adapters as training leaves them: B is not zero any more."""
+    """Adapters after training, whose B is no longer zero."""
     encoder = CLIPEncoder.from_pretrained("tiny").eval()
     add_adapters(encoder, LoRA(rank=2, alpha=4))
     for name, parameter in encoder.named_parameters():
@@ -35,7 +35,7 @@ def features(model: Any) -> torch.Tensor:
     return torch.cat([image, model.get_text_features(input_ids=tokens).pooler_output])
 
 
-def test_new_adapters_change_nothing_and_are_all_that_is_trained(plain: CLIPEncoder) -> None:
+def test_new_adapters_change_nothing_and_only_they_are_trained(plain: CLIPEncoder) -> None:
     before = features(plain.model)
     total = sum(parameter.numel() for parameter in plain.model.parameters())
     add_adapters(plain, LoRA(rank=2))
@@ -53,7 +53,7 @@ def test_one_tower_can_be_adapted(plain: CLIPEncoder) -> None:
 
 
 def test_merged_model_is_plain_and_the_same(plain: CLIPEncoder, tuned: CLIPEncoder) -> None:
-    together = merged(tuned.model).eval()
+    together = merge_adapters(tuned.model).eval()
     assert set(together.state_dict()) == set(plain.model.state_dict())
     torch.testing.assert_close(features(together), features(tuned.model), rtol=1e-4, atol=1e-5)
     assert not torch.allclose(features(together), features(plain.model))
@@ -63,21 +63,21 @@ def test_merged_model_is_plain_and_the_same(plain: CLIPEncoder, tuned: CLIPEncod
 def test_ensembling_mixes_the_products(plain: CLIPEncoder, tuned: CLIPEncoder, ratio: float) -> None:
     weights = dict(tuned.model.named_parameters())
     expected = ensemble_weights(
-        dict(plain.model.named_parameters()), dict(merged(tuned.model).named_parameters()), ratio
+        dict(plain.model.named_parameters()), dict(merge_adapters(tuned.model).named_parameters()), ratio
     )
-    mixed = ensemble_weights(original_of(weights, dict(plain.model.named_parameters())), weights, ratio)
+    mixed = ensemble_weights(with_zero_adapters(dict(plain.model.named_parameters()), weights), weights, ratio)
     tuned.model.load_state_dict(mixed, strict=False)
-    for name, weight in merged(tuned.model).named_parameters():
+    for name, weight in merge_adapters(tuned.model).named_parameters():
         torch.testing.assert_close(weight, expected[name], rtol=1e-4, atol=1e-6)
 
 
-def test_layers_that_are_not_there_are_named(plain: CLIPEncoder) -> None:
+def test_unknown_layers_are_named(plain: CLIPEncoder) -> None:
     with pytest.raises(UserError, match="No layer of the text tower is called nonsense"):
         add_adapters(plain, LoRA(towers="text", layers=("nonsense",)))
 
 
 def checkpoint(clip: VideoCLIP, file: Path) -> Path:
-    """What training writes of a model whose weights have moved."""
+    """Writes a checkpoint, as training does, of a model whose weights have changed."""
     with torch.no_grad():
         for parameter in clip.parameters():
             parameter.add_(0.01)
@@ -85,26 +85,28 @@ def checkpoint(clip: VideoCLIP, file: Path) -> Path:
     return file
 
 
-def test_adapters_are_begun_with(tmp_path: Path) -> None:
+def test_training_continues_from_adapters(tmp_path: Path) -> None:
     tuned = AdaptedVideoCLIP("tiny", lora=LoRA(rank=2))
     file = checkpoint(tuned, tmp_path / "adapted.ckpt")
-    begun = AdaptedVideoCLIP("tiny", lora=LoRA(rank=2), init_from=file)
-    assert weights_digest(begun) == weights_digest(tuned)
-    assert begun.init_from == file
+    initialized = AdaptedVideoCLIP("tiny", lora=LoRA(rank=2), init_from=file)
+    assert weights_digest(initialized) == weights_digest(tuned)
+    assert initialized.init_from == file
     with pytest.raises(UserError, match=r"has shape \(2, .*Set the model \(`pretrained`, heads, adapters"):
         AdaptedVideoCLIP("tiny", lora=LoRA(rank=3), init_from=file)
 
 
-def test_a_plain_model_is_adapted(tmp_path: Path) -> None:
+def test_adapters_are_added_to_the_weights_of_a_plain_model(tmp_path: Path) -> None:
     plain = VideoCLIP("tiny")
     file = checkpoint(plain, tmp_path / "plain.ckpt")
     plain.save_pretrained(tmp_path / "folder")
     for source in (file, tmp_path / "folder"):
-        begun = AdaptedVideoCLIP("tiny", init_from=source)
-        torch.testing.assert_close(merged(begun.encoder.model).state_dict(), plain.encoder.model.state_dict())
+        initialized = AdaptedVideoCLIP("tiny", init_from=source)
+        torch.testing.assert_close(
+            merge_adapters(initialized.encoder.model).state_dict(), plain.encoder.model.state_dict()
+        )
 
 
-def test_another_original_is_refused(tmp_path: Path) -> None:
+def test_a_mismatching_original_is_rejected(tmp_path: Path) -> None:
     siglip = str(write_siglip(tmp_path / "one"))
     adapted = AdaptedVideoCLIP(siglip, tuned_from=str(write_siglip(tmp_path / "deep", num_hidden_layers=1)))
     with pytest.raises(CheckpointError, match=r"can't have been tuned from .*deep: their weights differ"):

@@ -38,7 +38,7 @@ def clips(batch: int = 2, frames: int = 3, side: int = 48) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_frames_are_embedded_as_hugging_face_does(video_clip: VideoCLIP, reference: CLIPModel) -> None:
+def test_frame_embeddings_are_those_of_hugging_face(video_clip: VideoCLIP, reference: CLIPModel) -> None:
     videos = clips()
     mean = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
     std = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
@@ -49,14 +49,14 @@ def test_frames_are_embedded_as_hugging_face_does(video_clip: VideoCLIP, referen
 
 
 @torch.no_grad()
-def test_sentences_are_embedded_as_hugging_face_does(video_clip: VideoCLIP, reference: CLIPModel) -> None:
+def test_sentence_embeddings_are_those_of_hugging_face(video_clip: VideoCLIP, reference: CLIPModel) -> None:
     embedded = video_clip.encode_sentences(video_clip.tokenize(SENTENCES))
     tokenizer = AutoTokenizer.from_pretrained(tiny_clip_folder())
     for kind, rows in SENTENCES.sentences.items():
         assert embedded[kind].shape[:2] == (len(rows), len(rows[0]))
         for row, vectors in zip(rows, embedded[kind], strict=True):
             for sentence, vector in zip(row, vectors, strict=True):
-                # one sentence by itself, padded to all positions and masked
+                # a single sentence, padded to all positions and masked
                 tokens = tokenizer(sentence, padding="max_length", max_length=77, return_tensors="pt")
                 expected = normalize(reference.get_text_features(**tokens).pooler_output, dim=-1)[0]
                 torch.testing.assert_close(vector, expected, atol=1e-5, rtol=0)
@@ -86,7 +86,7 @@ def test_pixel_statistics() -> None:
     imagenet = VideoCLIP("tiny", pixel_statistics="imagenet")
     with torch.no_grad():
         assert not torch.allclose(imagenet.encode_frames(videos), VideoCLIP("tiny").encode_frames(videos), atol=1e-4)
-    # what is black in one is -mean / std in both
+    # the mean is that of ImageNet
     torch.testing.assert_close(
         imagenet.normalization._mean.flatten(), torch.tensor([0.485, 0.456, 0.406]), atol=1e-3, rtol=0
     )
@@ -115,7 +115,7 @@ def test_gradient_checkpointing_gives_the_same_gradients() -> None:
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-def test_original_parameters_stay_what_they_were() -> None:
+def test_original_parameters_do_not_follow_training() -> None:
     model = VideoCLIP("tiny")
     with torch.no_grad():
         model.encoder.model.logit_scale += 1
@@ -134,14 +134,16 @@ def test_saved_folder_is_read_again(tmp_path: Path, video_clip: VideoCLIP) -> No
     assert torch.equal(first, second)
 
 
-def test_wrong_frame_size_says_what_to_set(video_clip: VideoCLIP) -> None:
+def test_the_error_for_a_wrong_frame_size_names_the_setting(video_clip: VideoCLIP) -> None:
     with pytest.raises(UserError, match=r"32 x 32 pixels, but tiny reads 48 x 48: set .*crop_size to 48"):
         video_clip.encode_frames(clips(side=32))
 
 
-def test_long_sentences_are_told(video_clip: VideoCLIP) -> None:
+def test_truncated_sentences_cause_a_warning(video_clip: VideoCLIP) -> None:
     long = SentenceSet({"name": (("drum " * 100,), ("drum",))})
-    with pytest.warns(UserWarning, match=r"1 of 2 name sentences have more than 77 tokens and are cut: 'drum drum"):
+    with pytest.warns(
+        UserWarning, match=r"1 of 2 name sentences have more than 77 tokens .*truncated \(first: 'drum drum"
+    ):
         tokens = video_clip.tokenize(long)
     assert tokens.tokens["name"].shape == (2, 1, 77)
     with warnings.catch_warnings():
@@ -149,26 +151,26 @@ def test_long_sentences_are_told(video_clip: VideoCLIP) -> None:
         video_clip.tokenize(SENTENCES)
 
 
-def test_missing_models_are_told(tmp_path: Path) -> None:
+def test_missing_models_are_reported(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no pre-trained model 'nobody/nothing'.*or use `tiny`"):
         VideoCLIP("nobody/nothing")
     shutil.copy(tiny_clip_folder() / "config.json", tmp_path)
-    with pytest.raises(CheckpointError, match=rf"model folder {tmp_path} can't be read: it lacks weights"):
+    with pytest.raises(CheckpointError, match=rf"model folder {tmp_path} can't be read: its weights are missing"):
         VideoCLIP(str(tmp_path))
 
 
-def test_incomplete_weights_are_told(tmp_path: Path) -> None:
+def test_incomplete_weights_are_reported(tmp_path: Path) -> None:
     folder = tmp_path / "partial"
     shutil.copytree(tiny_clip_folder(), folder)
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["num_hidden_layers"] = 3
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match=r"not those of a whole CLIPModel: 16 are missing .*text_model"):
+    with pytest.raises(CheckpointError, match=r"not a complete CLIPModel: 16 are missing .*text_model"):
         VideoCLIP(str(folder))
 
 
-def test_folder_without_tokenizer_is_told(tmp_path: Path) -> None:
+def test_a_missing_tokenizer_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "mute"
     shutil.copytree(tiny_clip_folder(), folder, ignore=shutil.ignore_patterns("tokenizer*"))
-    with pytest.raises(CheckpointError, match=r"tokenizer of .*mute knows 2 tokens, the model 9\d\d"):
+    with pytest.raises(CheckpointError, match=r"tokenizer of .*mute has 2 tokens, but the model has 9\d\d"):
         VideoCLIP(str(folder))

@@ -36,7 +36,7 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short training with settings that are not the defaults, and what `ost predict` made of it."""
+    """A short training run with non-default settings, and its predictions by `ost predict`."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unseen(run: Path) -> Path:
-    """The rendered videos that were predicted, which is a label space too."""
+    """The rendered videos that were predicted; their folder is also a label space."""
     return next(cache_folder().glob("toyworld-*/draw0-unseen-test-1"))
 
 
@@ -57,21 +57,21 @@ def video(tmp_path: Path) -> Path:
     return write_video(tmp_path / "clip.mp4", count=12)
 
 
-def test_numbers_are_those_of_ost_predict(run: Path, unseen: Path) -> None:
+def test_probabilities_are_those_of_ost_predict(run: Path, unseen: Path) -> None:
     recognize = Recognizer.load(run, labels=unseen, device="cpu")
     with (run.parent / "version_1/predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 20
     for row in rows[::4]:
         found = recognize(unseen / row["video"])
-        for place, (name, probability) in enumerate(found.top(5), start=1):
-            assert name == row[f"class_{place}"]
-            assert f"{probability:.4f}" == row[f"probability_{place}"]
+        for rank, (name, probability) in enumerate(found.top(5), start=1):
+            assert name == row[f"class_{rank}"]
+            assert f"{probability:.4f}" == row[f"probability_{rank}"]
         assert sum(found.probabilities) == pytest.approx(1, abs=1e-5)
         assert len(found.classes) == 20
 
 
-def test_a_run_an_experiment_and_a_checkpoint_are_the_same_weights(run: Path) -> None:
+def test_a_run_an_experiment_and_a_checkpoint_give_the_same_weights(run: Path) -> None:
     models = [load_trained_model(path) for path in (run, run.parent, run / "checkpoints/last.ckpt")]
     weights = [model.video_clip.state_dict() for model in models]
     for other in weights[1:]:
@@ -80,7 +80,7 @@ def test_a_run_an_experiment_and_a_checkpoint_are_the_same_weights(run: Path) ->
     assert any(not torch.equal(weight, untuned[name]) for name, weight in weights[0].items())
 
 
-def test_what_was_trained_comes_with_its_settings(run: Path) -> None:
+def test_a_trained_model_has_its_own_settings(run: Path) -> None:
     model = load_trained_model(run)
     assert (model.clips.frames, model.clips.views, model.clips.crop_size) == (4, 2, 48)
     assert model.descriptors_per_class == 2
@@ -89,15 +89,15 @@ def test_what_was_trained_comes_with_its_settings(run: Path) -> None:
     assert torch.equal(model.matcher.state_dict()["epsilon_shift"], saved)
 
 
-def test_a_folder_in_hugging_face_format_is_what_it_holds(tmp_path: Path, video: Path) -> None:
+def test_a_copied_folder_in_hugging_face_format_gives_the_same_result(tmp_path: Path, video: Path) -> None:
     folder = tmp_path / "weights"
     shutil.copytree(tiny_clip_folder(), folder)
     names = ["juggling balls", "riding horse", "painting fence"]
-    own, shipped = (Recognizer.load(weights, names, device="cpu")(video) for weights in (folder, "tiny"))
-    assert own == shipped
+    copied, packaged = (Recognizer.load(weights, names, device="cpu")(video) for weights in (folder, "tiny"))
+    assert copied == packaged
 
 
-def test_class_names_alone_are_compared_as_names(video: Path) -> None:
+def test_class_names_without_descriptors_are_compared_as_names(video: Path) -> None:
     recognize = Recognizer.load("tiny", labels=("juggling balls", "riding horse"), device="cpu")
     assert repr(recognize) == "Recognizer('tiny', 2 classes, CategoryName, 8 frames of 48 x 48 pixels, cpu)"
     assert set(recognize(str(video)).classes) == {"juggling balls", "riding horse"}
@@ -110,21 +110,21 @@ def test_label_spaces_by_name_use_their_descriptors() -> None:
     assert Recognizer.load("tiny", labels=part, device="cpu").labels.names == ("archery", "surfing")
 
 
-def test_the_classes_of_a_video_do_not_depend_on_what_was_asked_before(video: Path, tmp_path: Path) -> None:
+def test_results_do_not_depend_on_previous_videos(video: Path, tmp_path: Path) -> None:
     recognize = Recognizer.load("tiny", labels=["juggling balls", "riding horse"], device="cpu")
     first = recognize(video)
     recognize(write_video(tmp_path / "other.mp4", count=9, seed=5))
     assert recognize(video) == first
 
 
-def test_mistakes_are_named(tmp_path: Path, video: Path) -> None:
+def test_error_messages(tmp_path: Path, video: Path) -> None:
     recognize = Recognizer.load("tiny", labels=["juggling balls", "riding horse"], device="cpu")
     with pytest.raises(UserError, match=r"nothing\.mp4"):
         recognize(tmp_path / "nothing.mp4")
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(UserError, match=r"text\.mp4"):
         recognize(tmp_path / "text.mp4")
-    with pytest.raises(UserError, match=r"holds no weights: expected config\.json .*version_\*"):
+    with pytest.raises(UserError, match=r"contains no weights: expected config\.json .*version_\*"):
         Recognizer.load(tmp_path, labels=["a", "b"])
     with pytest.raises(UserError, match="There is no label space 'kinetics4000'"):
         Recognizer.load("tiny", labels="kinetics4000")
@@ -133,5 +133,5 @@ def test_mistakes_are_named(tmp_path: Path, video: Path) -> None:
     with pytest.raises(UserError, match="fewer than 4 spatio descriptors"):
         Recognizer.load("tiny", labels=LabelSpace(("a", "b"), {"a": LabelSpace.load("ucf101").descriptors["archery"]}))
     torch.save({"state_dict": {"video_clip.encoder.model.logit_scale": torch.zeros(())}}, tmp_path / "bare.ckpt")
-    with pytest.raises(UserError, match=r"bare\.ckpt doesn't say how its model is built"):
+    with pytest.raises(UserError, match=r"bare\.ckpt doesn't contain the settings of its model"):
         Recognizer.load(tmp_path / "bare.ckpt", labels=["a", "b"])

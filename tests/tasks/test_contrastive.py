@@ -68,28 +68,28 @@ def test_training_lowers_the_loss(tmp_path: Path, matcher: Matcher) -> None:
     assert sum(losses.values[-4:]) < 0.9 * sum(losses.values[:4])
 
 
-def test_a_schedule_needs_an_end(tmp_path: Path) -> None:
+def test_a_schedule_needs_a_last_step(tmp_path: Path) -> None:
     endless = trainer(tmp_path, max_epochs=-1, max_time="00:00:00:05", limit_val_batches=0)
-    with pytest.raises(UserError, match=r"trainer\.max_epochs is -1 and trainer\.max_steps -1: set one of them"):
+    with pytest.raises(UserError, match=r"trainer\.max_epochs is -1 and trainer\.max_steps is -1: set one of them"):
         endless.fit(task(), datamodule=world())
 
 
-def test_unsolved_problems_of_a_training_are_counted_and_told_once(tmp_path: Path) -> None:
-    made = task(OptimalDescriptorSolver(max_iterations=1, tolerance=1e-9))
+def test_unconverged_problems_are_counted_and_reported_once(tmp_path: Path) -> None:
+    module = task(OptimalDescriptorSolver(max_iterations=1, tolerance=1e-9))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default", TransportWarning)
         fitted = trainer(tmp_path, max_epochs=2)
-        fitted.fit(made, world())
-    told = [str(warning.message) for warning in caught if warning.category is TransportWarning]
-    assert sorted(message.split(" have")[0] for message in told) == [
+        fitted.fit(module, world())
+    messages = [str(warning.message) for warning in caught if warning.category is TransportWarning]
+    assert sorted(message.split(" have")[0] for message in messages) == [
         "Transport problems of the training",
         "Transport problems of the validation",
     ]
-    # two steps of 16 videos of as many classes, descriptors of both kinds
+    # two steps with 16 videos, 16 classes and two kinds of descriptors
     assert float(fitted.callback_metrics["train/unconverged"]) == 2 * 16 * 16 * 2
 
 
-def test_loss_of_a_step_is_that_of_its_parts(tmp_path: Path) -> None:
+def test_loss_of_a_step_matches_its_components(tmp_path: Path) -> None:
     module, data, losses = task(loss_factor=1.0), world(), Losses()
     seen: list[ClipBatch] = []
 
@@ -107,14 +107,14 @@ def test_loss_of_a_step_is_that_of_its_parts(tmp_path: Path) -> None:
         frames = fresh.encode_frames(batch.frames[:, 0])
         texts = fresh.encode_sentences(fresh.tokenize(sentences))
         scores = OptimalDescriptorSolver()(frames, texts["spatio"], texts["temporal"])
-        # every video against the class of every sample of the batch
+        # every video is compared with the class of every sample in the batch
         expected = symmetric_kl(fresh.similarity_to_logits(scores[:, batch.labels]), batch.labels, factor=1.0)
     assert losses.values[0] == pytest.approx(float(expected), rel=1e-4)
 
 
 def steps_taken(folder: Path, contrast: str, limit: int | None) -> torch.Tensor:
-    """How far two optimizer steps move all weights."""
-    # with an eps this large AdamW follows the gradient, instead of making whole steps of rounding
+    """The change of all weights in two optimizer steps."""
+    # with such a large eps AdamW follows the gradient, instead of amplifying rounding error to full steps
     optimizer = OptimizerSettings(
         learning_rate=0.1, weight_decay=0.0, eps=1.0, schedule="timm_cosine", warmup_fraction=0.0
     )
@@ -127,16 +127,16 @@ def steps_taken(folder: Path, contrast: str, limit: int | None) -> torch.Tensor:
     return torch.nn.utils.parameters_to_vector(module.parameters()).detach() - before
 
 
-def test_global_contrast_does_not_depend_on_what_fits_into_memory(tmp_path: Path) -> None:
-    whole = steps_taken(tmp_path, "micro_batch", None)
+def test_global_contrast_does_not_depend_on_the_micro_batch_size(tmp_path: Path) -> None:
+    full = steps_taken(tmp_path, "micro_batch", None)
     for limit in (None, 4):
         cached = steps_taken(tmp_path, "global_batch", limit)
-        assert (cached - whole).norm() < 1e-3 * whole.norm()
+        assert (cached - full).norm() < 1e-3 * full.norm()
     released = steps_taken(tmp_path, "micro_batch", 4)
-    assert (released - whole).norm() > 0.05 * whole.norm()
+    assert (released - full).norm() > 0.05 * full.norm()
 
 
-def test_a_global_contrast_needs_whole_steps(tmp_path: Path) -> None:
+def test_a_global_contrast_needs_all_micro_batches_of_a_step(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"contrast is global_batch, .*configure_for\(preprocessing, whole_steps=True\)"
     ):
@@ -167,7 +167,7 @@ def test_evaluation_is_exact_and_per_set(tmp_path: Path) -> None:
         assert logged[f"test/{name}/undecodable"] == 0
 
 
-def test_sentences_are_encoded_once_an_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sentences_are_encoded_once_per_evaluation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module, calls = task(), []
     encode = module.video_clip.encode_sentences
     monkeypatch.setattr(module.video_clip, "encode_sentences", lambda tokens: calls.append(1) or encode(tokens))
@@ -175,13 +175,13 @@ def test_sentences_are_encoded_once_an_evaluation(tmp_path: Path, monkeypatch: p
     assert len(calls) == 1
 
 
-def test_released_weight_decay_reaches_everything(tmp_path: Path) -> None:
+def test_weight_decay_on_all_includes_vectors_and_scalars(tmp_path: Path) -> None:
     groups = {}
-    for everything in (False, True):
-        module = task(optimizer=OptimizerSettings(weight_decay_on_all=everything, weight_decay=0.01))
+    for on_all in (False, True):
+        module = task(optimizer=OptimizerSettings(weight_decay_on_all=on_all, weight_decay=0.01))
         run = trainer(tmp_path, max_steps=1, limit_val_batches=0)
         run.fit(module, datamodule=world())
-        groups[everything] = run.optimizers[0].param_groups
+        groups[on_all] = run.optimizers[0].param_groups
     assert [group["weight_decay"] for group in groups[True]] == [0.01]
     assert [group["weight_decay"] for group in groups[False]] == [0.01, 0.0]
     assert all(parameter.ndim > 1 for parameter in groups[False][0]["params"])

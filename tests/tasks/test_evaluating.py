@@ -40,10 +40,10 @@ def task() -> ContrastiveRecognition:
 @pytest.mark.parametrize("stage", ["test", "validate"])
 def test_every_listed_video_has_to_be_scored(tmp_path: Path, stage: str) -> None:
     def run(listed: int, **options: object) -> dict[str, Tensor]:
-        given = loaders()
-        given[0].set = replace(given[0].set, listed=listed)
+        changed = loaders()
+        changed[0].set = replace(changed[0].set, listed=listed)
         running = trainer(tmp_path, **options)
-        getattr(running, stage)(task(), dataloaders=given, verbose=False)
+        getattr(running, stage)(task(), dataloaders=changed, verbose=False)
         return running.callback_metrics
 
     prefix = f"{'val' if stage == 'validate' else 'test'}/unseen"
@@ -51,7 +51,7 @@ def test_every_listed_video_has_to_be_scored(tmp_path: Path, stage: str) -> None
     for listed in (19, 21):
         with pytest.raises(RuntimeError, match=rf"{prefix}: 20 videos were scored, but {listed} are listed"):
             run(listed)
-    # the user has asked for fewer
+    # unless the user limited the batches
     for limit in (1, 0.5):
         assert int(run(20, limit_test_batches=limit, limit_val_batches=limit)[f"{prefix}/videos"]) == 8
 
@@ -62,7 +62,7 @@ class Stop(Callback):
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
-def test_a_second_prediction_uses_the_weights_of_then(tmp_path: Path, interrupted: bool) -> None:
+def test_a_second_prediction_uses_the_current_weights(tmp_path: Path, interrupted: bool) -> None:
     module, fresh = task(), task()
     with torch.no_grad():
         for changed in fresh.parameters():
@@ -79,8 +79,8 @@ def test_a_second_prediction_uses_the_weights_of_then(tmp_path: Path, interrupte
     assert after != before
 
 
-class Watched(CategoryName):
-    """Notes what it is given, and whether it computes in mixed precision."""
+class Recording(CategoryName):
+    """Records its inputs' types, and whether it computes in mixed precision."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Watched(CategoryName):
 
 
 def test_videos_are_matched_in_full_precision(tmp_path: Path) -> None:
-    module = ContrastiveRecognition(VideoCLIP("tiny"), Watched())
+    module = ContrastiveRecognition(VideoCLIP("tiny"), Recording())
     short = {"precision": "bf16-mixed", "limit_test_batches": 1, "limit_val_batches": 0, "max_steps": 1}
     trainer(tmp_path, **short).test(module, dataloaders=loaders(), verbose=False)
     data = ToyWorld(
@@ -106,9 +106,9 @@ def test_videos_are_matched_in_full_precision(tmp_path: Path) -> None:
     assert module.matcher.seen == {(False, torch.float32, torch.float32), (torch.float32,)}
 
 
-def test_loaders_that_say_nothing_are_refused(tmp_path: Path) -> None:
+def test_loaders_without_an_evaluation_set_are_rejected(tmp_path: Path) -> None:
     plain = DataLoader([0])
-    with pytest.raises(UserError, match="has a DataLoader, which doesn't say which classes"):
+    with pytest.raises(UserError, match="got a DataLoader, which doesn't define the classes"):
         trainer(tmp_path).test(task(), dataloaders=plain, verbose=False)
-    with pytest.raises(RuntimeError, match="no evaluation has begun"):
+    with pytest.raises(RuntimeError, match="no evaluation is in progress"):
         _ = task().evaluation

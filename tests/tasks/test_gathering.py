@@ -12,11 +12,11 @@ from ost_lightning.tasks.gathering import gather
 from ost_lightning.toyworld.dataset import label_space
 from tests.processes import in_processes
 
-VIDEOS, CLASSES = 12, 5  # classes repeat within a process and over processes
+VIDEOS, CLASSES = 12, 5  # classes repeat within a process and across processes
 Gradients = dict[str, Tensor]
 
 
-def test_one_process_gathers_what_it_has() -> None:
+def test_a_single_process_gathers_only_its_own_rows() -> None:
     rows = torch.randn(3, 2, requires_grad=True)
     assert gather(rows) is rows
 
@@ -26,7 +26,7 @@ def check_gather(folder: Path) -> None:
     rows = torch.full((2, 3), float(rank + 1), requires_grad=True)
     gathered = gather(rows)
     assert gathered[:, 0].tolist() == [float(r + 1) for r in range(world) for _ in range(2)]
-    # process r weighs the rows by r + 1: the gradient is the sum over processes of every process's weight
+    # process r weights the rows by r + 1: the gradient is the sum of these weights over all processes
     weight = torch.arange(2.0 * world)[:, None] * (rank + 1)
     (gathered * weight).sum().backward()
     expected = torch.arange(2.0 * world)[2 * rank : 2 * rank + 2, None] * sum(range(1, world + 1))
@@ -41,7 +41,7 @@ def world_of_videos() -> tuple[Tensor, Tensor]:
 
 
 class Step(nn.Module):
-    """A loss, as DDP wants it."""
+    """A module whose output is the loss, for DDP."""
 
     def __init__(self, matcher: str) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ def gradients(module: nn.Module) -> Gradients:
 
 
 def share_of(rank: int, world: int, micro_batches: int) -> list[Tensor]:
-    """Places of the videos of a process's micro-batches; together, micro-batch m is the m-th part of all videos."""
+    """Indices of the videos in a process's micro-batches; over all processes, micro-batch m is the m-th part."""
     return list(torch.arange(VIDEOS).view(micro_batches, world, -1)[:, rank])
 
 
@@ -87,13 +87,13 @@ def train_a_step(folder: Path, matcher: str) -> None:
 
 
 def relative_error(found: Gradients, expected: Gradients) -> float:
-    """The largest over all parameters."""
+    """Largest relative error over all parameters."""
     assert found.keys() == expected.keys()
-    whole = torch.stack([gradient.norm() for gradient in expected.values()]).norm()
+    total = torch.stack([gradient.norm() for gradient in expected.values()]).norm()
     errors = {}
     for name, gradient in expected.items():
-        if name.endswith("k_proj.bias"):  # softmax does not see it: its gradient is 0, and what there is of it rounding
-            assert found[name].norm() < 1e-6 * whole
+        if name.endswith("k_proj.bias"):  # it cancels in the softmax: its gradient is 0 up to rounding
+            assert found[name].norm() < 1e-6 * total
         else:
             errors[name] = float((found[name] - gradient).norm() / gradient.norm())
     assert "task.video_clip.encoder.model.logit_scale" in errors
@@ -122,7 +122,7 @@ def compare(folder: Path, world: int, matcher: str) -> None:
             assert found[name][0] == pytest.approx(loss, rel=1e-5), name
             error = relative_error(found[name][1], wanted)
             assert error < 1e-5, (name, error)
-    # the two kinds of contrast are not the same thing, so that a mix-up would be noticed
+    # the two kinds of contrast differ, so that confusing them would be noticed
     assert relative_error(expected["at once"][1], expected["accumulated"][1]) > 0.05
 
 
@@ -139,11 +139,11 @@ def test_processes_have_the_loss_and_gradients_of_one(tmp_path: Path, world: int
 
 @pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
-def test_gathered_rows_have_true_gradients(tmp_path: Path, world: int) -> None:
+def test_gathered_rows_have_exact_gradients(tmp_path: Path, world: int) -> None:
     in_processes(world, check_gather, tmp_path)
 
 
-def test_gradient_cache_is_the_large_batch_in_one_process() -> None:
+def test_gradient_cache_equals_the_large_batch_in_one_process() -> None:
     module = Step("solver")
     clips, labels = world_of_videos()
     module([clips], [labels]).backward()
@@ -154,7 +154,7 @@ def test_gradient_cache_is_the_large_batch_in_one_process() -> None:
         assert relative_error(gradients(module), expected) < 1e-5
 
 
-def test_the_second_forward_pass_draws_the_same() -> None:
+def test_the_second_forward_pass_draws_the_same_dropout() -> None:
     module = Step("solver")
     for tower in (module.task.video_clip.encoder.model.vision_model, module.task.video_clip.encoder.model.text_model):
         for layer in tower.encoder.layers:
@@ -169,7 +169,7 @@ def test_the_second_forward_pass_draws_the_same() -> None:
         loss.backward()
         found.append(gradients(module)["task.video_clip.encoder.model.visual_projection.weight"])
     assert torch.equal(*found)
-    # moving along the gradient changes the very same draw of the loss as the gradient says
+    # the gradient matches a finite difference of the loss with the same dropout
     weight = module.task.video_clip.encoder.model.visual_projection.weight
     step = 1e-3 * found[0] / found[0].norm()
     values = []

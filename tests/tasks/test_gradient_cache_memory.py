@@ -1,4 +1,4 @@
-"""The contrast of a whole global batch in the memory of a micro-batch, as the benchmark measures it."""
+"""The global contrast needs the memory of one micro-batch, as measured by the benchmark."""
 
 import json
 import subprocess
@@ -14,9 +14,9 @@ MICRO_BATCH, FRAMES = 8, 32
 
 
 def step(mode: str, videos: int) -> dict[str, float]:
-    """Peak memory above what was there before the step, in MB, with loss and gradient norm; tiny CLIP, CPU."""
+    """Additional peak memory of a step, in MB, with loss and gradient norm; tiny CLIP on a CPU."""
     sizes = [f"--videos={videos}", f"--frames={FRAMES}", f"--micro_batch={MICRO_BATCH}"]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, BENCHMARK, *sizes, "--json", "--modes", mode],
         env=environment(),
         capture_output=True,
@@ -24,7 +24,7 @@ def step(mode: str, videos: int) -> dict[str, float]:
         timeout=LIMIT,
         check=True,
     )
-    result: dict[str, float] = json.loads(done.stdout)
+    result: dict[str, float] = json.loads(process.stdout)
     return result
 
 
@@ -34,10 +34,10 @@ def test_the_contrast_of_256_videos_takes_the_memory_of_a_micro_batch() -> None:
     assert alone["videos"] == MICRO_BATCH
     cached = {videos: step("gradient cache", videos) for videos in (32, 256)}
     assert cached[256]["videos"] == 256
-    # activations of one micro-batch; all that grows is pixels, embeddings and scores
+    # activations of one micro-batch; only pixels, embeddings and scores grow
     assert cached[256]["peak_mb"] < 1.2 * alone["peak_mb"]
-    whole = {videos: step("at once", videos) for videos in (16, 32)}
-    assert whole[32]["peak_mb"] > 1.8 * whole[16]["peak_mb"]
-    assert whole[32]["peak_mb"] > 3 * cached[256]["peak_mb"]
+    full = {videos: step("at once", videos) for videos in (16, 32)}
+    assert full[32]["peak_mb"] > 1.8 * full[16]["peak_mb"]
+    assert full[32]["peak_mb"] > 3 * cached[256]["peak_mb"]
     for figure in ("loss", "gradient_norm"):
-        assert cached[32][figure] == pytest.approx(whole[32][figure], rel=1e-5)
+        assert cached[32][figure] == pytest.approx(full[32][figure], rel=1e-5)

@@ -18,7 +18,7 @@ def factors_of(encoder: DualEncoder, decay: float) -> dict[str, float]:
     return {name: factors[parameter] for name, parameter in encoder.model.named_parameters()}
 
 
-def test_layers_below_learn_more_slowly(encoder: DualEncoder) -> None:
+def test_lower_layers_have_smaller_learning_rates(encoder: DualEncoder) -> None:
     factors = factors_of(encoder, 0.5)
     depth = len(encoder.tower("vision").layers)
     vision = "vision_model"
@@ -31,7 +31,7 @@ def test_layers_below_learn_more_slowly(encoder: DualEncoder) -> None:
 
 
 @pytest.mark.parametrize("decay", [0.1, 0.75, 1.0])
-def test_no_layer_learns_faster_than_the_one_above(encoder: DualEncoder, decay: float) -> None:
+def test_learning_rates_never_decrease_towards_the_output(encoder: DualEncoder, decay: float) -> None:
     factors = factors_of(encoder, decay)
     for tower in ("vision_model", "text_model"):
         below = factors[f"{tower}.embeddings.position_embedding.weight"]
@@ -40,7 +40,7 @@ def test_no_layer_learns_faster_than_the_one_above(encoder: DualEncoder, decay: 
         assert layers[-1] == pytest.approx(decay)
 
 
-def test_every_trained_weight_is_in_one_group_with_its_rate() -> None:
+def test_every_trained_weight_is_in_one_group_with_its_learning_rate() -> None:
     model = torch.nn.ModuleDict({"video_clip": VideoCLIP("tiny", freeze_text=True), "head": torch.nn.Linear(2, 2)})
     settings = OptimizerSettings(learning_rate=1.0, layer_decay=0.5, new_module_lr_multiplier=10.0, weight_decay=0.3)
     optimizer = optimizer_and_schedule(model.parameters(), settings, 10, model["video_clip"].encoder)["optimizer"]
@@ -71,6 +71,6 @@ def test_fused_updates_are_the_same() -> None:
     torch.testing.assert_close(ends[0], ends[1])
 
 
-def test_nothing_to_train_is_told() -> None:
+def test_training_with_all_weights_frozen_is_rejected() -> None:
     with pytest.raises(UserError, match="all weights are frozen"):
         optimizer_and_schedule([Parameter(torch.ones(1), requires_grad=False)], OptimizerSettings(), 1)

@@ -12,7 +12,7 @@ from ost_lightning.tasks import learning_rate_factor
     ("step", "warmup", "peak", "rate"),
     [(4999, 0.5, 8e-6, 7.998e-6), (5000, 0.5, 8e-6, 4.04e-6), (999, 0.1, 5e-6, 4.995e-6), (1000, 0.1, 5e-6, 4.879e-6)],
 )
-def test_points_of_the_released_schedule(step: int, warmup: float, peak: float, rate: float) -> None:
+def test_values_of_timm_cosine(step: int, warmup: float, peak: float, rate: float) -> None:
     assert peak * learning_rate_factor("timm_cosine", step, 10_000, warmup) == pytest.approx(rate, rel=2e-4)
 
 
@@ -29,6 +29,6 @@ def test_cosine_after_warmup_rises_and_falls_without_a_jump(total: int, warmup: 
 
 
 @pytest.mark.parametrize("schedule", ["cosine_after_warmup", "timm_cosine"])
-def test_warmup_starts_at_zero_and_none_starts_at_the_peak(schedule: str) -> None:
+def test_schedules_start_at_zero_with_warmup_and_at_the_peak_without(schedule: str) -> None:
     assert learning_rate_factor(schedule, 0, 100, 0.1) == 0
     assert learning_rate_factor(schedule, 0, 100, 0.0) == 1

@@ -24,7 +24,7 @@ QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": 
 
 
 class OneBatch(LightningDataModule):
-    """The same four videos, of four classes, at every step."""
+    """The same four videos, from four classes, at every step."""
 
     def __init__(self, steps: int = 1) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_loss_is_that_of_vifi_clip(tmp_path: Path, smoothing: float) -> None:
-    """Mean of raw frame embeddings, normalized, against every class's name; cross-entropy."""
+    """Cross-entropy of the normalized mean of raw frame embeddings with the names of all classes."""
     module = SupervisedRecognition(
         VideoCLIP("tiny", temporal_head=MeanPooling), CategoryName(), label_smoothing=smoothing
     )
@@ -100,7 +100,7 @@ def test_loss_is_that_of_vifi_clip(tmp_path: Path, smoothing: float) -> None:
     ],
     ids=["names", "vifi_clip", "text4vis", "ost_on_text4vis"],
 )
-def test_a_small_batch_is_learned_by_heart(tmp_path: Path, matcher: Matcher, head: object, frozen: bool) -> None:
+def test_a_small_batch_is_overfitted(tmp_path: Path, matcher: Matcher, head: object, frozen: bool) -> None:
     module = SupervisedRecognition(
         VideoCLIP("tiny", temporal_head=head, freeze_text=frozen),
         matcher,
@@ -133,7 +133,7 @@ def test_frozen_and_trained_text_have_the_same_loss(tmp_path: Path) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_new_modules_learn_faster(tmp_path: Path) -> None:
+def test_new_modules_have_their_own_learning_rate(tmp_path: Path) -> None:
     module = SupervisedRecognition(
         VideoCLIP("tiny", temporal_head=partial(TemporalTransformer, layers=1)),
         CategoryName(),
@@ -168,26 +168,26 @@ def test_mixup_averages_pixels_and_labels() -> None:
 
 def test_cutmix_replaces_one_rectangle_of_all_frames() -> None:
     module = SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), mixing=Mixing(cutmix=1.0))
-    # a picture a video, so that the origin of every pixel shows
+    # each video has a constant value, which identifies the origin of every pixel
     clips = torch.arange(4, dtype=torch.uint8).view(4, 1, 1, 1, 1).expand(4, 3, 3, 48, 48)
     mixed, targets = module._mix(clips, torch.arange(4), 4)
     assert bool((mixed == mixed[:, :1, :1]).all())
-    own = (mixed == clips).float().mean((1, 2, 3, 4))
-    torch.testing.assert_close(targets.diagonal(), own)
+    unmixed = (mixed == clips).float().mean((1, 2, 3, 4))
+    torch.testing.assert_close(targets.diagonal(), unmixed)
     torch.testing.assert_close(targets.sum(1), torch.ones(4))
 
 
-def test_both_ways_of_mixing_are_drawn() -> None:
+def test_mixup_and_cutmix_are_both_drawn() -> None:
     module = SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), mixing=Mixing(mixup=0.8, cutmix=1.0))
     clips = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1, 1).expand(2, 1, 3, 48, 48)
-    cut = 0
+    replaced = 0
     for _ in range(60):
         mixed, _targets = module._mix(clips, torch.arange(2), 2)
-        cut += bool(((mixed == 0) | (mixed == 255)).all())
-    assert 10 < cut < 50
+        replaced += bool(((mixed == 0) | (mixed == 255)).all())
+    assert 10 < replaced < 50
 
 
-def test_mixed_batches_teach_the_pure_videos(tmp_path: Path) -> None:
+def test_training_on_mixed_batches_learns_the_original_videos(tmp_path: Path) -> None:
     module = SupervisedRecognition(
         VideoCLIP("tiny", temporal_head=MeanPooling),
         CategoryName(),
@@ -200,7 +200,7 @@ def test_mixed_batches_teach_the_pure_videos(tmp_path: Path) -> None:
     assert torch.equal(recognized(module, data), data.batch.labels)
 
 
-def test_mistakes() -> None:
+def test_invalid_settings_are_rejected() -> None:
     with pytest.raises(UserError, match=r"label_smoothing is 1\.5"):
         SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), label_smoothing=1.5)
     with pytest.raises(UserError, match=r"mixing is .*-1.*at least 0"):

@@ -55,9 +55,9 @@ def test_convert_evaluate_and_convert_back(capsys: pytest.CaptureFixture[str]) -
 def test_mistakes_are_told_in_a_paragraph(capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(payloads(Path("mark"))["in an extra key"], "hostile.pth")
     for arguments, words in (
-        (["hostile.pth", "out"], ["hostile.pth asks for Python's `posix.system`", "nothing of it has been run"]),
+        (["hostile.pth", "out"], ["hostile.pth would call Python's `posix.system`", "none of its code was executed"]),
         (["nothing.pth", "out"], ["There is no checkpoint nothing.pth"]),
-        ([str(RELEASED), "clip", "--pretrained=clip"], ["clip is there already"]),
+        ([str(RELEASED), "clip", "--pretrained=clip"], ["clip already exists"]),
         ([str(RELEASED), "out", "--pretrained=nobody/nothing"], ["There is no pre-trained model 'nobody/nothing'"]),
     ):
         assert main(["convert", *arguments]) == 1

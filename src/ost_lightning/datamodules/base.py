@@ -91,7 +91,7 @@ class VideoDataModule(LightningDataModule, ABC):
         Raises:
             UserError: If the settings contradict the checkpoint, or crops would show only a small part of the frames.
         """
-        self.clips, self._whole_steps = self.clips.following(preprocessing).settled(), whole_steps
+        self.clips, self._whole_steps = self.clips.with_defaults_from(preprocessing).resolved(), whole_steps
 
     @property
     def training_set(self) -> LabeledVideos:
@@ -197,7 +197,7 @@ class VideoDataModule(LightningDataModule, ABC):
             rank_zero_info(f"{count(len(self.report.reasons))} could not be read; see {file}")
 
     def _loaders(self) -> LoaderFactory:
-        self.clips = self.clips.settled()
+        self.clips = self.clips.resolved()
         rank, devices = self._rank_and_devices()
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return LoaderFactory(self.clips, self.loading, seed=self.seed, rank=rank, devices=devices, on_gpu=on_gpu)

@@ -1,4 +1,4 @@
-"""Scoring of videos: embeddings of each set of weights, probabilities averaged over views, counts."""
+"""Evaluation: embeddings per set of weights, class probabilities averaged over views, exact counts."""
 
 from ost_lightning.evaluation.batches import SCORED, EmbeddedBatch, EvaluationBatch, KeyedClipBatch, ScoredBatch
 from ost_lightning.evaluation.cached_clips import CachedClips

@@ -1,4 +1,4 @@
-"""Batches on their way through an evaluation: pixels, embeddings, probabilities."""
+"""Batches at each stage of an evaluation: pixels, embeddings, probabilities."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from ost_lightning.video.annotations import Span
 
 @dataclass(slots=True, repr=False)
 class KeyedClipBatch(ClipBatch):
-    """Clips whose embeddings will be stored once they are known.
+    """Clips whose embeddings are to be stored once computed.
 
     Attributes:
-        keys: Key of each clip in the embedding store; empty for a clip that can't be stored.
+        keys: Key of each clip in the embedding store; an empty string for a clip that can't be stored.
     """
 
     keys: tuple[str, ...] = ()
@@ -27,16 +27,16 @@ class KeyedClipBatch(ClipBatch):
 class EmbeddedBatch:
     """Videos as frame embeddings, without pixels.
 
-    This is no dataclass on purpose: Lightning converts the tensors of a dataclass to the run's precision, and
-    embeddings would be rounded once more.
+    This is deliberately not a dataclass: Lightning converts tensors in a dataclass to the run's precision, which would
+    round the embeddings again.
 
     Attributes:
-        embeddings: Frame embeddings fp32 (B', V, T, d) of the B' readable videos, by the name of the set of weights.
-        labels: int64 (B,), labels of all videos.
-        decoded: bool (B,), False for unreadable videos; stays in host memory.
-        ids: B record ids.
-        failures: Failures of the unreadable videos, in their order.
-        spans: B starts and ends of the records.
+        embeddings: Frame embeddings of the B' readable videos, fp32 (B', V, T, d), by the name of the set of weights.
+        labels: Labels of all videos, int64 (B,).
+        decoded: Whether each video could be read, bool (B,), always in host memory.
+        ids: Record ids, B of them.
+        failures: Failures of the unreadable videos, in order.
+        spans: Start and end of each record, B of them.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class EmbeddedBatch:
 
     @property
     def readable_labels(self) -> Tensor:
-        """int64 (B',), labels of the readable videos."""
-        if bool(self.decoded.all()):  # no wait for the device, where a mask would need one
+        """Labels of the readable videos, int64 (B',)."""
+        if bool(self.decoded.all()):  # avoids the device synchronization that indexing by a mask needs
             return self.labels
         return self.labels[self.decoded.to(self.labels.device)]
 
@@ -82,29 +82,30 @@ class EmbeddedBatch:
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Self:
-        """Copies embeddings and labels to page-locked memory; the loader calls this."""
+        """Copies embeddings and labels to page-locked memory; called by the loader."""
         return self._map(lambda tensor: tensor.pin_memory())
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
-        embeddings = {weights: change(embedded) for weights, embedded in self.embeddings.items()}
-        return type(self)(embeddings, change(self.labels), self.decoded, self.ids, self.failures, self.spans)
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        embeddings = {weights: function(embedded) for weights, embedded in self.embeddings.items()}
+        return type(self)(embeddings, function(self.labels), self.decoded, self.ids, self.failures, self.spans)
 
 
 SCORED: Final = "scored"
-"""Key of a `ScoredBatch` in what a validation or test step returns."""
+"""Key of the `ScoredBatch` in the output of a validation or test step."""
 
 EvaluationBatch = ClipBatch | EmbeddedBatch
-"""What an evaluation loader yields."""
+"""Batch that an evaluation loader yields."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ScoredBatch:
-    """What an evaluation found out about one batch.
+    """Class probabilities of one batch of videos.
 
     Attributes:
         set: Evaluation set of the videos.
-        videos: The videos with their frame embeddings by all sets of weights that scored them.
-        probabilities: fp32 (B', K) of the B' readable videos, by the name of the scorer; views are averaged.
+        videos: Videos with their frame embeddings for every set of weights that scored them.
+        probabilities: Class probabilities of the B' readable videos, averaged over views, fp32 (B', K), by the name of
+            the scorer.
     """
 
     set: EvaluationSet

@@ -1,4 +1,4 @@
-"""Evaluation clips of which only those are decoded whose embeddings are not known."""
+"""Evaluation clips that are decoded only if their embeddings are not cached."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -16,14 +16,14 @@ from ost_lightning.video import Clip, ClipBatch, EvaluationClips, SampleKey, col
 
 
 class CachedClips(Dataset[Any]):
-    """Whole batches: an `EmbeddedBatch` if every readable video of the batch is stored, else a `KeyedClipBatch`.
+    """Complete batches: an `EmbeddedBatch` if all readable videos of a batch are stored, else a `KeyedClipBatch`.
 
-    A batch is decoded as a whole, so that its embeddings are, bit by bit, what they are without a cache. Videos that
-    can't be read are tried again each time, and reported as without a cache.
+    If any embedding is missing, the entire batch is decoded, so that embeddings are bit-identical to those without a
+    cache. Unreadable videos are retried each time, and reported as they would be without a cache.
 
     Args:
-        clips: How a video becomes a clip.
-        store: Embeddings that are known.
+        clips: Data set that decodes videos into clips.
+        store: Store of cached embeddings.
     """
 
     def __init__(self, clips: EvaluationClips, store: EmbeddingStore) -> None:
@@ -37,32 +37,32 @@ class CachedClips(Dataset[Any]):
     def collate(
         batch: EmbeddedBatch | KeyedClipBatch | UserError,
     ) -> EmbeddedBatch | KeyedClipBatch | UserError:
-        """The batch as it is: `__getitems__` has made one already."""
+        """Returns the batch unchanged, because `__getitems__` has already collated it."""
         return batch
 
     def __getitems__(self, keys: Sequence[SampleKey]) -> EmbeddedBatch | KeyedClipBatch | UserError:
-        """One batch; the loader asks for all of its samples at once."""
+        """Returns one batch; the loader requests all of its samples at once."""
         names = [self._keys.of(self.clips.records[key.index]) for key in keys]
-        known = [self.store.load(name) if name is not None else None for name in names]
-        # only what is not known is opened; if that turns out to be unreadable, nothing else has to be
-        clips = {key: self.clips[key] for key, found in zip(keys, known, strict=True) if found is None}
+        cached = [self.store.load(name) if name is not None else None for name in names]
+        # open only videos that are not cached; if all of those are unreadable, the others need no decoding
+        clips = {key: self.clips[key] for key, found in zip(keys, cached, strict=True) if found is None}
         if all(isinstance(clip, Clip) and clip.frames is None for clip in clips.values()) and len(clips) < len(keys):
-            return self._embedded(keys, known, clips)
+            return self._embedded(keys, cached, clips)
         batch = collate_clips([clips[key] if key in clips else self.clips[key] for key in keys])
         return _with_keys(batch, tuple(name or "" for name in names)) if isinstance(batch, ClipBatch) else batch
 
     def _embedded(
         self,
         keys: Sequence[SampleKey],
-        known: Sequence[Mapping[str, Tensor] | None],
+        cached: Sequence[Mapping[str, Tensor] | None],
         unreadable: Mapping[SampleKey, Clip | UserError],
     ) -> EmbeddedBatch:
         records = [self.clips.records[key.index] for key in keys]
-        there = [found for found in known if found is not None]
+        readable = [found for found in cached if found is not None]
         return EmbeddedBatch(
-            {weights: torch.stack([found[weights] for found in there]) for weights in there[0]},
+            {weights: torch.stack([found[weights] for found in readable]) for weights in readable[0]},
             labels=torch.tensor([record.label for record in records]),
-            decoded=torch.tensor([found is not None for found in known]),
+            decoded=torch.tensor([found is not None for found in cached]),
             ids=tuple(record.id for record in records),
             failures=tuple(
                 failure for clip in unreadable.values() if isinstance(clip, Clip) for failure in clip.failures

@@ -1,4 +1,4 @@
-"""How a video becomes a clip, for training, evaluation and people alike."""
+"""Settings that define how a video becomes a clip, in training, evaluation and recognition."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,13 +14,13 @@ from ost_lightning.video.decoding.timeout import READ_TIMEOUT
 
 @dataclass(frozen=True, slots=True)
 class ClipGeometry:
-    """How a frame becomes a square.
+    """Sizes, framing and interpolation that turn a frame into a square.
 
     Attributes:
         crop_size: Side of the square, in pixels.
-        short_side: Shorter side of the frame that crops refer to, in pixels.
-        framing: `crop` cuts squares out of the frame, `squash` scales the whole frame to the square.
-        resize: Interpolation of the resizing.
+        short_side: Shorter side of the frame before cropping, in pixels.
+        framing: Framing: `crop` crops squares from the frame, `squash` scales the full frame to the square.
+        resize: Interpolation filter for resizing.
     """
 
     crop_size: int
@@ -31,27 +31,33 @@ class ClipGeometry:
 
 @dataclass(frozen=True)
 class ClipSettings:
-    """How a video becomes a clip. Sizes, framing and interpolation follow the checkpoint unless they are set.
+    """Settings that define how a video becomes a clip.
+
+    Sizes, framing and interpolation follow the checkpoint unless they are set.
 
     Attributes:
-        frames: Number of frames of a clip, T.
-        short_side: Shorter side of the frames that crops refer to, in pixels; for a checkpoint of 224 pixels 256.
-        crop_size: Side of the square in pixels, which is the checkpoint's image size.
-        framing: `crop` cuts squares out of the frames, `squash` scales whole frames to the square.
-        views: Number of views in time per test video.
-        crops: Number of squares per test view: 1 (center) or 3.
-        view_frames: Frames of the test views: `spread` evenly over each segment, the same for every call; or `random`,
-            as the released code draws them when there are several views, so that scores depend on the seed.
-        flip: Probability of mirroring in training; None is 0.5, or 0 where left and right are part of a label.
+        frames: Number of frames per clip, T.
+        short_side: Shorter side of the frames before cropping, in pixels; None for the checkpoint's, which is 256 for
+            an image size of 224.
+        crop_size: Side of the square, in pixels; None for the checkpoint's image size.
+        framing: Framing: `crop` crops squares from the frames, `squash` scales full frames to the square; None for the
+            checkpoint's.
+        views: Number of temporal views per test video.
+        crops: Number of square crops per test view: 1 (center) or 3.
+        view_frames: Choice of frames in the test views. `spread` takes evenly spaced frames of each segment, always
+            the same. `random` draws them, as the released code does with several views, so that scores depend on the
+            seed.
+        flip: Probability of a horizontal flip in training; None for 0.5, or for 0 if labels distinguish left and right.
         color_jitter: Probability of color jitter in training.
-        grayscale: Probability of dropping the colors in training.
-        sample_aspect: Whether to resample non-square pixels to square ones, as a player does; decord and what is read
-            with it sees them as stored.
-        resize: Interpolation of the resizing: `bicubic` as CLIP does, `bilinear` as the released code does.
-        rand_augment: Number of RandAugment's operations per clip and their strength (0 to 30) in training; None for no
+        grayscale: Probability of conversion to grayscale in training.
+        sample_aspect: Whether to resample non-square pixels to square ones, as video players do; decord keeps them as
+            stored.
+        resize: Interpolation filter for resizing: `bicubic` as in CLIP, `bilinear` as in the released code; None for
+            the checkpoint's.
+        rand_augment: Number of RandAugment operations per clip and their magnitude (0 to 30) in training; None for no
             RandAugment.
-        jitter_each_frame: Draw the color jitter anew for every frame, so that training clips flicker, as in the
-            released code; otherwise all frames of a clip change alike.
+        jitter_each_frame: Whether to draw the color jitter separately for every frame, as the released code does, which
+            makes training clips flicker; otherwise all frames of a clip get the same jitter.
 
     Raises:
         UserError: If a number is outside its range.
@@ -84,20 +90,20 @@ class ClipSettings:
             ("flip", "color_jitter", "grayscale"),
         )
 
-    def following(self, preprocessing: Preprocessing) -> Self:
-        """These settings, with what is not set as a checkpoint expects it.
+    def with_defaults_from(self, preprocessing: Preprocessing) -> Self:
+        """Returns these settings, with unset ones filled in from a checkpoint's preprocessing.
 
         Args:
             preprocessing: Preprocessing of the checkpoint.
 
         Raises:
-            UserError: If the crop size is set to another one than the checkpoint's.
+            UserError: If the crop size is set, but differs from the checkpoint's image size.
         """
         size = preprocessing.image_size
         if self.crop_size not in (None, size):
             raise UserError(
-                f"clips.crop_size is {self.crop_size}, but the checkpoint reads {size} x {size} pixels: leave it out, "
-                f"together with clips.short_side, or set them to {size} and {preprocessing.default_short_side}."
+                f"clips.crop_size is {self.crop_size}, but the checkpoint reads {size} x {size} pixels: unset it "
+                f"and clips.short_side, or set them to {size} and {preprocessing.default_short_side}."
             )
         return replace(
             self,
@@ -108,18 +114,18 @@ class ClipSettings:
         )
 
     def geometry(self) -> ClipGeometry:
-        """Sizes, framing and interpolation, once all of them are known.
+        """Returns sizes, framing and interpolation, once they are known.
 
-        A short side is the size of frames before they are cropped: with one, `crop` need not be said.
+        Framing defaults to `crop`, because a short side only makes sense with cropping.
 
         Raises:
-            UserError: If a size is not known, or crops would show a small part of the frames only.
+            UserError: If a size is unknown, or crops would cover only a small part of the frames.
         """
         if self.crop_size is None or (self.short_side is None and self.framing != "squash"):
             name = "crop_size" if self.crop_size is None else "short_side"
             raise UserError(
-                f"clips.{name} is not set, and follows from the checkpoint, which the data module doesn't know: set "
-                "it, or call the data module's `configure_for(video_clip.preprocessing)` first, as the `ost` command "
+                f"clips.{name} is not set, and the data module doesn't know the checkpoint that it follows from: set "
+                "it, or first call the data module's `configure_for(video_clip.preprocessing)`, as the `ost` command "
                 "does."
             )
         self.check_crop()
@@ -127,16 +133,16 @@ class ClipSettings:
         return ClipGeometry(self.crop_size, short_side, self.framing or "crop", self.resize or "bicubic")
 
     def check_crop(self) -> None:
-        """Checks that crops fit into the frames and show at least half of their shorter side, if both sizes are known.
+        """Checks that crops fit into the frames and cover at least half of their shorter side, if both are known.
 
         Raises:
-            UserError: If they don't.
+            UserError: If crops are too large or too small.
         """
         if self.crop_size is not None and self.short_side is not None:
             check_crop_size(self.crop_size, self.short_side, self.framing or "crop")
 
-    def settled(self) -> Self:
-        """These settings with nothing left to be decided; see `geometry`."""
+    def resolved(self) -> Self:
+        """Returns these settings with sizes, framing and interpolation set; see `geometry`."""
         return replace(self, **asdict(self.geometry()))
 
 
@@ -147,13 +153,13 @@ def evaluation_clips(
     read_timeout: float | None = READ_TIMEOUT,
     view_seed: int | None = None,
 ) -> EvaluationClips:
-    """Clips of videos as they are evaluated: fixed frames, fixed crops.
+    """Returns the clips of videos for evaluation, with deterministic frames and crops.
 
     Args:
         records: Videos.
-        clips: How a video becomes a clip.
-        read_timeout: Seconds after which reading a video is given up; None for no limit.
-        view_seed: Seed for the frames of several views, where the settings ask for random ones.
+        clips: Settings that define how a video becomes a clip.
+        read_timeout: Timeout for reading a video, in seconds; None for no limit.
+        view_seed: Seed for drawing the frames of several views, if `view_frames` is `random`.
     """
     geometry = clips.geometry()
     return EvaluationClips(
@@ -169,17 +175,17 @@ def evaluation_clips(
 def check_ranges(
     group: str, settings: Any, holds: Callable[[float], bool], expected: str, names: tuple[str, ...]
 ) -> None:
-    """Compares settings with their range; those that are None are still open.
+    """Checks that settings are within their range, except those that are None.
 
     Args:
         group: Name of the settings' group in YAML.
         settings: Object with the settings as attributes.
-        holds: Whether a value is in the range.
+        holds: Predicate that is true for values in the range.
         expected: Range in words, for the message.
-        names: Settings that have this range.
+        names: Names of the settings that have this range.
 
     Raises:
-        UserError: Naming the first setting that is outside.
+        UserError: If a setting is out of range; it names the first one.
     """
     for name in names:
         value = getattr(settings, name)

@@ -1,8 +1,9 @@
-"""Frame embeddings on disk, so that no video is decoded and encoded twice by the same weights.
+"""A disk cache of frame embeddings, so that no video is decoded and encoded twice with the same weights.
 
-Layout: `{folder}/{weights}/{xx}/{clip}.safetensors`, where `weights` is the fingerprint of everything that turns pixels
-into embeddings (`frame_fingerprint`), `clip` names a video file in its present state and what was taken out of it, and
-`xx` are the first digits of `clip`. A file holds the fp32 embeddings (V, T, d) of one clip and their digest.
+Layout: `{folder}/{weights}/{xx}/{clip}.safetensors`. `weights` is the fingerprint of everything that turns pixels into
+embeddings (`frame_fingerprint`). `clip` identifies a video file, its state and the frames and crops taken from it
+(`ClipKeys`), and `xx` are its first two digits. A file contains the fp32 embeddings (V, T, d) of one clip, and their
+digest.
 """
 
 import os
@@ -22,51 +23,54 @@ from ost_lightning.files import atomic_write
 
 _SUFFIX: Final = ".safetensors"
 _TENSOR: Final = "embeddings"
-_LOOK_EVERY: Final = 0.05
-"""Share of the bound that one process writes before it looks at the folder again."""
-_FILL_TO: Final = 0.9
-"""Share of the bound that stays when old files have to go."""
-_ABANDONED: Final = 3600.0
-"""Seconds after which a file under a temporary name belongs to a process that died."""
+_SCAN_INTERVAL: Final = 0.05
+"""Fraction of the size limit that one process writes before it scans the folder again."""
+_EVICT_TO: Final = 0.9
+"""Fraction of the size limit that remains after an eviction."""
+_STALE_AFTER: Final = 3600.0
+"""Seconds after which a temporary file is assumed to belong to a process that died."""
 
 
 class EmbeddingCacheWarning(UserWarning):
-    """A cached file was damaged, or the cache can't be written."""
+    """A cached file is damaged, or the cache can't be written."""
 
 
 class EmbeddingCache:
-    """Embeddings of clips, bounded in size: the least recently used go first.
+    """Embeddings of clips with a limited total size; the least recently used are evicted first.
 
-    Several processes may use one folder at once: a file appears under its name as a whole or not at all. Each process
-    looks at the folder's size after every twentieth of the bound that it writes, so W processes may exceed it by
-    (W - 1) / 20 for a while; a single one does not.
+    Several processes may share one folder, because files are written atomically. Each process scans the folder's size
+    after writing a twentieth of the limit. W processes may therefore exceed the limit temporarily by (W - 1) / 20 of
+    it; a single process never does.
 
     Args:
-        folder: Folder of the files; made when something is stored.
-        max_bytes: Bound on the size of all files together.
+        folder: Folder for the files, created when something is stored.
+        max_bytes: Limit on the total size of all files, in bytes.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder, self.max_bytes = folder, max_bytes
-        self._written: float = float("inf")  # since the last look
+        self._written: float = float("inf")  # bytes since the last scan
         self._writable = True
         if folder.exists() and not folder.is_dir():
-            raise UserError(f"The cache of frame embeddings {folder} is not a folder. Remove it, or set OST_CACHE.")
+            raise UserError(
+                f"The cache of frame embeddings, {folder}, is not a folder: remove the file, or set OST_CACHE to "
+                "another folder."
+            )
 
     def load(self, weights: str, clip: str) -> Tensor | None:
-        """Embeddings of one clip, or None if they are not there.
+        """Loads the embeddings of one clip.
 
-        A damaged file is taken away.
+        A damaged file is deleted.
 
         Args:
             weights: Fingerprint of the weights, hexadecimal.
             clip: Key of the clip, hexadecimal.
 
         Returns:
-            fp32 (V, T, d) as stored, bit by bit.
+            fp32 (V, T, d), bit-identical to the stored tensor; None if it is not cached.
 
         Warns:
-            EmbeddingCacheWarning: If the file was damaged.
+            EmbeddingCacheWarning: If the file is damaged.
         """
         path = self._path(weights, clip)
         try:
@@ -74,17 +78,17 @@ class EmbeddingCache:
                 embeddings: Tensor = file.get_tensor(_TENSOR)
                 found = (file.metadata() or {}).get("digest")
             if found == _digest(weights, clip, embeddings):
-                os.utime(path)  # access times are switched off on many file systems
+                os.utime(path)  # many file systems don't record access times
                 return embeddings
-            what = "its digest is another one"
+            damage = "its digest doesn't match"
         except FileNotFoundError:
             return None
-        except (SafetensorError, OSError, RuntimeError) as error:  # the last is torch's, which opens the file again
+        except (SafetensorError, OSError, RuntimeError) as error:  # RuntimeError from torch, which reopens the file
             if not path.exists():
-                return None  # another process has made room
-            what = str(error)
+                return None  # another process evicted it
+            damage = str(error)
         warnings.warn(
-            f"{path} is damaged ({what}): it is deleted, and its video is encoded again",
+            f"{path} is damaged ({damage}): deleting it and encoding its video again",
             EmbeddingCacheWarning,
             stacklevel=2,
         )
@@ -92,15 +96,15 @@ class EmbeddingCache:
         return None
 
     def store(self, weights: str, clip: str, embeddings: Tensor) -> None:
-        """Keeps the embeddings of one clip; makes room if need be.
+        """Stores the embeddings of one clip, evicting others if necessary.
 
         Args:
             weights: Fingerprint of the weights, hexadecimal.
             clip: Key of the clip, hexadecimal.
-            embeddings: fp32 (V, T, d), on any device.
+            embeddings: Embeddings on any device, fp32 (V, T, d).
 
         Warns:
-            EmbeddingCacheWarning: If the folder can't be written; nothing more is stored by this object then.
+            EmbeddingCacheWarning: If the folder can't be written; this object then stops storing embeddings.
         """
         if not self._writable:
             return
@@ -110,15 +114,15 @@ class EmbeddingCache:
             return
         path = self._path(weights, clip)
         try:
-            if self._written + len(data) > _LOOK_EVERY * self.max_bytes:
-                self._make_room(len(data))
+            if self._written + len(data) > _SCAN_INTERVAL * self.max_bytes:
+                self._evict(len(data))
             with atomic_write(path) as temporary:
                 temporary.write_bytes(data)
         except OSError as error:
             self._writable = False
             warnings.warn(
-                f"the cache of frame embeddings {self.folder} can't be written ({error.strerror}): "
-                "the run goes on without storing more",
+                f"the cache of frame embeddings, {self.folder}, can't be written ({error.strerror}): "
+                "continuing without storing more",
                 EmbeddingCacheWarning,
                 stacklevel=2,
             )
@@ -126,34 +130,34 @@ class EmbeddingCache:
         self._written += len(data)
 
     def size(self) -> int:
-        """Bytes of all files together."""
+        """Returns the total size of all files, in bytes."""
         return sum(size for _, size, _ in self._files())
 
     def _path(self, weights: str, clip: str) -> Path:
         return self.folder / weights / clip[:2] / f"{clip}{_SUFFIX}"
 
-    def _make_room(self, wanted: int) -> None:
-        """Looks at the folder, and deletes the least recently used files until the next ones fit."""
+    def _evict(self, needed: int) -> None:
+        """Scans the folder, and deletes the least recently used files until there is space for the next ones."""
         files = sorted(self._files())
         total = sum(size for _, size, _ in files)
-        if total + wanted > (1 - _LOOK_EVERY) * self.max_bytes:
+        if total + needed > (1 - _SCAN_INTERVAL) * self.max_bytes:
             for _, size, path in files:
-                if total + wanted <= _FILL_TO * self.max_bytes:
+                if total + needed <= _EVICT_TO * self.max_bytes:
                     break
                 path.unlink(missing_ok=True)
                 total -= size
         self._written = 0
 
     def _files(self) -> Iterator[tuple[float, int, Path]]:
-        """Last use, size and path of every file; deletes temporary files that dead processes have left behind."""
+        """Yields last use, size and path of every file, and deletes temporary files of processes that died."""
         for path in self.folder.glob("*/*/*"):
             try:
                 status = path.stat()
-            except FileNotFoundError:  # another process was faster
+            except FileNotFoundError:  # another process deleted it
                 continue
             if not path.name.startswith("."):
                 yield status.st_mtime, status.st_size, path
-            elif time.time() - status.st_mtime > _ABANDONED:
+            elif time.time() - status.st_mtime > _STALE_AFTER:
                 path.unlink(missing_ok=True)
 
 

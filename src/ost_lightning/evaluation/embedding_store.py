@@ -1,4 +1,4 @@
-"""The embedding cache as one evaluation uses it: with the fingerprints of the weights that it scores."""
+"""The view of the embedding cache that one evaluation uses, with the fingerprints of the weights that it scores."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,13 +8,13 @@ from ost_lightning.evaluation.embedding_cache import EmbeddingCache
 
 
 class EmbeddingStore:
-    """Reads and stores the frame embeddings of clips by all sets of weights that an evaluation scores.
+    """Reads and stores the frame embeddings of clips for all sets of weights that an evaluation scores.
 
-    Loaders and the evaluation share one. It is opened when the weights are known, which is after the loaders were made
-    and before their first batch; a store that is not open knows nothing and keeps nothing.
+    Loaders and the evaluation share one store. It is opened when the weights are known, after the loaders are created
+    and before their first batch. Until then it finds nothing and stores nothing.
 
     Args:
-        cache: Embeddings on disk.
+        cache: Disk cache of embeddings.
     """
 
     def __init__(self, cache: EmbeddingCache) -> None:
@@ -30,13 +30,13 @@ class EmbeddingStore:
         self._fingerprints = dict(fingerprints)
 
     def load(self, key: str) -> dict[str, Tensor] | None:
-        """Embeddings of one clip by all sets of weights.
+        """Loads the embeddings of one clip for all sets of weights.
 
         Args:
             key: Key of the clip.
 
         Returns:
-            (V, T, d) by the name of the weights; None unless those of all of them are known.
+            Embeddings (V, T, d) by the name of the set of weights; None unless all sets are cached.
         """
         found: dict[str, Tensor] = {}
         for weights, fingerprint in self._fingerprints.items():
@@ -51,11 +51,11 @@ class EmbeddingStore:
 
         Args:
             weights: Name of the set of weights.
-            keys: Keys of the clips; an empty one is not stored.
-            embedded: (B, V, T, d) of these clips.
+            keys: Keys of the clips; clips with an empty key are not stored.
+            embedded: Embeddings of the clips, (B, V, T, d).
         """
         if weights not in self._fingerprints:
             return
         for key, clip in zip(keys, embedded.cpu(), strict=True):
-            if key:  # files elsewhere have none: they could change unnoticed
+            if key:  # remote files have no key, because they could change unnoticed
                 self.cache.store(self._fingerprints[weights], key, clip)

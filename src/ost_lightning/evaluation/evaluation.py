@@ -1,4 +1,4 @@
-"""Evaluation of several sets of videos by several scorers, each video embedded once per set of weights."""
+"""Evaluation of several sets of videos with several scorers; each video is embedded once per set of weights."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,20 +20,20 @@ _Texts = tuple[str, tuple[object, ...]]
 class Evaluation:
     """Embeds, scores and counts the batches of one pass over some evaluation sets.
 
-    Sentences are encoded once per set of weights, when the first video needs them. Every process has the counts of all
-    sets, also of those that it gets no video of, because counts are summed over processes.
+    Sentences are encoded once per set of weights, when the first video needs them. Every process has counts for all
+    sets, even for sets of which it gets no videos, because counts are summed over processes.
 
     Attributes:
-        sets: The evaluation sets, in the order of their loaders.
-        scorers: The scorers, by name.
+        sets: Evaluation sets, in the order of their loaders.
+        scorers: Scorers by name.
 
     Args:
-        video_clip: Encoder; its weights must not change during the evaluation.
-        sets: As the attribute.
-        scorers: As the attribute.
-        weights: Sets of weights that the scorers name.
-        device: Device that batches are on.
-        store: Embeddings that are known, opened for these weights; None to encode everything.
+        video_clip: Encoder, whose weights must not change during the evaluation.
+        sets: Evaluation sets, in the order of their loaders.
+        scorers: Scorers by name.
+        weights: Sets of weights that the scorers refer to by name.
+        device: Device of the batches.
+        store: Store of cached embeddings, opened for these weights; None to encode everything.
     """
 
     def __init__(
@@ -48,54 +48,54 @@ class Evaluation:
         self.sets, self.scorers = tuple(sets), dict(scorers)
         self._video_clip, self._weights, self._device, self._store = video_clip, weights, device, store
         self._accuracy = {
-            (one.name, name): RecognitionAccuracy().to(device)
-            for one in self.sets
+            (evaluation_set.name, name): RecognitionAccuracy().to(device)
+            for evaluation_set in self.sets
             for name, scorer in self.scorers.items()
-            if one.name in scorer.sentences
+            if evaluation_set.name in scorer.sentences
         }
         self._texts: dict[_Texts, DescriptorEmbeddings] = {}
 
-    def score(self, batch: EvaluationBatch, place: int) -> ScoredBatch:
-        """Probabilities of the readable videos of a batch, by every scorer of their set.
+    def score(self, batch: EvaluationBatch, set_index: int) -> ScoredBatch:
+        """Computes class probabilities of a batch's readable videos with every scorer of their set.
 
         Args:
             batch: Clips or embeddings, on the device.
-            place: Place of the evaluation set in `sets`.
+            set_index: Index of the evaluation set in `sets`.
         """
-        one = self.sets[place]
+        evaluation_set = self.sets[set_index]
         embeddings = dict(batch.embeddings) if isinstance(batch, EmbeddedBatch) else {}
         found: dict[str, Tensor] = {}
-        used = {name: scorer for name, scorer in self.scorers.items() if (one.name, name) in self._accuracy}
+        used = {name: scorer for name, scorer in self.scorers.items() if (evaluation_set.name, name) in self._accuracy}
         for weights in dict.fromkeys(scorer.weights for scorer in used.values()):
             with self._weights.with_weights(weights):
                 if weights not in embeddings and bool(batch.decoded.any()):
                     embeddings[weights] = self._embed(batch, weights, embeddings)
                 for name, scorer in used.items():
                     if scorer.weights == weights:
-                        found[name] = self._probabilities(scorer, one, embeddings.get(weights))
+                        found[name] = self._probabilities(scorer, evaluation_set, embeddings.get(weights))
         videos = EmbeddedBatch(embeddings, batch.labels, batch.decoded, batch.ids, batch.failures, batch.spans)
-        return ScoredBatch(one, videos, found)
+        return ScoredBatch(evaluation_set, videos, found)
 
     def count(self, scored: ScoredBatch) -> None:
         """Adds a batch to the counts; unreadable videos count as wrong.
 
         Args:
-            scored: What `score` returned.
+            scored: Batch that `score` returned.
         """
         labels = scored.videos.readable_labels
         for name, found in scored.probabilities.items():
             self._accuracy[scored.set.name, name].update(found, labels, len(scored.videos) - len(labels))
 
     def results(self) -> dict[tuple[str, str], dict[str, Tensor]]:
-        """Accuracy over all processes, which all have to ask, by evaluation set and scorer."""
-        return {place: accuracy.compute() for place, accuracy in self._accuracy.items()}
+        """Returns the accuracy by evaluation set and scorer, over all processes; every process has to call this."""
+        return {names: accuracy.compute() for names, accuracy in self._accuracy.items()}
 
     def texts(self, set_name: str, scorer: Scorer) -> DescriptorEmbeddings:
-        """Embeddings of a set's sentences, encoded on first use with the weights that the encoder has.
+        """Returns the embeddings of a set's sentences, encoded on first use with the encoder's current weights.
 
         Args:
             set_name: Name of the evaluation set.
-            scorer: Scorer whose sentences and weights count; scorers with the same ones share them.
+            scorer: Scorer that determines sentences and weights; scorers with equal ones share the embeddings.
         """
         sentences: SentenceSet = scorer.sentences[set_name]
         key = (scorer.weights, tuple(sentences.sentences.items()))
@@ -103,18 +103,18 @@ class Evaluation:
             self._texts[key] = self._video_clip.encode_sentences(self._video_clip.tokenize(sentences))
         return self._texts[key]
 
-    def _probabilities(self, scorer: Scorer, one: EvaluationSet, embedded: FrameEmbeddings | None) -> Tensor:
+    def _probabilities(self, scorer: Scorer, evaluation_set: EvaluationSet, embedded: FrameEmbeddings | None) -> Tensor:
         if embedded is None:  # no video of the batch could be read
-            return torch.zeros((0, len(one.labels)), device=self._device)
-        return probabilities(self._video_clip, scorer.matcher, self.texts(one.name, scorer), embedded)
+            return torch.zeros((0, len(evaluation_set.labels)), device=self._device)
+        return probabilities(self._video_clip, scorer.matcher, self.texts(evaluation_set.name, scorer), embedded)
 
     def _embed(self, batch: EvaluationBatch, weights: str, known: Mapping[str, FrameEmbeddings]) -> FrameEmbeddings:
-        """Frame embeddings of the readable videos, fp32 (B', V, T, d); the encoder has these weights."""
-        same = self._weights.encoder_of(weights)
-        if same in known:
-            return known[same]
+        """Embeds the frames of the readable videos, fp32 (B', V, T, d); the encoder must have these weights."""
+        equivalent = self._weights.equivalent(weights)
+        if equivalent in known:
+            return known[equivalent]
         if isinstance(batch, EmbeddedBatch):
-            raise ValueError(f"the batch has the embeddings of {list(batch.embeddings)}, not those of {weights}")
+            raise ValueError(f"expected embeddings with the weights {weights}, found {list(batch.embeddings)}")
         readable = batch.frames if bool(batch.decoded.all()) else batch.frames[batch.decoded.to(batch.frames.device)]
         embedded = embed(self._video_clip, readable)
         if self._store is not None and isinstance(batch, KeyedClipBatch):

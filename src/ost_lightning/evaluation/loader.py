@@ -1,4 +1,4 @@
-"""A loader of evaluation clips that says what they are scored against."""
+"""A data loader for evaluation clips that carries the evaluation set they are scored against."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,27 +13,27 @@ from ost_lightning.video import EvaluationClips, collate_clips
 
 
 class EvaluationLoader(DataLoader[Any]):
-    """Yields a `ClipBatch`, an `EmbeddedBatch`, or the `UserError` that a worker ran into.
+    """Yields a `ClipBatch`, an `EmbeddedBatch`, or the `UserError` that a worker raised.
 
-    No worker starts before the first batch is asked for: by then the embedding store has been opened.
+    Workers start when the first batch is requested, because the embedding store is opened before that.
 
     Attributes:
-        set: What the videos are scored against.
-        store: Embeddings that are known; None without a cache.
+        set: Evaluation set that the videos are scored against.
+        store: Store of cached embeddings; None without a cache.
 
     Args:
         dataset: Clips of the set.
-        set: As the attribute.
-        store: As the attribute.
-        options: Arguments of `torch.utils.data.DataLoader`. Lightning makes the loader anew for a prediction, from
-            these arguments.
+        set: Evaluation set that the videos are scored against.
+        store: Store of cached embeddings; None without a cache.
+        options: Other arguments of `torch.utils.data.DataLoader`; Lightning recreates the loader from these for
+            predictions.
     """
 
     def __init__(
         self,
         dataset: EvaluationClips | CachedClips,
         *,
-        set: EvaluationSet,  # the attribute's name: Lightning finds the argument by it
+        set: EvaluationSet,  # must have the attribute's name for Lightning to recreate the loader
         store: EmbeddingStore | None = None,
         **options: Any,
     ) -> None:
@@ -43,29 +43,29 @@ class EvaluationLoader(DataLoader[Any]):
         collate = dataset.collate if isinstance(dataset, CachedClips) else collate_clips
         super().__init__(dataset, **{"collate_fn": collate, **options})
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override] # a generator, so that nothing starts too early
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override] # a generator, so that workers don't start too early
         yield from super().__iter__()
 
 
-def evaluation_loaders(given: object) -> list[EvaluationLoader]:
-    """The loaders of an evaluation, checked.
+def evaluation_loaders(dataloaders: object) -> list[EvaluationLoader]:
+    """Checks the loaders of an evaluation, and returns them as a list.
 
     Args:
-        given: Loaders as a trainer has them: several, one, or none.
+        dataloaders: Loaders in the form that a trainer keeps them: a list, a single one, or None.
 
     Raises:
-        UserError: If a loader doesn't say what its videos are scored against.
+        UserError: If a loader doesn't carry an evaluation set.
     """
-    loaders = given if isinstance(given, list | tuple) else [] if given is None else [given]
+    loaders = dataloaders if isinstance(dataloaders, list | tuple) else [] if dataloaders is None else [dataloaders]
     for loader in loaders:
         if not isinstance(loader, EvaluationLoader):
             raise UserError(
-                f"The evaluation has a {type(loader).__name__}, which doesn't say which classes its videos are scored "
-                "against. Give the trainer one of the package's data modules, or an `EvaluationLoader`."
+                f"The evaluation got a {type(loader).__name__}, which doesn't define the classes that its videos are "
+                "scored against: use one of the package's data modules, or an `EvaluationLoader`."
             )
     return list(loaders)
 
 
-def evaluation_sets(given: object) -> list[EvaluationSet]:
-    """The sets that the loaders of an evaluation are for; see `evaluation_loaders`."""
-    return [loader.set for loader in evaluation_loaders(given)]
+def evaluation_sets(dataloaders: object) -> list[EvaluationSet]:
+    """Returns the evaluation sets of an evaluation's loaders; see `evaluation_loaders`."""
+    return [loader.set for loader in evaluation_loaders(dataloaders)]

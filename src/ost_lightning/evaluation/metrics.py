@@ -6,10 +6,10 @@ from torchmetrics import Metric
 
 
 class RecognitionAccuracy(Metric):
-    """Top-1 and Top-5 over videos (micro average), and how many videos there were.
+    """Top-1 and Top-5 accuracy over videos (micro average), and the number of videos.
 
     Videos that could not be decoded count as wrong. States are integers, so the result does not depend on the order
-    of batches or processes. With fewer than five classes Top-5 is top-K.
+    of batches or processes. With K < 5 classes, Top-5 becomes top-K.
     """
 
     is_differentiable = False
@@ -30,9 +30,9 @@ class RecognitionAccuracy(Metric):
         """Counts a batch.
 
         Args:
-            scores: (B, K) of the decoded videos; higher is likelier.
-            labels: int64 (B,).
-            undecodable: Videos beside these that could not be decoded.
+            scores: Scores of the decoded videos, (B, K); a higher score means more likely.
+            labels: Labels of the decoded videos, int64 (B,).
+            undecodable: Number of additional videos that could not be decoded.
         """
         hits = scores.topk(min(5, scores.shape[1]), dim=1).indices == labels[:, None]
         self.first += hits[:, 0].sum()
@@ -41,7 +41,7 @@ class RecognitionAccuracy(Metric):
         self.undecodable += undecodable
 
     def compute(self) -> dict[str, Tensor]:
-        """top1 and top5 (0 to 1), videos, undecodable."""
+        """Returns `top1` and `top5` (0 to 1), `videos` and `undecodable`."""
         videos = self.videos.clamp(min=1)
         return {
             "top1": self.first / videos,

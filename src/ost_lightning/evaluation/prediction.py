@@ -1,4 +1,4 @@
-"""The likeliest classes of a video."""
+"""Predictions: the most likely classes of each video."""
 
 from typing import Final, NamedTuple
 
@@ -7,11 +7,11 @@ from ost_lightning.video import UNLABELED
 from ost_lightning.vocabulary import AS_TRAINED
 
 SHOWN_CLASSES: Final = 5
-"""Number of classes that a prediction names, or all where there are fewer."""
+"""Largest number of classes in a prediction."""
 
 
 class Prediction(NamedTuple):
-    """What was recognized in one video or part of a video.
+    """The most likely classes of one video, or of one part of a video.
 
     Attributes:
         id: Id of the video's record.
@@ -19,9 +19,9 @@ class Prediction(NamedTuple):
         start: Start of the part, in seconds from the video's beginning; None for the whole video.
         end: End of the part in seconds; None for the video's end.
         label: Name of the labeled class; empty without a label.
-        classes: Names of the likeliest classes, the likeliest first.
+        classes: Names of the most likely classes, in decreasing order of probability.
         probabilities: Probability of each of these classes.
-        error: Reason why the video could not be read; empty if it was read.
+        error: Reason for which the video could not be read; empty if it was read.
     """
 
     id: str
@@ -35,26 +35,26 @@ class Prediction(NamedTuple):
 
 
 def predictions(scored: ScoredBatch, scorer: str = AS_TRAINED) -> list[Prediction]:
-    """One prediction per video of a batch, in its order.
+    """Returns one prediction per video of a batch, in the same order.
 
     Args:
-        scored: The batch.
-        scorer: Name of the scorer whose probabilities count.
+        scored: Scored batch.
+        scorer: Name of the scorer whose probabilities are used.
     """
     videos, names = scored.videos, scored.set.labels.names
-    shares = scored.probabilities[scorer]
-    best = shares.topk(min(SHOWN_CLASSES, shares.shape[1]), dim=1)
-    guesses = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    probabilities = scored.probabilities[scorer]
+    best = probabilities.topk(min(SHOWN_CLASSES, probabilities.shape[1]), dim=1)
+    top_classes = zip(best.values.tolist(), best.indices.tolist(), strict=True)
     failures = iter(videos.failures)
     found = []
-    # matched by their order, since ids may be equal
+    # matched by order, because ids may repeat
     for id_, (start, end), label, decoded in zip(
         videos.ids, videos.spans, videos.labels.tolist(), videos.decoded.tolist(), strict=True
     ):
         video = Prediction(id_, scored.set.name, start, end, "" if label == UNLABELED else names[label])
         if decoded:
-            values, places = next(guesses)
-            found.append(video._replace(classes=tuple(names[k] for k in places), probabilities=tuple(values)))
+            values, indices = next(top_classes)
+            found.append(video._replace(classes=tuple(names[k] for k in indices), probabilities=tuple(values)))
         else:
             found.append(video._replace(error=next(failures).reason))
     return found

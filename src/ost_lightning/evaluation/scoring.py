@@ -13,14 +13,13 @@ from ost_lightning.text import SentenceSet
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scorer:
-    """One way of scoring videos.
+    """One way of scoring videos: weights, sentences and matcher.
 
     Attributes:
         weights: Name of the set of weights that encodes frames and sentences.
-        sentences: Sentences of all classes, by the name of the evaluation set; a set that is missing is not scored.
+        sentences: Sentences of all classes, by the name of the evaluation set; missing sets are not scored.
         matcher: Mechanism that compares frames and sentences.
-        reported: Whether the figures belong to the task's own metrics. A callback that adds a scorer for a table of
-            its own sets this to False.
+        reported: Whether the task logs the results. Callbacks that add a scorer for their own table set this to False.
     """
 
     weights: str
@@ -30,11 +29,11 @@ class Scorer:
 
 
 def embed(video_clip: VideoCLIP, clips: Tensor) -> FrameEmbeddings:
-    """Embeds the frames of clips in several views.
+    """Embeds the frames of clips with several views.
 
     Args:
-        video_clip: Encoder.
-        clips: uint8 (B, V, T, 3, S, S).
+        video_clip: Encoder of frames.
+        clips: Frames of all views, uint8 (B, V, T, 3, S, S).
 
     Returns:
         fp32 (B, V, T, d).
@@ -46,18 +45,18 @@ def embed(video_clip: VideoCLIP, clips: Tensor) -> FrameEmbeddings:
 def similarities(
     video_clip: VideoCLIP, matcher: Matcher, texts: DescriptorEmbeddings, frames: FrameEmbeddings
 ) -> Tensor:
-    """Similarities of clips and classes, in full precision whatever the run's is.
+    """Computes similarities of clips and classes, in full precision regardless of the run's precision.
 
     Args:
-        video_clip: Encoder that the embeddings are from.
-        matcher: Mechanism that compares them.
-        texts: kind -> (K, N, d), for all kinds that the matcher needs.
-        frames: (B, T, d).
+        video_clip: Encoder that computed the embeddings.
+        matcher: Mechanism that compares frames and sentences.
+        texts: Sentence embeddings, kind -> (K, N, d), for all kinds that the matcher needs.
+        frames: Frame embeddings, (B, T, d).
 
     Returns:
         fp32 (B, K).
     """
-    # cosines of bf16 differ by a fifth of a logit from one number to the next
+    # adjacent bf16 cosines are a fifth of a logit apart
     with torch.autocast(frames.device.type, enabled=False):
         found: Tensor = video_clip.adapt_matcher(matcher)(frames, *(texts[kind] for kind in matcher.kinds))
     return found
@@ -66,13 +65,13 @@ def similarities(
 def probabilities(
     video_clip: VideoCLIP, matcher: Matcher, texts: DescriptorEmbeddings, embedded: FrameEmbeddings
 ) -> Tensor:
-    """Class probabilities of videos: the mean of the probabilities of their views.
+    """Computes class probabilities of videos, averaged over their views.
 
     Args:
-        video_clip: Encoder that the embeddings are from.
+        video_clip: Encoder that computed the embeddings.
         matcher: Mechanism that compares frames and sentences.
-        texts: kind -> (K, N, d), for all kinds that the matcher needs.
-        embedded: (B, V, T, d).
+        texts: Sentence embeddings, kind -> (K, N, d), for all kinds that the matcher needs.
+        embedded: Frame embeddings of all views, (B, V, T, d).
 
     Returns:
         fp32 (B, K).

@@ -1,4 +1,4 @@
-"""Evaluation sets: what a loader's videos are scored against."""
+"""Evaluation sets, which define the classes that a loader's videos are scored against."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class EvaluationSet:
     Attributes:
         name: Name in metrics and results.
         labels: Classes and their descriptors.
-        listed: Number of videos that have to be scored, over all processes.
+        listed: Number of videos in the list, all of which must be scored, over all processes.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Sets of weights that one evaluation scores: the model's own, and mixtures with the original ones."""
+"""Sets of weights that one evaluation scores: the model's own, and mixtures with the original weights."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from ost_lightning.vocabulary import AS_TRAINED
 
 
 def mixture_name(ratio: float) -> str:
-    """Name of a mixture of weights in metrics and results.
+    """Returns the name of a mixture of weights in metrics and results.
 
     Args:
         ratio: Share of the original weights, 0 to 1.
@@ -26,12 +26,12 @@ def mixture_name(ratio: float) -> str:
 
 
 class WeightSets:
-    """The weights of a model by name: `AS_TRAINED` for its own, and mixtures that are added.
+    """Sets of weights of a model by name: `AS_TRAINED` for its own, and the mixtures that were added.
 
-    Mixtures stay on the model's device until they are removed.
+    Mixtures remain on the model's device until they are removed.
 
     Args:
-        video_clip: The model.
+        video_clip: Model with its own weights.
     """
 
     def __init__(self, video_clip: VideoCLIP) -> None:
@@ -46,21 +46,21 @@ class WeightSets:
         return tuple(self._ratios)
 
     def add_mixtures(self, ratios: Iterable[float]) -> dict[float, str]:
-        """Mixes the present weights with the original ones.
+        """Mixes the current weights with the original ones.
 
         Args:
             ratios: Shares of the original weights, 0 to 1.
 
         Returns:
-            Name of each mixture.
+            Name of each mixture, by its ratio.
 
         Raises:
-            ValueError: If there is a mixture of the same ratio, or a ratio is out of range.
+            ValueError: If a mixture with the same ratio already exists, or a ratio is out of range.
         """
         names = {ratio: mixture_name(ratio) for ratio in ratios}
         for ratio, name in names.items():
             if name in self._ratios:
-                raise ValueError(f"there is a mixture with {ratio:g} of the original weights already")
+                raise ValueError(f"a mixture with ratio {ratio:g} of the original weights already exists")
         if not names:
             return names
         tuned, original = dict(self._video_clip.named_parameters()), self._video_clip.original_parameters()
@@ -71,32 +71,32 @@ class WeightSets:
         return names
 
     def remove(self, names: Iterable[str]) -> None:
-        """Frees mixtures; names that are unknown are ignored."""
+        """Frees mixtures; unknown names are ignored."""
         for name in names:
             self._mixtures.pop(name, None)
             if name != AS_TRAINED:
                 self._ratios.pop(name, None)
 
-    def encoder_of(self, name: str) -> str:
-        """The set of weights that gives the same embeddings: the model's own for a mixture of equal weights."""
+    def equivalent(self, name: str) -> str:
+        """Returns a set of weights with the same embeddings: `AS_TRAINED` for a mixture of equal weights."""
         return AS_TRAINED if self._untuned and name in self._mixtures else name
 
     @property
     def untuned(self) -> bool:
-        """Whether the model's weights are the original ones, as far as a mixture has been asked for."""
+        """Whether the model has its original weights; this is known, and can be true, only once a mixture was added."""
         return self._untuned and bool(self._mixtures)
 
     @contextmanager
     def with_weights(self, name: str) -> Iterator[None]:
-        """Gives the model one set of weights for the length of a `with` block.
+        """Gives the model one set of weights inside a `with` block.
 
         Args:
-            name: Name of the set.
+            name: Name of the set of weights.
         """
         if name == AS_TRAINED:
             yield
             return
-        # autocast keeps 16-bit copies of parameters, and doesn't notice that their values are exchanged
+        # autocast caches 16-bit copies of parameters, and doesn't notice that their values were exchanged
         torch.clear_autocast_cache()
         try:
             with exchanged_weights(self._video_clip, self._mixtures[name]):
@@ -105,16 +105,16 @@ class WeightSets:
             torch.clear_autocast_cache()
 
     def fingerprints(self, arithmetic: str) -> dict[str, str]:
-        """Fingerprints of everything that turns pixels into frame embeddings, for each set of weights.
+        """Returns, for each set of weights, the fingerprint of everything that turns pixels into frame embeddings.
 
         Args:
             arithmetic: Device type and precision of the run.
         """
-        own = frame_fingerprint(self._video_clip, arithmetic)
+        tuned = frame_fingerprint(self._video_clip, arithmetic)
         if not any(self._ratios.values()):
-            return dict.fromkeys(self._ratios, own)
+            return dict.fromkeys(self._ratios, tuned)
         types = {name: parameter.dtype for name, parameter in self._video_clip.named_parameters()}
         before = {name: weight.to(types[name]) for name, weight in self._video_clip.original_parameters().items()}
         with exchanged_weights(self._video_clip, before):
             original = frame_fingerprint(self._video_clip, arithmetic)
-        return {name: mixture_fingerprint(original, own, ratio) for name, ratio in self._ratios.items()}
+        return {name: mixture_fingerprint(original, tuned, ratio) for name, ratio in self._ratios.items()}

@@ -1,7 +1,7 @@
-"""Dual encoders on videos, and their weights."""
+"""Dual encoders for videos, and their weights."""
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.models.checkpoints.initial_weights import refuse_other_weights
+from ost_lightning.models.checkpoints.initial_weights import check_weights_match
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.weights_digest import weights_digest
 from ost_lightning.models.encoders import DualEncoder, Preprocessing
@@ -31,11 +31,11 @@ __all__ = [
     "TemporalTransformer",
     "TokenizedSentences",
     "VideoCLIP",
+    "check_weights_match",
     "ensemble_weights",
     "exchanged_weights",
     "frame_fingerprint",
     "mixture_fingerprint",
-    "refuse_other_weights",
     "token_count",
     "use_current_names",
     "weights_digest",

@@ -1,4 +1,4 @@
-"""Weight-space ensembling: a fine-tuned model pulled back towards what it was (Wortsman et al., CVPR 2022)."""
+"""Weight-space ensembling: interpolates between pre-trained and fine-tuned weights (Wortsman et al., CVPR 2022)."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,27 +15,27 @@ def ensemble_weights(original: Mapping[str, Tensor], tuned: Mapping[str, Tensor]
 
     Args:
         original: Weights before fine-tuning, on any device.
-        tuned: Weights after it, with the same names and shapes.
-        ratio: r, the original's share, 0 to 1.
+        tuned: Weights after fine-tuning, with the same names and shapes.
+        ratio: r, the share of the original weights, 0 to 1.
 
     Returns:
-        The mixture, on the device and in the type of `tuned`.
+        The mixture, on the device and in the dtype of `tuned`.
 
     Raises:
-        ValueError: If the ratio is out of range or the two do not match.
+        ValueError: If the ratio is out of range, or the two sets differ in names or shapes.
     """
     if not 0 <= ratio <= 1:
-        raise ValueError(f"the ratio is the share of the original weights, 0 to 1, not {ratio}")
+        raise ValueError(f"the ratio is the share of the original weights: expected 0 to 1, found {ratio}")
     if differing := sorted(set(original) ^ set(tuned)):
         raise ValueError(
-            f"the two models do not have the same weights: {differing[0]} and {len(differing) - 1} more are in one only"
+            f"the two models do not have the same weights: {differing[0]} and {len(differing) - 1} more are in only one"
         )
     mixed = {}
     for name, weight in tuned.items():
         before = original[name].to(weight.device, weight.dtype)
         if before.shape != weight.shape:
             raise ValueError(
-                f"{name} has shape {tuple(before.shape)} originally and {tuple(weight.shape)} after tuning"
+                f"{name} has shape {tuple(before.shape)} before fine-tuning, but {tuple(weight.shape)} after it"
             )
         mixed[name] = torch.lerp(weight.detach(), before, ratio)
     return mixed
@@ -43,17 +43,17 @@ def ensemble_weights(original: Mapping[str, Tensor], tuned: Mapping[str, Tensor]
 
 @contextmanager
 def exchanged_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """Lets a module's parameters point at other values for a while; nothing is copied.
+    """Replaces a module's weights inside a `with` block, without copying them.
 
     Args:
-        module: The module.
-        weights: Values of all its parameters, by the names that `named_parameters` gives.
+        module: Module whose parameters point at other values inside the block.
+        weights: Name to value of every parameter, with the names of `named_parameters`.
     """
-    own = {name: parameter.data for name, parameter in module.named_parameters()}
+    saved = {name: parameter.data for name, parameter in module.named_parameters()}
     try:
         for name, parameter in module.named_parameters():
             parameter.data = weights[name]
         yield
     finally:
         for name, parameter in module.named_parameters():
-            parameter.data = own[name]
+            parameter.data = saved[name]

@@ -1,4 +1,4 @@
-"""What frame embeddings depend on, as short keys: the weights, and what was taken out of a video."""
+"""Fingerprints of everything that frame embeddings depend on: the weights, and the clip that was read."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from ost_lightning.models.video_clip import VideoCLIP
 from ost_lightning.video import EvaluationClips, ShardMember, VideoRecord
 from ost_lightning.video.storage.addresses import is_remote
 
-_WITHOUT_EFFECT: Final = frozenset(
+_IGNORED_SETTINGS: Final = frozenset(
     {
         "training",
         "pretrained",
@@ -30,47 +30,49 @@ _WITHOUT_EFFECT: Final = frozenset(
         "gradient_checkpointing",
         "records",
     }
-    # of Hugging Face's modules; what counts of their configuration is `vision_settings`
+    # attributes of Hugging Face modules; the relevant part of their configuration is in `vision_settings`
     | {"config", "name_or_path", "all_tied_weights_keys"}
 )
 
 
 @torch.no_grad()
 def frame_fingerprint(video_clip: VideoCLIP, arithmetic: str) -> str:
-    """Identifies everything that turns pixels into frame embeddings.
+    """Returns a fingerprint of everything that turns pixels into frame embeddings.
 
-    That is: names, types, shapes and values of all parameters and buffers except those of the text tower and of
-    `similarity_to_logits` (so the vision tower, its projection, any head on top, pixel statistics), the plain settings
-    of all these modules, the arithmetic, the code of `models` and `video`, and the versions of the libraries. Where the
-    weights came from does not matter. Since the code counts, a new version of the package encodes everything again:
-    what an older one has cached is not found, and goes when the cache needs room.
+    It covers the parameters and buffers (names, types, shapes and values) of the vision tower, its projection, any
+    head, and the pixel statistics. It also covers the plain settings of these modules, the arithmetic, the code of
+    `models` and `video`, and the versions of the libraries. The text tower, the weights of `similarity_to_logits` and
+    the origin of the weights don't matter.
+
+    Because the code is included, a new version of the package encodes everything again. Embeddings that an older
+    version cached are not found, and are evicted when the cache needs space.
 
     Args:
-        video_clip: Encoder, with the weights that count.
-        arithmetic: Device type and precision: the same weights give slightly other embeddings elsewhere.
+        video_clip: Encoder with its current weights.
+        arithmetic: Device type and precision, which slightly change the embeddings of the same weights.
 
     Returns:
         32 hexadecimal digits.
     """
     encoder = video_clip.encoder
     text = encoder.tower("text")
-    without_effect = {id(part) for module in text.whole for part in module.modules()}
-    without_effect |= {id(parameter) for parameter in (*text.parameters(), *encoder.logit_parameters)}
-    without_effect |= {id(buffer) for module in text.whole for buffer in module.buffers()}
-    head = f"{_code()}/{arithmetic}/{json.dumps(encoder.vision_settings(), sort_keys=True)}"
+    ignored = {id(submodule) for module in text.parts for submodule in module.modules()}
+    ignored |= {id(parameter) for parameter in (*text.parameters(), *encoder.logit_parameters)}
+    ignored |= {id(buffer) for module in text.parts for buffer in module.buffers()}
+    head = f"{_code_version()}/{arithmetic}/{json.dumps(encoder.vision_settings(), sort_keys=True)}"
     digest = blake2b(head.encode(), digest_size=16)
     for name, module in video_clip.named_modules():
-        if id(module) not in without_effect:
+        if id(module) not in ignored:
             digest.update(f"{name}={_settings(module)}".encode())
     for name, tensor in [*video_clip.named_parameters(), *video_clip.named_buffers()]:
-        if id(tensor) not in without_effect:
+        if id(tensor) not in ignored:
             digest.update(f"{name}={tensor.dtype}{tuple(tensor.shape)}".encode())
             digest.update(_bytes(tensor))
     return digest.hexdigest()
 
 
 def mixture_fingerprint(original: str, tuned: str, ratio: float) -> str:
-    """Identifies a mixture of two sets of weights without making it.
+    """Returns the fingerprint of a mixture of two sets of weights, without computing the mixture.
 
     Args:
         original: Fingerprint of the original weights.
@@ -85,42 +87,44 @@ def mixture_fingerprint(original: str, tuned: str, ratio: float) -> str:
 
 
 class ClipKeys:
-    """Identifies clips: which file in which state, which part of it, and how frames and squares are taken out of it.
+    """Keys of clips: the file and its state, the segment of the video, and how frames are sampled and cropped.
 
-    A file is known by its path, size and time of change: reading it whole would cost about as much as decoding it. A
-    folder of frames is known by those of all files in it.
+    A file is identified by its path, size and modification time, because hashing its content would take about as long
+    as decoding it. A folder of frames is identified by all of its files.
 
     Args:
-        clips: The data set whose sampler, transform and sizes count.
+        clips: Data set whose sampler, transform and sizes the keys depend on.
     """
 
     def __init__(self, clips: EvaluationClips) -> None:
         transform = clips.transform
-        parts = dict(transform.named_modules()) if isinstance(transform, nn.Module) else {"": transform}
-        self._taken = f"{_settings(clips)}{[(name, _settings(part)) for name, part in parts.items()]}"
+        modules = dict(transform.named_modules()) if isinstance(transform, nn.Module) else {"": transform}
+        self._clip_settings = f"{_settings(clips)}{[(name, _settings(module)) for name, module in modules.items()]}"
 
     def of(self, record: VideoRecord) -> str | None:
-        """Key of one record's clip, 32 hexadecimal digits; None if there is no such file on this machine."""
+        """Returns the key of a record's clip, 32 hexadecimal digits; None if the file is not on this machine."""
         address = record.path
         file = address.shard if isinstance(address, ShardMember) else address
         if is_remote(str(file)):
             return None
         try:
             path = Path(file).resolve(strict=True)
-            state = _state(path)
+            state = _file_state(path)
         except OSError:
             return None
-        # the id counts because frames may be drawn by it
+        # the id is included because the random choice of frames may depend on it
         video = (record.id, str(path), *state, record.start, record.end)
-        parts = (_code(), video, str(address) if isinstance(address, ShardMember) else "", self._taken)
+        parts = (_code_version(), video, str(address) if isinstance(address, ShardMember) else "", self._clip_settings)
         return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
-def _state(path: Path) -> tuple[object, ...]:
-    """Size and time of change of a file, or of all files in a folder: its own stay when a frame is overwritten.
+def _file_state(path: Path) -> tuple[object, ...]:
+    """Size and modification time of a file, or of every file in a folder.
+
+    A folder's own size and time would not change when a frame is overwritten.
 
     Raises:
-        OSError: If one of them is not there.
+        OSError: If the file is missing.
     """
     if not path.is_dir():
         status = path.stat()
@@ -131,8 +135,8 @@ def _state(path: Path) -> tuple[object, ...]:
 
 
 @cache
-def _code() -> str:
-    """The code that turns a file into embeddings: ours, and the versions of the libraries below it."""
+def _code_version() -> str:
+    """Digest of the code that turns a file into embeddings: this package's source and the libraries' versions."""
     digest = blake2b(f"{torch.__version__} {transformers.__version__} {av.__version__}".encode(), digest_size=8)
     for package in ("ost_lightning.video", "ost_lightning.models"):
         for file in sorted(Path(str(files(package))).rglob("*.py")):
@@ -140,14 +144,14 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def _settings(thing: object) -> str:
-    """The public attributes of an object as text; of those that are not plain values, the type."""
-    held = {
+def _settings(instance: object) -> str:
+    """The public attributes of an object as text: plain values, or the type of any other value."""
+    attributes = {
         name: _plain(value)
-        for name, value in vars(thing).items()
-        if not name.startswith("_") and name not in _WITHOUT_EFFECT
+        for name, value in vars(instance).items()
+        if not name.startswith("_") and name not in _IGNORED_SETTINGS
     }
-    return f"{type(thing).__qualname__}{json.dumps(held, sort_keys=True)}"
+    return f"{type(instance).__qualname__}{json.dumps(attributes, sort_keys=True)}"
 
 
 def _plain(value: object) -> Any:

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, Hu et al., ICLR 2022) in an encoder's towers, by peft."""
+"""Low-rank adapters (LoRA, Hu et al., ICLR 2022) in an encoder's towers, inserted with peft."""
 
 import re
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ _UP: Final = ".lora_B."
 
 @dataclass(frozen=True)
 class LoRA:
-    """Adapters: W x becomes W x + (alpha / rank) B A x, with W as it was pre-trained and B beginning at zero.
+    """Settings of the adapters: W x becomes W x + (alpha / rank) B A x, with W frozen and B starting at zero.
 
     Attributes:
         rank: Rank of the product B A.
-        alpha: Weight of the product, times the rank.
-        dropout: Probability of dropout on the adapters' input.
-        towers: Towers with adapters; everything else but the temperature of the logits is kept as it is.
-        layers: Names of the linear layers that are adapted.
+        alpha: Scale of the product, before it is divided by the rank.
+        dropout: Dropout probability on the adapters' input.
+        towers: Towers that get adapters; all other weights except the temperature of the logits are frozen.
+        layers: Names of the linear layers that get adapters.
     """
 
     rank: int = 8
@@ -40,14 +40,15 @@ class LoRA:
 
 
 class AdaptedVideoCLIP(VideoCLIP):
-    """A `VideoCLIP` of which low-rank adapters, the temperature and a temporal head are all that is trained.
+    """A `VideoCLIP` that trains only low-rank adapters, the temperature and a temporal head.
 
     Args:
-        pretrained: As in `VideoCLIP`.
-        lora: The adapters.
-        init_from: As in `VideoCLIP`. A checkpoint may hold the weights of a plain model, which are then adapted, or
-            adapters too, which are trained on.
-        options: The other arguments of `VideoCLIP`.
+        pretrained: Hub id, folder in HF format, or `tiny`; see `VideoCLIP`.
+        lora: Settings of the adapters.
+        init_from: Initial weights: a checkpoint that training wrote (`.ckpt`) or a folder in HF format; see
+            `VideoCLIP`. If a checkpoint contains adapters, their training continues; otherwise new adapters are added
+            to its weights.
+        options: Other arguments of `VideoCLIP`.
     """
 
     def __init__(
@@ -62,19 +63,19 @@ class AdaptedVideoCLIP(VideoCLIP):
         self.init_from = init_from
         adapted = init_from is not None and _has_adapters(init_from)
         if init_from is not None and not adapted:
-            self._begin_with(init_from)
+            self._load_initial_weights(init_from)
         add_adapters(self.encoder, lora)
         if init_from is not None and adapted:
-            self._begin_with(init_from)
+            self._load_initial_weights(init_from)
 
-    def _as_own(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Adapters that change nothing beside the plain weights: a mixture with them mixes what the adapters do."""
-        return original_of(dict(self.encoder.model.named_parameters()), plain)
+    def _with_encoder_names(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Adds adapters with B = 0 to the plain weights, so that mixing with them scales the adapters' effect."""
+        return with_zero_adapters(plain, dict(self.encoder.model.named_parameters()))
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes a plain model, with the adapters added into its weights."""
+        """Writes a plain model with the adapters merged into its weights."""
         adapted = self.encoder.model
-        self.encoder.model = merged(adapted)
+        self.encoder.model = merge_adapters(adapted)
         try:
             super().save_pretrained(folder)
         finally:
@@ -82,10 +83,10 @@ class AdaptedVideoCLIP(VideoCLIP):
 
 
 def add_adapters(encoder: DualEncoder, settings: LoRA) -> None:
-    """Puts adapters into the layers of an encoder; then they and the temperature are all that is trained.
+    """Adds adapters to the layers of an encoder, and freezes everything else except the temperature.
 
     Raises:
-        UserError: If peft is not installed, or the layers have no such parts.
+        UserError: If peft is not installed, or no layer of the towers has one of the names.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -93,8 +94,8 @@ def add_adapters(encoder: DualEncoder, settings: LoRA) -> None:
         raise UserError("LoRA needs peft: install it with `pip install 'ost-lightning[lora]'`.") from error
     temperature = [parameter for parameter in encoder.logit_parameters if parameter.requires_grad]
     names = {module: name for name, module in encoder.model.named_modules()}
-    chosen = TOWERS if settings.towers == "both" else (settings.towers,)
-    towers = "|".join(re.escape(names[encoder.tower(tower).layers]) for tower in chosen)
+    adapted = TOWERS if settings.towers == "both" else (settings.towers,)
+    towers = "|".join(re.escape(names[encoder.tower(tower).layers]) for tower in adapted)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -113,18 +114,19 @@ def add_adapters(encoder: DualEncoder, settings: LoRA) -> None:
 
 
 def _has_adapters(source: Path) -> bool:
-    """Whether weights to begin with are those of an adapted model; a folder in HF format holds a plain one."""
+    """Whether initial weights include adapters; a folder in HF format never does."""
     return not source.is_dir() and any(_UP in name for name in checkpoint_weights(source))
 
 
-def original_of(adapted: Mapping[str, Tensor], original: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The pre-trained weights under the names of an adapted model: adapters that change nothing.
+def with_zero_adapters(original: Mapping[str, Tensor], adapted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns pre-trained weights under the names of an adapted model, with adapters that have no effect.
 
-    A mixture of these with the tuned weights, (1 - r) B for B and A as it is, is the mixture of the products.
+    These have the tuned model's A, and B = 0. Mixing them with the tuned weights gives (1 - r) B and A, whose product
+    is the mixture of the two products.
 
     Args:
-        adapted: Name to weight of the adapted model.
-        original: Name to weight of the pre-trained one; weights that it lacks are left out.
+        original: Name to weight of the pre-trained model.
+        adapted: Name to weight of the adapted model; weights that `original` lacks are omitted.
     """
     weights = {}
     for name, weight in adapted.items():
@@ -139,8 +141,8 @@ def original_of(adapted: Mapping[str, Tensor], original: Mapping[str, Tensor]) -
 
 
 @torch.no_grad()
-def merged(adapted: Any) -> Any:
-    """A plain Hugging Face model with the adapters added into its weights; the given one stays as it is."""
+def merge_adapters(adapted: Any) -> Any:
+    """Returns a plain Hugging Face model with the adapters merged into its weights; the argument is unchanged."""
     from peft.tuners.lora import Linear
 
     deltas = {

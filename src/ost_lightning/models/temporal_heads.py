@@ -1,4 +1,4 @@
-"""Heads between the frames of a clip and their matching, aware of the order of frames, which the encoder is not."""
+"""Temporal heads, which relate or pool the frame embeddings of a clip before they are matched."""
 
 from abc import ABC, abstractmethod
 from typing import Final
@@ -8,17 +8,17 @@ from transformers.activations import QuickGELUActivation
 
 from ost_lightning.errors import UserError
 
-_CHANNELS_PER_HEAD: Final = 64  # in every CLIP
+_CHANNELS_PER_HEAD: Final = 64  # as in every CLIP
 
 
 class TemporalHead(nn.Module, ABC):
     """Relates the frames of a clip, or pools them, before the embeddings are normalized.
 
     Attributes:
-        pools: The output has one embedding per clip instead of one per frame.
+        pools: Whether the output has one embedding per clip instead of one per frame.
 
     Args:
-        width: d, the width of the embeddings; the model gives it.
+        width: d, the width of the embeddings, filled in by `VideoCLIP`.
     """
 
     pools: bool
@@ -29,10 +29,10 @@ class TemporalHead(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, frames: Tensor) -> Tensor:
-        """Changes embeddings.
+        """Relates or pools the frames of each clip.
 
         Args:
-            frames: (B, T, d), projected but not normalized.
+            frames: Frame embeddings (B, T, d), projected but not normalized.
 
         Returns:
             (B, T, d), or (B, 1, d) if the frames are pooled.
@@ -40,37 +40,37 @@ class TemporalHead(nn.Module, ABC):
 
 
 class MeanPooling(TemporalHead):
-    """ViFi-CLIP's clip embedding: the frames averaged before they are normalized (Rasheed et al., CVPR 2023).
+    """ViFi-CLIP's clip embedding: the mean of the frames before normalization (Rasheed et al., CVPR 2023).
 
-    Without it, matchers average frames that have been normalized one by one, as OST does.
+    Without this head, matchers average frames that were normalized one by one, as OST does.
 
     Args:
-        width: d, the width of the embeddings; the model gives it.
+        width: d, the width of the embeddings, filled in by `VideoCLIP`.
     """
 
     pools = True
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(B, T, d) to (B, 1, d)."""
+        """Maps (B, T, d) to (B, 1, d)."""
         return frames.mean(1, keepdim=True)
 
 
 class TemporalTransformer(TemporalHead):
-    r"""A transformer over the frames, added to them: the head of ActionCLIP and Text4Vis.
+    r"""A transformer over the frames with a residual connection around it: the head of ActionCLIP and Text4Vis.
 
     .. math:: V' = V + f(V + E_{1..T})
 
-    where f is a stack of pre-norm blocks with CLIP's activation and E are learned positions. Both methods average V'
-    (`pool`); left unpooled, its T embeddings are what the OD Solver matches on top of Text4Vis (Table 3).
+    where f is a stack of pre-norm blocks with CLIP's activation and E are learned position embeddings. Both methods
+    average V' (`pool`). Without pooling, its T embeddings are what the OD Solver matches on top of Text4Vis (Table 3).
 
     Sources: Wang et al., "ActionCLIP", 2021; Wu et al., "Revisiting Classifier", AAAI 2023.
 
     Args:
-        width: d, the width of the embeddings; the model gives it.
+        width: d, the width of the embeddings, filled in by `VideoCLIP`.
         layers: Number of blocks.
-        heads: Attention heads; one per 64 channels if not given.
-        positions: Largest T.
-        pool: Average the frames.
+        heads: Number of attention heads; None for one per 64 channels.
+        positions: Number of position embeddings, the largest possible T.
+        pool: Whether to average the frames.
     """
 
     def __init__(
@@ -84,16 +84,16 @@ class TemporalTransformer(TemporalHead):
         self.apply(_initialize)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(B, T, d) to (B, T, d), or (B, 1, d) if pooled.
+        """Maps (B, T, d) to (B, T, d), or to (B, 1, d) if pooled.
 
         Raises:
-            UserError: If there are more frames than positions.
+            UserError: If there are more frames than position embeddings.
         """
         length = frames.shape[1]
         if length > self.positions.num_embeddings:
             raise UserError(
                 f"The clips have {length} frames, but the temporal head has {self.positions.num_embeddings} positions: "
-                "raise its `positions`, or lower the data's clips.frames."
+                "increase its `positions`, or decrease the data's clips.frames."
             )
         related: Tensor = frames + self.blocks(frames + self.positions.weight[:length])
         return related.mean(1, keepdim=True) if self.pool else related

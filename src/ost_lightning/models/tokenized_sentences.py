@@ -18,33 +18,33 @@ class TokenizedSentences:
 
     Attributes:
         tokens: kind -> int64 (K, N, L), padded.
-        lengths: kind -> int64 (K, N), tokens that the text tower has to see, start and end token included.
+        lengths: kind -> int64 (K, N), number of tokens that the text tower needs, start and end token included.
     """
 
     tokens: Mapping[SentenceKind, Tensor]
     lengths: Mapping[SentenceKind, Tensor]
 
     def select(self, classes: Tensor) -> Self:
-        """The sentences of some classes (int64 (U,), in host memory), in that order."""
-        pick = {kind: rows[classes] for kind, rows in self.tokens.items()}
-        return type(self)(pick, {kind: rows[classes] for kind, rows in self.lengths.items()})
+        """Returns the sentences of some classes, int64 (U,) in host memory, in the given order."""
+        tokens = {kind: rows[classes] for kind, rows in self.tokens.items()}
+        return type(self)(tokens, {kind: rows[classes] for kind, rows in self.lengths.items()})
 
 
 def tokenize(sentences: SentenceSet, tokenizer: SentenceTokenizer) -> TokenizedSentences:
-    """Tokenizes the sentences of every kind; those of a kind are padded to the same length.
+    """Tokenizes the sentences of every kind; all sentences of a kind are padded to the same length.
 
     Warns:
-        UserWarning: If sentences are longer than the text tower's positions and are cut.
+        UserWarning: If sentences exceed the text tower's positions and are truncated.
     """
     tokens, lengths = {}, {}
     for kind, rows in sentences.sentences.items():
         flat = [sentence for row in rows for sentence in row]
         counts = tokenizer.count(flat)
-        cut = [text for text, count in zip(flat, counts, strict=True) if count > tokenizer.max_tokens]
-        if cut:
+        truncated = [text for text, count in zip(flat, counts, strict=True) if count > tokenizer.max_tokens]
+        if truncated:
             warnings.warn(
-                f"{len(cut)} of {len(flat)} {kind} sentences have more than {tokenizer.max_tokens} tokens and are cut: "
-                f"'{cut[0]}'",
+                f"{len(truncated)} of {len(flat)} {kind} sentences have more than {tokenizer.max_tokens} tokens and "
+                f"are truncated (first: '{truncated[0]}'). Shorten them.",
                 stacklevel=3,
             )
         shape = (len(rows), len(rows[0]))

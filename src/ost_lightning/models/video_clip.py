@@ -1,4 +1,4 @@
-"""A dual encoder on videos: frames and sentences become unit vectors of one space."""
+"""A dual encoder for videos: frames and sentences become unit vectors in one space."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ost_lightning.errors import CheckpointError, UserError
 from ost_lightning.matching import Matcher
-from ost_lightning.models.checkpoints.initial_weights import initial_weights, refuse_other_weights
+from ost_lightning.models.checkpoints.initial_weights import check_weights_match, initial_weights
 from ost_lightning.models.checkpoints.temporal_head_file import load_temporal_head, save_temporal_head
 from ost_lightning.models.encoders import (
     NAMED_STATISTICS,
@@ -31,7 +31,7 @@ from ost_lightning.vocabulary import SentenceKind
 
 _SENTENCES_PER_PASS: Final = 512
 _MODEL: Final = "encoder.model."
-"""Where the pre-trained weights are among those of `VideoCLIP`."""
+"""Prefix of the pre-trained weights in `VideoCLIP.state_dict`."""
 
 FrameEmbeddings = Tensor
 """V: (B, T, d), L2-normalized."""
@@ -41,31 +41,32 @@ DescriptorEmbeddings = Mapping[SentenceKind, Tensor]
 
 
 class VideoCLIP(nn.Module):
-    """A pre-trained dual encoder that reads clips and sentences.
+    """A pre-trained dual encoder for clips and sentences.
 
-    The kind of encoder is chosen by the checkpoint (`model_type` in its config.json): CLIP, SigLIP or X-CLIP.
+    The checkpoint determines the kind of encoder (`model_type` in its config.json): CLIP, SigLIP or X-CLIP.
 
     Args:
         pretrained: Hub id (`openai/clip-vit-base-patch16`), folder in HF format, or `tiny`, which comes with the
             package.
-        freeze_vision: Keep the vision tower and its projection as they are.
-        freeze_text: Keep the text tower and its projection as they are.
-        gradient_checkpointing: Recompute activations in the backward pass: less memory, about a third more time.
-        attention: Attention kernels; `eager` is for looking at attention maps, and computes CLIP's last vision layer
-            for all tokens instead of the class token alone.
-        pixel_statistics: Mean and standard deviation that pixels are normalized with: `clip`, `imagenet` (which the
-            released OST and ViFi-CLIP weights were tuned with), `half` (0.5 each), or `mean` and `std`, three numbers
-            each. None: the checkpoint's own.
-        tuned_from: Hub id or folder of the model that `pretrained` was tuned from, which is then the original of
-            weight-space ensembling; `pretrained` itself if not given.
-        temporal_head: Makes a head for embeddings of a given width, which stands between the frames and their
-            normalization; its weights are new unless the folder `pretrained` has them.
-        init_from: Weights to begin with: a checkpoint that training wrote (`.ckpt`) or a folder in HF format. Nothing
-            but the weights is taken, so a training has a schedule of its own; `--ckpt_path` goes on with the old one.
-            `pretrained` (or `tuned_from`) stays what weight-space ensembling mixes with.
+        freeze_vision: Whether to freeze the vision tower and its projection.
+        freeze_text: Whether to freeze the text tower and its projection.
+        gradient_checkpointing: Whether to recompute activations in the backward pass, which saves memory and takes
+            about a third more time.
+        attention: Attention implementation. `eager` gives access to attention maps, and computes CLIP's last vision
+            layer for all tokens instead of the class token alone.
+        pixel_statistics: Mean and standard deviation for normalizing pixels: `clip`, `imagenet` (used to tune the
+            released OST and ViFi-CLIP weights), `half` (0.5 each), or `mean` and `std` of three numbers each. None
+            uses the checkpoint's own.
+        tuned_from: Hub id or folder of the model that `pretrained` was tuned from, used as the original in weight-space
+            ensembling; None for `pretrained` itself.
+        temporal_head: Factory of a head for embeddings of a given width, applied to the frame embeddings before they
+            are normalized. Its weights are new unless the folder `pretrained` contains them.
+        init_from: Initial weights: a checkpoint that training wrote (`.ckpt`) or a folder in HF format. Only the
+            weights are loaded, so training starts a new schedule; `--ckpt_path` resumes the old one. Weight-space
+            ensembling still uses `pretrained` (or `tuned_from`) as the original.
 
     Raises:
-        CheckpointError: If there is no such model, it is of a kind that is not supported, or its weights are missing or
+        CheckpointError: If the model doesn't exist, is of an unsupported kind, or its weights are missing or
             incomplete.
     """
 
@@ -86,19 +87,19 @@ class VideoCLIP(nn.Module):
         self.pretrained, self.tuned_from, self.init_from = pretrained, tuned_from or pretrained, init_from
         self.encoder: DualEncoder = encoder_class(pretrained).from_pretrained(pretrained, attention).train()
         if pixel_statistics is not None:
-            chosen = NAMED_STATISTICS[pixel_statistics] if isinstance(pixel_statistics, str) else pixel_statistics
-            self.encoder.preprocessing = replace(self.preprocessing, mean=chosen.mean, std=chosen.std)
+            statistics = NAMED_STATISTICS[pixel_statistics] if isinstance(pixel_statistics, str) else pixel_statistics
+            self.encoder.preprocessing = replace(self.preprocessing, mean=statistics.mean, std=statistics.std)
         self.normalization = PixelNormalization(self.preprocessing.mean, self.preprocessing.std)
         self.temporal_head = temporal_head(self.embedding_dim) if temporal_head is not None else None
         load_temporal_head(self.temporal_head, Path(source_of(pretrained)))
         self._freeze(freeze_vision, freeze_text)
         if gradient_checkpointing:
             with warnings.catch_warnings():
-                # its successor is not there yet in the oldest transformers that we support
+                # the oldest supported transformers doesn't have the replacement yet
                 warnings.simplefilter("ignore", FutureWarning)
                 self.encoder.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if init_from is not None:
-            self._begin_with(init_from)
+            self._load_initial_weights(init_from)
 
     @property
     def embedding_dim(self) -> int:
@@ -107,25 +108,25 @@ class VideoCLIP(nn.Module):
 
     @property
     def image_size(self) -> int:
-        """Pixels of the square that the vision tower reads."""
+        """Side of the square that the vision tower reads, in pixels."""
         return self.encoder.image_size
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Pixels that the encoder expects: the checkpoint's own, with the pixel statistics that were set."""
+        """The checkpoint's own preprocessing, with any pixel statistics that were set."""
         return self.encoder.preprocessing
 
     def encode_frames(self, frames: Tensor) -> FrameEmbeddings:
-        """Embeds every frame by itself; a temporal head then relates or pools the frames of a clip.
+        """Embeds every frame separately; a temporal head then relates or pools the frames of a clip.
 
         Args:
-            frames: uint8 (B, T, 3, S, S), 0 to 255, with S the model's image size.
+            frames: uint8 (B, T, 3, S, S), 0 to 255, where S is the model's image size.
 
         Returns:
             fp32 (B, T, d), L2-normalized; (B, 1, d) if the head pools.
 
         Raises:
-            UserError: If the frames have another size.
+            UserError: If the frames have a different size.
         """
         if frames.shape[-2:] != (self.image_size, self.image_size):
             raise UserError(
@@ -141,15 +142,15 @@ class VideoCLIP(nn.Module):
         return self._unit_vectors(embedded)
 
     def tokenize(self, sentences: SentenceSet) -> TokenizedSentences:
-        """Token ids by the checkpoint's own tokenizer.
+        """Tokenizes sentences with the checkpoint's own tokenizer.
 
         Warns:
-            UserWarning: If sentences are longer than the text tower's positions and are cut.
+            UserWarning: If sentences exceed the text tower's positions and are truncated.
         """
         return tokenize(sentences, self.encoder.tokenizer)
 
     def encode_sentences(self, sentences: TokenizedSentences) -> DescriptorEmbeddings:
-        """Embeds sentences, padded to the longest of a pass.
+        """Embeds sentences, padded to the longest of each forward pass.
 
         Returns:
             kind -> fp32 (K, N, d), L2-normalized.
@@ -170,58 +171,61 @@ class VideoCLIP(nn.Module):
         }
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Token ids (n, L) and their numbers (n,) to fp32 (n, d), L2-normalized."""
+        """Embeds token ids (n, L), with sentence lengths (n,), as L2-normalized fp32 (n, d)."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_text):
             return self._unit_vectors(
                 self.encoder.encode_tokens(tokens.to(self.encoder.device, non_blocking=True), lengths)
             )
 
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
-        """Similarities (B, K) as logits, by the encoder's learned temperature (and bias)."""
+        """Scales similarities (B, K) to logits with the encoder's learned temperature, and bias if it has one."""
         return self.encoder.similarity_to_logits(similarities)
 
     def adapt_matcher(self, matcher: Matcher) -> Matcher:
-        """The matcher that takes this encoder's embeddings: the same one, or a wrapper where texts depend on videos."""
+        """Returns the matcher to use with this encoder: the same one, or a wrapper if texts depend on the video."""
         return self.encoder.adapt_matcher(matcher)
 
     def original_parameters(self) -> dict[str, Tensor]:
-        """The pre-trained weights, by the names that `named_parameters` gives, in host memory.
+        """Returns the pre-trained weights in host memory, under the names of `named_parameters`.
 
-        New modules have no earlier weights: for them these are the present ones, so that mixing leaves them alone.
+        For modules without pre-trained weights it returns the current ones, so that mixing leaves them unchanged.
 
         Raises:
-            CheckpointError: If the model that this one was tuned from is of another shape.
+            CheckpointError: If the weights of the model that this one was tuned from differ in name or shape.
         """
         model = load_model(self.encoder.architecture, self.tuned_from)
         plain = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        original = {f"{_MODEL}{name}": weight for name, weight in self._as_own(plain).items()}
-        own = dict(self.named_parameters())
-        differing = [name for name, before in original.items() if name not in own or own[name].shape != before.shape]
-        if differing or any(name.startswith(_MODEL) and name not in original for name in own):
+        original = {f"{_MODEL}{name}": weight for name, weight in self._with_encoder_names(plain).items()}
+        current = dict(self.named_parameters())
+        differing = [
+            name for name, before in original.items() if name not in current or current[name].shape != before.shape
+        ]
+        if differing or any(name.startswith(_MODEL) and name not in original for name in current):
             raise CheckpointError(
                 f"{self.pretrained} can't have been tuned from {self.tuned_from}: their weights differ in name or shape"
-                f"{f' (first: {differing[0]})' if differing else ''}. Set video_clip.tuned_from to the right one."
+                f"{f' (first: {differing[0]})' if differing else ''}. Set video_clip.tuned_from to the model that it "
+                "was tuned from."
             )
         return {
             name: original[name] if name in original else parameter.detach().cpu().clone()
-            for name, parameter in own.items()
+            for name, parameter in current.items()
         }
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes the present weights and the tokenizer as a folder in HF format, a temporal head beside them."""
+        """Writes the current weights, the tokenizer and any temporal head as a folder in HF format."""
         self.encoder.save_pretrained(folder)
         save_temporal_head(self.temporal_head, folder)
 
-    def _as_own(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Weights of a plain model by the names of this encoder's."""
+    def _with_encoder_names(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Returns weights of a plain model under the parameter names of this encoder's model."""
         return plain
 
     def _freeze(self, vision: bool, text: bool) -> None:
         if not self.encoder.trainable:
             if self.temporal_head is not None:
                 raise UserError(
-                    f"{self.pretrained} is for evaluation and embeds clips as a whole: it takes no "
-                    "video_clip.temporal_head."
+                    f"{self.pretrained} is for evaluation only and embeds each clip as a whole: it takes no "
+                    "video_clip.temporal_head. Unset it."
                 )
             vision = text = True
             self.encoder.requires_grad_(False)
@@ -235,13 +239,13 @@ class VideoCLIP(nn.Module):
         return F.normalize(embedded.float(), dim=-1) if self.encoder.unit_length else embedded.float()
 
     @torch.no_grad()
-    def _begin_with(self, source: Path) -> None:
-        """Puts other weights in place of the pre-trained ones."""
+    def _load_initial_weights(self, source: Path) -> None:
+        """Replaces the pre-trained weights with those of a checkpoint or folder."""
         weights = initial_weights(source, self.encoder.architecture, _MODEL)
-        own = self.state_dict()
-        refuse_other_weights(own, weights, source)
+        current = self.state_dict()
+        check_weights_match(current, weights, source)
         for name, weight in weights.items():
-            own[name].copy_(weight)
+            current[name].copy_(weight)
 
 
 def _to_length(tokens: Tensor, length: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Recognition for people: weights and labels in, answers about a video out."""
+"""Recognition of single videos, given weights and class labels."""
 
 from ost_lightning.recognition.recognition import Recognition
 from ost_lightning.recognition.recognizer import Recognizer

@@ -1,16 +1,16 @@
-"""What was recognized in a video."""
+"""The result of recognizing a video."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """Classes of one video with their probabilities, the likeliest first.
+    """Classes of one video with their probabilities, most likely first.
 
     Attributes:
-        video: Path or address that was given.
-        classes: All K class names, by falling probability.
-        probabilities: Probability of each entry of `classes`, 0 to 1; they sum to 1.
+        video: Path or URL of the video, as passed to the recognizer.
+        classes: Names of all K classes, in decreasing order of probability.
+        probabilities: Probability of each entry of `classes`, 0 to 1; the sum is 1.
 
     Example:
         >>> found = Recognition("clip.mp4", ("archery", "surfing"), (0.9, 0.1))
@@ -26,19 +26,19 @@ class Recognition:
 
     @property
     def label(self) -> str:
-        """Name of the likeliest class."""
+        """Name of the most likely class."""
         return self.classes[0]
 
     @property
     def probability(self) -> float:
-        """Probability of the likeliest class, 0 to 1."""
+        """Probability of the most likely class, 0 to 1."""
         return self.probabilities[0]
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The likeliest classes, each with its probability.
+        """Returns the most likely classes, each with its probability.
 
         Args:
-            count: Number of classes; all of them if there are fewer.
+            count: Largest number of classes.
         """
         return list(zip(self.classes, self.probabilities, strict=True))[:count]
 
@@ -46,4 +46,5 @@ class Recognition:
         return f"Recognition({self.video!r}, label={self.label!r}, probability={self.probability:.4f})"
 
     def __str__(self) -> str:
-        return f"{self.video}: " + ", ".join(f"{name} ({share:.1%})".replace("%", " %") for name, share in self.top())
+        classes = (f"{name} ({probability:.1%})".replace("%", " %") for name, probability in self.top())
+        return f"{self.video}: {', '.join(classes)}"

@@ -1,4 +1,4 @@
-"""The front door: weights and labels in, an answer about a video out."""
+"""The main entry point: recognizes videos, given weights and class labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,18 +16,18 @@ from ost_lightning.video import UNLABELED, SampleKey, VideoRecord
 
 
 class Recognizer:
-    """Recognizes what happens in a video, with the probabilities that `ost predict` gives in full precision (fp32).
+    """Recognizes actions in videos. Probabilities equal those of `ost predict` in full precision (fp32).
 
     Args:
         model: Weights, and the settings that belong to them.
         labels: Classes to choose from. If they have no descriptors, videos are compared with the class names alone
-            (`CategoryName`), whatever matcher the model was trained with.
-        device: Device that computes.
+            (`CategoryName`), regardless of the model's own matcher.
+        device: Device for computation.
 
     Attributes:
         labels: Classes to choose from.
         matcher: Mechanism that scores a video against the classes.
-        clips: How a video becomes a clip.
+        clips: Settings that define how a video becomes a clip.
 
     Raises:
         UserError: If some classes have descriptors, but not as many as the matcher needs.
@@ -39,7 +39,7 @@ class Recognizer:
     """
 
     def __init__(self, model: TrainedModel, labels: LabelSpace, device: torch.device | str = "cpu") -> None:
-        self.labels, self.clips, self.device = labels, model.clips.settled(), torch.device(device)
+        self.labels, self.clips, self.device = labels, model.clips.resolved(), torch.device(device)
         self._video_clip = model.video_clip.to(self.device).eval()
         self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
         sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class)
@@ -57,12 +57,12 @@ class Recognizer:
 
         Args:
             weights: Hub id (`openai/clip-vit-base-patch16`), `tiny` (the CLIP of the rendered world), folder in HF
-                format, checkpoint (`.ckpt`), or the folder of a run or experiment, whose newest `last.ckpt` is taken.
-            labels: Name of a label space (`kinetics400`), folder of one, or a list of class names.
-            device: Device that computes; a GPU if there is one, unless given.
+                format, checkpoint (`.ckpt`), or the folder of a run or experiment, whose newest `last.ckpt` is used.
+            labels: Name of a label space (`kinetics400`), folder of a label space, or list of class names.
+            device: Device for computation; None for a GPU if available, otherwise the CPU.
 
         Raises:
-            UserError: If weights or labels don't exist, or don't fit each other.
+            UserError: If weights or labels don't exist, or don't match.
         """
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -73,10 +73,10 @@ class Recognizer:
         """Recognizes one video.
 
         Args:
-            video: File, folder of frames, or URL.
+            video: Path of a file or folder of frames, or URL.
 
         Raises:
-            UserError: If it can't be read.
+            UserError: If the video can't be read.
         """
         record = VideoRecord(video if isinstance(video, str) and "://" in video else Path(video), UNLABELED, str(video))
         clip = evaluation_clips([record], self.clips)[SampleKey(0, 0)]
@@ -84,14 +84,14 @@ class Recognizer:
             raise clip
         if clip.frames is None:
             raise UserError(clip.failures[0].reason)
-        # one view after the other, as a batch of one video
+        # the views are the batch of the encoder; the matcher gets a batch of one video
         embedded = self._video_clip.encode_frames(clip.frames.to(self.device))
         found = probabilities(self._video_clip, self.matcher, self._texts, embedded[None])[0].cpu()
         order = found.argsort(descending=True, stable=True).tolist()
         return Recognition(
             str(video),
-            tuple(self.labels.names[place] for place in order),
-            tuple(float(found[place]) for place in order),
+            tuple(self.labels.names[index] for index in order),
+            tuple(float(found[index]) for index in order),
         )
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What is trained: LightningModules."""
+"""Training tasks, as LightningModules, with their optimizer, schedules and sharding."""
 
 from ost_lightning.tasks.base import RecognitionTask
 from ost_lightning.tasks.contrastive import ContrastiveRecognition

@@ -1,4 +1,4 @@
-"""What every recognition task shares: the model, the matcher, exact evaluation, the optimizer."""
+"""Base class of recognition tasks: model, matcher, exact evaluation and optimizer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from ost_lightning.evaluation import (
     predictions,
 )
 from ost_lightning.matching import Matcher
-from ost_lightning.models import TokenizedSentences, VideoCLIP, refuse_other_weights, use_current_names
+from ost_lightning.models import TokenizedSentences, VideoCLIP, check_weights_match, use_current_names
 from ost_lightning.tasks.convergence import ConvergenceReport
 from ost_lightning.tasks.evaluation_log import log_results
 from ost_lightning.tasks.optimizer import OptimizerSettings, optimizer_and_schedule
@@ -34,17 +34,17 @@ class RecognitionTask(LightningModule, ABC):
     """Recognizes actions by matching frames with sentences.
 
     Evaluation logs `{stage}/{set}/top1`, `top5`, `videos` and `undecodable` for every evaluation set, over all classes
-    of the set's own label space, and checks that every listed video was scored. Other sets of weights appear as
-    `{stage}/{set}/{weights}/top1` and so on. Label spaces come with the loaders.
+    of the set's own label space, and checks that every listed video was scored. Other scorers appear as
+    `{stage}/{set}/{scorer}/top1` and so on. Label spaces come from the loaders.
 
     Attributes:
         weight_sets: Sets of weights that a test scores; callbacks add mixtures when the test starts.
-        scorers: Scorers beside the task's own, by name; callbacks add them when the test starts, and remove them.
+        scorers: Additional scorers by name; callbacks add them when the test starts, and remove them when it ends.
 
     Args:
         video_clip: Encoder of frames and sentences.
         matcher: Mechanism that scores videos against classes; a row of Table 4a.
-        templates: Sentence templates: the name of a file in `prompts/sentences`, or a YAML file.
+        templates: Sentence templates, as the name of a file in `prompts/sentences` or the path of a YAML file.
         descriptors_per_class: Number of descriptors of each kind, N.
         optimizer: Optimizer and schedule settings.
     """
@@ -69,7 +69,7 @@ class RecognitionTask(LightningModule, ABC):
 
     @abstractmethod
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Loss of one micro-batch."""
+        """Returns the loss of one micro-batch."""
 
     @property
     def takes_whole_steps(self) -> bool:
@@ -78,44 +78,53 @@ class RecognitionTask(LightningModule, ABC):
 
     @property
     def evaluation(self) -> Evaluation:
-        """The evaluation in progress."""
+        """The evaluation in progress.
+
+        Raises:
+            RuntimeError: If no evaluation is in progress.
+        """
         if self._evaluation is None:
-            raise RuntimeError("no evaluation has begun: videos are scored through Trainer.validate, test or predict")
+            raise RuntimeError("no evaluation is in progress: score videos with Trainer.validate, test or predict")
         return self._evaluation
 
     @property
     def training_tokens(self) -> TokenizedSentences:
-        """Tokens of the training classes' sentences."""
+        """Tokens of the training classes' sentences.
+
+        Raises:
+            RuntimeError: If training has not started.
+        """
         if self._training_tokens is None:
-            raise RuntimeError("the training classes have not been tokenized: training goes through Trainer.fit")
+            raise RuntimeError("the training classes have not been tokenized: start training with Trainer.fit")
         return self._training_tokens
 
     def setup(self, stage: str) -> None:
-        """Keeps DDP from synchronizing buffers: processes have different numbers of validation batches to do it in."""
-        # they are constants, or counts of one process
+        """Excludes buffers from DDP's synchronization, because processes have different numbers of batches."""
+        # buffers are constants, or counts of one process
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Checks the weights before they are loaded, by the names that they have now.
+        """Updates old weight names in a checkpoint, and checks the weights before they are loaded.
 
         Raises:
             CheckpointError: If they belong to another model.
         """
         use_current_names(checkpoint)
         if self.strict_loading:
-            refuse_other_weights(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
+            check_weights_match(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
 
     def sentences(self, labels: LabelSpace) -> SentenceSet:
-        """All sentences that the matcher needs."""
+        """Returns all sentences that the matcher needs."""
         return self.templates.apply(labels, self.matcher.kinds, self.descriptors_per_class)
 
     def tokenize(self, labels: LabelSpace) -> TokenizedSentences:
-        """Tokens of all sentences that the matcher needs."""
+        """Tokenizes all sentences that the matcher needs."""
         return self.video_clip.tokenize(self.sentences(labels))
 
     def scorer(self, sets: Sequence[EvaluationSet], weights: str = AS_TRAINED) -> Scorer:
-        """The task's own way of scoring, with one of `weight_sets`."""
-        return Scorer(weights, {one.name: self.sentences(one.labels) for one in sets}, self.matcher)
+        """Returns a scorer with the task's own matcher and sentences, and one of `weight_sets`."""
+        sentences = {evaluation_set.name: self.sentences(evaluation_set.labels) for evaluation_set in sets}
+        return Scorer(weights, sentences, self.matcher)
 
     def on_train_start(self) -> None:
         """Tokenizes the training classes once."""
@@ -139,11 +148,11 @@ class RecognitionTask(LightningModule, ABC):
         return self._evaluate(batch, dataloader_idx)
 
     def test_step(self, batch: EvaluationBatch, batch_idx: int, dataloader_idx: int = 0) -> STEP_OUTPUT:
-        """Scores and counts a batch; callbacks find what was scored under `SCORED`."""
+        """Scores and counts a batch; the output contains the scored batch under `SCORED`, for callbacks."""
         return self._evaluate(batch, dataloader_idx)
 
     def predict_step(self, batch: EvaluationBatch, batch_idx: int, dataloader_idx: int = 0) -> list[Prediction]:
-        """The likeliest classes of each video."""
+        """Returns the most likely classes of each video."""
         return predictions(self.evaluation.score(batch, dataloader_idx))
 
     def on_validation_epoch_end(self) -> None:
@@ -159,24 +168,24 @@ class RecognitionTask(LightningModule, ABC):
         self._evaluation = None
 
     def on_train_epoch_end(self) -> None:
-        """Logs `train/unconverged`, the epoch's transport problems that were not solved to the tolerance."""
+        """Logs `train/unconverged`, the number of the epoch's transport problems that did not converge."""
         count = self._convergence.end_training_epoch()
         if count is not None:
             self.log("train/unconverged", float(count), sync_dist=True, reduce_fx="sum")
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW, with the schedule followed step by step.
+        """Returns AdamW and its schedule, which is updated at every step.
 
         Raises:
-            UserError: If the training has no last step, which the schedule leads to.
+            UserError: If training has no limit on its number of steps, which the schedule needs.
         """
         return optimizer_and_schedule(
             self.parameters(), self.optimizer, total_steps(self.trainer), self.video_clip.encoder
         )
 
-    def _begin(self, given: object) -> None:
-        self._convergence.begin_evaluation()  # a validation within an epoch counts for itself
-        loaders = evaluation_loaders(given)
+    def _begin(self, dataloaders: object) -> None:
+        self._convergence.begin_evaluation()  # a validation within an epoch is counted separately
+        loaders = evaluation_loaders(dataloaders)
         sets = [loader.set for loader in loaders]
         store = next((loader.store for loader in loaders if loader.store is not None), None)
         if store is not None:
@@ -185,12 +194,12 @@ class RecognitionTask(LightningModule, ABC):
         scorers = {AS_TRAINED: self.scorer(sets), **(self.scorers if self.trainer.testing else {})}
         self._evaluation = Evaluation(self.video_clip, sets, scorers, self.weight_sets, self.device, store)
 
-    def _evaluate(self, batch: EvaluationBatch, place: int) -> STEP_OUTPUT:
-        scored = self.evaluation.score(batch, place)
+    def _evaluate(self, batch: EvaluationBatch, set_index: int) -> STEP_OUTPUT:
+        scored = self.evaluation.score(batch, set_index)
         self.evaluation.count(scored)
         return {SCORED: scored}
 
     def _finish(self, stage: EvaluationStage) -> None:
         log_results(self, stage, self.evaluation)
         self._convergence.end_evaluation({"val": "validation", "test": "test"}[stage])
-        self._evaluation = None  # and with it the embeddings of all sentences
+        self._evaluation = None  # frees the embeddings of all sentences

@@ -1,4 +1,4 @@
-"""Counts of transport problems that were not solved, in a log and in one warning per stage."""
+"""Reports transport problems that did not converge: counts in the log, and one warning per stage."""
 
 import warnings
 
@@ -8,10 +8,10 @@ from ost_lightning.matching import Matcher, TransportWarning
 
 
 class ConvergenceReport:
-    """Counts the unsolved problems of a matcher, those of a validation apart from those of the training around it.
+    """Counts a matcher's problems that did not converge, separately for validation and the training it interrupts.
 
     Args:
-        matcher: Mechanism whose problems are counted.
+        matcher: Matcher whose problems are counted.
     """
 
     def __init__(self, matcher: Matcher) -> None:
@@ -19,19 +19,19 @@ class ConvergenceReport:
         self._in_training = 0
 
     def begin_evaluation(self) -> None:
-        """Sets aside the problems of the training that an evaluation interrupts."""
+        """Saves the count of the training epoch that this evaluation interrupts."""
         self._in_training += self._since_last_call() or 0
 
     def end_evaluation(self, stage: str) -> None:
-        """Reports the problems of an evaluation.
+        """Reports the count of an evaluation.
 
         Args:
-            stage: Name of the stage for messages, as `validation`.
+            stage: Name of the stage for messages, such as `validation`.
         """
         _report(stage, self._since_last_call() or 0)
 
     def end_training_epoch(self) -> int | None:
-        """Reports and returns the problems of a training epoch; None if the matcher solves nothing."""
+        """Reports and returns the count of a training epoch; None if the matcher solves no problems iteratively."""
         count = self._since_last_call()
         if count is None:
             return None
@@ -49,9 +49,9 @@ def _report(stage: str, count: int) -> None:
     if not count:
         return
     rank_zero_info(f"{stage}: {count} transport problems on this process have not converged")
-    # the same words each time, so that Python's filter lets them through once
+    # identical text each time, so that Python's default filter shows the warning once
     warnings.warn(
-        f"Transport problems of the {stage} have not converged: raise the matcher's max_iterations, epsilon or "
+        f"Transport problems of the {stage} have not converged: increase the matcher's max_iterations, epsilon or "
         "tolerance.",
         TransportWarning,
         stacklevel=3,

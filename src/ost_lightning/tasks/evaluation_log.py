@@ -1,4 +1,4 @@
-"""Metrics of an evaluation in the log, and the check that no video was left out."""
+"""Logs an evaluation's metrics, and checks that no video was omitted."""
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
@@ -8,17 +8,17 @@ from ost_lightning.vocabulary import AS_TRAINED, EvaluationStage
 
 
 def log_results(task: LightningModule, stage: EvaluationStage, evaluation: Evaluation) -> None:
-    """Logs what the reported scorers have found.
+    """Logs the results of the scorers whose results are reported.
 
     Args:
-        task: Module that logs, with its trainer.
+        task: Module that logs, attached to its trainer.
         stage: First part of the metrics' names.
-        evaluation: The evaluation, after its last batch; counts are summed over processes.
+        evaluation: Evaluation after its last batch; counts are summed over processes.
 
     Raises:
-        RuntimeError: If another number of videos was scored than is listed.
+        RuntimeError: If the number of scored videos differs from the number of listed videos.
     """
-    listed = {one.name: one.listed for one in evaluation.sets}
+    listed = {evaluation_set.name: evaluation_set.listed for evaluation_set in evaluation.sets}
     for (name, scorer), results in evaluation.results().items():
         if not evaluation.scorers[scorer].reported:
             continue
@@ -28,10 +28,10 @@ def log_results(task: LightningModule, stage: EvaluationStage, evaluation: Evalu
         _check_count(task.trainer, stage, prefix, int(results["videos"]), listed[name])
 
 
-def _check_count(trainer: Trainer, stage: EvaluationStage, what: str, scored: int, listed: int) -> None:
-    """All listed videos are scored, unless the user limited the batches."""
+def _check_count(trainer: Trainer, stage: EvaluationStage, prefix: str, scored: int, listed: int) -> None:
+    """Checks that all listed videos were scored, unless the user limited the batches."""
     limit = trainer.limit_val_batches if stage == "val" else trainer.limit_test_batches
     limited = isinstance(limit, int) or limit < 1 or trainer.sanity_checking
     if scored != listed and not limited:
-        raise RuntimeError(f"{what}: {scored} videos were scored, but {listed} are listed")
-    rank_zero_info(f"{what}: {scored} videos scored {'=' if scored == listed else 'of'} {listed} listed")
+        raise RuntimeError(f"{prefix}: {scored} videos were scored, but {listed} are listed")
+    rank_zero_info(f"{prefix}: {scored} videos scored {'=' if scored == listed else 'of'} {listed} listed")

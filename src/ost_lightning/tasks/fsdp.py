@@ -1,4 +1,4 @@
-"""Fully sharded data parallelism (FSDP2): each process keeps its share of weights, gradients and optimizer states."""
+"""Fully sharded data parallelism (FSDP2): each process keeps a shard of weights, gradients and optimizer states."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -20,57 +20,57 @@ from ost_lightning.tasks.base import RecognitionTask
 
 _PRECISIONS: Final = ("32-true", "bf16-mixed")
 _ENCODERS: Final = ("encode_frames", "encode_tokens")
-"""Methods of `VideoCLIP` that compute with its weights."""
+"""Methods of `VideoCLIP` that use its weights."""
 
 
 class FSDP2Strategy(DDPStrategy):
-    """DDP's processes, with the encoder sharded by torch's `fully_shard` where DDP would wrap it.
+    """Launches processes like DDP, but shards the encoder with torch's `fully_shard` instead of wrapping the task.
 
-    A tower's layers and embeddings are gathered when they compute, what remains of the encoder from its first use in a
-    step to the end of the backward pass. Single numbers, which can't be shared out (the encoder's temperature, a
-    learned epsilon), are whole in every process, and their gradients averaged.
+    A tower's layers and embeddings are gathered for their own computation only. The rest of the encoder stays gathered
+    from its first use in a step to the end of the backward pass. Scalars, which can't be sharded (the encoder's
+    temperature, a learned epsilon), are replicated in every process, and their gradients are averaged.
 
-    A validation has the whole weights in every process: processes have different numbers of batches, so they can't
-    gather layer by layer. Without training nothing is sharded, and this is DDP.
+    During validation every process has the full weights, because processes have different numbers of batches and can't
+    gather layer by layer. Without training nothing is sharded, and the strategy equals DDP.
 
-    Checkpoints are those of DDP, and either strategy goes on from the other's: the first process collects whole weights
-    and optimizer states. (Lightning's `ModelParallelStrategy` would take the states for those of the weights in the
-    order of `parameters()`, which is not the order of several parameter groups.)
+    Checkpoints are those of DDP, and either strategy resumes from the other's. The first process collects full weights
+    and optimizer states. (Lightning's `ModelParallelStrategy` would assign states to weights in the order of
+    `parameters()`, which is wrong with several parameter groups.)
     """
 
     def setup(self, trainer: Trainer) -> None:
-        """Shards, if this is a training.
+        """Shards the task when training.
 
         Raises:
-            UserError: If something of the run does not go with sharding, or the task has been sharded before.
+            UserError: If a setting of the run doesn't support sharding, or the task has already been sharded.
         """
         if self._units():
             raise UserError(
-                "The task's weights were sharded by an earlier training: make a task from its checkpoint for this run."
+                "The task's weights were sharded by an earlier training run: create a new task from its checkpoint."
             )
         super().setup(trainer)
 
     def configure_ddp(self) -> None:
-        """Shards the task, which gets no wrapper."""
+        """Shards the task instead of wrapping it."""
         task = self.lightning_module
         if not isinstance(task, RecognitionTask):
             raise UserError(f"trainer.strategy fsdp shards recognition tasks, not {type(task).__name__}: use ddp.")
-        _refuse_what_needs_whole_weights(task)
+        _validate_sharding(task)
         for parameter in task.parameters():
-            distributed.broadcast(parameter.detach(), src=0)  # as DDP does: each process has drawn new modules itself
+            distributed.broadcast(parameter.detach(), src=0)  # as in DDP: each process initialized new modules itself
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))
         for unit in _units_of(task.video_clip):
             fully_shard(unit, mesh=mesh, ignored_params={p for p in unit.parameters() if p.numel() == 1})
         for encoder in _ENCODERS:
             register_fsdp_forward_method(task.video_clip, encoder)
-        if distributed.get_backend() == "gloo":  # which has no average
+        if distributed.get_backend() == "gloo":  # it doesn't support averaging
             for sharded in self._units():
                 sharded.set_force_sum_reduction_for_comms(True)
 
     def post_backward(self, closure_loss: Tensor) -> None:
-        """Averages the gradients of what is not sharded.
+        """Averages the gradients of parameters that are not sharded.
 
-        With accumulated gradients too: the average of what has been averaged is what it was.
+        This is correct with accumulated gradients too, because averaging an average again doesn't change it.
         """
         for parameter in self._parameters():
             if parameter.grad is not None and not isinstance(parameter, DTensor):
@@ -78,43 +78,43 @@ class FSDP2Strategy(DDPStrategy):
                 parameter.grad /= self.world_size
 
     def on_validation_start(self) -> None:
-        """Gathers the whole weights."""
+        """Gathers the full weights."""
         for unit in self._units():
             unit.set_reshard_after_forward(False, recurse=False)
             unit.unshard()
 
     def on_validation_end(self) -> None:
-        """Keeps this process's share of them."""
+        """Reshards the weights."""
         for unit in self._units():
             unit.reshard()
             unit.set_reshard_after_forward(not isinstance(unit, VideoCLIP), recurse=False)
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """The whole weights, in host memory of the first process; nothing in the others."""
+        """Returns the full weights in host memory of the first process; empty in the others."""
         return self._collected(super().lightning_module_state_dict())
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
-        """The whole states, in host memory of the first process; nothing in the others."""
-        own = optimizer._optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
-        saved = own.state_dict()
+        """Returns the full states in host memory of the first process; empty in the others."""
+        unwrapped = optimizer._optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
+        saved = unwrapped.state_dict()
         states = {number: self._collected(state) for number, state in saved["state"].items()}
         return {"state": states, "param_groups": saved["param_groups"]}
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Takes this process's share of whole states."""
+        """Loads this process's shard of full states."""
         for optimizer, saved in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             numbers = [number for group in saved["param_groups"] for number in group["params"]]
             states = {
-                number: {name: _share(value, parameter) for name, value in saved["state"][number].items()}
-                # torch tells if they are not of equal length
+                number: {name: _shard(value, parameter) for name, value in saved["state"][number].items()}
+                # torch raises an error if their lengths differ
                 for number, parameter in zip(numbers, parameters, strict=False)
                 if number in saved["state"]
             }
             optimizer.load_state_dict({"state": states, "param_groups": saved["param_groups"]})
 
     def teardown(self) -> None:
-        """Leaves shards where they are, instead of moving them to the host: they belong to the mesh's devices."""
+        """Keeps shards on the mesh's devices, instead of moving them to the host."""
         if not self._units():
             super().teardown()
             return
@@ -132,14 +132,14 @@ class FSDP2Strategy(DDPStrategy):
     def _collected(self, state: Mapping[str, Any]) -> dict[str, Any]:
         collected = {}
         for name, value in state.items():
-            whole = value.full_tensor() if isinstance(value, DTensor) else value  # every process has to ask
+            full = value.full_tensor() if isinstance(value, DTensor) else value  # every process has to call this
             if self.is_global_zero:
-                collected[name] = whole.cpu() if isinstance(whole, Tensor) else whole
+                collected[name] = full.cpu() if isinstance(full, Tensor) else full
         return collected
 
 
 def _units_of(video_clip: VideoCLIP) -> Iterator[nn.Module]:
-    """What is gathered together, from the inside out."""
+    """Yields the modules that are sharded and gathered as units, innermost first."""
     for name in TOWERS:
         tower = video_clip.encoder.tower(name)
         yield from tower.layers
@@ -147,21 +147,21 @@ def _units_of(video_clip: VideoCLIP) -> Iterator[nn.Module]:
     yield video_clip
 
 
-def _share(value: Any, parameter: Tensor) -> Any:
-    """What this process keeps of a value of a parameter's optimizer state."""
+def _shard(value: Any, parameter: Tensor) -> Any:
+    """Returns this process's shard of an entry of a parameter's optimizer state."""
     if not isinstance(parameter, DTensor) or not isinstance(value, Tensor) or value.shape != parameter.shape:
         return value
-    # every process has read the whole, so nothing has to be sent
+    # every process has read the full tensor, so nothing needs to be sent
     return distribute_tensor(
         value.to(parameter.device), parameter.device_mesh, parameter.placements, src_data_rank=None
     )
 
 
-def _refuse_what_needs_whole_weights(task: RecognitionTask) -> None:
+def _validate_sharding(task: RecognitionTask) -> None:
     if task.trainer.precision not in _PRECISIONS:
         raise UserError(
-            f"trainer.precision is {task.trainer.precision}, but trainer.strategy fsdp takes "
-            f"{' or '.join(_PRECISIONS)}: set one of these, or use ddp."
+            f"trainer.precision is {task.trainer.precision}, but trainer.strategy fsdp supports only "
+            f"{' and '.join(_PRECISIONS)}: set one of these, or use ddp."
         )
     for callback in task.trainer.callbacks:  # type: ignore[attr-defined] # set at run time
         if isinstance(callback, StochasticWeightAveraging | WeightAveraging):
@@ -172,6 +172,6 @@ def _refuse_what_needs_whole_weights(task: RecognitionTask) -> None:
     for name, parameter in task.named_parameters():
         if parameter not in encoder and parameter.numel() > 1:
             raise UserError(
-                f"trainer.strategy fsdp shards the encoder and leaves single numbers whole, but {name}, of shape "
+                f"trainer.strategy fsdp supports weights of the encoder and scalars, but {name}, of shape "
                 f"{tuple(parameter.shape)}, is neither: use ddp."
             )

@@ -1,4 +1,4 @@
-"""Rows of all processes in one tensor, with true gradients."""
+"""Gathers rows from all processes into one tensor, with exact gradients."""
 
 from typing import Any
 
@@ -7,26 +7,26 @@ from torch import Tensor, distributed
 
 
 def process_count() -> int:
-    """Number of processes that train together; 1 without a process group."""
+    """Returns the number of processes that train together; 1 without a process group."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def process_rank() -> int:
-    """Rank of this process, from 0."""
+    """Returns the rank of this process, from 0."""
     return distributed.get_rank() if process_count() > 1 else 0
 
 
 def gather(tensor: Tensor) -> Tensor:
     r"""Concatenates the tensors of all W processes in the order of their ranks.
 
-    The gradient is that of the sum of what all processes compute, :math:`\partial \sum_r L_r / \partial x`. When every
-    process computes the same loss of the gathered rows, that is W times its gradient, and the mean over processes that
-    DDP and FSDP take of the parameters' gradients makes it exact. Parameters that act after the gathering get the
-    gradient of the loss in every process, and the mean leaves it as it is. (The released code returns the local rows of
-    the gradient only, 1/W of the true one before the mean.)
+    The gradient is that of the sum of all processes' losses, :math:`\partial \sum_r L_r / \partial x`. If every process
+    computes the same loss from the gathered rows, this is W times the loss's gradient. DDP and FSDP then average the
+    parameters' gradients over processes, which makes the result exact. Parameters that are used after the gathering
+    have the same gradient in every process, and the average doesn't change it. (The released code returns only the
+    local rows of the gradient, 1/W of the exact one before averaging.)
 
     Args:
-        tensor: (n, ...), of the same shape in every process.
+        tensor: Rows of this process, (n, ...), with the same shape in every process.
 
     Returns:
         (W n, ...); the tensor itself if there is one process.

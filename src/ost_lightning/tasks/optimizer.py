@@ -1,4 +1,4 @@
-"""AdamW over groups of weights, and the schedule that all of them follow."""
+"""AdamW with parameter groups, and the learning-rate schedule that they share."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,21 +18,22 @@ from ost_lightning.tasks.schedules import Schedule, learning_rate_factor
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """AdamW and its schedule.
+    """Settings of AdamW and its schedule.
 
     Attributes:
         learning_rate: Peak learning rate.
-        weight_decay: Weight decay of matrices; vectors and scalars (biases, norms, the temperature) have none.
-        weight_decay_on_all: Weight decay of vectors and scalars too, as in the released code.
+        weight_decay: Weight decay of matrices; by default, vectors and scalars (biases, norms, the temperature) have
+            none.
+        weight_decay_on_all: Whether vectors and scalars have weight decay too, as in the released code.
         betas: Decay rates of AdamW's two moments.
         eps: Term that AdamW adds to the denominator.
-        schedule: Course of the learning rate; see `learning_rate_factor`.
-        warmup_fraction: Share of the training that is warm-up.
-        new_module_lr_multiplier: Times the learning rate, for what pre-training did not have (temporal heads, learned
-            matchers).
-        layer_decay: Times the learning rate for each layer that lies between a weight and its tower's output, 0 to 1;
-            the embeddings lie below the first layer. 1 trains all layers alike (Bao et al., ICLR 2022).
-        fused: One kernel for all updates; None: where all weights are on a GPU.
+        schedule: Name of the learning-rate schedule; see `learning_rate_factor`.
+        warmup_fraction: Fraction of training that is warm-up, 0 to 1.
+        new_module_lr_multiplier: Multiplier of the learning rate for modules that were not pre-trained (temporal heads,
+            learned matchers).
+        layer_decay: Multiplier of the learning rate per layer between a weight and its tower's output, 0 to 1; the
+            embeddings count as below the first layer. 1 gives all layers the same rate (Bao et al., ICLR 2022).
+        fused: Whether to use the fused implementation of AdamW; None for yes if all weights are on a GPU.
     """
 
     learning_rate: float = 8e-6
@@ -50,13 +51,13 @@ class OptimizerSettings:
 def optimizer_and_schedule(
     parameters: Iterable[Parameter], settings: OptimizerSettings, steps: int, encoder: DualEncoder | None = None
 ) -> OptimizerLRScheduler:
-    """AdamW, with the schedule followed step by step.
+    """Returns AdamW and its schedule, which is updated at every step.
 
     Args:
-        parameters: Weights of the whole task; frozen ones are left out.
-        settings: Optimizer and schedule.
-        steps: Optimizer steps of the training.
-        encoder: The pre-trained part of the task; all other weights are new.
+        parameters: All weights of the task; frozen ones are ignored.
+        settings: Optimizer and schedule settings.
+        steps: Number of optimizer steps of the training run.
+        encoder: Pre-trained part of the task; all other weights count as new.
 
     Raises:
         UserError: If all weights are frozen.
@@ -87,11 +88,11 @@ def optimizer_and_schedule(
 
 
 def layer_factors(encoder: DualEncoder, decay: float) -> dict[Parameter, float]:
-    """Share of the learning rate for each weight: `decay` to the number of layers above it.
+    """Returns the learning-rate multiplier of each weight: `decay` to the power of the number of layers above it.
 
     Args:
-        encoder: Encoder; weights outside the towers' layers and embeddings have a share of 1.
-        decay: 0 to 1.
+        encoder: Encoder, whose weights outside the towers' layers and embeddings have the multiplier 1.
+        decay: Multiplier per layer, 0 to 1.
     """
     factors = dict.fromkeys(encoder.parameters(), 1.0)
     for name in TOWERS:
@@ -99,6 +100,6 @@ def layer_factors(encoder: DualEncoder, decay: float) -> dict[Parameter, float]:
         depth = len(tower.layers)
         for below in tower.embeddings:
             factors |= dict.fromkeys(below.parameters(), decay ** (depth + 1))
-        for place, layer in enumerate(tower.layers):
-            factors |= dict.fromkeys(layer.parameters(), decay ** (depth - place))
+        for index, layer in enumerate(tower.layers):
+            factors |= dict.fromkeys(layer.parameters(), decay ** (depth - index))
     return factors

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, as factors of the peak."""
+"""Learning-rate schedules, as fractions of the peak learning rate."""
 
 import math
 from typing import Literal
@@ -13,19 +13,18 @@ Schedule = Literal["cosine_after_warmup", "timm_cosine"]
 def learning_rate_factor(
     schedule: Schedule, step: int, total: int, warmup_fraction: float, floor: float = 0.01
 ) -> float:
-    """Share of the peak learning rate at one step.
+    """Returns the fraction of the peak learning rate at one step.
 
-    `cosine_after_warmup` rises linearly from 0 over the warm-up and falls as a cosine from the peak to the floor.
-    `timm_cosine` is what OST and ViFi-CLIP ran (timm's cosine without `warmup_prefix`): the cosine spans the whole
-    training, so that the rate drops at once when the warm-up ends (to about half for the 5 of 10 epochs of the
-    zero-shot recipe).
+    `cosine_after_warmup` rises linearly from 0 during warm-up, and then follows a cosine from the peak to the floor.
+    `timm_cosine` is the schedule of OST and ViFi-CLIP (timm's cosine without `warmup_prefix`). Its cosine spans all of
+    training, so the rate drops abruptly when warm-up ends: to about half in the zero-shot recipe, after 5 of 10 epochs.
 
     Args:
         schedule: Name of the schedule.
-        step: Number of optimizer steps done.
-        total: Number of optimizer steps of the training.
-        warmup_fraction: Share of the training that is warm-up, 0 to 1.
-        floor: Share of the peak at the end.
+        step: Number of completed optimizer steps.
+        total: Number of optimizer steps of the training run.
+        warmup_fraction: Fraction of training that is warm-up, 0 to 1.
+        floor: Fraction of the peak at the end, 0 to 1.
     """
     rising = warmup_fraction * total
     if step < rising:
@@ -36,16 +35,16 @@ def learning_rate_factor(
 
 
 def total_steps(trainer: Trainer) -> int:
-    """Number of optimizer steps of a training, which a schedule leads to.
+    """Returns the number of optimizer steps of a training run, which a schedule needs.
 
     Raises:
-        UserError: If the training has no last step.
+        UserError: If the number of steps is unlimited.
     """
     total = trainer.estimated_stepping_batches
     if math.isinf(total):
         raise UserError(
-            f"The learning rate's schedule needs an end, but trainer.max_epochs is {trainer.max_epochs} and "
-            f"trainer.max_steps {trainer.max_steps}: set one of them to a positive number. "
-            "trainer.max_time may end the training before."
+            f"The learning-rate schedule needs a last step, but trainer.max_epochs is {trainer.max_epochs} and "
+            f"trainer.max_steps is {trainer.max_steps}: set one of them to a positive number. trainer.max_time may "
+            "still end training earlier."
         )
     return int(total)

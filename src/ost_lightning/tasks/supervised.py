@@ -18,11 +18,13 @@ from ost_lightning.video import ClipBatch
 
 @dataclass(frozen=True)
 class Mixing:
-    """Videos of a batch mixed in pairs, their labels in the same proportion. If both are on, a coin decides each step.
+    """Settings for mixing pairs of videos in a batch, and their labels in the same proportion.
+
+    If both methods are on, each step uses one of them at random.
 
     Attributes:
-        mixup: Alpha of mixup (pixels averaged; Zhang et al., ICLR 2018); 0 switches it off. ViFi-CLIP: 0.8.
-        cutmix: Alpha of CutMix (a rectangle replaced; Yun et al., ICCV 2019); 0 switches it off. ViFi-CLIP: 1.
+        mixup: Alpha of mixup, which averages pixels (Zhang et al., ICLR 2018); 0 for off, 0.8 in ViFi-CLIP.
+        cutmix: Alpha of CutMix, which replaces a rectangle (Yun et al., ICCV 2019); 0 for off, 1 in ViFi-CLIP.
     """
 
     mixup: float = 0.0
@@ -34,14 +36,16 @@ class SupervisedRecognition(RecognitionTask):
 
     .. math:: L = -\sum_k q_k \log \mathrm{softmax}_k(\tau \, S(V, D_k))
 
-    With `CategoryName` and mean pooling this is ViFi-CLIP's training, with a frozen text tower and a temporal
-    transformer Text4Vis', and with the OD Solver in place of the name OST on top of it (Table 3).
+    With `CategoryName` and mean pooling this is the training of ViFi-CLIP. With `CategoryName`, a frozen text tower and
+    a temporal transformer it is that of Text4Vis; replacing the matcher by the OD Solver gives OST on top of Text4Vis
+    (Table 3).
 
-    While the text tower is frozen the sentences are encoded once; else all of them at every step, with gradients.
+    If the text tower is frozen, sentences are encoded once; otherwise all of them are encoded at every step, with
+    gradients.
 
     Args:
-        label_smoothing: Share of the target that is spread over all classes, 0 to 1.
-        mixing: Mixup and CutMix.
+        label_smoothing: Fraction of the target that is distributed over all classes, 0 to 1.
+        mixing: Settings of mixup and CutMix.
     """
 
     def __init__(
@@ -53,9 +57,9 @@ class SupervisedRecognition(RecognitionTask):
     ) -> None:
         super().__init__(*args, **kwargs)
         if not 0 <= label_smoothing <= 1:
-            raise UserError(f"label_smoothing is {label_smoothing}, but a share is 0 to 1.")
+            raise UserError(f"model.label_smoothing is {label_smoothing}: expected a fraction, 0 to 1.")
         if min(mixing.mixup, mixing.cutmix) < 0:
-            raise UserError(f"mixing is {mixing}, but its alphas are at least 0.")
+            raise UserError(f"model.mixing is {mixing}: expected values of at least 0.")
         self.label_smoothing, self.mixing = label_smoothing, mixing
         self._frozen_texts: DescriptorEmbeddings | None = None
 
@@ -68,11 +72,11 @@ class SupervisedRecognition(RecognitionTask):
                 self._frozen_texts = self.video_clip.encode_sentences(self.training_tokens)
 
     def on_train_end(self) -> None:
-        """Frees the embeddings."""
+        """Frees the embeddings of the sentences."""
         self._frozen_texts = None
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
-        """Loss of one micro-batch."""
+        """Returns the loss of one micro-batch."""
         texts = self._training_texts()
         clips, targets = self._mix(batch.frames.flatten(0, 1), batch.labels, len(next(iter(texts.values()))))
         frames = self.video_clip.encode_frames(clips)
@@ -87,13 +91,18 @@ class SupervisedRecognition(RecognitionTask):
         return self.video_clip.encode_sentences(self.training_tokens)
 
     def _mix(self, clips: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-        """uint8 (B, T, 3, S, S) and int64 (B,), or both mixed: uint8 again (half a gray level is lost) and (B, K)."""
-        ways: list[v2.Transform] = []
+        """Mixes clips, uint8 (B, T, 3, S, S), and labels, int64 (B,), if mixing is on.
+
+        Returns:
+            The arguments, or mixed clips, again rounded to uint8, and targets (B, K).
+        """
+        transforms: list[v2.Transform] = []
         if self.mixing.mixup:
-            ways.append(v2.MixUp(alpha=self.mixing.mixup, num_classes=classes))
+            transforms.append(v2.MixUp(alpha=self.mixing.mixup, num_classes=classes))
         if self.mixing.cutmix:
-            ways.append(v2.CutMix(alpha=self.mixing.cutmix, num_classes=classes))
-        if not ways:
+            transforms.append(v2.CutMix(alpha=self.mixing.cutmix, num_classes=classes))
+        if not transforms:
             return clips, labels
-        mixed, targets = ways[int(torch.randint(len(ways), ()))](tv_tensors.Video(clips.float()), labels)
+        transform = transforms[int(torch.randint(len(transforms), ()))]
+        mixed, targets = transform(tv_tensors.Video(clips.float()), labels)
         return mixed.as_subclass(Tensor).round().to(torch.uint8), targets

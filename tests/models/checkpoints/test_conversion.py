@@ -18,7 +18,7 @@ from tests.models.foreign import RELEASED, RELEASED_IO, tokenizer
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A CLIP of the tiny released checkpoint's vocabulary, random but whole."""
+    """A complete CLIP with random weights and the vocabulary of the tiny released checkpoint."""
     folder = tmp_path_factory.mktemp("clip")
     tokenizer().save_pretrained(folder)
     config, _, _ = to_hugging_face(read_weights(RELEASED))
@@ -105,14 +105,14 @@ def test_table_covers_clip_exactly(name: str) -> None:
 
 
 @pytest.mark.parametrize("layout", ["released", "openai"])
-def test_there_and_back(converted: Path, clip: str, tmp_path: Path, layout: str) -> None:
+def test_conversion_in_both_directions(converted: Path, clip: str, tmp_path: Path, layout: str) -> None:
     count = export_checkpoint(converted, tmp_path / "back.pth", layout)
     found = read_weights(tmp_path / "back.pth")
     expected = released() if layout == "released" else openai()
     assert count == len(found) == 62
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
-    # no tensor drags a larger one along
+    # no tensor was saved with a larger storage
     assert (tmp_path / "back.pth").stat().st_size < 1.1 * sum(value.nbytes for value in expected.values()) + 50_000
     import_checkpoint(tmp_path / "back.pth", tmp_path / "again", clip)
     first, second = load_file(converted / "model.safetensors"), load_file(tmp_path / "again" / "model.safetensors")
@@ -142,7 +142,7 @@ def test_without_the_prefix_of_data_parallel(converted: Path, clip: str, tmp_pat
 
 
 def vifi(clip: str) -> dict[str, torch.Tensor]:
-    """ViFi-CLIP's checkpoints hold the training sentences, embedded, and not the embedding."""
+    """ViFi-CLIP's checkpoints contain the embedded training sentences instead of the token embedding."""
     embedding = CLIPModel.from_pretrained(clip).text_model.embeddings.token_embedding.weight.detach()
     tensors = released()
     del tensors["module.text_encoder.token_embedding.weight"]
@@ -161,57 +161,57 @@ def test_vifi_clip_takes_its_token_embedding_from_the_clip_it_was_tuned_from(cli
     assert torch.equal(embedding[tokens], tensors["module.prompt_learner.complete_text_embeddings"][:1])
 
 
-def test_vifi_clip_with_another_clip_is_refused(clip: str, tmp_path: Path) -> None:
+def test_vifi_clip_with_the_wrong_clip_is_rejected(clip: str, tmp_path: Path) -> None:
     tensors = vifi(clip)
     tensors["module.prompt_learner.complete_text_embeddings"] += 1
-    with pytest.raises(CheckpointError, match="that of the given CLIP is another one"):
+    with pytest.raises(CheckpointError, match="that of the given CLIP doesn't match"):
         import_checkpoint(saved(tensors, tmp_path), tmp_path / "vifi", clip)
 
 
-def test_partial_matches_are_refused_and_leave_nothing(clip: str, tmp_path: Path) -> None:
-    def refused(change: dict[str, torch.Tensor], match: str) -> None:
+def test_partial_matches_are_rejected_and_leave_no_files(clip: str, tmp_path: Path) -> None:
+    def check_rejected(change: dict[str, torch.Tensor], match: str) -> None:
         with pytest.raises(CheckpointError, match=match):
             import_checkpoint(saved(change, tmp_path), tmp_path / "out", clip)
         assert [path.name for path in tmp_path.iterdir()] == ["changed.pth"]
 
     tensors = released()
     del tensors["module.image_encoder.ln_post.bias"]
-    refused(tensors, r"not exactly one whole CLIP: 61 tensors matched, 1 missing \(visual\.ln_post\.bias\)")
-    refused(released() | {"module.temporal.weight": torch.ones(2)}, r"1 unexpected \(module\.temporal\.weight\)")
-    refused(released() | {"module.prompt_learner.ctx": torch.ones(2)}, r"tuned with learned prompts")
+    check_rejected(tensors, r"not exactly one complete CLIP: 61 tensors matched, 1 missing \(visual\.ln_post\.bias\)")
+    check_rejected(released() | {"module.temporal.weight": torch.ones(2)}, r"1 unexpected \(module\.temporal\.weight\)")
+    check_rejected(released() | {"module.prompt_learner.ctx": torch.ones(2)}, r"tuned with learned prompts")
     tensors = {name: value for name, value in released().items() if "image_encoder.transformer" not in name}
-    refused(tensors, r"12 missing \(visual\.transformer\.resblocks\.0")
+    check_rejected(tensors, r"12 missing \(visual\.transformer\.resblocks\.0")
     tensors = released()
     tensors["module.text_encoder.ln_final.bias"] = torch.ones(63)
-    refused(tensors, r"do not fit together: text_model\.final_layer_norm\.bias is \(63,\) instead of \(64,\)")
+    check_rejected(tensors, r"are inconsistent: text_model\.final_layer_norm\.bias is \(63,\) instead of \(64,\)")
     tensors["module.image_encoder.conv1.weight"] = torch.ones(64)
-    refused(tensors, r"shapes of the checkpoint are not those of a CLIP")
-    refused({"visual.layer1.0.conv1.weight": torch.ones(2)}, "vision tower is a ResNet")
-    refused({"fc.weight": torch.ones(2)}, r"no CLIP in a known layout.*found fc\.weight")
-    refused({"video_clip.encoder.model.logit_scale": torch.ones(())}, r"written by `ost fit`: use it with --ckpt_path")
+    check_rejected(tensors, r"shapes in the checkpoint are not those of a CLIP")
+    check_rejected({"visual.layer1.0.conv1.weight": torch.ones(2)}, "vision tower is a ResNet")
+    check_rejected({"fc.weight": torch.ones(2)}, r"not a CLIP in a known layout.*found fc\.weight")
+    check_rejected(
+        {"video_clip.encoder.model.logit_scale": torch.ones(())}, r"written by `ost fit`: use it with --ckpt_path"
+    )
 
 
-def test_tokenizers_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"knows \d+ tokens, the model 512"):
+def test_mismatching_tokenizers_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"has \d+ tokens, but the model has 512"):
         import_checkpoint(RELEASED, tmp_path / "out", str(tiny_clip_folder()))
     tokenizer(500).save_pretrained(tmp_path / "other")
-    with pytest.raises(
-        CheckpointError, match=r"ends sentences with token 499, but the checkpoint reads its last one, 511"
-    ):
+    with pytest.raises(CheckpointError, match=r"ends sentences with token 499, but the checkpoint expects 511"):
         import_checkpoint(RELEASED, tmp_path / "out", str(tmp_path / "other"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other"]
 
 
-def test_what_is_there_is_not_overwritten(converted: Path, clip: str, tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(converted: Path, clip: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(CheckpointError, match="is there already"):
+    with pytest.raises(CheckpointError, match="already exists"):
         import_checkpoint(RELEASED, tmp_path / "out", clip)
     (tmp_path / "out.pth").touch()
-    with pytest.raises(CheckpointError, match="is there already"):
+    with pytest.raises(CheckpointError, match="already exists"):
         export_checkpoint(converted, tmp_path / "out.pth", "openai")
 
 
-def test_towers_that_the_layouts_cannot_express_are_refused(tmp_path: Path) -> None:
+def test_towers_that_the_layouts_cannot_represent_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="vision tower has 4 heads of 128 channels and the activation gelu"):
         export_checkpoint(tiny_clip_folder(), tmp_path / "out.pth", "released")
     with pytest.raises(CheckpointError, match=r"lacks config\.json or model\.safetensors"):

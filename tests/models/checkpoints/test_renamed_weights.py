@@ -1,4 +1,4 @@
-"""Checkpoints that earlier versions wrote are read as if they had been written today."""
+"""Checkpoints from earlier versions are read like current ones."""
 
 import sys
 from pathlib import Path
@@ -26,8 +26,8 @@ SETTINGS = [
 ]
 TRAINING = [
     *SETTINGS,
-    "--config=modes/layer_decay",  # several groups of weights: the optimizer's states go by their order
-    "--config=modes/swa",  # a callback that has weights of its own in the checkpoint
+    "--config=modes/layer_decay",  # several parameter groups, because optimizer states are identified by their order
+    "--config=modes/swa",  # a callback that stores weights in the checkpoint
     "--trainer.callbacks.swa_epoch_start=1",
     "--data.loading.global_batch_size=4",
     "--checkpoint.every_n_steps=2",
@@ -39,7 +39,7 @@ TRAINING = [
 
 
 def with_old_names(value: Any) -> Any:
-    """A checkpoint as it was written before the encoder had a room of its own."""
+    """A checkpoint as versions without `VideoCLIP.encoder` wrote it."""
     if not isinstance(value, dict):
         return value
     return {
@@ -54,7 +54,7 @@ def old_checkpoint(model: VideoCLIP, file: Path) -> Path:
     return file
 
 
-def test_names_change_everywhere_and_keep_their_order() -> None:
+def test_names_are_changed_everywhere_in_the_same_order() -> None:
     checkpoint: dict[str, Any] = {
         "epoch": 3,
         "state_dict": {"video_clip.clip.b": 1, "video_clip.temporal_head.a": 2, "video_clip.clip.a": 3},
@@ -72,7 +72,7 @@ def test_names_change_everywhere_and_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("adapted", [False, True])
-def test_weights_to_begin_with(adapted: bool, tmp_path: Path) -> None:
+def test_initial_weights(adapted: bool, tmp_path: Path) -> None:
     def make(**options: Any) -> VideoCLIP:
         return AdaptedVideoCLIP("tiny", lora=LoRA(rank=2), **options) if adapted else VideoCLIP("tiny", **options)
 
@@ -80,17 +80,17 @@ def test_weights_to_begin_with(adapted: bool, tmp_path: Path) -> None:
     with torch.no_grad():
         for parameter in tuned.parameters():
             parameter.add_(0.01)
-    begun = make(init_from=old_checkpoint(tuned, tmp_path / "old.ckpt"))
-    assert weights_digest(begun) == weights_digest(tuned)
+    initialized = make(init_from=old_checkpoint(tuned, tmp_path / "old.ckpt"))
+    assert weights_digest(initialized) == weights_digest(tuned)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_an_old_run_goes_on_and_is_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_run_is_resumed_and_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ost"])
     fit = ["fit", *TRAINING]
     assert main(fit) == 0
-    Path("runs").rename("whole")
+    Path("runs").rename("uninterrupted")
     with pytest.raises(Interrupted):
         main([*fit, *interruption("batch_start", 4)])
     last = RUN / "checkpoints/last.ckpt"
@@ -99,7 +99,7 @@ def test_an_old_run_goes_on_and_is_tested(tmp_path: Path, monkeypatch: pytest.Mo
     torch.save(with_old_names(saved), last)
     assert "video_clip.clip.logit_scale" in torch.load(last, weights_only=True)["state_dict"]
     assert main([*fit, "--ckpt_path=last"]) == 0
-    same_run(RUN, Path("whole/toyworld/version_0"))
+    same_run(RUN, Path("uninterrupted/toyworld/version_0"))
 
     torch.save(with_old_names(torch.load(last, weights_only=True)), "old.ckpt")
     scores = []

@@ -14,7 +14,7 @@ def test_the_newest_run_with_a_checkpoint_is_found(tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path / "nothing") is None
     checkpoint(tmp_path, "version_9")
     newest = checkpoint(tmp_path, "version_10")
-    (tmp_path / "version_11").mkdir()  # of an evaluation
+    (tmp_path / "version_11").mkdir()  # an evaluation
     checkpoint(tmp_path, "version_old")
     assert last_checkpoint(tmp_path) == newest
     assert version_of(newest) == 10

@@ -46,7 +46,7 @@ def test_older_files_without_zip(tmp_path: Path) -> None:
 
 
 def test_released_checkpoint_with_its_configuration() -> None:
-    """A yacs node is beside the weights, and yacs is not installed."""
+    """The weights come with a yacs configuration, and yacs is not installed."""
     assert b"yacs.config" in RELEASED.read_bytes()
     found = read_weights(RELEASED)
     assert len(found) == 62
@@ -55,15 +55,15 @@ def test_released_checkpoint_with_its_configuration() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("form", ["zip", "old", "bare"])
-def test_hostile_pickles_are_refused_and_nothing_runs(tmp_path: Path, name: str, form: str) -> None:
-    mark, file = tmp_path / "mark", tmp_path / "hostile.pth"
+def test_malicious_pickles_are_rejected_and_nothing_is_executed(tmp_path: Path, name: str, form: str) -> None:
+    mark, file = tmp_path / "mark", tmp_path / "malicious.pth"
     content = payloads(mark)[name]
     if form == "bare":
         file.write_bytes(pickle.dumps(_without_tensors(content), protocol=2))
     else:
         torch.save(content, file, _use_new_zipfile_serialization=form == "zip")
     with pytest.raises(
-        CheckpointError, match=r"hostile\.pth (asks for Python's `[\w.]+`.*nothing of it|can't be read)"
+        CheckpointError, match=r"malicious\.pth (would call Python's `[\w.]+`.*none of its code|can't be read)"
     ):
         read_weights(file)
     assert not mark.exists()
@@ -71,18 +71,18 @@ def test_hostile_pickles_are_refused_and_nothing_runs(tmp_path: Path, name: str,
 
 
 @pytest.mark.parametrize("name", ["by itself", "nested in a list", "in a state", "eval", "exec", "open"])
-def test_the_hostile_pickles_do_run_elsewhere(tmp_path: Path, name: str) -> None:
+def test_the_malicious_pickles_do_execute_when_unpickled(tmp_path: Path, name: str) -> None:
     mark = tmp_path / "mark"
     pickle.loads(pickle.dumps(_without_tensors(payloads(mark)[name]), protocol=2))  # noqa: S301  # the control
     assert mark.exists()
 
 
 @pytest.mark.parametrize("form", ["zip", "old"])
-def test_refusal_names_what_was_asked_for(tmp_path: Path, form: str) -> None:
-    file = tmp_path / "hostile.pth"
+def test_the_error_names_the_requested_function(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "malicious.pth"
     content = {"model": tensors(), "extra": [Payload(os.system, "true")]}
     torch.save(content, file, _use_new_zipfile_serialization=form == "zip")
-    with pytest.raises(CheckpointError, match=r"asks for Python's `posix\.system` when it is read"):
+    with pytest.raises(CheckpointError, match=r"would call Python's `posix\.system` when it is loaded"):
         read_weights(file)
 
 
@@ -97,7 +97,7 @@ POSITIONS = {
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 @pytest.mark.parametrize("hub_id", POSITIONS)
-def test_openais_archives_are_refused_with_the_hub_id_of_the_same_weights(
+def test_the_error_for_openais_archives_names_the_hub_id_of_the_same_weights(
     tmp_path: Path, hub_id: str, dtype: torch.dtype
 ) -> None:
     positions = torch.zeros(POSITIONS[hub_id], dtype=dtype)
@@ -106,14 +106,14 @@ def test_openais_archives_are_refused_with_the_hub_id_of_the_same_weights(
         read_weights(file)
 
 
-def test_other_archives_are_refused_with_all_hub_ids(tmp_path: Path) -> None:
+def test_the_error_for_other_archives_names_all_hub_ids(tmp_path: Path) -> None:
     file = scripted({"logit_scale": torch.ones(())}, tmp_path)
     with pytest.raises(CheckpointError, match=f"one of {', '.join(POSITIONS)} instead.*state_dict"):
         read_weights(file)
 
 
 def scripted(tensors: dict[str, torch.Tensor], folder: Path) -> Path:
-    """A TorchScript archive that holds the tensors."""
+    """Writes a TorchScript archive that contains the tensors."""
 
     class Scripted(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -129,7 +129,7 @@ def scripted(tensors: dict[str, torch.Tensor], folder: Path) -> Path:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300), prefix=st.sampled_from([b"", b"\x80\x02", b"PK\x03\x04", struct.pack("<Q", 8)]))
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_noise_is_told_and_never_crashes(tmp_path: Path, data: bytes, prefix: bytes) -> None:
+def test_random_bytes_are_reported_and_never_crash(tmp_path: Path, data: bytes, prefix: bytes) -> None:
     file = tmp_path / "noise.pth"
     file.write_bytes(prefix + data)
     with pytest.raises(CheckpointError, match=r"noise\.pth"):
@@ -137,23 +137,23 @@ def test_noise_is_told_and_never_crashes(tmp_path: Path, data: bytes, prefix: by
 
 
 @pytest.mark.parametrize("keep", [0, 10, 1000, 500_000, -30])
-def test_cut_files_are_told(tmp_path: Path, keep: int) -> None:
-    file = tmp_path / "cut.pth"
+def test_truncated_files_are_reported(tmp_path: Path, keep: int) -> None:
+    file = tmp_path / "truncated.pth"
     file.write_bytes(RELEASED.read_bytes()[:keep])
-    with pytest.raises(CheckpointError, match=r"cut\.pth can't be read as a PyTorch checkpoint"):
+    with pytest.raises(CheckpointError, match=r"truncated\.pth can't be read as a PyTorch checkpoint"):
         read_weights(file)
 
 
-def test_what_has_no_weights(tmp_path: Path) -> None:
+def test_files_without_weights(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"There is no checkpoint .*nothing\.pth"):
         read_weights(tmp_path / "nothing.pth")
     torch.save({"epoch": 3, "model": {}}, tmp_path / "empty.pth")
-    with pytest.raises(CheckpointError, match=r"has no weights\. Expected a dictionary of tensors"):
+    with pytest.raises(CheckpointError, match=r"contains no weights: expected a dictionary of tensors"):
         read_weights(tmp_path / "empty.pth")
 
 
 def _without_tensors(content: object) -> object:
-    """A plain pickle can't hold tensors by reference."""
+    """Removes tensors, which a plain pickle can't contain by reference."""
     if isinstance(content, dict):
         return {key: _without_tensors(value) for key, value in content.items() if not isinstance(value, torch.Tensor)}
     return content

@@ -1,4 +1,4 @@
-"""A SigLIP of random weights that tests in seconds, with a tokenizer of the words that it is given."""
+"""A tiny SigLIP with random weights for fast tests, and a tokenizer with one token per letter."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ IMAGE_SIZE, POSITIONS = 48, 32
 
 
 def tokenizer(padding_side: str = "right") -> PreTrainedTokenizerFast:
-    """One token per letter; SigLIP pads with the end token, SigLIP 2 on the left unless it is told otherwise."""
+    """A tokenizer with one token per letter; SigLIP pads on the right, SigLIP 2 by default on the left."""
     vocabulary = {token: number for number, token in enumerate(["<pad>", "</s>", "<unk>", *LETTERS])}
     backend = Tokenizer(models.WordLevel(vocabulary, "<unk>"))
     backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -25,15 +25,15 @@ def tokenizer(padding_side: str = "right") -> PreTrainedTokenizerFast:
 
 
 def write_siglip(folder: Path, padding_side: str = "right", **vision: Any) -> Path:
-    """A folder in HF format, as `save_pretrained` writes it, without preprocessor_config.json."""
+    """Writes a folder in HF format, as `save_pretrained` does, without preprocessor_config.json."""
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    own = tokenizer(padding_side)
+    letters = tokenizer(padding_side)
     config = SiglipConfig(
         vision_config={**sizes, "image_size": IMAGE_SIZE, "patch_size": 16, **vision},
         text_config={
             **sizes,
-            "vocab_size": len(own),
+            "vocab_size": len(letters),
             "max_position_embeddings": POSITIONS,
             "projection_size": 32,
             "pad_token_id": 0,
@@ -47,7 +47,7 @@ def write_siglip(folder: Path, padding_side: str = "right", **vision: Any) -> Pa
         model.logit_scale.fill_(3.0)
         model.logit_bias.fill_(-2.0)
     model.save_pretrained(folder)
-    own.save_pretrained(folder)
+    letters.save_pretrained(folder)
     return folder
 
 
@@ -57,7 +57,7 @@ def pixels_of(clips: torch.Tensor) -> torch.Tensor:
 
 
 def tokens_of(sentences: Sequence[str]) -> torch.Tensor:
-    """Token ids by SigLIP's own conventions: padded to all positions on the right."""
+    """Token ids in SigLIP's own convention, padded on the right to all positions."""
     encoded = tokenizer()(list(sentences), padding="max_length", max_length=POSITIONS, return_tensors="pt")
     tokens: torch.Tensor = encoded["input_ids"]
     return tokens

@@ -23,22 +23,22 @@ def gradients(layer: torch.nn.Module, tokens: torch.Tensor) -> list[torch.Tensor
 
 
 @pytest.mark.parametrize("length", [1, 2, 17])
-def test_it_is_the_first_row_of_the_whole_layer(length: int) -> None:
-    whole = last_layer().double()
-    first = as_class_token_layer(deepcopy(whole))
-    assert first.state_dict().keys() == whole.state_dict().keys()
+def test_the_output_is_the_first_row_of_the_full_layer(length: int) -> None:
+    full = last_layer().double()
+    first = as_class_token_layer(deepcopy(full))
+    assert first.state_dict().keys() == full.state_dict().keys()
     tokens = torch.randn(5, length, 24, dtype=torch.float64)
     assert first(tokens).shape == (5, 1, 24)
-    torch.testing.assert_close(first(tokens)[:, 0], whole(tokens, None)[:, 0])
-    for found, expected in zip(gradients(first, tokens), gradients(whole, tokens), strict=True):
+    torch.testing.assert_close(first(tokens)[:, 0], full(tokens, None)[:, 0])
+    for found, expected in zip(gradients(first, tokens), gradients(full, tokens), strict=True):
         torch.testing.assert_close(found, expected)
 
 
 def test_weights_are_shared_and_the_mode_is_kept() -> None:
-    whole = last_layer().eval()
-    first = as_class_token_layer(whole)
+    full = last_layer().eval()
+    first = as_class_token_layer(full)
     assert not first.training
-    for name, weight in whole.named_parameters():
+    for name, weight in full.named_parameters():
         assert first.get_parameter(name) is weight
 
 
@@ -51,7 +51,7 @@ def test_attention_is_dropped_in_training_only() -> None:
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("adapted", [False, True])
-def test_embeddings_and_gradients_are_those_of_whole_layers(adapted: bool, checkpointing: bool) -> None:
+def test_embeddings_and_gradients_are_those_of_full_layers(adapted: bool, checkpointing: bool) -> None:
     clips = torch.randint(0, 256, (2, 3, 3, 48, 48), dtype=torch.uint8)
     weights = torch.randn(2, 3, 128)
 
@@ -66,11 +66,11 @@ def test_embeddings_and_gradients_are_those_of_whole_layers(adapted: bool, check
         (embedded * weights).sum().backward()
         return embedded.detach(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
 
-    (found, ours), (expected, whole) = step("sdpa"), step("eager")
+    (found, actual), (expected, full) = step("sdpa"), step("eager")
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    assert ours.keys() == whole.keys()
-    for name, gradient in whole.items():
-        torch.testing.assert_close(ours[name], gradient, atol=1e-5 * gradient.abs().max().item() + 1e-6, rtol=1e-4)
+    assert actual.keys() == full.keys()
+    for name, gradient in full.items():
+        torch.testing.assert_close(actual[name], gradient, atol=1e-5 * gradient.abs().max().item() + 1e-6, rtol=1e-4)
 
 
 def test_other_rows_are_not_computed() -> None:
@@ -78,7 +78,7 @@ def test_other_rows_are_not_computed() -> None:
     model = VideoCLIP("tiny")
     layer = model.encoder.model.vision_model.encoder.layers[-1]
     for part in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.out_proj, layer.mlp):
-        part.register_forward_hook(lambda part, given, output: seen.append(output.shape[1]))
+        part.register_forward_hook(lambda part, inputs, output: seen.append(output.shape[1]))
     with torch.no_grad():
         model.encode_frames(torch.zeros(1, 2, 3, 48, 48, dtype=torch.uint8))
     assert seen == [1, model.encoder.model.vision_model.embeddings.num_positions, 1, 1]

@@ -13,16 +13,16 @@ from ost_lightning.resources import tiny_clip_folder
 
 
 @pytest.mark.parametrize("model_type", ["metaclip_2", "siglip2", "bert", "nobody_has_heard_of_it"])
-def test_other_architectures_are_refused_before_anything_is_loaded(
+def test_other_architectures_are_rejected_before_anything_is_loaded(
     model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A MetaCLIP 2 folder is read by `CLIPModel` without a word, and its text embeddings are wrong."""
+    """`CLIPModel` would load a MetaCLIP 2 folder without a warning, with wrong text embeddings."""
     folder = tmp_path / "other"
     shutil.copytree(tiny_clip_folder(), folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": model_type}))
-    for thing in (CLIPModel, SiglipModel, AutoTokenizer):
-        monkeypatch.setattr(thing, "from_pretrained", None)
+    for loader in (CLIPModel, SiglipModel, AutoTokenizer):
+        monkeypatch.setattr(loader, "from_pretrained", None)
     for use in (VideoCLIP, token_count):
         with pytest.raises(
             CheckpointError, match=rf"type '{model_type}', which is not supported: .* clip, siglip, xcl"
@@ -31,16 +31,16 @@ def test_other_architectures_are_refused_before_anything_is_loaded(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("{}", "config.json of .* is missing or empty"),
         ('{"a": 1}', "has no model_type"),
-        ("{", "can't be read: it lacks"),
+        ("{", "can't be read: config.json is missing or damaged"),
     ],
 )
-def test_a_config_that_names_no_architecture_is_refused(content: str, told: str, tmp_path: Path) -> None:
+def test_a_config_without_an_architecture_is_rejected(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(content)
-    with pytest.raises(CheckpointError, match=told):
+    with pytest.raises(CheckpointError, match=message):
         encoder_class(str(tmp_path))
 
 

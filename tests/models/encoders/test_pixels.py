@@ -15,7 +15,7 @@ def test_normalization() -> None:
     assert PixelNormalization((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))(interleaved).is_contiguous()
 
 
-def both_ways(shape: tuple[int, ...], bias: bool, device: str) -> None:
+def compare_convolutions(shape: tuple[int, ...], bias: bool, device: str) -> None:
     plain = nn.Conv2d(3, 7, (4, 6), (4, 6), bias=bias).to(device)
     patches = as_patch_convolution(plain)
     assert patches.weight is plain.weight
@@ -36,7 +36,7 @@ def both_ways(shape: tuple[int, ...], bias: bool, device: str) -> None:
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(2, 3, 8, 12), (1, 3, 4, 6), (3, 3, 11, 20)])
 def test_product_is_the_convolution(shape: tuple[int, ...], bias: bool) -> None:
-    both_ways(shape, bias, "cpu")
+    compare_convolutions(shape, bias, "cpu")
 
 
 @pytest.mark.gpu
@@ -44,18 +44,23 @@ def test_product_is_the_convolution_on_a_gpu() -> None:
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
-        both_ways((3, 3, 16, 30), True, "cuda")
+        compare_convolutions((3, 3, 16, 30), True, "cuda")
     finally:
         torch.backends.cudnn.allow_tf32 = before
 
 
 @pytest.mark.parametrize("settings", [{"stride": 2}, {"stride": 4, "padding": 1}, {"stride": 4, "dilation": 2}])
-def test_other_convolutions_are_refused(settings: dict[str, int]) -> None:
+def test_other_convolutions_are_rejected(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="patches"):
         as_patch_convolution(nn.Conv2d(3, 8, 4, **settings))
 
 
 def test_settings_of_a_convolution_are_kept() -> None:
-    made = as_patch_convolution(nn.Conv2d(3, 8, 4, 4))
-    assert isinstance(made, PatchConvolution)
-    assert (made.in_channels, made.out_channels, made.kernel_size, made.stride) == (3, 8, (4, 4), (4, 4))
+    converted = as_patch_convolution(nn.Conv2d(3, 8, 4, 4))
+    assert isinstance(converted, PatchConvolution)
+    assert (converted.in_channels, converted.out_channels, converted.kernel_size, converted.stride) == (
+        3,
+        8,
+        (4, 4),
+        (4, 4),
+    )

@@ -40,7 +40,7 @@ def write(folder: Path, settings: dict[str, Any]) -> str:
     return str(folder)
 
 
-def test_the_checkpoints_own_file_counts(tmp_path: Path) -> None:
+def test_the_checkpoints_own_file_is_used(tmp_path: Path) -> None:
     assert read_preprocessing(str(tmp_path), DEFAULT) == DEFAULT
     assert read_preprocessing(write(tmp_path, OPENAI), DEFAULT) == DEFAULT
     squashed = Preprocessing(224, HALF.mean, HALF.std, "squash", "bilinear")
@@ -48,24 +48,24 @@ def test_the_checkpoints_own_file_counts(tmp_path: Path) -> None:
     shortest = {**SIGLIP, "size": {"shortest_edge": 224}, "resample": 3, "image_std": [0.1, 0.2, 0.3]}
     found = read_preprocessing(write(tmp_path, shortest), squashed)
     assert found == Preprocessing(224, HALF.mean, (0.1, 0.2, 0.3), "shortest_side", "bicubic")
-    # what it does not say is the architecture's
+    # what the file omits follows the architecture
     assert read_preprocessing(write(tmp_path, {"resample": 1}), squashed) == squashed
     bare = read_preprocessing(write(tmp_path, {**SIGLIP, "do_normalize": False}), DEFAULT)
     assert (bare.mean, bare.std) == ((0, 0, 0), (1, 1, 1))
 
 
 @pytest.mark.parametrize("mean", [0.5, [0.5, 0.5], ["a", 0, 0], None])
-def test_statistics_that_are_none_are_refused(mean: Any, tmp_path: Path) -> None:
+def test_invalid_statistics_are_rejected(mean: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"preprocessor_config\.json of .*: image_mean is .*three numbers"):
         read_preprocessing(write(tmp_path, {**SIGLIP, "image_mean": mean}), DEFAULT)
 
 
 @pytest.mark.parametrize("resize", ["shortest_side", "squash"])
 @pytest.mark.parametrize("filter_", ["bicubic", "bilinear"])
-def test_it_is_written_as_it_is_read(resize: Any, filter_: Any, tmp_path: Path) -> None:
-    own = Preprocessing(48, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), resize, filter_)
+def test_written_preprocessing_is_read_back(resize: Any, filter_: Any, tmp_path: Path) -> None:
+    expected = Preprocessing(48, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), resize, filter_)
     other = Preprocessing(48, CLIP.mean, CLIP.std)
-    assert read_preprocessing(write(tmp_path, own.as_image_processor()), other) == own
+    assert read_preprocessing(write(tmp_path, expected.as_image_processor()), other) == expected
 
 
 @pytest.mark.parametrize(("size", "side"), [(224, 256), (336, 384), (48, 55), (384, 439)])
@@ -83,19 +83,19 @@ def test_statistics_follow_from_the_checkpoint_unless_they_are_set(tmp_path: Pat
         == Preprocessing(48, CLIP.mean, CLIP.std)
     )
     write(folder, SIGLIP)
-    own = VideoCLIP(str(folder))
-    assert pixel_statistics(own.preprocessing) == "half"
-    assert own.preprocessing.resize == "squash"
+    expected = VideoCLIP(str(folder))
+    assert pixel_statistics(expected.preprocessing) == "half"
+    assert expected.preprocessing.resize == "squash"
     videos = torch.randint(0, 256, (1, 2, 3, 48, 48), dtype=torch.uint8)
     with torch.no_grad():
         for name in NAMED_STATISTICS:
             chosen = VideoCLIP(str(folder), pixel_statistics=name)
             assert pixel_statistics(chosen.preprocessing) == name
-            assert torch.equal(chosen.encode_frames(videos), own.encode_frames(videos)) == (name == "half")
+            assert torch.equal(chosen.encode_frames(videos), expected.encode_frames(videos)) == (name == "half")
         pair = VideoCLIP("tiny", pixel_statistics=PixelStatistics(HALF.mean, HALF.std))
-        assert torch.equal(pair.encode_frames(videos), own.encode_frames(videos))
+        assert torch.equal(pair.encode_frames(videos), expected.encode_frames(videos))
     other = VideoCLIP("tiny", pixel_statistics=PixelStatistics((0.1, 0.1, 0.1), (0.2, 0.2, 0.2)))
     assert pixel_statistics(other.preprocessing) == {"mean": [0.1] * 3, "std": [0.2] * 3}
-    # a tuned model's folder says what it was tuned with
+    # the folder of a tuned model records its statistics
     other.save_pretrained(tmp_path / "saved")
     assert VideoCLIP(str(tmp_path / "saved")).preprocessing == other.preprocessing

@@ -55,7 +55,7 @@ def test_features_and_logits_are_those_of_transformers(
     texts = video_clip.encode_sentences(video_clip.tokenize(SENTENCES))["name"]
     torch.testing.assert_close(frames.flatten(0, 1), expected.image_embeds, atol=1e-5, rtol=0)
     torch.testing.assert_close(texts[:, 0], expected.text_embeds, atol=1e-5, rtol=0)
-    # a frame by itself is a video of one frame
+    # a single frame is a video of one frame
     similarities = CategoryName()(frames.flatten(0, 1)[:, None], texts)
     logits = video_clip.similarity_to_logits(similarities)
     torch.testing.assert_close(logits, expected.logits_per_image, atol=1e-4, rtol=1e-5)
@@ -63,12 +63,12 @@ def test_features_and_logits_are_those_of_transformers(
 
 
 @torch.no_grad()
-def test_sentences_do_not_see_one_another(video_clip: VideoCLIP, reference: SiglipModel) -> None:
+def test_sentences_are_independent_of_each_other(video_clip: VideoCLIP, reference: SiglipModel) -> None:
     together = video_clip.encode_sentences(video_clip.tokenize(SENTENCES))["name"]
     for text, vector in zip(PLAIN, together, strict=True):
         alone = video_clip.encode_sentences(video_clip.tokenize(SentenceSet({"name": ((text,),)})))["name"]
         torch.testing.assert_close(alone[0], vector, atol=1e-5, rtol=0)
-    # why sentences are padded to all positions: to the longest, they would have other embeddings
+    # padded only to the longest, sentences would have other embeddings: hence the padding to all positions
     short = normalize(reference.get_text_features(input_ids=tokens_of(PLAIN)[:, :24]).pooler_output, dim=-1)
     assert float((short - together[:, 0]).abs().max()) > 0.01
 
@@ -80,8 +80,8 @@ def test_sentences_are_padded_to_all_positions(video_clip: VideoCLIP, folder: Pa
     counter = token_count(str(folder))
     assert (list(counter.count(["dog's.", "a b"])), counter.limit) == ([5, 3], POSITIONS)
     with pytest.warns(UserWarning, match=rf"1 of 1 name sentences have more than {POSITIONS} tokens"):
-        cut = video_clip.tokenize(SentenceSet({"name": (("a" * 100,),)}))
-    assert cut.tokens["name"].shape == (1, 1, POSITIONS)
+        truncated = video_clip.tokenize(SentenceSet({"name": (("a" * 100,),)}))
+    assert truncated.tokens["name"].shape == (1, 1, POSITIONS)
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,14 @@ def test_spelling_does_not_change_the_tokens(video_clip: VideoCLIP) -> None:
     assert torch.equal(spelled[0], spelled[1])
 
 
-def test_preprocessing_is_its_own(video_clip: VideoCLIP) -> None:
+def test_preprocessing_is_that_of_siglip(video_clip: VideoCLIP) -> None:
     found = video_clip.preprocessing
     assert (found.mean, found.std, found.resize) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "squash")
     assert (found.image_size, found.default_short_side, found.statistics_name) == (IMAGE_SIZE, IMAGE_SIZE, "half")
     assert video_clip.embedding_dim == 32
 
 
-def test_frames_and_sentences_have_gradients_also_recomputed(folder: Path) -> None:
+def test_frames_and_sentences_have_gradients_with_and_without_checkpointing(folder: Path) -> None:
     gradients, videos = [], clips()
     for checkpointing in (False, True):
         model = VideoCLIP(str(folder), gradient_checkpointing=checkpointing)
@@ -122,7 +122,7 @@ def test_frames_and_sentences_have_gradients_also_recomputed(folder: Path) -> No
     torch.testing.assert_close(gradients[1], gradients[0])
 
 
-def test_towers_are_frozen_with_their_poolings(folder: Path) -> None:
+def test_towers_are_frozen_with_their_pooling(folder: Path) -> None:
     model = VideoCLIP(str(folder), freeze_vision=True)
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert {name.split(".")[2] for name in trained} == {"logit_scale", "text_model"}
@@ -145,7 +145,7 @@ def test_layer_decay(video_clip: VideoCLIP) -> None:
 def test_adapters_are_in_the_layers_and_merge(folder: Path, tmp_path: Path) -> None:
     model = AdaptedVideoCLIP(str(folder), lora=LoRA(rank=2)).eval()
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    # the pooling's attention has an out_proj too, which torch uses without calling it
+    # the pooling's attention has an out_proj too, but torch reads its weights without calling it
     assert all(".encoder.layers." in name for name in trained if "lora_" in name)
     assert {name for name in trained if "lora_" not in name} == {"encoder.model.logit_scale"}
     for name, parameter in model.named_parameters():
@@ -158,7 +158,7 @@ def test_adapters_are_in_the_layers_and_merge(folder: Path, tmp_path: Path) -> N
 
 
 @torch.no_grad()
-def test_it_is_saved_ensembled_and_identified(folder: Path, tmp_path: Path) -> None:
+def test_saving_ensembling_and_fingerprints(folder: Path, tmp_path: Path) -> None:
     tuned, plain, videos = VideoCLIP(str(folder)), VideoCLIP(str(folder)), clips()
     for parameter in tuned.parameters():
         parameter.add_(0.01)
@@ -171,7 +171,7 @@ def test_it_is_saved_ensembled_and_identified(folder: Path, tmp_path: Path) -> N
     mixed = ensemble_weights(tuned.original_parameters(), dict(tuned.named_parameters()), 0.25)
     for name, weight in plain.named_parameters():
         torch.testing.assert_close(mixed[name], weight + 0.0075)
-    # text weights, scale and bias are none of the frames' business
+    # frame embeddings don't depend on text weights, scale and bias
     for parameter in (*again.encoder.tower("text").parameters(), *again.encoder.logit_parameters):
         parameter.add_(1)
     assert frame_fingerprint(again, "fp32") == frame_fingerprint(tuned, "fp32")
@@ -209,7 +209,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def moved(folder: Path) -> dict[str, bool]:
-    """Whether each of the encoder's weights is another one after the training."""
+    """Whether training changed each of the encoder's weights."""
     state = torch.load(RUN / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     before = VideoCLIP(str(folder)).state_dict()
     return {name: not torch.equal(state[f"video_clip.{name}"], weight) for name, weight in before.items()}
@@ -217,17 +217,17 @@ def moved(folder: Path) -> dict[str, bool]:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.usefixtures("_empty_folder")
-def test_it_is_trained_resumed_tested_and_cached(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_resuming_testing_and_caching(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fit = ["fit", *options(folder), "--config=modes/layer_decay", "--checkpoint.every_n_steps=2"]
     assert main(fit) == 0
-    # the bias cancels in the loss, and stays what it was
+    # the bias cancels in the loss, so it is frozen
     assert [name for name, changed in moved(folder).items() if not changed] == ["encoder.model.logit_bias"]
-    Path("runs").rename("whole")
+    Path("runs").rename("uninterrupted")
     stop = ["--trainer.callbacks+=tests.interruptions.InterruptAt", "--trainer.callbacks.moment=batch_start"]
     with pytest.raises(Interrupted):
         main([*fit, *stop, "--trainer.callbacks.step=2"])
     assert main([*fit, "--ckpt_path=last"]) == 0
-    same_run(RUN, Path("whole/toyworld/version_0"))
+    same_run(RUN, Path("uninterrupted/toyworld/version_0"))
 
     monkeypatch.setenv("OST_CACHE", str(Path("cache").absolute()))
     last = RUN / "checkpoints/last.ckpt"
@@ -239,18 +239,18 @@ def test_it_is_trained_resumed_tested_and_cached(folder: Path, monkeypatch: pyte
         with (RUN.parent / f"version_{version}/metrics.csv").open(newline="") as file:
             row = list(csv.DictReader(file))[-1]
         scores.append({key: value for key, value in row.items() if key.startswith("test/")})
-        monkeypatch.setattr(VideoCLIP, "encode_frames", None)  # the second time all frames are cached
+        monkeypatch.setattr(VideoCLIP, "encode_frames", None)  # in the second run all frames are cached
     assert scores[0] == scores[1]
     assert {"test/unseen/top1", "test/unseen/ensembled_0.2/top1"} <= scores[0].keys()
     results = json.loads((RUN.parent / "version_1/results.json").read_text())
-    model, seen = results["model"], results["clips"]
-    assert (seen["framing"], seen["crop_size"]) == ("squash", IMAGE_SIZE)
+    model, used = results["model"], results["clips"]
+    assert (used["framing"], used["crop_size"]) == ("squash", IMAGE_SIZE)
     assert (model["backbone"], model["pixel_statistics"]) == ("ViT-2x32/16 at 48", "half")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.usefixtures("_empty_folder")
-def test_it_is_tuned_with_labels_and_a_temporal_head(folder: Path) -> None:
+def test_supervised_training_with_a_temporal_head(folder: Path) -> None:
     supervised = ["--model=SupervisedRecognition", "--model.video_clip=VideoCLIP", "--model.matcher=CategoryName"]
     supervised += [f"--model.video_clip.pretrained={folder}", "--model.video_clip.freeze_text=true"]
     supervised += ["--model.video_clip.temporal_head=TemporalTransformer"]
@@ -266,7 +266,7 @@ def test_it_is_tuned_with_labels_and_a_temporal_head(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.usefixtures("_empty_folder")
-def test_its_vision_tower_is_compiled(folder: Path) -> None:
+def test_the_vision_tower_is_compiled(folder: Path) -> None:
     for name, more in (("plain", []), ("compiled", ["--config=modes/compiled"])):
         assert main(["fit", *options(folder), *more]) == 0
         Path("runs").rename(name)
@@ -275,5 +275,5 @@ def test_its_vision_tower_is_compiled(folder: Path) -> None:
         for name in ("plain", "compiled")
     ]
     for name, weight in states[0].items():
-        if not name.endswith(("k_proj.bias", "head.attention.in_proj_bias")):  # gradients of nothing but rounding
+        if not name.endswith(("k_proj.bias", "head.attention.in_proj_bias")):  # their gradients are pure rounding error
             torch.testing.assert_close(states[1][name], weight, atol=1e-5, rtol=1e-4)

@@ -23,7 +23,7 @@ SENTENCES = SentenceSet({"name": (("t1 t2",), ("t7",), ("t3 t4 t5 t6 t9",), ("t3
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random X-CLIP; its prompts are strong enough to be seen."""
+    """A random X-CLIP whose prompts have a visible effect."""
     torch.manual_seed(0)
     vision = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
     text = {**vision, "vocab_size": 512, "bos_token_id": 510, "eos_token_id": 511, "pad_token_id": 511}
@@ -36,10 +36,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    where = tmp_path_factory.mktemp("xclip")
-    model.save_pretrained(where)
-    tokenizer().save_pretrained(where)
-    return where
+    folder = tmp_path_factory.mktemp("xclip")
+    model.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
 
 
 def clips(batch: int = 3, frames: int = FRAMES) -> torch.Tensor:
@@ -66,7 +66,7 @@ def test_logits_are_those_of_hugging_face(folder: Path) -> None:
 
 
 @torch.no_grad()
-def test_videos_do_not_see_one_another(folder: Path) -> None:
+def test_videos_are_independent_of_each_other(folder: Path) -> None:
     videos, model = clips(), VideoCLIP(str(folder)).eval()
     texts = model.encode_sentences(model.tokenize(SENTENCES))
     together = match(model, CategoryName(), model.encode_frames(videos), texts)
@@ -76,7 +76,7 @@ def test_videos_do_not_see_one_another(folder: Path) -> None:
 
 
 @torch.no_grad()
-def test_several_sentences_a_class_are_prompted_one_by_one(folder: Path) -> None:
+def test_several_sentences_per_class_are_prompted_separately(folder: Path) -> None:
     videos, model = clips(2), VideoCLIP(str(folder)).eval()
     sentences = SentenceSet({"spatio": (("t1", "t2"), ("t3", "t4")), "temporal": (("t5", "t6"), ("t7", "t8"))})
     texts = model.encode_sentences(model.tokenize(sentences))
@@ -92,7 +92,7 @@ def test_several_sentences_a_class_are_prompted_one_by_one(folder: Path) -> None
         torch.testing.assert_close(found[[index]], expected, atol=1e-5, rtol=0)
 
 
-def test_mistakes(folder: Path) -> None:
+def test_unsupported_inputs_and_settings_are_rejected(folder: Path) -> None:
     model = VideoCLIP(str(folder))
     with pytest.raises(UserError, match=r"3 frames, but .* reads 4: set the data's clips\.frames to 4"):
         model.encode_frames(clips(frames=3))
@@ -106,7 +106,7 @@ def test_mistakes(folder: Path) -> None:
         optimizer_and_schedule(task.parameters(), task.optimizer, 1, model.encoder)
 
 
-def test_it_is_tested_like_any_other_model(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_through_the_command_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ost"])
     options = ["--config=toyworld", f"--model.video_clip.pretrained={folder}"]

@@ -1,1 +1,1 @@
-"""Weights on disk: reading, checking, converting and identifying them."""
+"""Weights on disk: reading, checking, converting and fingerprinting them."""

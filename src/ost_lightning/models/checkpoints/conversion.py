@@ -1,4 +1,4 @@
-"""Foreign checkpoints as folders in HF format, and back."""
+"""Conversion of foreign checkpoints to folders in HF format, and back."""
 
 import hashlib
 from pathlib import Path
@@ -22,8 +22,8 @@ from ost_lightning.models.checkpoints.safe_checkpoints import read_weights
 from ost_lightning.models.encoders.loading import load_tokenizer, source_of
 
 RELEASED_NOTICE: Final = (
-    "If these are weights that the authors of OST released: the page that hosts them puts them under CC BY-NC-SA 4.0 "
-    "(no commercial use; share alike), other than their code (MIT). A conversion does not change that."
+    "If the authors of OST released these weights: the page that hosts them licenses them under CC BY-NC-SA 4.0 "
+    "(non-commercial, share alike), unlike their code (MIT). Conversion does not change the license."
 )
 _WEIGHTS_FILE: Final = "model.safetensors"
 _ORIGIN_FILE: Final = "ORIGIN.txt"
@@ -32,22 +32,22 @@ _ORIGIN_FILE: Final = "ORIGIN.txt"
 def import_checkpoint(file: Path, folder: Path, clip: str) -> tuple[Layout, KeyReport]:
     """Writes a checkpoint of OpenAI's CLIP, OST or ViFi-CLIP as a folder in HF format.
 
-    Tensors keep their type. They are mapped from the file, so that the conversion needs little memory of its own.
+    Tensors keep their dtype. They are memory-mapped from the file, so the conversion needs little additional memory.
 
     Args:
-        file: The checkpoint; see `read_weights` for what it may be.
+        file: Checkpoint in a format that `read_weights` supports.
         folder: New folder for config.json, model.safetensors, the tokenizer and ORIGIN.txt.
-        clip: Hub id or folder of a CLIP in HF format, which gives the tokenizer, and the token embedding where the file
-            leaves it out (ViFi-CLIP).
+        clip: Hub id or folder of a CLIP in HF format, the source of the tokenizer, and of the token embedding if the
+            file omits it (ViFi-CLIP).
 
     Returns:
-        Whose layout it was, and what was found.
+        Layout of the checkpoint, and the comparison of its tensors with those of a complete CLIP.
 
     Raises:
-        CheckpointError: If the file is not exactly one whole CLIP, or the folder is there already.
+        CheckpointError: If the file is not exactly one complete CLIP, or the folder already exists.
     """
     if folder.exists():
-        raise CheckpointError(f"{folder} is there already: choose another name, or remove it.")
+        raise CheckpointError(f"{folder} already exists: choose another name, or remove it.")
     tensors = read_weights(file)
     layout = layout_of(tensors)
     lacks_tokens = layout == "released" and not any(name.endswith("token_embedding.weight") for name in tensors)
@@ -56,41 +56,41 @@ def import_checkpoint(file: Path, folder: Path, clip: str) -> tuple[Layout, KeyR
     tokenizer = load_tokenizer(clip, vocabulary)
     if tokenizer.eos_token_id != vocabulary - 1:
         raise CheckpointError(
-            f"The tokenizer of {clip} ends sentences with token {tokenizer.eos_token_id}, but the checkpoint reads its "
-            f"last one, {vocabulary - 1}: name the CLIP that it was tuned from."
+            f"The tokenizer of {clip} ends sentences with token {tokenizer.eos_token_id}, but the checkpoint expects "
+            f"{vocabulary - 1}, its last token: name the CLIP that it was tuned from (--pretrained)."
         )
-    with atomic_write(folder) as building:
-        building.mkdir()
+    with atomic_write(folder) as partial:
+        partial.mkdir()
         config.architectures = [CLIPModel.__name__]
-        config.save_pretrained(building)
-        tokenizer.save_pretrained(building)
-        save_file(converted, building / _WEIGHTS_FILE, metadata={"format": "pt"})
-        (building / _ORIGIN_FILE).write_text(_origin(file, layout, report), encoding="utf-8")
+        config.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        save_file(converted, partial / _WEIGHTS_FILE, metadata={"format": "pt"})
+        (partial / _ORIGIN_FILE).write_text(_origin(file, layout, report), encoding="utf-8")
     return layout, report
 
 
 def export_checkpoint(folder: Path, file: Path, layout: Layout) -> int:
-    """Writes a folder in HF format as a checkpoint that the authors' code reads.
+    """Writes a folder in HF format as a checkpoint that the authors' code can read.
 
     Args:
-        folder: config.json and model.safetensors.
+        folder: Folder with config.json and model.safetensors.
         file: New file: a state dictionary (`openai`), or one under the key `model` (`released`).
-        layout: Whose names.
+        layout: Layout of the new file.
 
     Returns:
         Number of tensors.
 
     Raises:
-        CheckpointError: If the folder is incomplete, does not fit the layout, or the file is there already.
+        CheckpointError: If the folder is incomplete or doesn't fit the layout, or the file already exists.
     """
     if file.exists():
-        raise CheckpointError(f"{file} is there already: choose another name, or remove it.")
+        raise CheckpointError(f"{file} already exists: choose another name, or remove it.")
     weights = folder / _WEIGHTS_FILE
     if not weights.is_file() or not (folder / "config.json").is_file():
-        raise CheckpointError(f"{folder} lacks config.json or {_WEIGHTS_FILE}: expected a CLIP in HF format, whole.")
+        raise CheckpointError(f"{folder} lacks config.json or {_WEIGHTS_FILE}: expected a complete CLIP in HF format.")
     config = CLIPConfig.from_pretrained(folder)
     renamed = from_hugging_face(config, load_file(weights), layout)
-    # a view would take everything that it is a part of into the file
+    # saving a view would save its entire storage
     content = {name: tensor.clone() if _is_view(tensor) else tensor for name, tensor in renamed.items()}
     with atomic_write(file) as partial:
         torch.save({"model": content} if layout == "released" else content, partial)
@@ -102,8 +102,8 @@ def _token_embedding(clip: str) -> Tensor:
         model = CLIPModel.from_pretrained(source_of(clip))
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"The checkpoint leaves out its token embedding, and there is no CLIP '{clip}' to take it from: name the "
-            "one that it was tuned from (--pretrained)."
+            f"The checkpoint omits its token embedding, and there is no CLIP '{clip}' to take it from: name the CLIP "
+            "that it was tuned from (--pretrained)."
         ) from error
     embedding: Tensor = model.text_model.embeddings.token_embedding.weight.detach()
     return embedding

@@ -1,4 +1,4 @@
-"""CLIP by other names: the layouts of OpenAI's and of the released OST and ViFi-CLIP checkpoints, and HF's."""
+"""Tensor names of CLIP in OpenAI's checkpoints, in the released OST and ViFi-CLIP checkpoints, and in HF format."""
 
 import math
 import re
@@ -15,12 +15,13 @@ from ost_lightning.errors import CheckpointError
 Layout = Literal["openai", "released"]
 """`openai`: OpenAI's CLIP. `released`: OST and ViFi-CLIP, whose towers are called image_encoder and text_encoder."""
 
-_CHANNELS_A_HEAD: Final = 64  # nothing in the weights tells the number of heads; every CLIP has this
-_PARALLEL: Final = "module."  # of nn.DataParallel
+_CHANNELS_PER_HEAD: Final = 64  # the same in every CLIP; the number of heads can't be derived from the weights
+_PARALLEL: Final = "module."  # prefix of nn.DataParallel
 _RELEASED: Final = {"image_encoder.": "visual.", "text_encoder.": "", "logit_scale": "logit_scale"}
 _TOKENS: Final = "token_embedding.weight"
-# sizes that OpenAI's archive repeats as buffers; sentences that were trained on, embedded
+# sizes that OpenAI's archives store as buffers
 _NOT_WEIGHTS: Final = frozenset({"input_resolution", "context_length", "vocab_size", "attn_mask"})
+# token embeddings of the training sentences
 _EMBEDDED_SENTENCES: Final = frozenset(
     f"prompt_learner.{name}" for name in ("complete_text_embeddings", "token_prefix", "token_suffix")
 )
@@ -28,12 +29,12 @@ _EMBEDDED_SENTENCES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Correspondence:
-    """One tensor by both names.
+    """Names of one tensor in both layouts.
 
     Attributes:
-        openai: Its name in OpenAI's layout.
-        hugging_face: Its name in HF's; three if HF keeps in three tensors what OpenAI stacks.
-        transposed: OpenAI multiplies with it from the right, HF from the left.
+        openai: Name in OpenAI's layout.
+        hugging_face: Name in HF's layout, or three names where HF splits a tensor that OpenAI stacks.
+        transposed: Whether HF stores the transpose of OpenAI's tensor.
     """
 
     openai: str
@@ -41,7 +42,7 @@ class Correspondence:
     transposed: bool = False
 
     def to_hugging_face(self, tensor: Tensor) -> dict[str, Tensor]:
-        """HF's tensors; views wherever possible."""
+        """Returns HF's tensors, as views wherever possible."""
         if self.transposed:
             return {self.hugging_face[0]: tensor.T.contiguous()}
         if len(self.hugging_face) == 1:
@@ -49,21 +50,21 @@ class Correspondence:
         return dict(zip(self.hugging_face, tensor.tensor_split(len(self.hugging_face)), strict=True))
 
     def to_openai(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """OpenAI's tensor."""
+        """Returns OpenAI's tensor."""
         parts = [tensors[name] for name in self.hugging_face]
         return parts[0].T.contiguous() if self.transposed else parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyReport:
-    """How the tensors of a file compare with those of a whole CLIP; names are the file's.
+    """Comparison of a file's tensors with those of a complete CLIP; names are those in the file.
 
     Attributes:
-        matched: Found and used.
-        completed: Not in the file by design, taken from another CLIP.
-        missing: Not in the file.
-        unexpected: In the file, of no known meaning.
-        ignored: In the file, known not to be weights of CLIP.
+        matched: Tensors that were found and used.
+        completed: Tensors that the file omits by design, taken from another CLIP.
+        missing: Tensors that the file lacks.
+        unexpected: Tensors of unknown meaning.
+        ignored: Tensors that are known not to be weights of CLIP.
     """
 
     matched: tuple[str, ...]
@@ -73,16 +74,16 @@ class KeyReport:
     ignored: tuple[str, ...]
 
     def __str__(self) -> str:
-        told = [f"{len(self.matched)} tensors matched"]
+        parts = [f"{len(self.matched)} tensors matched"]
         for label in ("missing", "unexpected", "completed", "ignored"):
             names: tuple[str, ...] = getattr(self, label)
             examples = f" ({', '.join(names[:4])}{', ...' if len(names) > 4 else ''})" if names else ""
-            told += [f"{len(names)} {label}{examples}"]
-        return ", ".join(told)
+            parts += [f"{len(names)} {label}{examples}"]
+        return ", ".join(parts)
 
 
 def correspondences(vision_layers: int, text_layers: int) -> Iterator[Correspondence]:
-    """Every tensor of a CLIP with vision transformer."""
+    """Yields the names of every tensor of a CLIP with a vision transformer."""
     yield Correspondence("logit_scale", ("logit_scale",))
     yield Correspondence("visual.class_embedding", ("vision_model.embeddings.class_embedding",))
     yield Correspondence("visual.conv1.weight", ("vision_model.embeddings.patch_embedding.weight",))
@@ -122,15 +123,15 @@ def _block(openai: str, hugging_face: str) -> Iterator[Correspondence]:
         "mlp.c_fc": "mlp.fc1",
         "mlp.c_proj": "mlp.fc2",
     }
-    for theirs, ours in names.items():
-        yield from _affine(f"{openai}.{theirs}", f"{hugging_face}.{ours}")
+    for openai_part, hugging_face_part in names.items():
+        yield from _affine(f"{openai}.{openai_part}", f"{hugging_face}.{hugging_face_part}")
 
 
 def layout_of(names: Mapping[str, Any]) -> Layout:
-    """Whose layout it is.
+    """Determines the layout of a checkpoint from its tensors' names.
 
     Raises:
-        CheckpointError: If it is neither, or a CLIP with another vision tower.
+        CheckpointError: If the layout is unknown, or the vision tower is not a vision transformer.
     """
     plain = {name.removeprefix(_PARALLEL) for name in names}
     if "image_encoder.conv1.weight" in plain and "image_encoder.class_embedding" in plain:
@@ -145,26 +146,27 @@ def layout_of(names: Mapping[str, Any]) -> Layout:
             "callback WeightEnsembling (ratios: [0], save_to: FOLDER) of `ost test`."
         )
     raise CheckpointError(
-        f"The checkpoint is no CLIP in a known layout. Expected tensors like visual.conv1.weight (OpenAI) or "
-        f"module.image_encoder.conv1.weight (OST, ViFi-CLIP); found {', '.join(sorted(names)[:4])}."
+        f"The checkpoint is not a CLIP in a known layout: expected tensors like visual.conv1.weight (OpenAI) or "
+        f"module.image_encoder.conv1.weight (OST, ViFi-CLIP), found {', '.join(sorted(names)[:4])}."
     )
 
 
 def to_hugging_face(
     tensors: Mapping[str, Tensor], token_embedding: Tensor | None = None
 ) -> tuple[CLIPConfig, dict[str, Tensor], KeyReport]:
-    """Renames a foreign checkpoint.
+    """Renames the tensors of a foreign checkpoint.
 
     Args:
-        tensors: By the names of the file, in one of the layouts.
-        token_embedding: (vocabulary, width), for released ViFi-CLIP checkpoints: they leave it out, as it was frozen.
+        tensors: Name to tensor of the file, in one of the layouts.
+        token_embedding: Token embedding (vocabulary, width) for released ViFi-CLIP checkpoints, which omit it because
+            it was frozen.
 
     Returns:
-        The configuration that follows from the shapes, the tensors by HF's names, and what was found. Tensors keep
-        their type and, where possible, their memory.
+        The configuration derived from the shapes, the tensors under HF's names, and the comparison with a complete
+        CLIP. Tensors keep their dtype and, where possible, their memory.
 
     Raises:
-        CheckpointError: If the file does not hold exactly a whole CLIP.
+        CheckpointError: If the file is not exactly one complete CLIP.
     """
     layout = layout_of(tensors)
     original = {_openai_name(name, layout): name for name in tensors}
@@ -184,36 +186,38 @@ def to_hugging_face(
         ignored=tuple(original[name] for name in found if name in ignored),
     )
     if report.missing or report.unexpected:
-        raise CheckpointError(f"The checkpoint is not exactly one whole CLIP: {report}.{_hint(report, layout)}")
+        raise CheckpointError(f"The checkpoint is not exactly one complete CLIP: {report}.{_hint(report, layout)}")
     try:
         config = _config(found)
     except (ValueError, IndexError) as error:
-        raise CheckpointError(f"The shapes of the checkpoint are not those of a CLIP ({error}).") from error
+        raise CheckpointError(f"The shapes in the checkpoint are not those of a CLIP ({error}).") from error
     converted = {key: value for entry in table for key, value in entry.to_hugging_face(found[entry.openai]).items()}
     _check_shapes(config, converted)
     return config, converted, report
 
 
 def from_hugging_face(config: CLIPConfig, tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:
-    """Renames the tensors of an HF folder.
+    """Renames the tensors of a folder in HF format.
 
     Raises:
-        CheckpointError: If they are not those of a CLIP that the layout can hold.
+        CheckpointError: If they are not those of a CLIP that the layout can represent.
     """
     vision, text = (cast("Any", part) for part in (config.vision_config, config.text_config))
     for tower, part in (("vision", vision), ("text", text)):
-        if part.hidden_size != _CHANNELS_A_HEAD * part.num_attention_heads or part.hidden_act != "quick_gelu":
+        if part.hidden_size != _CHANNELS_PER_HEAD * part.num_attention_heads or part.hidden_act != "quick_gelu":
             raise CheckpointError(
                 f"The {tower} tower has {part.num_attention_heads} heads of {part.hidden_size} channels and the "
-                f"activation {part.hidden_act}; the layout '{layout}' stands for one head for every "
-                f"{_CHANNELS_A_HEAD} channels and quick_gelu."
+                f"activation {part.hidden_act}, but the layout '{layout}' implies one head per {_CHANNELS_PER_HEAD} "
+                "channels and the activation quick_gelu."
             )
     table = list(correspondences(vision.num_hidden_layers, text.num_hidden_layers))
     names = {name for entry in table for name in entry.hugging_face}
-    # older HF files also hold these counters
+    # older HF files also contain these position counters
     differing = sorted(name for name in names ^ set(tensors) if not name.endswith("position_ids"))
     if differing:
-        raise CheckpointError(f"The tensors are not those that the configuration tells: {', '.join(differing[:4])}.")
+        raise CheckpointError(
+            f"The tensors in the file don't match its config.json; missing or unexpected: {', '.join(differing[:4])}."
+        )
     prefixed = layout == "released"
     return {(_released_name(entry.openai) if prefixed else entry.openai): entry.to_openai(tensors) for entry in table}
 
@@ -221,9 +225,9 @@ def from_hugging_face(config: CLIPConfig, tensors: Mapping[str, Tensor], layout:
 def _openai_name(name: str, layout: Layout) -> str:
     plain = name.removeprefix(_PARALLEL)
     if layout == "released":
-        for theirs, openai in _RELEASED.items():
-            if plain.startswith(theirs):
-                return openai + plain.removeprefix(theirs)
+        for released, openai in _RELEASED.items():
+            if plain.startswith(released):
+                return openai + plain.removeprefix(released)
     return plain
 
 
@@ -241,14 +245,14 @@ def _depth(names: Mapping[str, Any], tower: str) -> int:
 
 
 def _config(found: Mapping[str, Tensor]) -> CLIPConfig:
-    """Sizes follow from shapes; activation, heads and the end token are the same in every CLIP of these layouts."""
+    """Derives sizes from shapes; activation, head width and end token are the same in every CLIP of these layouts."""
     width, _, _, patch = found["visual.conv1.weight"].shape
     side = math.isqrt(len(found["visual.positional_embedding"]) - 1)
     vocabulary, text_width = found[_TOKENS].shape
     joint = found["visual.proj"].shape[1]
     vision = {
         "hidden_size": width,
-        "num_attention_heads": max(1, width // _CHANNELS_A_HEAD),
+        "num_attention_heads": max(1, width // _CHANNELS_PER_HEAD),
         "num_hidden_layers": _depth(found, "visual.transformer"),
         "intermediate_size": len(found["visual.transformer.resblocks.0.mlp.c_fc.weight"]),
         "patch_size": patch,
@@ -258,14 +262,14 @@ def _config(found: Mapping[str, Tensor]) -> CLIPConfig:
     }
     text = {
         "hidden_size": text_width,
-        "num_attention_heads": max(1, text_width // _CHANNELS_A_HEAD),
+        "num_attention_heads": max(1, text_width // _CHANNELS_PER_HEAD),
         "num_hidden_layers": _depth(found, "transformer"),
         "intermediate_size": len(found["transformer.resblocks.0.mlp.c_fc.weight"]),
         "max_position_embeddings": len(found["positional_embedding"]),
         "vocab_size": vocabulary,
         "hidden_act": "quick_gelu",
         "projection_dim": joint,
-        # these models read out the place of the largest token id: the end token is the last one
+        # these models read the position of the largest token id, so the end token is the last one
         "bos_token_id": vocabulary - 2,
         "eos_token_id": vocabulary - 1,
         "pad_token_id": vocabulary - 1,
@@ -282,24 +286,24 @@ def _check_shapes(config: CLIPConfig, converted: Mapping[str, Tensor]) -> None:
         if name not in converted or converted[name].shape != shape
     ]
     if wrong or len(expected) != len(converted):
-        raise CheckpointError(f"The shapes of the checkpoint do not fit together: {'; '.join(wrong[:3])}.")
+        raise CheckpointError(f"The shapes in the checkpoint are inconsistent: {'; '.join(wrong[:3])}.")
 
 
 def _check_completion(found: Mapping[str, Tensor], token_embedding: Tensor) -> None:
-    """The start token, embedded in the file, tells whether the other CLIP is the one that was tuned."""
+    """Checks that the start token's embedding in the file's sentences is that of the other CLIP."""
     sentences = found.get("prompt_learner.complete_text_embeddings", found.get("prompt_learner.token_prefix"))
     if sentences is not None and not torch.allclose(
         sentences[0, 0].float(), token_embedding[-2].float(), atol=1e-3, rtol=1e-2
     ):
         raise CheckpointError(
-            "The checkpoint lacks its token embedding, and that of the given CLIP is another one: "
-            "name the CLIP that it was tuned from."
+            "The checkpoint omits its token embedding, and that of the given CLIP doesn't match its sentences: name "
+            "the CLIP that it was tuned from (--pretrained)."
         )
 
 
 def _hint(report: KeyReport, layout: Layout) -> str:
     if any(name.endswith("prompt_learner.ctx") or "VPT" in name for name in report.unexpected):
-        return " It was tuned with learned prompts, which a plain CLIP has no place for."
+        return " It was tuned with learned prompts, which a plain CLIP can't represent."
     if report.missing == (_TOKENS,) and layout == "released":
-        return " ViFi-CLIP's checkpoints leave the token embedding out: name the CLIP that it was tuned from."
+        return " ViFi-CLIP's checkpoints omit the token embedding: name the CLIP that it was tuned from (--pretrained)."
     return ""

@@ -1,4 +1,4 @@
-"""Weights that a training begins with, out of an earlier training's checkpoint."""
+"""Initial weights from the checkpoint of an earlier training run."""
 
 import pickle
 from collections.abc import Mapping
@@ -16,19 +16,19 @@ from ost_lightning.models.encoders.loading import load_model
 
 VIDEO_CLIP: Final = "video_clip"
 """Attribute of a task that holds the encoder."""
-_AS_TRAINED: Final = "Set the model (`pretrained`, heads, adapters, matcher) as it was in the training that wrote them."
+_MODEL_HINT: Final = "Set the model (`pretrained`, heads, adapters, matcher) to what it was in the training run."
 
 
 def initial_weights(source: Path, architecture: type[PreTrainedModel], prefix: str) -> dict[str, Tensor]:
-    """Encoder weights of a checkpoint or folder, by the names that `VideoCLIP.state_dict` gives.
+    """Reads the encoder weights of a checkpoint or folder, under the names of `VideoCLIP.state_dict`.
 
     Args:
         source: Checkpoint that training wrote, or folder in HF format.
-        architecture: Class of the model in such a folder.
-        prefix: Of the names of the model's weights.
+        architecture: Class of the model, if `source` is a folder.
+        prefix: Prefix of the model's weights in `VideoCLIP.state_dict`.
 
     Raises:
-        CheckpointError: If there is none, or it is damaged or something else.
+        CheckpointError: If the source is missing, damaged or not a checkpoint.
     """
     if not source.is_dir():
         return checkpoint_weights(source)
@@ -40,34 +40,37 @@ def initial_weights(source: Path, architecture: type[PreTrainedModel], prefix: s
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Content of a checkpoint, with the weights under their present names.
+    """Reads a checkpoint, with the weights under their current names.
 
-    Tensors are mapped from the file; nothing in it is run.
+    Tensors are memory-mapped from the file; no code in it is executed.
 
     Args:
         file: Checkpoint that training wrote, with this version or an earlier one.
 
     Raises:
-        CheckpointError: If it is missing, damaged or something else.
+        CheckpointError: If the file is missing, damaged or not a checkpoint of this package.
     """
     if not file.is_file():
         raise CheckpointError(
-            f"There is no checkpoint {file}. Expected a file that training wrote, or a folder in HF format."
+            f"There is no checkpoint {file}: expected a file that training wrote, or a folder in HF format."
         )
     try:
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"{file} can't be read as a checkpoint of plain data ({reason}).") from error
+        raise CheckpointError(
+            f"{file} can't be read as a checkpoint: it is damaged, or contains something other than plain data "
+            f"({reason})."
+        ) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         use_current_names(content["state_dict"])
         if weights_of(content, VIDEO_CLIP):
             return content
-    raise CheckpointError(f"{file} is not a checkpoint of this package: it holds no weights called {VIDEO_CLIP}.*")
+    raise CheckpointError(f"{file} is not a checkpoint of this package: it contains no weights named {VIDEO_CLIP}.*")
 
 
 def weights_of(checkpoint: Mapping[str, Any], part: str) -> dict[str, Tensor]:
-    """Weights of one part of the model, by the names that the part's `state_dict` gives.
+    """Returns the weights of one part of the model, under the names of that part's `state_dict`.
 
     Args:
         checkpoint: Content of a checkpoint.
@@ -79,37 +82,37 @@ def weights_of(checkpoint: Mapping[str, Any], part: str) -> dict[str, Tensor]:
 
 
 def checkpoint_weights(file: Path) -> dict[str, Tensor]:
-    """Encoder weights of a checkpoint, by the names that `VideoCLIP.state_dict` gives; nothing else of it is used.
+    """Reads only the encoder weights of a checkpoint, under the names of `VideoCLIP.state_dict`.
 
     Args:
         file: Checkpoint that training wrote, with this version or an earlier one.
 
     Raises:
-        CheckpointError: If it is missing, damaged or something else.
+        CheckpointError: If the file is missing, damaged or not a checkpoint of this package.
     """
     return weights_of(read_checkpoint(file), VIDEO_CLIP)
 
 
-def refuse_other_weights(own: Mapping[str, Tensor], found: Mapping[str, Tensor], source: Path | str) -> None:
-    """Makes sure that weights are for this model and all there.
+def check_weights_match(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: Path | str) -> None:
+    """Checks that weights are complete and belong to a model.
 
     Args:
-        own: Name to weight of the model.
+        expected: Name to weight of the model.
         found: Name to weight of the source.
-        source: Where they are from.
+        source: Origin of the weights, for messages.
 
     Raises:
-        CheckpointError: Naming the first of those that are not.
+        CheckpointError: If a weight is missing, unknown or of a different shape; it names the first one.
     """
-    missing, unexpected = sorted(own.keys() - found.keys()), sorted(found.keys() - own.keys())
+    missing, unexpected = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or unexpected:
         raise CheckpointError(
-            f"The weights of {source} are not for this model: {len(missing)} are missing and {len(unexpected)} are not "
-            f"known (first: {(missing or unexpected)[0]}). {_AS_TRAINED}"
+            f"The weights of {source} are not for this model: {len(missing)} are missing and {len(unexpected)} are "
+            f"unexpected (first: {(missing or unexpected)[0]}). {_MODEL_HINT}"
         )
     for name, weight in found.items():
-        if weight.shape != own[name].shape:
+        if weight.shape != expected[name].shape:
             raise CheckpointError(
-                f"{name} has shape {tuple(weight.shape)} in {source}, but {tuple(own[name].shape)} in this model. "
-                f"{_AS_TRAINED}"
+                f"{name} has shape {tuple(weight.shape)} in {source}, but {tuple(expected[name].shape)} in this model. "
+                f"{_MODEL_HINT}"
             )

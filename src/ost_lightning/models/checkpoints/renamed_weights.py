@@ -1,4 +1,4 @@
-"""Names of weights in checkpoints that earlier versions wrote, and what they are called now."""
+"""Names of weights in checkpoints that earlier versions wrote, and their current names."""
 
 from collections.abc import MutableMapping
 from typing import Any, Final
@@ -7,12 +7,12 @@ _RENAMED: Final = {"video_clip.clip.": "video_clip.encoder.model."}
 
 
 def use_current_names(checkpoint: MutableMapping[Any, Any]) -> None:
-    """Renames the weights in a checkpoint, in place and in their order.
+    """Renames the weights in a checkpoint, in place and keeping their order.
 
-    All dictionaries in it are looked through: weights are also in the states of callbacks that average them.
+    This includes nested dictionaries, because callbacks that average weights keep copies in their states.
 
     Args:
-        checkpoint: What training wrote, or its `state_dict` alone.
+        checkpoint: Content of a checkpoint, or only its `state_dict`.
     """
     entries = list(checkpoint.items())
     if any(_current_name(name) != name for name in checkpoint):

@@ -1,7 +1,7 @@
-"""Reading checkpoints that others wrote, as data: no code that they carry is ever run.
+"""Reads untrusted checkpoints as data: code in them is never executed.
 
-A `.pt` or `.pth` file is a pickle, and a pickle can ask Python to call anything. Checkpoints go through
-`torch.load(weights_only=True)` with one addition to what that allows; TorchScript archives are refused.
+A `.pt` or `.pth` file is a pickle, and unpickling can execute arbitrary code. Checkpoints are read with
+`torch.load(weights_only=True)`, which here allows one additional class; TorchScript archives are rejected.
 """
 
 import pickle
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ost_lightning.errors import CheckpointError
 
-# OST and ViFi-CLIP keep their whole configuration beside the weights: a dictionary, as an OrderedDict is
+# OST and ViFi-CLIP store their configuration beside the weights; it is read as an OrderedDict, so yacs isn't needed
 _ALLOWED: Final[list[Any]] = [(OrderedDict, "yacs.config.CfgNode")]
 _WEIGHTS: Final = ("model", "state_dict", "model_state_dict")
 _DAMAGED: Final = (
@@ -34,8 +34,8 @@ _DAMAGED: Final = (
     AssertionError,
 )
 _REFUSED: Final = re.compile(r"GLOBAL ([\w.]+)|global(?:\s|:)+([\w.]+)|find_class ([\w.]+)|class ([\w.]+)")
-# numbers in the vision tower's position embedding, patches and class token times width: the size of its file within
-# an archive (2 or 4 bytes per number) tells which of OpenAI's models it is, without unpickling anything
+# elements of the vision tower's position embedding, (patches + class token) * width: its file size within an archive
+# (2 or 4 bytes per element) identifies OpenAI's model without unpickling anything
 _POSITIONS: Final = {
     "openai/clip-vit-base-patch32": (7 * 7 + 1) * 768,
     "openai/clip-vit-base-patch16": (14 * 14 + 1) * 768,
@@ -45,13 +45,14 @@ _POSITIONS: Final = {
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """Tensors of a checkpoint by name, mapped from the file instead of copied.
+    """Reads the tensors of a checkpoint by name, memory-mapped from the file.
 
     Args:
-        file: A state dictionary, by itself or under `model`, `state_dict` or `model_state_dict`.
+        file: Checkpoint with a state dictionary at its top level or under `model`, `state_dict` or
+            `model_state_dict`.
 
     Raises:
-        CheckpointError: If there is no such file, it is damaged, has no weights, asks for code to be run, or is a
+        CheckpointError: If the file is missing, is damaged, contains no weights, tries to execute code, or is a
             TorchScript archive.
     """
     if not file.is_file():
@@ -59,13 +60,13 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     zipped = zipfile.is_zipfile(file)
     try:
         if zipped and _is_torchscript(file):
-            raise CheckpointError(_torchscript_refusal(file))
+            raise CheckpointError(_torchscript_message(file))
         with torch.serialization.safe_globals(_ALLOWED):
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
     except CheckpointError:
         raise
     except _DAMAGED as error:
-        raise CheckpointError(_why_unreadable(file, error)) from error
+        raise CheckpointError(_unreadable_message(file, error)) from error
     return _state_dictionary(content, file)
 
 
@@ -77,22 +78,23 @@ def _state_dictionary(content: Any, file: Path) -> dict[str, Tensor]:
             if tensors:
                 return tensors
     raise CheckpointError(
-        f"{file} has no weights. Expected a dictionary of tensors, by itself or under one of: {', '.join(_WEIGHTS)}."
+        f"{file} contains no weights: expected a dictionary of tensors at the top level or under one of "
+        f"{', '.join(_WEIGHTS)}."
     )
 
 
-def _why_unreadable(file: Path, error: Exception) -> str:
+def _unreadable_message(file: Path, error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError) and (found := _REFUSED.search(str(error))):
-        return _refusal(file, next(name for name in found.groups() if name))
+        return _unsafe_message(file, next(name for name in found.groups() if name))
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return f"{file} can't be read as a PyTorch checkpoint: it is damaged or something else ({first[:200]})."
+    return f"{file} can't be read as a PyTorch checkpoint: it is damaged or has a different format ({first[:200]})."
 
 
-def _refusal(file: Path, name: str) -> str:
+def _unsafe_message(file: Path, name: str) -> str:
     return (
-        f"{file} asks for Python's `{name}` when it is read, which is no part of a checkpoint's tensors: it is "
-        "refused, and nothing of it has been run. If you trust its origin, save its weights alone "
-        "(torch.save(checkpoint['model'], ...)) where it was made."
+        f"{file} would call Python's `{name}` when it is loaded, which tensors don't need. It was rejected, and none "
+        "of its code was executed. If you trust its origin, save only its weights (torch.save(checkpoint['model'], "
+        "...)) in the environment that wrote it."
     )
 
 
@@ -101,14 +103,14 @@ def _is_torchscript(file: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _torchscript_refusal(file: Path) -> str:
-    """Why a TorchScript archive is not read, with the hub id of the same weights where it is OpenAI's CLIP."""
+def _torchscript_message(file: Path) -> str:
+    """Explains why a TorchScript archive is rejected; for OpenAI's CLIP, names the hub id with the same weights."""
     with zipfile.ZipFile(file) as archive:
         sizes = {entry.file_size for entry in archive.infolist()}
     found = [hub_id for hub_id, positions in _POSITIONS.items() if sizes & {2 * positions, 4 * positions}]
-    which = found[0] if len(found) == 1 else f"one of {', '.join(_POSITIONS)}"
+    hub_ids = found[0] if len(found) == 1 else f"one of {', '.join(_POSITIONS)}"
     return (
-        f"{file} is a TorchScript archive, which holds code and is not read. The weights of OpenAI's archives are on "
-        f"the Hugging Face hub: set video_clip.pretrained to {which} instead of converting. If the archive is someone "
-        "else's, save its tensors alone where it was made (torch.save(module.state_dict(), ...))."
+        f"{file} is a TorchScript archive, which contains code and is not loaded. The weights of OpenAI's archives are "
+        f"on the Hugging Face hub: set video_clip.pretrained to {hub_ids} instead of converting. For any other "
+        "archive, save only its tensors (torch.save(module.state_dict(), ...)) in the environment that wrote it."
     )

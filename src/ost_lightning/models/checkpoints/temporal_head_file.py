@@ -1,4 +1,4 @@
-"""The weights of a temporal head, in a file beside those of the encoder."""
+"""The file with a temporal head's weights, stored beside the encoder's."""
 
 from pathlib import Path
 from typing import Final
@@ -12,16 +12,16 @@ _FILE: Final = "temporal_head.safetensors"
 
 
 def temporal_head_weights(folder: Path) -> dict[str, Tensor]:
-    """Name to weight of the head in a folder; nothing if there is none."""
+    """Reads name to weight of the head in a folder; empty if the folder has no head."""
     file = folder / _FILE
     return load_file(file) if file.is_file() else {}
 
 
 def load_temporal_head(head: nn.Module | None, folder: Path) -> None:
-    """Gives a new head the weights that lie beside those of the encoder, if any do.
+    """Loads a head's weights from the encoder's folder, if it contains any.
 
     Raises:
-        CheckpointError: If they are those of another head, or no head is set.
+        CheckpointError: If the weights are for a different head, or no head is set.
     """
     if not (weights := temporal_head_weights(folder)):
         return
@@ -35,12 +35,12 @@ def load_temporal_head(head: nn.Module | None, folder: Path) -> None:
     except RuntimeError as error:
         found = str(error).replace("\n\t", " ").strip()
         raise CheckpointError(
-            f"The weights in {folder / _FILE} are not those of the {type(head).__name__} that is set ({found[:300]}): "
-            "give it the settings that it was tuned with."
+            f"The weights in {folder / _FILE} don't match video_clip.temporal_head, a {type(head).__name__} "
+            f"({found[:300]}): set it to the class and settings that it was tuned with."
         ) from error
 
 
 def save_temporal_head(head: nn.Module | None, folder: Path) -> None:
-    """Writes the weights of a head that has any."""
+    """Writes the weights of a head, if it has any."""
     if head is not None and (weights := head.state_dict()):
         save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / _FILE)

@@ -1,4 +1,4 @@
-"""Which weights these are."""
+"""A digest that identifies weights."""
 
 from hashlib import blake2b
 
@@ -8,10 +8,10 @@ from torch import nn
 
 @torch.no_grad()
 def weights_digest(module: nn.Module) -> str:
-    """Identifies the values of all parameters, wherever they were loaded from.
+    """Returns a digest of the values of all parameters, independent of where they were loaded from.
 
     Args:
-        module: On any device.
+        module: Module on any device.
 
     Returns:
         32 hexadecimal digits.

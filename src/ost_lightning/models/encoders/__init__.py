@@ -1,4 +1,4 @@
-"""Dual encoders behind one seam: pixels and sentences in, vectors of one space out."""
+"""Dual encoders behind one interface: they map pixels and sentences to vectors in one space."""
 
 from typing import Final
 
@@ -33,19 +33,19 @@ _ENCODERS: Final[dict[str, type[DualEncoder]]] = {
 
 
 def encoder_class(pretrained: str) -> type[DualEncoder]:
-    """The class for a checkpoint, chosen by the `model_type` of its config.json; nothing else of it is read.
+    """Returns the encoder class for a checkpoint, reading only the `model_type` in its config.json.
 
     Args:
         pretrained: Hub id, folder or `tiny`.
 
     Raises:
-        CheckpointError: If there is no such checkpoint, or its type is not supported.
+        CheckpointError: If the checkpoint doesn't exist, or its type is not supported.
     """
     model_type = model_type_of(pretrained)
     if model_type not in _ENCODERS:
         raise CheckpointError(
             f"{pretrained} is a model of type '{model_type}', which is not supported: expected one of "
-            f"{', '.join(sorted(_ENCODERS))} (model_type in config.json). SigLIP 2 is supported with fixed resolution, "
-            "whose checkpoints have the type siglip."
+            f"{', '.join(sorted(_ENCODERS))} (model_type in config.json). Only the fixed-resolution checkpoints of "
+            "SigLIP 2 are supported; their type is siglip."
         )
     return _ENCODERS[model_type]

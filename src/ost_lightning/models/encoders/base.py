@@ -1,4 +1,4 @@
-"""The seam between this package and pre-trained dual encoders."""
+"""The interface between this package and pre-trained dual encoders."""
 
 import json
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ TowerName = Literal["vision", "text"]
 TOWERS: Final[tuple[TowerName, ...]] = ("vision", "text")
 
 _SIZES: Final = {768: "B", 1024: "L", 1280: "H"}
-_WITHOUT_EFFECT: Final = frozenset({"_name_or_path", "architectures", "dtype", "transformers_version"})
+_IGNORED_SETTINGS: Final = frozenset({"_name_or_path", "architectures", "dtype", "transformers_version"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Tower:
     """Parts of one tower, for freezing, layer decay, adapters, sharding and compilation.
 
     Attributes:
-        backbone: The tower without its projection: what is compiled.
-        embeddings: What lies below the first layer.
-        layers: Transformer layers, the lowest first.
-        projection: Linear map to the joint space; None where there is none, or where it belongs to the backbone.
+        backbone: The tower without its projection, the part that is compiled.
+        embeddings: Modules below the first layer.
+        layers: Transformer layers, from input to output.
+        projection: Linear map to the joint space; None if the tower has none or the backbone contains it.
     """
 
     backbone: nn.Module
@@ -46,39 +46,39 @@ class Tower:
     projection: nn.Module | None = None
 
     @property
-    def whole(self) -> tuple[nn.Module, ...]:
-        """Backbone and projection."""
+    def parts(self) -> tuple[nn.Module, ...]:
+        """Backbone and, if there is one, projection."""
         return (self.backbone,) if self.projection is None else (self.backbone, self.projection)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """All weights of the tower."""
-        for part in self.whole:
+        for part in self.parts:
             yield from part.parameters()
 
 
 class DualEncoder(nn.Module, ABC):
-    """Pixels and sentences in, vectors of one space out: a Hugging Face model and what is special about its kind.
+    """Maps pixels and sentences to vectors in one space: a Hugging Face model and the specifics of its kind.
 
-    A new kind of encoder is a subclass in a file of its own, listed in `encoders/__init__`.
+    To add a kind of encoder, write a subclass in its own file and list it in `encoders/__init__`.
 
     Attributes:
         model_type: Name of the architecture in config.json.
-        architecture: Class of the model.
-        statistics: Mean and standard deviation of pixels, where the checkpoint does not say.
-        resize: Framing, where the checkpoint does not say.
-        fixed_length: The text tower sees padding, so that sentences are always padded to all positions.
-        canonicalize: Changes a sentence before it is tokenized; None leaves it as it is.
-        unit_length: Embeddings are compared after L2 normalization. Otherwise they are for the matchers that
-            `adapt_matcher` gives, which normalize.
-        trainable: The encoder can be tuned; otherwise it is for evaluation.
+        architecture: Class of the Hugging Face model.
+        statistics: Mean and standard deviation of pixels for checkpoints that don't specify them.
+        resize: Resizing for checkpoints that don't specify it.
+        fixed_length: Whether the text tower attends to padding, so that sentences are always padded to all positions.
+        canonicalize: Function applied to a sentence before it is tokenized; None for no change.
+        unit_length: Whether embeddings are L2-normalized. If not, they are for matchers from `adapt_matcher`, which
+            normalize them.
+        trainable: Whether the encoder can be tuned; if not, it is for evaluation only.
         model: The Hugging Face model.
         tokenizer: Tokenizer of the checkpoint.
-        preprocessing: Pixels that the checkpoint expects.
+        preprocessing: Preprocessing that the checkpoint expects.
 
     Args:
         model: The Hugging Face model.
         tokenizer: Tokenizer of the checkpoint.
-        preprocessing: Pixels that the checkpoint expects.
+        preprocessing: Preprocessing that the checkpoint expects.
     """
 
     model_type: ClassVar[str]
@@ -97,14 +97,14 @@ class DualEncoder(nn.Module, ABC):
 
     @classmethod
     def from_pretrained(cls, pretrained: str, attention: str = "sdpa") -> Self:
-        """Reads a checkpoint.
+        """Loads a checkpoint.
 
         Args:
             pretrained: Hub id, folder or `tiny`, of this class's `model_type`.
-            attention: Attention kernels, by their name in transformers.
+            attention: Attention implementation, by its name in transformers.
 
         Raises:
-            CheckpointError: If there is no such model, or it is incomplete.
+            CheckpointError: If the model doesn't exist or is incomplete.
         """
         model = load_model(cls.architecture, pretrained, attention)
         known = NAMED_STATISTICS[cls.statistics]
@@ -113,10 +113,10 @@ class DualEncoder(nn.Module, ABC):
 
     @classmethod
     def load_tokenizer(cls, pretrained: str) -> SentenceTokenizer:
-        """The tokenizer alone: no weights are read.
+        """Loads only the tokenizer, without any weights.
 
         Raises:
-            CheckpointError: If there is none, or it belongs to another model.
+            CheckpointError: If the tokenizer is missing or belongs to another model.
         """
         return cls._tokenizer(pretrained, AutoConfig.from_pretrained(source_of(pretrained)))
 
@@ -133,10 +133,10 @@ class DualEncoder(nn.Module, ABC):
 
     @abstractmethod
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """Embeds pictures.
+        """Embeds images.
 
         Args:
-            pixels: Normalized, fp32 (n, 3, S, S).
+            pixels: Normalized pixels, fp32 (n, 3, S, S).
 
         Returns:
             (n, d), not normalized.
@@ -147,8 +147,8 @@ class DualEncoder(nn.Module, ABC):
         """Embeds sentences.
 
         Args:
-            tokens: int64 (n, L), from this encoder's tokenizer.
-            lengths: int64 (n,), how many of the tokens belong to the sentence.
+            tokens: Token ids from this encoder's tokenizer, int64 (n, L).
+            lengths: Number of tokens of each sentence, without padding, int64 (n,).
 
         Returns:
             (n, d), not normalized.
@@ -156,23 +156,23 @@ class DualEncoder(nn.Module, ABC):
 
     @abstractmethod
     def tower(self, name: TowerName) -> Tower:
-        """Parts of one of the towers."""
+        """Returns the parts of one tower."""
 
     @property
     def logit_parameters(self) -> tuple[nn.Parameter, ...]:
-        """Weights of `similarity_to_logits`, one number each."""
+        """Weights of `similarity_to_logits`, all scalars."""
         return (self.model.logit_scale,)
 
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
-        """Cosine similarities scaled by the learned inverse temperature."""
+        """Scales cosine similarities by the learned inverse temperature."""
         logits: Tensor = self.model.logit_scale.exp() * similarities
         return logits
 
     def encode_clips(self, pixels: Tensor) -> Tensor:
-        """Embeds clips, each frame by itself unless the encoder relates frames.
+        """Embeds clips, each frame separately unless the encoder relates frames.
 
         Args:
-            pixels: Normalized, fp32 (B, T, 3, S, S).
+            pixels: Normalized pixels, fp32 (B, T, 3, S, S).
 
         Returns:
             (B, T, d), not normalized.
@@ -181,7 +181,7 @@ class DualEncoder(nn.Module, ABC):
         return features
 
     def adapt_matcher(self, matcher: Matcher) -> Matcher:
-        """The matcher that takes this encoder's embeddings: the same one, or a wrapper where texts depend on videos."""
+        """Returns the matcher to use with this encoder: the same one, or a wrapper if texts depend on the video."""
         return matcher
 
     @property
@@ -191,12 +191,12 @@ class DualEncoder(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.logit_parameters[0].device
 
     @property
     def backbone_name(self) -> str:
-        """Size of the vision transformer: `ViT-B/16`, or layers, width and patch size of another one."""
+        """Name of the vision transformer: `ViT-B/16`, or layers, width and patch size if it has no standard size."""
         vision = self.model.config.vision_config
         size = _SIZES.get(vision.hidden_size) if vision.num_hidden_layers >= 12 else None
         name = f"ViT-{size}" if size else f"ViT-{vision.num_hidden_layers}x{vision.hidden_size}"
@@ -204,13 +204,14 @@ class DualEncoder(nn.Module, ABC):
         return f"{name}/{vision.patch_size}{pixels}"
 
     def vision_settings(self) -> dict[str, Any]:
-        """Settings that frame embeddings depend on beside the weights."""
+        """Returns the settings that frame embeddings depend on, in addition to the weights."""
         config = self.model.config
-        vision = {name: value for name, value in config.vision_config.to_dict().items() if name not in _WITHOUT_EFFECT}
+        settings = config.vision_config.to_dict()
+        vision = {name: value for name, value in settings.items() if name not in _IGNORED_SETTINGS}
         return {"attention": config._attn_implementation, **vision}
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes the present weights, the tokenizer and the preprocessing as a folder in HF format."""
+        """Writes the current weights, the tokenizer and the preprocessing as a folder in HF format."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         settings = json.dumps(self.preprocessing.as_image_processor(), indent=2)

@@ -1,4 +1,4 @@
-"""CLIP: a class token per frame, causal text, a projection of each to the joint space (Radford et al., ICML 2021)."""
+"""CLIP: one class token per frame, a causal text tower, projections to a joint space (Radford et al., ICML 2021)."""
 
 from typing import Any, ClassVar
 
@@ -14,10 +14,10 @@ from ost_lightning.models.encoders.sentences import SentenceTokenizer
 
 
 class CLIPEncoder(DualEncoder):
-    """A `CLIPModel`: OpenAI's CLIP and all that were trained in its likeness (LAION, DataComp, MetaCLIP 1, ...).
+    """A `CLIPModel`: OpenAI's CLIP and other models with its architecture (LAION, DataComp, MetaCLIP 1, ...).
 
-    The vision tower's last layer is computed for the class token only, except with `eager` attention, whose maps are
-    for looking at.
+    The vision tower's last layer is computed for the class token only, except with `eager` attention, which keeps all
+    tokens so that attention maps are complete.
     """
 
     model_type: ClassVar[str] = "clip"
@@ -36,17 +36,17 @@ class CLIPEncoder(DualEncoder):
         return width
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """(n, 3, S, S) to (n, d)."""
+        """Embeds images (n, 3, S, S) as (n, d)."""
         features: Tensor = self.model.get_image_features(pixel_values=pixels).pooler_output
         return features
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """(n, L) to (n, d). Attention is causal, so the padding after the end token needs no mask."""
+        """Embeds sentences (n, L) as (n, d). Attention is causal, so padding after the end token needs no mask."""
         features: Tensor = self.model.get_text_features(input_ids=tokens).pooler_output
         return features
 
     def tower(self, name: TowerName) -> Tower:
-        """Parts of one of the towers."""
+        """Returns the parts of one tower."""
         if name == "vision":
             vision = self.model.vision_model
             below = (vision.embeddings, vision.pre_layrnorm)
@@ -56,20 +56,20 @@ class CLIPEncoder(DualEncoder):
 
 
 class ClassTokenLayer(CLIPEncoderLayer):
-    """The last layer of a vision tower, computed for the class token alone.
+    """The last layer of a vision tower, computed for the class token only.
 
-    Frames are embedded by the class token of the last layer, which attends to all tokens; the layer's outputs for the
-    patches are not used. Leaving them out saves ten twelfths of the layer's products, in the backward pass too, and
-    changes no result: 7 % of a tower of 12 layers, 3 % of one of 24.
+    A frame's embedding is the class token of the last layer, which attends to all tokens; the layer's patch outputs
+    are unused. Skipping them saves ten twelfths of the layer's matrix products, forward and backward, and changes no
+    result. This is 7 % of a tower with 12 layers and 3 % of one with 24.
     """
 
     def forward(self, hidden_states: Tensor, attention_mask: Tensor | None = None, **options: Any) -> Tensor:
-        """(F, L, D) to (F, 1, D): the first row of what the whole layer gives.
+        """Maps (F, L, D) to (F, 1, D), the first row of the full layer's output.
 
         Args:
-            hidden_states: (F, L, D), tokens of each frame, the class token first.
-            attention_mask: None: frames have no padding.
-            options: Further options of `CLIPEncoderLayer`, not used.
+            hidden_states: Tokens of each frame, the class token first, (F, L, D).
+            attention_mask: Mask of padding, always None because frames have no padding.
+            options: Other options of `CLIPEncoderLayer`, ignored.
         """
         attention = self.self_attn
         token, tokens = hidden_states[:, :1], self.layer_norm1(hidden_states)
@@ -87,7 +87,7 @@ class ClassTokenLayer(CLIPEncoderLayer):
 
 
 def as_class_token_layer(layer: CLIPEncoderLayer) -> ClassTokenLayer:
-    """The same layer with the same weights."""
+    """Converts a layer; the result shares its weights."""
     with torch.device("meta"):
         converted = ClassTokenLayer(layer.self_attn.config)
     for name, part in layer.named_children():

@@ -1,4 +1,4 @@
-"""Reading a pre-trained model from the hub or a folder: its type, its weights, its tokenizer."""
+"""Loading a pre-trained model from the hub or a folder: its type, weights and tokenizer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,54 +13,54 @@ from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
 
 
 def source_of(pretrained: str) -> str:
-    """The hub id or folder that transformers loads from: `tiny` is a folder of the package."""
+    """Returns the hub id or folder that transformers loads from; `tiny` is a folder in this package."""
     return str(tiny_clip_folder()) if pretrained == TINY_CLIP else pretrained
 
 
 def model_type_of(pretrained: str) -> str:
-    """The architecture's name in config.json, for which nothing else is read or downloaded.
+    """Returns the architecture's name in config.json, without reading or downloading anything else.
 
     Raises:
-        CheckpointError: If there is no such model, or its config.json names no type.
+        CheckpointError: If the model doesn't exist, or its config.json has no `model_type`.
     """
     try:
         config, _ = PreTrainedConfig.get_config_dict(source_of(pretrained))
     except (OSError, ValueError) as error:
-        raise _not_found(pretrained, "config.json", error) from error
+        raise _not_found(pretrained, "config.json is", error) from error
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         found = "is missing or empty" if not config else "has no model_type"
         raise CheckpointError(
-            f"config.json of {pretrained} {found}: expected a model in Hugging Face format, as `save_pretrained` "
-            "writes it."
+            f"config.json of {pretrained} {found}: expected a model in Hugging Face format, as written by "
+            "`save_pretrained`."
         )
     return model_type
 
 
 def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: str = "sdpa") -> Any:
-    """The whole model of a hub id or folder, in fp32.
+    """Loads a complete model in fp32.
 
     Args:
         architecture: Class of the model, with a patch embedding at `vision_model.embeddings.patch_embedding`.
         pretrained: Hub id, folder or `tiny`.
-        attention: Attention kernels, by their name in transformers.
+        attention: Attention implementation, by its name in transformers.
 
     Raises:
-        CheckpointError: If there is none, or its weights are missing or incomplete.
+        CheckpointError: If the model doesn't exist, or its weights are missing or incomplete.
     """
     try:
         loaded: Any = architecture.from_pretrained(
             source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
         )
     except (OSError, ValueError) as error:
-        raise _not_found(pretrained, "weights", error) from error
+        raise _not_found(pretrained, "its weights are", error) from error
     model, report = loaded
     missing: Sequence[str] = sorted(report["missing_keys"])
     mismatched = sorted(str(key) for key in report["mismatched_keys"])
     if missing or mismatched:
         raise CheckpointError(
-            f"The weights of {pretrained} are not those of a whole {architecture.__name__}: {len(missing)} are missing "
-            f"and {len(mismatched)} have another shape (first: {(missing or mismatched)[0]}). Expected a model with "
+            f"The weights of {pretrained} are not a complete {architecture.__name__}: {len(missing)} are missing and "
+            f"{len(mismatched)} have a different shape (first: {(missing or mismatched)[0]}). Expected a model with "
             "both towers."
         )
     embeddings = model.vision_model.embeddings
@@ -69,14 +69,15 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
 
 
 def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
-    """The tokenizer of a checkpoint.
+    """Loads the tokenizer of a checkpoint.
 
     Args:
         pretrained: Hub id, folder or `tiny`.
-        vocabulary: Number of tokens that the model knows.
+        vocabulary: Size of the model's vocabulary, in tokens.
 
     Raises:
-        CheckpointError: If there is none, it belongs to another model, or a package that it needs is not installed.
+        CheckpointError: If the tokenizer is missing, belongs to another model, or needs a package that is not
+            installed.
     """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source_of(pretrained))
@@ -86,12 +87,13 @@ def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
             f"({' '.join(str(error).split())[:200]}). SigLIP's needs `pip install 'ost-lightning[siglip]'`."
         ) from error
     except (OSError, ValueError) as error:
-        raise _not_found(pretrained, "a tokenizer", error) from error
-    # transformers makes up an empty tokenizer where the files are missing
+        raise _not_found(pretrained, "its tokenizer is", error) from error
+    # transformers creates an empty tokenizer when the files are missing
     if not 0.9 * vocabulary <= len(tokenizer) <= vocabulary:
         raise CheckpointError(
-            f"The tokenizer of {pretrained} knows {len(tokenizer)} tokens, the model {vocabulary}: its files "
-            "(tokenizer.json, or vocab.json and merges.txt) are missing or belong to another model."
+            f"The tokenizer of {pretrained} has {len(tokenizer)} tokens, but the model has {vocabulary}: the "
+            "tokenizer's files (tokenizer.json, or vocab.json and merges.txt) are missing or belong to another model. "
+            "Use a folder that contains the model's own tokenizer."
         )
     return tokenizer
 
@@ -100,11 +102,11 @@ def _not_found(pretrained: str, what: str, error: Exception) -> CheckpointError:
     first_line = str(error).strip().split("\n")[0]
     if Path(pretrained).is_dir():
         return CheckpointError(
-            f"The model folder {pretrained} can't be read: it lacks {what}, or they are damaged ({first_line}). "
-            "Expected config.json, model.safetensors and the tokenizer's files, as `save_pretrained` writes them."
+            f"The model folder {pretrained} can't be read: {what} missing or damaged ({first_line}). Expected "
+            "config.json, model.safetensors and the tokenizer's files, as written by `save_pretrained`."
         )
     return CheckpointError(
-        f"There is no pre-trained model '{pretrained}': it is neither a folder nor a model that the Hugging Face hub "
-        f"or its local cache has ({first_line}). Check the id and the connection, or use `{TINY_CLIP}`, which comes "
-        "with the package."
+        f"There is no pre-trained model '{pretrained}': it is neither a folder nor a model on the Hugging Face hub or "
+        f"in its local cache ({first_line}). Check the id and the network connection, or use `{TINY_CLIP}`, which "
+        "comes with the package."
     )

@@ -1,4 +1,4 @@
-"""From a reader's uint8 pixels to patch embeddings, limited on a GPU by its memory bandwidth alone."""
+"""From uint8 pixels to patch embeddings, at the speed of a GPU's memory bandwidth."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class PixelNormalization(nn.Module):
-    """Subtracts a mean and divides by a deviation.
+    """Scales pixels to 0 to 1, subtracts a mean and divides by a standard deviation.
 
     Args:
         mean: Mean of red, green and blue, 0 to 1.
@@ -23,24 +23,25 @@ class PixelNormalization(nn.Module):
         self.register_buffer("_std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """uint8 (..., 3, H, W) to fp32 of the same shape."""
-        # the reader's memory layout, planar or not, must not choose the kernels that follow
+        """Maps uint8 (..., 3, H, W) to fp32 of the same shape."""
+        # the video reader's memory layout, planar or interleaved, must not influence the choice of later kernels
         return (pixels.to(torch.float32, memory_format=torch.contiguous_format) / 255 - self._mean) / self._std
 
 
 class PatchConvolution(nn.Conv2d):
-    """A convolution whose windows don't overlap, which on a GPU is one matrix product.
+    """A convolution with non-overlapping windows, computed on a GPU as one matrix product.
 
-    cuDNN takes ten times as long for that of ViT-B/16 in bf16: a tenth of an evaluation. On a CPU it stays what it is.
+    For ViT-B/16 in bf16, cuDNN takes ten times as long, which is a tenth of an evaluation. On a CPU this is the usual
+    convolution.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """(F, 3, H, W) to (F, D, H / P, W / P)."""
+        """Maps (F, 3, H, W) to (F, D, H / P, W / P)."""
         output: Tensor = self.as_product(input) if input.is_cuda else super().forward(input)
         return output
 
     def as_product(self, input: Tensor) -> Tensor:
-        """The same as a product of all patches with all filters."""
+        """Computes the convolution as a product of all patches with all filters."""
         height, width = self.kernel_size
         rows, columns = input.shape[-2] // height, input.shape[-1] // width
         patches = input[..., : rows * height, : columns * width].unflatten(-1, (columns, width))
@@ -51,19 +52,19 @@ class PatchConvolution(nn.Conv2d):
 
 
 def as_patch_convolution(convolution: nn.Conv2d) -> PatchConvolution:
-    """The same convolution with the same weights.
+    """Converts a convolution; the result shares its weights.
 
     Raises:
-        ValueError: If its windows overlap, or there are gaps or padding.
+        ValueError: If windows overlap, or the convolution has gaps, groups or padding.
     """
     settings = convolution.stride, convolution.padding, convolution.dilation, convolution.groups
     size = convolution.kernel_size
     if settings not in ((size, (0, 0), (1, 1), 1), (size, "valid", (1, 1), 1)):
-        raise ValueError(f"{convolution} does not cut its input into patches")
+        raise ValueError(f"{convolution} does not split its input into patches")
     converted = PatchConvolution(
         convolution.in_channels,
         convolution.out_channels,
-        convolution.kernel_size,  # type: ignore[arg-type] # a pair, for two dimensions
+        convolution.kernel_size,  # type: ignore[arg-type] # a pair in two dimensions
         convolution.stride,  # type: ignore[arg-type]
         bias=convolution.bias is not None,
         device="meta",

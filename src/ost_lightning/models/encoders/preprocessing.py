@@ -1,4 +1,4 @@
-"""What a checkpoint expects of the pixels that it is given."""
+"""The preprocessing of pixels that a checkpoint expects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ Resize = Literal["shortest_side", "squash"]
 Filter = Literal["bicubic", "bilinear"]
 StatisticsName = Literal["clip", "imagenet", "half"]
 
-_SCALE_OF_CROP: Final = 256 / 224
-"""Short side over image size in the usual evaluation of CLIP on videos."""
+_SHORT_SIDE_RATIO: Final = 256 / 224
+"""Ratio of short side to image size in the usual evaluation of CLIP on videos."""
 _PILLOW_FILTERS: Final[dict[int, Filter]] = {2: "bilinear", 3: "bicubic"}
 
 
 @dataclass(frozen=True, slots=True)
 class PixelStatistics:
-    """Mean and standard deviation that pixels are normalized with.
+    """Mean and standard deviation for normalizing pixels.
 
     Attributes:
         mean: Mean of red, green and blue, 0 to 1.
@@ -42,14 +42,15 @@ NAMED_STATISTICS: Final[Mapping[StatisticsName, PixelStatistics]] = {
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How frames become the square pictures that a vision tower reads.
+    """Preprocessing that turns frames into the square images that a vision tower reads.
 
     Attributes:
         image_size: Side of the square, in pixels.
-        mean: Mean of red, green and blue that is subtracted, 0 to 1.
-        std: Standard deviation of red, green and blue that is divided by, 0 to 1.
-        resize: `shortest_side` keeps the aspect ratio and crops; `squash` scales the whole frame to the square.
-        filter: Interpolation of the resizing.
+        mean: Mean of red, green and blue, 0 to 1.
+        std: Standard deviation of red, green and blue, 0 to 1.
+        resize: Resizing: `shortest_side` keeps the aspect ratio and crops; `squash` scales the full frame to the
+            square.
+        filter: Interpolation filter for resizing.
     """
 
     image_size: int
@@ -60,20 +61,20 @@ class Preprocessing:
 
     @property
     def default_short_side(self) -> int:
-        """Pixels that a frame's shorter side is scaled to before cropping; the square itself where all is squashed."""
-        return self.image_size if self.resize == "squash" else round(self.image_size * _SCALE_OF_CROP)
+        """Length that a frame's shorter side is scaled to before cropping, in pixels; the image size if squashed."""
+        return self.image_size if self.resize == "squash" else round(self.image_size * _SHORT_SIDE_RATIO)
 
     @property
     def statistics_name(self) -> StatisticsName | None:
-        """Name of mean and standard deviation, if they are well-known ones."""
+        """Name of the mean and standard deviation; None if they are not in `NAMED_STATISTICS`."""
         for name, known in NAMED_STATISTICS.items():
             pairs = zip((*self.mean, *self.std), (*known.mean, *known.std), strict=True)
-            if all(isclose(own, other, abs_tol=1e-6) for own, other in pairs):
+            if all(isclose(value, other, abs_tol=1e-6) for value, other in pairs):
                 return name
         return None
 
     def as_image_processor(self) -> dict[str, Any]:
-        """The same as preprocessor_config.json has it."""
+        """Returns the content of preprocessor_config.json for this preprocessing."""
         square = {"height": self.image_size, "width": self.image_size}
         squashed = self.resize == "squash"
         return {
@@ -91,19 +92,19 @@ class Preprocessing:
 
 
 def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing:
-    """Preprocessing out of the checkpoint's own preprocessor_config.json.
+    """Reads the checkpoint's own preprocessor_config.json.
 
     Args:
         pretrained: Hub id, folder or `tiny`.
-        default: Preprocessing of the architecture, for what the file does not say or where there is none. The image
-            size is always its: the vision tower reads no other.
+        default: Preprocessing of the architecture, for settings that the file doesn't specify, or if it is missing.
+            The image size is always taken from here, because the vision tower reads no other size.
 
     Raises:
         CheckpointError: If the file's mean or standard deviation is not three numbers.
     """
     try:
         found, _ = ImageProcessingMixin.get_image_processor_dict(source_of(pretrained))
-    except OSError:  # a folder that this package wrote earlier, or that holds nothing but the model
+    except OSError:  # a folder that an earlier version of this package wrote, or that contains only the model
         return default
     statistics = PixelStatistics(default.mean, default.std)
     if not found.get("do_normalize", True):
@@ -124,8 +125,8 @@ def _triple(value: Any, key: str, pretrained: str) -> Triple:
         red, green, blue = (float(number) for number in value)
     except (TypeError, ValueError) as error:
         raise CheckpointError(
-            f"preprocessor_config.json of {pretrained}: {key} is {value!r}, but three numbers were expected. Set "
-            "video_clip.pixel_statistics instead of using the file's, or repair the file."
+            f"preprocessor_config.json of {pretrained}: {key} is {value!r}, expected three numbers. Repair the file, "
+            "or set video_clip.pixel_statistics and remove these keys from it."
         ) from error
     return red, green, blue
 

@@ -1,4 +1,4 @@
-"""Sentences as the tokens of one checkpoint."""
+"""Tokenization of sentences for one checkpoint."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,14 @@ from transformers import PreTrainedTokenizerBase
 
 @dataclass(frozen=True)
 class SentenceTokenizer:
-    """A checkpoint's tokenizer, with what its text tower expects.
+    """A checkpoint's tokenizer, with the padding, truncation and canonicalization that its text tower expects.
 
     Attributes:
-        tokenizer: The checkpoint's own.
-        max_tokens: Positions of the text tower, start and end token included.
-        fixed_length: Sentences are padded to all positions, and the tower looks at the padding too, which needs the
-            end of a sentence to be in the same place as in training. Otherwise padding changes nothing, and sentences
-            are padded to the longest.
-        canonicalize: Changes a sentence before it is tokenized.
+        tokenizer: Tokenizer of the checkpoint.
+        max_tokens: Number of positions of the text tower, start and end token included.
+        fixed_length: Whether to pad sentences to all positions. Towers that attend to the padding need this, because
+            they were trained with it. For other towers padding has no effect, and sentences are padded to the longest.
+        canonicalize: Function applied to a sentence before it is tokenized; None for no change.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -28,10 +27,10 @@ class SentenceTokenizer:
     canonicalize: Callable[[str], str] | None = None
 
     def __call__(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Tokenizes sentences; those that are too long are cut.
+        """Tokenizes sentences, and truncates those that are too long.
 
         Returns:
-            int64 (n, L) token ids, padded, and int64 (n,) how many of them the text tower has to see.
+            Padded token ids, int64 (n, L), and the number of tokens that the text tower needs of each, int64 (n,).
         """
         encoded = self.tokenizer(
             self._prepared(sentences),
@@ -48,7 +47,7 @@ class SentenceTokenizer:
         return tokens, encoded["attention_mask"].sum(-1)
 
     def count(self, sentences: Sequence[str]) -> list[int]:
-        """Tokens of each sentence, uncut and unpadded, start and end token included."""
+        """Returns the number of tokens of each sentence without truncation or padding, start and end token included."""
         return [len(tokens) for tokens in self.tokenizer(self._prepared(sentences))["input_ids"]]
 
     def save_pretrained(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""SigLIP and SigLIP 2 with fixed resolution: attention-pooled pictures, bidirectional text, a scale and a bias.
+"""SigLIP and fixed-resolution SigLIP 2: attention-pooled images, a bidirectional text tower, logit scale and bias.
 
 Sources: Zhai et al., "Sigmoid Loss for Language Image Pre-Training", ICCV 2023; Tschannen et al., "SigLIP 2", 2025.
 """
@@ -18,9 +18,9 @@ _PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 
 
 def canonicalize(sentence: str) -> str:
-    """Lower case, without punctuation and repeated spaces, as in training (`canonicalize_text` of big_vision).
+    """Lowercases, and removes punctuation and repeated spaces, as in training (`canonicalize_text` in big_vision).
 
-    SigLIP's tokenizer does the same by itself; that of SigLIP 2 does no more than lower the case.
+    SigLIP's tokenizer does the same itself; SigLIP 2's tokenizer only lowercases.
     """
     return " ".join(sentence.replace("_", " ").translate(_PUNCTUATION).lower().split())
 
@@ -28,8 +28,8 @@ def canonicalize(sentence: str) -> str:
 class SiglipEncoder(DualEncoder):
     """A `SiglipModel`. SigLIP 2 has the same model and model type, except for NaFlex, which is not supported.
 
-    The text tower reads the last of all positions and attends to the padding on the way, without a mask: a sentence
-    that is padded to another length has another embedding. The bias of the logits is not trained.
+    The text embedding is read from the last position, and attention includes the padding without a mask. A sentence
+    that is padded to a different length therefore has a different embedding. The logit bias is not trained.
     """
 
     model_type: ClassVar[str] = "siglip"
@@ -41,7 +41,7 @@ class SiglipEncoder(DualEncoder):
 
     def __init__(self, model: Any, tokenizer: SentenceTokenizer, preprocessing: Preprocessing) -> None:
         super().__init__(model, tokenizer, preprocessing)
-        # it cancels in every softmax over classes: its gradient is rounding, of which Adam would make whole steps
+        # it cancels in every softmax over classes: the gradient is rounding error, which Adam would amplify
         model.logit_bias.requires_grad_(False)
 
     @property
@@ -51,26 +51,26 @@ class SiglipEncoder(DualEncoder):
         return width
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """(n, 3, S, S) to (n, d), pooled by attention; there is no projection."""
+        """Embeds images (n, 3, S, S) as (n, d), pooled by attention without a projection."""
         features: Tensor = self.model.get_image_features(pixel_values=pixels).pooler_output
         return features
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """(n, L) to (n, d), read off the last position."""
+        """Embeds sentences (n, L) as (n, d), read from the last position."""
         features: Tensor = self.model.get_text_features(input_ids=tokens).pooler_output
         return features
 
     @property
     def logit_parameters(self) -> tuple[nn.Parameter, ...]:
-        """Scale and bias."""
+        """Logit scale and bias."""
         return self.model.logit_scale, self.model.logit_bias
 
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
-        """Scaled similarities with the learned bias: log-odds that picture and text belong together."""
+        """Scales similarities and adds the learned bias, which gives the log-odds that image and text match."""
         logits: Tensor = super().similarity_to_logits(similarities) + self.model.logit_bias
         return logits
 
     def tower(self, name: TowerName) -> Tower:
-        """Parts of one of the towers; the poolings belong to the backbones."""
+        """Returns the parts of one tower; the backbones include the pooling."""
         backbone = self.model.vision_model if name == "vision" else self.model.text_model
         return Tower(backbone, (backbone.embeddings,), backbone.encoder.layers)

@@ -1,4 +1,4 @@
-"""X-CLIP: frames that talk to one another, and class texts that are prompted by the video (Ni et al., ECCV 2022)."""
+"""X-CLIP: attention across frames, and class texts that are prompted by the video (Ni et al., ECCV 2022)."""
 
 from typing import ClassVar
 
@@ -14,10 +14,10 @@ from ost_lightning.models.encoders.preprocessing import StatisticsName
 
 
 class XCLIPEncoder(DualEncoder):
-    """An `XCLIPModel`, for evaluation.
+    """An `XCLIPModel`, for evaluation only.
 
-    With the matcher `CategoryName` this is X-CLIP. Its texts depend on the video, so its embeddings are for matchers
-    from `adapt_matcher` only.
+    Combined with the matcher `CategoryName` this is X-CLIP. Its texts depend on the video, so its embeddings only work
+    with matchers from `adapt_matcher`.
     """
 
     model_type: ClassVar[str] = "xclip"
@@ -33,20 +33,20 @@ class XCLIPEncoder(DualEncoder):
         return width
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """One clip of the model's number of frames, (T, 3, S, S), to (1 + P, d)."""
+        """Embeds one clip (T, 3, S, S), with the model's number of frames, as (1 + P, d)."""
         return self.encode_clips(pixels[None])[0]
 
     def encode_clips(self, pixels: Tensor) -> Tensor:
         """Embeds each clip as a whole, and the context that prompts the class texts.
 
         Args:
-            pixels: Normalized, fp32 (B, T, 3, S, S), with the model's number of frames.
+            pixels: Normalized pixels, fp32 (B, T, 3, S, S), with the model's number of frames.
 
         Returns:
-            fp32 (B, 1 + P, d): the clip, then the mean over its frames of each of P patches.
+            fp32 (B, 1 + P, d): the clip, followed by its P patches, each averaged over frames.
 
         Raises:
-            UserError: If the clips have another number of frames.
+            UserError: If the clips have a different number of frames.
         """
         model, length = self.model, self.model.config.vision_config.num_frames
         if pixels.shape[1] != length:
@@ -54,23 +54,23 @@ class XCLIPEncoder(DualEncoder):
                 f"The clips have {pixels.shape[1]} frames, but the X-CLIP model reads {length}: "
                 f"set the data's clips.frames to {length}."
             )
-        seen = model.vision_model(pixel_values=pixels.flatten(0, 1))
-        clip = model.mit(model.visual_projection(seen.pooler_output).unflatten(0, (-1, length))).pooler_output
-        patches = model.prompts_visual_layernorm(seen.last_hidden_state[:, 1:]) @ model.prompts_visual_projection
+        vision = model.vision_model(pixel_values=pixels.flatten(0, 1))
+        clip = model.mit(model.visual_projection(vision.pooler_output).unflatten(0, (-1, length))).pooler_output
+        patches = model.prompts_visual_layernorm(vision.last_hidden_state[:, 1:]) @ model.prompts_visual_projection
         context = patches.unflatten(0, (-1, length)).mean(1)
         return torch.cat([clip.float()[:, None], context.float()], dim=1)
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """(n, L) to (n, d). Attention is causal, so the padding after the end token needs no mask."""
+        """Embeds sentences (n, L) as (n, d). Attention is causal, so padding after the end token needs no mask."""
         features: Tensor = self.model.get_text_features(input_ids=tokens).pooler_output
         return features
 
     def adapt_matcher(self, matcher: Matcher) -> Matcher:
-        """A matcher whose texts are prompted by each video before they are compared with it."""
+        """Wraps a matcher so that each video prompts the texts before they are compared with it."""
         return PromptedMatcher(matcher, self.model.prompts_generator)
 
     def tower(self, name: TowerName) -> Tower:
-        """Parts of one of the towers."""
+        """Returns the parts of one tower."""
         if name == "vision":
             vision = self.model.vision_model
             below = (vision.embeddings, vision.pre_layernorm)
@@ -84,13 +84,14 @@ class PromptedMatcher(Matcher):
 
     Args:
         matcher: Mechanism that compares a clip with the prompted texts.
-        generator: Maps texts (B, n, d) and context (B, P, d) to what is added to the texts, (B, n, d).
+        generator: Module that maps texts (B, n, d) and context (B, P, d) to the offset that is added to the texts,
+            (B, n, d).
     """
 
     def __init__(self, matcher: Matcher, generator: nn.Module) -> None:
         super().__init__()
         self.kinds = matcher.kinds
-        # not registered as submodules: both belong to others, whose weights would appear twice
+        # not registered as submodules: other modules own both, and their weights would appear twice
         object.__setattr__(self, "matcher", matcher)
         object.__setattr__(self, "generator", generator)
         self.matcher: Matcher
@@ -98,18 +99,18 @@ class PromptedMatcher(Matcher):
 
     @torch.no_grad()
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
-        """Similarities of clips and their context, (B, 1 + P, d), with texts, one (K, N, d) of each kind: (B, K)."""
+        """Compares clips and their context, (B, 1 + P, d), with texts, one (K, N, d) per kind; returns (B, K)."""
         clips, context = F.normalize(frames[:, :1], dim=-1), frames[:, 1:]
         prompted = [self._prompt(rows, context) for rows in texts]
-        # matchers take the same texts for all videos, and here every video has its own
+        # matchers take the same texts for all videos, but here every video has its own
         return torch.cat([self.matcher(clip[None], *rows) for clip, *rows in zip(clips, *prompted, strict=True)])
 
     def unconverged(self) -> Tensor | None:
-        """How many iterative problems have not converged since the last call; None where nothing iterates."""
+        """Number of iterative problems that have not converged since the last call; None where nothing iterates."""
         return self.matcher.unconverged()
 
     def _prompt(self, texts: Tensor, context: Tensor) -> Tensor:
-        """(K, N, d) and (B, P, d): L2-normalized (B, K, N, d)."""
+        """Maps texts (K, N, d) and context (B, P, d) to L2-normalized prompted texts (B, K, N, d)."""
         flat = texts.flatten(0, 1).expand(len(context), -1, -1)
         prompted = flat + self.generator(flat, context)
         unit: Tensor = F.normalize(prompted.float(), dim=-1).unflatten(1, tuple(texts.shape[:2]))
