@@ -103,15 +103,15 @@ def test_own_videos_and_classes(caplog: pytest.LogCaptureFixture) -> None:
     assert main(["fit", *options, "--trainer.max_epochs=2"]) == 0
     assert main(["test", *options, "--ckpt_path=runs/own_videos/version_0/checkpoints/last.ckpt"]) == 0
     assert float(metrics(Path("runs/own_videos/version_1"))[-1]["test/own/videos"]) == 4
-    told = "no checkpoint is given: the weights are those of tiny"
+    message = "No checkpoint given: using the weights of tiny without fine-tuning."
     with caplog.at_level("INFO"):
         for verb in ("test", "predict"):
             assert main([verb, *options]) == 0
-            instead = "--ckpt_path last takes runs/own_videos/version_0/checkpoints/last.ckpt"
-            assert f"{told}, as they are; {instead}" in caplog.text
+            checkpoint = "runs/own_videos/version_0/checkpoints/last.ckpt"
+            assert f"{message} To use {checkpoint}, add --ckpt_path last." in caplog.text
             caplog.clear()
         assert main(["predict", *options, "--ckpt_path=last"]) == 0
-        assert told not in caplog.text
+        assert message not in caplog.text
     untrained, trained = (Path(f"runs/own_videos/version_{k}/predictions.csv").read_text() for k in (3, 4))
     assert "juggling" in trained
     assert trained != untrained

@@ -295,8 +295,8 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_stays_whole(uninterrupted: 
         full = ost(["fit", *SETTINGS, "--tracking.wandb=false", f"--tracking.folder={disk}/runs"], Path())
         assert full.returncode == 1
         message = " ".join(full.stderr.split("ost: ")[-1].split())
-        assert "last.ckpt can't be written: No space left on device" in message
-        assert "The one written before is whole." in message
+        assert "last.ckpt: No space left on device" in message
+        assert "The previous checkpoint is intact." in message
         assert "Traceback" not in message
         last = disk / RUN / "checkpoints/last.ckpt"
         assert torch.load(last, weights_only=True)["global_step"] == 2

@@ -19,7 +19,7 @@ QUIET = ["--config=toyworld", "--tracking.wandb=false", "--data.loading.workers=
         (["--ckpt_path=best"], ["no best checkpoint in runs/toyworld", "a ModelCheckpoint", "has a `monitor`"]),
         (["--ckpt_path=hpc"], ["no checkpoint hpc", "or `last` or `best`"]),
         (["--ckpt_path=foreign.pth"], ["foreign.pth is not a checkpoint that `ost fit` wrote"]),
-        (["--ckpt_path=damaged.ckpt"], ["checkpoint damaged.ckpt can't be read", "damaged"]),
+        (["--ckpt_path=damaged.ckpt"], ["Can't read the checkpoint damaged.ckpt", "it is damaged"]),
         (["--trainer.strategy=fsdp_cpu_offload"], ["trainer.strategy is fsdp_cpu_offload", "set it to fsdp"]),
         (
             ["--trainer.strategy={class_path: lightning.pytorch.strategies.FSDPStrategy}"],
