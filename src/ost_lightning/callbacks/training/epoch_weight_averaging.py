@@ -25,7 +25,7 @@ class EpochWeightAveraging(StochasticWeightAveraging):
         """
         if trainer.max_epochs == -1:
             raise UserError(
-                "EpochWeightAveraging averages over the last epochs, but trainer.max_epochs is -1 (unlimited). Set it."
+                "EpochWeightAveraging averages over the last epochs, but trainer.max_epochs is -1, unlimited: set it."
             )
         super().on_fit_start(trainer, pl_module)
 
