@@ -144,7 +144,7 @@ def test_a_group_lists_its_commands(group: str, capsys: pytest.CaptureFixture[st
     ("arguments", "meant"),
     [
         (["descriptor", "check", "videos"], "descriptors check"),
-        (["descriptors", "chek", "videos"], "descriptors check"),
+        (["descriptors", "checkk", "videos"], "descriptors check"),
         (["fitt"], "fit"),
         (["test-cli"], None),
         (["frobnicate"], None),

@@ -130,8 +130,8 @@ with atomic_write(pathlib.Path({str(file)!r})) as temporary:
 
 
 def test_texts_are_written_in_utf_8(tmp_path: Path) -> None:
-    write_text_atomically(tmp_path / "new" / "a.txt", "caf\u00e9\n")
-    assert (tmp_path / "new" / "a.txt").read_bytes() == b"caf\xc3\xa9\n"
+    write_text_atomically(tmp_path / "new" / "a.txt", "\u00e9t\u00e9\n")
+    assert (tmp_path / "new" / "a.txt").read_bytes() == b"\xc3\xa9t\xc3\xa9\n"
 
 
 def test_no_other_module_renames_files() -> None:

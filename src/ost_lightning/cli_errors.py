@@ -30,7 +30,7 @@ _UNKNOWN: Final = re.compile(
 
 
 def mistake_in(error: BaseException) -> UserError | None:
-    """Returns the user error that caused an exception; None if there is none. Parsers wrap constructors' exceptions."""
+    """Returns the user error in an exception's chain of causes, since parsers wrap exceptions; None if not found."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, UserError):
         cause = cause.__cause__

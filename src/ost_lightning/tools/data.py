@@ -35,7 +35,7 @@ def check(
     every_frame: bool = False,
     workers: int | None = None,
 ) -> None:
-    """Checks that every listed video exists and can be decoded, looking it up as a run does, under any extension.
+    """Checks that every listed video exists, under any extension as in a run, and can be decoded.
 
     Writes `videos.csv` (properties of the videos) and `missing.csv` (id, path, problem) into the output folder. After
     an interruption, the same command continues where it stopped. The exit status is 1 if a video can't be used.

@@ -21,9 +21,9 @@ def leak(first: Path, second: Path, by: Literal["video", "file"] = "video", outp
     Args:
         first: First list.
         second: Second list.
-        by: Identifier of a video. `video` is the YouTube id if the name contains one (so that two clips of one video
-            are the same), the original name for published data sets, and otherwise the listed path with its folders.
-            `file` is always the file name without its suffix.
+        by: Identifier of a video. `video` is the YouTube id if the name contains one, so that two clips of one video
+            are the same. Otherwise it is the original name for published data sets, or the listed path with its
+            folders. `file` is always the file name without its suffix.
         output: CSV file for the common ids.
     """
     from ost_lightning.video.annotations.any_list import read_list

@@ -30,7 +30,7 @@ def transcode(
 ) -> None:
     """Re-encodes the listed videos for fast sparse reading: short side 256, a keyframe every 12 frames, no sound.
 
-    Number (which is verified) and times of frames don't change; rotated videos become upright, and pixels square.
+    Frames keep their times and their number, which is verified. Rotated videos become upright, and pixels square.
     Writes the videos as .mp4 under their relative paths, the list with these paths (a table as CSV), and
     `transcoded.csv` with sizes and reading times before and after.
 

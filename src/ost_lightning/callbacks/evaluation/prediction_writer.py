@@ -19,9 +19,9 @@ _ABOUT: Final = ("video", "set", "start", "end", "label", "error")
 class PredictionWriter(BasePredictionWriter):
     """Writes `predictions.csv`, one row per video.
 
-    A row contains the video's id, its evaluation set, start and end if it is a part of a video, the known label, the
-    error if it could not be read, and name and probability of each of the likeliest classes. Unknown fields are left
-    empty. With several processes, each process writes a separate file.
+    A row contains id, evaluation set, start and end of the part, known label, the error of an unreadable video, and
+    name and probability of each of the likeliest classes. Unknown fields are left empty. With several processes, each
+    process writes a separate file.
 
     Args:
         folder: Folder for the table; the run's folder if not given.

@@ -19,9 +19,9 @@ _Shape = tuple[int, ...] | None
 class ExactResume(Callback):
     """Resumes training at the exact position of any checkpoint, with this run's optimizer settings.
 
-    Checkpoints at the end of an epoch are written while the trainer has counted the epoch only partly, and with
-    `max_steps` the trainer treats every checkpoint as one within an epoch. This callback corrects the progress in the
-    checkpoint: an epoch counts as done if all its batches are done, and as not done if training ended within it.
+    Checkpoints at the end of an epoch are written while the trainer has counted the epoch only partly. With `max_steps`
+    the trainer treats every checkpoint as one within an epoch. This callback corrects the progress in the checkpoint:
+    an epoch counts as done if all its batches are done, and as not done if training ended within it.
 
     The optimizer state in a checkpoint includes the optimizer's settings; this run's settings replace them.
     """

@@ -39,8 +39,8 @@ class ResumableCheckpoint(Checkpoint):
     """Keeps `checkpoints/last.ckpt` in the run's folder; training resumes from it as if it had not been interrupted.
 
     The checkpoint is written at the end of every epoch, before every validation, periodically in between, and when a
-    signal (SIGTERM, SIGUSR1) asks the process to stop. It is always written after a complete optimizer step, which is
-    the same in all processes. A stopped process exits with status 128 + signal; a SLURM job is requeued first.
+    signal (SIGTERM, SIGUSR1) requests a stop. It is always written after a complete optimizer step, which is the same
+    in all processes. A stopped process exits with status 128 + signal; a SLURM job is requeued first.
 
     Args:
         every_n_steps: Number of optimizer steps between two checkpoints; None for no such interval.
