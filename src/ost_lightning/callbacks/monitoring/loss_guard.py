@@ -27,8 +27,8 @@ class NonFiniteLossGuard(Callback):
     """Checks the loss of every step; on an accelerator one step late, so that its queue never runs empty.
 
     At a non-finite loss it stops the run with an error that lists the videos. The batch is saved in the run's folder as
-    `nonfinite-step{n}-{process}.safetensors` (frames uint8, labels; ids in its metadata). By then the
-    weights may be corrupted, but the last checkpoint is intact, because losses are checked before every checkpoint.
+    `nonfinite-step{n}-{process}.safetensors` (frames uint8, labels; ids in its metadata). By then the weights may be
+    corrupted, but the last checkpoint is intact, because losses are checked before every checkpoint.
     """
 
     def __init__(self) -> None:
