@@ -11,22 +11,23 @@ from hypothesis import Phase, settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_SILENT"] = "true"
-for variable in ("WANDB_API_KEY", "WANDB_SWEEP_ID"):  # with these a run is sent
+for variable in ("WANDB_API_KEY", "WANDB_SWEEP_ID"):  # either of these would make runs go online
     os.environ.pop(variable, None)
 settings.register_profile(
     "untimed",
-    deadline=None,  # how long an example takes is no matter of tests
-    phases=set(Phase) - {Phase.shrink, Phase.explain},  # a failing test must not search for minutes
+    deadline=None,  # the duration of an example doesn't matter
+    phases=set(Phase) - {Phase.shrink, Phase.explain},  # a failing test must not shrink for minutes
 )
 settings.load_profile("untimed")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)  # the processes share the cores already
+    torch.set_num_threads(1)  # the processes already share the cores
 
 
 def pytest_configure() -> None:
-    """Until all is imported, nobody looks for garbage in it: a fifth of the time."""
+    """Disables garbage collection during imports, which saves a fifth of their time."""
     gc.disable()
-    importlib.import_module("lightning.pytorch")  # its logger keeps the stderr of its import: not that of one test
+    # Lightning's logger keeps the stderr at the time of the import, which must not be the captured one of a test
+    importlib.import_module("lightning.pytorch")
 
 
 def pytest_collection_finish() -> None:
@@ -35,7 +36,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a GPU are left out where there is none, also if they are asked for."""
+    """Skips GPU tests on machines without a GPU, even if they are selected."""
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
@@ -44,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Rendered videos are made once in a test run, by whichever process comes first, and never in the user's cache."""
+    """Renders videos once per test run, in whichever process comes first, and never in the user's cache."""
     before = os.environ.get("OST_CACHE")
     base = tmp_path_factory.getbasetemp()
     run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -58,15 +59,15 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _random_state() -> Iterator[None]:
-    """No test changes what another one draws."""
+    """Isolates the random state of tests."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
 
 
 @pytest.fixture(autouse=True)
-def _forgetful_wandb() -> Iterator[None]:
-    """W&B keeps the first run's settings, and its folder, as long as the process lives."""
+def _reset_wandb() -> Iterator[None]:
+    """Resets W&B, which otherwise keeps the first run's settings and folder as long as the process lives."""
     yield
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
@@ -74,5 +75,5 @@ def _forgetful_wandb() -> Iterator[None]:
 
 @pytest.fixture
 def experiments() -> Path:
-    """The shipped YAML files."""
+    """Folder of the shipped YAML files."""
     return Path(__file__).parents[1] / "experiments"

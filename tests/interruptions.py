@@ -1,8 +1,7 @@
-"""Callbacks for runs that are interrupted in tests, at a chosen point of the training."""
+"""Callbacks that interrupt runs in tests at a chosen point of training."""
 
 import os
 import signal
-from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -13,18 +12,18 @@ Moment = Literal["batch_start", "before_update", "batch_end", "validation", "epo
 
 
 class Interrupted(BaseException):
-    """Stands for the end of the process where a test stays in its own."""
+    """Stand-in for the end of the process in tests that run in one process."""
 
 
 class InterruptAt(Callback):
-    """Ends the process, or tells it to stop, once.
+    """Ends the process, or requests a stop, once.
 
     Args:
-        moment: Where in the training.
-        step: Optimizer steps done by then.
-        how: SIGKILL and SIGTERM are sent to this process; `raise` leaves the trainer by an exception; `stop` asks the
-            trainer to end the training.
-        rank: The process that is interrupted.
+        moment: Point of the training step at which to interrupt.
+        step: Number of optimizer steps before the interruption.
+        how: Kind of interruption: a signal to this process, `raise` for an exception, or `stop` to ask the trainer to
+            end training.
+        rank: Rank of the process to interrupt.
     """
 
     def __init__(
@@ -82,18 +81,9 @@ class InterruptAt(Callback):
 
 
 class Dropout(Callback):
-    """Gives the model something to draw at every step."""
+    """Enables dropout, so that every training step draws random numbers."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for tower in (pl_module.video_clip.encoder.model.vision_model, pl_module.video_clip.encoder.model.text_model):
             for layer in tower.encoder.layers:
                 layer.self_attn.dropout = 0.1
-
-
-class WriteDown(Callback):
-    """Writes the ids of every training batch to a file of each process."""
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        with Path(f"seen-{trainer.global_rank}.txt").open("a") as file:
-            for part in batch if isinstance(batch, tuple) else (batch,):
-                file.write(f"{trainer.current_epoch} {batch_idx} {' '.join(part.ids)}\n")

@@ -1,4 +1,4 @@
-"""Several processes that train together on this machine, over loopback only."""
+"""Multi-process runs on one machine, over the loopback interface."""
 
 import os
 import subprocess
@@ -16,10 +16,10 @@ LIMIT = 400  # seconds; many processes share few cores
 
 
 def in_processes(world_size: int, function: Callable[..., None], folder: Path, *arguments: object) -> None:
-    """Calls `function(folder, *arguments)` in each of several processes with a gloo group."""
-    meeting = folder / f"meeting-{world_size}"
+    """Calls `function(folder, *arguments)` in several processes that form a gloo group."""
+    rendezvous = folder / f"rendezvous-{world_size}"
     context = multiprocessing.spawn(
-        _start, (world_size, function, meeting, folder, *arguments), nprocs=world_size, join=False
+        _start, (world_size, function, rendezvous, folder, *arguments), nprocs=world_size, join=False
     )
     end = time.monotonic() + LIMIT
     while not context.join(timeout=1):
@@ -29,10 +29,10 @@ def in_processes(world_size: int, function: Callable[..., None], folder: Path, *
             raise TimeoutError(f"{world_size} processes did not end within {LIMIT} s")
 
 
-def _start(rank: int, world_size: int, function: Callable[..., None], meeting: Path, *arguments: object) -> None:
+def _start(rank: int, world_size: int, function: Callable[..., None], rendezvous: Path, *arguments: object) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world_size)
+    distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world_size)
     try:
         function(*arguments)
     finally:
@@ -40,7 +40,7 @@ def _start(rank: int, world_size: int, function: Callable[..., None], meeting: P
 
 
 def environment(**more: str) -> dict[str, str]:
-    """For commands that the tests start: nothing of this process's ranks, everything on loopback."""
+    """Returns the environment for commands in tests: without this process's rank, and on the loopback interface."""
     kept = {key: value for key, value in os.environ.items() if key not in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK")}
     return {
         **kept,
@@ -53,12 +53,12 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
-    """The `ost` command of this installation."""
+    """Returns the command line of `ost` in this installation."""
     return [sys.executable, "-m", "ost_lightning", *arguments]
 
 
 def ost(arguments: Sequence[str], folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command in a folder, to its end."""
+    """Runs `ost` in a folder until it ends."""
     return subprocess.run(
         command(*arguments),
         cwd=folder,

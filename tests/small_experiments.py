@@ -1,4 +1,4 @@
-"""Experiments that a test runs in seconds: the rendered world, and a folder of own videos."""
+"""Experiments that run in seconds: on the rendered world, and on a folder of videos."""
 
 import csv
 import shutil
@@ -13,13 +13,13 @@ SMALL = [*WORLD, *QUIET]
 
 
 def metrics(run: Path) -> list[dict[str, str]]:
-    """The rows of a run's table of metrics."""
+    """Returns the rows of a run's metrics table."""
     with (run / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def own_videos(folder: Path) -> list[str]:
-    """A folder as `own_videos.yaml` describes it, and the options that fit the tiny CLIP."""
+    """Creates a folder of videos as `own_videos.yaml` expects it, and returns options for the tiny CLIP."""
     folder.mkdir()
     for k in range(4):
         write_video(folder / f"{k}.mp4", 10, width=64, height=64, seed=k)

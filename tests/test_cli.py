@@ -1,4 +1,4 @@
-"""Experiments through the command line: every shipped file parses, and runs write what belongs to them."""
+"""Experiments through the command line: every shipped file parses, and runs write their files."""
 
 import csv
 import os
@@ -14,14 +14,14 @@ from ost_lightning.errors import UserError
 from ost_lightning.resources import shipped
 from tests.small_experiments import SMALL, metrics, own_videos
 
-# the others are laid over one of these
-WHOLE = "\ndata:\n  class_path:"
-EXPERIMENTS = sorted(path for path in shipped("experiments").rglob("*.yaml") if WHOLE in path.read_text())
+# only experiments set the class of data; the other files are overlays
+DATA_CLASS = "\ndata:\n  class_path:"
+EXPERIMENTS = sorted(path for path in shipped("experiments").rglob("*.yaml") if DATA_CLASS in path.read_text())
 
 
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command runs in a folder that holds nothing."""
+    """Runs every command in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ost"])
 
@@ -35,7 +35,7 @@ def test_every_experiment_parses(path: Path, verb: str, capsys: pytest.CaptureFi
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["model"]["class_path"].startswith("ost_lightning.tasks.")
     assert printed["data"]["class_path"].startswith("ost_lightning.datamodules.")
-    # what was printed can be given back
+    # the printed configuration is valid input
     Path("again.yaml").write_text(yaml.safe_dump(printed))
     with pytest.raises(SystemExit) as stop:
         main([verb, "--config", "again.yaml", "--print_config"])
@@ -59,7 +59,7 @@ def test_fit_checkpoint_test_gives_the_same_metric() -> None:
     assert float(tested["test/unseen/top1"]) == pytest.approx(sum(right) / 20)
 
 
-def test_runs_are_kept_apart_and_complete() -> None:
+def test_every_run_has_a_separate_folder_and_its_configuration() -> None:
     for _ in range(2):
         assert main(["test", *SMALL]) == 0
     runs = sorted(Path("runs/toyworld").iterdir())
@@ -71,7 +71,7 @@ def test_runs_are_kept_apart_and_complete() -> None:
         assert config["seed_everything"] == 0
 
 
-def test_a_rehearsal_writes_nothing() -> None:
+def test_a_fast_dev_run_writes_nothing() -> None:
     for verb in ("fit", "test", "predict"):
         assert main([verb, *SMALL, "--trainer.fast_dev_run=true"]) == 0
     assert not [path for path in Path().rglob("*") if path.is_file()]
@@ -87,11 +87,11 @@ def test_the_checkpoint_does_not_override_the_user(
     assert "try installing" not in caplog.text
     config = yaml.safe_load(Path("runs/toyworld/version_1/config.yaml").read_text())
     assert config["model"]["init_args"]["matcher"]["init_args"]["epsilon"] == 0.2
-    told = capsys.readouterr().err + caplog.text
-    assert "epsilon is 0.2 in this run; the checkpoint was trained with 0.3" in told
+    printed = capsys.readouterr().err + caplog.text
+    assert "epsilon is 0.2 in this run; the checkpoint was trained with 0.3" in printed
 
 
-def test_checkpoints_are_data_only_and_tell_their_configuration() -> None:
+def test_checkpoints_are_data_only_and_contain_their_configuration() -> None:
     assert main(["fit", *SMALL, "--trainer.max_steps=1"]) == 0
     checkpoint = torch.load("runs/toyworld/version_0/checkpoints/last.ckpt", weights_only=True)
     assert yaml.safe_load(checkpoint["ost_config"])["model"]["init_args"]["descriptors_per_class"] == 4
@@ -103,15 +103,15 @@ def test_own_videos_and_classes(caplog: pytest.LogCaptureFixture) -> None:
     assert main(["fit", *options, "--trainer.max_epochs=2"]) == 0
     assert main(["test", *options, "--ckpt_path=runs/own_videos/version_0/checkpoints/last.ckpt"]) == 0
     assert float(metrics(Path("runs/own_videos/version_1"))[-1]["test/own/videos"]) == 4
-    told = "no checkpoint is given: the weights are those of tiny"
+    message = "No checkpoint given: using the weights of tiny without fine-tuning."
     with caplog.at_level("INFO"):
         for verb in ("test", "predict"):
             assert main([verb, *options]) == 0
-            instead = "--ckpt_path last takes runs/own_videos/version_0/checkpoints/last.ckpt"
-            assert f"{told}, as they are; {instead}" in caplog.text
+            checkpoint = "runs/own_videos/version_0/checkpoints/last.ckpt"
+            assert f"{message} To use {checkpoint}, add --ckpt_path last." in caplog.text
             caplog.clear()
         assert main(["predict", *options, "--ckpt_path=last"]) == 0
-        assert told not in caplog.text
+        assert message not in caplog.text
     untrained, trained = (Path(f"runs/own_videos/version_{k}/predictions.csv").read_text() for k in (3, 4))
     assert "juggling" in trained
     assert trained != untrained

@@ -1,4 +1,4 @@
-"""Help and commands that make no sense: what people read before anything runs."""
+"""Help texts and errors about wrong commands, printed before anything heavy is imported."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What a command prints that ends with help."""
+    """Runs a command that prints help and exits, and returns its output."""
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 0
@@ -32,7 +32,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What is reported of a command line that makes no sense."""
+    """Runs a wrong command line, and returns its error message."""
     assert main(arguments) == 1
     message = " ".join(capsys.readouterr().err.split())
     assert message.startswith("ost: ")
@@ -40,7 +40,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_help_and_version_import_nothing_heavy() -> None:
-    """One process for all of them: what one imports, the next would find."""
+    """Runs all commands in one process, which would keep what any of them imports."""
     command_lines = [["--version"], ["--help"], *([group, "--help"] for group in GROUPS)]
     command_lines += [[*name.split(), "--help"] for name in COMMANDS]
     program = f"""
@@ -63,7 +63,7 @@ print("\\n" + json.dumps(found))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "ends"),
+    ("arguments", "expected_status"),
     [
         (["descriptors", "diff", "hmdb51", "hmdb51"], 0),
         (["frobnicate"], 1),
@@ -73,7 +73,7 @@ print("\\n" + json.dumps(found))
     ],
     ids=str,
 )
-def test_what_needs_no_tensors_does_not_wait_for_pytorch(arguments: list[str], ends: int) -> None:
+def test_commands_without_tensors_do_not_import_pytorch(arguments: list[str], expected_status: int) -> None:
     program = (
         "import sys\nfrom ost_lightning.cli import main\n"
         f"status = main({arguments})\nprint(status, sorted({set(HEAVY)}.intersection(sys.modules)))"
@@ -81,7 +81,7 @@ def test_what_needs_no_tensors_does_not_wait_for_pytorch(arguments: list[str], e
     done = subprocess.run(
         [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines()[-1] == f"{ends} []"
+    assert done.stdout.splitlines()[-1] == f"{expected_status} []"
 
 
 def test_the_overview_has_a_sentence_and_an_example_for_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +96,7 @@ def test_the_overview_has_a_sentence_and_an_example_for_every_command(capsys: py
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_examples_are_command_lines_that_can_be_parsed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_examples_are_valid_command_lines(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     from ost_lightning.tools.parsing.arguments import as_options
 
     if name in TOOLS:
@@ -116,7 +116,7 @@ def test_the_help_of_a_tool_has_its_usage_options_and_an_example(name: str, caps
 
 
 @pytest.mark.parametrize("name", EXPERIMENT_COMMANDS)
-def test_the_help_of_an_experiment_begins_with_what_it_needs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_of_an_experiment_begins_with_its_main_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, name, "--help")
     assert len(text.splitlines()) < 60
     for words in ("--config EXPERIMENT", "own_videos", "--ckpt_path", "--data.root", f"ost {name} --help all"):
@@ -124,7 +124,7 @@ def test_the_help_of_an_experiment_begins_with_what_it_needs(name: str, capsys: 
     assert printed(capsys, name, "--config", "toyworld", "-h") == text
 
 
-def test_the_whole_help_of_an_experiment_is_in_whole_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_complete_help_of_an_experiment_consists_of_sentences(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("predict", "ablate"):
         text = " ".join(printed(capsys, name, "--help", "all").split())
         assert "--trainer.precision" in text
@@ -144,7 +144,7 @@ def test_a_group_lists_its_commands(group: str, capsys: pytest.CaptureFixture[st
     ("arguments", "meant"),
     [
         (["descriptor", "check", "videos"], "descriptors check"),
-        (["descriptors", "chek", "videos"], "descriptors check"),
+        (["descriptors", "checkk", "videos"], "descriptors check"),
         (["fitt"], "fit"),
         (["test-cli"], None),
         (["frobnicate"], None),
@@ -152,7 +152,7 @@ def test_a_group_lists_its_commands(group: str, capsys: pytest.CaptureFixture[st
     ],
     ids=str,
 )
-def test_a_wrong_command_is_answered_with_the_right_ones(
+def test_the_error_about_an_unknown_command_lists_the_known_ones(
     arguments: list[str], meant: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = mistake(capsys, *arguments)
@@ -163,22 +163,22 @@ def test_a_wrong_command_is_answered_with_the_right_ones(
 
 def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Give a command." in mistake(capsys)
-    assert "The command comes first" in mistake(capsys, "--config=toyworld", "fit")
+    assert "The command must come first" in mistake(capsys, "--config=toyworld", "fit")
 
 
 @pytest.mark.parametrize("name", EXPERIMENT_COMMANDS)
-def test_an_experiment_has_to_be_given(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_experiment_is_required(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([name], [name, "--ckpt_path=last"]):
         message = mistake(capsys, *arguments)
         assert f"`ost {name} --config own_videos`" in message
         assert "base_to_novel, fewshot, own_videos, supervised, toyworld, zeroshot_k400" in message
 
 
-def test_an_overlay_alone_is_no_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_overlay_alone_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     message = mistake(capsys, "fit", "--config=modes/lora")
     assert "`--config own_videos --config modes/lora`" in message
 
 
-def test_a_misspelled_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelled_experiment_is_corrected(capsys: pytest.CaptureFixture[str]) -> None:
     message = mistake(capsys, "predict", "--config=own_video")
     assert "There is no experiment file own_video. Did you mean own_videos?" in message

@@ -14,7 +14,7 @@ from tests.small_experiments import metrics, own_videos
 
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command runs in a folder that holds nothing."""
+    """Runs every command in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ost"])
 
@@ -100,7 +100,7 @@ def missing_checkpoint(options: list[str]) -> list[str]:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
-    ("mistake", "told"),
+    ("mistake", "expected"),
     [
         (broken_video, ["videos/2.mp4", "not a readable video file", "on_decode_error count"]),
         (text_as_video, ["videos/2.mp4", "not a readable video file"]),
@@ -113,7 +113,7 @@ def missing_checkpoint(options: list[str]) -> list[str]:
         (unknown_key_in_yaml, ["frmes", "Did you mean 'clips.frames'?"]),
         (unknown_option, ["matchr", "Did you mean 'matcher'?"]),
         (bad_yaml, ["more.yaml:3: not valid YAML"]),
-        (empty_yaml, ["more.yaml holds nothing", "Expected settings"]),
+        (empty_yaml, ["more.yaml contains nothing", "Expected settings"]),
         (yaml_of_another_encoding, ["more.yaml is not UTF-8 text"]),
         (unknown_matcher, ["no class OptimalSolver", "Did you mean OptimalDescriptorSolver?"]),
         (unknown_callback, ["no class WeightEnsembler", "Did you mean WeightEnsembling?"]),
@@ -122,14 +122,14 @@ def missing_checkpoint(options: list[str]) -> list[str]:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_mistakes_are_told_in_a_paragraph(
-    mistake: Callable[[list[str]], list[str]], told: Sequence[str], capsys: pytest.CaptureFixture[str]
+def test_mistakes_are_reported_in_a_paragraph(
+    mistake: Callable[[list[str]], list[str]], expected: Sequence[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = mistake(own_videos(Path("videos")))
     before = {path for path in Path().rglob("*")}
     assert main(["test", *options]) == 1
     message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
-    for words in told:
+    for words in expected:
         assert words in message
     assert "Traceback" not in message
     written = {path for path in Path().rglob("*") if path.is_file()} - before

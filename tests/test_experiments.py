@@ -1,4 +1,4 @@
-"""The shipped experiments, end to end on miniatures of their data."""
+"""The shipped experiments, run end to end on miniatures of their data sets."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from tests.datamodules.miniatures import write
 from tests.models.foreign import RELEASED, tokenizer
 from tests.videos import write_video
 
-FIT_FOR_A_CPU = [
+CPU_SETTINGS = [
     "--model.video_clip.pretrained=tiny",
     "--model.descriptors_per_class=1",
     "--data.clips.frames=2",
@@ -46,11 +46,11 @@ MAKE = re.compile(
 
 
 def documented(text: str) -> list[tuple[str, ...]]:
-    """Commands of `make train` and `make eval`; options that stand alone are those of the experiment before them."""
+    """Returns the commands of `make train` and `make eval`; options alone belong to the preceding experiment."""
     commands, experiment = set(), ""
     for found in MAKE.finditer(text):
         experiment = found["experiment"] or experiment
-        if experiment not in ("", "x") and (found["experiment"] or found["options"]):  # x: any
+        if experiment not in ("", "x") and (found["experiment"] or found["options"]):  # x is a placeholder
             command = "test" if found["verb"] == "eval" else "fit"
             options = shlex.split((found["options"] or "").replace("$SEED", "1"))
             commands.add((command, f"--config={experiment}", *options))
@@ -59,7 +59,7 @@ def documented(text: str) -> list[tuple[str, ...]]:
 
 @pytest.fixture(scope="module")
 def miniature(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The six data sets as their publishers ship them, where the experiments look for them, with a few videos each."""
+    """Folder with a few videos of each of the six data sets, in the publishers' layout and the experiments' paths."""
     folder = tmp_path_factory.mktemp("miniature")
     clip = write_video(folder / "clip.mp4", 6, width=64, height=64)
 
@@ -94,7 +94,7 @@ def kinetics600(root: Path, video: Videos) -> None:
 
 
 def hmdb51(root: Path, video: Videos) -> None:
-    """17 training videos of every class in split 1, as 16 shots need, of which only some classes have test videos."""
+    """Creates 17 training videos per class, enough for 16 shots, and test videos for some of the classes."""
     for label, class_ in enumerate(LabelSpace.load("hmdb51").published):
         names = [f"Film_{class_}_f_cm_np1_ba_med_{k}.avi" for k in range(20)]
         for name in names:
@@ -143,7 +143,7 @@ def activitynet(root: Path, video: Videos) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _there(miniature: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _work_in_miniature(miniature: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(miniature)
     monkeypatch.setattr(sys, "argv", ["ost"])
 
@@ -153,13 +153,13 @@ def newest(experiment: str) -> Path:
 
 
 def fit(experiment: str, *options: str) -> Path:
-    """Trains two steps; returns the checkpoint."""
-    assert main(["fit", f"--config={experiment}", *FIT_FOR_A_CPU, "--trainer.max_steps=2", *options]) == 0
+    """Trains for two steps, and returns the checkpoint."""
+    assert main(["fit", f"--config={experiment}", *CPU_SETTINGS, "--trainer.max_steps=2", *options]) == 0
     return newest(experiment) / "checkpoints" / "last.ckpt"
 
 
 def evaluate(experiment: str, *options: str) -> dict[str, Any]:
-    assert main(["test", f"--config={experiment}", *FIT_FOR_A_CPU, *options]) == 0
+    assert main(["test", f"--config={experiment}", *CPU_SETTINGS, *options]) == 0
     results: dict[str, Any] = json.loads((newest(experiment) / "results.json").read_text())
     return results
 
@@ -174,7 +174,7 @@ def test_zero_shot_on_nine_sets_in_one_run_with_mean_and_deviation() -> None:
     kinetics = [summary for summary in results["summaries"] if summary["benchmark"] == "kinetics600"]
     assert {summary["weights"] for summary in kinetics} == {"as trained", "ensembled_0.2"}
     assert all(summary["top1_std"] is not None for summary in kinetics)
-    # a set that goes by the name of a published list but is not that list is told
+    # a set with the name of a published list but other videos is reported
     assert any("ucf101-split1 (4 videos, label space ucf101) is not" in remark for remark in results["remarks"])
     assert any("the published list k600-split1 has 14,084" in remark for remark in results["remarks"])
     assert results["model"]["pixel_statistics"] == "clip"
@@ -258,17 +258,17 @@ def test_supervised(options: list[str], matcher: str, benchmark: str) -> None:
     short = "videos per class or fewer, not on all training videos."
     assert any(remark.endswith(short) for remark in results["remarks"])
     rest = [remark for remark in results["remarks"] if not remark.endswith(short)]
-    assert all("ssv2" in remark for remark in rest)  # whose published list is longer
+    assert all("ssv2" in remark for remark in rest)  # its published list is longer
 
 
-def test_the_released_way_is_an_overlay_of_named_switches() -> None:
+def test_the_released_preset_is_an_overlay_of_named_settings() -> None:
     overlay = ["--config=presets/released", "--data=UCF101", "--data.root=videos/ucf101", "--data.shots=2"]
     checkpoint = fit("fewshot", *overlay)
     written = yaml.safe_load((newest("fewshot") / "config.yaml").read_text())
     model, clips = written["model"]["init_args"], written["data"]["init_args"]["clips"]
     assert (model["loss_factor"], model["optimizer"]["schedule"]) == (1.0, "timm_cosine")
     assert model["optimizer"]["weight_decay_on_all"] is True
-    assert model["optimizer"]["learning_rate"] == 5e-6  # what the overlay does not name stays
+    assert model["optimizer"]["learning_rate"] == 5e-6  # not set by the overlay
     assert (clips["flip"], clips["jitter_each_frame"]) == (0.5, True)
     assert (clips["resize"], clips["sample_aspect"]) == ("bilinear", False)
     results = evaluate("fewshot", *overlay, "--data.clips.views=2", f"--ckpt_path={checkpoint}")
@@ -278,8 +278,8 @@ def test_the_released_way_is_an_overlay_of_named_switches() -> None:
     assert results["sets"]["ucf101-split1"]["card"]["name_form"] == "as published"
 
 
-def test_the_released_selection_by_the_test_list_is_told() -> None:
-    """The options of docs/protocols.md."""
+def test_selection_on_the_test_list_as_in_the_released_code_is_reported() -> None:
+    """Runs with the options in docs/protocols.md."""
     (options,) = {command[2:] for command in documented(PROTOCOLS.read_text()) if "ModelCheckpoint" in str(command)}
     last = fit("fewshot", *options, "--trainer.check_val_every_n_epoch=1", "--trainer.limit_train_batches=2")
     results = evaluate("fewshot", f"--ckpt_path={last.with_name('best.ckpt')}")
@@ -287,9 +287,9 @@ def test_the_released_selection_by_the_test_list_is_told() -> None:
 
 
 @pytest.mark.slow
-def test_a_released_checkpoint_is_evaluated_as_its_authors_did(miniature: Path) -> None:
-    """The command of docs/checkpoints.md, with the released lists and a tiny checkpoint in the released layout."""
-    names = LabelSpace.load("hmdb51").published  # whose order is that of the lists, not of the released label file
+def test_a_released_checkpoint_is_evaluated_as_by_its_authors(miniature: Path) -> None:
+    """Runs the command in docs/checkpoints.md on the released lists, with a tiny checkpoint in the released layout."""
+    names = LabelSpace.load("hmdb51").published  # in the order of the lists, not of the released label file
     clip = miniature / "clip.mp4"
     for split in (1, 2, 3):
         lines = [f"Film_{class_}_{split}_f_cm_np1_ba_med_0.avi {label}\n" for label, class_ in enumerate(names)]
@@ -316,7 +316,7 @@ def test_a_released_checkpoint_is_evaluated_as_its_authors_did(miniature: Path) 
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_every_preset_parses_over_an_experiment(path: Path) -> None:
+def test_every_preset_parses_as_an_overlay(path: Path) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["fit", "--config=zeroshot_k400", f"--config=presets/{path.stem}", "--print_config"])
     assert stop.value.code == 0
@@ -327,7 +327,7 @@ def test_every_preset_parses_over_an_experiment(path: Path) -> None:
     documented(PROTOCOLS.read_text()),
     ids=lambda command: " ".join(command),
 )
-def test_every_command_of_the_protocols_parses(command: tuple[str, ...]) -> None:
+def test_every_documented_command_of_the_protocols_parses(command: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([*command, "--print_config"])
     assert stop.value.code == 0
@@ -337,7 +337,7 @@ def test_every_command_of_the_protocols_parses(command: tuple[str, ...]) -> None
     ("experiment", "sets"),
     [("fewshot", {"hmdb51-split1"}), pytest.param("zeroshot_k400", {"k600-split3"}, marks=pytest.mark.slow)],
 )
-def test_vanilla_clip_reads_bare_names_and_averages_frames(experiment: str, sets: set[str]) -> None:
+def test_vanilla_clip_uses_raw_names_and_averages_frames(experiment: str, sets: set[str]) -> None:
     results = evaluate(experiment, "--config=baselines/clip", "--model.templates=raw_name")
     model = results["model"]
     assert (model["temporal_head"], model["matcher"]["class"]) == ("MeanPooling", "CategoryName")

@@ -13,14 +13,14 @@ PACKAGE = Path(ost_lightning.__file__).parent
 
 
 class Interrupted(BaseException):
-    """Stands for Ctrl-C in the middle of a write."""
+    """Stand-in for Ctrl-C in the middle of a write."""
 
 
 def write_half(target: Path, *, folder: bool = False) -> None:
     with atomic_write(target) as temporary:
         if folder:
             temporary.mkdir()
-        (temporary / "a.mp4" if folder else temporary).write_text("half of the n")
+        (temporary / "a.mp4" if folder else temporary).write_text("half of the content")
         raise Interrupted
 
 
@@ -30,7 +30,7 @@ def make_folder(target: Path, content: str) -> None:
         (temporary / content).touch()
 
 
-def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_an_interrupted_write_leaves_only_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_text("old")
     with pytest.raises(Interrupted):
@@ -39,7 +39,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path: Pat
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_the_old_file_exists_until_the_new_one_is_complete(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_text("old")
     with atomic_write(file) as temporary:
@@ -60,19 +60,19 @@ def test_the_temporary_path_is_a_hidden_neighbor_with_the_same_suffix(tmp_path: 
     assert file.is_file()
 
 
-def test_folders_appear_as_a_whole_and_replace_nothing(tmp_path: Path) -> None:
+def test_folders_appear_complete_and_replace_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "videos"
     with pytest.raises(Interrupted):
         write_half(folder, folder=True)
     assert list(tmp_path.iterdir()) == []
     make_folder(folder, "first")
-    with pytest.raises(FileExistsError, match="videos exists already"):
+    with pytest.raises(FileExistsError, match="videos already exists"):
         make_folder(folder, "second")
     assert [file.name for file in folder.iterdir()] == ["first"]
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
+def test_a_block_that_writes_nothing_raises(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a"):
         pass
@@ -80,24 +80,24 @@ def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_a_durable_file_is_flushed_before_it_is_renamed_and_its_name_afterwards(
+def test_a_durable_file_is_flushed_before_the_rename_and_its_folder_after(
     tmp_path: Path, durable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, synced = tmp_path / "a", []
     file.write_text("old")
     sync = os.fsync
 
-    def watched(descriptor: int) -> None:
+    def recording_sync(descriptor: int) -> None:
         synced.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")), file.read_text()))
         sync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", watched)
+    monkeypatch.setattr(os, "fsync", recording_sync)
     with atomic_write(file, durable=durable) as temporary:
         temporary.write_text("new")
     assert synced == ([(temporary, "old"), (tmp_path, "new")] if durable else [])
 
 
-def test_parallel_writers_mix_nothing(tmp_path: Path) -> None:
+def test_parallel_writers_do_not_mix_their_content(tmp_path: Path) -> None:
     file = tmp_path / "shared.txt"
     with atomic_write(file) as slow:
         slow.write_text("slow")
@@ -110,7 +110,7 @@ def test_parallel_writers_mix_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_files_left_by_killed_processes_are_removed(tmp_path: Path) -> None:
     file = tmp_path / "epoch[1].ckpt"
     program = f"""
 import os, pathlib
@@ -120,21 +120,21 @@ with atomic_write(pathlib.Path({str(file)!r})) as temporary:
     os.kill(os.getpid(), 9)
 """
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
-    (left,) = tmp_path.iterdir()
+    (leftover,) = tmp_path.iterdir()
     others = {tmp_path / name for name in ("epoch[1].ckpt", "epoch1.ckpt", ".epoch1-0a.partial.ckpt", "a.partial.ckpt")}
     for other in others:
         other.touch()
     remove_interrupted_writes(file)
-    assert not left.exists()
+    assert not leftover.exists()
     assert set(tmp_path.iterdir()) == others
 
 
-def test_texts_are_utf_8(tmp_path: Path) -> None:
-    write_text_atomically(tmp_path / "new" / "a.txt", "caf\u00e9\n")
-    assert (tmp_path / "new" / "a.txt").read_bytes() == b"caf\xc3\xa9\n"
+def test_texts_are_written_in_utf_8(tmp_path: Path) -> None:
+    write_text_atomically(tmp_path / "new" / "a.txt", "\u00e9t\u00e9\n")
+    assert (tmp_path / "new" / "a.txt").read_bytes() == b"\xc3\xa9t\xc3\xa9\n"
 
 
-def test_nobody_else_renames_files_into_place() -> None:
+def test_no_other_module_renames_files() -> None:
     found = set()
     for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -144,7 +144,7 @@ def test_nobody_else_renames_files_into_place() -> None:
 
 
 def _renames(call: ast.Call, function: ast.Attribute) -> bool:
-    """Whether a call renames a file; `str.replace` has two arguments, `Path.replace` one."""
+    """Returns whether a call renames a file; `str.replace` has two arguments, `Path.replace` one."""
     owner = function.value.id if isinstance(function.value, ast.Name) else ""
     if function.attr == "replace":
         return owner == "os" or (len(call.args) == 1 and not call.keywords)

@@ -1,4 +1,4 @@
-"""A training whose weights are shared out over processes is the training that it is on one."""
+"""FSDP2: training with sharded weights gives the same results as training in one process."""
 
 import csv
 import json
@@ -28,18 +28,18 @@ FIT = ["fit", *TRAINING, "--gradient_norm.every=1", "--data.loading.max_videos_p
 TOLERANCE = 1e-5
 
 
-class Shares(Callback):
-    """Writes down how many bytes a process keeps between two steps."""
+class MemoryRecorder(Callback):
+    """Writes how many bytes a process holds between two steps to a file."""
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         (optimizer,) = trainer.optimizers
         parameters = list(pl_module.parameters())
-        kept = {
+        held = {
             "weights": sum(map(size, parameters)),
             "states": sum(size(value) for state in optimizer.state.values() for value in state.values()),
-            "whole": sum(parameter.numel() * parameter.itemsize for parameter in parameters),
+            "full": sum(parameter.numel() * parameter.itemsize for parameter in parameters),
         }
-        Path(f"kept-{trainer.global_rank}.json").write_text(json.dumps(kept))
+        Path(f"held-{trainer.global_rank}.json").write_text(json.dumps(held))
 
 
 def size(tensor: Tensor) -> int:
@@ -61,7 +61,7 @@ def logged(folder: Path) -> list[dict[str, float]]:
 
 
 def flat(parts: dict[str, Tensor]) -> Tensor:
-    # biases of keys have no gradient but rounding, of which Adam makes whole steps; softmax does not see them
+    # softmax ignores biases of keys: their gradients are rounding errors, which Adam scales up to full steps
     noise = ("k_proj.bias", "head.attention.in_proj_bias")
     return torch.cat([value.flatten().float() for name, value in parts.items() if not name.endswith(noise)])
 
@@ -77,7 +77,7 @@ def close(found: Tensor, expected: Tensor, tolerance: float = TOLERANCE) -> None
 
 def same_state(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert list(found["state_dict"]) == list(expected["state_dict"])
-    # a short training moves weights by a thousandth
+    # a short training changes weights by a thousandth
     close(flat(found["state_dict"]), flat(expected["state_dict"]), TOLERANCE / 100)
     groups = [[state["param_groups"] for state in run["optimizer_states"]] for run in (found, expected)]
     same(*groups)
@@ -90,17 +90,17 @@ def same_training(folder: Path, expected: Path) -> None:
     assert logged(folder) == [pytest.approx(row, rel=TOLERANCE) for row in logged(expected)]
 
 
-def test_a_sharded_training_is_that_of_one_process(tmp_path: Path) -> None:
-    short = ["--trainer.max_epochs=1", "--trainer.gradient_clip_val=0.5"]  # by the norm, of which each has a part
+def test_sharded_training_equals_training_in_one_process(tmp_path: Path) -> None:
+    short = ["--trainer.max_epochs=1", "--trainer.gradient_clip_val=0.5"]  # by the norm over all shards
     run([*FIT, *short, "--data.loading.max_videos_per_device=6"], tmp_path / "one")
     folder = tmp_path / "two"
-    run([*FIT, *short, "--trainer.callbacks+=tests.test_fsdp.Shares", *on(2, "fsdp")], folder)
+    run([*FIT, *short, "--trainer.callbacks+=tests.test_fsdp.MemoryRecorder", *on(2, "fsdp")], folder)
     same_training(folder, tmp_path / "one")
-    kept = [json.loads((folder / f"kept-{rank}.json").read_text()) for rank in range(2)]
-    for share in kept:
-        assert share["weights"] < 0.51 * share["whole"]
-        assert share["states"] < 2 * 0.51 * share["whole"]
-    assert sum(share["weights"] for share in kept) >= kept[0]["whole"]
+    held = [json.loads((folder / f"held-{rank}.json").read_text()) for rank in range(2)]
+    for process in held:
+        assert process["weights"] < 0.51 * process["full"]
+        assert process["states"] < 2 * 0.51 * process["full"]
+    assert sum(process["weights"] for process in held) >= held[0]["full"]
 
 
 @pytest.mark.slow
@@ -121,7 +121,7 @@ def test_a_sharded_training_is_that_of_one_process(tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_a_sharded_training_is_that_of_ddp(tmp_path: Path, options: list[str]) -> None:
+def test_sharded_training_equals_ddp(tmp_path: Path, options: list[str]) -> None:
     for strategy in ("ddp", "fsdp"):
         run([*FIT, *options, *on(2, strategy)], tmp_path / strategy)
     same_training(tmp_path / "fsdp", tmp_path / "ddp")
@@ -129,7 +129,7 @@ def test_a_sharded_training_is_that_of_ddp(tmp_path: Path, options: list[str]) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--model.contrast=global_batch"], ["--config=modes/lora"]], ids=" ".join)
-def test_a_sharded_siglip_is_that_of_ddp(tmp_path: Path, options: list[str]) -> None:
+def test_sharded_siglip_equals_ddp(tmp_path: Path, options: list[str]) -> None:
     siglip = f"--model.video_clip.pretrained={write_siglip(tmp_path / 'siglip')}"
     for strategy in ("ddp", "fsdp"):
         run([*FIT, *options, siglip, *on(2, strategy)], tmp_path / strategy)
@@ -138,7 +138,7 @@ def test_a_sharded_siglip_is_that_of_ddp(tmp_path: Path, options: list[str]) -> 
 
 @pytest.mark.slow
 def test_supervised_training_and_mixed_precision(tmp_path: Path) -> None:
-    # its roundings differ between the two once a weight does, so that no more than the first step can be compared
+    # once a weight differs, bf16 rounds differently, so only the first step can be compared
     options = [
         "--model=SupervisedRecognition",
         "--model.video_clip=VideoCLIP",
@@ -154,13 +154,13 @@ def test_supervised_training_and_mixed_precision(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_its_checkpoint_is_tested_anywhere(tmp_path: Path) -> None:
+def test_a_sharded_checkpoint_can_be_tested_on_any_number_of_processes(tmp_path: Path) -> None:
     run([*FIT, *on(2, "fsdp")], tmp_path / "fit")
     (file,) = (tmp_path / "fit").rglob("last.ckpt")
     rows = []
     for devices in (1, 2):
         folder = tmp_path / str(devices)
-        # without training, fsdp shards nothing: callbacks that mix weights find them whole
+        # without training, fsdp shards nothing, so callbacks can mix full weights
         run(["test", *WORLD, f"--ckpt_path={file}", *on(devices, "fsdp")], folder)
         rows.append(last_row(folder))
     assert rows[0] == rows[1]
@@ -168,11 +168,11 @@ def test_its_checkpoint_is_tested_anywhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_goes_on_with_either_strategy(tmp_path: Path) -> None:
-    # several groups of weights, whose states are not in the order of the weights in the model
+def test_an_interrupted_run_can_be_resumed_with_either_strategy(tmp_path: Path) -> None:
+    # several parameter groups, in another order than the parameters of the model
     fit = [*FIT, "--config=modes/layer_decay", "--checkpoint.every_n_steps=2"]
-    run([*fit, *on(2, "fsdp")], tmp_path / "whole")
-    expected = checkpoint(tmp_path / "whole")
+    run([*fit, *on(2, "fsdp")], tmp_path / "uninterrupted")
+    expected = checkpoint(tmp_path / "uninterrupted")
     at = ["moment=batch_start", "step=4", "how=SIGTERM"]
     interrupt = ["--trainer.callbacks+=tests.interruptions.InterruptAt", *(f"--trainer.callbacks.{a}" for a in at)]
     for before in ("fsdp", "ddp"):
@@ -200,12 +200,12 @@ def shard_again(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_task_is_sharded_once(tmp_path: Path) -> None:
+def test_a_task_can_be_sharded_only_once(tmp_path: Path) -> None:
     in_processes(1, shard_again, tmp_path)
 
 
 class Vector(OptimalDescriptorSolver):
-    """A matcher that learns more than a scalar."""
+    """Matcher with a learned vector."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -213,7 +213,7 @@ class Vector(OptimalDescriptorSolver):
 
 
 @pytest.mark.parametrize(
-    ("matcher", "options", "told"),
+    ("matcher", "options", "message"),
     [
         (OptimalDescriptorSolver, {"precision": "64-true"}, "trainer.precision is 64-true"),
         (OptimalDescriptorSolver, {"callbacks": StochasticWeightAveraging(1e-3)}, "StochasticWeightAveraging copies"),
@@ -221,8 +221,8 @@ class Vector(OptimalDescriptorSolver):
         (Vector, {}, r"matcher.vector, of shape \(3,\)"),
     ],
 )
-def test_what_does_not_go_with_it_is_told(
-    matcher: type[OptimalDescriptorSolver], options: dict[str, Any], told: str, tmp_path: Path
+def test_incompatible_settings_are_rejected(
+    matcher: type[OptimalDescriptorSolver], options: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     strategy = FSDP2Strategy()
     trainer = Trainer(
@@ -231,5 +231,5 @@ def test_what_does_not_go_with_it_is_told(
     task = ContrastiveRecognition(VideoCLIP("tiny"), matcher())
     task.trainer = trainer
     strategy.connect(task)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         strategy.configure_ddp()

@@ -1,4 +1,4 @@
-"""The program on a GPU: `pytest -m gpu`, where there is one."""
+"""Tests on a GPU: `pytest -m gpu`, on a machine that has one."""
 
 import csv
 import json
@@ -35,10 +35,10 @@ def last_row(run: str, key: str) -> float:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("ways", [(), ("low_memory",), ("compiled", "layer_decay"), ("lora",)], ids="+".join)
-def test_what_is_trained_on_a_gpu_is_tested_there_and_on_a_cpu(ways: tuple[str, ...]) -> None:
-    precision = ["--trainer.precision=bf16-mixed"] if "low_memory" not in ways else []
-    overlays = [f"--config=modes/{way}" for way in ways]
+@pytest.mark.parametrize("modes", [(), ("low_memory",), ("compiled", "layer_decay"), ("lora",)], ids="+".join)
+def test_a_model_trained_on_a_gpu_scores_the_same_on_gpu_and_cpu(modes: tuple[str, ...]) -> None:
+    precision = ["--trainer.precision=bf16-mixed"] if "low_memory" not in modes else []
+    overlays = [f"--config=modes/{mode}" for mode in modes]
     assert main([*FIT, *overlays, *precision]) == 0
     assert last_row("version_0", "train/loss") < 2.5  # log 32 is 3.5
     trained = ["--ckpt_path=runs/toyworld/version_0/checkpoints/last.ckpt", "--trainer.callbacks=WeightEnsembling"]
@@ -53,23 +53,23 @@ def test_what_is_trained_on_a_gpu_is_tested_there_and_on_a_cpu(ways: tuple[str, 
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_interrupted_training_goes_on() -> None:
+def test_interrupted_training_can_be_resumed() -> None:
     steps = ["--trainer.limit_val_batches=0", "--trainer.callbacks=[]", "--trainer.max_epochs=2"]
     assert main([*FIT, *steps]) == 0
-    cut = ["--trainer.callbacks+=tests.interruptions.InterruptAt", "--trainer.callbacks.moment=batch_end"]
+    interrupt = ["--trainer.callbacks+=tests.interruptions.InterruptAt", "--trainer.callbacks.moment=batch_end"]
     with pytest.raises(Interrupted):
-        main([*FIT, *steps, *cut, "--trainer.callbacks.step=7", "--checkpoint.every_n_steps=6"])
+        main([*FIT, *steps, *interrupt, "--trainer.callbacks.step=7", "--checkpoint.every_n_steps=6"])
     assert main([*FIT, *steps, "--ckpt_path=last"]) == 0
     weights = []
     for run in ("version_0", "version_1"):
         checkpoint = torch.load(RUNS / run / "checkpoints" / "last.ckpt", weights_only=False)
         weights.append(torch.cat([weight.float().cpu().flatten() for weight in checkpoint["state_dict"].values()]))
     assert checkpoint["global_step"] == 10
-    # a GPU does not add up in the same order each time
+    # the order of a GPU's sums varies
     assert float((weights[0] - weights[1]).norm()) < 1e-3 * float(weights[0].norm())
 
 
-def test_embeddings_are_those_of_a_cpu() -> None:
+def test_embeddings_agree_with_the_cpu() -> None:
     on_cpu, on_gpu = VideoCLIP("tiny").eval(), VideoCLIP("tiny").eval().cuda()
     frames = torch.randint(0, 256, (3, 4, 3, 48, 48), dtype=torch.uint8)
     task = ContrastiveRecognition(on_cpu, OptimalDescriptorSolver())
@@ -82,16 +82,16 @@ def test_embeddings_are_those_of_a_cpu() -> None:
         for kind, rows in on_gpu.encode_sentences(sentences).items():
             torch.testing.assert_close(rows.cpu(), texts[kind], atol=1e-4, rtol=0)
         with torch.autocast("cuda", torch.bfloat16):
-            roughly = on_gpu.encode_frames(frames.cuda())
+            rounded = on_gpu.encode_frames(frames.cuda())
             matcher = OptimalDescriptorSolver().cuda()
-            scores = similarities(on_gpu, matcher, on_gpu.encode_sentences(sentences), roughly)
-        assert roughly.dtype == scores.dtype == torch.float32
-        torch.testing.assert_close(roughly.cpu(), on_cpu.encode_frames(frames), atol=0.03, rtol=0)
-        exact = similarities(on_cpu, task.matcher, texts, roughly.cpu())
+            scores = similarities(on_gpu, matcher, on_gpu.encode_sentences(sentences), rounded)
+        assert rounded.dtype == scores.dtype == torch.float32
+        torch.testing.assert_close(rounded.cpu(), on_cpu.encode_frames(frames), atol=0.03, rtol=0)
+        exact = similarities(on_cpu, task.matcher, texts, rounded.cpu())
         torch.testing.assert_close(scores.cpu(), exact, atol=0.01, rtol=0)
 
 
-def test_gradient_cache_is_the_large_batch_in_the_memory_of_a_small_one() -> None:
+def test_the_gradient_cache_equals_a_large_batch_in_less_memory() -> None:
     task = ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver()).cuda()
     sentences = task.tokenize(label_space(0, "seen"))
     clips = torch.randint(0, 256, (64, 1, 8, 3, 48, 48), dtype=torch.uint8, device="cuda")
@@ -106,13 +106,13 @@ def test_gradient_cache_is_the_large_batch_in_the_memory_of_a_small_one() -> Non
         loss.backward()
         gradients = torch.cat([p.grad.flatten() for p in task.parameters()])
         results.append((torch.cuda.max_memory_allocated() - before, loss.item(), gradients))
-    whole, cached = results
-    assert cached[0] < 0.25 * whole[0]
-    assert cached[1] == pytest.approx(whole[1], rel=1e-5)
-    assert float((cached[2] - whole[2]).norm()) < 1e-4 * float(whole[2].norm())
+    full, cached = results
+    assert cached[0] < 0.25 * full[0]
+    assert cached[1] == pytest.approx(full[1], rel=1e-5)
+    assert float((cached[2] - full[2]).norm()) < 1e-4 * float(full[2].norm())
 
 
-def test_colors_are_those_of_a_cpu() -> None:
+def test_colors_agree_with_the_cpu() -> None:
     clips = torch.randint(0, 256, (6, 1, 3, 3, 24, 24), dtype=torch.uint8)
     for settings in ({"color_jitter": 1.0}, {"color_jitter": 0.0, "grayscale": 1.0}, {"rand_augment": (2, 9)}):
         transform = TrainingTransform(24, **settings)
@@ -122,7 +122,7 @@ def test_colors_are_those_of_a_cpu() -> None:
         assert float((on_cpu - clips).abs().float().mean()) > 1
 
 
-def test_updates_are_fused() -> None:
+def test_the_optimizer_is_fused() -> None:
     task = ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver()).cuda()
     task.trainer = type("Steps", (), {"estimated_stepping_batches": 10})()
     assert all(group["fused"] for group in task.configure_optimizers()["optimizer"].param_groups)

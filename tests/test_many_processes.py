@@ -1,4 +1,4 @@
-"""The real command on several processes of this machine: results must be those of one."""
+"""The real command in several processes: results must equal those of one process."""
 
 import csv
 import re
@@ -53,12 +53,12 @@ def last_row(folder: Path) -> dict[str, str]:
 def weights(folder: Path) -> torch.Tensor:
     (file,) = folder.rglob("last.ckpt")
     state = torch.load(file, weights_only=True)["state_dict"]
-    # biases of keys have no gradient but rounding, of which Adam makes whole steps; softmax does not see them
+    # softmax ignores biases of keys: their gradients are rounding errors, which Adam scales up to full steps
     return torch.cat([value.flatten() for name, value in state.items() if not name.endswith("k_proj.bias")])
 
 
 def two_sets(folder: Path) -> list[str]:
-    """Seven videos in one set and one in the other, so that some processes have none of it."""
+    """Creates two sets, of seven videos and of one, so that some processes have no video of the second."""
     for k in range(8):
         write_video(folder / f"{k}.mp4", 10, width=64, height=64, seed=k)
     (folder / "classes.txt").write_text("juggling\nswimming\n")
@@ -67,8 +67,8 @@ def two_sets(folder: Path) -> list[str]:
         '"swimming": {"spatio": ["a pool", "water"], "temporal": ["dives", "swims"]}}}'
     )
     lists = {"many": range(7), "one": range(7, 8), "train": range(6)}
-    for name, places in lists.items():
-        (folder / f"{name}.txt").write_text("".join(f"{k}.mp4 {k % 2}\n" for k in places))
+    for name, numbers in lists.items():
+        (folder / f"{name}.txt").write_text("".join(f"{k}.mp4 {k % 2}\n" for k in numbers))
     sets = {name: {"list": str(folder / f"{name}.txt"), "labels": str(folder)} for name in ("many", "one")}
     return [
         "--config=own_videos",
@@ -91,7 +91,7 @@ def two_sets(folder: Path) -> list[str]:
     ]
 
 
-def test_evaluation_is_the_same_on_any_number_of_processes(tmp_path: Path) -> None:
+def test_evaluation_is_independent_of_the_number_of_processes(tmp_path: Path) -> None:
     rows = {}
     for devices in (1, 2, 3):
         folder = tmp_path / str(devices)
@@ -107,7 +107,7 @@ def test_evaluation_is_the_same_on_any_number_of_processes(tmp_path: Path) -> No
     assert float(rows[1]["test/unseen/top1"]) > 0
 
 
-def test_every_video_once_also_where_a_process_has_none_of_a_set(tmp_path: Path) -> None:
+def test_every_video_is_scored_once_even_if_a_process_has_none_of_a_set(tmp_path: Path) -> None:
     options = two_sets(tmp_path / "videos")
     rows = {}
     for devices in (1, 2, 3):
@@ -126,7 +126,7 @@ def test_every_video_once_also_where_a_process_has_none_of_a_set(tmp_path: Path)
     assert rows[1] == rows[2] == rows[3]
 
 
-def test_what_callbacks_write_does_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+def test_files_of_callbacks_are_independent_of_the_number_of_processes(tmp_path: Path) -> None:
     written: dict[int, dict[str, bytes]] = {}
     for devices in (1, 2):
         folder = tmp_path / str(devices)
@@ -140,7 +140,7 @@ def test_what_callbacks_write_does_not_depend_on_the_number_of_processes(tmp_pat
         assert written[2][name] == content, name
 
 
-def test_validation_within_training_ends_with_unequal_shares(tmp_path: Path) -> None:
+def test_validation_during_training_handles_unequal_shares(tmp_path: Path) -> None:
     options = two_sets(tmp_path / "videos")
     rows = {}
     for devices in (1, 3):
@@ -153,7 +153,7 @@ def test_validation_within_training_ends_with_unequal_shares(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("contrast", ["micro_batch", "global_batch"])
-def test_training_on_two_processes_is_training_on_one(tmp_path: Path, contrast: str) -> None:
+def test_training_in_two_processes_equals_training_in_one(tmp_path: Path, contrast: str) -> None:
     found = {}
     for devices, limit in ((1, 6), (2, 3)):
         folder = tmp_path / str(devices)
@@ -164,23 +164,23 @@ def test_training_on_two_processes_is_training_on_one(tmp_path: Path, contrast: 
     assert (found[1][0] - found[2][0]).norm() < 1e-4 * found[1][0].norm()
 
 
-def test_two_processes_go_on_as_if_they_had_not_been_interrupted(tmp_path: Path) -> None:
+def test_two_interrupted_processes_resume_exactly(tmp_path: Path) -> None:
     fit = ["fit", *TRAINING, "--trainer.callbacks+=tests.interruptions.Dropout", *on(2), "--checkpoint.every_n_steps=2"]
     interrupt = ["--trainer.callbacks+=tests.interruptions.InterruptAt", "--trainer.callbacks.step=4"]
-    run(fit, tmp_path / "whole")
-    (expected,) = (tmp_path / "whole").rglob("last.ckpt")
+    run(fit, tmp_path / "uninterrupted")
+    (expected,) = (tmp_path / "uninterrupted").rglob("last.ckpt")
     for how, status in (("SIGKILL", None), ("SIGTERM", 128 + signal.SIGTERM)):
         folder = tmp_path / how
         folder.mkdir()
-        # the signal reaches one process only
+        # only one process receives the signal
         at = [*interrupt, "--trainer.callbacks.moment=batch_start", f"--trainer.callbacks.how={how}"]
         stopped = ost([*fit, *at, f"--trainer.callbacks.rank={int(how == 'SIGKILL')}"], folder)
         assert stopped.returncode == status if status else stopped.returncode != 0
         run([*fit, "--ckpt_path=last"], folder)
         (last,) = folder.rglob("last.ckpt")
-        found, wanted = (torch.load(file, weights_only=True) for file in (last, expected))
+        found, reference = (torch.load(file, weights_only=True) for file in (last, expected))
         for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step"):
-            same(found[part], wanted[part], f"{how}/{part}")
+            same(found[part], reference[part], f"{how}/{part}")
 
 
 def free_port() -> int:
@@ -190,7 +190,7 @@ def free_port() -> int:
         return port
 
 
-def test_two_nodes_by_torchrun_are_one_process(tmp_path: Path) -> None:
+def test_two_torchrun_nodes_equal_one_process(tmp_path: Path) -> None:
     run(["fit", *TRAINING], tmp_path / "one")
     folder = tmp_path / "nodes"
     folder.mkdir()
@@ -208,11 +208,11 @@ def test_two_nodes_by_torchrun_are_one_process(tmp_path: Path) -> None:
         for rank in range(2)
     ]
     try:
-        told = [node.communicate(timeout=LIMIT)[1] for node in nodes]
+        errors = [node.communicate(timeout=LIMIT)[1] for node in nodes]
     finally:
         for node in nodes:
             node.kill()
-    assert [node.returncode for node in nodes] == [0, 0], told
+    assert [node.returncode for node in nodes] == [0, 0], errors
     assert (weights(folder) - weights(tmp_path / "one")).norm() < 1e-4 * weights(folder).norm()
     (file,) = folder.rglob("last.ckpt")
     assert read_notes(file).metrics_rows > 0

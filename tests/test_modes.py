@@ -1,4 +1,4 @@
-"""Ways of training that are laid over an experiment."""
+"""Training modes: overlays of an experiment."""
 
 import csv
 from pathlib import Path
@@ -22,9 +22,7 @@ SMALL += ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--tr
 @pytest.mark.parametrize(
     "mode", [pytest.param(mode, marks=pytest.mark.slow) if mode == "compiled" else mode for mode in MODES]
 )
-def test_every_mode_trains_and_its_checkpoint_is_tested(
-    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_mode_can_be_trained_and_tested(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     options = [*SMALL, f"--config=modes/{mode}"]
     short = ["--trainer.max_epochs=2", "--trainer.limit_val_batches=0"]
@@ -37,47 +35,47 @@ def test_every_mode_trains_and_its_checkpoint_is_tested(
 
 
 class Weights(Callback):
-    """Keeps the weights that every epoch begins with, and those of the last step."""
+    """Records the weights at the start of every epoch, and after the last step."""
 
-    begun: ClassVar[list[dict[str, Tensor]]] = []
+    initial: ClassVar[list[dict[str, Tensor]]] = []
     last: ClassVar[dict[str, Tensor]] = {}
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.begun.append({name: weight.detach().clone() for name, weight in pl_module.named_parameters()})
+        self.initial.append({name: weight.detach().clone() for name, weight in pl_module.named_parameters()})
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         self.last.update({name: weight.detach().clone() for name, weight in pl_module.named_parameters()})
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_average_of_the_last_epochs_is_what_is_kept(
+def test_the_last_checkpoint_contains_the_average_of_the_last_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Weights, "begun", [])
+    monkeypatch.setattr(Weights, "initial", [])
     short = ["--trainer.max_epochs=4", "--trainer.limit_val_batches=0", "--tracking.name=averaged"]
     few = ["--data.loading.global_batch_size=8", "--trainer.limit_train_batches=1"]
     options = ["fit", *SMALL, "--config=modes/swa", *short, *few, "--ckpt_path=last"]
     options += [f"--trainer.callbacks+={Weights.__module__}.Weights"]
     assert main(options) == 0
-    assert len(Weights.begun) == 4
+    assert len(Weights.initial) == 4
     file = Path("runs/averaged/version_0/checkpoints/last.ckpt")
-    kept = torch.load(file, weights_only=True)["state_dict"]
+    saved = torch.load(file, weights_only=True)["state_dict"]
     changed = 0
     for name, last in Weights.last.items():
-        torch.testing.assert_close(kept[name], torch.stack([epoch[name] for epoch in Weights.begun[2:]]).mean(0))
-        changed += not torch.equal(kept[name], last)
+        torch.testing.assert_close(saved[name], torch.stack([epoch[name] for epoch in Weights.initial[2:]]).mean(0))
+        changed += not torch.equal(saved[name], last)
     assert changed > len(Weights.last) / 2
-    # a finished run averages nothing again
+    # a finished run is not averaged again
     written = file.stat().st_mtime_ns
     assert main(options) == 0
     assert file.stat().st_mtime_ns == written
     assert main(["fit", *SMALL, "--config=modes/swa", "--trainer.max_epochs=-1", "--trainer.max_steps=1"]) == 1
-    assert "set trainer.max_epochs" in " ".join(capsys.readouterr().err.split())
+    assert "trainer.max_epochs is -1, unlimited: set it" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_any_precision_tests_but_half_weights_are_not_trained(
+def test_16_bit_weights_can_be_tested_but_not_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

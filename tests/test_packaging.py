@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, unpacked beside nothing else."""
+    """Folder with the installed wheel, and no other packages."""
     dist, target = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("installed")
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(dist), str(CHECKOUT)]
     subprocess.run(build, check=True, capture_output=True)
@@ -35,7 +35,7 @@ def run(installed: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_wheel_carries_data_prompts_experiments_and_the_tiny_clip(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_contains_data_prompts_experiments_and_the_tiny_clip(installed: Path, tmp_path: Path) -> None:
     program = (
         "from ost_lightning import resources, text\n"
         "from ost_lightning.models import VideoCLIP\n"
@@ -49,7 +49,7 @@ def test_wheel_carries_data_prompts_experiments_and_the_tiny_clip(installed: Pat
     assert size == "48"
 
 
-def test_command_works_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+def test_the_command_works_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     options = ["--config=toyworld", "--data.test_clips=1", "--data.loading.workers=0", "--tracking.wandb=false"]
     printed = run(installed, tmp_path, "-m", "ost_lightning", "test", *options)
     assert "test/unseen/top1" in printed

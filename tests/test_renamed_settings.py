@@ -1,4 +1,4 @@
-"""Names of earlier versions are refused with the new one, in YAML and on the command line."""
+"""Names of earlier versions are rejected with an error that gives the new name, in YAML and on the command line."""
 
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ from ost_lightning.renamed_settings import (
     OPTIONS,
     VALUES,
     find_renamed,
-    refuse_renamed_option,
+    reject_renamed_option,
     with_new_names,
 )
 from ost_lightning.resources import shipped
@@ -59,23 +59,24 @@ trainer:
 """
 
 
-def test_a_file_with_old_names_is_refused_with_line_and_new_name_of_each(tmp_path: Path) -> None:
+def test_a_file_with_old_names_is_rejected_with_line_and_new_name_of_each(tmp_path: Path) -> None:
     file = tmp_path / "old.yaml"
     file.write_text(OLD)
-    with pytest.raises(UserError) as refusal:
+    with pytest.raises(UserError) as raised:
         experiment_file(str(file))
     for words in (
-        f"{file} has names of an earlier version: line 4, model.optimisation: `optimisation` is now called `optimizer`",
+        f"{file} uses names of an earlier version: line 4, model.optimisation: ",
+        "`optimisation` is now called `optimizer`",
         "line 6, model.optimizer.warmup: `warmup` is now called `warmup_fraction`",
         "line 7, model.optimizer.schedule: `released` is now called `timm_cosine`",
         "`ost_lightning.datamodules.SeveralSets` is now called `ost_lightning.datamodules.CombinedDataModule`",
         "line 13, data.test.on_missing: `leave_out` is now called `skip`",
         "line 15, trainer.callbacks: `LossGuard` is now called `NonFiniteLossGuard`",
     ):
-        assert words in str(refusal.value)
+        assert words in str(raised.value)
 
 
-def test_the_configuration_in_an_old_checkpoint_is_understood(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_configuration_in_an_old_checkpoint_is_read_with_new_names(caplog: pytest.LogCaptureFixture) -> None:
     assert with_new_names(OLD) == yaml.safe_load(NEW)
     assert with_new_names(NEW) == yaml.safe_load(NEW)
     assert with_new_names("") is None
@@ -88,7 +89,7 @@ def test_the_configuration_in_an_old_checkpoint_is_understood(caplog: pytest.Log
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "says"),
+    ("option", "value", "message"),
     [
         ("model.optimisation.warmup", "0.1", "it is now called --model.optimizer.warmup_fraction"),
         ("model.init_args.optimisation", "{}", "it is now called --model.optimizer"),
@@ -98,19 +99,19 @@ def test_the_configuration_in_an_old_checkpoint_is_understood(caplog: pytest.Log
         ("data", "SeveralSets", "`SeveralSets` is now called `CombinedDataModule`"),
     ],
 )
-def test_options_with_old_names_are_refused(option: str, value: str, says: str) -> None:
-    with pytest.raises(UserError) as refusal:
-        refuse_renamed_option("fit", option, value)
-    assert says in str(refusal.value)
+def test_options_with_old_names_are_rejected(option: str, value: str, message: str) -> None:
+    with pytest.raises(UserError) as raised:
+        reject_renamed_option("fit", option, value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(("old", "new"), KEYS.items())
-def test_every_old_key_is_refused(old: str, new: str) -> None:
+def test_every_old_key_is_rejected(old: str, new: str) -> None:
     last = old.split(".")[-1]
     for option in (old, f"model.{old}", f"data.sets.init_args.{old}.below"):
         with pytest.raises(UserError, match=rf"now called --.*\b{new}\b"):
-            refuse_renamed_option("fit", option, None)
-    refuse_renamed_option("fit", f"model.other_{last}", None)
+            reject_renamed_option("fit", option, None)
+    reject_renamed_option("fit", f"model.other_{last}", None)
     (found,) = find_renamed(
         yaml.compose(f"model: {{init_args: {{{old.replace('.', ': {')}: 1}}}}" + "}" * old.count("."))
     )
@@ -118,18 +119,18 @@ def test_every_old_key_is_refused(old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize(("setting", "old"), VALUES)
-def test_every_old_value_is_refused_for_its_setting_only(setting: str, old: str) -> None:
+def test_every_old_value_is_rejected_only_for_its_setting(setting: str, old: str) -> None:
     with pytest.raises(UserError, match=f"`{old}` is now called `{VALUES[setting, old]}`"):
-        refuse_renamed_option("fit", f"model.{setting}", old)
-    refuse_renamed_option("fit", f"model.other_{setting}", old)
-    refuse_renamed_option("fit", f"model.{setting}", VALUES[setting, old])
+        reject_renamed_option("fit", f"model.{setting}", old)
+    reject_renamed_option("fit", f"model.other_{setting}", old)
+    reject_renamed_option("fit", f"model.{setting}", VALUES[setting, old])
 
 
 @pytest.mark.parametrize("old", CLASSES)
-def test_every_old_class_is_refused(old: str) -> None:
+def test_every_old_class_is_rejected(old: str) -> None:
     for name in (old, f"ost_lightning.anywhere.{old}", f"{{class_path: {old}}}", f"[{old}]"):
         with pytest.raises(UserError, match=f"is now called `.*{CLASSES[old]}`"):
-            refuse_renamed_option("fit", "trainer.callbacks", name)
+            reject_renamed_option("fit", "trainer.callbacks", name)
 
 
 @pytest.mark.parametrize(
@@ -137,16 +138,16 @@ def test_every_old_class_is_refused(old: str) -> None:
     [
         ("model.optimizer.schedule", "cosine"),
         ("tracking.name", "released"),  # a value of another setting
-        ("data.labels", "{unclosed: ["),  # no YAML, so no names
-        ("model.matcher", "elsewhere.LossGuard"),  # somebody else's class
-        ("ckpt", "x"),  # was an option of another command
+        ("data.labels", "{unclosed: ["),  # not YAML, so it contains no names
+        ("model.matcher", "elsewhere.LossGuard"),  # a class of another package
+        ("ckpt", "x"),  # an old option of another command
     ],
 )
-def test_other_settings_are_let_through(option: str, value: str) -> None:
-    refuse_renamed_option("fit", option, value)
+def test_other_settings_are_accepted(option: str, value: str) -> None:
+    reject_renamed_option("fit", option, value)
 
 
-def test_the_command_line_refuses_them_before_anything_is_imported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_rejects_old_options(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, new in (
         (["fit", "--config=toyworld", "--model.optimisation.learning-rate", "1"], "--model.optimizer.learning_rate"),
         (["ablate", "--config=toyworld", "--ckpt=a"], "--ckpt_path"),
@@ -157,19 +158,19 @@ def test_the_command_line_refuses_them_before_anything_is_imported(capsys: pytes
 
 
 @pytest.mark.parametrize(("name", "old"), [(name, old) for name, renamed in OPTIONS.items() for old in renamed])
-def test_every_renamed_option_of_a_tool_is_refused(name: str, old: str) -> None:
+def test_every_renamed_option_of_a_tool_is_rejected(name: str, old: str) -> None:
     if name not in TOOLS:
         assert name == "ablate"
         return
     new = OPTIONS[name][old]
     with pytest.raises(UserError, match=f"--{old} is an option of an earlier version: it is now called --{new}"):
         as_options(TOOLS[name], [f"--{old}", "x"])
-    # the tool knows the new name; where that has no default, others may be missing
+    # the tool knows the new name; --help, because required options are missing
     accepted = ["--help", f"--{new}=1"]
     assert f"--{new}=1" in as_options(TOOLS[name], accepted)
 
 
-def test_old_names_are_gone_and_new_ones_exist() -> None:
+def test_old_names_are_removed_and_new_names_exist() -> None:
     modules = [import_module(f"ost_lightning.{package}") for package in ("callbacks", "datamodules", "models")]
     for old, new in CLASSES.items():
         assert any(hasattr(module, new) for module in modules), new
@@ -179,5 +180,5 @@ def test_old_names_are_gone_and_new_ones_exist() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(shipped("experiments").rglob("*.yaml")), ids=lambda path: path.stem)
-def test_no_shipped_file_has_old_names(path: Path) -> None:
+def test_no_shipped_file_uses_old_names(path: Path) -> None:
     assert not list(find_renamed(yaml.compose(path.read_text())))

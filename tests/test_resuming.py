@@ -1,4 +1,4 @@
-"""Runs that are interrupted and go on: everything must be as if they had not been."""
+"""Interrupted and resumed runs: the result must be the same as without the interruption."""
 
 import csv
 import os
@@ -24,7 +24,7 @@ SETTINGS = [
     "--data.loading.workers=0",
     "--data.clips.frames=4",
     "--data.loading.global_batch_size=8",
-    "--data.loading.max_videos_per_device=4",  # two micro-batches to a step, five steps to an epoch
+    "--data.loading.max_videos_per_device=4",  # two micro-batches per step, five steps per epoch
     "--trainer.max_epochs=3",
     "--trainer.check_val_every_n_epoch=2",
     "--trainer.log_every_n_steps=1",
@@ -45,7 +45,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole run, to compare with."""
+    """Folder of a complete run, as the reference."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -64,7 +64,7 @@ def interruption(moment: str, step: int, how: str = "raise") -> list[str]:
 
 
 def same(found: object, expected: object, where: str = "") -> None:
-    """Bit for bit."""
+    """Asserts that nested values are equal bit for bit."""
     if isinstance(expected, torch.Tensor):
         assert torch.equal(found, expected), where
     elif isinstance(expected, dict):
@@ -80,7 +80,7 @@ def same(found: object, expected: object, where: str = "") -> None:
 
 
 def logged(run: Path) -> list[dict[str, str]]:
-    """What does not depend on the clock, nor is a figure of an earlier step shown again."""
+    """Returns the metrics of a run, except those that depend on the clock or repeat an earlier step."""
     with (run / "metrics.csv").open(newline="") as file:
         table = [
             {key: value for key, value in row.items() if value and key != "train/gradient_norm"}
@@ -90,21 +90,21 @@ def logged(run: Path) -> list[dict[str, str]]:
 
 
 def same_run(found: Path, expected: Path, interruptions: int = 1) -> None:
-    last, wanted = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (found, expected))
+    last, reference = (torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (found, expected))
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "ToyWorld"):
-        same(last[part], wanted[part], part)
-    rows, wanted_rows = (logged(run) for run in (found, expected))
-    # the trainer logs a step after the hook in which its checkpoint is written: each time one row may be missing
-    missing = [row for row in wanted_rows if row not in rows]
+        same(last[part], reference[part], part)
+    rows, reference_rows = (logged(run) for run in (found, expected))
+    # the trainer logs a step after the hook that writes its checkpoint: one row per interruption may be missing
+    missing = [row for row in reference_rows if row not in rows]
     assert len(missing) <= interruptions
-    assert rows == [row for row in wanted_rows if row not in missing]
+    assert rows == [row for row in reference_rows if row not in missing]
     assert not list(found.rglob("*.partial*"))
 
 
 @pytest.mark.parametrize(
     ("moment", "step", "limit"),
     [
-        ("before_update", 3, EPOCHS),  # mid-epoch, with gradients accumulated; the checkpoint is a step old
+        ("before_update", 3, EPOCHS),  # mid-epoch, with accumulated gradients; the checkpoint is one step old
         pytest.param("batch_start", 7, EPOCHS, marks=pytest.mark.slow),  # in the second epoch
         pytest.param("validation", 10, EPOCHS, marks=pytest.mark.slow),
         ("epoch_end", 10, EPOCHS),  # after the validation
@@ -113,9 +113,7 @@ def same_run(found: Path, expected: Path, interruptions: int = 1) -> None:
         pytest.param("validation", 10, STEPS, marks=pytest.mark.slow),
     ],
 )
-def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
-    uninterrupted: Path, moment: str, step: int, limit: str
-) -> None:
+def test_an_interrupted_run_resumes_exactly(uninterrupted: Path, moment: str, step: int, limit: str) -> None:
     with pytest.raises(Interrupted):
         main(["fit", *SETTINGS, limit, "--tracking.wandb=false", *interruption(moment, step)])
     assert main(["fit", *SETTINGS, limit, "--tracking.wandb=false", "--ckpt_path=last"]) == 0
@@ -131,7 +129,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
         pytest.param(10, STEPS, marks=pytest.mark.slow),  # with a validation
     ],
 )
-def test_a_run_goes_on_from_the_end_of_an_epoch(uninterrupted: Path, step: int, limit: str) -> None:
+def test_a_run_resumes_from_the_end_of_an_epoch(uninterrupted: Path, step: int, limit: str) -> None:
     with pytest.raises(Interrupted):
         main(["fit", *SETTINGS, limit, "--tracking.wandb=false", *interruption("batch_start", step)])
     assert main(["fit", *SETTINGS, limit, "--tracking.wandb=false", "--ckpt_path=last"]) == 0
@@ -140,7 +138,7 @@ def test_a_run_goes_on_from_the_end_of_an_epoch(uninterrupted: Path, step: int, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [EPOCHS, STEPS])
-def test_a_training_that_ended_within_an_epoch_goes_on_there(uninterrupted: Path, limit: str) -> None:
+def test_a_training_that_ended_within_an_epoch_resumes_there(uninterrupted: Path, limit: str) -> None:
     ending = interruption("batch_end", 3, "stop")
     assert main(["fit", *SETTINGS, limit, "--tracking.wandb=false", *ending]) == 0
     assert main(["fit", *SETTINGS, limit, "--tracking.wandb=false", "--ckpt_path=last"]) == 0
@@ -149,27 +147,27 @@ def test_a_training_that_ended_within_an_epoch_goes_on_there(uninterrupted: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [EPOCHS, STEPS])
-def test_a_training_that_ended_with_a_validation_within_an_epoch_goes_on_there(limit: str) -> None:
+def test_a_training_that_ended_with_a_validation_within_an_epoch_resumes_there(limit: str) -> None:
     options = [*SETTINGS, limit, "--trainer.check_val_every_n_epoch=1", "--trainer.val_check_interval=4"]
-    assert main(["fit", *options, "--tracking.wandb=false", "--tracking.name=whole"]) == 0
+    assert main(["fit", *options, "--tracking.wandb=false", "--tracking.name=uninterrupted"]) == 0
     assert main(["fit", *options, "--tracking.wandb=false", *interruption("batch_end", 2, "stop")]) == 0
     assert main(["fit", *options, "--tracking.wandb=false", "--ckpt_path=last"]) == 0
-    same_run(RUN, Path("runs/whole/version_0"), interruptions=0)
+    same_run(RUN, Path("runs/uninterrupted/version_0"), interruptions=0)
 
 
-def test_a_validation_between_accumulated_gradients_replaces_no_checkpoint() -> None:
-    # five micro-batches are two steps and a half
+def test_a_validation_during_accumulation_writes_no_checkpoint() -> None:
+    # five micro-batches are two and a half steps
     options = [*SETTINGS, "--trainer.max_epochs=1", "--trainer.check_val_every_n_epoch=1"]
     options += ["--trainer.val_check_interval=5", "--trainer.limit_val_batches=1", "--tracking.wandb=false"]
-    assert main(["fit", *options, "--tracking.name=whole"]) == 0
+    assert main(["fit", *options, "--tracking.name=uninterrupted"]) == 0
     with pytest.raises(Interrupted):
         main(["fit", *options, *interruption("validation", 2)])
     assert main(["fit", *options, "--ckpt_path=last"]) == 0
-    same_run(RUN, Path("runs/whole/version_0"))
+    same_run(RUN, Path("runs/uninterrupted/version_0"))
 
 
 @pytest.mark.slow
-def test_an_epoch_is_not_gone_on_with_in_another_order(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_epoch_is_not_resumed_with_another_order(capsys: pytest.CaptureFixture[str]) -> None:
     options = [*SETTINGS, "--tracking.wandb=false"]
     with pytest.raises(Interrupted):
         main(["fit", *options, *interruption("batch_start", 3)])
@@ -180,15 +178,15 @@ def test_an_epoch_is_not_gone_on_with_in_another_order(capsys: pytest.CaptureFix
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_averaging_goes_on_and_its_average_is_kept() -> None:
+def test_weight_averaging_resumes_exactly() -> None:
     averaged = ["fit", *SETTINGS, "--config=modes/swa", "--tracking.name=toyworld", "--tracking.wandb=false"]
     averaged += ["--trainer.max_epochs=2", "--checkpoint.every_n_steps=1", "--trainer.limit_val_batches=0"]
-    assert main([*averaged, "--tracking.folder=whole"]) == 0
+    assert main([*averaged, "--tracking.folder=uninterrupted"]) == 0
     for moment, step in (("batch_start", 8), ("epoch_end", 10)):  # within an epoch, and after the last step
         with pytest.raises(Interrupted):
             main([*averaged, "--ckpt_path=last", *interruption(moment, step)])
     assert main([*averaged, "--ckpt_path=last"]) == 0
-    same_run(RUN, Path("whole/toyworld/version_0"), interruptions=2)
+    same_run(RUN, Path("uninterrupted/toyworld/version_0"), interruptions=2)
 
 
 def finish(expected: Path, *options: str, interruptions: int = 1) -> None:
@@ -200,7 +198,7 @@ def finish(expected: Path, *options: str, interruptions: int = 1) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("moment", "step"), [("batch_start", 7), ("before_update", 4), ("validation", 10)])
-def test_kill_with_workers_and_wandb(uninterrupted: Path, moment: str, step: int) -> None:
+def test_a_killed_run_with_workers_and_wandb_resumes_exactly(uninterrupted: Path, moment: str, step: int) -> None:
     workers = "--data.loading.workers=2"
     killed = ost(["fit", *SETTINGS, workers, *interruption(moment, step, "SIGKILL")], Path())
     assert killed.returncode == -signal.SIGKILL
@@ -211,7 +209,7 @@ def test_kill_with_workers_and_wandb(uninterrupted: Path, moment: str, step: int
 
 
 @pytest.mark.slow
-def test_kill_while_a_checkpoint_is_written(uninterrupted: Path) -> None:
+def test_a_run_killed_while_writing_a_checkpoint_resumes_exactly(uninterrupted: Path) -> None:
     killed = ost(["fit", *SETTINGS, "--tracking.wandb=false", *interruption("writing", 4, "SIGKILL")], Path())
     assert killed.returncode == -signal.SIGKILL
     assert list(RUN.rglob(".last-*.partial.ckpt"))
@@ -220,7 +218,7 @@ def test_kill_while_a_checkpoint_is_written(uninterrupted: Path) -> None:
 
 
 @pytest.mark.slow
-def test_kills_at_any_time(uninterrupted: Path) -> None:
+def test_a_run_killed_at_random_times_resumes_exactly(uninterrupted: Path) -> None:
     draw = random.Random(0)
     options = ["fit", *SETTINGS, "--tracking.wandb=false", "--data.loading.workers=1", "--ckpt_path=last"]
     kills = 4
@@ -245,7 +243,7 @@ def wait_for(file: Path) -> None:
 @pytest.mark.parametrize(
     ("moment", "step"), [("batch_start", 3), ("batch_end", 4), ("batch_end", 5), ("validation", 10)]
 )
-def test_sigterm_saves_and_the_run_goes_on(uninterrupted: Path, moment: str, step: int) -> None:
+def test_a_run_stopped_by_sigterm_saves_and_resumes_exactly(uninterrupted: Path, moment: str, step: int) -> None:
     rarely = "--checkpoint.every_n_steps=1000"
     stopped = ost(["fit", *SETTINGS, "--tracking.wandb=false", rarely, *interruption(moment, step, "SIGTERM")], Path())
     assert stopped.returncode == 128 + signal.SIGTERM
@@ -257,13 +255,11 @@ def test_sigterm_saves_and_the_run_goes_on(uninterrupted: Path, moment: str, ste
 
 
 @pytest.mark.slow
-def test_a_slurm_job_queues_up_again_unless_it_was_cancelled(uninterrupted: Path) -> None:
-    asked = Path("asked.txt").absolute()
+def test_a_slurm_job_is_requeued_unless_it_was_canceled(uninterrupted: Path) -> None:
+    log = Path("log.txt").absolute()
     scontrol = Path("bin/scontrol").absolute()
     scontrol.parent.mkdir()
-    scontrol.write_text(
-        f'#!/bin/sh\necho "$@" >> {asked}\necho "JobId=$3 JobState=${{FAKE_STATE:-RUNNING}} Requeue=1"\n'
-    )
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {log}\necho "JobId=$3 JobState=${{FAKE_STATE:-RUNNING}} Requeue=1"\n')
     scontrol.chmod(0o755)
     slurm = {
         "PATH": f"{scontrol.parent}:{os.environ['PATH']}",
@@ -278,16 +274,16 @@ def test_a_slurm_job_queues_up_again_unless_it_was_cancelled(uninterrupted: Path
     job = ["fit", *SETTINGS, "--tracking.wandb=false", "--ckpt_path=last"]
     stopped = ost([*job, *interruption("batch_start", 3, "SIGUSR1")], Path(), **slurm)
     assert stopped.returncode == 128 + signal.SIGUSR1, stopped.stderr
-    assert asked.read_text().splitlines() == ["show job 17 --oneliner", "requeue 17"]
-    cancelled = ost([*job, *interruption("batch_start", 7, "SIGTERM")], Path(), **slurm, FAKE_STATE="CANCELLED")
-    assert "not requeued" in cancelled.stderr
-    assert asked.read_text().splitlines()[2:] == ["show job 17 --oneliner"]
+    assert log.read_text().splitlines() == ["show job 17 --oneliner", "requeue 17"]
+    canceled = ost([*job, *interruption("batch_start", 7, "SIGTERM")], Path(), **slurm, FAKE_STATE="CANCELLED")
+    assert "not requeued" in canceled.stderr
+    assert log.read_text().splitlines()[2:] == ["show job 17 --oneliner"]
     finish(uninterrupted, "--tracking.wandb=false", interruptions=2)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
-def test_a_full_disk_is_told_and_the_last_checkpoint_stays_whole(uninterrupted: Path) -> None:
+def test_a_full_disk_is_reported_and_the_last_checkpoint_stays_intact(uninterrupted: Path) -> None:
     disk = Path("disk").absolute()
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=22m", "tmpfs", disk], check=True)
@@ -295,8 +291,8 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_stays_whole(uninterrupted: 
         full = ost(["fit", *SETTINGS, "--tracking.wandb=false", f"--tracking.folder={disk}/runs"], Path())
         assert full.returncode == 1
         message = " ".join(full.stderr.split("ost: ")[-1].split())
-        assert "last.ckpt can't be written: No space left on device" in message
-        assert "The one written before is whole." in message
+        assert "last.ckpt: No space left on device" in message
+        assert "The previous checkpoint is intact." in message
         assert "Traceback" not in message
         last = disk / RUN / "checkpoints/last.ckpt"
         assert torch.load(last, weights_only=True)["global_step"] == 2

@@ -1,4 +1,4 @@
-"""The SLURM script: what it hands to `srun` is parsed by the real CLI."""
+"""The SLURM script: its command line for `srun` is parsed by the real CLI."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ JOB = {"SLURM_NTASKS_PER_NODE": "8", "SLURM_NNODES": "2", "SLURM_CPUS_PER_TASK":
 
 
 def run(folder: Path, *arguments: str, job: dict[str, str] = JOB) -> subprocess.CompletedProcess[str]:
-    """The script with a stand-in for `srun` that writes its arguments down, one a line."""
+    """Runs the script with a stand-in for `srun` that writes its arguments to a file, one per line."""
     srun = folder / "bin" / "srun"
     srun.parent.mkdir()
     srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > srun.txt\n')
@@ -29,22 +29,22 @@ def test_syntax() -> None:
     subprocess.run(["bash", "-n", SCRIPT], check=True)
     lines = SCRIPT.read_text().splitlines()
     first_command = next(k for k, line in enumerate(lines) if line and not line.startswith("#"))
-    # SLURM reads its options up to the first command only
+    # SLURM reads its options only up to the first command
     assert all(k < first_command for k, line in enumerate(lines) if line.startswith("#SBATCH"))
 
 
-def test_the_command_that_srun_gets_parses(
+def test_the_command_line_for_srun_is_valid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = run(tmp_path, "own_videos", "--data.loading.global_batch_size", "2048")
     assert done.returncode == 0, done.stderr
     assert not done.stderr
-    given = (tmp_path / "srun.txt").read_text().splitlines()
-    *options, program, verb = given[:4]
+    arguments = (tmp_path / "srun.txt").read_text().splitlines()
+    *options, program, verb = arguments[:4]
     assert (options, program, verb) == (["--kill-on-bad-exit=1", "--cpus-per-task=14"], "ost", "fit")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
-        main([verb, *given[4:], "--print_config"])
+        main([verb, *arguments[4:], "--print_config"])
     assert stop.value.code == 0
     config = yaml.safe_load(capsys.readouterr().out)
     trainer, loading = config["trainer"], config["data"]["init_args"]["loading"]
@@ -53,7 +53,7 @@ def test_the_command_that_srun_gets_parses(
     assert config["ckpt_path"] == "last"
 
 
-def test_an_experiment_has_to_be_named(tmp_path: Path) -> None:
+def test_an_experiment_is_required(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode != 0
     assert "usage: sbatch" in done.stderr
@@ -61,16 +61,16 @@ def test_an_experiment_has_to_be_named(tmp_path: Path) -> None:
 
 
 def defaults() -> dict[str, str]:
-    """The options that the script itself gives to sbatch."""
+    """Returns the sbatch options in the script."""
     lines = [line.removeprefix("#SBATCH --") for line in SCRIPT.read_text().splitlines() if line.startswith("#SBATCH")]
     return dict(line.partition("=")[::2] for line in lines)
 
 
-def test_nothing_has_to_be_said_to_sbatch(tmp_path: Path) -> None:
-    given = defaults()
-    # SLURM sets each of these only if the option is given
+def test_the_scripts_own_options_suffice(tmp_path: Path) -> None:
+    sbatch = defaults()
+    # SLURM sets each of these variables only if its option is set
     options = {"NTASKS_PER_NODE": "ntasks-per-node", "GPUS_PER_NODE": "gpus-per-node", "CPUS_PER_TASK": "cpus-per-task"}
-    job = {f"SLURM_{name}": given[option] for name, option in options.items()} | {"SLURM_NNODES": given["nodes"]}
+    job = {f"SLURM_{name}": sbatch[option] for name, option in options.items()} | {"SLURM_NNODES": sbatch["nodes"]}
     done = run(tmp_path, "zeroshot_k400", job=job)
     assert done.returncode == 0, done.stderr
     arguments = (tmp_path / "srun.txt").read_text().splitlines()
@@ -79,16 +79,16 @@ def test_nothing_has_to_be_said_to_sbatch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "told"),
+    ("job", "message"),
     [
         ({name: value for name, value in JOB.items() if name != "SLURM_NTASKS_PER_NODE"}, "--ntasks-per-node as many"),
         (JOB | {"SLURM_GPUS_PER_NODE": "h100:4"}, "8 tasks a node, but h100:4 GPUs"),
     ],
 )
-def test_one_task_a_gpu(job: dict[str, str], told: str, tmp_path: Path) -> None:
+def test_one_task_per_gpu(job: dict[str, str], message: str, tmp_path: Path) -> None:
     done = run(tmp_path, "own_videos", job=job)
     assert done.returncode != 0
-    assert told in done.stderr
+    assert message in done.stderr
     assert "unbound" not in done.stderr
     assert not (tmp_path / "srun.txt").exists()
 

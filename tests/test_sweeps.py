@@ -1,4 +1,4 @@
-"""The command lines that a W&B agent makes of the sweeps are parsed by the real CLI."""
+"""Sweeps: the command lines that a W&B agent builds are parsed by the real CLI."""
 
 import itertools
 from pathlib import Path
@@ -15,8 +15,8 @@ SWEEPS = sorted((shipped("experiments") / "sweeps").glob("*.yaml"))
 
 
 def corners(parameters: dict[str, dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
-    """The first and the last value of every parameter, in all combinations."""
-    ends = [[(name, config["values"][place]) for place in (0, -1)] for name, config in parameters.items()]
+    """Returns all combinations of the first and last value of every parameter."""
+    ends = [[(name, config["values"][index]) for index in (0, -1)] for name, config in parameters.items()]
     return [{name: {"value": value} for name, value in chosen} for chosen in itertools.product(*ends)]
 
 
@@ -37,5 +37,5 @@ def test_every_command_of_a_sweep_parses(path: Path, tmp_path: Path, monkeypatch
         assert stop.value.code == 0
 
 
-def test_the_sweeps_that_the_documentation_names_are_there() -> None:
+def test_the_documented_sweeps_exist() -> None:
     assert {path.stem for path in SWEEPS} == {"epsilon", "ensembling", "fewshot"}

@@ -1,4 +1,4 @@
-"""Real video files, encoded in the test. Every frame is different, so that a wrong frame is noticed."""
+"""Real video files, encoded in the test. All frames differ, so that a wrong frame is detected."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 
 def pictures(count: int, width: int = 64, height: int = 48, seed: int = 0) -> NDArray[np.uint8]:
-    """Frames (count, height, width, 3): a moving bar on a changing, textured ground."""
+    """Returns frames (count, height, width, 3) with a moving bar on a changing, textured background."""
     rng = np.random.default_rng(seed)
     texture = rng.integers(0, 60, (height, width, 3))
     frames = np.empty((count, height, width, 3), np.uint8)
     for k in range(count):
-        ground = np.array([(37 * k) % 200, (61 * k + 80) % 200, (17 * k + 150) % 200])
-        frames[k] = ground + texture
+        background = np.array([(37 * k) % 200, (61 * k + 80) % 200, (17 * k + 150) % 200])
+        frames[k] = background + texture
         start = (5 * k) % width
         frames[k, :, start : start + max(2, width // 8)] = 255
     return frames
@@ -38,11 +38,25 @@ def write_video(
     shots: NDArray[np.uint8] | None = None,
     container: dict[str, str] | None = None,
 ) -> Path:
-    """Encodes `count` frames.
+    """Encodes a video.
 
-    `ticks` are presentation times in 1/100 s, for a variable rate; `rotate` marks the display matrix,
-    `aspect` is that of a pixel; `shots` are other frames than `pictures`,
-    `container` the muxer's options.
+    Args:
+        path: File to write; the suffix chooses the container.
+        count: Number of frames.
+        codec: Name of FFmpeg's encoder.
+        width: Width in pixels.
+        height: Height in pixels.
+        options: Options of the encoder.
+        pixels: Pixel format.
+        ticks: Presentation times in 1/100 s, for a variable frame rate.
+        rotate: Rotation in the display matrix, in degrees.
+        aspect: Sample aspect ratio.
+        seed: Seed of `pictures`.
+        shots: Frames to encode instead of `pictures`.
+        container: Options of the muxer.
+
+    Returns:
+        The path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options=container or {}) as output:
@@ -64,7 +78,7 @@ def write_video(
 
 
 def _mark_rotated(path: Path, degrees: int) -> None:
-    """Rewrites the display matrix in an .mp4's track header, as phones do."""
+    """Sets the display matrix in the track header of an .mp4 file, as phones do."""
     data = bytearray(path.read_bytes())
     identity = b"".join(
         value.to_bytes(4, "big", signed=True) for value in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
@@ -77,7 +91,7 @@ def _mark_rotated(path: Path, degrees: int) -> None:
 
 
 def decode_all(path: Path) -> NDArray[np.uint8]:
-    """The reference: every frame in the order in which FFmpeg shows them, upright, (T, 3, H, W)."""
+    """Decodes all frames with FFmpeg as a reference: in presentation order, upright, (T, 3, H, W)."""
     shown = []
     with av.open(str(path)) as container:
         reformatter = av.video.reformatter.VideoReformatter()
@@ -95,13 +109,13 @@ def copy_stream(
     shift: int = 0,
     container: dict[str, str] | None = None,
 ) -> Path:
-    """Puts a file's packets into another container, with other global headers, or `shift` frames (1/25 s) later."""
-    with av.open(str(source)) as whole, av.open(str(path), "w", options=container or {}) as output:
-        stream = whole.streams.video[0]
+    """Remuxes a file's packets, optionally with changed global headers or `shift` frames (1/25 s) later."""
+    with av.open(str(source)) as original, av.open(str(path), "w", options=container or {}) as output:
+        stream = original.streams.video[0]
         copy = output.add_stream_from_template(stream)
         if extradata is not None:
             copy.codec_context.extradata = extradata(stream.codec_context.extradata or b"")
-        for packet in whole.demux(stream):
+        for packet in original.demux(stream):
             if packet.size:
                 ticks = round(shift / 25 / packet.time_base)
                 packet.pts, packet.dts, packet.stream = packet.pts + ticks, packet.dts + ticks, copy
@@ -110,20 +124,20 @@ def copy_stream(
 
 
 def without_reorder_depth(extradata: bytes) -> bytes:
-    """x264's headers (avcC) without the SPS's word on how far pictures are reordered, as other encoders write them."""
+    """Returns x264's headers (avcC) without the reorder depth in the SPS, which some encoders don't write."""
     end = 8 + int.from_bytes(extradata[6:8], "big")
     bits = "".join(f"{byte:08b}" for byte in extradata[8:end].replace(b"\0\0\3", b"\0\0")).rstrip("0")[:-1]
-    # bitstream_restriction_flag 1, a flag, two zeros, twice log2 of the longest vector, reordered and held pictures
+    # bitstream_restriction_flag = 1, another flag, two zeros, two vector lengths (log2), reorder depth, buffer size
     start = next(k for k in range(len(bits) - 9, 0, -1) if bits[k] == "1" and _restriction_ends(bits, k + 2))
     bits = bits[:start] + "01"
     sps = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
     return extradata[:6] + len(sps).to_bytes(2, "big") + sps + extradata[end:]
 
 
-def _restriction_ends(bits: str, place: int) -> bool:
+def _restriction_ends(bits: str, index: int) -> bool:
     numbers = []
-    while place < len(bits) and len(numbers) < 6:  # Exp-Golomb codes
-        zeros = len(bits[place:]) - len(bits[place:].lstrip("0"))
-        numbers.append(int(bits[place : place + 2 * zeros + 1] or "0", 2) - 1)
-        place += 2 * zeros + 1
-    return place == len(bits) and len(numbers) == 6 and numbers[:2] == [0, 0] and numbers[4] <= numbers[5] <= 16
+    while index < len(bits) and len(numbers) < 6:  # Exp-Golomb codes
+        zeros = len(bits[index:]) - len(bits[index:].lstrip("0"))
+        numbers.append(int(bits[index : index + 2 * zeros + 1] or "0", 2) - 1)
+        index += 2 * zeros + 1
+    return index == len(bits) and len(numbers) == 6 and numbers[:2] == [0, 0] and numbers[4] <= numbers[5] <= 16

@@ -10,7 +10,7 @@ __all__ = ["Recognition", "Recognizer", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the front door when it is asked for: the `ost` command answers without PyTorch."""
+    """Imports the public API at its first use, so that the `ost` command can start without PyTorch."""
     if name in ("Recognition", "Recognizer"):
         from ost_lightning import recognition
 

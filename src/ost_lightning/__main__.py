@@ -1,4 +1,4 @@
-"""`python -m ost_lightning` is the `ost` command."""
+"""Runs the `ost` command as `python -m ost_lightning`."""
 
 from ost_lightning.cli import entry_point
 

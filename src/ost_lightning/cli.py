@@ -1,4 +1,4 @@
-"""The `ost` command: experiments (fit, validate, test, predict, ablate) and the tools beside them."""
+"""The `ost` command: experiments (fit, validate, test, predict, ablate) and tools."""
 
 import gc
 import logging
@@ -19,7 +19,7 @@ from ost_lightning.cli_help import experiment_help, group_help, overview, unknow
 from ost_lightning.errors import UserError
 from ost_lightning.experiment.arguments import normalized, require_experiment
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
-from ost_lightning.tools.parsing.arguments import HELP, how_to_call
+from ost_lightning.tools.parsing.arguments import HELP, usage_hint
 from ost_lightning.tools.parsing.commands import ABLATION_MEAN, GROUPS, TOOLS, Tool
 from ost_lightning.tools.parsing.parser import run_tool
 
@@ -31,8 +31,8 @@ def run(args: Sequence[str]) -> None:
         args: Command line without the program's name.
 
     Raises:
-        UserError: If something given is wrong.
-        SystemExit: With status 0, if help or a configuration was asked for.
+        UserError: If an option, file or setting is wrong.
+        SystemExit: With status 0, if help or a configuration was requested.
     """
     command = args[0] if args else ""
     two_words = " ".join(args[:2])
@@ -55,12 +55,13 @@ def run(args: Sequence[str]) -> None:
 
 
 def _run_experiment(command: str, args: Sequence[str]) -> None:
-    asked = [place for place, argument in enumerate(args) if argument in HELP]
-    if asked and "all" not in args[asked[0] + 1 : asked[0] + 2]:
+    help_index = next((index for index, argument in enumerate(args) if argument in HELP), None)
+    if help_index is not None and "all" not in args[help_index + 1 : help_index + 2]:
         _print_and_stop(experiment_help(command))
     require_experiment(f"ost {command}", args[1:])
-    args = [command, "--help"] if asked else normalized(args)  # the cheap checks come before the imports
-    with _importing():
+    # cheap checks first: the imports below take seconds
+    args = normalized(args) if help_index is None else [command, "--help"]
+    with _fast_imports():
         command_line = resolve_name(EXPERIMENT_COMMANDS[command].target)
     try:
         command_line(args)
@@ -72,7 +73,7 @@ def _run_tool(tool: Tool, args: Sequence[str]) -> None:
     try:
         run_tool(tool, args)
     except ArgumentError as error:
-        raise parse_error_as_mistake(error, how_to_call(tool)) from error
+        raise parse_error_as_mistake(error, usage_hint(tool)) from error
 
 
 def _print_and_stop(text: str) -> NoReturn:
@@ -81,11 +82,11 @@ def _print_and_stop(text: str) -> NoReturn:
 
 
 @contextmanager
-def _importing() -> Iterator[None]:
-    """Pauses garbage collection while much is imported: it takes a fifth of the time, and finds nothing.
+def _fast_imports() -> Iterator[None]:
+    """Pauses garbage collection during large imports, where it takes a fifth of the time and frees nothing.
 
-    Afterwards what was imported is left out of collections altogether. Not so in a process that has worked before,
-    whose garbage would be kept as well.
+    Afterwards the imported objects are excluded from collection. If PyTorch is already imported, nothing changes: the
+    process may have worked before, and its garbage would never be collected.
     """
     if "torch" in sys.modules:
         yield
@@ -99,15 +100,15 @@ def _importing() -> Iterator[None]:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs one command; a user's mistake is reported in a paragraph, without a traceback unless OST_TRACEBACK is set.
+    """Runs one command; user errors are reported in a paragraph, without a traceback unless OST_TRACEBACK is set.
 
     Args:
-        args: Command line without the program's name; that of the process if not given.
+        args: Command line without the program's name; the process's command line if not given.
 
     Returns:
-        Exit status: 0, or 1 after a user's mistake.
+        Exit status: 0, or 1 after a user error.
     """
-    _silence_what_no_user_can_act_on()
+    _silence_irrelevant_messages()
     try:
         run(sys.argv[1:] if args is None else args)
     except (UserError, ValueError) as error:
@@ -122,19 +123,20 @@ def main(args: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _silence_what_no_user_can_act_on() -> None:
+def _silence_irrelevant_messages() -> None:
+    """Silences warnings and messages that users can't act on."""
     # Lightning 2.6 uses a deprecated PyTorch API
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
-    # Lightning advises to average accuracies, which are sums over all processes already
+    # Lightning recommends averaging accuracies over processes, but they are computed from global sums already
     warnings.filterwarnings("ignore", message=r"It is recommended to use `self\.log\('(val|test)/")
-    # Lightning recommends further packages of its makers at every start, and has no setting for that
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+    # Lightning advertises other packages at every start, and has no setting to turn that off
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_not_advertisement)
 
 
-def _is_no_advertisement(record: logging.LogRecord) -> bool:
+def _is_not_advertisement(record: logging.LogRecord) -> bool:
     return "try installing [lit" not in record.getMessage()
 
 
 def entry_point() -> None:
-    """The console script."""
+    """Runs the console script `ost`."""
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Mistakes on the command line and in YAML, each reported in a paragraph."""
+"""User errors on the command line and in YAML, each reported in a paragraph."""
 
 import difflib
 import re
@@ -30,7 +30,7 @@ _UNKNOWN: Final = re.compile(
 
 
 def mistake_in(error: BaseException) -> UserError | None:
-    """The user's mistake that an exception comes from: configuration parsers wrap what constructors raise."""
+    """Returns the user error in an exception's chain of causes, since parsers wrap exceptions; None if not found."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, UserError):
         cause = cause.__cause__
@@ -38,23 +38,23 @@ def mistake_in(error: BaseException) -> UserError | None:
 
 
 def parse_error_as_mistake(error: ArgumentError, usage: str = "") -> UserError:
-    """A parser's error without the noise of its type unions, with what was probably meant.
+    """Returns a parser's error as a user error, without the noise of type unions and with the closest valid name.
 
     Args:
-        error: The parser's.
-        usage: How the command is called, if it is a tool.
+        error: Error raised by the parser.
+        usage: Sentence with the usage of the command, for tools.
     """
     lines = (_NOISE.sub("", line).strip().removeprefix("- ") for line in str(error).splitlines())
     message = " ".join(line for line in lines if line)
     if missing := _NO_CLASS.search(message):
         known = [name for package in _PACKAGES for name in resolve_name(f"ost_lightning.{package}").__all__]
         close = difflib.get_close_matches(missing["name"], [name for name in known if name[0].isupper()], n=1)
-        more = f" Did you mean {close[0]}?" if close else ""
-        return UserError(f"{message[: missing.start()]}: there is no class {missing['name']}.{more} {_HINT}")
+        meant = f" Did you mean {close[0]}?" if close else ""
+        return UserError(f"{message[: missing.start()]}: there is no class {missing['name']}.{meant} {_HINT}")
     if incomplete := _CLASS_NOT_GIVEN.match(message):
         return UserError(
-            f"The settings do not say which class `{incomplete['key']}` is, as an experiment does. An overlay, such as "
-            f"modes/lora, comes after an experiment: `--config own_videos --config modes/lora`. {_HINT}"
+            f"No class is set for `{incomplete['key']}`. Give an experiment first, and overlays such as modes/lora "
+            f"after it: `--config own_videos --config modes/lora`. {_HINT}"
         )
     classes, unknown = _CLASS.findall(message), _UNKNOWN.search(message)
     if classes and unknown:
@@ -70,7 +70,7 @@ def parse_error_as_mistake(error: ArgumentError, usage: str = "") -> UserError:
 
 
 def _accepted(class_path: str) -> list[str]:
-    """Settings of a class and of those that its constructor passes arguments on to; those of groups with a dot."""
+    """Returns the settings of a class, including those it passes on to other classes; nested settings are dotted."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(resolve_name(class_path))
     settings = list(parser.get_defaults().keys())

@@ -1,4 +1,4 @@
-"""Help that people read first: all commands, a group of them, what an experiment needs. Imports nothing heavy."""
+"""Top-level help: all commands, one group of commands, and the options of an experiment. Imports nothing heavy."""
 
 import difflib
 import textwrap
@@ -7,7 +7,7 @@ from typing import Final
 
 from ost_lightning.errors import UserError
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
-from ost_lightning.experiment.experiment_files import experiment_names, table_names, whole_experiments
+from ost_lightning.experiment.experiment_files import experiment_names, standalone_experiments, table_names
 from ost_lightning.tools.parsing.commands import GROUPS, SECTIONS, TOOLS
 
 _WIDTH: Final = 100
@@ -15,7 +15,7 @@ _INDENT: Final = 24
 
 
 def overview() -> str:
-    """All commands, each with a sentence and an example."""
+    """Returns the help on all commands, each with a sentence and an example."""
     experiments = ((name, command.summary, command.examples[0]) for name, command in EXPERIMENT_COMMANDS.items())
     parts = [
         "usage: ost COMMAND [options]",
@@ -31,7 +31,7 @@ def overview() -> str:
 
 
 def group_help(group: str) -> str:
-    """The commands that begin with one word."""
+    """Returns the help on the commands of a group, such as `ost data ...`."""
     tools = [tool for name, tool in TOOLS.items() if name.split()[0] == group]
     return "\n\n".join(
         [
@@ -43,50 +43,50 @@ def group_help(group: str) -> str:
 
 
 def experiment_help(name: str) -> str:
-    """What a command that runs an experiment needs, and how to see all of its settings."""
+    """Returns the help on a command that runs an experiment: its main options, and how to see all settings."""
     command = EXPERIMENT_COMMANDS[name]
     overlays = [f"{folder}/..." for folder in dict.fromkeys(n.split("/")[0] for n in experiment_names() if "/" in n)]
     settings = [
         (
             "--config EXPERIMENT",
-            f"The experiment: {', '.join(whole_experiments())}, or a YAML file. Repeat it to lay overlays over the "
-            f"experiment ({', '.join(overlays)}, or a YAML file).",
+            f"Experiment: {', '.join(standalone_experiments())}, or a YAML file. Repeat the option to apply overlays "
+            f"to the experiment ({', '.join(overlays)}, or a YAML file).",
         ),
         (
             "--ckpt_path CHECKPOINT",
-            "The training to resume: a checkpoint file, `last` or `best` of the experiment's newest run."
+            "Checkpoint to resume training from: a file, or `last` or `best` of the experiment's newest run."
             if name == "fit"
             else "Fine-tuned weights: a checkpoint file, or `last` or `best` of the experiment's newest run. Without "
-            "it, the weights of model.video_clip.pretrained as they are.",
+            "it, the weights of model.video_clip.pretrained are used without fine-tuning.",
         ),
         (
             "--model.video_clip.pretrained CLIP",
-            "CLIP to begin with: a hub id, a folder in Hugging Face format, or `tiny`.",
+            "Initial CLIP: a hub id, a folder in Hugging Face format, or `tiny`.",
         ),
-        ("--data.root FOLDER", "Folder of the videos. `--data CLASS` chooses another kind of data."),
+        ("--data.root FOLDER", "Folder of the videos. `--data CLASS` selects another data module."),
         (
             "--trainer.accelerator cpu, --trainer.devices N",
-            "What to compute on. An experiment may expect a GPU.",
+            "Hardware to use. An experiment may expect a GPU.",
         ),
-        ("--tracking.wandb false", "Records nothing in Weights & Biases."),
+        ("--tracking.wandb false", "Disables logging to Weights & Biases."),
     ]
     if name == "ablate":
         settings += [
             ("--table TABLE", f"Rows of the table: {', '.join(table_names())} (the default), or a YAML file."),
-            ("--output FOLDER", "Folder for the results. Without it, the run's folder."),
+            ("--output FOLDER", "Folder for the results; the run's folder if not given."),
             ("--mean FILE ...", "Averages earlier tables (ablation.json) instead of running an experiment."),
         ]
     more = [
-        (f"ost {name} --help all", "All settings with their defaults, those of Lightning's trainer included."),
-        (f"ost {name} --config EXPERIMENT --print_config", "The settings of an experiment, as YAML."),
-        (f"ost {name} --data.help VideoLists", "The settings of a kind of data; without a class, all kinds."),
-        (f"ost {name} --model.help ContrastiveRecognition", "The settings of a way of training."),
+        (f"ost {name} --help all", "All settings with their defaults, including those of Lightning's trainer."),
+        (f"ost {name} --config EXPERIMENT --print_config", "Settings of an experiment, as YAML."),
+        (f"ost {name} --data.help VideoLists", "Settings of a data module; without a class, a list of all classes."),
+        (f"ost {name} --model.help ContrastiveRecognition", "Settings of a recognition task."),
     ]
     return "\n\n".join(
         [
             f"usage: ost {name} --config EXPERIMENT [--ckpt_path CHECKPOINT] [--SETTING VALUE ...]",
-            _filled(command.summary + " " + command.needs),
-            _titled("What it needs", _pairs(settings)),
+            _filled(command.summary + " " + command.details),
+            _titled("Main options", _pairs(settings)),
             _titled("Examples", [f"  {example}" for example in command.examples]),
             _titled("More", _pairs(more)),
         ]
@@ -94,24 +94,24 @@ def experiment_help(name: str) -> str:
 
 
 def unknown_command(args: Sequence[str]) -> UserError:
-    """The mistake of a command line that names no command, with the command that was probably meant.
+    """Returns the error for an unknown or missing command, with the closest known command.
 
     Args:
         args: Command line without the program's name.
     """
     names = [*EXPERIMENT_COMMANDS, *TOOLS]
-    given = args[0] if args else ""
-    if given in GROUPS:
-        given = " ".join(args[:2])
+    command = args[0] if args else ""
+    if command in GROUPS:
+        command = " ".join(args[:2])
         names = [name for name in names if name.split()[0] == args[0]]
     close = difflib.get_close_matches(" ".join(args[:2]), [name for name in names if " " in name], n=1, cutoff=0.75)
-    close = close or difflib.get_close_matches(given, names, n=1)
+    close = close or difflib.get_close_matches(command, names, n=1)
     meant = f" Did you mean `ost {close[0]}`?" if close else ""
-    if given.startswith("-"):
-        wrong = f"The command comes first, before {given}."
+    if command.startswith("-"):
+        problem = f"The command must come first, before {command}."
     else:
-        wrong = f"There is no command `ost {given}`." if given else "Give a command."
-    return UserError(f"{wrong}{meant} The commands are: {', '.join(names)}. `ost --help` explains them.")
+        problem = f"There is no command `ost {command}`." if command else "Give a command."
+    return UserError(f"{problem}{meant} The commands are: {', '.join(names)}. `ost --help` explains them.")
 
 
 def _section(title: str, commands: Iterable[tuple[str, str, str]]) -> str:
@@ -131,7 +131,7 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _pair(name: str, text: str, indent: int) -> list[str]:
-    """A name and what it is, beside it or, if the name is long, below it."""
+    """Returns a name with its description beside it, or below it if the name is long."""
     lines = textwrap.wrap(text, _WIDTH - indent)
     head = f"  {name}"
     if len(head) < indent:

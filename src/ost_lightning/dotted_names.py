@@ -1,15 +1,15 @@
-"""Nested settings under dotted names, to compare them with one another."""
+"""Flattening of nested settings to dotted names, so that they can be compared."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, `{"a": {"b": 1}}` as `{"a.b": 1}`.
+    """Flattens nested mappings, such as `{"a": {"b": 1}}` to `{"a.b": 1}`.
 
     Args:
         settings: Values and mappings of values.
-        prefix: Text in front of every name, such as `training.`.
+        prefix: Prefix of every name, such as `training.`.
     """
     flat: dict[str, Any] = {}
     for name, value in settings.items():

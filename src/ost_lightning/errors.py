@@ -1,13 +1,13 @@
-"""Errors that a user can put right."""
+"""User-fixable errors."""
 
 
 class UserError(Exception):
-    """Something given from outside is wrong: a setting, a file, a list, a checkpoint.
+    """Base class of user-fixable errors: a wrong setting, file, list or checkpoint.
 
-    The message is one paragraph: where, what was found, what was expected, what to do. The `ost` command prints it
-    without a traceback.
+    The message is one paragraph: where the problem is, what was found, what was expected, and what to do. The `ost`
+    command prints it without a traceback.
     """
 
 
 class CheckpointError(UserError):
-    """Model weights are missing, incomplete or do not fit."""
+    """Error for model weights that are missing, incomplete or incompatible."""

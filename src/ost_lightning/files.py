@@ -1,4 +1,4 @@
-"""Files and folders that appear under their name complete, or not at all."""
+"""Atomic writing of files and folders: they appear complete, or not at all."""
 
 import glob
 import os
@@ -11,21 +11,21 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(target: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Gives a temporary path beside a file or folder, and renames it into place if the block succeeds.
+    """Yields a temporary path beside a file or folder, and renames it into place if the block succeeds.
 
-    If the block raises, whatever it wrote is deleted and an earlier file stays as it was. Several processes may write
-    the same file at once: the last one to finish wins, and nobody reads a mixture.
+    If the block raises, everything it wrote is deleted, and an existing file is unchanged. Several processes may write
+    the same file at once: the last one to finish wins, and readers never see a mixture.
 
     Args:
-        target: File or folder; folders above it are made. A file replaces an earlier one, a folder does not.
-        durable: Flush a file to the disk before it is renamed, and its name afterwards, so that it survives a power
-            failure.
+        target: File or folder to write; parent folders are created. An existing file is replaced, a folder is not.
+        durable: Whether to flush a file to the disk before renaming it, and its name afterwards, so that it survives a
+            power failure.
 
     Yields:
         Path that does not exist yet, in the same folder and with the same suffix.
 
     Raises:
-        FileExistsError: If the block made a folder and the target exists.
+        FileExistsError: If the block created a folder and the target exists.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(_temporary_name(target, secrets.token_hex(6)))
@@ -33,7 +33,7 @@ def atomic_write(target: Path, *, durable: bool = False) -> Iterator[Path]:
         yield temporary
         if temporary.is_dir():
             if target.exists():
-                raise FileExistsError(f"{target} exists already")
+                raise FileExistsError(f"{target} already exists")
         elif durable:
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
@@ -48,11 +48,11 @@ def atomic_write(target: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def write_text_atomically(file: Path, text: str) -> None:
-    """Writes a text in UTF-8, so that nobody ever sees a half-written file.
+    """Writes a text file in UTF-8 atomically, so that readers never see a half-written file.
 
     Args:
-        file: Folders above it are made; an earlier file is replaced.
-        text: The whole content.
+        file: File to write; parent folders are created, and an existing file is replaced.
+        text: Complete content of the file.
     """
     with atomic_write(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -62,15 +62,15 @@ def remove_interrupted_writes(target: Path) -> None:
     """Deletes the temporary files that killed processes left beside a file.
 
     Args:
-        target: File that no other process is writing.
+        target: File that no other process is writing at the same time.
     """
     name = _temporary_name(Path(glob.escape(target.name)), "*")
-    for left in target.parent.glob(name):
-        left.unlink(missing_ok=True)
+    for leftover in target.parent.glob(name):
+        leftover.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
-    """Flushes the names of a folder's files to the disk, where the system can do that."""
+    """Flushes a folder's directory entries to the disk, on systems that support it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

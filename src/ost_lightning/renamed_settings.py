@@ -1,4 +1,4 @@
-"""Old names of settings, values, classes and options: refused with a sentence that gives the new name."""
+"""Old names of settings, values, classes and options, rejected with an error that gives the new name."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ KEYS: Final[dict[str, str]] = {
     "trust_labels": "ignore_name_mismatch",
     "warmup": "warmup_fraction",
 }
-"""New name of a setting by its old one. An old name may be dotted: then the keys above it have to fit as well."""
+"""New name of each setting by old name. If an old name is dotted, its parent keys have to match too."""
 
 VALUES: Final[dict[tuple[str, str], str]] = {
     ("direction", "descriptor"): "descriptors_to_frames",
@@ -27,7 +27,7 @@ VALUES: Final[dict[tuple[str, str], str]] = {
     ("on_missing", "leave_out"): "skip",
     ("schedule", "released"): "timm_cosine",
 }
-"""New value by setting (its new name, may be dotted) and old value."""
+"""New value by setting and old value. Settings have their new name, which may be dotted."""
 
 CLASSES: Final[dict[str, str]] = {
     "LossGuard": "NonFiniteLossGuard",
@@ -36,7 +36,7 @@ CLASSES: Final[dict[str, str]] = {
     "SeveralSets": "CombinedDataModule",
     "XCLIP": "VideoCLIP",  # the checkpoint chooses the encoder
 }
-"""New name of a class by its old one."""
+"""New name of each class by old name."""
 
 OPTIONS: Final[dict[str, dict[str, str]]] = {
     "ablate": {"cache_gigabytes": "data.loading.embedding_cache_gigabytes", "ckpt": "ckpt_path"},
@@ -49,17 +49,17 @@ OPTIONS: Final[dict[str, dict[str, str]]] = {
     "descriptors import": {"out": "output"},
     "results": {"csv_file": "output", "markdown_file": "output"},
 }
-"""New name of an option by command and old name."""
+"""New name of each option by command and old name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """An old name that was found.
+    """Occurrence of an old name in YAML.
 
     Attributes:
-        node: Where it stands in the YAML; its value is the old name.
-        setting: Dotted key of the setting, for a message.
-        new: What to write instead of the node's value.
+        node: YAML node whose value is the old name.
+        setting: Dotted key of the setting, for messages.
+        new: New name that replaces the node's value.
     """
 
     node: yaml.ScalarNode
@@ -67,7 +67,7 @@ class Renamed:
     new: str
 
     def __str__(self) -> str:
-        """Half a sentence that gives the new name."""
+        """Returns a clause that gives the new name."""
         return f"{self.setting}: `{self.node.value}` is now called `{self.new}`"
 
 
@@ -75,16 +75,16 @@ def find_renamed(node: yaml.Node | None, path: tuple[str, ...] = ()) -> Iterator
     """Finds old names in YAML.
 
     Args:
-        node: What `yaml.compose` gave.
-        path: Keys that it stands below, without `init_args` and `class_path`.
+        node: Result of `yaml.compose`.
+        path: Parent keys of the node, without `init_args` and `class_path`.
     """
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            here = path if key.value in ("init_args", "class_path") else (*path, str(key.value))
-            if isinstance(key, yaml.ScalarNode) and (new := new_key(here)) and here != path:
-                yield Renamed(key, ".".join(here), new)
-                here = (*path, new)
-            yield from find_renamed(value, here)
+            keys = path if key.value in ("init_args", "class_path") else (*path, str(key.value))
+            if isinstance(key, yaml.ScalarNode) and (new := new_key(keys)) and keys != path:
+                yield Renamed(key, ".".join(keys), new)
+                keys = (*path, new)
+            yield from find_renamed(value, keys)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from find_renamed(item, path)
@@ -93,46 +93,50 @@ def find_renamed(node: yaml.Node | None, path: tuple[str, ...] = ()) -> Iterator
 
 
 def new_key(path: tuple[str, ...]) -> str | None:
-    """The new name of the last of some keys, if it is an old one."""
+    """Returns the new name of the last key of a path if that key is an old name; None otherwise."""
     return next((new for old, new in KEYS.items() if _ends(path, old)), None)
 
 
-def refuse_renamed_in_file(file: object, node: yaml.Node) -> None:
-    """Refuses a YAML file with old names.
+def reject_renamed_in_file(file: object, node: yaml.Node) -> None:
+    """Rejects a YAML file that uses old names.
+
+    Args:
+        file: Path of the file, for the message.
+        node: Result of `yaml.compose` for the file.
 
     Raises:
-        UserError: If there are any; it gives the line and the new name of each.
+        UserError: If the file uses old names; the message gives the line and the new name of each.
     """
     if found := list(find_renamed(node)):
         lines = "; ".join(f"line {entry.node.start_mark.line + 1}, {entry}" for entry in found)
-        raise UserError(f"{file} has names of an earlier version: {lines}. Change them in the file.")
+        raise UserError(f"{file} uses names of an earlier version: {lines}. Change them in the file.")
 
 
-def refuse_renamed_option(command: str, option: str, value: str | None) -> None:
-    """Refuses an option with an old name, or with old names in its dotted key or in its value.
+def reject_renamed_option(command: str, option: str, value: str | None) -> None:
+    """Rejects an option with an old name, or with old names in its dotted key or in its value.
 
     Args:
         command: Name of the command, such as `fit` or `data check`.
-        option: Without the leading hyphens.
-        value: As given; None if there is none.
+        option: Option without the leading hyphens.
+        value: Value from the command line; None for an option without a value.
 
     Raises:
-        UserError: If there are any; it gives the new name of each.
+        UserError: If the option uses old names; the message gives the new name of each.
     """
     if new := OPTIONS.get(command, {}).get(option):
         raise UserError(f"--{option} is an option of an earlier version: it is now called --{new}.")
-    given = [key for key in option.removesuffix("+").split(".") if key != "init_args"]
-    keys = list(given)
+    original = [key for key in option.removesuffix("+").split(".") if key != "init_args"]
+    keys = list(original)
     for length in range(1, len(keys) + 1):
         keys[length - 1] = new_key(tuple(keys[:length])) or keys[length - 1]
-    if keys != given:
+    if keys != original:
         raise UserError(f"--{option} is an option of an earlier version: it is now called --{'.'.join(keys)}.")
-    if value is not None and (found := list(find_renamed(_composed(value), tuple(keys)))):
-        raise UserError(f"--{option} has names of an earlier version: {'; '.join(map(str, found))}.")
+    if value is not None and (found := list(find_renamed(_compose(value), tuple(keys)))):
+        raise UserError(f"--{option} uses names of an earlier version: {'; '.join(map(str, found))}.")
 
 
 def with_new_names(text: str) -> Any:
-    """The configuration that YAML of an earlier version means, such as the one in an old checkpoint."""
+    """Loads YAML that may use old names, such as the configuration in an old checkpoint, with new names instead."""
     tree = yaml.compose(text, yaml.SafeLoader)
     for entry in list(find_renamed(tree)):
         entry.node.value = entry.new
@@ -154,8 +158,8 @@ def _new_value(path: tuple[str, ...], value: str) -> str | None:
     return ".".join(filter(None, (package, CLASSES[name])))
 
 
-def _composed(value: str) -> yaml.Node | None:
+def _compose(value: str) -> yaml.Node | None:
     try:
         return yaml.compose(value, yaml.SafeLoader)
-    except yaml.YAMLError:  # plain text, which names nothing
+    except yaml.YAMLError:  # plain text, which contains no settings
         return None

@@ -1,4 +1,4 @@
-"""Where the files that come with the package are: `data/`, `prompts/`, `experiments/` and the tiny CLIP."""
+"""Paths of the files that come with the package: `data/`, `prompts/`, `experiments/` and the tiny CLIP."""
 
 import os
 from importlib.resources import files
@@ -8,11 +8,11 @@ from typing import Final, Literal
 ResourceFolder = Literal["data", "prompts", "experiments"]
 
 TINY_CLIP: Final = "tiny"
-"""Name of the CLIP that comes with the package, wherever a hub id or folder is asked for."""
+"""Name of the CLIP that comes with the package, accepted wherever a hub id or folder is."""
 
 
 def shipped(kind: ResourceFolder) -> Path:
-    """A folder that comes with the package: inside it once installed, at the top of the tree in a checkout.
+    """Returns a folder that comes with the package: inside an installed package, or at the top of a checkout.
 
     Raises:
         FileNotFoundError: If the installation is incomplete.
@@ -21,16 +21,16 @@ def shipped(kind: ResourceFolder) -> Path:
     for folder in (package / kind, package.parents[1] / kind):
         if folder.is_dir():
             return folder
-    raise FileNotFoundError(f"the installation of ost_lightning lacks its folder '{kind}': install it again")
+    raise FileNotFoundError(f"The installation of ost_lightning has no folder '{kind}'. Reinstall the package.")
 
 
 def tiny_clip_folder() -> Path:
-    """The HF folder of the tiny CLIP that belongs to the rendered world."""
+    """Returns the folder, in HF format, of the tiny CLIP for the rendered world."""
     return Path(str(files("ost_lightning"))) / "toyworld" / "tiny_clip"
 
 
 def cache_folder() -> Path:
-    """Where generated files are kept: `$OST_CACHE`, or `ost_lightning` in the user's cache folder."""
+    """Returns the folder for generated files: `$OST_CACHE`, or `ost_lightning` in the user's cache folder."""
     if chosen := os.environ.get("OST_CACHE"):
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

@@ -1,20 +1,20 @@
-"""Words that are used on every floor, each defined once."""
+"""Terms that are used in all packages, each defined once."""
 
 from typing import Final, Literal
 
 DescriptorKind = Literal["spatio", "temporal"]
-"""Kind of descriptor: what is seen at any time (Spatio), or the steps of an action (Temporal)."""
+"""Kind of descriptor: what is visible at any time (Spatio), or the steps of an action (Temporal)."""
 DESCRIPTOR_KINDS: Final[tuple[DescriptorKind, ...]] = ("spatio", "temporal")
 
 SentenceKind = Literal["name", "spatio", "temporal"]
-"""What a sentence is about: the category name, a Spatio Descriptor or a Temporal Descriptor."""
+"""Source of a sentence: the category name, a Spatio Descriptor or a Temporal Descriptor."""
 SENTENCE_KINDS: Final[tuple[SentenceKind, ...]] = ("name", "spatio", "temporal")
 
 Part = Literal["train", "val", "test"]
 """Part of a data set."""
 
 EvaluationStage = Literal["val", "test", "predict"]
-"""What an evaluation set is loaded for."""
+"""Stage for which an evaluation set is loaded."""
 
 AS_TRAINED: Final = "as trained"
-"""Name of a task's own weights, beside the names of mixtures, in results and in the code that scores."""
+"""Name of the task's current weights, as opposed to mixtures, in results and among scorers."""

@@ -1,4 +1,4 @@
-"""Private names of Lightning are used in adapters only."""
+"""Private names of Lightning are used only in adapters."""
 
 import ast
 from collections.abc import Iterator
@@ -19,16 +19,18 @@ MODULES = sorted(FOLDER.rglob("*.py"))
 ADAPTERS = {"resuming/lightning_loops.py", "resuming/metrics_table.py", "training/epoch_weight_averaging.py"}
 
 
-def names_of_others(tree: ast.Module) -> Iterator[str]:
-    """Private attributes that no class of this module sets or defines, and texts that name them."""
+def foreign_private_names(tree: ast.Module) -> Iterator[str]:
+    """Yields private attributes that no class of this module sets or defines, and strings that name them."""
     nodes = list(ast.walk(tree))
     attributes = [node for node in nodes if isinstance(node, ast.Attribute) and _is_private(node.attr)]
-    own = {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
-    own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
-    own |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    defined = {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+    defined |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    defined |= {
+        node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
     for node in attributes:
-        of_this_object = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-        if not of_this_object or node.attr not in own:
+        on_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+        if not on_self or node.attr not in defined:
             yield node.attr
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("epoch_loop."):
@@ -42,12 +44,12 @@ def _is_private(name: str) -> bool:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.relative_to(FOLDER).as_posix())
-def test_only_adapters_know_private_names_of_lightning(module: Path) -> None:
-    found = set(names_of_others(ast.parse(module.read_text(encoding="utf-8"))))
+def test_only_adapters_use_private_names_of_lightning(module: Path) -> None:
+    found = set(foreign_private_names(ast.parse(module.read_text(encoding="utf-8"))))
     assert bool(found) == (module.relative_to(FOLDER).as_posix() in ADAPTERS), found
 
 
-def test_a_missing_name_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_private_name_raises_a_helpful_error(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     assert lightning_loops.is_accumulating(trainer) is False
     monkeypatch.delattr(type(trainer.fit_loop), "_should_accumulate")
@@ -58,15 +60,15 @@ def test_a_missing_name_is_an_error_that_says_what_to_do(monkeypatch: pytest.Mon
         private(Trainer, "_nothing")
 
 
-def test_the_version_that_is_named_is_the_one_that_is_installed() -> None:
-    """Whoever upgrades Lightning runs the tests of resuming, and says so."""
+def test_the_tested_version_is_the_installed_one() -> None:
+    """Whoever upgrades Lightning has to run the tests of resuming and update the constant."""
     assert lightning.__version__ == TESTED_WITH
 
 
 def test_every_callback_has_a_short_name_for_yaml() -> None:
     for module in MODULES:
         name = module.relative_to(FOLDER.parent).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
-        for thing in vars(import_module(f"ost_lightning.{name}")).values():
-            if isclass(thing) and issubclass(thing, Callback) and thing.__module__.startswith(callbacks.__name__):
-                assert thing.__name__ in callbacks.__all__
-                assert getattr(callbacks, thing.__name__) is thing
+        for member in vars(import_module(f"ost_lightning.{name}")).values():
+            if isclass(member) and issubclass(member, Callback) and member.__module__.startswith(callbacks.__name__):
+                assert member.__name__ in callbacks.__all__
+                assert getattr(callbacks, member.__name__) is member

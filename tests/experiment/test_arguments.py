@@ -7,7 +7,7 @@ import pytest
 from ost_lightning.cli import main
 from ost_lightning.errors import UserError
 from ost_lightning.experiment.arguments import normalized, underscored
-from ost_lightning.experiment.experiment_files import experiment_names, table_file, table_names, whole_experiments
+from ost_lightning.experiment.experiment_files import experiment_names, standalone_experiments, table_file, table_names
 from ost_lightning.resources import shipped
 
 TOYWORLD = str(shipped("experiments") / "toyworld.yaml")
@@ -28,7 +28,7 @@ def test_hyphens(option: str, spelled: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "taken"),
+    ("arguments", "expected"),
     [
         (["--config", "toyworld"], ["--config", TOYWORLD]),
         (["--config=toyworld"], [f"--config={TOYWORLD}"]),
@@ -40,8 +40,8 @@ def test_hyphens(option: str, spelled: str) -> None:
         (["--config"], ["--config"]),
     ],
 )
-def test_what_lightning_gets(given: list[str], taken: list[str]) -> None:
-    assert normalized(["fit", *given]) == ["fit", *taken]
+def test_normalized_command_lines(arguments: list[str], expected: list[str]) -> None:
+    assert normalized(["fit", *arguments]) == ["fit", *expected]
 
 
 def test_hyphens_and_underscores_give_the_same_configuration(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,8 +58,8 @@ def test_hyphens_and_underscores_give_the_same_configuration(capsys: pytest.Capt
 def test_names_of_experiments_and_tables(tmp_path: Path) -> None:
     assert {"toyworld", "modes/lora", "presets/released"} <= set(experiment_names())
     assert not [name for name in experiment_names() if name.startswith(("ablations", "sweeps", "slurm"))]
-    assert "toyworld" in whole_experiments()
-    assert "modes/lora" not in whole_experiments()
+    assert "toyworld" in standalone_experiments()
+    assert "modes/lora" not in standalone_experiments()
     assert table_names() == ["table4"]
     assert table_file("table4").is_file()
     with pytest.raises(UserError, match=r"no ablation table tabel4\. Did you mean table4\?"):
@@ -68,8 +68,8 @@ def test_names_of_experiments_and_tables(tmp_path: Path) -> None:
         normalized(["fit", f"--config={tmp_path / 'nothing.yaml'}"])
 
 
-@pytest.mark.parametrize(("text", "holds"), [("", "nothing"), ("- a", "a list"), ("text", "a single value")])
-def test_a_file_that_holds_no_settings(text: str, holds: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "found"), [("", "nothing"), ("- a", "a list"), ("text", "a single value")])
+def test_a_file_without_settings_is_rejected(text: str, found: str, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(text)
-    with pytest.raises(UserError, match=f"holds {holds}. Expected settings"):
+    with pytest.raises(UserError, match=f"contains {found}. Expected settings"):
         normalized(["fit", f"--config={tmp_path / 'a.yaml'}"])

@@ -33,7 +33,7 @@ BASELINES = {
     "text4vis": (TemporalTransformer, CategoryName, SupervisedRecognition),
     "ost_on_text4vis": (TemporalTransformer, OptimalDescriptorSolver, SupervisedRecognition),
 }
-# freeze_text, the head's `pool`, weight decay, times the learning rate for new layers; None is the experiment's
+# freeze_text, the head's `pool`, weight decay (None: the experiment's), learning rate multiplier of new layers
 TRAINED = {
     "vifi_clip": (False, None, 1e-3, 1.0),
     "vifi_clip_contrastive": (False, None, 1e-3, 1.0),
@@ -46,7 +46,7 @@ TRAINED = {
 
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command runs in a folder that holds nothing."""
+    """Runs every command in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ost"])
 
@@ -56,14 +56,14 @@ def rows(run: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_every_baseline_is_tried() -> None:
+def test_every_baseline_is_tested() -> None:
     names = {path.stem for path in (shipped("experiments") / "baselines").glob("*.yaml")}
     assert names == {*BASELINES, "x_clip"}
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_baselines_lie_over_an_experiment(name: str) -> None:
-    """The overlay says which mechanisms, the experiment everything else."""
+def test_baselines_are_overlays_of_an_experiment(name: str) -> None:
+    """The overlay sets head, matcher and task, the experiment everything else."""
     head, matcher, task = BASELINES[name]
     options = [*SMALL, f"--config=baselines/{name}", "--trainer.limit_test_batches=1", "--trainer.callbacks=[]"]
     cli = ExperimentCLI(["test", *options, "--data.loading.evaluation_batch_size=2"])
@@ -76,7 +76,7 @@ def test_baselines_lie_over_an_experiment(name: str) -> None:
 
 
 def printed(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
-    """What `--print_config` prints."""
+    """Returns the configuration that `--print_config` prints."""
     with pytest.raises(SystemExit) as stop:
         main([*options, "--print_config"])
     assert stop.value.code == 0
@@ -89,13 +89,13 @@ def printed(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]
 def test_a_baseline_trains_the_same_parts_over_any_experiment(
     name: str, experiment: str, weight_decay: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing of a recipe for another baseline is left over from the experiment."""
+    """The overlay replaces all settings of the experiment that the baseline's recipe sets differently."""
     model = printed(capsys, "fit", f"--config={experiment}", f"--config=baselines/{name}")["model"]["init_args"]
     video_clip, optimizer = model["video_clip"]["init_args"], model["optimizer"]
-    freeze_text, pool, own_decay, factor = TRAINED[name]
+    freeze_text, pool, baseline_decay, factor = TRAINED[name]
     assert video_clip["freeze_text"] is freeze_text
     assert video_clip["temporal_head"].get("init_args", {}).get("pool") is pool
-    assert optimizer["weight_decay"] == (weight_decay if own_decay is None else own_decay)
+    assert optimizer["weight_decay"] == (weight_decay if baseline_decay is None else baseline_decay)
     assert optimizer["new_module_lr_multiplier"] == factor
 
 
@@ -109,8 +109,8 @@ def test_vifi_clip_has_its_own_fully_supervised_recipe(capsys: pytest.CaptureFix
     assert (clips["color_jitter"], clips["grayscale"]) == (0.8, 0.2)
 
 
-def test_x_clip_lies_over_an_experiment(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its weights are on the hub, so this only parses."""
+def test_x_clip_is_an_overlay_of_an_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only parses the configuration, because X-CLIP's weights are on the hub."""
     config = printed(capsys, "test", "--config=own_videos", "--config=baselines/x_clip")
     video_clip = config["model"]["init_args"]["video_clip"]
     assert video_clip["class_path"] == "ost_lightning.models.VideoCLIP"
@@ -127,7 +127,7 @@ def test_supervised_fit_checkpoint_test_gives_the_same_metric() -> None:
     assert head
     assert main(["validate", *options, f"--ckpt_path={checkpoint}"]) == 0
     assert rows("runs/toyworld/version_1")[-1]["val/seen/top1"] == validated[-1]
-    # the mixture with the original weights has a head, too, though that has no original
+    # a mixture with the original weights has the head too, although the original model has no head
     assert main(["test", *options, f"--ckpt_path={checkpoint}"]) == 0
     tested = rows("runs/toyworld/version_2")[-1]
     scores = json.loads(Path("runs/toyworld/version_2/results.json").read_text())["sets"]["unseen"]["scores"]

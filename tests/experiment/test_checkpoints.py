@@ -1,4 +1,4 @@
-"""Checkpoints that are chosen by a word, and what is told when a checkpoint or a strategy can't be used."""
+"""Checkpoints selected by `last` and `best`, and errors about unusable checkpoints and strategies."""
 
 import json
 import sys
@@ -13,24 +13,24 @@ QUIET = ["--config=toyworld", "--tracking.wandb=false", "--data.loading.workers=
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
-        (["--ckpt_path=last"], ["no last checkpoint in runs/toyworld", "Train first"]),
-        (["--ckpt_path=best"], ["no best checkpoint in runs/toyworld", "a ModelCheckpoint", "has a `monitor`"]),
+        (["--ckpt_path=last"], ["no last.ckpt in runs/toyworld", "Train first"]),
+        (["--ckpt_path=best"], ["no best checkpoint in runs/toyworld", "Add a ModelCheckpoint with a `monitor`"]),
         (["--ckpt_path=hpc"], ["no checkpoint hpc", "or `last` or `best`"]),
         (["--ckpt_path=foreign.pth"], ["foreign.pth is not a checkpoint that `ost fit` wrote"]),
-        (["--ckpt_path=damaged.ckpt"], ["checkpoint damaged.ckpt can't be read", "damaged"]),
-        (["--trainer.strategy=fsdp_cpu_offload"], ["trainer.strategy is fsdp_cpu_offload", "set it to fsdp"]),
+        (["--ckpt_path=damaged.ckpt"], ["Can't read the checkpoint damaged.ckpt", "it is damaged"]),
+        (["--trainer.strategy=fsdp_cpu_offload"], ["trainer.strategy is fsdp_cpu_offload", "Set it to fsdp"]),
         (
             ["--trainer.strategy={class_path: lightning.pytorch.strategies.FSDPStrategy}"],
-            ["trainer.strategy is FSDPStrategy", "set it to fsdp"],
+            ["trainer.strategy is FSDPStrategy", "Set it to fsdp"],
         ),
         (["--checkpoint.every_n_steps=0"], ["every_n_steps is 0", "at least 1"]),
     ],
 )
-def test_mistakes_are_told_in_a_paragraph(
+def test_mistakes_are_reported_in_a_paragraph(
     options: list[str],
-    told: list[str],
+    expected: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -41,7 +41,7 @@ def test_mistakes_are_told_in_a_paragraph(
     torch.save([torch.zeros(2)], "foreign.pth")
     assert main(["test", *QUIET, *options]) == 1
     message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
-    for words in told:
+    for words in expected:
         assert words in message
     assert "Traceback" not in message
 
@@ -50,11 +50,11 @@ SMALL = [*QUIET, "--data.train_clips=1", "--data.test_clips=1", "--data.clips.fr
 SMALL += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
 
-def test_the_best_checkpoint_is_tested_and_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_checkpoint_can_be_tested_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    watch = ["--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitor=val/seen/top1"]
-    watch += ["--trainer.callbacks.mode=max", "--trainer.check_val_every_n_epoch=1"]
-    assert main(["fit", *SMALL, *watch, "--trainer.max_epochs=2"]) == 0
+    monitor = ["--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitor=val/seen/top1"]
+    monitor += ["--trainer.callbacks.mode=max", "--trainer.check_val_every_n_epoch=1"]
+    assert main(["fit", *SMALL, *monitor, "--trainer.max_epochs=2"]) == 0
     (best,) = (path for path in Path("runs/toyworld/version_0/checkpoints").iterdir() if path.name != "last.ckpt")
     assert main(["test", *SMALL, "--ckpt_path=best"]) == 0
     tested = json.loads(Path("runs/toyworld/version_1/results.json").read_text())["checkpoint"]
@@ -63,7 +63,7 @@ def test_the_best_checkpoint_is_tested_and_gone_on_from(tmp_path: Path, monkeypa
     assert Path("runs/toyworld/version_2/checkpoints/last.ckpt").is_file()
 
 
-def test_weights_of_another_model_are_told(
+def test_weights_of_another_model_are_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Weights & Biases: offline without a key, secrets stay secret, and a run goes on without it."""
+"""Weights & Biases: offline without a key, no secrets in files, and runs continue if it can't be reached."""
 
 import socket
 import sys
@@ -12,14 +12,14 @@ from tests.small_experiments import SMALL, metrics
 
 @pytest.fixture(autouse=True)
 def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command runs in a folder that holds nothing."""
+    """Runs every command in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ost"])
 
 
-def test_wandb_is_offline_without_a_key_and_the_key_is_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_is_offline_without_a_key_and_the_key_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "s3cr3t" * 7)
-    monkeypatch.setenv("WANDB_MODE", "offline")  # a key would go online; nothing can be reached here
+    monkeypatch.setenv("WANDB_MODE", "offline")  # with a key alone, W&B would try to go online
     args = [argument for argument in SMALL if "wandb" not in argument]
     assert main(["fit", *args, "--trainer.max_steps=1", "--trainer.log_every_n_steps=1"]) == 0
     files = [path for path in Path("runs").rglob("*") if path.is_file()]
@@ -32,8 +32,8 @@ def test_wandb_is_offline_without_a_key_and_the_key_is_nowhere(monkeypatch: pyte
     assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 2
 
 
-def a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """W&B at an address where nothing answers, and what `wandb login` leaves for it."""
+def log_in_to_unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets the address of W&B to one where nothing answers, and stores a login for it as `wandb login` does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -49,20 +49,20 @@ def a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
     ("variables", "reason"),
     [
         ({"WANDB_API_KEY": "s3cr3t" * 7, "NETRC": "none"}, "(?!No API key)"),
-        # its agent is logged in
+        # the agent of a sweep is logged in
         pytest.param({"WANDB_SWEEP_ID": "abcdefgh"}, "(?!No API key)", marks=pytest.mark.slow),
         ({"WANDB_SWEEP_ID": "abcdefgh", "NETRC": "none"}, "No API key"),
     ],
     ids=["key", "sweep", "sweep without a login"],
 )
-def test_a_run_goes_on_when_wandb_cannot_be_reached(
+def test_a_run_continues_offline_if_wandb_cannot_be_reached(
     variables: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a_silent_server(monkeypatch)
+    log_in_to_unreachable_server(monkeypatch)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     args = [argument for argument in SMALL if "wandb" not in argument]
-    with pytest.warns(UserWarning, match=rf"W&B can't be reached \({reason}"):
+    with pytest.warns(UserWarning, match=rf"Can't reach W&B \({reason}"):
         assert main(["test", *args]) == 0
     assert "test/unseen/top1" in metrics(Path("runs/toyworld/version_0"))[-1]
     assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 1
@@ -70,7 +70,7 @@ def test_a_run_goes_on_when_wandb_cannot_be_reached(
 
 
 def test_a_stored_login_alone_sends_nothing(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
-    a_silent_server(monkeypatch)
+    log_in_to_unreachable_server(monkeypatch)
     assert main(["test", *(argument for argument in SMALL if "wandb" not in argument)]) == 0
     assert not [warning for warning in recwarn if "W&B" in str(warning.message)]
     assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 1

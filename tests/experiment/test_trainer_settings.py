@@ -1,4 +1,4 @@
-"""What is told when a run can't be had with its settings."""
+"""Errors about trainer settings that can't work."""
 
 import sys
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ SMALL += ["--data.train_clips=1", "--data.test_clips=1", "--trainer.max_epochs=1
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         (["--gradient_norm.every=0"], ["gradient_norm.every is 0", "at least 1"]),
         (["--throughput.every=0"], ["throughput.every is 0", "at least 1"]),
         (["--data.loading.evaluation_batch_size=0"], ["loading.evaluation_batch_size is 0", "at least 1"]),
         (["--data.loading.workers=-1"], ["loading.workers is -1", "0 or more"]),
         (["--data.clips.crop_size=0"], ["clips.crop_size is 0", "at least 1"]),
-        (["--trainer.barebones=true"], ["trainer.barebones is true", "leave it out"]),
+        (["--trainer.barebones=true"], ["trainer.barebones is true", "Unset it"]),
         (["--trainer.check_val_every_n_epoch=0"], ["check_val_every_n_epoch is 0", "limit_val_batches to 0"]),
         (["--trainer.accelerator=tpuu"], ["accelerator='tpuu'", "Available names are:"]),
         (["--trainer.devices=0"], ["devices='0'", "not a valid input using cpu accelerator"]),
@@ -30,9 +30,9 @@ SMALL += ["--data.train_clips=1", "--data.test_clips=1", "--trainer.max_epochs=1
     ],
     ids=lambda value: value[0].removeprefix("--"),
 )
-def test_mistakes_are_told_in_a_paragraph(
+def test_mistakes_are_reported_in_a_paragraph(
     options: Sequence[str],
-    told: Sequence[str],
+    expected: Sequence[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -41,22 +41,22 @@ def test_mistakes_are_told_in_a_paragraph(
     monkeypatch.setattr(sys, "argv", ["ost"])
     assert main(["fit", *SMALL, *options]) == 1
     message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
-    for words in told:
+    for words in expected:
         assert words in message
     assert "Traceback" not in message
 
 
-def test_a_gpu_that_is_not_there(
+def test_a_missing_gpu_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert main(["fit", *SMALL, "--trainer.accelerator=gpu"]) == 1
-    assert "trainer.accelerator is gpu, but PyTorch finds no GPU here" in " ".join(capsys.readouterr().err.split())
+    assert "trainer.accelerator is gpu, but PyTorch finds no GPU." in " ".join(capsys.readouterr().err.split())
 
 
-def test_errors_of_the_program_are_not_taken_for_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bugs_are_not_reported_as_user_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, stage: str) -> None:
         raise ValueError("a bug")
 

@@ -48,7 +48,7 @@ def test_table_4_of_a_trained_model(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     printed = capsys.readouterr().out
     assert "| 4a matching | category name |" in printed
     assert checkpoint in printed
-    # the same figures as a test of its own
+    # the same figures as a separate test
     assert main(["test", *SMALL, f"--ckpt_path={checkpoint}"]) == 0
     with Path("runs/toyworld/version_2/metrics.csv").open(newline="") as file:
         tested = list(csv.DictReader(file))[-1]
@@ -56,7 +56,7 @@ def test_table_4_of_a_trained_model(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     ensembled = table.rows[-1]
     assert float(tested["test/unseen/top1"]) == solver.top1["unseen"]
     assert float(tested["test/unseen/ensembled_0.2/top1"]) == ensembled.top1["unseen"]
-    # what is logged beside the table is true as well
+    # the logged metrics agree too
     with Path("runs/toyworld/version_1/metrics.csv").open(newline="") as file:
         logged = list(csv.DictReader(file))[-1]
     assert logged["test/unseen/ensembled_0.2/top1"] == tested["test/unseen/ensembled_0.2/top1"]
@@ -66,8 +66,8 @@ def test_table_4_of_a_trained_model(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert re.search(r"category name \| [\d.]+ ± 0\.0 \| 50\.9", capsys.readouterr().out)
 
 
-def own_table(folder: Path, **setting: object) -> list[str]:
-    """Four videos, one of them unreadable, and a table with one row."""
+def small_table(folder: Path, **setting: object) -> list[str]:
+    """Creates four videos, one of them unreadable, and a table with one row; returns the command line."""
     videos = folder / "videos"
     for k in range(4):
         write_video(videos / f"{k}.mp4", 10, width=64, height=64, seed=k)
@@ -87,7 +87,7 @@ def own_table(folder: Path, **setting: object) -> list[str]:
 
 
 def test_unreadable_videos_follow_the_policy(capsys: pytest.CaptureFixture[str]) -> None:
-    command = own_table(Path())
+    command = small_table(Path())
     assert main(command) == 1
     assert "videos/3.mp4" in capsys.readouterr().err
     assert not list(Path("runs").rglob("ablation*"))
@@ -103,27 +103,27 @@ def test_unreadable_videos_follow_the_policy(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "`ost ablate` needs an experiment"),
         (["--config=nonsense"], "no experiment file nonsense"),
-        (["--config=toyworld", "--table=nonsense"], "no ablation table nonsense. Expected a YAML file, or .*table4"),
+        (["--config=toyworld", "--table=nonsense"], "no ablation table nonsense. Expected the path of .*table4"),
         (["--config=toyworld", "--ckpt_path=nope.ckpt"], "no checkpoint nope.ckpt"),
         (["--config=toyworld", "--data.drow=1"], "drow"),
         (["--config=toyworld", "--data.loading.embedding_cache_gigabytes=much"], "embedding_cache_gigabytes.*much"),
         (["--mean", "nope.json"], "nope.json is not the ablation.json"),
-        (["--mean", "nope.json", "--data.draw=1"], "no option --data.draw. The command is `ost ablate --mean MEAN"),
+        (["--mean", "nope.json", "--data.draw=1"], "no option --data.draw. Usage: `ost ablate --mean MEAN"),
     ],
 )
-def test_mistakes_are_told(arguments: Sequence[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_reported(arguments: Sequence[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ablate", *arguments]) == 1
     error = " ".join(capsys.readouterr().err.split())
-    assert re.search(told, error)
+    assert re.search(message, error)
     assert "Traceback" not in error
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         ({"matcher": "CategoryNam"}, "CategoryNam"),
         ({"ratios": 0.2}, "ratios"),
@@ -133,14 +133,14 @@ def test_mistakes_are_told(arguments: Sequence[str], told: str, capsys: pytest.C
         ({"rows": [{"part": "a", "name": "b", "paper": {"HMDB51": "good"}}]}, "good"),
     ],
 )
-def test_mistakes_in_a_table_are_told(
-    setting: dict[str, object], told: str, capsys: pytest.CaptureFixture[str]
+def test_mistakes_in_a_table_are_reported(
+    setting: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(own_table(Path(), **setting)) == 1
-    assert told in " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
+    assert main(small_table(Path(), **setting)) == 1
+    assert message in " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
 
 
-def test_the_table_and_the_cache_give_way_to_what_the_user_sets(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_users_options_override_the_table_and_the_cache(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--config=toyworld", "--ablation.source=mine", "--print_config"]
     for more, cache in (([], 10.0), (["--data.loading.embedding-cache-gigabytes=1.5"], 1.5)):
         with pytest.raises(SystemExit):
@@ -151,7 +151,7 @@ def test_the_table_and_the_cache_give_way_to_what_the_user_sets(capsys: pytest.C
         assert len(config["ablation"]["settings"]) > 5
 
 
-def test_every_shipped_table_is_a_table() -> None:
+def test_every_shipped_table_only_configures_the_ablation() -> None:
     files = sorted((shipped("experiments") / "ablations").glob("*.yaml"))
     assert files
     for file in files:

@@ -25,7 +25,7 @@ EVALUATION = [
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command runs in a folder that holds only a tokenizer."""
+    """Runs every command in a folder that contains only a tokenizer."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ost"])
     tokenizer().save_pretrained("clip")
@@ -33,9 +33,9 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_convert_evaluate_and_convert_back(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", str(RELEASED), "ost", "--pretrained=clip"]) == 0
-    told = capsys.readouterr().out
-    assert "ost: 62 tensors matched, 0 missing, 0 unexpected, 0 completed, 0 ignored (layout 'released')" in told
-    assert "CC BY-NC-SA 4.0" in told
+    printed = capsys.readouterr().out
+    assert "ost: 62 tensors matched, 0 missing, 0 unexpected, 0 completed, 0 ignored (layout 'released')" in printed
+    assert "CC BY-NC-SA 4.0" in printed
     assert main(["convert", "ost", "back.pth"]) == 0
     assert "back.pth: 62 tensors in the layout 'released'" in capsys.readouterr().out
     back = torch.load("back.pth", weights_only=True)["model"]
@@ -52,7 +52,7 @@ def test_convert_evaluate_and_convert_back(capsys: pytest.CaptureFixture[str]) -
     assert row["test/unseen/ensembled_0.2/top1"] == row["test/unseen/top1"]
 
 
-def test_mistakes_are_told_in_a_paragraph(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_reported_in_a_paragraph(capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(payloads(Path("mark"))["in an extra key"], "hostile.pth")
     for arguments, words in (
         (["hostile.pth", "out"], ["hostile.pth would call Python's `posix.system`", "none of its code was executed"]),

@@ -12,7 +12,7 @@ from tests.videos import write_video
 
 @pytest.fixture(autouse=True)
 def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Six good videos of two classes, on a list."""
+    """Folder with six readable videos of two classes, and a list of them."""
     monkeypatch.chdir(tmp_path)
     for k in range(6):
         write_video(tmp_path / "videos" / f"{k}.mp4", 8 + k, seed=k)
@@ -30,9 +30,9 @@ def test_check_a_list(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (videos / "videos" / "1.mp4").unlink()
     (videos / "videos" / "3.mp4").write_bytes(b"x")
     assert main([*CHECK, "--list=list.txt", "--root=videos"]) == 1
-    told = capsys.readouterr()
-    assert "6 videos listed, 5 found, 4 decodable" in told.out
-    assert "2 of 6 videos can't be used" in " ".join(told.err.split())
+    printed = capsys.readouterr()
+    assert "6 videos listed, 5 found, 4 decodable" in printed.out
+    assert "2 of 6 videos can't be used" in " ".join(printed.err.split())
     with open("out/missing.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["id"], row["state"]) for row in rows] == [("1.mp4", "missing"), ("3.mp4", "undecodable")]
@@ -49,7 +49,7 @@ def test_check_a_data_module(videos: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "Give either a list"),
         (["--list=list.txt", "--data=VideoLists", "--data.root=videos"], "Give either a list"),
@@ -58,25 +58,24 @@ def test_check_a_data_module(videos: Path, capsys: pytest.CaptureFixture[str]) -
         (["--list=a.json"], "names no files"),
         (["--list=list.txt", "--workers=-1"], "--workers is -1: give a number"),
         (["--list=list.txt", "--frames=-2"], "--frames is -2: give a number"),
-        (["--list=list.txt", "--output=list.txt"], "list.txt is a file. Give another place"),
-        (["--list=list.txt", "--output=list.txt/below"], "list.txt is a file. Give another place"),
-        (["--data=VideoTable", "--data.root=videos"], "name no videos for train, val, test"),
-        (["--lisst=list.txt"], "no option --lisst. Did you mean --list? The command is `ost data check [options]`"),
+        (["--list=list.txt", "--output=list.txt"], "list.txt is a file. Choose another path"),
+        (["--list=list.txt", "--output=list.txt/below"], "list.txt is a file. Choose another path"),
+        (["--data=VideoTable", "--data.root=videos"], "no videos for the sets train, val, test"),
+        (["--lisst=list.txt"], "no option --lisst. Did you mean --list? Usage: `ost data check [options]`"),
     ],
 )
-def test_check_tells_what_it_needs(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*CHECK, *arguments]) == 1
-    assert told in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
-def test_check_finds_what_a_run_finds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_finds_the_same_files_as_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     table = {"path": ["0.webm", "1.mp4", "1.mp4"], "start": [None, 0.0, 100.0], "end": [None, 0.1, 101.0]}
     Path("list.csv").write_text("path,id,start,end\n0.webm,a,,\n1.mp4,b,0,0.1\n1.mp4,c,100,101\n")
     parquet.write_table(pa.table({**table, "id": ["a", "b", "c"]}), "list.parquet")
     for name in ("list.csv", "list.parquet"):
         assert main([*CHECK, f"--list={name}", "--root=videos", f"--output={name[5:]}"]) == 1
-        told = capsys.readouterr()
-        assert "3 videos listed, 3 found, 2 decodable" in told.out
+        assert "3 videos listed, 3 found, 2 decodable" in capsys.readouterr().out
         with open(f"{name[5:]}/missing.csv", newline="") as file:
             (row,) = csv.DictReader(file)
         assert (row["id"], row["state"]) == ("c", "undecodable")
@@ -91,7 +90,7 @@ def test_check_finds_what_a_run_finds(capsys: pytest.CaptureFixture[str]) -> Non
         ["--data=VideoFolder", "--data.root=own"],
     ],
 )
-def test_sets_without_videos_are_passed_over(data: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_sets_without_videos_are_skipped(data: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("table.csv").write_text("path,label\n" + "".join(f"{k}.mp4,swim\n" for k in range(6)))
     shutil.copytree("videos", "own/test/swim")
     assert main([*CHECK, *data]) == 0

@@ -19,7 +19,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small() -> Path:
-    """Three classes, one with numbering left in."""
+    """Label space of three classes, one of which has leftover numbering."""
     folder = Path("small")
     folder.mkdir()
     (folder / "classes.txt").write_text("archery\nbowling\nhug\n")
@@ -29,11 +29,11 @@ def small() -> Path:
     return folder
 
 
-def test_check_fails_on_errors_and_tells_them(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_fails_on_errors_and_reports_them(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["descriptors", "check", "small", "--output", "new/report.csv"]) == 1
-    told = capsys.readouterr()
-    assert "small: 2 errors and 6 warnings in 3 classes" in told.err
-    assert "1. opens the arms" in told.out
+    printed = capsys.readouterr()
+    assert "small: 2 errors and 6 warnings in 3 classes" in printed.err
+    assert "1. opens the arms" in printed.out
     rows = Path("new/report.csv").read_text().splitlines()
     assert len(rows) == 1 + 8
     assert "error,numbering,hug,temporal,1. opens the arms" in rows[1]
@@ -41,17 +41,17 @@ def test_check_fails_on_errors_and_tells_them(small: Path, capsys: pytest.Captur
 
 def test_check_passes_with_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["descriptors", "check", "hmdb51"]) == 0
-    told = capsys.readouterr().out
-    assert "0 errors" in told
-    assert "tokenizer of tiny" in told
+    printed = capsys.readouterr().out
+    assert "0 errors" in printed
+    assert "tokenizer of tiny" in printed
 
 
-def test_check_expects_the_count_that_is_given(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_expects_the_given_number_of_descriptors(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["descriptors", "check", "small", "--descriptors_per_class=4"]) == 1
     assert "has 2, expected 4" in capsys.readouterr().out
 
 
-def test_export_and_import_come_back(capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_reverses_export(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["descriptors", "export", "hmdb51", "out"]) == 0
     assert sorted(path.name for path in Path("out").iterdir()) == ["classes.csv", "spatio.json", "temporal.json"]
     files = ["--spatio=out/spatio.json", "--temporal=out/temporal.json"]
@@ -71,7 +71,7 @@ def test_export_and_import_as_a_table() -> None:
     assert back.provenance["source"] == "a table"
 
 
-def test_import_refuses_a_wrong_list(capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_rejects_a_wrong_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["descriptors", "export", "hmdb51", "out"]) == 0
     rows = Path("out/classes.csv").read_text().splitlines()
     names = [row.split(",")[1] for row in rows[1:]]
@@ -85,34 +85,34 @@ def test_import_refuses_a_wrong_list(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--classes=hmdb51", "--output=new"], "Nothing to import"),
-        (["--classes=hmdb51", "--output=new", "--spatio=a", "--table=b"], "two things at once"),
-        (["--classes=hmdb51", "--output=small", "--spatio=a"], "small is there already"),
+        (["--classes=hmdb51", "--output=new", "--spatio=a", "--table=b"], "two inputs at once"),
+        (["--classes=hmdb51", "--output=small", "--spatio=a"], "small already exists"),
         (["--classes=nothing.csv", "--output=new", "--spatio=a"], "The list of classes nothing.csv does not exist"),
         (["--classes=hmdb51", "--output=new", "--spatio=a.json"], "The file a.json does not exist"),
     ],
 )
-def test_import_mistakes(small: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_mistakes(small: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["descriptors", "import", *arguments]) == 1
-    assert told in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def test_diff(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["descriptors", "diff", "small", "small"]) == 0
-    assert capsys.readouterr().out == "no difference\n"
+    assert capsys.readouterr().out == "no differences\n"
     shutil.copytree(small, "other")
     text = (small / "descriptors.json").read_text().replace("2. closes them", "closes [them]")
     Path("other/descriptors.json").write_text(text)
     assert main(["descriptors", "diff", "small", "other"]) == 0
-    told = capsys.readouterr().out
-    assert "hug (temporal)\n  - 2. closes them\n  + closes [them]\n" in told
-    assert "11 descriptors are in both, 1 only in small, 1 only in other" in told
+    printed = capsys.readouterr().out
+    assert "hug (temporal)\n  - 2. closes them\n  + closes [them]\n" in printed
+    assert "11 descriptors in both, 1 only in small, 1 only in other" in printed
 
 
 @pytest.mark.parametrize("name", known_names())
-def test_check_passes_on_everything_that_is_shipped(name: str) -> None:
+def test_check_passes_for_every_shipped_label_space(name: str) -> None:
     assert main(["descriptors", "check", name]) == 0
 
 
@@ -133,6 +133,6 @@ def test_density(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the tiny CLIP of the rendered world" in capsys.readouterr().out
 
 
-def test_density_of_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_density_of_a_missing_label_space(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["descriptors", "density", "hmdb51,toyworld-9-unseen"]) == 1
     assert "no label space 'toyworld-9-unseen'" in " ".join(capsys.readouterr().err.split())

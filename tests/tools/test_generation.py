@@ -29,12 +29,12 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def labels() -> Path:
-    """A label space of nine classes, without descriptors."""
-    return own_labels(9)
+    """Label space of nine classes, without descriptors."""
+    return make_labels(9)
 
 
 def test_the_publishers_spelling_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    own_labels(0)
+    make_labels(0)
     Path("labels/classes.txt").write_text("apply eye makeup\tApplyEyeMakeup\narchery\n")
     with llm.serving(lambda seen: llm.good) as server:
         assert generate(server, monkeypatch) == 0
@@ -53,7 +53,7 @@ def test_a_folder_of_videos_gets_the_descriptors_of_its_classes(monkeypatch: pyt
     assert found.descriptors_of("spatio", 1)[1] == ("spatio thing 0 of jump rope",)
 
 
-def own_labels(count: int) -> Path:
+def make_labels(count: int) -> Path:
     folder = Path("labels")
     folder.mkdir()
     (folder / "classes.txt").write_text("# made up\n" + "".join(f"doing {k}\n" for k in range(count)))
@@ -65,16 +65,16 @@ def generate(server: llm.FakeLLM, monkeypatch: pytest.MonkeyPatch, *more: str) -
     return main(["descriptors", "generate", "--label-space", "labels", "--output", "new", *more])
 
 
-def test_a_label_space_comes_out(
+def test_generate_writes_a_label_space(
     labels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with llm.serving(lambda seen: llm.good) as server:
         assert generate(server, monkeypatch, "--model=fake", "--descriptors_per_class=3", "--seed=7") == 0
         assert len(server.requests) == 18
         assert {seen.key for seen in server.requests} == {KEY}
-    told = capsys.readouterr().out
-    assert "9 classes, 0 of 18 lists are there; 18 requests to fake wait" in told
-    assert "18 answers in all, 1800 tokens read and 720 written by the server's count" in told
+    printed = capsys.readouterr().out
+    assert "9 classes; 0 of 18 lists already written; 18 requests to send to fake: " in printed
+    assert "18 answers in total; by the server's count 1,800 tokens in, 720 out" in printed
     found = LabelSpace.load("new")
     assert (found.names, found.source) == (LabelSpace.load("labels").names, "made up")
     assert found.descriptors["doing 4"].temporal == tuple(f"temporal thing {k} of doing 4" for k in range(3))
@@ -96,19 +96,19 @@ def test_a_label_space_comes_out(
     assert sorted(path.name for path in Path("new").iterdir()) == ["classes.txt", "descriptors.json", "journal.jsonl"]
 
 
-def test_nothing_is_asked_or_written_in_a_dry_run(
+def test_a_dry_run_sends_and_writes_nothing(
     labels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with llm.serving(lambda seen: llm.good) as server:
         assert generate(server, monkeypatch, "--dry-run") == 0
         assert server.requests == []
     assert not Path("new").exists()
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     # 18 lists of 4 descriptors of 14 tokens
-    assert re.search(r"18 requests to gpt-3.5-turbo wait: about \d{4} tokens to read and 1008 to write\n", told)
+    assert re.search(r"18 requests to send to gpt-3.5-turbo: about \d,\d{3} tokens in, 1,008 out\n", printed)
 
 
-def test_missing_lists_are_told_and_asked_for_next_time(
+def test_missing_lists_are_reported_and_requested_again(
     labels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     down = True
@@ -118,8 +118,9 @@ def test_missing_lists_are_told_and_asked_for_next_time(
 
     with llm.serving(script) as server:
         assert generate(server, monkeypatch, "--limits.retries=1") == 1
-        told = capsys.readouterr().err
-        assert "2 of 18 lists are missing, all others are in new: doing 3 (spatio): no answer" in told
+        message = capsys.readouterr().err
+        assert "2 of 18 lists are missing: doing 3 (spatio): no answer" in message
+        assert "the other lists are in new." in message
         assert "doing 3,temporal,no answer" in Path("new/incomplete.csv").read_text()
         assert len(LabelSpace.load("new").descriptors) == 8
         before, down = len(server.requests), False
@@ -130,10 +131,10 @@ def test_missing_lists_are_told_and_asked_for_next_time(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--output=other"], "other is a label space with other classes"),
-        (["--output=written"], "written holds descriptors that were not generated there"),
+        (["--output=written"], "written contains descriptors that were not generated there"),
         (["--descriptors_per_class=0"], "per_class is 0"),
         (["--limits.attempts=0"], "limits.attempts is 0, expected at least 1"),
         (["--prompts=nonsense"], "no prompts 'nonsense'"),
@@ -141,7 +142,11 @@ def test_missing_lists_are_told_and_asked_for_next_time(
     ],
 )
 def test_mistakes(
-    labels: Path, arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    labels: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     LabelSpace(("x",)).save(Path("other"))
     written = LabelSpace.load("hmdb51")
@@ -149,39 +154,39 @@ def test_mistakes(
     with llm.serving(lambda seen: llm.good) as server:
         assert generate(server, monkeypatch, *arguments) == 1
         assert server.requests == []
-    assert told in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 def echoing(status: int) -> llm.Behavior:
-    """A server that repeats the key, as some do."""
+    """Returns the behavior of a server that repeats the key in its error, as some do."""
     return lambda reply, seen: llm.error(status, f"Incorrect API key: {seen.key}", SOON)(reply, seen)
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
-def test_the_key_is_nowhere(
+def test_the_key_is_never_written(
     status: int,
     labels: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def said_back(reply: llm.Reply, seen: llm.Seen) -> None:
+    def repeat_key(reply: llm.Reply, seen: llm.Seen) -> None:
         content = json.dumps({"descriptors": [f"{KEY} {text}" for text in seen.items()]})
         reply.send_json(llm.completion(content))
 
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("OST_TRACEBACK", "1")
-    with llm.serving(lambda seen: said_back if status == 200 else echoing(status)) as server:
-        told = ""
+    with llm.serving(lambda seen: repeat_key if status == 200 else echoing(status)) as server:
+        trace = ""
         try:
             generate(server, monkeypatch, "--limits.retries=0")
-        except Exception as error:  # noqa: BLE001 - whatever comes is looked through
+        except Exception as error:  # noqa: BLE001 - any exception is searched for the key
             import traceback
 
-            told = "".join(traceback.format_exception(error))
-        assert (told == "") == (status == 200)
+            trace = "".join(traceback.format_exception(error))
+        assert (trace == "") == (status == 200)
     captured = capsys.readouterr()
-    assert KEY not in told + captured.out + captured.err + caplog.text
+    assert KEY not in trace + captured.out + captured.err + caplog.text
     files = [path for path in Path().rglob("*") if path.is_file()]
     assert any(path.name == "journal.jsonl" for path in files)
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
@@ -190,7 +195,7 @@ def test_the_key_is_nowhere(
 
 
 def start(server: llm.FakeLLM, *command: str) -> subprocess.Popen[bytes]:
-    """The generator as a process of its own."""
+    """Starts the generator in a separate process."""
     environment = os.environ | {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY}
     arguments = [sys.executable, *command]
     return subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
@@ -201,12 +206,12 @@ from pathlib import Path
 from ost_lightning.text.generation.settings import Limits
 from ost_lightning.tools.generation import generate
 generate(label_space="labels", output=Path("new"), limits=Limits(concurrency=4))
-"""  # without the rest of the suite it starts in a second
+"""  # starts in a second, because it doesn't import the rest of the suite
 AS_A_COMMAND = ["-m", "ost_lightning", "descriptors", "generate", "--label-space=labels", "--output=new"]
 
 
 def answers_in_journal() -> list[tuple[str, str, int]]:
-    """Class, kind and attempt of every answer that is on the disk."""
+    """Returns class, kind and attempt of every answer on the disk."""
     file = Path("new/journal.jsonl")
     lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
     events = [json.loads(line) for line in lines]
@@ -214,12 +219,12 @@ def answers_in_journal() -> list[tuple[str, str, int]]:
 
 
 def requested(seen: llm.Seen) -> tuple[str, str, int]:
-    """Class, kind and attempt of a request: attempts count the seed up from 0."""
+    """Returns class, kind and attempt of a request; the seed is the number of the attempt."""
     return seen.name, seen.kind, seen.body["seed"]
 
 
 def kill_when(process: subprocess.Popen[bytes], answers: int) -> None:
-    """kill -9 as soon as the journal holds so many answers."""
+    """Kills a process with SIGKILL as soon as the journal contains a number of answers."""
     deadline = time.monotonic() + 120
     while len(answers_in_journal()) < answers and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -227,8 +232,8 @@ def kill_when(process: subprocess.Popen[bytes], answers: int) -> None:
     process.wait()
 
 
-def test_after_kill_9_not_one_answered_request_is_repeated() -> None:
-    own_labels(40)
+def test_no_answered_request_is_repeated_after_sigkill() -> None:
+    make_labels(40)
     held = True
 
     def script(seen: llm.Seen) -> llm.Behavior:
@@ -242,16 +247,16 @@ def test_after_kill_9_not_one_answered_request_is_repeated() -> None:
         held, before = False, len(server.requests)
         assert not Path("new/descriptors.json").exists()
         assert start(server, "-c", ALONE).wait(timeout=300) == 0
-        asked_then = [requested(seen) for seen in server.requests[before:]]
-    assert not set(asked_then) & set(answered)
-    assert len(asked_then) == len(set(asked_then)) == 80 - 30
+        resumed = [requested(seen) for seen in server.requests[before:]]
+    assert not set(resumed) & set(answered)
+    assert len(resumed) == len(set(resumed)) == 80 - 30
     assert LabelSpace.load("new").descriptors_of("temporal", 4)
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_at_any_moment() -> None:
-    """What is in the journal when the generator dies is never asked for again, whatever happens to it."""
-    own_labels(60)
+def test_no_answered_request_is_repeated_after_many_kills() -> None:
+    """Answers in the journal are never requested again, whenever the generator is killed."""
+    make_labels(60)
     faults = [llm.good] * 12 + [llm.error(429, headers=SOON), llm.error(500, headers=SOON), llm.too_few, llm.refused]
 
     def script(seen: llm.Seen) -> llm.Behavior:
@@ -307,7 +312,7 @@ def test_make_descriptors_fills_400_classes_under_twenty_percent_of_faults() -> 
     for kind in ("spatio", "temporal"):
         for name, texts in zip(labels.names, labels.descriptors_of(kind, 4), strict=True):
             assert texts == tuple(f"{kind} thing {k} of {name}" for k in range(4))
-    # nothing is asked for after a good answer, and every other request follows a fault
+    # no request follows a good answer, and every additional request follows a fault
     faults = sum(script(seen) is not llm.good for seen in server.requests)
     assert set(server.answered.values()) == {1}
     assert len(server.requests) == 800 + faults

@@ -7,7 +7,7 @@ from ost_lightning.datamodules import VideoTable
 
 
 @pytest.fixture(autouse=True)
-def _six_videos_on_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _list_of_six_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("videos").mkdir()
     for k in range(6):
@@ -25,13 +25,13 @@ def test_leak(capsys: pytest.CaptureFixture[str]) -> None:
     assert "0 of 3 entries" in capsys.readouterr().out
 
 
-def test_equal_names_in_other_folders_are_no_leak(capsys: pytest.CaptureFixture[str]) -> None:
+def test_equal_names_in_different_folders_are_different_videos(capsys: pytest.CaptureFixture[str]) -> None:
     Path("train.txt").write_text("jump_rope/0.mp4 0\njuggling/0.mp4 1\nhmdb/Gum_chew_h_nm_np1_fr_med_0.avi 2\n")
     Path("test.txt").write_text("making tea/0.mp4 0\njuggling/0.avi 1\nchew/Gum_chew_h_nm_np1_fr_med_0.avi 2\n")
     assert main(["data", "leak", "train.txt", "test.txt"]) == 0
-    told = capsys.readouterr().out
-    assert "2 of 3 entries of train.txt are also in test.txt" in told
-    assert "for example: Gum_chew_h_nm_np1_fr_med_0, juggling/0" in told
+    printed = capsys.readouterr().out
+    assert "2 of 3 entries of train.txt are also in test.txt" in printed
+    assert "for example: Gum_chew_h_nm_np1_fr_med_0, juggling/0" in printed
 
 
 def test_fewshot(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +46,7 @@ def test_fewshot(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("few.txt").exists()
 
 
-def test_fewshot_of_a_table_is_a_table_that_data_modules_read(capsys: pytest.CaptureFixture[str]) -> None:
+def test_fewshot_of_a_table_writes_a_table_for_data_modules(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [f"n{k},videos/{k}.mp4,{('jump rope', 'juggling')[k % 2]},{k}.5,{k + 1}" for k in range(6)]
     Path("list.csv").write_text("id,path,label,start,end\n" + "\n".join(rows) + "\n")
     assert main(["data", "fewshot", "list.csv", "few.csv", "--shots=2"]) == 0
@@ -62,14 +62,14 @@ def test_fewshot_of_a_table_is_a_table_that_data_modules_read(capsys: pytest.Cap
     assert "tables are written as CSV" in " ".join(capsys.readouterr().err.split())
 
 
-def test_by_place_and_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_positional_and_named_arguments_are_equivalent(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "fewshot", "list.txt", "one.txt", "--shots=1"]) == 0
     assert main(["data", "fewshot", "--list=list.txt", "--output", "two.txt", "--shots=1"]) == 0
     assert Path("one.txt").read_text() == Path("two.txt").read_text()
     capsys.readouterr()
     assert main(["data", "fewshot", "list.txt"]) == 1
     message = " ".join(capsys.readouterr().err.split())
-    assert "lacks OUTPUT. The command is `ost data fewshot LIST OUTPUT [options]`" in message
+    assert "requires OUTPUT. Usage: `ost data fewshot LIST OUTPUT [options]`" in message
     Path("folder").mkdir()
     assert main(["data", "fewshot", "list.txt", "folder", "--shots=1"]) == 1
     assert "folder is a folder" in " ".join(capsys.readouterr().err.split())

@@ -17,7 +17,7 @@ def test_processes(monkeypatch: pytest.MonkeyPatch) -> None:
         processes(-1)
 
 
-def test_places_that_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_paths_that_can_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.txt").touch()
     assert output_folder(Path("new/below")) == Path("new/below")

@@ -29,9 +29,9 @@ def test_several_folders_become_one_table(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
-    [(["runs/none"], "There is no results.json in runs/none"), ([], "`ost results` lacks RUNS")],
+    ("arguments", "message"),
+    [(["runs/none"], "There is no results.json in runs/none"), ([], "`ost results` requires RUNS")],
 )
-def test_what_is_missing_is_told(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_runs_are_reported(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["results", *arguments]) == 1
-    assert told in " ".join(capsys.readouterr().err.split())
+    assert message in " ".join(capsys.readouterr().err.split())

@@ -11,7 +11,7 @@ from tests.videos import write_video
 
 @pytest.fixture
 def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three videos in a folder and a list of them."""
+    """Folder with three videos; list.txt beside it names them."""
     monkeypatch.chdir(tmp_path)
     for k, name in enumerate(("a/x.avi", "a/y.mp4", "b/z.mp4")):
         codec = "mpeg4" if name.endswith("avi") else "libx264"
@@ -34,8 +34,8 @@ def test_transcode_writes_videos_list_and_report(videos: Path, capsys: pytest.Ca
         ("a/y.mp4", "8", ""),
         ("b/z.mp4", "8", ""),
     ]
-    assert "3 of 3 videos rewritten, with the same number of frames" in capsys.readouterr().out
-    # what was written is a data set for the next tool
+    assert "3 of 3 videos re-encoded, with the same number of frames" in capsys.readouterr().out
+    # the next tool accepts the written files
     assert main(["data", "check", "--list=new/list.txt", "--root=new", "--workers=0"]) == 0
 
 
@@ -56,20 +56,20 @@ def test_transcode_keeps_names_times_and_ids_of_a_table(videos: Path) -> None:
     assert [record.label for record in lists.evaluation_videos("test")["new"].records] == [0, 1, 1]
 
 
-def test_transcode_names_what_it_could_not_rewrite(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_transcode_reports_videos_that_it_could_not_re_encode(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (videos / "a/y.mp4").write_bytes(b"broken")
     assert main([*TRANSCODE, str(videos), "new", *SMALL]) == 1
-    told = capsys.readouterr()
-    assert "2 of 3 videos rewritten" in told.out
-    assert "1 of 3 videos could not be rewritten" in " ".join(told.err.split())
+    printed = capsys.readouterr()
+    assert "2 of 3 videos re-encoded" in printed.out
+    assert "1 of 3 videos could not be re-encoded" in " ".join(printed.err.split())
     assert main([*TRANSCODE, str(videos), "videos", *SMALL]) == 1
-    assert "would replace the old ones" in " ".join(capsys.readouterr().err.split())
+    assert "would replace the originals" in " ".join(capsys.readouterr().err.split())
 
 
-def test_shards_take_the_place_of_the_folder(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shards_replace_the_folder_of_videos(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["data", "shard", "list.txt", str(videos), "shards", "--workers=0"]
     assert main(command) == 0
-    assert "3 videos in 1 shards, 1 of them written now" in capsys.readouterr().out
+    assert "3 videos in 1 shards, 1 newly written" in capsys.readouterr().out
     assert main(["data", "check", "--list=list.txt", "--root=shards", "--workers=0"]) == 0
     assert "3 videos listed, 3 found, 3 decodable" in capsys.readouterr().out
     assert main([*command, "--megabytes=0"]) == 1

@@ -1,4 +1,4 @@
-"""Callbacks: what happens around training and evaluation. YAML files name them by their short names."""
+"""Callbacks for training and evaluation. YAML files refer to them by their short class names."""
 
 from ost_lightning.callbacks.evaluation.ablation import Ablation, AblationSetting, ShownRow
 from ost_lightning.callbacks.evaluation.descriptor_usage import DescriptorUsage

@@ -1,4 +1,4 @@
-"""Access to private names of Lightning, for the adapter files that can't do without."""
+"""Access to private names of Lightning, for the adapter modules that need them."""
 
 from typing import Any, Final
 
@@ -9,16 +9,16 @@ TESTED_WITH: Final = "2.6.6"
 
 
 def private(owner: object, name: str) -> Any:
-    """A private attribute of one of Lightning's objects or classes.
+    """Returns a private attribute of a Lightning object or class.
 
     Raises:
-        RuntimeError: If this version of Lightning doesn't have it.
+        RuntimeError: If the installed version of Lightning doesn't have the attribute.
     """
     try:
         return getattr(owner, name)
     except AttributeError as error:
-        described = owner if isinstance(owner, type) else type(owner)
+        class_ = owner if isinstance(owner, type) else type(owner)
         raise RuntimeError(
-            f"Lightning {lightning.__version__} has no {described.__module__}.{described.__qualname__}.{name}, which "
-            f"ost_lightning relies on: it was tested with Lightning {TESTED_WITH}. Install that version."
+            f"Lightning {lightning.__version__} has no {class_.__module__}.{class_.__qualname__}.{name}, which "
+            f"ost_lightning relies on. It was tested with Lightning {TESTED_WITH}: install that version."
         ) from error

@@ -1,4 +1,4 @@
-"""Objects of a run that callbacks work on: the recognition task, the data module, the run's folder."""
+"""The parts of a run that callbacks use: recognition task, data module and run folder."""
 
 import copy
 from pathlib import Path
@@ -12,10 +12,10 @@ from ost_lightning.tasks import RecognitionTask
 
 
 def recognition_task(callback: Callback, module: LightningModule) -> RecognitionTask:
-    """The module of a run, cast to RecognitionTask.
+    """Returns the module of a run, cast to RecognitionTask.
 
     Raises:
-        UserError: If it is another module.
+        UserError: If the module isn't a RecognitionTask.
     """
     if not isinstance(module, RecognitionTask):
         raise UserError(f"{type(callback).__name__} works on recognition tasks, not on {type(module).__name__}.")
@@ -23,10 +23,10 @@ def recognition_task(callback: Callback, module: LightningModule) -> Recognition
 
 
 def recognition_data(callback: Callback, trainer: Trainer) -> VideoDataModule:
-    """The data module of a run.
+    """Returns the data module of a run.
 
     Raises:
-        UserError: If it is not a VideoDataModule.
+        UserError: If the run has another kind of data module.
     """
     data = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(data, VideoDataModule):
@@ -35,9 +35,9 @@ def recognition_data(callback: Callback, trainer: Trainer) -> VideoDataModule:
 
 
 def plan_matcher(task: RecognitionTask) -> PlanMatcher | None:
-    """A copy of the task's matcher, if it has a plan of this encoder's frames and descriptors.
+    """Returns a copy of the task's matcher if it computes transport plans for this encoder; None otherwise.
 
-    Being a copy, it leaves the task's count of unsolved problems alone.
+    A copy, because the matcher counts the problems that didn't converge, and the task's count must not change.
     """
     matcher = task.matcher
     if not isinstance(matcher, PlanMatcher) or task.video_clip.adapt_matcher(matcher) is not matcher:
@@ -46,9 +46,9 @@ def plan_matcher(task: RecognitionTask) -> PlanMatcher | None:
 
 
 def run_folder(trainer: Trainer) -> Path | None:
-    """The run's folder; None in a rehearsal (`fast_dev_run`), which writes nothing.
+    """Returns the run's folder; None with `fast_dev_run`, which writes nothing.
 
-    All processes have to call it, because they agree on the folder.
+    Every process must call this function, because all processes have to agree on the folder.
     """
     folder = trainer.log_dir
     return None if trainer.fast_dev_run else Path(folder or ".")  # type: ignore[attr-defined] # set at run time

@@ -1,1 +1,1 @@
-"""One experiment from YAML and the command line. Importing this package alone imports nothing heavy."""
+"""Experiments from YAML and the command line. Importing this package alone imports nothing heavy."""

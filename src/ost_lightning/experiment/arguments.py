@@ -1,45 +1,48 @@
-"""Command lines of experiments, before LightningCLI parses them: spelling, names of experiments, renamed options."""
+"""Command lines of experiments before LightningCLI parses them: spelling, names of experiments, renamed options."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from ost_lightning.errors import UserError
-from ost_lightning.experiment.experiment_files import experiment_file, whole_experiments
-from ost_lightning.renamed_settings import refuse_renamed_option
+from ost_lightning.experiment.experiment_files import experiment_file, standalone_experiments
+from ost_lightning.renamed_settings import reject_renamed_option
 
 CONFIG: Final = ("--config", "-c")
 _NAMES_BELOW: Final = ("val", "test", "label_spaces")
-"""Settings with keys that the user chose, which keep their hyphens: `--data.test.my-set.list`."""
+"""Settings whose keys are chosen by the user and keep their hyphens, as in `--data.test.my-set.list`."""
 
 
 def underscored(option: str) -> str:
-    """The option's name with underscores for hyphens: both are accepted everywhere.
+    """Replaces hyphens in an option's name by underscores; both spellings are accepted.
 
     Args:
-        option: With its leading hyphens, without a value.
+        option: Option with its leading hyphens, without a value.
     """
     if not option.startswith("--"):
         return option
     keys = option[2:].split(".")
     spelled = [
-        key if place and keys[place - 1] in _NAMES_BELOW else key.replace("-", "_") for place, key in enumerate(keys)
+        key if index and keys[index - 1] in _NAMES_BELOW else key.replace("-", "_") for index, key in enumerate(keys)
     ]
     return f"--{'.'.join(spelled)}"
 
 
 def split_option(argument: str) -> tuple[str, str | None]:
-    """`--option=value` as option and value; the value is None if the argument has no equals sign."""
+    """Splits `--option=value` into option and value; the value is None without an equals sign."""
     option, equals, value = argument.partition("=")
     return underscored(option), value if equals else None
 
 
 def normalized(args: Sequence[str]) -> list[str]:
-    """A command line as LightningCLI takes it.
+    """Returns the command line in the form that LightningCLI accepts.
 
-    Hyphens become underscores, and names of experiments the files that they stand for.
+    Hyphens become underscores, and names of experiments become paths of their files.
+
+    Args:
+        args: Command line, beginning with the command.
 
     Raises:
-        UserError: If an experiment file can't be used, or an option is one of an earlier version.
+        UserError: If an experiment file can't be used, or an option belongs to an earlier version.
     """
     result: list[str] = []
     position = 0
@@ -57,29 +60,29 @@ def normalized(args: Sequence[str]) -> list[str]:
         if option in CONFIG and value is not None:
             value = str(experiment_file(value))
         elif option.startswith("--"):
-            refuse_renamed_option(args[0], option.removeprefix("--"), value)
+            reject_renamed_option(args[0], option.removeprefix("--"), value)
         result += [option] if value is None else [option, value] if separate else [f"{option}={value}"]
     return result
 
 
 def require_experiment(command: str, args: Sequence[str]) -> None:
-    """Refuses a command line that says nothing of a model and of data.
+    """Rejects a command line without an experiment, model or data.
 
     Args:
-        command: As `ost fit`.
-        args: Command line after it.
+        command: Command with the program's name, such as `ost fit`.
+        args: Command line after the command.
 
     Raises:
-        UserError: If neither an experiment is given, nor a model or data, nor help is asked for.
+        UserError: If the command line has neither an experiment, nor a model or data, nor a request for help.
     """
-    given = {split_option(argument)[0].split(".")[0] for argument in args if argument.startswith("-")}
-    if given.isdisjoint({*CONFIG, "--model", "--data", "--print_config", "--help", "-h", "--trainer.help"}):
+    options = {split_option(argument)[0].split(".")[0] for argument in args if argument.startswith("-")}
+    if options.isdisjoint({*CONFIG, "--model", "--data", "--print_config", "--help", "-h", "--trainer.help"}):
         raise UserError(
-            f"`{command}` needs an experiment: `{command} --config own_videos`. Those that come with the package: "
-            f"{', '.join(whole_experiments())}; or the path of a YAML file. `{command} --help` explains more."
+            f"`{command}` needs an experiment, for example `{command} --config own_videos`. Available: "
+            f"{', '.join(standalone_experiments())}, or the path of a YAML file. `{command} --help` explains more."
         )
 
 
 def _is_option(argument: str) -> bool:
-    """Whether it is no value; negative numbers are values."""
+    """Returns whether an argument is an option; negative numbers are values."""
     return argument.startswith("--") or argument in ("-c", "-h")

@@ -1,4 +1,4 @@
-"""One experiment from YAML and command line: LightningCLI over recognition tasks and video data modules."""
+"""Experiments from YAML and command line: LightningCLI for recognition tasks and video data modules."""
 
 import sys
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_info
 
-# imported as a whole, so that YAML may use short class names
+# imported so that YAML can use short class names
 from ost_lightning import callbacks, datamodules, matching, models, tasks  # noqa: F401
 from ost_lightning.callbacks import ResumableCheckpoint
 from ost_lightning.callbacks.resuming import (
@@ -37,10 +37,10 @@ from ost_lightning.tasks import RecognitionTask
 
 
 class ExperimentCLI(AdaptedLightningCLI):
-    """LightningCLI over recognition tasks and video data modules.
+    """LightningCLI for recognition tasks and video data modules.
 
     Args:
-        args: Command line without the program's name; that of the process if not given.
+        args: Command line without the program's name; the process's command line if not given.
 
     Raises:
         UserError: If a setting can't work.
@@ -61,9 +61,9 @@ class ExperimentCLI(AdaptedLightningCLI):
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 save_config_callback=RunConfig,
-                save_config_kwargs={"overwrite": True},  # every run has a folder of its own
+                save_config_kwargs={"overwrite": True},  # every run has a separate folder
                 seed_everything_default=0,
-                trainer_defaults={"use_distributed_sampler": False},  # the data modules shard exactly by themselves
+                trainer_defaults={"use_distributed_sampler": False},  # the data modules shard without padding
                 auto_configure_optimizers=False,
                 parser_kwargs={"prog": "ost", "version": version("ost-lightning"), **described},
                 args=args,
@@ -75,7 +75,7 @@ class ExperimentCLI(AdaptedLightningCLI):
             raise complaint from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds `--tracking`, and the callbacks that watch over every run."""
+        """Adds `--tracking`, and the callbacks that every run has."""
         parser.add_class_arguments(Tracking, "tracking")
         parser.add_lightning_class_args(ResumableCheckpoint, "checkpoint")
         parser.add_lightning_class_args(callbacks.Throughput, "throughput")
@@ -84,93 +84,93 @@ class ExperimentCLI(AdaptedLightningCLI):
         parser.add_lightning_class_args(callbacks.ResultsWriter, "results")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parses; checkpoints are read as data only, never as code."""
+        """Parses the command line; checkpoints are read as data only, never as code."""
         self.config = parser.parse_args(normalized(sys.argv[1:] if args is None else list(args)))
-        chosen = self.config[self.config["subcommand"]]
-        if chosen["weights_only"] is None:
-            chosen["weights_only"] = True
+        settings = self.config[self.config["subcommand"]]
+        if settings["weights_only"] is None:
+            settings["weights_only"] = True
 
     def before_instantiate_classes(self) -> None:
-        """Checks the checkpoint before anything heavy is loaded."""
-        chosen = self.config[self.subcommand]
-        if chosen.get("ckpt_path") in ("last", "best"):
-            find = self._last_checkpoint if chosen["ckpt_path"] == "last" else _best_checkpoint
-            chosen["ckpt_path"] = find(experiment_folder(chosen["tracking"], chosen["config"]))
-        path = chosen.get("ckpt_path")
+        """Finds and checks the checkpoint before anything heavy is loaded."""
+        settings = self.config[self.subcommand]
+        if settings.get("ckpt_path") in ("last", "best"):
+            find = self._last_checkpoint if settings["ckpt_path"] == "last" else _best_checkpoint
+            settings["ckpt_path"] = find(experiment_folder(settings["tracking"], settings["config"]))
+        path = settings.get("ckpt_path")
         if path is None or "://" in str(path):
             return
         if not Path(path).is_file():
             raise UserError(
-                f"There is no checkpoint {path}. Expected a file that training wrote, or `last` or `best` for one of "
-                "this experiment's newest run."
+                f"There is no checkpoint {path}. Expected a file that training wrote, or `last` or `best` for a "
+                "checkpoint of this experiment's newest run."
             )
         self._notes = read_notes(Path(path))
         if self._notes.config is not None:
             report_differences(self._notes.config, self.config_text())
 
     def instantiate_classes(self) -> None:
-        """Lets the data follow the model."""
+        """Instantiates the classes, and configures the data for the model."""
         super().instantiate_classes()
         if isinstance(self.model, RecognitionTask) and isinstance(self.datamodule, VideoDataModule):
-            connect(self.model, self.datamodule, self.given("data"))
+            connect(self.model, self.datamodule, self.parsed_setting("data"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds the progress bar and the loggers, the table of metrics first: its folder is the run's folder."""
+        """Adds the progress bar and the loggers; the metrics table comes first, because its folder is the run's."""
         settings = self.setting("trainer")
         validate_trainer_settings(settings, training=self.subcommand == "fit")
-        given = settings["callbacks"] or []
-        watching = [callbacks.ExactResume(), *([given] if isinstance(given, Callback) else given)]
-        if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in watching):
-            watching.append(callbacks.VideoProgressBar(self.setting("throughput")))
+        users = settings["callbacks"] or []
+        added = [callbacks.ExactResume(), *([users] if isinstance(users, Callback) else users)]
+        if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in added):
+            added.append(callbacks.VideoProgressBar(self.setting("throughput")))
         configured = settings["logger"]
         others: list[Logger] = (
             [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []
         )
         plugins = settings["plugins"] or []
         tracking: Tracking = self.setting("tracking")
-        experiment = experiment_folder(tracking, self.given("config"))
+        experiment = experiment_folder(tracking, self.parsed_setting("config"))
         return super().instantiate_trainer(
             logger=[*run_loggers(tracking, experiment, self._resumed, self._notes), *others],
-            callbacks=watching,
+            callbacks=added,
             plugins=[*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()],
             strategy=strategy_for(settings["strategy"]),
             **kwargs,
         )
 
-    def always_on(self, callbacks: Iterable[Callback], trainer: dict[str, Any]) -> list[Callback]:
-        """All callbacks, but for the run's checkpoint where the user wants none."""
-        without = trainer.get("enable_checkpointing") is False
-        return [callback for callback in callbacks if not (without and isinstance(callback, ResumableCheckpoint))]
+    def default_callbacks(self, callbacks: Iterable[Callback], trainer: dict[str, Any]) -> list[Callback]:
+        """Returns all callbacks, except ResumableCheckpoint if the user disabled checkpointing."""
+        disabled = trainer.get("enable_checkpointing") is False
+        return [callback for callback in callbacks if not (disabled and isinstance(callback, ResumableCheckpoint))]
 
-    def running(self) -> AbstractContextManager[None]:
-        """Ends the run in W&B with the subcommand."""
+    def run_context(self) -> AbstractContextManager[None]:
+        """Returns a context that ends the W&B run with the subcommand."""
         return finishing_wandb_run()
 
     def _last_checkpoint(self, experiment: Path) -> str | None:
-        """The newest run's; `fit` goes on with that run, in its folder, or begins if there is none."""
+        """Returns the newest run's last checkpoint; `fit` resumes that run in its folder, or starts a new one."""
         found = last_checkpoint(experiment)
         if self.subcommand == "fit":
             self._resumed = found
             rank_zero_info(
-                f"going on from {found}" if found else f"{experiment} has no checkpoint yet: training begins"
+                f"Resuming from {found}" if found else f"No checkpoint in {experiment} yet: starting a new training."
             )
         elif found is None:
             raise UserError(
-                f"There is no last checkpoint in {experiment}/version_*/checkpoints. Train first, or give the path of "
-                "a checkpoint with --ckpt_path."
+                f"There is no last.ckpt in {experiment}/version_*/checkpoints. Train first, or give the path of a "
+                "checkpoint with --ckpt_path."
             )
         return str(found) if found else None
 
 
 def _best_checkpoint(experiment: Path) -> str:
-    """The newest run's."""
+    """Returns the newest run's best checkpoint."""
     last = last_checkpoint(experiment)
     best = best_checkpoint(last) if last is not None else None
     if best is None:
         folder = last.parent if last is not None else experiment / "version_*" / "checkpoints"
         raise UserError(
-            f"There is no best checkpoint in {folder}. Train with a ModelCheckpoint among trainer.callbacks that has a "
-            "`monitor`, such as val/{set}/top1 with `mode` max; or give `last`, or the path of a checkpoint, with "
-            "--ckpt_path."
+            f"There is no best checkpoint in {folder}. Add a ModelCheckpoint with a `monitor`, such as "
+            "val/{set}/top1 with `mode` max, to trainer.callbacks and train again; or set --ckpt_path to `last` or to "
+            "the path of a checkpoint."
         )
     return str(best)

@@ -1,4 +1,4 @@
-"""The commands that run an experiment. Imports nothing heavy, so that help need not wait."""
+"""Commands that run an experiment. Imports nothing heavy, so that help is fast."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,18 +6,18 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class ExperimentCommand:
-    """A command that runs an experiment.
+    """Command that runs an experiment.
 
     Attributes:
         target: Class of the command line, as `package.module:class`.
-        summary: What it does, in one sentence.
-        needs: What it does with the data and the weights, for its help.
-        examples: Command lines; the first is the shortest.
+        summary: Effect of the command, in one sentence.
+        details: Files and output of the command, for its help.
+        examples: Example command lines, the shortest first.
     """
 
     target: str
     summary: str
-    needs: str
+    details: str
     examples: tuple[str, ...]
 
 
@@ -65,8 +65,8 @@ EXPERIMENT_COMMANDS: Final[dict[str, ExperimentCommand]] = {
     "ablate": ExperimentCommand(
         "ost_lightning.experiment.ablation:AblationCLI",
         "Scores every row of an ablation table in one pass over an experiment's test sets.",
-        "Every video is decoded and encoded once for each set of weights, and not at all if it has been before. "
-        "Prints the table beside the published figures and writes it into the run's folder.",
+        "Decodes and encodes every video once per set of weights, and reuses cached embeddings. Prints the table "
+        "with the published figures and writes it into the run's folder.",
         (
             "ost ablate --config toyworld --ckpt_path last",
             "ost ablate --config toyworld --table my_table.yaml --output runs/mine",
@@ -74,4 +74,4 @@ EXPERIMENT_COMMANDS: Final[dict[str, ExperimentCommand]] = {
         ),
     ),
 }
-"""By name."""
+"""Commands by name."""

@@ -1,4 +1,4 @@
-"""The only place that knows both the task and the data of an experiment."""
+"""Connection of task and data module: the only module that knows both."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,12 +8,12 @@ from ost_lightning.tasks import RecognitionTask
 
 
 def connect(task: RecognitionTask, data: VideoDataModule, settings: Any) -> None:
-    """Lets the clips follow the checkpoint, and training steps the task.
+    """Configures the data module for the task: clips for the checkpoint's preprocessing, batches for training steps.
 
     Args:
         task: Task of the run.
-        data: Its data module.
-        settings: Settings of the data in the run's configuration, which then hold what has followed.
+        data: Data module of the run.
+        settings: Data settings in the run's configuration, updated in place with the resulting clip settings.
 
     Raises:
         UserError: If clip settings contradict the checkpoint.

@@ -1,4 +1,4 @@
-"""LightningCLI's private names, in this file only: what experiments need of them has public names here."""
+"""Adapter to LightningCLI: the only module that uses its private names, which it gives public names."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -12,42 +12,42 @@ class AdaptedLightningCLI(LightningCLI):
     """LightningCLI with public hooks for its extra callbacks and for the run of a subcommand."""
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """Errors come out as exceptions, without the pages of usage."""
+        """Creates a parser that raises exceptions instead of printing pages of usage."""
         return super().init_parser(exit_on_error=False, **kwargs)
 
     def setting(self, key: str) -> Any:
-        """A setting of the chosen subcommand, instantiated."""
+        """Returns an instantiated setting of the subcommand."""
         return self._get(self.config_init, key)
 
-    def given(self, key: str) -> Any:
-        """A setting of the chosen subcommand as it was parsed."""
+    def parsed_setting(self, key: str) -> Any:
+        """Returns a setting of the subcommand as it was parsed."""
         return self._get(self.config, key)
 
     def config_text(self) -> str:
-        """The whole configuration of the chosen subcommand as YAML."""
+        """Returns the complete configuration of the subcommand as YAML."""
         text: str = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
         return text
 
-    def always_on(self, callbacks: Iterable[Callback], trainer: dict[str, Any]) -> list[Callback]:
-        """Chooses among the callbacks that every run has.
+    def default_callbacks(self, callbacks: Iterable[Callback], trainer: dict[str, Any]) -> list[Callback]:
+        """Selects the callbacks of a run among those that the parser configures for every run.
 
         Args:
-            callbacks: Those that the parser configured.
+            callbacks: Callbacks configured by the parser.
             trainer: Settings of the trainer.
         """
         del trainer
         return list(callbacks)
 
-    def running(self) -> AbstractContextManager[None]:
-        """Surrounds the run of a subcommand."""
+    def run_context(self) -> AbstractContextManager[None]:
+        """Returns the context in which a subcommand runs."""
         return nullcontext()
 
     def _parse_ckpt_path(self) -> None:
-        """Leaves the configuration as the user gave it; Lightning would let the checkpoint's settings override it."""
+        """Keeps the user's configuration, which Lightning would override by the checkpoint's settings."""
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        return super()._instantiate_trainer(config, self.always_on(callbacks, config))
+        return super()._instantiate_trainer(config, self.default_callbacks(callbacks, config))
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with self.running():
+        with self.run_context():
             super()._run_subcommand(subcommand)

@@ -1,4 +1,4 @@
-"""The whole configuration of a run: kept with the run, and compared with the one that a checkpoint was trained with."""
+"""The complete configuration of a run: stored with the run, and compared with the configuration in a checkpoint."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from ost_lightning.renamed_settings import with_new_names
 
 
 class RunConfig(SaveConfigCallback):
-    """Keeps the whole configuration of a run: as config.yaml in its folder, in W&B, and as text in every checkpoint."""
+    """Stores the complete configuration of a run: as config.yaml in its folder, in W&B, and in every checkpoint."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Sends the configuration to W&B, once."""
@@ -31,16 +31,16 @@ class RunConfig(SaveConfigCallback):
         return text
 
 
-def report_differences(trained: str, now: str) -> None:
-    """Reports each setting of the model that differs from the training's.
+def report_differences(trained: str, current: str) -> None:
+    """Prints each model setting that differs from the one the checkpoint was trained with.
 
     Args:
-        trained: Configuration of the training as YAML, perhaps with names of an earlier version.
-        now: Configuration of this run as YAML.
+        trained: Configuration of the training as YAML, possibly with names of an earlier version.
+        current: Configuration of this run as YAML.
     """
-    before, given = flatten(with_new_names(trained)["model"]), flatten(yaml.safe_load(now)["model"])
-    for key in sorted(before.keys() | given.keys()):
-        if before.get(key) != given.get(key):
+    before, now = flatten(with_new_names(trained)["model"]), flatten(yaml.safe_load(current)["model"])
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
             rank_zero_info(
-                f"model.{key} is {given.get(key)} in this run; the checkpoint was trained with {before.get(key)}"
+                f"model.{key} is {now.get(key)} in this run; the checkpoint was trained with {before.get(key)}"
             )

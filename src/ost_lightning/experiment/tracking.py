@@ -1,4 +1,4 @@
-"""Where runs are recorded: their folder, the table of metrics, and Weights & Biases."""
+"""Tracking of runs: their folder, the metrics table, and Weights & Biases."""
 
 import os
 import secrets
@@ -18,13 +18,13 @@ from ost_lightning.callbacks.resuming import CheckpointNotes, MetricsTable, vers
 
 @dataclass(frozen=True)
 class Tracking:
-    """Where runs are recorded: `{folder}/{name}/version_{n}`, always as CSV, and in W&B unless switched off.
+    """Tracking of runs in `{folder}/{name}/version_{n}`: always as CSV, and in W&B unless switched off.
 
     Attributes:
         name: Name of the experiment; the file name of the first --config if not given.
         folder: Root folder under which runs are stored.
-        wandb: Log to W&B too; offline unless WANDB_API_KEY is set or an agent runs this as part of a sweep.
-        project: W&B project.
+        wandb: Whether to log to W&B too; offline unless WANDB_API_KEY is set or the run belongs to a sweep.
+        project: Name of the W&B project.
     """
 
     name: str | None = None
@@ -34,23 +34,23 @@ class Tracking:
 
 
 def experiment_folder(tracking: Tracking, configs: Sequence[object] | None) -> Path:
-    """`{folder}/{name}`, below which every run has a folder.
+    """Returns `{folder}/{name}`, the parent folder of the experiment's runs.
 
     Args:
-        tracking: `Tracking`, or the parser's view of it.
-        configs: The files given with --config.
+        tracking: Tracking settings, instantiated or as parsed.
+        configs: Files of the --config options.
     """
     return Path(tracking.folder) / (tracking.name or (Path(str(configs[0])).stem if configs else "unnamed"))
 
 
 def run_loggers(tracking: Tracking, experiment: Path, resumed: Path | None, notes: CheckpointNotes) -> list[Logger]:
-    """The loggers of a run: the table of metrics first, whose folder is the run's, then W&B.
+    """Returns the loggers of a run: the metrics table, whose folder is the run's folder, then W&B.
 
     Args:
-        tracking: Settings.
-        experiment: The experiment's folder.
-        resumed: Checkpoint of the run that is resumed; its folder, table and W&B run are used again.
-        notes: Notes in that checkpoint.
+        tracking: Tracking settings.
+        experiment: Folder of the experiment.
+        resumed: Checkpoint of the run to resume, whose folder, table and W&B run are continued; None for a new run.
+        notes: Notes in the checkpoint of the resumed run.
     """
     table = MetricsTable(
         tracking.folder,
@@ -68,14 +68,14 @@ def run_loggers(tracking: Tracking, experiment: Path, resumed: Path | None, note
         save_dir=experiment,
         id=(notes.wandb_id if resumed else None) or secrets.token_hex(4),
     )
-    # the agent of a sweep is logged in, and waits for the metrics
+    # the agent of a sweep is logged in, and needs the metrics
     online = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_SWEEP_ID")
     return [table, _online_if_possible(make) if online else make(offline=True)]
 
 
 @contextmanager
 def finishing_wandb_run() -> Iterator[None]:
-    """Ends the run in W&B whatever happens: the next run of this process would be added to it."""
+    """Ends the W&B run in any case; otherwise the process's next run would be added to it."""
     failed = True
     try:
         yield
@@ -86,13 +86,13 @@ def finishing_wandb_run() -> Iterator[None]:
 
 
 def _online_if_possible(make: Callable[..., WandbLogger]) -> WandbLogger:
-    """A logger that sends what is logged, or one that keeps it if W&B can't be reached: the run goes on."""
+    """Returns an online logger, or an offline logger if W&B can't be reached, so that the run continues."""
     logger = make(offline=False)
     try:
         _ = logger.experiment
     except (CommError, UsageError) as error:
         rank_zero_warn(
-            f"W&B can't be reached ({str(error).splitlines()[0]}): the run is kept offline, and `wandb sync` sends it."
+            f"Can't reach W&B ({str(error).splitlines()[0]}): logging offline. Upload the run later with `wandb sync`."
         )
         wandb.teardown()  # the failed attempt still holds the run's id
         return make(offline=True)

@@ -1,1 +1,1 @@
-"""What the `ost` command offers beside experiments: one module a group of commands, thin over the floors below."""
+"""Tools of the `ost` command beside experiments: one thin module per group of commands."""

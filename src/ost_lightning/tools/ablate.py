@@ -9,7 +9,7 @@ def mean(*, mean: Sequence[Path], output: Path | None = None) -> None:
 
     Args:
         mean: Files ablation.json of earlier runs.
-        output: Folder for the mean table; it is only printed if not given.
+        output: Folder for the mean table; if not given, the table is only printed.
     """
     from ost_lightning.analysis import AblationTable, mean_of
 

@@ -1,4 +1,4 @@
-"""`ost convert`: checkpoints of OpenAI's CLIP, OST and ViFi-CLIP as folders in HF format, and back."""
+"""`ost convert`: conversion of OpenAI's CLIP, OST and ViFi-CLIP checkpoints to folders in HF format, and back."""
 
 from pathlib import Path
 from typing import Literal
@@ -12,13 +12,14 @@ def convert(
 ) -> None:
     """Converts a checkpoint file to a folder in HF format (for `video_clip.pretrained`), or such a folder to a file.
 
-    Files are read as data: code in them is refused, never run. A file that is not exactly one whole CLIP is refused.
+    Files are read as data only: a file that contains code is rejected, and the code never runs. A file that is not
+    exactly one complete CLIP is rejected too.
 
     Args:
-        source: A .pt or .pth file (state dictionary of OpenAI's CLIP, OST or ViFi-CLIP), or a folder in HF format.
-        output: The new folder, or the new file.
-        pretrained: From a file: hub id or folder of the CLIP that it was tuned from, for its tokenizer.
-        layout: From a folder: the names to write, OpenAI's or those of the released OST and ViFi-CLIP.
+        source: File .pt or .pth (state dictionary of OpenAI's CLIP, OST or ViFi-CLIP), or folder in HF format.
+        output: New folder, or new file.
+        pretrained: Hub id or folder of the CLIP that a source file was fine-tuned from, for its tokenizer.
+        layout: Parameter names in an output file: OpenAI's, or those of the released OST and ViFi-CLIP.
     """
     from ost_lightning.models.checkpoints.conversion import RELEASED_NOTICE, export_checkpoint, import_checkpoint
 

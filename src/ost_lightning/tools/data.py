@@ -1,4 +1,4 @@
-"""`ost data check` and `ost data stats`: the files that a list of videos names."""
+"""`ost data check` and `ost data stats`: inspection of the videos in a list."""
 
 import csv
 import statistics
@@ -35,19 +35,19 @@ def check(
     every_frame: bool = False,
     workers: int | None = None,
 ) -> None:
-    """Checks that every listed video exists and can be decoded, as a run would find it: also with another extension.
+    """Checks that every listed video exists, under any extension as in a run, and can be decoded.
 
-    Writes `videos.csv` (what was found) and `missing.csv` (id, path, what is wrong) into the output folder. After an
-    interruption, the same command continues where it stopped. The exit status is 1 if a video can't be used.
+    Writes `videos.csv` (properties of the videos) and `missing.csv` (id, path, problem) into the output folder. After
+    an interruption, the same command continues where it stopped. The exit status is 1 if a video can't be used.
 
     Args:
         list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`. Start and end times in
-            it are respected.
+            a table are respected.
         root: Base of the list's paths: a folder of videos or tar shards, or a URL.
         data: Data module with its settings, instead of a list (`--data.help CLASS` shows its settings).
-        sets: Sets of the data module to look at: train, val, test. Sets without videos are skipped.
+        sets: Sets of the data module to inspect: train, val, test. Sets without videos are skipped.
         output: Folder for the two files.
-        frames: Number of frames to decode per video, spread over its length.
+        frames: Number of frames to decode per video, spread over its duration.
         every_frame: Whether to decode all frames.
         workers: Number of processes; one per core if not given.
     """
@@ -55,19 +55,19 @@ def check(
     from ost_lightning.video.maintenance.survey import survey_videos
 
     if frames < 0:
-        raise UserError(f"--frames is {frames}: give a number of frames from 0, or --every_frame for all.")
+        raise UserError(f"--frames is {frames}: give a number of frames, 0 or more, or --every_frame for all frames.")
     decode, count = ALL_FRAMES if every_frame else frames, processes(workers)
     found = survey_videos(
         _records(list, root, data, sets), output_folder(output) / _RECORD, decode=decode, workers=count
     )
     bad = [entry for entry in found if entry.state != "ok"]
     _write_missing(bad, output / "missing.csv")
-    there = sum(entry.state != "missing" for entry in found)
-    print(f"{len(found)} videos listed, {there} found, {len(found) - len(bad)} decodable")
+    existing = sum(entry.state != "missing" for entry in found)
+    print(f"{len(found)} videos listed, {existing} found, {len(found) - len(bad)} decodable")
     if bad:
         reasons = Counter(entry.reason for entry in bad).most_common(_SHOWN)
         raise UserError(
-            f"{len(bad)} of {len(found)} videos can't be used; they are in {output / 'missing.csv'}. Most often: "
+            f"{len(bad)} of {len(found)} videos can't be used; see {output / 'missing.csv'}. Most common reasons: "
             + "; ".join(f"{reason} ({count})" for reason, count in reasons)
             + "."
         )
@@ -81,17 +81,16 @@ def stats(
     output: Path = Path("runs/data"),
     workers: int | None = None,
 ) -> None:
-    """Prints lengths, rates and sizes of the listed videos, from headers and packets; nothing is decoded.
+    """Prints durations, frame rates and sizes of the listed videos, from headers and packets, without decoding.
 
-    Writes `videos.csv` into the output folder and prints the range of frames, durations, rates and sizes. A second run
-    reads only new and changed files.
+    Also writes `videos.csv` into the output folder. A second run reads only new and changed files.
 
     Args:
         list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`. Start and end times in
-            it are respected.
+            a table are respected.
         root: Base of the list's paths: a folder of videos or tar shards, or a URL.
         data: Data module with its settings, instead of a list (`--data.help CLASS` shows its settings).
-        sets: Sets of the data module to look at: train, val, test. Sets without videos are skipped.
+        sets: Sets of the data module to inspect: train, val, test. Sets without videos are skipped.
         output: Folder for the file.
         workers: Number of processes; one per core if not given.
     """
@@ -101,8 +100,8 @@ def stats(
     found = survey_videos(_records(list, root, data, sets), output_folder(output) / _RECORD, decode=0, workers=count)
     usable = [entry for entry in found if entry.state == "ok"]
     if not usable:
-        raise UserError(f"None of the {len(found)} listed videos can be opened; the reasons are in {output / _RECORD}.")
-    Console().print(_spread(usable, len(found)))
+        raise UserError(f"None of the {len(found)} listed videos can be opened; {output / _RECORD} gives the reasons.")
+    Console().print(_statistics(usable, len(found)))
     for what, values in (
         ("sizes", Counter(f"{entry.width}x{entry.height}" for entry in usable)),
         ("codecs", Counter(entry.codec for entry in usable)),
@@ -113,7 +112,7 @@ def stats(
 def _records(
     list_file: Path | None, root: str | None, data: "VideoDataModule | None", parts: Sequence[Part]
 ) -> "Sequence[VideoRecord]":
-    """The videos of a list, or of sets of a data module."""
+    """Returns the videos of a list, or of sets of a data module."""
     from ost_lightning.datamodules.locate import Finder
     from ost_lightning.video import VideoRecord
     from ost_lightning.video.annotations.any_list import read_files
@@ -127,13 +126,13 @@ def _records(
             for video in listed
         ]
     if root is not None or data is None:
-        raise UserError("--root belongs to --list; the folder of a data module is --data.root.")
+        raise UserError("--root belongs to --list. Set the folder of a data module with --data.root.")
     data.prepare_data()
     sets: list[LabeledVideos] = []
     for part in filter(data.has_part, parts):
         sets += [data.training_videos()] if part == "train" else data.evaluation_videos(part).values()
     if not sets:
-        raise UserError(f"The data's settings name no videos for {', '.join(parts) or '(no set)'}.")
+        raise UserError(f"The data module has no videos for the sets {', '.join(parts) or '(none)'}. Check --sets.")
     return [record for videos in sets for record in videos.records]
 
 
@@ -144,9 +143,9 @@ def _write_missing(bad: "Sequence[Inspection]", file: Path) -> None:
         rows.writerows((entry.id, entry.path, entry.state, entry.reason) for entry in bad)
 
 
-def _spread(usable: "Sequence[Inspection]", listed: int) -> Table:
+def _statistics(usable: "Sequence[Inspection]", listed: int) -> Table:
     table = Table(title=f"{len(usable):,} of {listed:,} listed videos")
-    for column in ("", "least", "median", "mean", "most", "total"):
+    for column in ("", "min", "median", "mean", "max", "total"):
         table.add_column(column, justify="right" if column else "left")
     for name, values in (
         ("frames", [float(entry.frames) for entry in usable]),
@@ -155,7 +154,7 @@ def _spread(usable: "Sequence[Inspection]", listed: int) -> Table:
         ("short side", [float(min(entry.width, entry.height)) for entry in usable]),
         ("megabytes", [entry.size / 1e6 for entry in usable]),
     ):
-        summed = f"{sum(values):,.0f}" if name in ("frames", "seconds", "megabytes") else ""
+        total = f"{sum(values):,.0f}" if name in ("frames", "seconds", "megabytes") else ""
         cells = (min(values), statistics.median(values), statistics.mean(values), max(values))
-        table.add_row(name, *(f"{cell:,.1f}" for cell in cells), summed)
+        table.add_row(name, *(f"{cell:,.1f}" for cell in cells), total)
     return table

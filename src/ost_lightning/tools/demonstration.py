@@ -1,4 +1,4 @@
-"""What `ost demo` runs, prints and writes."""
+"""Implementation of `ost demo`: its runs, output and files."""
 
 import json
 import logging
@@ -54,13 +54,13 @@ def run_demo(output: Path, draws: Sequence[int], seeds: Sequence[int], epochs: i
 
     Args:
         output: Folder for results.json, results.md, matching_flow.png and the runs.
-        draws: Draws of classes (0 to 4).
+        draws: Draws of classes, 0 to 4 each.
         seeds: Training seeds.
         epochs: Number of passes over the training videos.
     """
-    _quieten()
+    _reduce_output()
     console = Console()
-    began = time.monotonic()
+    started = time.monotonic()
     scores: list[Score] = []
     runs = _Runs(output / "runs", epochs, console, total=len(draws) * len(MATCHERS) * (1 + 2 * len(seeds)))
     for draw in draws:
@@ -72,24 +72,24 @@ def run_demo(output: Path, draws: Sequence[int], seeds: Sequence[int], epochs: i
                 tuned = runs.test(matcher, draw, seed, checkpoint)
                 scores += [_score(tuned, matcher, weights) for weights in ("finetuned", "ensembled")]
     picture = output / "matching_flow.png"
-    _draw_first_video(tuned, picture)  # the OD Solver's
-    results = _summary(scores, tuned, draws, seeds, time.monotonic() - began)
+    _draw_first_video(tuned, picture)  # the last run's, which uses the OD Solver
+    results = _summary(scores, tuned, draws, seeds, time.monotonic() - started)
     _write(results, output)
     _show(results, console)
     console.print(
-        f"matching flow of the first test video: {picture}\nresults: {output / 'results.json'} and "
+        f"Matching flow of the first test video: {picture}\nResults: {output / 'results.json'} and "
         f"{output / 'results.md'}"
     )
 
 
 class _Runs:
-    """Runs experiments through the same command line as a user's."""
+    """Runner of experiments through the command line that users have."""
 
     def __init__(self, folder: Path, epochs: int, console: Console, total: int) -> None:
         self._folder, self._epochs, self._console, self._total, self._done = folder, epochs, console, total, 0
 
     def fit(self, matcher: str, draw: int, seed: int) -> Path:
-        """Fine-tunes on seen classes; returns the last checkpoint."""
+        """Fine-tunes on seen classes, and returns the last checkpoint."""
         self._announce(f"fine-tuning with the matcher {matcher}")
         cli = ExperimentCLI(
             [
@@ -102,9 +102,9 @@ class _Runs:
         return Path(str(cli.trainer.log_dir)) / "checkpoints" / "last.ckpt"
 
     def test(self, matcher: str, draw: int, seed: int, checkpoint: Path | None = None) -> ExperimentCLI:
-        """Recognizes videos of unseen classes."""
+        """Tests on videos of unseen classes."""
         self._announce(
-            f"testing {'the pre-trained weights' if checkpoint is None else 'tuned and ensembled weights'} with "
+            f"testing {'the pre-trained' if checkpoint is None else 'fine-tuned and ensembled'} weights with "
             f"the matcher {matcher}"
         )
         return ExperimentCLI(
@@ -180,7 +180,7 @@ def _write(results: dict[str, Any], output: Path) -> None:
 
 
 def _show(results: dict[str, Any], console: Console) -> None:
-    table = Table(title="Top-1 on classes that were not trained on (%)", caption=_caption(results))
+    table = Table(title="Top-1 on unseen classes (%)", caption=_caption(results))
     table.add_column("matcher")
     for weights in WEIGHTS:
         table.add_column(weights, justify="right")
@@ -209,10 +209,10 @@ def _caption(results: dict[str, Any]) -> str:
 
 @torch.no_grad()
 def _draw_first_video(cli: ExperimentCLI, file: Path) -> None:
-    """The flow of the first test video against the class that was recognized in it."""
+    """Draws the matching flow of the first test video to the descriptors of its recognized class."""
     task, data = cli.model, cli.datamodule
     if not (isinstance(task, RecognitionTask) and isinstance(task.matcher, PlanMatcher) and isinstance(data, ToyWorld)):
-        raise TypeError("the last run of the demo is one of the OD Solver on the rendered world")
+        raise TypeError("the last run of the demo must use a matcher with a plan on the rendered world")
     batch = next(iter(data.test_dataloader()[0]))
     labels = data.evaluation_labels("test")["unseen"]
     texts = task.video_clip.encode_sentences(task.tokenize(labels))
@@ -227,8 +227,8 @@ def _draw_first_video(cli: ExperimentCLI, file: Path) -> None:
     draw_matching_flows({"Spatio Descriptors": spatio, "Temporal Descriptors": temporal}, title, file)
 
 
-def _quieten() -> None:
-    """Leaves the progress bars of the work and takes out what nine short runs would repeat nine times."""
+def _reduce_output() -> None:
+    """Silences messages that nine short runs would repeat nine times; the progress bars remain."""
     transformers.logging.disable_progress_bar()
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

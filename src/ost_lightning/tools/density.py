@@ -1,4 +1,4 @@
-"""`ost descriptors density`: how close classes stand to one another."""
+"""`ost descriptors density`: similarity between the classes of a data set."""
 
 import json
 import re
@@ -28,20 +28,20 @@ def density(
     seed: int = 0,
     device: str | None = None,
 ) -> None:
-    """Measures how close the classes of data sets stand to one another, by name and by descriptors (Fig. 2).
+    """Measures how similar the classes of data sets are to each other, by name and by descriptors (Fig. 2).
 
-    Writes density.json, density.png (bars) and map.png (t-SNE). A figure is about the CLIP that it was measured with;
-    tiny knows the rendered world only.
+    Writes density.json, density.png (bars) and map.png (t-SNE). The figures depend on the CLIP that measures; tiny
+    knows only the rendered world.
 
     Args:
-        label_spaces: Names or folders, with commas between them: kinetics400,hmdb51. toyworld-0-unseen is a group of
-            classes of the rendered world (draw 0 to 4; seen, unseen or order).
+        label_spaces: Names or folders of label spaces, separated by commas: kinetics400,hmdb51. toyworld-0-unseen is a
+            group of classes of the rendered world (draw 0 to 4; seen, unseen or order).
         output: Folder for the files.
-        pretrained: CLIP that measures: hub id, folder in HF format, or tiny.
-        templates: A name out of prompts/sentences, or a YAML file.
+        pretrained: CLIP for the measurement: hub id, folder in HF format, or tiny.
+        templates: Name of templates in prompts/sentences, or a YAML file.
         descriptors_per_class: Number of descriptors of each kind.
         seed: Seed of t-SNE.
-        device: Torch device; a GPU if there is one.
+        device: PyTorch device; a GPU if available.
     """
     import torch
 
@@ -70,14 +70,14 @@ def density(
         values = (measured.name, measured.descriptors, measured.spatio, measured.temporal, measured.single_descriptors)
         table.add_row(name, str(measured.classes), *(f"{100 * value:.1f}" for value in values))
     Console().print(table)
-    print(f"mean pair-wise cosines (%) by the {about}; {output}: density.json, density.png, map.png")
+    print(f"Mean pairwise cosines (%) by the {about}. Written to {output}: density.json, density.png, map.png")
 
 
 def _labels(name: str) -> LabelSpace:
-    """A label space by name or folder, or classes of the rendered world."""
+    """Returns a label space by name or folder, or classes of the rendered world."""
     from ost_lightning.toyworld.dataset import label_space as toyworld_labels
 
     if (toyworld := _TOYWORLD.fullmatch(name)) is None:
         return LabelSpace.load(name)
-    group: Group = toyworld["group"]  # type: ignore[assignment]  # the pattern allows no other
+    group: Group = toyworld["group"]  # type: ignore[assignment]  # the pattern allows only these
     return toyworld_labels(int(toyworld["draw"]), group)

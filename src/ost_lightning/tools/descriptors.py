@@ -13,7 +13,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.resources import TINY_CLIP
 from ost_lightning.text import Finding, LabelSpace, Templates, compare, lint
 from ost_lightning.text.foreign_descriptors import (
-    check_alignment as refuse_if_misaligned,
+    check_alignment as validate_alignment,
 )
 from ost_lightning.text.foreign_descriptors import (
     read_any_class_list,
@@ -38,20 +38,20 @@ def check(
 ) -> None:
     """Checks the descriptors of a label space.
 
-    The exit status is 1 if there are errors.
+    The exit status is 1 if the check finds errors.
 
-    Errors: missing or extra classes, counts, duplicates within a class, numbering or quotes left in, sentences that are
-    too long. Warnings: descriptors that several classes share, class names, markup, characters outside ASCII.
+    Errors: missing or extra classes, wrong counts, duplicates within a class, leftover numbering or quotes, sentences
+    that are too long. Warnings: descriptors shared by several classes, class names, markup, non-ASCII characters.
 
     Args:
-        label_space: Name or folder.
-        templates: Sentences that the descriptors stand in: a name out of prompts/sentences, or a YAML file.
-        pretrained: CLIP whose tokenizer counts: hub id, folder, or tiny, whose own small vocabulary makes more tokens
-            of a sentence than OpenAI's.
-        descriptors_per_class: Number of descriptors that every list should have; the commonest count if not given.
-        output: CSV file for all findings; the screen shows three of each rule.
+        label_space: Name or folder of the label space.
+        templates: Templates of the sentences with descriptors: a name in prompts/sentences, or a YAML file.
+        pretrained: CLIP whose tokenizer counts tokens: hub id, folder, or tiny, whose small vocabulary gives more
+            tokens per sentence than OpenAI's.
+        descriptors_per_class: Expected number of descriptors per list; the most common number if not given.
+        output: CSV file for all findings; the screen shows three per rule.
     """
-    from ost_lightning.models import token_count  # seconds, which the other commands do without
+    from ost_lightning.models import token_count  # takes seconds, which the other commands don't need
 
     labels = LabelSpace.load(label_space)
     counter = token_count(pretrained)
@@ -62,18 +62,18 @@ def check(
     if findings:
         console.print(_findings_table(findings))
     errors = sum(finding.severity == "error" for finding in findings)
-    told = f"{labels.origin}: {errors} errors and {len(findings) - errors} warnings in {len(labels)} classes"
+    summary = f"{labels.origin}: {errors} errors and {len(findings) - errors} warnings in {len(labels)} classes"
     if errors:
-        raise UserError(f"{told}. Mend what the table calls an error, in descriptors.json, and check again.")
-    console.print(f"{told}; tokens counted by the {counter.tokenizer}", soft_wrap=True)
+        raise UserError(f"{summary}. Correct the errors of the table in descriptors.json, and check again.")
+    console.print(f"{summary}; tokens counted by the {counter.tokenizer}", soft_wrap=True)
 
 
 def diff(first: str, second: str) -> None:
     """Compares the descriptors of two label spaces, class by class.
 
     Args:
-        first: Name or folder.
-        second: Name or folder.
+        first: Name or folder of the first label space.
+        second: Name or folder of the second label space.
     """
     difference = compare(LabelSpace.load(first), LabelSpace.load(second))
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -83,17 +83,17 @@ def diff(first: str, second: str) -> None:
         for name in names:
             console.print(f"{sign} class {name}")
     if not difference.same_order:
-        console.print("the classes stand in another order")
+        console.print("the classes are in a different order")
     for entry in difference.lists:
-        console.print(f"{entry.name} ({entry.kind}){': in another order' if entry.reordered else ''}")
+        console.print(f"{entry.name} ({entry.kind}){': in a different order' if entry.reordered else ''}")
         for sign, texts in (("-", entry.removed), ("+", entry.added)):
             for text in texts:
                 console.print(f"  {sign} {text}")
     removed, added = (sum(len(getattr(entry, part)) for entry in difference.lists) for part in ("removed", "added"))
     console.print(
-        f"{difference.kept} descriptors are in both, {removed} only in {first}, {added} only in {second}"
+        f"{difference.kept} descriptors in both, {removed} only in {first}, {added} only in {second}"
         if difference
-        else "no difference"
+        else "no differences"
     )
 
 
@@ -107,20 +107,20 @@ def import_descriptors(
     source: str = "",
     check_alignment: bool = True,
 ) -> None:
-    """Makes a label space from descriptors in another program's format.
+    """Creates a label space from descriptors in another program's format.
 
-    Either index-keyed JSON files as the released code has them (`spatio`, `temporal`, or both), or one CSV table with
-    the columns class, kind, rank, descriptor. Texts are taken as they are; `ost descriptors check` tells what is wrong.
+    The input is either index-keyed JSON files as in the released code (`spatio`, `temporal`, or both), or one CSV table
+    with the columns class, kind, rank, descriptor. Texts are not changed; `ost descriptors check` finds problems.
 
     Args:
-        classes: The classes in the order of the labels: a label space by name or folder, or a list (CSV `id,name`, or
+        classes: Classes in the order of the labels: a label space by name or folder, or a list (CSV `id,name`, or
             text as in `classes.txt`).
-        output: Folder of the new label space; must not exist.
+        output: Folder for the new label space; must not exist.
         spatio: JSON file of Spatio Descriptors.
         temporal: JSON file of Temporal Descriptors.
-        table: CSV table.
-        source: Where the descriptors come from, for the provenance.
-        check_alignment: Refuse files that seem to belong to another list of classes.
+        table: CSV table of descriptors of both kinds.
+        source: Source of the descriptors, for the provenance.
+        check_alignment: Whether to reject files that seem to belong to another list of classes.
     """
     files: dict[DescriptorKind, Path] = {}
     if spatio:
@@ -128,14 +128,14 @@ def import_descriptors(
     if temporal:
         files["temporal"] = temporal
     if bool(files) == bool(table):
-        raise UserError("Nothing to import, or two things at once: give --spatio and/or --temporal, or --table.")
+        raise UserError("Nothing to import, or two inputs at once. Give --spatio and/or --temporal, or --table.")
     if output.exists():
-        raise UserError(f"{output} is there already. Choose another folder for the imported label space.")
+        raise UserError(f"{output} already exists. Choose another folder for the imported label space.")
     base = _classes(classes)
     descriptors = read_table(table, base.names) if table else read_indexed(base.names, files)
     named = [table.name] if table else [file.name for file in files.values()]
     if check_alignment and not table:
-        refuse_if_misaligned(descriptors, " and ".join(map(str, files.values())))
+        validate_alignment(descriptors, " and ".join(map(str, files.values())))
     provenance = {"source": source or f"imported from {' and '.join(named)}"}
     labels = replace(base, descriptors=descriptors, provenance=provenance, origin=str(output))
     labels.save(output)
@@ -151,11 +151,11 @@ def export(
     """Writes the descriptors of a label space for other programs.
 
     Args:
-        label_space: Name or folder.
+        label_space: Name or folder of the label space.
         output: Folder for spatio.json, temporal.json and classes.csv (indexed, as the released code reads them), or for
             descriptors.csv (table).
-        form: Format of the files.
-        descriptors_per_class: The first N of each list; all if not given.
+        form: Format of the files: indexed or table.
+        descriptors_per_class: Number of descriptors to write per list, from the first; all if not given.
     """
     labels = LabelSpace.load(label_space)
     output_folder(output)
@@ -170,7 +170,7 @@ def export(
 
 
 def _classes(name_or_file: str) -> LabelSpace:
-    """A label space without descriptors, or a list of classes as one."""
+    """Returns a label space by name or folder, or from a file with a list of classes."""
     file = Path(name_or_file)
     if file.suffix.lower() in (".csv", ".txt"):
         listed = read_any_class_list(file)

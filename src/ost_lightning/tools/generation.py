@@ -1,4 +1,4 @@
-"""`ost descriptors generate`."""
+"""`ost descriptors generate`: descriptors written by an LLM."""
 
 import asyncio
 import csv
@@ -38,35 +38,35 @@ def generate(
     dry_run: bool = False,
     limits: Limits = Limits(),  # frozen
 ) -> None:
-    """Lets an LLM write Spatio-Temporal Descriptors for the classes of a label space.
+    """Generates Spatio-Temporal Descriptors for the classes of a label space with an LLM.
 
-    The server is OpenAI's (OPENAI_API_KEY), or any with the same protocol (OPENAI_BASE_URL). Every answer is kept in
-    `journal.jsonl` in the output folder before it is read: a stopped or killed run goes on with the same command, and
-    nothing is asked twice. Answers that can't be used are asked for again up to a limit; exit status 1 if lists are
-    missing at the end, with all others kept.
+    The server is OpenAI's (OPENAI_API_KEY), or any server with the same protocol (OPENAI_BASE_URL). Every answer is
+    saved to `journal.jsonl` in the output folder before it is parsed. After an interruption, the same command continues
+    without repeating a request. Unusable answers are requested again up to a limit. The exit status is 1 if lists are
+    missing at the end; all other lists are written.
 
     Args:
         label_space: Label space with the classes: name or folder.
-        output: Folder of the new label space and of its journal.
-        model: Name that the server knows; the paper's is GPT-3.5.
-        temperature: Sampling temperature; null leaves it to the server.
-        seed: Seed of the first attempt, further ones count up; null leaves it to the server.
+        output: Folder for the new label space and its journal.
+        model: Model name as the server knows it; the paper uses GPT-3.5.
+        temperature: Sampling temperature; null for the server's default.
+        seed: Seed of the first attempt, increased by one per further attempt; null for the server's default.
         descriptors_per_class: Number of descriptors of each kind.
-        prompts: A name out of prompts/descriptors (ost, ranked), or a YAML file.
-        structured: Ask for JSON by a schema; goes on without where the server does not know that.
-        dry_run: Print how many requests and about how many tokens it would take, and ask nothing.
-        limits: Concurrency, time-outs, retries and attempts.
+        prompts: Name of prompts in prompts/descriptors (ost, ranked), or a YAML file.
+        structured: Whether to request JSON by a schema; continues without a schema if the server doesn't support it.
+        dry_run: Whether to only print the number of requests and an estimate of tokens, without sending requests.
+        limits: Concurrency, timeouts, retries and attempts.
     """
     labels = LabelSpace.load(label_space)
-    asked = Prompts.load(prompts)
-    sampling = Sampling(model, temperature, seed, descriptors_per_class, asked.digest)
+    loaded = Prompts.load(prompts)
+    sampling = Sampling(model, temperature, seed, descriptors_per_class, loaded.digest)
     _check_folder(output, labels)
     with ExitStack() as stack:
         folder = output
         if dry_run and not (output / JOURNAL).is_file():
             folder = Path(stack.enter_context(TemporaryDirectory()))
         journal = stack.enter_context(Journal(folder / JOURNAL))
-        generation = Generation(labels, asked, sampling, limits, journal, structured=structured)
+        generation = Generation(labels, loaded, sampling, limits, journal, structured=structured)
         print(_estimate(generation))
         if dry_run:
             return
@@ -78,8 +78,8 @@ def generate(
 
 
 def _ask(generation: Generation) -> UserError | None:
-    """Asks; returns what ended it early, if something did."""
-    # imports the openai package, which every other command does without
+    """Sends the open requests, and returns the error that ended them early; None if all were sent."""
+    # imports the openai package, which no other command needs
     from ost_lightning.text.generation.server import Server
 
     async def run() -> None:
@@ -110,47 +110,48 @@ async def _ask_with_progress(generation: Generation, server: "Server") -> None:
         await Asker(generation, server, progress).run()
 
 
-def _check_folder(out: Path, labels: LabelSpace) -> None:
-    """Refuses to write over what was not generated from these classes."""
-    if not (out / "classes.txt").is_file():
+def _check_folder(output: Path, labels: LabelSpace) -> None:
+    """Rejects a folder with other classes, or with descriptors that were not generated in it."""
+    if not (output / "classes.txt").is_file():
         return
-    if LabelSpace.load(out).names != labels.names:
-        raise UserError(f"{out} is a label space with other classes than {labels.origin}. Choose another folder.")
-    if (out / "descriptors.json").is_file() and not (out / JOURNAL).is_file():
-        raise UserError(f"{out} holds descriptors that were not generated there. Choose another folder.")
+    if LabelSpace.load(output).names != labels.names:
+        raise UserError(f"{output} is a label space with other classes than {labels.origin}. Choose another folder.")
+    if (output / "descriptors.json").is_file() and not (output / JOURNAL).is_file():
+        raise UserError(f"{output} contains descriptors that were not generated there. Choose another folder.")
 
 
 def _estimate(generation: Generation) -> str:
     estimate = generation.estimate()
     return (
-        f"{len(generation.labels)} classes, {estimate.answered} of {len(generation.questions)} lists are there; "
-        f"{estimate.requests} requests to {generation.sampling.model} wait: about {estimate.prompt_tokens} tokens to "
-        f"read and {estimate.completion_tokens} to write"
+        f"{len(generation.labels)} classes; {estimate.answered} of {len(generation.questions)} lists already written; "
+        f"{estimate.requests} requests to send to {generation.sampling.model}: about {estimate.prompt_tokens:,} tokens "
+        f"in, {estimate.completion_tokens:,} out"
     )
 
 
-def _finish(generation: Generation, out: Path, end: UserError | None) -> None:
-    """Writes the lists that were answered, and reports the tokens used and the lists that are missing."""
+def _finish(generation: Generation, output: Path, end: UserError | None) -> None:
+    """Writes the answered lists, and reports the tokens used and the missing lists."""
     usage = generation.usage
     print(
-        f"{usage.answers} answers in all, {usage.prompt_tokens} tokens read and {usage.completion_tokens} written by "
-        "the server's count"
+        f"{usage.answers} answers in total; by the server's count {usage.prompt_tokens:,} tokens in, "
+        f"{usage.completion_tokens:,} out"
     )
-    result, problems = generation.result(str(out)), generation.problems()
+    result, problems = generation.result(str(output)), generation.problems()
     if result.descriptors:
-        result.save(out)
-    _write_incomplete(problems, out / INCOMPLETE)
+        result.save(output)
+    _write_incomplete(problems, output / INCOMPLETE)
     if end is not None:
         raise end
     if problems:
         shown = "; ".join(f"{question}: {reason}" for question, reason in list(problems.items())[:_SHOWN])
         raise UserError(
-            f"{len(problems)} of {len(generation.questions)} lists are missing, all others are in {out}: {shown}"
-            f"{'; ...' if len(problems) > _SHOWN else ''}. All are in {out / INCOMPLETE}. The same command asks again "
-            "for what got no answer; --limits.attempts raises the number of answers to a list."
+            f"{len(problems)} of {len(generation.questions)} lists are missing: {shown}"
+            f"{'; ...' if len(problems) > _SHOWN else ''}. {output / INCOMPLETE} names all of them; the other lists "
+            f"are in {output}. Run the same command again to retry unanswered requests; raise --limits.attempts to "
+            "allow more answers per list."
         )
     count = generation.sampling.per_class
-    print(f"{out}: {len(result)} classes, {count} descriptors of each kind; next: ost descriptors check {out}")
+    print(f"{output}: {len(result)} classes, {count} descriptors of each kind; next: ost descriptors check {output}")
 
 
 def _write_incomplete(problems: dict[Question, str], file: Path) -> None:

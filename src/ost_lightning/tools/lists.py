@@ -1,4 +1,4 @@
-"""`ost data leak` and `ost data fewshot`: lists of videos, without the videos."""
+"""`ost data leak` and `ost data fewshot`: tools for lists of videos that don't open the videos."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -14,16 +14,16 @@ _SHOWN: Final = 5
 
 
 def leak(first: Path, second: Path, by: Literal["video", "file"] = "video", output: Path | None = None) -> None:
-    """Counts the videos that two lists have in common, for example those of training and test.
+    """Counts the videos that two lists have in common, for example training and test lists.
 
     Lists may have any format: `path label` lines, tables, Kinetics' CSV, Something-Something's or ActivityNet's JSON.
 
     Args:
         first: First list.
         second: Second list.
-        by: What identifies a video: `video` is the YouTube id where a name has one (so that two clips of one video are
-            the same), the name that a published data set gave, and elsewhere the path as listed, folders included;
-            `file` is always the file's stem.
+        by: Identifier of a video. `video` is the YouTube id if the name contains one, so that two clips of one video
+            are the same. Otherwise it is the original name for published data sets, or the listed path with its
+            folders. `file` is always the file name without its suffix.
         output: CSV file for the common ids.
     """
     from ost_lightning.video.annotations.any_list import read_list
@@ -41,31 +41,31 @@ def leak(first: Path, second: Path, by: Literal["video", "file"] = "video", outp
 
 
 def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
-    """Draws K videos of every class from a training list, and writes them as a list.
+    """Draws K videos per class from a training list, and writes them as a list.
 
-    The same seed gives the same list, whatever the order of the lines; with one seed, the videos of fewer shots are
-    among those of more.
+    The same seed gives the same list, regardless of the order of the lines. With the same seed, a list with fewer shots
+    is a subset of a list with more.
 
     Args:
         list: Training list: `path label` lines, or a table (CSV, Parquet) with the columns `path` and `label`.
-        output: File for the drawn list: with the suffix .csv a table with all columns that are known, else `path label`
-            lines, for which labels have to be numbers.
+        output: File for the drawn list: a table with all known columns if the suffix is .csv, otherwise `path label`
+            lines, which require numeric labels.
         shots: Number of videos per class (K).
-        seed: Seed of the draw.
+        seed: Seed for drawing the videos.
     """
     from ost_lightning.video.annotations.any_list import read_files, write_list
     from ost_lightning.video.annotations.few_shot import draw_shots
 
     videos = read_files(list)
     if unlabeled := [video.path for video in videos if not video.label]:
-        raise UserError(f"{list}: '{unlabeled[0]}' has no label. Expected lines `path label`.")
+        raise UserError(f"{list}: '{unlabeled[0]}' has no label. Expected `path label` lines, or a column `label`.")
     drawn = draw_shots([_name(video) for video in videos], [video.label for video in videos], shots, seed)
-    chosen = [videos[place] for place in drawn]
+    chosen = [videos[index] for index in drawn]
     write_list(chosen, output_file(output))
-    print(f"{len(chosen)} videos of {len({video.label for video in chosen})} classes, {shots} each: {output}")
+    print(f"{len(chosen)} videos of {len({video.label for video in chosen})} classes, {shots} per class: {output}")
 
 
 def _name(video: "ListedVideo") -> str:
-    """A name that is unique within its list, also among parts of the same video."""
+    """Returns a name that is unique within its list, even among parts of the same video."""
     times = "" if video.start is None and video.end is None else f" {video.start} {video.end}"
     return (video.id or video.path) + times

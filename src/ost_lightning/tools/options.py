@@ -1,4 +1,4 @@
-"""What several tools are given: a number of processes, a place for what they write."""
+"""Validation of options that several tools share: number of processes, output folder and output file."""
 
 import os
 from pathlib import Path
@@ -7,38 +7,38 @@ from ost_lightning.errors import UserError
 
 
 def processes(workers: int | None) -> int:
-    """The number of processes that was asked for, or as many as there are cores.
+    """Returns the requested number of processes, or the number of usable cores.
 
     Raises:
-        UserError: If it is below zero.
+        UserError: If the number is negative.
     """
     if workers is None:
-        # macOS does not tell which cores a process may use
+        # macOS has no interface for the cores that a process may use
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if workers < 0:
-        raise UserError(f"--workers is {workers}: give a number of processes, or 0 to work in this one.")
+        raise UserError(f"--workers is {workers}: give a number of processes, or 0 to work in the main process.")
     return workers
 
 
 def output_folder(folder: Path) -> Path:
-    """A folder that is there or can be made.
+    """Checks that a folder exists or can be created, and returns it.
 
     Raises:
-        UserError: If a file is in its place, or in that of a folder above it.
+        UserError: If the path, or a parent of it, is a file.
     """
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise UserError(f"The output has to be a folder, and {there} is a file. Give another place.")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"The output must be a folder, but {existing} is a file. Choose another path.")
     return folder
 
 
 def output_file(file: Path) -> Path:
-    """A file that is there or can be made.
+    """Checks that a file exists or can be created, and returns it.
 
     Raises:
-        UserError: If a folder is in its place, or a file in that of a folder above it.
+        UserError: If the path is a folder, or a parent of it is a file.
     """
     if file.is_dir():
-        raise UserError(f"The output has to be a file, and {file} is a folder. Give another place.")
+        raise UserError(f"The output must be a file, but {file} is a folder. Choose another path.")
     output_folder(file.parent)
     return file

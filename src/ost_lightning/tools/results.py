@@ -1,4 +1,4 @@
-"""`ost results`: runs in one table with published figures."""
+"""`ost results`: a table of runs and published figures."""
 
 import csv
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from ost_lightning.tools.options import output_folder
 
 
 def results(runs: Sequence[Path], output: Path | None = None) -> None:
-    """Prints test runs beside the paper's figures and the best known ones, with who measured each.
+    """Prints test runs in a table with the paper's and the best known figures, and the source of each.
 
-    Runs that differ only in their seed are averaged. What sets a run apart from its protocol stands below the table.
+    Runs that differ only in their seed are averaged. Deviations of runs from their protocol are listed below the table.
 
     Args:
-        runs: Folders; all test runs in them and below are collected.
-        output: Folder for the table as results.csv and results.md; it is only printed if not given.
+        runs: Folders that are searched for test runs, including their subfolders.
+        output: Folder for the table as results.csv and results.md; if not given, the table is only printed.
     """
     from ost_lightning.analysis.results_table import as_markdown, as_records, table
     from ost_lightning.analysis.run_results import RESULTS_FILE, RunResults
@@ -39,5 +39,5 @@ def _results_files(folder: Path, name: str) -> list[Path]:
         return [folder]
     files = sorted(folder.rglob(name))
     if not files:
-        raise UserError(f"There is no {name} in {folder} or below. Expected folders that `ost test` has written to.")
+        raise UserError(f"There is no {name} in {folder} or its subfolders. Expected folders that `ost test` wrote to.")
     return files

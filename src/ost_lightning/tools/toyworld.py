@@ -1,4 +1,4 @@
-"""`ost toyworld ...`: videos and pictures of the rendered world."""
+"""`ost toyworld ...`: videos and contact sheets of the rendered world."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +9,12 @@ Split = Literal["train", "test"]
 
 
 def render(draw: int = 0, group: Group = "unseen", split: Split = "test", clips_per_class: int = 10) -> None:
-    """Renders videos of the world and prints their folder; training and testing do it by themselves when needed.
+    """Renders videos of the rendered world, and prints their folder; training and testing do so automatically.
 
     Args:
         draw: Draw of classes, 0 to 4.
         group: Group of classes.
-        split: Set of videos; those of training and test differ.
+        split: Set of videos: train or test, which have no videos in common.
         clips_per_class: Number of videos per class.
     """
     from ost_lightning.toyworld.dataset import RenderedPart, render_part
@@ -29,14 +29,14 @@ def sheet(
     classes: Sequence[int] = (0, 1, 2, 3, 4, 8, 12),
     clips_per_class: int = 10,
 ) -> None:  # read only
-    """Draws one video of each of some classes, with their descriptors, as a picture.
+    """Draws a contact sheet: one video of each of several classes, with descriptors.
 
     Args:
-        output: PNG to write.
+        output: PNG file to write.
         draw: Draw of classes, 0 to 4.
         group: Group of classes.
-        classes: Their places in the group.
-        clips_per_class: Size of the part that the videos are taken from.
+        classes: Indices of the classes in the group.
+        clips_per_class: Number of videos per class in the rendered set from which the videos are taken.
     """
     from ost_lightning.toyworld.clips import FRAMES
     from ost_lightning.toyworld.contact_sheet import draw_contact_sheet

@@ -1,4 +1,4 @@
-"""`ost data transcode` and `ost data shard`: rewriting and packing the files that a list names."""
+"""`ost data transcode` and `ost data shard`: re-encoding and packing of listed videos."""
 
 import csv
 from collections.abc import Sequence
@@ -28,24 +28,26 @@ def transcode(
     fast_decode: bool = True,
     workers: int | None = None,
 ) -> None:
-    """Rewrites the listed videos once, for fast sparse reading: short side 256, a keyframe every 12 frames, no sound.
+    """Re-encodes the listed videos for fast sparse reading: short side 256, a keyframe every 12 frames, no sound.
 
-    Frames keep their number (which is checked) and times; rotated videos come out upright, pixels square. Writes the
-    videos as .mp4 under their relative paths, the list with these paths (a table as CSV), and `transcoded.csv` with
-    sizes and reading times before and after. Stopped or killed, it goes on where it was when it is started again; files
-    that were made with other settings are made anew. Its exit status is 1 if a video could not be rewritten.
+    Frames keep their times and their number, which is verified. Rotated videos become upright, and pixels square.
+    Writes the videos as .mp4 under their relative paths, the list with these paths (a table as CSV), and
+    `transcoded.csv` with sizes and reading times before and after.
+
+    After an interruption, the same command continues where it stopped. Files that were encoded with other settings are
+    encoded again. The exit status is 1 if a video could not be re-encoded.
 
     Args:
         list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`.
-        root: What the list's paths are relative to: a folder of videos or tar shards, or a URL.
+        root: Base of the list's paths: a folder of videos or tar shards, or a URL.
         output: Folder for the new files.
-        short_side: Pixels of the shorter side; smaller videos keep their size.
-        gop: Frames from one keyframe to the next.
-        crf: Constant rate factor of x264; lower is better and larger.
+        short_side: Length of the shorter side in pixels; smaller videos keep their size.
+        gop: Number of frames per keyframe.
+        crf: Constant rate factor of x264; lower values give better quality and larger files.
         preset: Preset of x264.
-        fast_decode: Whether to use x264's tuning of that name (CAVLC, no loop filter, no weighted prediction): larger
-            files that take half the time to decode.
-        workers: Processes; as many as there are cores if not given.
+        fast_decode: Whether to use x264's tuning `fastdecode` (CAVLC, no loop filter, no weighted prediction), which
+            gives larger files that decode in half the time.
+        workers: Number of processes; one per core if not given.
     """
     from ost_lightning.datamodules.locate import Finder
     from ost_lightning.video.annotations import TABLE_SUFFIXES, read_files, write_list
@@ -57,54 +59,57 @@ def transcode(
     videos, old, count = read_files(list), Finder(root), processes(workers)
     new = {video.path: str(PurePosixPath(video.path).with_suffix(".mp4")) for video in videos}
     if len(set(new.values())) < len(new):
-        raise UserError(f"{list} names videos that differ in their suffix only; their .mp4 copies would be one file.")
+        raise UserError(
+            f"{list} contains videos whose paths differ only in their suffix, so their .mp4 copies would collide. "
+            "Rename the videos."
+        )
     if Path(root).resolve() == output.resolve():
-        raise UserError(f"The new files would replace the old ones: give another output folder than {root}.")
+        raise UserError(f"The new files would replace the originals. Choose another output folder than {root}.")
     output_folder(output)
     jobs = [TranscodingJob(path, old.address(path), output / target, settings) for path, target in new.items()]
-    found = map_in_processes(transcode_one, jobs, count, _killed)
+    found = map_in_processes(transcode_one, jobs, count, _killed_result)
     done = {entry.name: entry for entry in tqdm(found, total=len(jobs), unit="video")}
     rows = [done[job.name] for job in jobs]
     _write_report(rows, output / "transcoded.csv")
     moved = [replace(video, path=new[video.path]) for video in videos]
     write_list(moved, output / f"{list.stem}{'.csv' if list.suffix.lower() in TABLE_SUFFIXES else '.txt'}")
-    _tell(rows)
+    _report_summary(rows)
     if failed := [entry for entry in rows if entry.error]:
         raise UserError(
-            f"{len(failed)} of {len(rows)} videos could not be rewritten; {output / 'transcoded.csv'} tells why. The "
-            f"first: {failed[0].error}."
+            f"{len(failed)} of {len(rows)} videos could not be re-encoded; {output / 'transcoded.csv'} gives the "
+            f"reasons. The first: {failed[0].error}."
         )
 
 
 def shard(list: Path, root: Path, output: Path, megabytes: int = 1024, workers: int | None = None) -> None:
-    """Packs the listed videos into uncompressed tar shards, which are read in place: give their folder as `root`.
+    """Packs the listed videos into uncompressed tar shards, which are read in place: set `root` to their folder.
 
-    Members have the list's paths as names, so that the list stays what it is. Stopped or killed, it goes on where it
-    was when it is started again.
+    The names of the members are the list's paths, so the list doesn't change. After an interruption, the same command
+    continues where it stopped.
 
     Args:
         list: List of videos: `path label` lines, or a table (CSV, Parquet) with a column `path`.
-        root: Folder that the list's paths are relative to.
+        root: Folder to which the list's paths are relative.
         output: Folder for the shards.
-        megabytes: Size of a shard; the last file may exceed it.
-        workers: Processes; as many as there are cores if not given.
+        megabytes: Size of a shard in megabytes, which its last video may exceed.
+        workers: Number of processes; one per core if not given.
     """
     from ost_lightning.video.annotations import read_files
     from ost_lightning.video.maintenance.shard_writer import plan_shards, write_shards
 
     if megabytes < 1:
-        raise UserError(f"A shard of {megabytes} megabytes holds nothing: give at least 1.")
+        raise UserError(f"--megabytes is {megabytes}: it must be at least 1.")
     count = processes(workers)
     files = {video.path: root / video.path for video in read_files(list)}
     shards = plan_shards(files, output_folder(output), megabytes * 10**6)
     written = write_shards(shards, count)
-    print(f"{len(files)} videos in {len(shards)} shards, {written} of them written now: {output}")
+    print(f"{len(files)} videos in {len(shards)} shards, {written} newly written: {output}")
 
 
-def _killed(job: "TranscodingJob") -> "Transcoded":
+def _killed_result(job: "TranscodingJob") -> "Transcoded":
     from ost_lightning.video.maintenance.transcoding import Transcoded
 
-    return Transcoded(job.name, str(job.target), f"{job.source}: rewriting it kills the process")
+    return Transcoded(job.name, str(job.target), f"{job.source}: re-encoding it killed the process")
 
 
 def _write_report(rows: "Sequence[Transcoded]", file: Path) -> None:
@@ -116,7 +121,7 @@ def _write_report(rows: "Sequence[Transcoded]", file: Path) -> None:
         table.writerows(asdict(row) for row in rows)
 
 
-def _tell(rows: "Sequence[Transcoded]") -> None:
+def _report_summary(rows: "Sequence[Transcoded]") -> None:
     good = [row for row in rows if not row.error]
     if good:
         before, after = (
@@ -124,7 +129,7 @@ def _tell(rows: "Sequence[Transcoded]") -> None:
         )
         speed = median(row.ms_before / row.ms_after for row in good)
         print(
-            f"{len(good)} of {len(rows)} videos rewritten, with the same number of frames: {before:,.1f} MB before, "
-            f"{after:,.1f} MB now; 8 frames in {median(row.ms_before for row in good):.1f} ms before, "
-            f"{median(row.ms_after for row in good):.1f} ms now (median), {speed:.1f} times as fast"
+            f"{len(good)} of {len(rows)} videos re-encoded, with the same number of frames. Size: {before:,.1f} MB "
+            f"before, {after:,.1f} MB after. Reading 8 frames (median): {median(row.ms_before for row in good):.1f} ms "
+            f"before, {median(row.ms_after for row in good):.1f} ms after, {speed:.1f} times as fast."
         )

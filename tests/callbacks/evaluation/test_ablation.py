@@ -38,7 +38,7 @@ def world(sets: Sequence[str] = SETS, **loading: object) -> ToyWorld:
 
 
 class Watched(VideoCLIP):
-    """Counts clips that are encoded; clearly not the original model."""
+    """Model with clearly changed weights that counts the clips it encodes."""
 
     def __init__(self) -> None:
         super().__init__("tiny")
@@ -94,13 +94,13 @@ def run(
 
 
 def right(folder: Path) -> dict[str, dict[tuple[str, str], bool]]:
-    """Setting -> (set, video) -> whether it was recognized."""
+    """Returns whether each video was recognized, by setting and then by (set, video)."""
     with (folder / "ablation_videos.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {key: {(row["set"], row["video"]): row[key] == "1" for row in rows} for key in rows[0] if key[0].isdigit()}
 
 
-# bf16 is slow on many a processor
+# bf16 is slow on many CPUs
 @pytest.mark.parametrize(
     ("precision", "sets", "chosen"),
     [
@@ -109,13 +109,13 @@ def right(folder: Path) -> dict[str, dict[tuple[str, str], bool]]:
         ("bf16-mixed", SETS[:1], (1, 6)),
     ],
 )
-def test_every_row_is_what_a_test_of_its_own_gives_video_by_video(
+def test_every_row_equals_a_separate_test_video_by_video(
     tmp_path: Path, precision: str, sets: Sequence[str], chosen: Sequence[int]
 ) -> None:
     settings = [table4()[k] for k in chosen]
     table, encoded = run(tmp_path, settings, precision, sets)
     found = right(tmp_path)
-    assert encoded == 2 * 20 * len(sets) * 2  # twenty videos a set in two views, by two sets of weights
+    assert encoded == 2 * 20 * len(sets) * 2  # twenty videos per set in two views, with two sets of weights
     for row, one in zip(table.rows, settings, strict=True):
         alone = task(
             one.matcher, templates=one.templates or "ost", descriptors_per_class=one.descriptors_per_class or 4
@@ -132,7 +132,7 @@ def test_every_row_is_what_a_test_of_its_own_gives_video_by_video(
 
 
 class Hits(Callback):
-    """Notes which videos a usual test recognizes."""
+    """Records which videos an ordinary test recognizes."""
 
     def __init__(self, scorer: str) -> None:
         self.scorer, self.right = scorer, {}
@@ -179,19 +179,19 @@ def test_other_descriptors_of_the_same_classes(tmp_path: Path) -> None:
     extra = {"another class": Descriptors(("a",) * 4, ("b",) * 4)}
     LabelSpace(("another class", *labels.names), wrong | extra).save(tmp_path / "wrong")
     settings = [
-        setting(OptimalDescriptorSolver(), "own"),
+        setting(OptimalDescriptorSolver(), "right"),
         setting(OptimalDescriptorSolver(), "wrong", label_spaces={"unseen": str(tmp_path / "wrong")}),
     ]
     table, _ = run(tmp_path, settings)
-    own, other = table.rows
-    assert own.top1["unseen"] > 0.4
-    assert other.top1["unseen"] < 0.25
-    assert own.top1["order"] == other.top1["order"]
+    original, replaced = table.rows
+    assert original.top1["unseen"] > 0.4
+    assert replaced.top1["unseen"] < 0.25
+    assert original.top1["order"] == replaced.top1["order"]
 
 
-def test_what_a_label_space_lacks_is_told_and_left_out(tmp_path: Path) -> None:
+def test_rows_without_enough_descriptors_are_reported_and_skipped(tmp_path: Path) -> None:
     settings = [setting(OptimalDescriptorSolver(), "eight", descriptors_per_class=8), setting(CategoryName(), "name")]
-    with pytest.warns(UserWarning, match=r"`unseen` has no row 4a eight: .*20 of 20 classes .* fewer than 8 spatio"):
+    with pytest.warns(UserWarning, match=r"No row 4a eight for `unseen`: .*20 of 20 classes .* fewer than 8 spatio"):
         table, _ = run(tmp_path, settings)
     assert table.rows[0].top1 == {}
     assert set(table.rows[1].top1) == set(SETS)
@@ -201,37 +201,40 @@ def test_what_a_label_space_lacks_is_told_and_left_out(tmp_path: Path) -> None:
         run(tmp_path, settings[:1])
 
 
-def test_the_file_says_what_world_it_is_from(tmp_path: Path) -> None:
+def test_the_files_name_the_kind_of_videos(tmp_path: Path) -> None:
     run(tmp_path, [setting(CategoryName(), "name")])
     content = json.loads((tmp_path / "ablation.json").read_text())
     assert content["world"] == "rendered world, tiny CLIP: no statement about real videos or a real CLIP"
-    told = (tmp_path / "ablation.md").read_text()
-    assert "rendered world, tiny CLIP" in told
-    assert "20 videos of 20 classes, 0 of them unreadable" in told
-    assert "chance 5.0" in told
+    markdown = (tmp_path / "ablation.md").read_text()
+    assert "rendered world, tiny CLIP" in markdown
+    assert "20 videos of 20 classes, 0 of them unreadable" in markdown
+    assert "chance 5.0" in markdown
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ([], "needs settings"),
         ([AblationSetting(CategoryName(), [])], "at least one row"),
         ([setting(CategoryName(), "a", ratio=1.2)], "ratio is the share of the original weights"),
         ([setting(CategoryName(), "a", descriptors_per_class=0)], "at least 1"),
         ([setting(CategoryName(), "a", templates="nonsense")], "no sentence templates 'nonsense'"),
-        ([setting(CategoryName(), "a", label_spaces={"unsen": "x"})], "evaluation set unsen, .* It has: unseen, order"),
+        (
+            [setting(CategoryName(), "a", label_spaces={"unsen": "x"})],
+            "evaluation set unsen, .* Expected one of: unseen, order",
+        ),
         ([setting(CategoryName(), "a", label_spaces={"order": "x"})], "no label space 'x'"),
         (
             [setting(OptimalDescriptorSolver(learn_epsilon=True, gradient="implicit"), "a")],
-            "row 'a' has weights of its own",
+            "row 'a' has trainable weights",
         ),
     ],
 )
-def test_mistakes(tmp_path: Path, settings: list[AblationSetting], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_mistakes(tmp_path: Path, settings: list[AblationSetting], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         run(tmp_path, settings)
 
 
-def test_an_ablation_is_a_test(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="part of a test"):
+def test_an_ablation_works_only_in_a_test(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="works only in a test, not in `fit`"):
         Ablation([setting(CategoryName(), "a")]).setup(trainer(tmp_path), task(), "fit")

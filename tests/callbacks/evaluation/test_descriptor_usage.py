@@ -15,8 +15,8 @@ from tests.videos import write_video
 
 
 def videos(folder: Path) -> VideoLists:
-    """Five videos of two classes, one of them broken, in a batch of three and one of two."""
-    if not (folder / "0.mp4").exists():  # several threads write a video a little differently each time
+    """Creates five videos of two classes, one of them broken, in a batch of three and one of two."""
+    if not (folder / "0.mp4").exists():  # with several threads the encoder writes slightly different files each time
         for k in range(4):
             write_video(folder / f"{k}.mp4", 10, width=64, height=64, seed=k)
     (folder / "broken.mp4").write_bytes(b"x")
@@ -51,11 +51,11 @@ def run(folder: Path, matcher: Matcher, *more: Callback) -> tuple[ContrastiveRec
 
 
 @pytest.mark.parametrize("more", [(), (WeightEnsembling((0.5,)),)], ids=["alone", "with mixtures"])
-def test_the_files_tell_what_the_test_has_seen(tmp_path: Path, more: tuple[Callback, ...]) -> None:
+def test_the_files_agree_with_the_test(tmp_path: Path, more: tuple[Callback, ...]) -> None:
     task, metrics = run(tmp_path, OptimalDescriptorSolver(), *more)
     found = json.loads((tmp_path / "out" / "descriptor_usage.json").read_text())["own"]
     assert [(entry["name"], entry["videos"]) for entry in found["classes"]] == [("juggling", 2), ("swimming", 2)]
-    # the broken video counts as wrong there, and not at all here
+    # the broken video counts as wrong in the test, and is ignored in the usage
     assert found["summary"]["top1"] * 4 == pytest.approx(metrics["test/own/top1"] * 5)
     assert (tmp_path / "out" / "descriptor_usage.csv").read_text().count("\n") == 1 + 2 * 4
     assert "4 videos of 2 classes" in (tmp_path / "out" / "descriptor_usage.md").read_text()
@@ -63,7 +63,7 @@ def test_the_files_tell_what_the_test_has_seen(tmp_path: Path, more: tuple[Callb
     assert not [key for key in metrics if "usage" in key]  # its scorer is not one of the run's results
 
 
-def test_figures_are_those_of_the_transport_itself(tmp_path: Path) -> None:
+def test_figures_follow_from_the_transport_plan(tmp_path: Path) -> None:
     task, _ = run(tmp_path, OptimalDescriptorSolver())
     found = json.loads((tmp_path / "out" / "descriptor_usage.json").read_text())["own"]
     data = videos(tmp_path)
@@ -78,13 +78,13 @@ def test_figures_are_those_of_the_transport_itself(tmp_path: Path) -> None:
             kept = batch.decoded & (batch.labels == 1)
             for clip in batch.frames[kept].flatten(0, 1):
                 frames = task.video_clip.encode_frames(clip[None])
-                own, plan = task.matcher.cosines_and_plan(frames, texts["temporal"][1:2], "temporal")
-                cosines.append(own[0, 0])
+                cosine, plan = task.matcher.cosines_and_plan(frames, texts["temporal"][1:2], "temporal")
+                cosines.append(cosine[0, 0])
                 plans.append(plan[0, 0] / plan.sum())
     uses = [use for use in found["classes"][1]["descriptors"] if use["kind"] == "temporal"]
     assert len(cosines) == 4  # two videos in two views
     mean = torch.stack(cosines).mean((0, 1))
-    moved = torch.stack([(plan * own).sum(0) for plan, own in zip(plans, cosines, strict=True)]).mean(0)
+    moved = torch.stack([(plan * cosine).sum(0) for plan, cosine in zip(plans, cosines, strict=True)]).mean(0)
     leading = torch.stack([torch.bincount(plan.argmax(1), minlength=2) / 4 for plan in plans]).mean(0)
     mass = torch.stack([plan.sum(0) for plan in plans]).mean(0)
     for n, use in enumerate(uses):
@@ -95,7 +95,7 @@ def test_figures_are_those_of_the_transport_itself(tmp_path: Path) -> None:
         assert use["mass"] == pytest.approx(0.5, abs=0.01)  # balanced: 1/N by construction
 
 
-def test_the_count_of_unsolved_problems_stays_the_tasks_own(tmp_path: Path) -> None:
+def test_the_tasks_count_of_unconverged_problems_is_unchanged(tmp_path: Path) -> None:
     counted: list[int] = []
 
     class Counting(OptimalDescriptorSolver):
@@ -108,9 +108,9 @@ def test_the_count_of_unsolved_problems_stays_the_tasks_own(tmp_path: Path) -> N
         task, _ = run(tmp_path, Counting(max_iterations=1, tolerance=1e-9))
     # two videos in two views against three classes, of each kind, in two batches
     assert counted[-1] == 12 * 4
-    assert int(task.matcher.unconverged()) == 0  # the test has told and reset it
+    assert int(task.matcher.unconverged()) == 0  # the test has reported and reset the count
 
 
-def test_other_matchers_are_left_alone(tmp_path: Path) -> None:
+def test_matchers_without_a_plan_record_nothing(tmp_path: Path) -> None:
     run(tmp_path, CategoryName())
     assert not (tmp_path / "out").exists()

@@ -17,7 +17,7 @@ ABOUT = ["video", "set", "start", "end", "label", "error"]
 
 
 def predicted(folder: Path, test: Mapping[str, VideoList], **loading: object) -> list[dict[str, str]]:
-    """The rows of `predictions.csv`, each as long as the header."""
+    """Predicts, and returns the rows of `predictions.csv`, checked against its header."""
     data = VideoLists(
         folder,
         test=dict(test),
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_video_has_a_row_also_one_that_cannot_be_read(folder: Path) -> None:
+def test_every_video_has_a_row_even_an_unreadable_one(folder: Path) -> None:
     (folder / "broken.mp4").write_bytes(b"x")
     (folder / "list.txt").write_text("0.mp4 0\nbroken.mp4 0\n1.mp4 1\n2.mp4 1\n")
     with pytest.warns(UserWarning, match="broken"):
@@ -67,7 +67,7 @@ def test_every_video_has_a_row_also_one_that_cannot_be_read(folder: Path) -> Non
 def test_parts_of_videos_are_not_mixed_up(folder: Path, cached: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OST_CACHE", str(folder / "cache"))
     (folder / "broken.mp4").write_bytes(b"x")
-    # the last ones are called alike
+    # the last three share an id
     (folder / "own.csv").write_text(
         "path,label,start,end,id\n0.mp4,0,0,0.2,\n0.mp4,1,0.2,,\nbroken.mp4,1,,,same\n1.mp4,0,,,same\n2.mp4,1,,0.2,same\n"
     )
@@ -89,7 +89,7 @@ def test_parts_of_videos_are_not_mixed_up(folder: Path, cached: bool, monkeypatc
     assert len({(row["class_1"], row["probability_1"]) for row in together}) == 5
 
 
-def test_videos_without_labels_are_predicted_and_nothing_else(folder: Path) -> None:
+def test_videos_without_labels_can_only_be_predicted(folder: Path) -> None:
     (folder / "list.txt").write_text("0.mp4\n1.mp4 1\n")
     (folder / "own.csv").write_text("path,end\n2.mp4,0.2\n")
     rows = predicted(folder, {name: VideoList(folder / name, str(folder)) for name in ("list.txt", "own.csv")})
@@ -102,7 +102,7 @@ def test_videos_without_labels_are_predicted_and_nothing_else(folder: Path) -> N
             data.setup(stage)
 
 
-def test_sets_are_told_apart(folder: Path) -> None:
+def test_each_row_names_its_evaluation_set(folder: Path) -> None:
     (folder / "list.txt").write_text("0.mp4 1\n")
     (folder / "other").mkdir()
     (folder / "other" / "classes.txt").write_text("running\ndiving\nflying\n")

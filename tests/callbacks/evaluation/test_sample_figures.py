@@ -24,7 +24,7 @@ SMALL += ["--trainer.max_epochs=3", "--trainer.check_val_every_n_epoch=1"]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_pictures_every_second_validation_in_the_folder_and_in_wandb(
+def test_figures_of_every_second_validation_in_the_folder_and_in_wandb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -44,9 +44,7 @@ def test_pictures_every_second_validation_in_the_folder_and_in_wandb(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_run_that_goes_on_has_the_pictures_of_every_validation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_draws_the_figures_of_every_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     options = [*SMALL, "--tracking.wandb=false", "--trainer.callbacks=SampleFigures", "--trainer.callbacks.every=2"]
     options += ["--data.loading.global_batch_size=10", "--trainer.val_check_interval=1", "--trainer.max_epochs=1"]
@@ -73,13 +71,13 @@ def test_a_set_of_one_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Undecided(OptimalDescriptorSolver):
-    """One view is sure of the first class, two lean a little towards the second."""
+    """Matcher for which one view strongly favors the first class, and two views slightly favor the second."""
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
         return torch.tensor([[0.30, 0.10], [0.20, 0.22], [0.20, 0.22]])
 
 
-def test_pictures_show_the_prediction_that_was_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_show_the_prediction_that_was_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mean probabilities are 0.41 and 0.59; the mean similarities, 0.23 and 0.18, would give the other class."""
     write_video(tmp_path / "0.mp4", 12, width=64, height=64)
     (tmp_path / "classes.txt").write_text("juggling\nswimming\n")
@@ -102,4 +100,4 @@ def test_pictures_show_the_prediction_that_was_scored(tmp_path: Path, monkeypatc
     trainer.validate(task, datamodule=data, verbose=False)
     assert float(trainer.callback_metrics["val/own/top1"]) == 1
     assert drawn["confusion"] == [[0, 0], [0, 1]]
-    assert drawn["title"].endswith("recognized as 'swimming', in truth 'swimming'")
+    assert drawn["title"].endswith("recognized as 'swimming', ground truth: 'swimming'")

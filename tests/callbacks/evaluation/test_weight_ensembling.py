@@ -19,7 +19,7 @@ def world() -> ToyWorld:
 
 
 def tuned_task() -> ContrastiveRecognition:
-    """A model that is clearly not the original one."""
+    """Creates a task whose weights clearly differ from the original ones."""
     task = ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver())
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -41,7 +41,7 @@ def score(task: ContrastiveRecognition, folder: Path, *callbacks: WeightEnsembli
     return {key: float(value) for key, value in trainer.callback_metrics.items()}
 
 
-def test_several_ratios_in_one_run_are_those_of_separate_runs(tmp_path: Path) -> None:
+def test_several_ratios_in_one_run_equal_separate_runs(tmp_path: Path) -> None:
     task = tuned_task()
     together = score(task, tmp_path, WeightEnsembling(ratios=[0.2, 0.5, 1.0]))
     assert together["test/unseen/top1"] == score(tuned_task(), tmp_path)["test/unseen/top1"]
@@ -57,18 +57,18 @@ def test_several_ratios_in_one_run_are_those_of_separate_runs(tmp_path: Path) ->
             assert together[f"test/unseen/ensembled_{ratio:g}/{key}"] == separate[f"test/unseen/{key}"]
 
 
-def test_the_tuned_weights_are_left_as_they_were(tmp_path: Path) -> None:
+def test_the_tuned_weights_are_unchanged(tmp_path: Path) -> None:
     task = tuned_task()
     before = {name: parameter.clone() for name, parameter in task.named_parameters()}
     score(task, tmp_path, WeightEnsembling())
     assert all(torch.equal(parameter, before[name]) for name, parameter in task.named_parameters())
     assert task.weight_sets.names == ("as trained",)
     assert not task.scorers
-    # and they can be trained on
+    # and they can be trained further
     assert all(not parameter.is_inference() for parameter in task.parameters())
 
 
-def test_mixture_is_saved_as_a_folder_that_is_read(tmp_path: Path) -> None:
+def test_a_saved_mixture_can_be_loaded(tmp_path: Path) -> None:
     task = tuned_task()
     scored = score(task, tmp_path, WeightEnsembling(ratios=[0.3], save_to=tmp_path / "saved"))
     again = ContrastiveRecognition(VideoCLIP(str(tmp_path / "saved" / "ensembled_0.3")), OptimalDescriptorSolver())
@@ -79,15 +79,15 @@ def test_mixture_is_saved_as_a_folder_that_is_read(tmp_path: Path) -> None:
 
 
 def test_mistakes(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"ratios holds 1\.2"):
+    with pytest.raises(UserError, match=r"ratios contains 1\.2"):
         WeightEnsembling(ratios=[0.2, 1.2])
     with pytest.raises(UserError, match="not on LightningModule"):
         WeightEnsembling().on_test_start(Trainer(accelerator="cpu", logger=False), LightningModule())
 
 
-def test_a_ratio_is_scored_by_one_callback(tmp_path: Path) -> None:
+def test_a_ratio_is_scored_by_only_one_callback(tmp_path: Path) -> None:
     task = tuned_task()
-    with pytest.raises(UserError, match=r"ratios holds 0\.2, which another callback of this run scores already"):
+    with pytest.raises(UserError, match=r"ratios contains 0\.2, which another callback of this run already scores"):
         score(task, tmp_path, WeightEnsembling(), WeightEnsembling(ratios=[0.5, 0.2]))
     # a task whose test failed can be tested again
     scored = score(task, tmp_path, WeightEnsembling(), WeightEnsembling(ratios=[0.5]))

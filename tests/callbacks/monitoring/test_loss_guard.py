@@ -18,7 +18,7 @@ BAD = 3
 
 
 class Model(LightningModule):
-    """A loss that is no number at step `BAD`."""
+    """Model whose loss is not finite at step `BAD`."""
 
     def __init__(self, bad: float = float("nan")) -> None:
         super().__init__()
@@ -57,8 +57,8 @@ def trainer(folder: Path, count: int, *more: Callback, bad: float = float("nan")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_videos_are_named_and_saved(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"The loss is nan after step 4, with the videos first3\.mp4, second3\.mp4"):
+def test_the_batch_is_reported_and_saved(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"The loss is nan after step 4, for the videos first3\.mp4, second3\.mp4"):
         trainer(tmp_path, BAD + 3)
     (file,) = (tmp_path / "run").rglob("nonfinite-*.safetensors")
     with safe_open(file, framework="pt") as saved:
@@ -68,23 +68,23 @@ def test_the_videos_are_named_and_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_an_infinite_loss_is_no_better(tmp_path: Path) -> None:
+def test_an_infinite_loss_stops_training_too(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"The loss is -?inf after step 4"):
         trainer(tmp_path, BAD + 3, bad=float("inf"))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_finite_loss_goes_on_and_the_gradient_is_measured(tmp_path: Path) -> None:
+def test_training_with_finite_losses_continues_and_logs_the_gradient_norm(tmp_path: Path) -> None:
     trainer(tmp_path, BAD)
     assert not list(tmp_path.rglob("nonfinite-*"))
     header, *rows = (tmp_path / "run" / "version_0" / "metrics.csv").read_text().splitlines()
-    place = header.split(",").index("train/gradient_norm")
+    column = header.split(",").index("train/gradient_norm")
     # the layer's gradient is (1, 1) for weight and bias, at every step
-    assert [float(row.split(",")[place]) for row in rows] == pytest.approx([2**0.5] * BAD)
+    assert [float(row.split(",")[column]) for row in rows] == pytest.approx([2**0.5] * BAD)
 
 
 class Arrival:
-    """Of a loss that is waited for before it is looked at, as on a GPU."""
+    """CUDA event of a loss that is read one step late, as on a GPU."""
 
     def synchronize(self) -> None:
         pass
@@ -96,7 +96,7 @@ class Arrival:
     [(1, {}), (None, {"val_check_interval": BAD + 1}), (None, {})],
     ids=["steps", "validation", "epoch"],
 )
-def test_the_last_checkpoint_is_not_ruined_although_the_loss_arrives_late(
+def test_the_last_checkpoint_is_intact_although_the_loss_arrives_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_n_steps: int | None, settings: dict[str, int]
 ) -> None:
     monkeypatch.setattr(
@@ -105,7 +105,7 @@ def test_the_last_checkpoint_is_not_ruined_although_the_loss_arrives_late(
         lambda loss, parts, number: loss_guard._Step(number, parts, loss.clone(), Arrival()),
     )
     count = BAD + 1 if every_n_steps is None and not settings else BAD + 3
-    with pytest.raises(UserError, match=r"The loss is nan after step 4, with the videos first3\.mp4"):
+    with pytest.raises(UserError, match=r"The loss is nan after step 4, for the videos first3\.mp4"):
         trainer(tmp_path, count, ResumableCheckpoint(every_n_steps=every_n_steps, every_minutes=None), **settings)
     found = list(tmp_path.rglob("last.ckpt"))
     assert len(found) == (every_n_steps is not None)
@@ -116,7 +116,7 @@ def test_the_last_checkpoint_is_not_ruined_although_the_loss_arrives_late(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_no_process_writes_what_the_loss_of_another_has_ruined(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_process_saves_weights_corrupted_by_anothers_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     monkeypatch.setattr(run.strategy, "reduce_boolean_decision", lambda decision: False)
     with pytest.raises(UserError, match=r"Another process hit a non-finite loss after step 0; see its error"):

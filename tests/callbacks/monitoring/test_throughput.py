@@ -14,7 +14,7 @@ from ost_lightning.callbacks.monitoring.slow_precision import bf16_slowness
 
 
 class Clock:
-    """Time that passes when it is told to."""
+    """Clock that advances only by `sleep`."""
 
     now = 0.0
 
@@ -34,7 +34,7 @@ def _no_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Slow(IterableDataset[Tensor]):
-    """Numbers, each of which takes its time."""
+    """Data set whose items each take some time to load."""
 
     def __init__(self, count: int, seconds: float) -> None:
         self.count, self.seconds = count, seconds
@@ -49,7 +49,7 @@ class Slow(IterableDataset[Tensor]):
 
 
 class Model(LightningModule):
-    """A step that takes its time."""
+    """Model whose training step takes some time."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -71,18 +71,18 @@ def train(folder: Path, meter: Throughput, *, loading: float, step: float, **opt
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_slow_loader_is_named_once(tmp_path: Path) -> None:
+def test_a_slow_loader_is_reported_once(tmp_path: Path) -> None:
     meter = Throughput(every=4)
     with pytest.warns(BottleneckWarning, match="Loading limits the speed") as caught:
         train(tmp_path, meter, loading=0.01, step=0.005)
     assert len([warning for warning in caught if warning.category is BottleneckWarning]) == 1
-    # a batch of two numbers takes 0.02 s to load and 0.005 s to work on
+    # a batch of two numbers takes 0.02 s to load and 0.005 s to process
     assert meter.data_wait == pytest.approx(0.8)
     assert meter.videos_per_second == pytest.approx(2 / 0.025)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_slow_model_is_no_reason_to_warn(tmp_path: Path) -> None:
+def test_a_slow_model_causes_no_warning(tmp_path: Path) -> None:
     meter = Throughput(every=4)
     with warnings.catch_warnings():
         warnings.simplefilter("error", BottleneckWarning)
@@ -102,7 +102,7 @@ def test_time_left_follows_from_the_steps(tmp_path: Path) -> None:
     assert left.total_seconds() == pytest.approx(60_000 * 0.05)
 
 
-def test_bar_shows_the_figures(tmp_path: Path) -> None:
+def test_the_progress_bar_shows_the_figures(tmp_path: Path) -> None:
     meter = Throughput(every=4)
     shown: list[dict[str, object]] = []
 
@@ -124,9 +124,11 @@ def test_bar_shows_the_figures(tmp_path: Path) -> None:
     assert float(str(shown[-1]["videos/s"])) > 0
 
 
-@pytest.mark.parametrize(("slowness", "precision", "told"), [(50, "bf16-mixed", 1), (2, "bf16-mixed", 0), (50, 32, 0)])
-def test_a_precision_that_the_processor_is_slow_in_is_told(
-    slowness: float, precision: Any, told: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("slowness", "precision", "warned"), [(50, "bf16-mixed", 1), (2, "bf16-mixed", 0), (50, 32, 0)]
+)
+def test_a_precision_in_which_the_cpu_is_slow_is_reported(
+    slowness: float, precision: Any, warned: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert 0 < bf16_slowness() < float("inf")
     monkeypatch.setattr("ost_lightning.callbacks.monitoring.slow_precision.bf16_slowness", lambda: slowness)
@@ -138,5 +140,7 @@ def test_a_precision_that_the_processor_is_slow_in_is_told(
         warnings.simplefilter("always")
         trainer.fit(Model(0.1), DataLoader(Slow(1, 0.1), batch_size=None))
     messages = [str(warning.message) for warning in caught if warning.category is BottleneckWarning]
-    assert len(messages) == told
-    assert all("takes 50 times as long" in message and "32-true" in message for message in messages)
+    assert len(messages) == warned
+    assert all(
+        "multiplies matrices 50 times slower in bf16" in message and "32-true" in message for message in messages
+    )

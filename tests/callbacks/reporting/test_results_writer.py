@@ -56,7 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _there(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _work_in_folder_of_run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(trained)
     monkeypatch.setattr(sys, "argv", ["ost"])
 
@@ -75,7 +75,7 @@ LAST = f"--ckpt_path={RUNS}/version_0/checkpoints/last.ckpt"
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_result_tells_how_it_came_about(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_results_record_their_conditions(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         results = test(LAST, "--results.protocol=few_shot", "--data.clips.views=2", "--seed_everything=7")
     card = results["sets"]["own"]["card"]
@@ -108,24 +108,24 @@ def test_a_result_tells_how_it_came_about(capsys: pytest.CaptureFixture[str], ca
         [2, 2],
         5,
     )
-    told = " ".join(results["remarks"])
-    assert "own: 1 of 5 videos were in the checkpoint's training data" in told
-    assert "Not the protocol few_shot: own (5 videos, label space videos) is not a known list" in told
+    remarks = " ".join(results["remarks"])
+    assert "own: 1 of 5 videos were in the checkpoint's training data" in remarks
+    assert "Not the protocol few_shot: own (5 videos, label space videos) is not a known list" in remarks
     assert "own: 5 videos scored = 5 listed" in capsys.readouterr().err + caplog.text
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_best_on_test_selection_is_named() -> None:
+def test_best_on_test_selection_is_reported() -> None:
     results = test(f"--ckpt_path={RUNS}/version_0/checkpoints/best.ckpt")
     selection = results["checkpoint"]["selection"]
     assert selection["by"] == "val/own/top1"
-    told = " ".join(results["remarks"])
-    assert "best one by val/own/top1, which is the test set own: best-on-test selection" in told
+    remarks = " ".join(results["remarks"])
+    assert "best one by val/own/top1, which is the test set own: best-on-test selection" in remarks
     assert not any("best one" in remark for remark in test(LAST)["remarks"])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_checkpoint_from_the_middle_is_named() -> None:
+def test_a_checkpoint_from_the_middle_of_training_is_reported() -> None:
     assert main(["fit", *BASE, "--trainer.max_epochs=3", "--trainer.limit_val_batches=0"]) == 0
     run = max(RUNS.iterdir(), key=lambda path: int(path.name.removeprefix("version_")))
     last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
@@ -136,7 +136,7 @@ def test_a_checkpoint_from_the_middle_is_named() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_missing_unreadable_and_unscored_videos_are_visible() -> None:
+def test_missing_unreadable_and_unscored_videos_are_reported() -> None:
     Path("videos/broken.mp4").write_bytes(b"x")
     Path("videos/holes.txt").write_text(Path("videos/test.txt").read_text() + "broken.mp4 0\nnone.mp4 1\n")
     results = test(
@@ -148,26 +148,26 @@ def test_missing_unreadable_and_unscored_videos_are_visible() -> None:
     assert (card["listed"], card["found"], card["in_training"]) == (7, 6, None)
     assert (score["scored"], score["undecodable"]) == (6, 1)
     assert results["checkpoint"] is None
-    told = " ".join(results["remarks"])
-    assert "own: 1 of 7 listed videos are missing" in told
-    assert "own: only 6 of 7 listed videos were scored" in told
-    assert "own: 1 of 7 videos could not be read and count as wrong" in told
+    remarks = " ".join(results["remarks"])
+    assert "own: 1 of 7 listed videos are missing" in remarks
+    assert "own: only 6 of 7 listed videos were scored" in remarks
+    assert "own: 1 of 7 videos could not be read and count as wrong" in remarks
     limited = test("--trainer.limit_test_batches=1", "--data.loading.evaluation_batch_size=2")
     assert "own: only 2 of 5 listed videos were scored." in limited["remarks"]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_weights_to_begin_with_are_remembered() -> None:
+def test_training_records_its_initial_weights() -> None:
     start = f"--model.video_clip.init_from={RUNS}/version_0/checkpoints/last.ckpt"
-    tested, begun = test(LAST), test(start)
-    assert begun["model"]["weights"] == tested["model"]["weights"] != test()["model"]["weights"]
-    assert begun["sets"]["own"]["card"]["in_training"] == 1
+    tested, initialized = test(LAST), test(start)
+    assert initialized["model"]["weights"] == tested["model"]["weights"] != test()["model"]["weights"]
+    assert initialized["sets"]["own"]["card"]["in_training"] == 1
     Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n")
     options = [start, "--data.train={list: videos/other.txt, labels: videos}", "--data.loading.global_batch_size=2"]
     assert main(["fit", *BASE, *options]) == 0
     run = max(RUNS.iterdir(), key=lambda path: int(path.name.removeprefix("version_")))
     checkpoint = run / "checkpoints" / "last.ckpt"
-    assert torch.load(checkpoint, weights_only=True)["global_step"] == 2  # a schedule of its own
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 2  # a new schedule
     results = test(f"--ckpt_path={checkpoint}")
     assert results["checkpoint"]["training"]["before"]["videos"] == 4
     settings = results["checkpoint"]["settings"]
@@ -178,7 +178,7 @@ def test_weights_to_begin_with_are_remembered() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_training_that_goes_on_with_other_videos_has_seen_both() -> None:
+def test_a_training_resumed_with_other_videos_has_seen_both() -> None:
     Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n4.mp4 0\n5.mp4 1\n")
     for train in ("other", "train"):
         options = [LAST, f"--data.train={{list: videos/{train}.txt, labels: videos}}", "--trainer.max_epochs=3"]
@@ -186,13 +186,13 @@ def test_a_training_that_goes_on_with_other_videos_has_seen_both() -> None:
         run = max(RUNS.iterdir(), key=lambda path: int(path.name.removeprefix("version_")))
         results = test(f"--ckpt_path={run}/checkpoints/last.ckpt")
         training = results["checkpoint"]["training"]
-        went_on = train == "other"
-        assert (training["before"]["videos"] if training["before"] else None) == (4 if went_on else None)
-        assert results["sets"]["own"]["card"]["in_training"] == (3 if went_on else 1)
+        changed = train == "other"
+        assert (training["before"]["videos"] if training["before"] else None) == (4 if changed else None)
+        assert results["sets"]["own"]["card"]["in_training"] == (3 if changed else 1)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_folder_to_begin_with_is_remembered_by_name() -> None:
+def test_an_initial_folder_is_recorded_by_name() -> None:
     VideoCLIP("tiny").save_pretrained(Path("tuned_elsewhere"))
     Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n")
     options = ["--data.train={list: videos/other.txt, labels: videos}", "--data.loading.global_batch_size=2"]
@@ -205,7 +205,7 @@ def test_a_folder_to_begin_with_is_remembered_by_name() -> None:
         assert results["sets"]["own"]["card"]["in_training"] == 2
 
 
-def test_other_modules_are_refused(tmp_path: Path) -> None:
+def test_other_modules_are_rejected(tmp_path: Path) -> None:
     trainer = Trainer(
         callbacks=[ResultsWriter()],
         logger=False,

@@ -31,7 +31,7 @@ def test_every_argument_of_every_matcher_is_recorded(kind: type[Matcher]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("matcher", "told"),
+    ("matcher", "expected"),
     [
         (MaxSimilarity("descriptors_to_frames"), {"direction": "descriptors_to_frames"}),
         (
@@ -44,12 +44,12 @@ def test_every_argument_of_every_matcher_is_recorded(kind: type[Matcher]) -> Non
         ),
     ],
 )
-def test_settings_are_those_that_were_given(matcher: Matcher, told: dict[str, Any]) -> None:
+def test_recorded_settings_are_the_constructor_arguments(matcher: Matcher, expected: dict[str, Any]) -> None:
     recorded = constructor_settings(matcher)
-    assert {name: recorded[name] for name in told} == told
+    assert {name: recorded[name] for name in expected} == expected
 
 
-def test_what_was_trained_is_told_as_it_is_now() -> None:
+def test_a_learned_value_is_recorded_as_it_is_now() -> None:
     solver = OptimalDescriptorSolver(0.1, gradient="implicit", learn_epsilon=True, epsilon_rate=1.0)
     assert solver.epsilon_shift is not None
     with torch.no_grad():
@@ -59,10 +59,10 @@ def test_what_was_trained_is_told_as_it_is_now() -> None:
     assert recorded["epsilon"] == pytest.approx(0.1 * torch.e)
 
 
-def test_an_argument_that_is_not_kept_is_unknown() -> None:
-    class Own(nn.Module):
+def test_an_argument_without_an_attribute_is_unknown() -> None:
+    class Layer(nn.Module):
         def __init__(self, width: int = 3, *more: int) -> None:
             super().__init__()
             self._width = width
 
-    assert constructor_settings(Own()) == {"width": "unknown"}
+    assert constructor_settings(Layer()) == {"width": "unknown"}

@@ -13,7 +13,7 @@ from ost_lightning.errors import UserError
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """The system refuses to write more, as it does on a full disk or beyond a quota."""
+    """Limits the size of files that this process can write, as a full disk or a quota does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -33,27 +33,29 @@ def test_round_trip_with_notes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 100, 5_000, 300_000])
-def test_a_disk_that_takes_no_more_leaves_the_file_before(tmp_path: Path, limit: int) -> None:
+def test_a_full_disk_leaves_the_previous_file_intact(tmp_path: Path, limit: int) -> None:
     file, writer = tmp_path / "last.ckpt", AtomicCheckpointIO()
     writer.save_checkpoint({"step": 1, "w": torch.zeros(10)}, file)
     with (
         files_of_at_most(limit),
-        pytest.raises(UserError, match=r"last.ckpt can't be written.*before is whole") as told,
+        pytest.raises(
+            UserError, match=r"Can't write the checkpoint .*last.ckpt.*previous checkpoint is intact"
+        ) as raised,
     ):
         writer.save_checkpoint({"step": 2, "w": torch.zeros(200_000)}, file)
-    assert "too large" in str(told.value)
+    assert "too large" in str(raised.value)
     assert writer.load_checkpoint(file)["step"] == 1
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_checkpoint_is_on_the_disk_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file, sync, there = tmp_path / "last.ckpt", os.fsync, []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (there.append(file.exists()), sync(descriptor)))
+    file, sync, exists = tmp_path / "last.ckpt", os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (exists.append(file.exists()), sync(descriptor)))
     AtomicCheckpointIO().save_checkpoint({"step": 1}, file)
-    assert there == [False, True]  # the file, then its name
+    assert exists == [False, True]  # the file, then its name
 
 
-def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_files_left_by_a_killed_process_are_removed(tmp_path: Path) -> None:
     file, writer = tmp_path / "last.ckpt", AtomicCheckpointIO()
     (tmp_path / ".last-0123456789ab.partial.ckpt").write_bytes(b"half of a checkpoint")
     writer.save_checkpoint({"step": 1}, file)
@@ -61,7 +63,7 @@ def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_the_state_of_a_data_module_that_was_called_otherwise_is_found(tmp_path: Path) -> None:
+def test_the_state_of_a_renamed_data_module_is_found(tmp_path: Path) -> None:
     torch.save({"SeveralSets": {"epoch": 1, "batches": 3}, "step": 1}, tmp_path / "old.ckpt")
     contents = AtomicCheckpointIO().load_checkpoint(tmp_path / "old.ckpt")
     assert contents == {"CombinedDataModule": {"epoch": 1, "batches": 3}, "step": 1}
@@ -76,12 +78,12 @@ def test_checkpoints_are_data_only(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": Surprise()}, "evil.ckpt")
     for read in (read_notes, AtomicCheckpointIO().load_checkpoint):
-        with pytest.raises(UserError, match=r"evil.ckpt can't be read"):
+        with pytest.raises(UserError, match=r"Can't read the checkpoint evil.ckpt"):
             read(Path("evil.ckpt"))
     assert not Path("surprise").exists()
 
 
-def test_a_truncated_file_is_told(tmp_path: Path) -> None:
+def test_a_truncated_file_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"w": torch.zeros(1000)}, file)
     file.write_bytes(file.read_bytes()[:2000])
@@ -90,13 +92,13 @@ def test_a_truncated_file_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [[torch.zeros(2)], {"model": {"w": torch.zeros(2)}}, {"state_dict": {}}])
-def test_checkpoints_of_others_are_told(tmp_path: Path, content: object) -> None:
+def test_checkpoints_of_other_programs_are_rejected(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "foreign.pth")
     with pytest.raises(UserError, match=r"foreign\.pth is not a checkpoint that `ost fit` wrote.*`ost convert`"):
         read_notes(tmp_path / "foreign.pth")
 
 
-def test_the_best_checkpoint_is_found_also_where_the_run_was_moved(tmp_path: Path) -> None:
+def test_the_best_checkpoint_is_found_even_after_the_run_was_moved(tmp_path: Path) -> None:
     last, best = tmp_path / "last.ckpt", tmp_path / "epoch=2.ckpt"
     unwatched = {"monitor": None, "best_model_path": str(last)}
     for path in (str(best), "elsewhere/epoch=2.ckpt"):

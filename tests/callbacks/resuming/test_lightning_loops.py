@@ -6,7 +6,7 @@ from ost_lightning.callbacks.resuming.lightning_loops import ResumePoint, correc
 
 
 def checkpoint(*, epochs_ready: int, epochs_processed: int, batches_ready: int, is_last_batch: bool) -> dict[str, Any]:
-    """Progress as the trainer writes it, as far as it matters here."""
+    """Returns the relevant part of the progress that the trainer writes to a checkpoint."""
     epochs = {"ready": epochs_ready, "started": epochs_ready, "processed": epochs_processed, "completed": 0}
     batches = dict.fromkeys(("ready", "started", "processed", "completed"), batches_ready)
     progress = {
@@ -40,6 +40,6 @@ def test_an_epoch_counts_as_done_when_all_of_its_batches_are(
     assert not batches["is_last_batch"]
 
 
-def test_a_training_that_has_not_begun_is_at_no_end() -> None:
+def test_a_training_that_has_not_started_needs_no_correction() -> None:
     contents = checkpoint(epochs_ready=0, epochs_processed=0, batches_ready=0, is_last_batch=False)
     assert correct_epoch_progress(contents) == ResumePoint()

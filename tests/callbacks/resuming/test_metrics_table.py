@@ -12,7 +12,7 @@ def read(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_table_goes_on_where_the_checkpoint_was_written(tmp_path: Path) -> None:
+def test_a_table_continues_at_the_row_of_the_checkpoint(tmp_path: Path) -> None:
     first = MetricsTable(tmp_path, "run")
     for step in range(3):
         first.log_metrics({"loss": float(step)}, step)
@@ -30,7 +30,7 @@ def test_a_table_goes_on_where_the_checkpoint_was_written(tmp_path: Path) -> Non
     assert MetricsTable(tmp_path, "run").version == 1
 
 
-def test_a_half_written_row_is_no_row(tmp_path: Path) -> None:
+def test_a_half_written_row_is_discarded(tmp_path: Path) -> None:
     first = MetricsTable(tmp_path, "run")
     first.log_metrics({"loss": 1.0, "lr": 0.1}, 0)
     first.save()
@@ -42,7 +42,7 @@ def test_a_half_written_row_is_no_row(tmp_path: Path) -> None:
     assert [row["loss"] for row in read(tmp_path)] == ["1.0", "2.0"]
 
 
-def test_a_new_table_replaces_nothing_silently(tmp_path: Path) -> None:
+def test_a_table_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     table = MetricsTable(tmp_path, "run")
     table.log_metrics({"loss": 1.0}, 0)
     (tmp_path / "run/version_0/metrics.csv").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What of its own a run keeps when it goes on from another's checkpoint."""
+"""Settings of a run that take precedence over those in the checkpoint it resumes from."""
 
 import csv
 import sys
@@ -19,7 +19,7 @@ FIT = [
     "--data.train_clips=1",
     "--data.loading.workers=0",
     "--data.clips.frames=2",
-    "--data.loading.global_batch_size=20",  # two steps to an epoch
+    "--data.loading.global_batch_size=20",  # two steps per epoch
     "--trainer.limit_val_batches=0",
     "--trainer.log_every_n_steps=1",
     "--trainer.enable_progress_bar=false",
@@ -31,7 +31,7 @@ FIT = [
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint of an epoch."""
+    """Checkpoint of a training of one epoch."""
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -48,8 +48,8 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_optimizer_has_the_settings_of_this_run(trained: Path) -> None:
     settings = {"learning_rate": "1e-3", "weight_decay": "0.5", "betas": "[0.8,0.95]", "eps": "1e-6"}
-    own = [f"--model.optimizer.{name}={value}" for name, value in settings.items()]
-    assert main([*FIT, "--trainer.max_epochs=2", *own, f"--ckpt_path={trained}"]) == 0
+    options = [f"--model.optimizer.{name}={value}" for name, value in settings.items()]
+    assert main([*FIT, "--trainer.max_epochs=2", *options, f"--ckpt_path={trained}"]) == 0
     run = Path("runs/toyworld/version_0")
     last = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     assert last["global_step"] == 4
@@ -65,15 +65,15 @@ def test_the_optimizer_has_the_settings_of_this_run(trained: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["--config=modes/layer_decay", "--config=modes/frozen_text"])
-def test_other_groups_of_weights_are_refused(trained: Path, other: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_parameter_groups_are_rejected(trained: Path, other: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*FIT, "--trainer.max_epochs=2", other, f"--ckpt_path={trained}"]) == 1
     message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
-    assert "other groups of weights (36 + 58 weights) than this run's" in message
+    assert "other parameter groups (36 + 58 weights) than this run" in message
     assert "--model.video_clip.init_from FILE instead of --ckpt_path" in message
 
 
 @pytest.mark.parametrize(
-    ("shapes", "alike"),
+    ("shapes", "equal"),
     [
         ([(2, 3), (2,)], True),
         ([(2, 3), None], True),  # the optimizer had no state for it yet
@@ -81,7 +81,7 @@ def test_other_groups_of_weights_are_refused(trained: Path, other: str, capsys: 
         ([(2, 3)], False),
     ],
 )
-def test_weights_of_a_group_are_compared_by_shape(shapes: list[tuple[int, ...] | None], alike: bool) -> None:
+def test_weights_of_a_group_are_compared_by_shape(shapes: list[tuple[int, ...] | None], equal: bool) -> None:
     states = {number: {"exp_avg": torch.zeros(shape)} for number, shape in enumerate(shapes) if shape is not None}
     saved = {"state": states, "param_groups": [{"params": [*range(len(shapes))]}]}
     progress = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
@@ -93,8 +93,8 @@ def test_weights_of_a_group_are_compared_by_shape(shapes: list[tuple[int, ...] |
     trainer.state.fn, module, resume = TrainerFn.FITTING, LightningModule(), ExactResume()
     trainer.strategy.optimizers = [torch.optim.AdamW([torch.zeros(2, 3), torch.zeros(2)])]
     resume.on_load_checkpoint(trainer, module, {"optimizer_states": [saved], "loops": {"fit_loop": loops}})
-    if alike:
+    if equal:
         resume.on_fit_start(trainer, module)
     else:
-        with pytest.raises(UserError, match="other groups of weights"):
+        with pytest.raises(UserError, match="other parameter groups"):
             resume.on_fit_start(trainer, module)

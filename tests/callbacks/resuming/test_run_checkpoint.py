@@ -32,7 +32,7 @@ class Model(LightningModule):
 
 
 class Writes(Callback):
-    """Notes after how many optimizer steps a checkpoint is written, and can send a signal after one."""
+    """Records the optimizer steps after which a checkpoint is written, and can send a signal after a step."""
 
     def __init__(self, signal_after: int | None = None, number: signal.Signals = signal.SIGTERM) -> None:
         self.steps: list[int] = []
@@ -74,7 +74,7 @@ def fit(folder: Path, writes: Writes, checkpoint: ResumableCheckpoint, **setting
         (None, {"limit_val_batches": 1, "val_check_interval": 3, "accumulate_grad_batches": 2}, [3, 3]),
     ],
 )
-def test_when_it_is_written(
+def test_the_checkpoint_is_written_at_these_steps(
     tmp_path: Path, every_n_steps: int | None, settings: dict[str, Any], expected: list[int]
 ) -> None:
     writes = Writes()
@@ -84,15 +84,15 @@ def test_when_it_is_written(
     assert last["global_step"] == expected[-1]
 
 
-def test_it_is_written_when_the_minutes_have_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_checkpoint_is_written_every_few_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 
-    def minute_per_look() -> float:
+    def half_a_minute_later() -> float:
         nonlocal now
         now += 30.0
         return now
 
-    monkeypatch.setattr(run_checkpoint.time, "monotonic", minute_per_look)
+    monkeypatch.setattr(run_checkpoint.time, "monotonic", half_a_minute_later)
     often, never = Writes(), Writes()
     fit(tmp_path, often, ResumableCheckpoint(every_minutes=1.0))
     fit(tmp_path, never, ResumableCheckpoint(every_minutes=1000.0))
@@ -124,7 +124,7 @@ def test_a_stopped_job_is_requeued_if_wanted(tmp_path: Path, requeue: bool, monk
     assert requeued == [True] * requeue
 
 
-def test_a_rehearsal_writes_nothing(tmp_path: Path) -> None:
+def test_a_fast_dev_run_writes_nothing(tmp_path: Path) -> None:
     writes = Writes()
     fit(tmp_path, writes, ResumableCheckpoint(every_n_steps=1), fast_dev_run=3)
     assert writes.steps == []

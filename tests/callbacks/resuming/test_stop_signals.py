@@ -12,7 +12,7 @@ from ost_lightning.callbacks.resuming.stop_signals import StopSignals, requeue_s
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
-    """The process handles signals afterwards as it did before."""
+    """Restores the signal handlers of the process after each test."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
     yield
     for number, handler in before.items():
@@ -20,23 +20,23 @@ def _handlers() -> Iterator[None]:
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What an `scontrol` was asked that reports the state FAKE_STATE and ends with the status FAKE_STATUS."""
+def scontrol_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Log of a fake `scontrol` that prints the state FAKE_STATE and exits with the status FAKE_STATUS."""
     script = tmp_path / "bin" / "scontrol"
     script.parent.mkdir()
     script.write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked.txt\necho "JobId=$3 JobState=${{FAKE_STATE:-RUNNING}}"\n'
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/log.txt\necho "JobId=$3 JobState=${{FAKE_STATE:-RUNNING}}"\n'
         'echo "no permission" >&2\nexit ${FAKE_STATUS:-0}\n'
     )
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
     for name in [name for name in os.environ if name.startswith("SLURM_")]:
         monkeypatch.delenv(name)
-    return tmp_path / "asked.txt"
+    return tmp_path / "log.txt"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_is_remembered_and_nothing_else_happens(number: signal.Signals) -> None:
+def test_a_signal_is_only_recorded(number: signal.Signals) -> None:
     signals = StopSignals()
     signals.listen()
     assert signals.received is None
@@ -66,21 +66,21 @@ def test_outside_the_main_thread_no_handler_is_installed() -> None:
         ({"SLURM_JOB_ID": "7", "FAKE_STATE": "CANCELLED"}, ["show job 7 --oneliner"]),
     ],
 )
-def test_only_batch_jobs_that_nobody_cancelled_are_requeued(
-    asked: Path, variables: dict[str, str], expected: list[str], monkeypatch: pytest.MonkeyPatch
+def test_only_batch_jobs_that_were_not_canceled_are_requeued(
+    scontrol_log: Path, variables: dict[str, str], expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     requeue_slurm_job()
-    assert (asked.read_text().splitlines() if asked.exists() else []) == expected
+    assert (scontrol_log.read_text().splitlines() if scontrol_log.exists() else []) == expected
 
 
 def test_a_job_that_cannot_be_requeued_is_reported(
-    asked: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    scontrol_log: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("FAKE_STATUS", "1")
-    with pytest.warns(UserWarning, match=r"SLURM job 7 can't be requeued \(no permission\): submit it again by hand"):
+    with pytest.warns(UserWarning, match=r"Can't requeue the SLURM job 7 \(no permission\)\. Submit it again"):
         requeue_slurm_job()
-    assert "is requeued" not in caplog.text
+    assert "was requeued" not in caplog.text

@@ -1,4 +1,4 @@
-"""Command lines of tools: by place or by name, switches, several values, either spelling."""
+"""Command lines of tools: positional and named arguments, switches, lists of values, both spellings."""
 
 from dataclasses import fields
 from inspect import signature
@@ -14,7 +14,7 @@ from ost_lightning.video.maintenance.transcoding import TranscodeSettings
 
 
 @pytest.mark.parametrize(
-    ("tool", "given", "options"),
+    ("tool", "arguments", "options"),
     [
         ("convert", ["a.pt", "out"], ["--source=a.pt", "--output=out"]),
         ("convert", ["a.pt", "--output", "out"], ["--output=out", "--source=a.pt"]),
@@ -32,26 +32,26 @@ from ost_lightning.video.maintenance.transcoding import TranscodeSettings
         ("convert", ["-h"], ["--help"]),
     ],
 )
-def test_everything_gets_its_name(tool: str, given: list[str], options: list[str]) -> None:
-    assert as_options(TOOLS[tool], given) == options
+def test_every_argument_becomes_a_named_option(tool: str, arguments: list[str], options: list[str]) -> None:
+    assert as_options(TOOLS[tool], arguments) == options
 
 
 @pytest.mark.parametrize(
-    ("tool", "given", "says"),
+    ("tool", "arguments", "message"),
     [
-        ("convert", ["a.pt"], "lacks OUTPUT. The command is `ost convert SOURCE OUTPUT [options]`"),
-        ("convert", ["a.pt", "b", "c"], "has no place for 'c'"),
+        ("convert", ["a.pt"], "requires OUTPUT. Usage: `ost convert SOURCE OUTPUT [options]`"),
+        ("convert", ["a.pt", "b", "c"], "got the unexpected argument 'c'"),
         ("convert", ["a.pt", "b", "--layuot=openai"], "no option --layuot. Did you mean --layout?"),
-        ("convert", ["a.pt", "b", "--zzz=openai"], "no option --zzz. The command is"),
-        ("convert", ["a.pt", "b", "--layout"], "--layout of `ost convert` lacks a value"),
-        ("results", [], "lacks RUNS. The command is `ost results RUNS ... [options]`"),
-        ("data check", ["list.txt"], "has no place for 'list.txt'"),
+        ("convert", ["a.pt", "b", "--zzz=openai"], "no option --zzz. Usage: "),
+        ("convert", ["a.pt", "b", "--layout"], "--layout of `ost convert` requires a value"),
+        ("results", [], "requires RUNS. Usage: `ost results RUNS ... [options]`"),
+        ("data check", ["list.txt"], "got the unexpected argument 'list.txt'"),
     ],
 )
-def test_what_can_not_be_assigned(tool: str, given: list[str], says: str) -> None:
-    with pytest.raises(UserError) as mistake:
-        as_options(TOOLS[tool], given)
-    assert says in str(mistake.value)
+def test_arguments_that_cannot_be_assigned(tool: str, arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError) as raised:
+        as_options(TOOLS[tool], arguments)
+    assert message in str(raised.value)
 
 
 def test_usage() -> None:
@@ -71,13 +71,13 @@ SWITCHES = [
 @pytest.mark.parametrize(("tool", "switch"), SWITCHES, ids=lambda value: getattr(value, "name", value))
 def test_every_switch_works_without_a_value(tool: Tool, switch: str) -> None:
     parser = tool_parser(tool)
-    needed = [
+    required = [
         f"--{name}=1"
         for name, parameter in signature(tool.function).parameters.items()
         if parameter.default is parameter.empty
     ]
-    for given, value in (([f"--{switch}"], True), ([f"--{switch}", "false"], False), ([f"--{switch}=false"], False)):
-        assert parser.parse_args(as_options(tool, [*needed, *given]))[switch] is value
+    for option, value in (([f"--{switch}"], True), ([f"--{switch}", "false"], False), ([f"--{switch}=false"], False)):
+        assert parser.parse_args(as_options(tool, [*required, *option]))[switch] is value
 
 
 def test_names_of_options_are_the_same_everywhere() -> None:
@@ -86,7 +86,7 @@ def test_names_of_options_are_the_same_everywhere() -> None:
     assert {"descriptors_per_class", "label_space", "output", "pretrained"} <= names
 
 
-def test_words_that_signatures_repeat_to_stay_light_are_those_of_the_floors_below() -> None:
+def test_types_and_defaults_repeated_in_signatures_agree_with_the_implementation() -> None:
     from ost_lightning.models.checkpoints.foreign_layouts import Layout
     from ost_lightning.toyworld import dataset, grammar
     from ost_lightning.video.annotations.video_ids import IdKind

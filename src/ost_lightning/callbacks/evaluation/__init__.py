@@ -1,1 +1,1 @@
-"""Callbacks that add to what an evaluation scores, draws or writes."""
+"""Callbacks that extend an evaluation by further scores, figures and files."""

@@ -1,4 +1,4 @@
-"""Many ways of matching, scored in one pass over the videos."""
+"""Ablation tables: many evaluation settings scored in one pass over the videos."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ from ost_lightning.text import LabelSpace, LabelSpaceError, SentenceSet, Templat
 from ost_lightning.vocabulary import AS_TRAINED
 
 _ONE_MODEL: Final = (
-    "One model is scored in every row, trained as its experiment says; a row shows what changes at evaluation."
+    "Every row scores the same model, trained as its experiment says; only the evaluation differs between rows."
 )
 
 
@@ -46,7 +46,7 @@ class ShownRow:
     """A row of the table.
 
     Attributes:
-        part: Part of the table, as `4a`.
+        part: Part of the table, such as `4a`.
         name: Name of the row.
         paper: Published Top-1 in percent, by data set.
     """
@@ -58,14 +58,14 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class AblationSetting:
-    """One way of scoring videos; it is scored once, however often it is shown.
+    """One way of scoring videos. It is scored once, even if several rows show it.
 
     Attributes:
-        matcher: Mechanism.
-        rows: Rows of the table that show it.
+        matcher: Matcher of the setting.
+        rows: Rows of the table that show the setting.
         templates: Sentence templates: a name or a YAML file; the experiment's if not given.
         descriptors_per_class: Number of descriptors of each kind, N; the experiment's if not given.
-        ratio: Share of the original weights, 0 to 1; 0 is the model as it is.
+        ratio: Share of the original weights, 0 to 1; 0 scores the model's own weights.
         label_spaces: Label spaces with other descriptors of the same classes, by evaluation set.
     """
 
@@ -78,17 +78,17 @@ class AblationSetting:
 
 
 class Ablation(Callback):
-    """Scores many settings in one test, each video decoded and encoded once per set of weights.
+    """Scores many settings in one test. Each video is decoded and encoded once per set of weights.
 
-    A setting gives, video by video, what a test of its own would: the same embeddings of the same batches go through
-    the same arithmetic. What differs between the settings is evaluated only: one model is scored in every row.
+    For each video a setting gives the same result as a separate test would: the same embeddings of the same batches go
+    through the same arithmetic. The settings differ in evaluation only; every row scores the same model.
 
     Writes `ablation.json`, `ablation.md` and `ablation_videos.csv` (which videos each setting got right).
 
     Args:
-        settings: Settings that are scored.
+        settings: Settings to score.
         parts: Titles of the table's parts.
-        source: A sentence about the published figures.
+        source: Sentence about the source of the published figures.
         folder: Folder for the results; the run's folder if not given.
     """
 
@@ -102,10 +102,10 @@ class Ablation(Callback):
         if not settings or any(not setting.rows for setting in settings):
             raise UserError("An ablation needs settings, and each setting at least one row of the table.")
         if any(setting.descriptors_per_class is not None and setting.descriptors_per_class < 1 for setting in settings):
-            raise UserError("An ablation's descriptors_per_class must be at least 1, or left out.")
+            raise UserError("An ablation's descriptors_per_class must be at least 1, or unset for the experiment's.")
         if wrong := [setting for setting in settings if not 0 <= setting.ratio <= 1]:
             raise UserError(
-                f"An ablation's ratio is {wrong[0].ratio:g} in the row '{wrong[0].rows[0].name}': a ratio is the share "
+                f"The ablation's row '{wrong[0].rows[0].name}' has the ratio {wrong[0].ratio:g}: a ratio is the share "
                 "of the original weights, 0 to 1."
             )
         self.settings, self.parts, self.source, self.folder = settings, parts or {}, source, folder
@@ -116,28 +116,28 @@ class Ablation(Callback):
         self._scored = self._cached = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Checks that this is a test.
+        """Checks that the trainer runs a test.
 
         Raises:
-            UserError: If it is not.
+            UserError: If it runs something else.
         """
         if stage != "test":
-            raise UserError("An ablation is part of a test, of nothing else: run `ost ablate`.")
+            raise UserError(f"An ablation works only in a test, not in `{stage}`: run `ost ablate`.")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Mixes weights, and adds a scorer for each setting that the label spaces allow.
 
         Raises:
-            UserError: If they allow none, or if templates or label spaces are missing.
+            UserError: If they allow no setting, or if templates or label spaces are missing.
         """
         task, sets = recognition_task(self, pl_module), evaluation_sets(trainer.test_dataloaders)
         self._hits, self._remarks, self._scored, self._cached = {one.name: [] for one in sets}, {}, 0, 0
-        _refuse_unknown_sets(self.settings, [one.name for one in sets])
+        _validate_sets(self.settings, [one.name for one in sets])
         ratios = sorted({setting.ratio for setting in self.settings} - {0.0})
         self._mixtures = add_mixtures(task, trainer, ratios, "The ablation's ratio")
         scorers = [self._scorer(task, setting, sets) for setting in self.settings]
         if not any(scorer.sentences for scorer in scorers):
-            raise UserError(f"Nothing of this ablation can be scored: {' '.join(self._remarks.values())}")
+            raise UserError(f"No row of this ablation can be scored: {' '.join(self._remarks.values())}")
         for remark, reason in self._remarks.items():
             rank_zero_warn(f"{remark} {reason}")
         task.scorers.update(zip(self._names, scorers, strict=True))
@@ -182,17 +182,17 @@ class Ablation(Callback):
             remarks=(*self._remarks, _ONE_MODEL),
         )
         print(f"\n{table.markdown()}")
-        rank_zero_info(f"{self._cached} of {self._scored} videos of this process were in the cache of embeddings")
+        rank_zero_info(f"{self._cached} of {self._scored} videos of this process came from the embedding cache")
         if folder is not None:
             table.save(folder)
-            rank_zero_info(f"ablation.md, ablation.json and ablation_videos.csv are in {folder}")
+            rank_zero_info(f"ablation.md, ablation.json and ablation_videos.csv written to {folder}")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Frees mixtures, and takes the scorers away."""
+        """Frees the mixtures and removes the scorers."""
         self._free(recognition_task(self, pl_module))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Frees them too: the task may be tested again."""
+        """Frees the mixtures and removes the scorers, because the task may be tested again."""
         if isinstance(pl_module, RecognitionTask):
             self._free(pl_module)
 
@@ -203,11 +203,11 @@ class Ablation(Callback):
             task.scorers.pop(name, None)
 
     def _scorer(self, task: RecognitionTask, setting: AblationSetting, sets: Sequence[EvaluationSet]) -> Scorer:
-        """The scorer of a setting, for the evaluation sets whose label spaces have enough descriptors."""
+        """Returns the scorer of a setting, for the evaluation sets whose label spaces have enough descriptors."""
         if next(setting.matcher.parameters(), None) is not None:
             raise UserError(
-                f"The matcher of the ablation's row '{setting.rows[0].name}' has weights of its own, which nothing in "
-                "an ablation trains. Train an experiment with it, and test that."
+                f"The matcher of the ablation's row '{setting.rows[0].name}' has trainable weights, which an ablation "
+                "doesn't train. Train an experiment with this matcher, and run `ost test` on it."
             )
         setting.matcher.to(task.device).eval()
         templates = Templates.load(setting.templates) if setting.templates is not None else task.templates
@@ -221,7 +221,7 @@ class Ablation(Callback):
                 sentences[one.name] = templates.apply(labels, setting.matcher.kinds, count)
             except LabelSpaceError as error:
                 rows = ", ".join(f"{row.part} {row.name}" for row in setting.rows)
-                remark = f"`{one.name}` has no row {rows}: some of its classes have fewer than {count} descriptors."
+                remark = f"No row {rows} for `{one.name}`: some of its classes have fewer than {count} descriptors."
                 self._remarks[remark] = str(error)
         weights = mixture_name(setting.ratio) if setting.ratio else AS_TRAINED
         return Scorer(weights, sentences, setting.matcher, reported=False)
@@ -229,7 +229,7 @@ class Ablation(Callback):
     def _rows(
         self, task: RecognitionTask, found: Mapping[str, Mapping[int, Mapping[str, Tensor]]]
     ) -> list[AblationRow]:
-        """Rows in the order of the parts, then of the settings."""
+        """Returns the rows in the order of the parts, then of the settings."""
         rows = []
         for k, setting in enumerate(self.settings):
             scored = {name: every[k] for name, every in found.items() if k in every}
@@ -242,11 +242,11 @@ class Ablation(Callback):
                 setting.label_spaces,
             )
             rows += [AblationRow(row.part, row.name, words, top1, top5, row.paper) for row in setting.rows]
-        places = {part: place for place, part in enumerate(self.parts)}
-        return sorted(rows, key=lambda row: places.get(row.part, len(places)))
+        indices = {part: index for index, part in enumerate(self.parts)}
+        return sorted(rows, key=lambda row: indices.get(row.part, len(indices)))
 
     def _write_hits(self, folder: Path, trainer: Trainer) -> None:
-        """Per video, which settings were right: what paired comparisons need."""
+        """Writes which settings recognized each video, for paired comparisons."""
         suffix = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / f"ablation_videos{suffix}.csv").open("w", newline="", encoding="utf-8") as handle:
@@ -258,7 +258,7 @@ class Ablation(Callback):
 
 
 def _hits(scored: ScoredBatch, scorer: str) -> list[bool] | list[None]:
-    """Whether each video of a batch was recognized; None where the scorer leaves out the set."""
+    """Returns whether each video of a batch was recognized; None if the scorer skips the set."""
     videos = scored.videos
     if scorer not in scored.probabilities:
         return [None] * len(videos)
@@ -267,9 +267,9 @@ def _hits(scored: ScoredBatch, scorer: str) -> list[bool] | list[None]:
     return right.tolist()
 
 
-def _refuse_unknown_sets(settings: Sequence[AblationSetting], names: Sequence[str]) -> None:
+def _validate_sets(settings: Sequence[AblationSetting], names: Sequence[str]) -> None:
     if unknown := sorted({name for setting in settings for name in setting.label_spaces} - set(names)):
         raise UserError(
-            f"The ablation's label_spaces name the evaluation set {unknown[0]}, which this experiment does not have. "
-            f"It has: {', '.join(names)}."
+            f"The ablation's label_spaces name the evaluation set {unknown[0]}, which this experiment doesn't have. "
+            f"Expected one of: {', '.join(names)}."
         )

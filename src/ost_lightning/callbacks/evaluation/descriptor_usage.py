@@ -1,4 +1,4 @@
-"""Which descriptors work, found out during a test."""
+"""Statistics on the use of each descriptor, collected during a test."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,12 +29,14 @@ _BY_NAME: Final = "descriptor usage, category names"
 
 
 class DescriptorUsage(Callback):
-    """Records, while a test runs, where each video's transport to the descriptors of its own class goes.
+    """Records how much mass each video transports to each descriptor of its true class.
 
-    Writes `descriptor_usage.json`, `.csv` and `.md`: for each class and descriptor the transported mass, the cosines
-    and the share of frames that it leads in or is closest to; descriptors that no video uses; classes that gain or lose
-    against recognition by the category name, with the same weights and frames. It is about the task's own weights, not
-    about mixtures, and encodes no frame again. A run whose matcher has no plan is left alone, with a message.
+    Writes `descriptor_usage.json`, `.csv` and `.md`. For each class and descriptor they contain the transported mass,
+    the cosines, and the share of frames in which the descriptor leads or is closest. They also list descriptors that no
+    video uses, and classes that gain or lose against recognition by category name with the same weights and frames.
+
+    Only the task's own weights are analyzed, not mixtures. No frame is encoded again. If the matcher has no plan, the
+    callback prints a message and does nothing.
 
     Args:
         folder: Folder for the tables; the run's folder if not given.
@@ -52,11 +54,11 @@ class DescriptorUsage(Callback):
         self._matcher, self._flows = plan_matcher(task), {}
         if self._matcher is None:
             name = type(task.matcher).__name__
-            rank_zero_info(f"DescriptorUsage: {name} has no plan of this model's frames, so that nothing is recorded")
+            rank_zero_info(f"DescriptorUsage records nothing: {name} computes no transport plan with this model.")
             return
         self._sets = evaluation_sets(trainer.test_dataloaders)
         task.scorers[_BY_NAME] = _by_name(task, self._sets)
-        # every process has every metric: they are summed over processes
+        # every process needs every metric, because metrics are summed over processes
         self._flows = {
             one.name: DescriptorFlows(len(one.labels), self._counts(task, self._matcher)).to(task.device)
             for one in self._sets
@@ -71,7 +73,7 @@ class DescriptorUsage(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Counts the batch, unless none of its videos could be decoded."""
+        """Adds the batch to the statistics, unless none of its videos could be decoded."""
         task, matcher = recognition_task(self, pl_module), self._matcher
         found: ScoredBatch = outputs[SCORED]
         labels = found.videos.readable_labels
@@ -79,7 +81,7 @@ class DescriptorUsage(Callback):
             return
         embedded = found.videos.embeddings[AS_TRAINED]
         texts = task.evaluation.texts(found.set.name, task.evaluation.scorers[AS_TRAINED])
-        flows = {kind: _own_class(matcher, embedded, texts[kind], labels, kind) for kind in matcher.kinds}
+        flows = {kind: _true_class(matcher, embedded, texts[kind], labels, kind) for kind in matcher.kinds}
         self._flows[found.set.name].update(
             labels, flows, found.probabilities[AS_TRAINED], found.probabilities[_BY_NAME]
         )
@@ -95,11 +97,11 @@ class DescriptorUsage(Callback):
             _write(uses, folder)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes the scorer away."""
+        """Removes the scorer."""
         recognition_task(self, pl_module).scorers.pop(_BY_NAME, None)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Takes the scorer away."""
+        """Removes the scorer."""
         if isinstance(pl_module, RecognitionTask):
             pl_module.scorers.pop(_BY_NAME, None)
 
@@ -109,27 +111,27 @@ class DescriptorUsage(Callback):
 
 
 def _by_name(task: RecognitionTask, sets: list[EvaluationSet]) -> Scorer:
-    """Recognition by category names, with the task's weights and templates."""
+    """Returns a scorer that recognizes by category names, with the task's weights and templates."""
     sentences = {
         one.name: task.templates.apply(one.labels, CategoryName.kinds, task.descriptors_per_class) for one in sets
     }
     return Scorer(AS_TRAINED, sentences, CategoryName(), reported=False)
 
 
-def _own_class(
+def _true_class(
     matcher: PlanMatcher, embedded: FrameEmbeddings, texts: Tensor, labels: Tensor, kind: DescriptorKind
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and plan of each video against its own class, (B, V, T, N)."""
+    """Returns cosines and plan of each video against its true class, (B, V, T, N) each."""
     shape = (*embedded.shape[:3], texts.shape[1])
     cosines, plan = torch.empty(shape, device=embedded.device), torch.empty(shape, device=embedded.device)
     for label in labels.unique().tolist():
-        mine = labels == label
-        found = matcher.cosines_and_plan(embedded[mine].float().flatten(0, 1), texts[label, None].float(), kind)
-        cosines[mine], plan[mine] = (part[:, 0].unflatten(0, (-1, shape[1])) for part in found)
+        chosen = labels == label
+        found = matcher.cosines_and_plan(embedded[chosen].float().flatten(0, 1), texts[label, None].float(), kind)
+        cosines[chosen], plan[chosen] = (part[:, 0].unflatten(0, (-1, shape[1])) for part in found)
     return cosines, plan
 
 
 def _write(uses: Mapping[str, tuple[ClassUse, ...]], folder: Path) -> None:
     for suffix, text in (("json", usage_json(uses)), ("csv", usage_csv(uses)), ("md", usage_markdown(uses))):
         write_text_atomically(folder / f"descriptor_usage.{suffix}", text)
-    rank_zero_info(f"which descriptors work is in {folder / 'descriptor_usage.md'}")
+    rank_zero_info(f"Descriptor usage written to {folder / 'descriptor_usage.md'}")

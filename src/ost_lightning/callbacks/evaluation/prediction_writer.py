@@ -1,4 +1,4 @@
-"""Predictions as a table."""
+"""Predictions as a CSV file."""
 
 import csv
 from collections.abc import Sequence
@@ -17,12 +17,11 @@ _ABOUT: Final = ("video", "set", "start", "end", "label", "error")
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes `predictions.csv` while predicting.
+    """Writes `predictions.csv`, one row per video.
 
-    A row has the video's id, its evaluation set, start and end if it is a part of a video, the known label, the error
-    if it could not be read, and class and probability of each of the likeliest classes. What is unknown stays empty.
-
-    With several processes each writes a file of its own.
+    A row contains id, evaluation set, start and end of the part, known label, the error of an unreadable video, and
+    name and probability of each of the likeliest classes. Unknown fields are left empty. With several processes, each
+    process writes a separate file.
 
     Args:
         folder: Folder for the table; the run's folder if not given.
@@ -34,7 +33,7 @@ class PredictionWriter(BasePredictionWriter):
         self._file: Path | None = None
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins the file; says so if nothing that was trained predicts."""
+        """Creates the file, and prints which weights are used if no checkpoint is given."""
         report_weights(trainer, recognition_task(self, pl_module))
         folder = self.folder or run_folder(trainer)
         self._file = None
@@ -56,20 +55,20 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Appends a batch."""
+        """Appends one row per video of a batch."""
         if self._file is None:
             return
         with self._file.open("a", newline="", encoding="utf-8") as handle:
             csv.writer(handle).writerows(_row(video) for video in prediction)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Says where the file is."""
+        """Prints the path of the file."""
         if self._file is not None:
-            rank_zero_info(f"predictions are in {self._file}")
+            rank_zero_info(f"Predictions written to {self._file}")
 
 
 def _row(prediction: Prediction) -> list[str]:
-    """One field per column."""
+    """Returns the fields of a row, one per column."""
     start, end = ("" if time is None else f"{time}" for time in (prediction.start, prediction.end))
     guesses = zip(prediction.classes, prediction.probabilities, strict=True)
     likeliest = [field for name, share in guesses for field in (name, f"{share:.4f}")]

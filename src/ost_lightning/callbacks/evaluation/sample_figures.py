@@ -1,4 +1,4 @@
-"""Pictures of what a training has learned so far."""
+"""Figures of a validation: matching flow of a sample video, and confusion of the worst classes."""
 
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,15 @@ from ost_lightning.vocabulary import AS_TRAINED
 
 
 class SampleFigures(Callback):
-    """Every few validations: the matching flow of a video, the worst classes and what they are taken for.
+    """Draws the matching flow of a video and the confusion of the worst classes, every few validations.
 
-    For each validation set `figures/epoch{e}-step{s}/{set}_confusion.png` and, with a matcher that has a plan,
-    `{set}_flow.png` of the first video, in the run's folder and in W&B, where the worst classes are a table too.
-    Figures show what was scored: nothing is encoded again.
+    For each validation set it writes `figures/epoch{e}-step{s}/{set}_confusion.png` and, if the matcher computes a
+    plan, `{set}_flow.png` for the first video. W&B gets the same figures, and a table of the worst classes. The figures
+    reuse the embeddings of the validation: nothing is encoded again.
 
     Args:
-        every: Number of validations from one with figures to the next.
-        classes: Number of worst classes that are shown.
+        every: Number of validations per validation with figures.
+        classes: Number of worst classes to show.
     """
 
     def __init__(self, every: int = 3, classes: int = 12) -> None:
@@ -44,24 +44,24 @@ class SampleFigures(Callback):
         self._labels: dict[str, LabelSpace] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Warns if matplotlib is missing, instead of ending a training for it."""
+        """Warns if matplotlib is missing; training continues without figures."""
         if stage not in ("fit", "validate"):
             return
         self._can_draw = can_draw()
         if not self._can_draw:
-            rank_zero_warn(f"SampleFigures draws nothing, for it needs matplotlib: {HINT}.")
+            rank_zero_warn(f"SampleFigures draws nothing, because matplotlib is missing: {HINT}.")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins to collect, if figures are due."""
+        """Starts collecting predictions if figures are due."""
         self._folder = run_folder(trainer)
         due = self._validations % self.every == 0 and not trainer.sanity_checking
         self._due = due and self._can_draw and self._folder is not None
         if not self._due:
             return
         self._labels = {one.name: one.labels for one in evaluation_sets(trainer.val_dataloaders)}
-        # every process has every metric: they are summed over processes
+        # every process needs every metric, because metrics are summed over processes
         self._confusion = {
-            # which takes no fewer than two classes
+            # torchmetrics requires at least two classes
             name: MulticlassConfusionMatrix(max(len(labels), 2)).to(pl_module.device)
             for name, labels in self._labels.items()
         }
@@ -76,7 +76,7 @@ class SampleFigures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Counts a batch, and keeps the first video's flow."""
+        """Adds a batch to the confusion matrix, and keeps the first video's flow."""
         scored: ScoredBatch = outputs[SCORED]
         videos, name = scored.videos, scored.set.name
         labels = videos.readable_labels
@@ -88,12 +88,12 @@ class SampleFigures(Callback):
         if name not in self._flows:
             first, best = int(batch.decoded.nonzero()[0]), int(probabilities[0].argmax())
             names = self._labels[name].names
-            title = f"{batch.ids[first]}: recognized as '{names[best]}', in truth '{names[int(labels[0])]}'"
+            title = f"{batch.ids[first]}: recognized as '{names[best]}', ground truth: '{names[int(labels[0])]}'"
             self._flows[name] = title, _flows(task, scored, batch.frames[first, 0].cpu(), best)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draws."""
-        # not before: a run that is stopped in a validation begins with it when it goes on
+        """Draws the figures that are due."""
+        # counted at the end only: a run that was stopped during a validation repeats it when resumed
         self._validations += not trainer.sanity_checking
         if not self._due or self._folder is None:
             return
@@ -105,11 +105,11 @@ class SampleFigures(Callback):
                 self._draw(trainer, name, confusion, folder)
 
     def state_dict(self) -> dict[str, Any]:
-        """Number of validations so far."""
+        """Returns the number of validations so far."""
         return {"validations": self._validations}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on counting from a checkpoint."""
+        """Restores the number of validations from a checkpoint."""
         self._validations = state_dict["validations"]
 
     def _draw(self, trainer: Trainer, name: str, confusion: Tensor, folder: Path) -> None:
@@ -133,9 +133,9 @@ class SampleFigures(Callback):
 
 
 def _flows(task: RecognitionTask, scored: ScoredBatch, frames: Tensor, best: int) -> dict[str, MatchingFlow]:
-    """Flows of the first readable video of a batch, in its first view, to the descriptors of one class.
+    """Returns the flows of a batch's first readable video, in its first view, to the descriptors of one class.
 
-    There are none where the matcher has no plan, or a temporal head pools the frames.
+    The result is empty if the matcher has no plan, or a temporal head pools the frames.
     """
     head, matcher = task.video_clip.temporal_head, plan_matcher(task)
     if matcher is None or (head is not None and head.pools):

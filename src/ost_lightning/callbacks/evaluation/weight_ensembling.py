@@ -13,20 +13,20 @@ from ost_lightning.tasks import RecognitionTask
 
 
 class WeightEnsembling(Callback):
-    """Scores mixtures of original and fine-tuned weights beside the fine-tuned ones, in the same pass over the videos.
+    """Scores mixtures of original and fine-tuned weights alongside the fine-tuned weights, in one pass over the videos.
 
-    Every batch is decoded once and scored with each set of weights; results appear as
+    Every batch is decoded once and scored with each set of weights; results are logged as
     `test/{set}/ensembled_{ratio}/...`. All sets of weights are kept on the device.
 
     Args:
-        ratios: Shares of the original weights, 0 to 1; several are scored in one run.
-        save_to: Folder for the mixtures, one folder in HF format per ratio; None saves none.
+        ratios: Shares of the original weights, 0 to 1; all are scored in one run.
+        save_to: Folder for the mixtures, with one folder in HF format per ratio; None saves no mixtures.
     """
 
     def __init__(self, ratios: Sequence[float] = (0.2,), save_to: Path | None = None) -> None:
         if wrong := [ratio for ratio in ratios if not 0 <= ratio <= 1]:
             raise UserError(
-                f"WeightEnsembling.ratios holds {wrong[0]}: a ratio is the share of the original weights, 0 to 1."
+                f"WeightEnsembling.ratios contains {wrong[0]}: a ratio is the share of the original weights, 0 to 1."
             )
         self.ratios, self.save_to = tuple(ratios), save_to
         self._added: list[str] = []
@@ -35,12 +35,14 @@ class WeightEnsembling(Callback):
         """Mixes the weights, and adds a scorer for each mixture.
 
         Raises:
-            UserError: If another callback scores one of them already.
+            UserError: If another callback already scores one of the mixtures.
         """
         task = recognition_task(self, pl_module)
         self._added = add_mixtures(task, trainer, self.ratios, "WeightEnsembling.ratios")
         if self._added and task.weight_sets.untuned:
-            rank_zero_info("WeightEnsembling: the weights are the original ones, so every mixture is too")
+            rank_zero_info(
+                "WeightEnsembling has nothing to mix: these are the original weights, so its rows repeat the first."
+            )
         if self.save_to is not None and trainer.is_global_zero:
             for name in self._added:
                 with task.weight_sets.with_weights(name):
@@ -51,7 +53,7 @@ class WeightEnsembling(Callback):
         self._free(recognition_task(self, pl_module))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Frees them too: the task may be tested again."""
+        """Frees the mixtures, because the task may be tested again."""
         if isinstance(pl_module, RecognitionTask):
             self._free(pl_module)
 
@@ -61,24 +63,24 @@ class WeightEnsembling(Callback):
 
 
 def add_mixtures(task: RecognitionTask, trainer: Trainer, ratios: Sequence[float], setting: str) -> list[str]:
-    """Lets a test score mixtures of weights, with the task's own sentences and matcher.
+    """Adds mixtures of weights to a test, scored with the task's sentences and matcher.
 
     Args:
-        task: The task that is tested.
-        trainer: Its trainer, whose test loaders are known.
+        task: Task under test.
+        trainer: Trainer of the test, after its test loaders were created.
         ratios: Shares of the original weights.
-        setting: Setting that holds the ratios, for messages.
+        setting: Name of the setting that contains the ratios, for messages.
 
     Returns:
-        Names of the mixtures and their scorers.
+        Names of the mixtures, which are the names of their scorers too.
 
     Raises:
-        UserError: If a mixture is scored already.
+        UserError: If a mixture is already scored.
     """
     if twice := [ratio for ratio in ratios if mixture_name(ratio) in task.weight_sets.names]:
         raise UserError(
-            f"{setting} holds {twice[0]:g}, which another callback of this run scores already, such as the "
-            "WeightEnsembling of the experiment: leave it out of one of them."
+            f"{setting} contains {twice[0]:g}, which another callback of this run already scores, such as the "
+            "experiment's WeightEnsembling. Remove it from one of them."
         )
     names = list(task.weight_sets.add_mixtures(ratios).values())
     sets = evaluation_sets(trainer.test_dataloaders)
@@ -88,7 +90,7 @@ def add_mixtures(task: RecognitionTask, trainer: Trainer, ratios: Sequence[float
 
 
 def remove_mixtures(task: RecognitionTask, names: Sequence[str]) -> None:
-    """Frees mixtures, and takes their scorers away."""
+    """Frees mixtures and removes their scorers."""
     task.weight_sets.remove(names)
     for name in names:
         task.scorers.pop(name, None)

@@ -1,1 +1,1 @@
-"""Callbacks that watch a run: progress, throughput, gradients, losses."""
+"""Callbacks that monitor a run: progress, throughput, gradients and losses."""

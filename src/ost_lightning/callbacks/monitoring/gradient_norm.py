@@ -12,7 +12,7 @@ class GradientNorm(Callback):
     """Logs `train/gradient_norm`, the Euclidean norm over all trained weights, before clipping.
 
     Args:
-        every: Optimizer steps between two measurements.
+        every: Number of optimizer steps per measurement.
     """
 
     def __init__(self, every: int = 10) -> None:

@@ -15,7 +15,7 @@ from ost_lightning.video import ClipBatch
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A step whose loss is being copied to the host."""
+    """Training step whose loss is being copied to the host."""
 
     number: int
     parts: tuple[ClipBatch, ...]
@@ -26,9 +26,9 @@ class _Step:
 class NonFiniteLossGuard(Callback):
     """Checks the loss of every step; on an accelerator one step late, so that its queue never runs empty.
 
-    A non-finite loss stops the run with the ids of the videos; the batch itself is saved in the run's folder as
-    `nonfinite-step{n}-{process}.safetensors` (frames uint8, labels; ids in its metadata). The weights may be ruined by
-    then, but the last checkpoint is not: all losses are checked before a validation and before a checkpoint.
+    At a non-finite loss it stops the run with an error that lists the videos. The batch is saved in the run's folder as
+    `nonfinite-step{n}-{process}.safetensors` (frames uint8, labels; ids in its metadata). By then the weights may be
+    corrupted, but the last checkpoint is intact, because losses are checked before every checkpoint.
     """
 
     def __init__(self) -> None:
@@ -36,13 +36,13 @@ class NonFiniteLossGuard(Callback):
         self._folder = Path()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Gets the run's folder, on which all processes have to agree; later a single one may need it."""
+        """Looks up the run's folder now, because all processes have to agree on it, and later only one may need it."""
         self._folder = Path(trainer.log_dir or ".")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Starts to copy this step's loss to the host, and checks the previous one."""
+        """Starts copying this step's loss to the host, and checks the previous step's."""
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if not isinstance(loss, Tensor):
             return
@@ -61,7 +61,7 @@ class NonFiniteLossGuard(Callback):
         self._check(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Checks the last step in all processes, so that none writes weights that the loss of another one has ruined.
+        """Checks the last step in all processes, so that no process saves weights corrupted by another's loss.
 
         Raises:
             UserError: If the loss of any process is not finite.
@@ -79,7 +79,7 @@ class NonFiniteLossGuard(Callback):
             self._stop(trainer, step)
 
     def _take_non_finite(self) -> _Step | None:
-        """The last unchecked step if its loss is not finite; waits for the copy."""
+        """Waits for the copy, and returns the last unchecked step if its loss is not finite; None otherwise."""
         step, self._last = self._last, None
         if step is None:
             return None
@@ -95,14 +95,14 @@ class NonFiniteLossGuard(Callback):
         labels = torch.cat([part.labels.cpu() for part in step.parts])
         save_file({"frames": frames, "labels": labels}, file, metadata={"ids": "\n".join(ids)})
         raise UserError(
-            f"The loss is {float(step.loss):g} after step {step.number}, with the videos {', '.join(ids)} "
-            f"(saved as {file}). Lower the learning rate, clip gradients (--trainer.gradient_clip_val 1), or train in "
-            f"full precision (--trainer.precision 32)."
+            f"The loss is {float(step.loss):g} after step {step.number}, for the videos {', '.join(ids)} "
+            f"(batch saved as {file}). Lower the learning rate, clip gradients (--trainer.gradient_clip_val 1), or "
+            f"train in full precision (--trainer.precision 32)."
         )
 
 
 def _copy_to_host(loss: Tensor, parts: tuple[ClipBatch, ...], number: int) -> _Step:
-    """Starts to copy a loss to the host without waiting for it."""
+    """Starts copying a loss to the host without waiting for it."""
     if loss.device.type != "cuda":
         return _Step(number, parts, loss, None)
     arrived = torch.cuda.Event()

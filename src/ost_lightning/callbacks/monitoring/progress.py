@@ -12,7 +12,7 @@ class VideoProgressBar(RichProgressBar):
     """Lightning's progress bar with videos per second, the share of time spent waiting for the loader, and time left.
 
     Args:
-        throughput: Callback of the same run that measures them.
+        throughput: Callback of the same run that measures these figures.
     """
 
     def __init__(self, throughput: Throughput) -> None:
@@ -20,7 +20,7 @@ class VideoProgressBar(RichProgressBar):
         self._throughput = throughput
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """Figures beside the bar."""
+        """Returns the figures shown beside the bar."""
         shown: dict[str, Any] = dict(super().get_metrics(trainer, pl_module))
         shown.pop("v_num", None)  # the run's folder is printed elsewhere
         meter = self._throughput

@@ -13,28 +13,28 @@ from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.errors import UserError
 
 _MINIMUM: Final = 5
-"""Batches before the first warning: workers have to start, kernels to be selected."""
+"""Smallest number of batches of a measurement: the first batches include the start-up of workers and kernels."""
 
 
 class BottleneckWarning(UserWarning):
-    """Training waits for videos, or the device is slow in the run's precision."""
+    """Category of warnings that training waits for videos, or that the device is slow in the run's precision."""
 
 
 class Throughput(Callback):
     """Measures videos per second and the share of time that training spends waiting for the loader.
 
-    Both are logged as `throughput/videos_per_second` (of all processes) and `throughput/data_wait` (0 to 1), and shown
-    by `VideoProgressBar`. Times are the host's: an accelerator runs behind the host, and may still be busy while the
-    host waits. So a small share of waiting can mean nothing, but a large one is real.
+    Both are logged as `throughput/videos_per_second` (all processes together) and `throughput/data_wait` (0 to 1), and
+    shown by `VideoProgressBar`. Times are measured on the host. An accelerator runs behind the host, and may still be
+    busy while the host waits: a small share of waiting can be harmless, but a large one always costs time.
 
-    Lightning's `ThroughputMonitor` synchronizes the accelerator after every batch, so that its queue runs empty, and
-    doesn't know what is spent waiting for the loader. Therefore the two figures are measured here, over one window.
+    Lightning's `ThroughputMonitor` synchronizes the accelerator after every batch, which empties its queue, and doesn't
+    measure the time spent waiting for the loader. This callback measures both figures over the same window.
 
-    Also warns if training runs on a CPU that is slow in the run's precision.
+    It also warns if training runs on a CPU that is slow in the run's precision.
 
     Args:
-        every: Batches per measurement.
-        warn_above: Share of waiting above which a warning says that loading limits the speed, once per run.
+        every: Number of batches per measurement.
+        warn_above: Share of waiting above which a warning, once per run, says that loading limits the speed.
     """
 
     def __init__(self, every: int = 20, warn_above: float = 0.25) -> None:
@@ -49,12 +49,12 @@ class Throughput(Callback):
         self._end_of_last: float | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Warns of a slow precision."""
+        """Warns if the CPU is slow in the run's precision."""
         if trainer.is_global_zero and (message := slow_precision(trainer)):
             warnings.warn(message, BottleneckWarning, stacklevel=2)
 
     def seconds_left(self, trainer: Trainer) -> timedelta | None:
-        """Time until training ends, without validation; None if unknown."""
+        """Returns the time until training ends, without validation; None if unknown."""
         if self._seconds_per_batch is None:
             return None
         done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
@@ -68,22 +68,22 @@ class Throughput(Callback):
         return timedelta(seconds=round(max(0.0, min(totals) - done) * self._seconds_per_batch))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Excludes the start of the workers."""
+        """Excludes the start-up of the workers from the measurement."""
         self._restart()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Excludes the time of the validation."""
+        """Excludes the validation from the measurement."""
         self._restart()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Adds up the time that the loader took for this batch."""
+        """Adds the time spent waiting for this batch."""
         if self._end_of_last is not None:
             self._waited += perf_counter() - self._end_of_last
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts the videos of the step, and logs the figures of a full window."""
+        """Counts the videos of the step, and logs the figures of a complete window."""
         now = perf_counter()
         if self._end_of_last is None:
             self._began = now
@@ -98,7 +98,7 @@ class Throughput(Callback):
             self._restart(now)
 
     def _restart(self, began: float | None = None) -> None:
-        """Begins a window; without a time, the next batch only starts the clock."""
+        """Starts a window; without a start time, the next batch only starts the clock."""
         self._began, self._end_of_last = began or 0.0, began
         self._waited, self._batches, self._videos = 0.0, 0, 0
 
@@ -124,7 +124,8 @@ class Throughput(Callback):
             warnings.warn(
                 f"Loading limits the speed: {100 * self.data_wait:.0f} % of the time is spent waiting for videos "
                 f"({workers}{os.cpu_count()} cores, {self.videos_per_second:.1f} videos/s). Raise data.loading.workers "
-                f"up to the cores of a device, or rewrite the videos for sparse reading with `ost data transcode`.",
+                f"up to the number of cores per device, or re-encode the videos for sparse reading with `ost data "
+                f"transcode`.",
                 BottleneckWarning,
                 stacklevel=2,
             )

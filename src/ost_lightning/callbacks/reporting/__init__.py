@@ -1,1 +1,1 @@
-"""Callbacks that record what was run and what came out."""
+"""Callbacks that record the conditions and results of a run."""

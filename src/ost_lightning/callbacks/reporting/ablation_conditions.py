@@ -1,4 +1,4 @@
-"""What an ablation table says about the run that it is from, in words."""
+"""Descriptions of a run and its settings for an ablation table."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -20,22 +20,22 @@ _COUNTS: Final = ("videos", "undecodable")
 
 
 def world_and_model(world: str, pretrained: str) -> str:
-    """What the videos show and which CLIP scored them, with a warning if one of them is a toy.
+    """Describes the kind of videos and the CLIP that scored them, with a warning if either is a toy.
 
     Args:
-        world: World of the data module.
-        pretrained: CLIP that the model began with.
+        world: Kind of videos of the data module: real, or rendered.
+        pretrained: CLIP that the model was initialized from.
     """
     toy = world != REAL_VIDEOS or pretrained == TINY_CLIP
     return f"{world}, {pretrained} CLIP" + (": no statement about real videos or a real CLIP" if toy else "")
 
 
 def set_card(videos: LabeledVideos, found: Sequence[Mapping[str, Tensor]]) -> EvaluationSetCard:
-    """Size of an evaluation set.
+    """Returns the description of an evaluation set: its size, and the benchmark that it is a split of.
 
     Args:
         videos: Videos of the set.
-        found: Accuracy of each setting that was scored.
+        found: Metrics of each setting that was scored.
     """
     scored, undecodable = (max(int(values[key]) for values in found) for key in _COUNTS)
     published = published_as(videos)
@@ -46,14 +46,14 @@ def set_card(videos: LabeledVideos, found: Sequence[Mapping[str, Tensor]]) -> Ev
 def setting_in_words(
     matcher: Matcher, templates: str, descriptors_per_class: int, ratio: float, label_spaces: Mapping[str, str]
 ) -> str:
-    """A setting as the configuration would say it.
+    """Describes an ablation setting in one line.
 
     Args:
-        matcher: Mechanism.
+        matcher: Matcher of the setting.
         templates: Name or file of the sentence templates.
         descriptors_per_class: Number of descriptors of each kind.
         ratio: Share of the original weights.
-        label_spaces: Label spaces in place of those of the evaluation sets, by set.
+        label_spaces: Label spaces that replace those of the evaluation sets, by set.
     """
     defaults = inspect.signature(type(matcher)).parameters
     changed = [
@@ -68,12 +68,12 @@ def setting_in_words(
 
 
 def template_name(task: RecognitionTask) -> str:
-    """Name of the task's sentence templates."""
+    """Returns the name of the task's sentence templates."""
     return Path(task.templates.origin).stem
 
 
 def run_conditions(trainer: Trainer, task: RecognitionTask, data: VideoDataModule) -> dict[str, str]:
-    """Checkpoint, clips and precision of a run."""
+    """Returns checkpoint, matcher, clips and precision of a run."""
     clips = data.clips
     return {
         "checkpoint": str(trainer.ckpt_path or "none, the pre-trained weights"),

@@ -1,4 +1,4 @@
-"""Revision of the code that a run was made with."""
+"""Git revision of the code that a run used."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ _SOURCE_TREE: Final = Path(__file__).parents[4]
 
 
 def git_state() -> dict[str, Any] | None:
-    """Revision of the source tree, and whether tracked files were changed; None if the package is not in one."""
+    """Returns the source tree's revision and whether tracked files were changed; None outside a Git checkout."""
     tree, git = _SOURCE_TREE, shutil.which("git")
     if git is None or not (tree / ".git").exists():
         return None

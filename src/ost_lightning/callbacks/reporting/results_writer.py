@@ -1,4 +1,4 @@
-"""`results.json` and `results.md` of every test run: scores with the conditions that they were measured under."""
+"""`results.json` and `results.md` of every test run: scores, and the conditions under which they were measured."""
 
 import os
 from collections.abc import Mapping
@@ -30,10 +30,10 @@ _MIXTURE: Final = "ensembled_"
 
 
 class ResultsWriter(Callback):
-    """Writes the scores of a test with their conditions, and with every deviation from the protocol.
+    """Writes the scores of a test with their conditions and every deviation from the protocol.
 
-    In training it adds a record of the training videos to every checkpoint, so that a later test can count how many of
-    its videos were trained on. The `ost` command always has one.
+    During training it adds a record of the training videos to every checkpoint, so that a later test can count how many
+    of its videos were trained on. The `ost` command always adds this callback.
 
     Args:
         protocol: Published protocol that the run is compared with; deviations are printed and saved.
@@ -47,11 +47,11 @@ class ResultsWriter(Callback):
         self._training: TrainingRecord | None = None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Remembers the training record of the checkpoint that training is resumed from."""
+        """Keeps the training record of the checkpoint that training is resumed from."""
         self._resumed = TrainingRecord.load(checkpoint)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Makes the record of this training."""
+        """Creates the record of this training."""
         task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
         clip = task.video_clip
         before, contents = clip.init_from, {}
@@ -76,7 +76,7 @@ class ResultsWriter(Callback):
             checkpoint[KEY] = self._record.content()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Reads what the tested checkpoint says about its training, and prints which weights are tested."""
+        """Reads the training record of the tested checkpoint, and prints which weights are tested."""
         task = recognition_task(self, pl_module)
         report_weights(trainer, task)
         path = trainer.ckpt_path if trainer.ckpt_path is not None else task.video_clip.init_from
@@ -85,7 +85,7 @@ class ResultsWriter(Callback):
             self._checkpoint, self._training = tested_checkpoint(Path(path))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the files, and prints the remarks."""
+        """Writes both files and prints the remarks."""
         folder = run_folder(trainer)
         if folder is None or not trainer.is_global_zero:
             return
@@ -94,7 +94,7 @@ class ResultsWriter(Callback):
         write_text_atomically(folder / "results.md", results.markdown())
         for remark in results.remarks:
             rank_zero_warn(remark)
-        rank_zero_info(f"results are in {folder / RESULTS_FILE}")
+        rank_zero_info(f"Results written to {folder / RESULTS_FILE}")
 
     def _results(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> RunResults:
         task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
@@ -127,13 +127,13 @@ class ResultsWriter(Callback):
 
 
 def _run_seed() -> int | None:
-    """Seed that `seed_everything` was called with; None if it wasn't."""
+    """Returns the seed that was passed to `seed_everything`; None if it wasn't called."""
     seed = os.environ.get("PL_GLOBAL_SEED")
     return int(seed) if seed else None
 
 
 def _selection_remarks(checkpoint: Mapping[str, Any], tested: Mapping[str, str]) -> list[str]:
-    """A remark if the checkpoint isn't the one at the end of training."""
+    """Returns a remark if the checkpoint isn't the one from the end of training."""
     selection = checkpoint["selection"]
     if selection["by"] is not None:
         same = tested.get(selection["validated_on"] or "")
@@ -161,7 +161,7 @@ def _card(videos: LabeledVideos, training: TrainingRecord | None, templates: Tem
 
 
 def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any]) -> dict[str, Score]:
-    """Scores of a set from the metrics logged as `test/{set}/{weights}/{figure}`."""
+    """Returns the scores of a set from the metrics logged as `test/{set}/{weights}/{figure}`."""
     prefix = f"test/{name}/"
     figures: dict[str, dict[str, float]] = {}
     for key, value in metrics.items():

@@ -1,4 +1,4 @@
-"""Settings of a run as plain values, read off the objects that were used."""
+"""Settings of a run as plain values, read from the objects that were used."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _ANY_NUMBER: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KE
 
 
 def model_settings(task: RecognitionTask) -> dict[str, Any]:
-    """What the scores depend on in the model."""
+    """Returns the model settings that affect the scores."""
     clip = task.video_clip
     return {
         "task": type(task).__name__,
@@ -34,19 +34,20 @@ def model_settings(task: RecognitionTask) -> dict[str, Any]:
 
 
 def clip_settings(data: VideoDataModule) -> dict[str, Any]:
-    """What the scores depend on in the clips."""
+    """Returns the clip settings that affect the scores."""
     return asdict(data.clips)
 
 
 def pixel_statistics(preprocessing: Preprocessing) -> Any:
-    """Name of well-known pixel statistics; mean and standard deviation of others."""
+    """Returns the name of well-known pixel statistics, or mean and standard deviation otherwise."""
     return preprocessing.statistics_name or {"mean": list(preprocessing.mean), "std": list(preprocessing.std)}
 
 
 def constructor_settings(module: nn.Module) -> dict[str, Any]:
-    """What the constructor was given, as plain values: a module keeps its arguments under their own names.
+    """Returns a module's constructor arguments as plain values, read from the attributes of the same names.
 
-    What has been trained since, as a matcher's epsilon, is what it is now. An argument that is not kept is "unknown".
+    Learned values, such as a matcher's epsilon, are reported at their current value. Arguments without an attribute are
+    reported as "unknown".
     """
     parameters = inspect.signature(type(module)).parameters
     names = [name for name, parameter in parameters.items() if parameter.kind not in _ANY_NUMBER]
@@ -54,7 +55,7 @@ def constructor_settings(module: nn.Module) -> dict[str, Any]:
 
 
 def plain(value: object) -> Any:
-    """A setting as JSON has it; of what is no plain value, the type."""
+    """Returns a setting as a JSON value; objects without a JSON form become the name of their type."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Tensor):
@@ -64,7 +65,7 @@ def plain(value: object) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [plain(part) for part in value]
+        return [plain(item) for item in value]
     return type(value).__name__

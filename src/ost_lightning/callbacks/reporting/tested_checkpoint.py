@@ -1,4 +1,4 @@
-"""Weights that are tested: which they are, and how their checkpoint was trained and selected."""
+"""Description of the tested weights: which they are, and how their checkpoint was trained and selected."""
 
 import hashlib
 from pathlib import Path
@@ -25,14 +25,14 @@ _SHAPING: Final = (
 
 
 def report_weights(trainer: Trainer, task: RecognitionTask) -> None:
-    """Prints which weights a test or prediction without a checkpoint uses, and the experiment's last checkpoint."""
+    """Prints which weights are used if no checkpoint is given, and the path of the experiment's last checkpoint."""
     if trainer.ckpt_path is not None:
         return
     initial = task.video_clip.init_from or task.video_clip.pretrained
     folder = trainer.log_dir
     trained = last_checkpoint(Path(folder).parent) if folder else None
-    instead = f"; --ckpt_path last takes {trained}" if trained else ""
-    rank_zero_info(f"no checkpoint is given: the weights are those of {initial}, as they are{instead}")
+    hint = f" To use {trained}, add --ckpt_path last." if trained else ""
+    rank_zero_info(f"No checkpoint given: using the weights of {initial} without fine-tuning.{hint}")
 
 
 def tested_checkpoint(path: Path) -> tuple[dict[str, Any], TrainingRecord | None]:
@@ -42,7 +42,7 @@ def tested_checkpoint(path: Path) -> tuple[dict[str, Any], TrainingRecord | None
         path: File that training wrote.
 
     Returns:
-        The description, and the record of its training if it has one.
+        The description, and the training record; None if the checkpoint has no record.
     """
     contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     training = TrainingRecord.load(contents)
@@ -55,7 +55,7 @@ def tested_checkpoint(path: Path) -> tuple[dict[str, Any], TrainingRecord | None
 
 
 def _training_settings(contents: dict[str, Any]) -> dict[str, Any] | None:
-    """Settings that shaped the weights, from the configuration of the run that trained them; None if unknown."""
+    """Returns the settings that shaped the weights, from the training run's configuration; None if unknown."""
     config = yaml.safe_load(contents.get(CONFIG_IN_CHECKPOINT) or "null")
     if config is None:
         return None
@@ -70,11 +70,12 @@ def _training_settings(contents: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _selection(path: Path, contents: dict[str, Any], training: TrainingRecord | None) -> dict[str, Any]:
-    """How the checkpoint was selected among those of its run.
+    """Describes how the checkpoint was selected among those of its run.
 
     Returns:
-        `saved` (when, in words), `last` (whether training had ended; None if unknown), `by` (metric that selected it;
-        None if it wasn't selected), `validated_on` (digest of that metric's validation set; None if unknown).
+        `saved` (time of saving, in words), `last` (whether training had ended; None if unknown), `by` (metric that
+        selected it; None if it wasn't selected), `validated_on` (digest of the metric's validation set; None if
+        unknown).
     """
     step: int = contents.get("global_step", -1)
     total = training.steps if training is not None else -1

@@ -1,4 +1,4 @@
-"""Record of a training in its checkpoints: on which videos, of which classes, for how long."""
+"""Training record in a checkpoint: the videos and classes that were trained on, and for how long."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ KEY: Final = "ost_training"
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecord:
-    """Kept in every checkpoint, as plain data.
+    """Description of a training, stored in each of its checkpoints as plain data.
 
     Attributes:
         label_space: Name of the label space.
@@ -26,13 +26,13 @@ class TrainingRecord:
         videos: Number of training videos.
         shots: Fewest and most videos per class.
         digest: Digest of the video ids.
-        list: Name of the published list that consists of these videos; None if there is no such list.
+        list: Name of the published list that consists of exactly these videos; None if no list matches.
         seed: Seed of the run.
-        steps: Optimizer steps of the whole training; -1 if it has no limit.
+        steps: Number of optimizer steps of the complete training; -1 if it has no limit.
         validation: Digest of each validation set, by name.
-        before: Record of an earlier training that this one began with, without ids; only the name of the weights if
-            they have no record; None if this training began with a pre-trained CLIP.
-        ids: Sorted hashes of the video ids, those of `before` included: int64 (n,).
+        before: Record, without ids, of the earlier training whose weights this training started from; only their name
+            if they have no record; None if this training started from a pre-trained CLIP.
+        ids: Sorted hashes of the video ids, including the ids of `before`: int64 (n,).
     """
 
     label_space: str
@@ -58,15 +58,15 @@ class TrainingRecord:
         before: Self | None,
         began_with: str | None = None,
     ) -> Self:
-        """Makes the record of a training that begins.
+        """Creates the record of a training that is about to start.
 
         Args:
             training: Training videos.
             validation: Digest of each validation set, by name.
             seed: Seed of the run.
-            steps: Optimizer steps of the whole training; -1 if it has no limit.
-            before: Record of the weights that this training begins with.
-            began_with: Name of these weights, if they have no record.
+            steps: Number of optimizer steps of the complete training; -1 if it has no limit.
+            before: Record of the weights that this training starts from.
+            began_with: Name of the initial weights if they have no record.
         """
         ids = [video_id(record.id) for record in training.records]
         per_class = Counter(record.label for record in training.records)
@@ -90,32 +90,32 @@ class TrainingRecord:
         )
 
     def after(self, resumed: Self) -> Self:
-        """This record for a training that is resumed from a checkpoint with another one, of any videos."""
+        """Returns this record extended by the record in the checkpoint that training is resumed from."""
         before = resumed.before if resumed.digest == self.digest else resumed.card()
         return replace(self, before=before, ids=torch.cat([self.ids, resumed.ids]).unique())
 
     def card(self) -> dict[str, Any]:
-        """The record without the ids."""
+        """Returns the record without the ids."""
         return {name: value for name, value in self.content().items() if name != "ids"}
 
     def content(self) -> dict[str, Any]:
-        """The record as a checkpoint keeps it."""
+        """Returns the record as it is stored in a checkpoint."""
         names = [name for name in self.__dataclass_fields__]
         return {name: getattr(self, name) for name in names}
 
     def seen(self, videos: LabeledVideos) -> int | None:
-        """Number of these videos that were trained on, by video id; None if earlier training isn't known."""
+        """Returns how many of these videos, by video id, were trained on; None if an earlier training is unknown."""
         hashes = torch.tensor([id_hash(video_id(record.id)) for record in videos.records], dtype=torch.int64)
         count = int(torch.isin(hashes, self.ids).sum())
         return count if count or self.before is None or "weights" not in self.before else None
 
     @classmethod
     def load(cls, checkpoint: dict[str, Any]) -> Self | None:
-        """The record in a checkpoint's contents; None if it has none."""
+        """Returns the record in a checkpoint's contents; None if the checkpoint has no record."""
         content = checkpoint.get(KEY)
         return cls(**content) if content is not None else None
 
 
 def label_space_name(labels: LabelSpace) -> str:
-    """Name under which a label space can be loaded."""
+    """Returns the name under which a label space can be loaded."""
     return Path(labels.origin).name

@@ -1,4 +1,4 @@
-"""Runs on disk: checkpoint files, the table of metrics, and finding a run to resume."""
+"""Runs on disk: checkpoint files, the metrics table, and the search for a run to resume."""
 
 from ost_lightning.callbacks.resuming.checkpoint_files import (
     AtomicCheckpointIO,

@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, read as data only."""
+"""Checkpoint files: written atomically, read as data only."""
 
 import pickle
 import shutil
@@ -16,17 +16,17 @@ from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT
 
 _NOTES: Final = "ost_run"
 _RENAMED_STATES: Final = {"SeveralSets": "CombinedDataModule"}
-"""Data modules under whose earlier names checkpoints of version 0.1 keep the position in the epoch."""
+"""New name by old name of the data modules whose position in the epoch checkpoints of version 0.1 contain."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckpointNotes:
-    """Information about a run that its checkpoints hold beside weights and states.
+    """Information about a run that its checkpoints contain beside weights and states.
 
     Attributes:
-        config: Whole configuration of the run as YAML, if it has one.
+        config: Complete configuration of the run as YAML; None if unknown.
         metrics_rows: Number of rows in the run's metrics.csv when the checkpoint was written.
-        wandb_id: Id of the run in W&B, if it has one.
+        wandb_id: Id of the run in W&B; None if the run is not in W&B.
     """
 
     config: str | None = None
@@ -34,7 +34,7 @@ class CheckpointNotes:
     wandb_id: str | None = None
 
     def write_to(self, checkpoint: dict[str, Any]) -> None:
-        """Adds these notes to the contents of a checkpoint; the configuration has its own key there."""
+        """Adds the notes to a checkpoint's contents, except the configuration, which has a separate key."""
         notes = asdict(self)
         del notes["config"]
         checkpoint[_NOTES] = notes
@@ -49,17 +49,17 @@ def read_notes(file: Path) -> CheckpointNotes:
     saved = _load(file, "cpu", weights_only=True, mmap=True)
     if not isinstance(saved, dict) or not {"state_dict", "pytorch-lightning_version"} <= saved.keys():
         raise UserError(
-            f"{file} is not a checkpoint that `ost fit` wrote. Weights of others become a folder with `ost convert`, "
-            "which video_clip.pretrained is then set to."
+            f"{file} is not a checkpoint that `ost fit` wrote. To use weights of other programs, convert them to a "
+            "folder with `ost convert`, and set model.video_clip.pretrained to that folder."
         )
     return CheckpointNotes(config=saved.get(CONFIG_IN_CHECKPOINT), **saved.get(_NOTES, {}))
 
 
 def best_checkpoint(last: Path) -> Path | None:
-    """Path of the checkpoint that a run's first `ModelCheckpoint` with a monitor chose; None if it has none.
+    """Returns the path of the best checkpoint by the run's first `ModelCheckpoint` with a monitor; None if it has none.
 
     Args:
-        last: Later checkpoint of the same run, whose callback states name it.
+        last: Later checkpoint of the same run, whose callback states contain the path.
 
     Raises:
         UserError: If the file can't be read.
@@ -72,16 +72,16 @@ def best_checkpoint(last: Path) -> Path | None:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside the file and renames it: whatever happens, the file is the old or the new one, whole.
+    """Writes a checkpoint to a temporary file and renames it, so that the file is always complete, old or new.
 
-    Lightning's own writer does the same by way of a whole copy in memory, and doesn't flush to the disk.
+    Lightning's own writer also renames, but holds a full copy in memory and doesn't flush to the disk.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Saves a checkpoint.
 
         Raises:
-            UserError: If the disk is full or can't be written to.
+            UserError: If the disk is full or not writable.
         """
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
@@ -94,7 +94,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 writer = _Writer(handle)
                 torch.save(checkpoint, writer)  # type: ignore[arg-type] # needs `write` and `flush` only
         except (OSError, RuntimeError) as error:
-            # torch turns what a writer raises into a RuntimeError of its own
+            # torch.save replaces the writer's exception by a RuntimeError
             cause = error if isinstance(error, OSError) else writer.error if writer is not None else None
             if cause is None:
                 raise
@@ -109,7 +109,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Loads a checkpoint, as data only unless `weights_only` is False.
 
         Raises:
-            UserError: If the file is damaged or holds more than data.
+            UserError: If the file is damaged or contains code.
         """
         if "://" in str(path):
             return super().load_checkpoint(path, map_location, weights_only is not False)
@@ -118,7 +118,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class _Writer:
-    """Writes to a file, and remembers the error if it can't."""
+    """File writer that keeps the error if writing fails."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -143,16 +143,16 @@ def _load(
     except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(
-            f"The checkpoint {file} can't be read: it is damaged, or not a file that training wrote ({reason})."
+            f"Can't read the checkpoint {file}: it is damaged, or was not written by training ({reason})."
         ) from error
     return loaded
 
 
 def _not_written(file: Path, cause: OSError) -> str:
-    folder = next(place for place in (file.parent, *file.parent.absolute().parents) if place.exists())
+    folder = next(path for path in (file.parent, *file.parent.absolute().parents) if path.exists())
     free = shutil.disk_usage(folder).free / 2**20
-    before = "The one written before is whole. " if file.exists() else ""
+    previous = "The previous checkpoint is intact. " if file.exists() else ""
     return (
-        f"The checkpoint {file} can't be written: {cause.strerror or cause} ({free:.0f} MB are free in {folder}). "
-        f"{before}Free some space, and resume with the same command and --ckpt_path last."
+        f"Can't write the checkpoint {file}: {cause.strerror or cause} ({free:.0f} MB free in {folder}). "
+        f"{previous}Free some space, then resume with the same command and --ckpt_path last."
     )

@@ -1,4 +1,4 @@
-"""Adapter to Lightning's training loop: everything about it that resuming needs and that has no public name."""
+"""Adapter to Lightning's training loop: everything that resuming needs and that has no public name."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +10,11 @@ from ost_lightning.callbacks.private_names import private
 
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
-    """Kind of moment at which a checkpoint was written; both are false in the middle of an epoch.
+    """Point of training at which a checkpoint was written; both flags are false in the middle of an epoch.
 
     Attributes:
-        between_epochs: All batches of an epoch were done.
-        ended_within_epoch: Training had ended, by a limit or a request, before the epoch's last batch.
+        between_epochs: Whether all batches of the epoch were done.
+        ended_within_epoch: Whether training had ended, by a limit or a request, before the epoch's last batch.
     """
 
     between_epochs: bool = False
@@ -22,46 +22,46 @@ class ResumePoint:
 
 
 def is_accumulating(trainer: Trainer) -> bool:
-    """Whether the last batch's gradients wait for those of more batches."""
+    """Returns whether gradients are still being accumulated after the last batch."""
     return bool(private(trainer.fit_loop, "_should_accumulate")())
 
 
 def is_epoch_over(trainer: Trainer) -> bool:
-    """Whether the batch that has just ended was the last one of the epoch or of the training."""
+    """Returns whether the batch that has just ended was the last one of the epoch or of the training."""
     return bool(private(trainer.fit_loop.epoch_loop, "_is_training_done"))
 
 
 def is_epoch_complete(trainer: Trainer) -> bool:
-    """Whether all batches of the epoch have been given out."""
+    """Returns whether all batches of the epoch have been fetched."""
     return bool(private(trainer.fit_loop.epoch_loop, "_num_ready_batches_reached")())
 
 
 def validation_follows(trainer: Trainer) -> bool:
-    """Whether there is a validation between the last batch and the next."""
+    """Returns whether the trainer validates between the last batch and the next."""
     fetcher = private(trainer.fit_loop, "_data_fetcher")
     return bool(private(trainer.fit_loop.epoch_loop, "_should_check_val_fx")(fetcher))
 
 
 def has_epoch_metrics(trainer: Trainer) -> bool:
-    """Whether the trainer logs metrics of the epoch when it is over."""
+    """Returns whether the trainer logs metrics at the end of the epoch."""
     return bool(private(trainer, "_logger_connector").metrics["log"])
 
 
 def mark_validation_as_begun(checkpoint: dict[str, Any]) -> None:
-    """Makes a checkpoint say that a validation was interrupted in its first batch; the trainer then runs it again."""
+    """Marks a validation as interrupted in its first batch in a checkpoint, so that the trainer repeats it."""
     progress = checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
     for counts in (progress["total"], progress["current"]):
         counts.update(ready=1, started=1, processed=0, completed=0)
 
 
 def correct_epoch_progress(checkpoint: dict[str, Any]) -> ResumePoint:
-    """Makes a checkpoint count its epoch as done or not done; the trainer writes it when the epoch is counted in part.
+    """Corrects the progress in a checkpoint that the trainer wrote while the epoch was only partly counted.
 
     Args:
         checkpoint: Contents before the trainer restores its progress from them; changed in place.
 
     Returns:
-        When the checkpoint was written; `go_on_from` needs it once training starts.
+        Point of training at which the checkpoint was written, for `restore_loop` when training starts.
     """
     progress = checkpoint["loops"]["fit_loop"]
     epochs, batches = progress["epoch_progress"], progress["epoch_loop.batch_progress"]
@@ -77,11 +77,11 @@ def correct_epoch_progress(checkpoint: dict[str, Any]) -> ResumePoint:
     return point
 
 
-def go_on_from(point: ResumePoint, trainer: Trainer) -> None:
-    """Corrects the state of the loop that starts from a checkpoint written at this moment."""
+def restore_loop(point: ResumePoint, trainer: Trainer) -> None:
+    """Corrects the state of a training loop that resumes at a point."""
     loop = trainer.fit_loop.epoch_loop
     if point.between_epochs:
-        loop.restarting = False  # with `max_steps` the trainer takes every checkpoint for one within an epoch
+        loop.restarting = False  # with `max_steps` the trainer treats every checkpoint as one within an epoch
     elif point.ended_within_epoch and validation_follows(trainer):
-        # the trainer skips this validation, and counts its step a second time
+        # the trainer skips this validation, and counts its step twice
         loop._batches_that_stepped = private(loop, "_batches_that_stepped") - 1

@@ -1,4 +1,4 @@
-"""The table of a run's metrics: adapter to Lightning's CSV logger, whose writer it extends at private methods."""
+"""The metrics table of a run: adapter to Lightning's CSV logger, overriding private methods of its writer."""
 
 import csv
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ class MetricsTable(CSVLogger):
     """Logger that writes `{folder}/{name}/version_{n}/metrics.csv` and can continue it from a checkpoint's row.
 
     Args:
-        folder: Folder of all runs.
+        folder: Root folder under which runs are stored.
         name: Name of the experiment.
-        version: Number n of the run; the next free one if not given.
-        kept_rows: Number of rows to keep of an existing table; None begins a new one.
+        version: Number n of the run; the next free number if not given.
+        kept_rows: Number of rows to keep of an existing table; None starts a new table.
     """
 
     def __init__(self, folder: Path, name: str, version: int | None = None, kept_rows: int | None = None) -> None:
@@ -31,21 +31,21 @@ class MetricsTable(CSVLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The writer of the file; it exists in the first process only."""
+        """Writer of the file; exists in the first process only."""
         if private(self, "_experiment") is None:
             Path(self.root_dir).mkdir(parents=True, exist_ok=True)
             self._experiment = _TableWriter(self.log_dir, self._kept_rows)
         return self._experiment
 
     def rows(self) -> int:
-        """Writes what has been logged, and returns the number of rows; call it in the first process only."""
+        """Writes the metrics logged so far, and returns the number of rows; to be called in the first process only."""
         self.save()
         count: int = self.experiment.rows
         return count
 
 
 class _TableWriter(ExperimentWriter):
-    """Overrides two private methods; `__init__` fails where Lightning doesn't have them."""
+    """Lightning's CSV writer with two private methods overridden; `__init__` fails if Lightning lacks them."""
 
     def __init__(self, log_dir: str, kept_rows: int | None) -> None:
         for name in ("_check_log_dir_exists", "_rewrite_with_new_header"):
@@ -59,9 +59,7 @@ class _TableWriter(ExperimentWriter):
         try:
             super().save()
         except OSError as error:
-            raise UserError(
-                f"The metrics can't be written to {self.metrics_file_path}: {error.strerror or error}."
-            ) from error
+            raise UserError(f"Can't write metrics to {self.metrics_file_path}: {error.strerror or error}.") from error
         self.rows += new
 
     def _check_log_dir_exists(self) -> None:
@@ -82,7 +80,7 @@ class _TableWriter(ExperimentWriter):
         self._replace(rows, fieldnames)
 
     def _replace(self, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-        """Rewrites the whole table; a process that is killed meanwhile leaves the old one."""
+        """Rewrites the table atomically: if the process is killed meanwhile, the old table remains."""
         with atomic_write(Path(self.metrics_file_path)) as partial, partial.open("w", newline="") as handle:
             writer = csv.DictWriter(handle, fieldnames=columns)
             writer.writeheader()

@@ -28,7 +28,7 @@ from ost_lightning.errors import UserError
 
 
 class _Action(IntEnum):
-    """What a process does after a step; the larger, the stronger."""
+    """Action of a process after a step, in ascending order of priority."""
 
     CONTINUE = 0
     SAVE = 1
@@ -38,23 +38,23 @@ class _Action(IntEnum):
 class ResumableCheckpoint(Checkpoint):
     """Keeps `checkpoints/last.ckpt` in the run's folder; training resumes from it as if it had not been interrupted.
 
-    It is written at the end of every epoch, before every validation, periodically in between, and when a signal
-    (SIGTERM, SIGUSR1) asks the process to stop: always after a whole optimizer step, the same one in all processes.
-    A stopped process exits with status 128 + signal; a SLURM job is requeued first.
+    The checkpoint is written at the end of every epoch, before every validation, periodically in between, and when a
+    signal (SIGTERM, SIGUSR1) requests a stop. It is always written after a complete optimizer step, which is the same
+    in all processes. A stopped process exits with status 128 + signal; a SLURM job is requeued first.
 
     Args:
-        every_n_steps: Optimizer steps between two checkpoints; None sets no such interval.
-        every_minutes: Minutes between two checkpoints; None sets no such interval.
-        requeue: Requeue a stopped SLURM job.
+        every_n_steps: Number of optimizer steps between two checkpoints; None for no such interval.
+        every_minutes: Minutes between two checkpoints; None for no such interval.
+        requeue: Whether to requeue a stopped SLURM job.
     """
 
     def __init__(
         self, every_n_steps: int | None = None, every_minutes: float | None = 15.0, requeue: bool = True
     ) -> None:
         if every_n_steps is not None and every_n_steps < 1:
-            raise UserError(f"checkpoint.every_n_steps is {every_n_steps}: it must be at least 1, or null for never")
+            raise UserError(f"checkpoint.every_n_steps is {every_n_steps}: it must be at least 1, or null for never.")
         if every_minutes is not None and every_minutes <= 0:
-            raise UserError(f"checkpoint.every_minutes is {every_minutes}: it must be positive, or null for never")
+            raise UserError(f"checkpoint.every_minutes is {every_minutes}: it must be positive, or null for never.")
         self.every_n_steps, self.every_minutes, self.requeue = every_n_steps, every_minutes, requeue
         self._signals = StopSignals()
         self._file: Path | None = None
@@ -70,28 +70,30 @@ class ResumableCheckpoint(Checkpoint):
         self._signals.listen()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stops if asked to, once the previous epoch's metrics are logged; its checkpoint was written before that."""
-        written = not _rehearsing(trainer) and self._written_step == trainer.global_step
+        """Stops on request, after the previous epoch's checkpoint was written and its metrics were logged."""
+        written = not _is_fast_dev_run(trainer) and self._written_step == trainer.global_step
         if written and _strongest(trainer, self._requested(trainer)) == _Action.STOP:
             self._stop(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Writes the checkpoint, and stops, if it is time to."""
-        if _rehearsing(trainer) or trainer.global_step == self._step:
-            return  # in the middle of an accumulation, whose gradients are in no checkpoint
+        """Writes the checkpoint if it is due, and stops on request."""
+        if _is_fast_dev_run(trainer) or trainer.global_step == self._step:
+            return  # gradients are being accumulated, and checkpoints don't contain gradients
         self._step = trainer.global_step
-        # at the end of an epoch and before a validation the hooks below write: a run resumed from here would skip them
+        # before a validation and at the end of an epoch the hooks below write: a run resumed from here would skip both
         if not is_epoch_over(trainer) and not validation_follows(trainer):
             self._write_or_stop(trainer, self._requested(trainer))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the checkpoint, and stops if asked to; a run resumed from it begins with the validation.
+        """Writes the checkpoint, and stops on request; a run resumed from it starts with the validation.
 
-        Does nothing in the middle of an accumulation, whose gradients are in no checkpoint.
+        Does nothing while gradients are being accumulated, because checkpoints don't contain gradients.
         """
-        fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and not _rehearsing(trainer)
+        fitting = (
+            trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking and not _is_fast_dev_run(trainer)
+        )
         if fitting and not is_accumulating(trainer):
             self._before_validation = True
             self._write_or_stop(trainer, max(_Action.SAVE, self._requested(trainer)))
@@ -106,18 +108,18 @@ class ResumableCheckpoint(Checkpoint):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Stops in the middle of a validation if asked to and the checkpoint was written before it.
+        """Stops on request in the middle of a validation, if the checkpoint was written before it.
 
-        Only a single process does: several can't agree here, because their numbers of batches differ. They continue
-        until they are killed or the validation is over.
+        Only runs with a single process stop here. Several processes can't agree, because their numbers of batches
+        differ; they continue until they are killed or the validation ends.
         """
         written = trainer.state.fn == TrainerFn.FITTING and self._written_step == trainer.global_step
         if written and trainer.world_size == 1 and self._signals.received is not None:
             self._stop(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the checkpoint; the row of metrics that the trainer logs next counts as written already."""
-        if not _rehearsing(trainer):
+        """Writes the checkpoint, and counts the row of metrics that the trainer logs next as already written."""
+        if not _is_fast_dev_run(trainer):
             self._pending_rows = int(is_epoch_complete(trainer) and has_epoch_metrics(trainer))
             self._write(trainer)
             self._pending_rows = 0
@@ -132,7 +134,7 @@ class ResumableCheckpoint(Checkpoint):
             CheckpointNotes(metrics_rows=rows + self._pending_rows, wandb_id=wandb_id).write_to(checkpoint)
 
     def _requested(self, trainer: Trainer) -> _Action:
-        """The action that this process requests."""
+        """Returns the action that this process requests."""
         if self._signals.received is not None:
             return _Action.STOP
         minutes = (time.monotonic() - self._written_at) / 60
@@ -155,30 +157,30 @@ class ResumableCheckpoint(Checkpoint):
         self._written_step, self._written_at = trainer.global_step, time.monotonic()
 
     def _stop(self, trainer: Trainer) -> None:
-        """Ends this process; the checkpoint has been written.
+        """Ends this process after the checkpoint was written.
 
         Raises:
             SIGTERMException: Always, with the exit status.
         """
         reason = self._signals.received or signal.SIGTERM
         rank_zero_info(
-            f"Stopped by {reason.name} after optimizer step {trainer.global_step}; {self._file} is written. Resume "
-            "with the same command and --ckpt_path last."
+            f"Stopped by {reason.name} after optimizer step {trainer.global_step}; {self._file} was written. To "
+            "resume, add --ckpt_path last to the same command."
         )
         if self.requeue and trainer.is_global_zero:
             requeue_slurm_job()
         trainer.strategy.barrier()
-        # only the first process reports the stop: if another one seemed to have failed, the launcher would kill all
+        # only the first process exits with an error status: if others did, the launcher would kill all processes
         raise SIGTERMException(128 + reason if trainer.is_global_zero else 0)
 
 
 def _strongest(trainer: Trainer, requested: _Action) -> _Action:
-    """The strongest action that any process requests."""
+    """Returns the strongest action that any process requests."""
     if trainer.world_size == 1:
         return requested
     actions = torch.tensor(requested.value, device=trainer.strategy.root_device)
     return _Action(int(trainer.strategy.reduce(actions, reduce_op="max")))
 
 
-def _rehearsing(trainer: Trainer) -> bool:
+def _is_fast_dev_run(trainer: Trainer) -> bool:
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined] # set at run time

@@ -1,4 +1,4 @@
-"""Requests to stop: signals, and requeuing of SLURM jobs."""
+"""Stop requests by signals, and requeuing of SLURM jobs."""
 
 import os
 import signal
@@ -9,33 +9,33 @@ from typing import Any, Final
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1)
-"""Schedulers send SIGTERM before they take the machine away; SLURM sends SIGUSR1 before the time limit on request."""
+"""Signals that request a stop: SIGTERM precedes a preemption; SLURM can send SIGUSR1 before the time limit."""
 
 
 class StopSignals:
-    """Remembers a request to stop.
+    """Records a request to stop.
 
-    The signal handler does nothing else: it may run between any two lines, even inside an optimizer step.
+    The signal handler does nothing else, because it may run between any two lines, even inside an optimizer step.
 
     Attributes:
-        received: Last signal received; None if there was none.
+        received: Last signal received; None before the first.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
 
     def listen(self) -> None:
-        """Replaces the trainer's own signal handlers; the trainer restores the original ones at the end."""
+        """Replaces the trainer's signal handlers; the trainer restores the original handlers at the end."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                signal.signal(number, self._remember)
+                signal.signal(number, self._record)
 
-    def _remember(self, number: int, _: Any) -> None:
+    def _record(self, number: int, _: Any) -> None:
         self.received = signal.Signals(number)
 
 
 def requeue_slurm_job() -> None:
-    """Requeues this SLURM batch job, unless its user cancelled it; does nothing elsewhere."""
+    """Requeues this SLURM batch job unless its user canceled it; does nothing outside SLURM."""
     job = os.environ.get("SLURM_JOB_ID")
     if job is None or os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):
         return
@@ -43,14 +43,14 @@ def requeue_slurm_job() -> None:
         job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     try:
         if "JobState=CANCELLED" in _scontrol("show", "job", job, "--oneliner"):
-            rank_zero_info(f"SLURM job {job} was cancelled, so it is not requeued")
+            rank_zero_info(f"SLURM job {job} was canceled, so it is not requeued.")
             return
         _scontrol("requeue", job)
     except (OSError, subprocess.SubprocessError) as error:
         detail = str(getattr(error, "stderr", "") or error).strip()
-        rank_zero_warn(f"SLURM job {job} can't be requeued ({detail}): submit it again by hand")
+        rank_zero_warn(f"Can't requeue the SLURM job {job} ({detail}). Submit it again by hand.")
         return
-    rank_zero_info(f"SLURM job {job} is requeued")
+    rank_zero_info(f"SLURM job {job} was requeued.")
 
 
 def _scontrol(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""torch.compile for the vision tower, which takes most of the time."""
+"""torch.compile for the vision tower, where most of the time is spent."""
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -6,14 +6,14 @@ from ost_lightning.callbacks.recognition import recognition_task
 
 
 class CompiledVision(Callback):
-    """Compiles the vision tower: a minute or two at the start, less time at every step.
+    """Compiles the vision tower, which costs a minute or two at the start and saves time in every step.
 
-    Its input has one shape, so that it is compiled once. The text tower, whose sentences differ in length, is left as
-    it is. Weights keep their names, so that checkpoints are the same with and without.
+    The tower's input always has the same shape, so it is compiled once. The text tower, whose sentences differ in
+    length, is not compiled. Weights keep their names, so checkpoints are the same with and without this callback.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Compiles the tower, and the normalization of its pixels, at their first use."""
+        """Marks the tower and the pixel normalization for compilation at their first use."""
         video_clip = recognition_task(self, pl_module).video_clip
         video_clip.normalization.compile()
         video_clip.encoder.tower("vision").backbone.compile()

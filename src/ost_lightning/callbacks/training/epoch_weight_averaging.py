@@ -1,4 +1,4 @@
-"""Stochastic weight averaging whose average is kept: adapter to Lightning's callback, which it extends."""
+"""Stochastic weight averaging that saves the average: adapter to Lightning's callback, which it extends."""
 
 from typing import Any
 
@@ -12,19 +12,21 @@ from ost_lightning.errors import UserError
 class EpochWeightAveraging(StochasticWeightAveraging):
     """Lightning's stochastic weight averaging, with the average in the last checkpoint of the run.
 
-    Each of the last epochs adds the weights that it begins with to the average. At the end of the last epoch the model
-    gets the average before its checkpoint is written; in Lightning's own callback it gets it afterwards, so that no
-    checkpoint has it. A run that ends before `max_epochs` keeps its weights. The arguments are Lightning's.
+    Each of the last epochs adds its initial weights to the average. At the end of the last epoch the model receives the
+    average before its checkpoint is written; Lightning's own callback sets it afterwards, so no checkpoint contains it.
+    A run that ends before `max_epochs` keeps its current weights. The arguments are Lightning's.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Checks that training has a last epoch.
 
         Raises:
-            UserError: If it is endless.
+            UserError: If the number of epochs is unlimited.
         """
         if trainer.max_epochs == -1:
-            raise UserError("Weights are averaged over the last epochs: set trainer.max_epochs.")
+            raise UserError(
+                "EpochWeightAveraging averages over the last epochs, but trainer.max_epochs is -1, unlimited: set it."
+            )
         super().on_fit_start(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,1 +1,1 @@
-"""One way of parsing for all tools: their names, their arguments and their help, without importing what they do."""
+"""Parsing of all tools' names, arguments and help, without importing their implementation."""

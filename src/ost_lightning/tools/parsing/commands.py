@@ -1,4 +1,4 @@
-"""The commands beside experiments: which function each one calls. Imports nothing heavy, so that help need not wait."""
+"""Table of the commands that don't run experiments. Imports nothing heavy, so that help is fast."""
 
 import inspect
 from collections.abc import Callable
@@ -9,14 +9,15 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A command that calls a function; the function's parameters are its options.
+    """Command that calls a function, whose parameters are the command's options.
 
-    The function's module must not import PyTorch, Lightning, transformers or W&B at its top: help reads the signature.
+    The function's module must not import PyTorch, Lightning, transformers or W&B at the top level, because help imports
+    the module to read the signature.
 
     Attributes:
-        name: One or two words.
-        target: `module:function` in `ost_lightning.tools`.
-        example: A command line.
+        name: Name of the command, one or two words.
+        target: Function in `ost_lightning.tools`, as `module:function`.
+        example: Example command line.
     """
 
     name: str
@@ -25,13 +26,13 @@ class Tool:
 
     @property
     def function(self) -> Callable[..., None]:
-        """The function, imported when it is asked for."""
+        """Function of the command, imported at each access."""
         function: Callable[..., None] = resolve_name(f"ost_lightning.tools.{self.target}")
         return function
 
     @property
     def summary(self) -> str:
-        """What the command does, in one sentence."""
+        """Effect of the command in one sentence, from the function's docstring."""
         return (inspect.getdoc(self.function) or "").split("\n\n")[0]
 
 
@@ -74,13 +75,13 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
         Tool("toyworld sheet", "toyworld:sheet", "ost toyworld sheet sheet.png"),
     ),
 }
-"""By title, for the overview."""
+"""Tools by title of their section in the overview."""
 
 ABLATION_MEAN: Final = Tool("ablate", "ablate:mean", "ost ablate --mean runs/seed*/ablation.json --output runs/mean")
-"""What `ost ablate` does with `--mean`; without it, it runs an experiment."""
+"""Tool for `ost ablate --mean`; without `--mean`, `ost ablate` runs an experiment."""
 
 TOOLS: Final[dict[str, Tool]] = {tool.name: tool for tools in SECTIONS.values() for tool in tools}
-"""By name."""
+"""Tools by name."""
 
 GROUPS: Final = tuple(dict.fromkeys(name.split()[0] for name in TOOLS if " " in name))
-"""First words that several commands share."""
+"""First words of commands with two words."""

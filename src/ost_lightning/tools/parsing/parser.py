@@ -1,4 +1,4 @@
-"""Runs a tool: jsonargparse parses its command line by the signature of its function."""
+"""Execution of a tool: jsonargparse parses the command line by the signature of the tool's function."""
 
 import inspect
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from ost_lightning.tools.parsing.arguments import HELP, as_options, takes_severa
 from ost_lightning.tools.parsing.commands import Tool
 
 _SPELLING: Final = (
-    "Hyphens may be written for underscores in options, and a switch without a value means true. What the usage gives "
-    "without a name may be given with its name, too."
+    "Options may be written with hyphens instead of underscores, and a switch without a value means true. Positional "
+    "arguments may be given as options too."
 )
 
 
@@ -20,13 +20,13 @@ def run_tool(tool: Tool, args: Sequence[str]) -> None:
     """Parses a tool's command line and calls its function.
 
     Args:
-        tool: Which one.
+        tool: Tool to run.
         args: Command line after the tool's name.
 
     Raises:
-        UserError: If something given is wrong.
+        UserError: If an option, file or value is wrong.
         ArgumentError: If a value can't be parsed.
-        SystemExit: With status 0, if help was asked for.
+        SystemExit: With status 0, if help was requested.
     """
     options = as_options(tool, args)
     parser = tool_parser(tool, for_help=any(argument in HELP for argument in args))
@@ -35,12 +35,12 @@ def run_tool(tool: Tool, args: Sequence[str]) -> None:
 
 
 def tool_parser(tool: Tool, *, for_help: bool = False) -> ArgumentParser:
-    """The parser of a tool.
+    """Creates the parser of a tool.
 
-    A quoted annotation names a type that takes seconds to import: it is imported to parse, and not for help.
+    Quoted annotations name types that take seconds to import; they are imported for parsing, but not for help.
 
     Args:
-        tool: Which one.
+        tool: Tool whose command line is parsed.
         for_help: Whether the parser only prints help.
     """
     function = tool.function
