@@ -23,6 +23,12 @@ class CombinedDataModule(VideoDataModule):
         val: Data modules to validate on.
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips.
+
+    Example:
+        >>> from ost_lightning.datamodules import HMDB51, UCF101
+        >>> data = CombinedDataModule(test=[HMDB51("videos/hmdb51"), UCF101("videos/ucf101")])
+        >>> data.has_part("train")
+        False
     """
 
     def __init__(

@@ -25,6 +25,11 @@ class ToyWorld(VideoDataModule):
         test_sets: Groups of classes to test on.
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips.
+
+    Example:
+        >>> data = ToyWorld(draw=0, train_clips=1, test_clips=1)
+        >>> data.world
+        'rendered world'
     """
 
     world: ClassVar[str] = "rendered world"

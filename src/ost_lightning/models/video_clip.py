@@ -68,6 +68,11 @@ class VideoCLIP(nn.Module):
     Raises:
         CheckpointError: If the model doesn't exist, is of an unsupported kind, or its weights are missing or
             incomplete.
+
+    Example:
+        >>> model = VideoCLIP("tiny")
+        >>> model.encode_frames(torch.zeros(2, 8, 3, 48, 48, dtype=torch.uint8)).shape  # clips, frames, width
+        torch.Size([2, 8, 128])
     """
 
     def __init__(

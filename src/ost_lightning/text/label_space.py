@@ -56,6 +56,13 @@ class LabelSpace:
         provenance: Provenance of the descriptors.
         origin: Folder or file of the label space, for messages.
         published: Publisher's spelling of each name, as in annotation files; `names` by default.
+
+    Example:
+        >>> labels = LabelSpace.load("ucf101")
+        >>> len(labels), labels.names[2]
+        (101, 'archery')
+        >>> labels.select(["archery"]).descriptors["archery"].temporal[0]
+        'fitting an arrow onto the bowstring'
     """
 
     names: tuple[str, ...]

@@ -37,6 +37,11 @@ class VideoFolder(VideoDataModule):
         test: Test folder below the root; `.` is the root itself.
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips.
+
+    Example:
+        >>> data = VideoFolder(Path("videos"), clips=ClipSettings(frames=8))
+        >>> data.has_part("val")  # there is no folder videos/val
+        False
     """
 
     def __init__(

@@ -43,6 +43,12 @@ class VideoLists(VideoDataModule):
         test: Test lists, by name; also used by `predict`.
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips.
+
+    Example:
+        >>> test = {"own": VideoList(Path("videos/test.txt"), labels="videos")}
+        >>> data = VideoLists("videos", test=test, clips=ClipSettings(frames=8))
+        >>> data.has_part("train")
+        False
     """
 
     def __init__(

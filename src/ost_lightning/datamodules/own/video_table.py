@@ -27,6 +27,11 @@ class VideoTable(VideoDataModule):
         columns: Names of the columns.
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips.
+
+    Example:
+        >>> data = VideoTable("videos", test={"own": Path("videos/test.csv")}, labels="kinetics400")
+        >>> data.has_part("train")
+        False
     """
 
     def __init__(

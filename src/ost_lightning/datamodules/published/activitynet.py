@@ -20,6 +20,11 @@ class ActivityNet(PublishedDataModule):
         root: Folder of videos, frame folders or tar shards, or a URL.
         unit: Unit of recognition: each annotated `segment`, or the complete `video`.
         **kwargs: Arguments of `PublishedDataModule`.
+
+    Example:
+        >>> data = ActivityNet("videos/activitynet", unit="video")
+        >>> data.label_space
+        'activitynet'
     """
 
     label_space = "activitynet"

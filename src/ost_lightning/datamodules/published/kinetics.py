@@ -58,7 +58,12 @@ class Kinetics(PublishedDataModule):
 
 
 class Kinetics400(Kinetics):
-    """Kinetics-400: 400 classes, about 240,000 training and 20,000 validation videos; every copy is incomplete."""
+    """Kinetics-400: 400 classes, about 240,000 training and 20,000 validation videos; every copy is incomplete.
+
+    Example:
+        >>> Kinetics400("videos/kinetics400").test_parts
+        ('val',)
+    """
 
     label_space = "kinetics400"
 
@@ -74,6 +79,11 @@ class Kinetics600(Kinetics):
         splits: Zero-shot splits to test on, each with its own label space; an empty list tests on all classes of
             `labels`.
         **kwargs: Arguments of `Kinetics`.
+
+    Example:
+        >>> data = Kinetics600("videos/kinetics600", splits=[1])  # the first zero-shot split
+        >>> data.label_space
+        'kinetics600'
     """
 
     label_space = "kinetics600"

@@ -16,6 +16,10 @@ class SomethingSomethingV2(PublishedDataModule):
     """Something-Something V2: 174 classes, 168,913 training and 24,777 validation videos.
 
     Some classes depend on left and right, so training does not mirror videos unless `clips.flip` is set.
+
+    Example:
+        >>> SomethingSomethingV2("videos/ssv2").mirrorable
+        False
     """
 
     label_space = "ssv2"

@@ -20,6 +20,11 @@ class UCF101(SplitDataModule):
     """UCF101: 101 classes, three splits with 3,783, 3,734 and 3,696 test videos (`testlist0N.txt`).
 
     CLIP reads class names as words ("apply eye makeup"); `ucf101-raw` keeps the publisher's (`ApplyEyeMakeup`).
+
+    Example:
+        >>> data = UCF101("videos/ucf101", shots=16)  # few-shot training on split 1
+        >>> data.label_space
+        'ucf101'
     """
 
     label_space = "ucf101"

@@ -20,6 +20,10 @@ class FrameSampler:
 
     Raises:
         UserError: If a number is below 1.
+
+    Example:
+        >>> FrameSampler(frames=4).middle(12)
+        tensor([[ 1,  4,  7, 10]])
     """
 
     frames: int

@@ -175,6 +175,14 @@ def read_frames(path: VideoAddress, indices: Sequence[int] | Tensor, short_side:
 
     Raises:
         VideoReadError: If the video can't be read, or has no such frame.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from ost_lightning.toyworld.clips import render_clip, write_mp4
+        >>> from ost_lightning.toyworld.grammar import draw_classes
+        >>> write_mp4(Path("clip.mp4"), render_clip(draw_classes(0)["unseen"][0], seed="a"))
+        >>> read_frames("clip.mp4", [0, 15, 31], short_side=None).shape
+        torch.Size([3, 3, 72, 72])
     """
     with open_video(path) as video:
         return video.read(indices, short_side)
