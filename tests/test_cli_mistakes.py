@@ -109,7 +109,7 @@ def missing_checkpoint(options: list[str]) -> list[str]:
         (label_outside, ["videos/test.txt:2", "label 2 is outside the label space, which has 2 classes"]),
         (class_without_descriptors, ["1 of 3 classes", "'flying' has 0", "descriptors.json"]),
         (too_few_descriptors, ["fewer than 3 spatio descriptors", "'juggling' has 2"]),
-        (clip_without_weights, ["model folder bare", "lacks weights"]),
+        (clip_without_weights, ["model folder bare", "its weights are missing or damaged"]),
         (unknown_key_in_yaml, ["frmes", "Did you mean 'clips.frames'?"]),
         (unknown_option, ["matchr", "Did you mean 'matcher'?"]),
         (bad_yaml, ["more.yaml:3: not valid YAML"]),

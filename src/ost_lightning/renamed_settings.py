@@ -1,6 +1,6 @@
 """Old names of settings, values, classes and options, rejected with an error that gives the new name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -135,12 +135,23 @@ def reject_renamed_option(command: str, option: str, value: str | None) -> None:
         raise UserError(f"--{option} uses names of an earlier version: {'; '.join(map(str, found))}.")
 
 
-def with_new_names(text: str) -> Any:
-    """Loads YAML that may use old names, such as the configuration in an old checkpoint, with new names instead."""
-    tree = yaml.compose(text, yaml.SafeLoader)
-    for entry in list(find_renamed(tree)):
-        entry.node.value = entry.new
-    return None if tree is None else yaml.safe_load(yaml.serialize(tree))
+def with_new_names(settings: Any, path: tuple[str, ...] = ()) -> Any:
+    """Returns what settings of an earlier version mean, such as those in an old checkpoint or results.json.
+
+    Args:
+        settings: Nested mappings, lists and plain values.
+        path: Keys above them, without `init_args` and `class_path`.
+    """
+    if isinstance(settings, Mapping):
+        current = {}
+        for key, value in settings.items():
+            below = path if key in ("init_args", "class_path") else (*path, str(key))
+            new = new_key(below) if below != path else None
+            current[new or key] = with_new_names(value, (*path, new) if new else below)
+        return current
+    if isinstance(settings, list):
+        return [with_new_names(item, path) for item in settings]
+    return _new_value(path, settings) or settings if isinstance(settings, str) else settings
 
 
 def _ends(path: tuple[str, ...], dotted: str) -> bool:

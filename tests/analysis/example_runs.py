@@ -7,7 +7,7 @@ from ost_lightning.analysis.published_lists import published_lists
 from ost_lightning.analysis.run_results import DataCard, RunResults, Score, SetResult
 from ost_lightning.analysis.summaries import summarize
 
-CLIPS = {"frames": 32, "views": 1, "crops": 1}
+CLIPS = {"frames": 32, "views": 1, "crops": 1, "framing": "crop"}
 
 
 SIZES = {entry.name: entry for entry in published_lists()}

@@ -39,13 +39,18 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert (result.card.list, result.card.benchmark, result.card.part) == ("hmdb51-split1", "hmdb51", "split 1")
     assert result.scores["as trained"] == Score(0.5, 0.8, 1530, 30)
     assert [row.setting for row in run_rows([results])] == ["split 1 only"]
+    # with the names of today, so that runs before and after the renaming are one row
+    assert results.model["matcher"]["gradient"] == "detach"
+    assert results.clips == {"frames": 32, "views": 1, "crops": 1, "color_jitter": 0.8, "framing": "crop"}
 
 
 EARLIER = """{"format": 1, "run": "zeroshot_k400/version_0", "protocol": "zero_shot", "seed": 0, "package": "0.1.0",
 "git": null, "model": {"task": "ContrastiveRecognition", "backbone": "ViT-B/16", "pretrained": "tiny", "tuned_from":
 null, "temporal_head": null, "init_from": null, "weights": "abc", "pixel_statistics": "clip", "matcher": {"class":
-"CategoryName"}, "templates": {"name": ["{name}"]}, "descriptors_per_class": 4}, "clips": {"frames": 32, "views": 1,
-"crops": 1}, "checkpoint": null, "sets": {"hmdb51-split1": {"card": {"label_space": "hmdb51", "classes": 51,
+"OptimalDescriptorSolver", "gradient": "envelope"}, "templates": {"name": ["{name}"]}, "descriptors_per_class": 4},
+"clips": {"frames": 32, "views": 1,
+"crops": 1, "colour_jitter": 0.8}, "checkpoint": null,
+"sets": {"hmdb51-split1": {"card": {"label_space": "hmdb51", "classes": 51,
 "name_form": "words", "digest": "0b093b32ef1ccd09", "list": "hmdb51-split1", "benchmark": "hmdb51", "part": "split 1",
 "listed": 1530, "found": 1530, "in_training": null}, "scores": {"as trained": {"top1": 0.5, "top5": 0.8, "scored": 1530,
 "undecodable": 30, "ensembling_ratio": 0.0}}}}, "summaries": [], "remarks": ["Not the protocol zero_shot: ..."]}"""

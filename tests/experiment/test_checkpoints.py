@@ -72,4 +72,4 @@ def test_weights_of_another_model_are_rejected(
     assert main(["test", *SMALL, "--ckpt_path=runs/toyworld/version_0/checkpoints/last.ckpt"]) == 1
     message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
     assert "The weights of the checkpoint are not for this model" in message
-    assert "adapters, matcher) as it was in the training" in message
+    assert "adapters, matcher) to what it was in the training" in message

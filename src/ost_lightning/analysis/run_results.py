@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
+from ost_lightning.renamed_settings import with_new_names
 
 FORMAT: Final = 1
 RESULTS_FILE: Final = "results.json"
@@ -149,6 +150,9 @@ class RunResults:
             content = json.loads(file.read_text(encoding="utf-8"))
             if (version := content.pop("format")) != FORMAT:
                 raise UserError(f"{file} has format {version}, but this version reads {FORMAT}: run the test again.")
+            for part in ("model", "clips", "checkpoint"):
+                content[part] = with_new_names(content[part])
+            content["clips"].setdefault("framing", "crop")  # the only one that earlier versions had
             sets = {
                 name: SetResult(
                     DataCard(**entry["card"]), {key: Score(**score) for key, score in entry["scores"].items()}

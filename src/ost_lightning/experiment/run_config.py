@@ -38,7 +38,7 @@ def report_differences(trained: str, current: str) -> None:
         trained: Configuration of the training as YAML, possibly with names of an earlier version.
         current: Configuration of this run as YAML.
     """
-    before, now = flatten(with_new_names(trained)["model"]), flatten(yaml.safe_load(current)["model"])
+    before, now = flatten(with_new_names(yaml.safe_load(trained))["model"]), flatten(yaml.safe_load(current)["model"])
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             rank_zero_info(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from ost_lightning.errors import UserError
@@ -83,7 +84,7 @@ def _from_checkpoint(file: Path) -> TrainedModel:
             f"{file} doesn't contain the settings of its model: expected a checkpoint that `ost fit` wrote. For a task "
             "trained in Python, write a folder with `task.video_clip.save_pretrained(folder)` and load that."
         )
-    settings = _settings(with_new_names(config), file)
+    settings = _settings(with_new_names(yaml.safe_load(config)), file)
     video_clip, matcher = settings["video_clip"], settings["matcher"]
     for part, module in (("video_clip", video_clip), ("matcher", matcher)):
         weights = weights_of(content, part)
