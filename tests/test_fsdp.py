@@ -90,6 +90,7 @@ def same_training(folder: Path, expected: Path) -> None:
     assert logged(folder) == [pytest.approx(row, rel=TOLERANCE) for row in logged(expected)]
 
 
+@pytest.mark.slow
 def test_sharded_training_equals_training_in_one_process(tmp_path: Path) -> None:
     short = ["--trainer.max_epochs=1", "--trainer.gradient_clip_val=0.5"]  # by the norm over all shards
     run([*FIT, *short, "--data.loading.max_videos_per_device=6"], tmp_path / "one")

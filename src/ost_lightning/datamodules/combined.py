@@ -24,7 +24,7 @@ class CombinedDataModule(VideoDataModule):
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips.
 
-    Example:
+    Examples:
         >>> from ost_lightning.datamodules import HMDB51, UCF101
         >>> data = CombinedDataModule(test=[HMDB51("videos/hmdb51"), UCF101("videos/ucf101")])
         >>> data.has_part("train")

@@ -26,7 +26,7 @@ class ToyWorld(VideoDataModule):
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips.
 
-    Example:
+    Examples:
         >>> data = ToyWorld(draw=0, train_clips=1, test_clips=1)
         >>> data.world
         'rendered world'

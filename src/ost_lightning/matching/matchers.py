@@ -74,7 +74,7 @@ class CategoryName(Matcher):
 
     The embeddings of several templates are averaged and normalized, as in CLIP.
 
-    Example:
+    Examples:
         One video of two frames, two classes with one template each.
 
         >>> frames = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]])
@@ -96,7 +96,7 @@ class PooledDescriptors(Matcher):
 
     Averages are not renormalized, as in the released code (Eq. 9).
 
-    Example:
+    Examples:
         One video of two frames, one class with one descriptor of each kind.
 
         >>> frames = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]])
@@ -125,7 +125,7 @@ class MaxSimilarity(Matcher):
     Args:
         direction: Side that selects its best match: each frame, or each descriptor.
 
-    Example:
+    Examples:
         One video of two frames, one class with two descriptors, the same for both kinds.
 
         >>> frames = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]])
@@ -162,7 +162,7 @@ class SoftmaxMatching(Matcher):
         temperature: Temperature tau, > 0; the counterpart of transport's epsilon.
         direction: Side that spreads its mass: each frame, or each descriptor.
 
-    Example:
+    Examples:
         One video of two frames, one class with two descriptors, the same for both kinds.
 
         >>> frames = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]])

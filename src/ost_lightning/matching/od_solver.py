@@ -75,7 +75,7 @@ class OptimalDescriptorSolver(PlanMatcher):
     Raises:
         UserError: If a setting is out of range, or epsilon is learned without the gradient `implicit`.
 
-    Example:
+    Examples:
         One video of two frames, one class with two descriptors of each kind.
 
         >>> frames = torch.tensor([[[1.0, 0.0], [0.6, 0.8]]])

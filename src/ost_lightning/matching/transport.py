@@ -101,7 +101,7 @@ def transport_plan(
     Warns:
         TransportWarning: If problems have not converged. On CPUs only; use `solve_transport` on other devices.
 
-    Example:
+    Examples:
         Two frames, each similar to one of two descriptors; each descriptor receives half of the mass.
 
         >>> cosines = torch.tensor([[0.5, 0.1], [0.2, 0.4]])

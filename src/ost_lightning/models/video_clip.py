@@ -69,7 +69,7 @@ class VideoCLIP(nn.Module):
         CheckpointError: If the model doesn't exist, is of an unsupported kind, or its weights are missing or
             incomplete.
 
-    Example:
+    Examples:
         >>> model = VideoCLIP("tiny")
         >>> model.encode_frames(torch.zeros(2, 8, 3, 48, 48, dtype=torch.uint8)).shape  # clips, frames, width
         torch.Size([2, 8, 128])

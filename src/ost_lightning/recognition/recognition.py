@@ -12,7 +12,7 @@ class Recognition:
         classes: Names of all K classes, in decreasing order of probability.
         probabilities: Probability of each entry of `classes`, 0 to 1; the sum is 1.
 
-    Example:
+    Examples:
         >>> found = Recognition("clip.mp4", ("archery", "surfing"), (0.9, 0.1))
         >>> found.label, found.probability
         ('archery', 0.9)

@@ -32,7 +32,7 @@ class Recognizer:
     Raises:
         UserError: If some classes have descriptors, but not as many as the matcher needs.
 
-    Example:
+    Examples:
         >>> from ost_lightning import Recognizer
         >>> Recognizer.load("tiny", labels=["juggling balls", "riding horse"], device="cpu")
         Recognizer('tiny', 2 classes, CategoryName, 8 frames of 48 x 48 pixels, cpu)

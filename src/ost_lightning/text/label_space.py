@@ -57,7 +57,7 @@ class LabelSpace:
         origin: Folder or file of the label space, for messages.
         published: Publisher's spelling of each name, as in annotation files; `names` by default.
 
-    Example:
+    Examples:
         >>> labels = LabelSpace.load("ucf101")
         >>> len(labels), labels.names[2]
         (101, 'archery')

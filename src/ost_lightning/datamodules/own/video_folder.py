@@ -38,7 +38,7 @@ class VideoFolder(VideoDataModule):
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips.
 
-    Example:
+    Examples:
         >>> data = VideoFolder(Path("videos"), clips=ClipSettings(frames=8))
         >>> data.has_part("val")  # there is no folder videos/val
         False

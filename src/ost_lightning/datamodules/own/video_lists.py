@@ -44,7 +44,7 @@ class VideoLists(VideoDataModule):
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips.
 
-    Example:
+    Examples:
         >>> test = {"own": VideoList(Path("videos/test.txt"), labels="videos")}
         >>> data = VideoLists("videos", test=test, clips=ClipSettings(frames=8))
         >>> data.has_part("train")

@@ -28,7 +28,7 @@ class VideoTable(VideoDataModule):
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips.
 
-    Example:
+    Examples:
         >>> data = VideoTable("videos", test={"own": Path("videos/test.csv")}, labels="kinetics400")
         >>> data.has_part("train")
         False

@@ -21,7 +21,7 @@ class ActivityNet(PublishedDataModule):
         unit: Unit of recognition: each annotated `segment`, or the complete `video`.
         **kwargs: Arguments of `PublishedDataModule`.
 
-    Example:
+    Examples:
         >>> data = ActivityNet("videos/activitynet", unit="video")
         >>> data.label_space
         'activitynet'

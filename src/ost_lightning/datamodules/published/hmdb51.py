@@ -19,7 +19,7 @@ _SUFFIX: Final = re.compile(r"_[a-z]_[cn]m_np\d+_\w\w_\w+_\d+(\.\w+)?$")
 class HMDB51(SplitDataModule):
     """HMDB51: 51 classes, three splits of 3,570 training and 1,530 test videos (`CLASS_test_splitN.txt`).
 
-    Example:
+    Examples:
         >>> data = HMDB51("videos/hmdb51", splits=[1, 2, 3])
         >>> data.label_space
         'hmdb51'

@@ -60,7 +60,7 @@ class Kinetics(PublishedDataModule):
 class Kinetics400(Kinetics):
     """Kinetics-400: 400 classes, about 240,000 training and 20,000 validation videos; every copy is incomplete.
 
-    Example:
+    Examples:
         >>> Kinetics400("videos/kinetics400").test_parts
         ('val',)
     """
@@ -80,7 +80,7 @@ class Kinetics600(Kinetics):
             `labels`.
         **kwargs: Arguments of `Kinetics`.
 
-    Example:
+    Examples:
         >>> data = Kinetics600("videos/kinetics600", splits=[1])  # the first zero-shot split
         >>> data.label_space
         'kinetics600'

@@ -17,7 +17,7 @@ class SomethingSomethingV2(PublishedDataModule):
 
     Some classes depend on left and right, so training does not mirror videos unless `clips.flip` is set.
 
-    Example:
+    Examples:
         >>> SomethingSomethingV2("videos/ssv2").mirrorable
         False
     """

@@ -21,7 +21,7 @@ class UCF101(SplitDataModule):
 
     CLIP reads class names as words ("apply eye makeup"); `ucf101-raw` keeps the publisher's (`ApplyEyeMakeup`).
 
-    Example:
+    Examples:
         >>> data = UCF101("videos/ucf101", shots=16)  # few-shot training on split 1
         >>> data.label_space
         'ucf101'

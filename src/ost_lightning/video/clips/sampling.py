@@ -21,7 +21,7 @@ class FrameSampler:
     Raises:
         UserError: If a number is below 1.
 
-    Example:
+    Examples:
         >>> FrameSampler(frames=4).middle(12)
         tensor([[ 1,  4,  7, 10]])
     """

@@ -176,7 +176,7 @@ def read_frames(path: VideoAddress, indices: Sequence[int] | Tensor, short_side:
     Raises:
         VideoReadError: If the video can't be read, or has no such frame.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from ost_lightning.toyworld.clips import render_clip, write_mp4
         >>> from ost_lightning.toyworld.grammar import draw_classes
