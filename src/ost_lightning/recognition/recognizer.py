@@ -7,7 +7,7 @@ from typing import Self
 import torch
 
 from ost_lightning.errors import UserError
-from ost_lightning.evaluation import evaluation_clips, probabilities
+from ost_lightning.evaluation import SHOWN_CLASSES, evaluation_clips, probabilities
 from ost_lightning.matching import CategoryName
 from ost_lightning.recognition.recognition import Recognition
 from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
@@ -87,7 +87,9 @@ class Recognizer:
         # the views are the batch of the encoder; the matcher gets a batch of one video
         embedded = self._video_clip.encode_frames(clip.frames.to(self.device))
         found = probabilities(self._video_clip, self.matcher, self._texts, embedded[None])[0].cpu()
-        order = found.argsort(descending=True, stable=True).tolist()
+        # ties are broken as in `ost predict`, whose topk may order them in another way than a sort
+        order = found.topk(min(SHOWN_CLASSES, len(found))).indices.tolist()
+        order += [index for index in found.argsort(descending=True, stable=True).tolist() if index not in order]
         return Recognition(
             str(video),
             tuple(self.labels.names[index] for index in order),

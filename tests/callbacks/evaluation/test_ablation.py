@@ -141,7 +141,8 @@ class Hits(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: dict[str, ScoredBatch], *_: object
     ) -> None:
         scored = outputs[SCORED]
-        right = scored.probabilities[self.scorer].argmax(1) == scored.videos.labels
+        # as the metric does it: ties between classes of the same steps are broken in another way by argmax
+        right = scored.probabilities[self.scorer].topk(1).indices[:, 0] == scored.videos.labels
         ids = [(scored.set.name, id_) for id_ in scored.videos.ids]
         self.right |= dict(zip(ids, right.tolist(), strict=True))
 

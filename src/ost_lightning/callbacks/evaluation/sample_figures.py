@@ -83,10 +83,11 @@ class SampleFigures(Callback):
         if not self._due or not len(labels):
             return
         probabilities = scored.probabilities[AS_TRAINED]
-        self._confusion[name].update(probabilities.argmax(1), labels)
+        predicted = probabilities.topk(1).indices[:, 0]  # which breaks ties as the metric does
+        self._confusion[name].update(predicted, labels)
         task = recognition_task(self, pl_module)
         if name not in self._flows:
-            first, best = int(batch.decoded.nonzero()[0]), int(probabilities[0].argmax())
+            first, best = int(batch.decoded.nonzero()[0]), int(predicted[0])
             names = self._labels[name].names
             title = f"{batch.ids[first]}: recognized as '{names[best]}', ground truth: '{names[int(labels[0])]}'"
             self._flows[name] = title, _flows(task, scored, batch.frames[first, 0].cpu(), best)
