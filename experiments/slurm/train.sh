@@ -5,7 +5,7 @@
 #   sbatch --gpus-per-node 4 --ntasks-per-node 4 experiments/slurm/train.sh own_videos        # one of 4
 #   sbatch --nodes 8 experiments/slurm/train.sh own_videos --data.loading.global_batch_size 2048
 #
-# One task a GPU: the two numbers a node are given together. What sbatch gets on its command line goes before the lines
+# One task per GPU, so the two numbers per node are equal. Options for sbatch on its command line override the lines
 # below; account, partition and time belong there. The first argument is the experiment; the others go to `ost fit`.
 # Two jobs of one experiment need a --tracking.name each, for they go on with its newest run.
 #SBATCH --job-name=ost

@@ -58,7 +58,7 @@ def test_features_and_logits_are_those_of_transformers(
     # a single frame is a video of one frame
     similarities = CategoryName()(frames.flatten(0, 1)[:, None], texts)
     logits = video_clip.similarity_to_logits(similarities)
-    torch.testing.assert_close(logits, expected.logits_per_image, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(logits, expected.logits_per_image, atol=1e-5, rtol=1e-5)
     assert float((logits - video_clip.encoder.model.logit_scale.exp() * similarities).mean()) == pytest.approx(-2, 1e-4)
 
 
