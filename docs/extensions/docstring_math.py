@@ -27,6 +27,8 @@ def with_mathml(docstring: str) -> str:
 
 
 def _mathml(latex: str, display: str) -> str:
-    """One line; stars and underscores are escaped, because Markdown would read them as emphasis."""
+    """One line of MathML; stars and underscores are escaped, because Markdown would read them as emphasis."""
     mathml = convert(" ".join(latex.split()), display=display)
+    if unknown := re.findall(r"\\\w+", mathml):
+        raise ValueError(f"latex2mathml cannot convert {unknown} in the formula {latex!r}.")
     return re.sub(r">([^<]*)<", lambda text: f">{text[1].replace('*', '&#42;').replace('_', '&#95;')}<", mathml)

@@ -52,6 +52,11 @@ def test_formulas_become_mathml() -> None:
     assert converted.endswith("\n\n    after it.")
 
 
+def test_a_formula_that_cannot_be_converted_stops_the_build() -> None:
+    with pytest.raises(ValueError, match=r"cannot convert .*arg.* in the formula"):
+        extension("docstring_math").with_mathml(r":math:`\arg\min_P x`")
+
+
 def test_a_docstring_without_formulas_stays_as_it_is() -> None:
     docstring = "Plain `code` with * and _.\n\nArgs:\n    a: b.\n"
     assert extension("docstring_math").with_mathml(docstring) == docstring

@@ -67,7 +67,7 @@ def transport_plan(
 
     Entropic optimal transport between uniform marginals (Eq. 3 and 11 of the paper; Cuturi, NeurIPS 2013),
 
-    .. math:: P^* = \arg\min_P \sum_{tn} P_{tn} (1 - \cos_{tn}) - \epsilon H(P)
+    .. math:: P^* = \mathrm{arg\,min}_P \sum_{tn} P_{tn} (1 - \cos_{tn}) - \epsilon H(P)
 
     .. math:: P 1_N = 1_T / T, \quad P^\top 1_T = 1_N / N, \quad P \ge 0,
 
