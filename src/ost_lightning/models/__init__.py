@@ -4,6 +4,7 @@ from ost_lightning.errors import CheckpointError
 from ost_lightning.models.checkpoints.initial_weights import check_weights_match
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.weights_digest import weights_digest
+from ost_lightning.models.constructor_settings import constructor_settings, plain
 from ost_lightning.models.encoders import DualEncoder, Preprocessing
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
@@ -32,10 +33,12 @@ __all__ = [
     "TokenizedSentences",
     "VideoCLIP",
     "check_weights_match",
+    "constructor_settings",
     "ensemble_weights",
     "exchanged_weights",
     "frame_fingerprint",
     "mixture_fingerprint",
+    "plain",
     "token_count",
     "use_current_names",
     "weights_digest",

@@ -1,7 +1,19 @@
-"""Recognition of single videos, given weights and class labels."""
+"""Recognition of videos, given weights and class labels."""
 
-from ost_lightning.recognition.recognition import Recognition
+from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.recognizer import Recognizer
+from ost_lightning.recognition.result_files import ResultFile, check_format
+from ost_lightning.recognition.sources import STANDARD_INPUT, find_videos
 from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
 
-__all__ = ["Recognition", "Recognizer", "TrainedModel", "load_trained_model"]
+__all__ = [
+    "STANDARD_INPUT",
+    "Recognition",
+    "Recognizer",
+    "ResultFile",
+    "TrainedModel",
+    "Unreadable",
+    "check_format",
+    "find_videos",
+    "load_trained_model",
+]

@@ -1,4 +1,4 @@
-"""The result of recognizing a video."""
+"""The results of recognizing a video."""
 
 from dataclasses import dataclass
 
@@ -42,9 +42,33 @@ class Recognition:
         """
         return list(zip(self.classes, self.probabilities, strict=True))[:count]
 
+    def summary(self, count: int = 5) -> str:
+        """Returns one line with the video and its most likely classes.
+
+        Args:
+            count: Largest number of classes.
+        """
+        classes = (f"{name} ({probability:.1%})".replace("%", " %") for name, probability in self.top(count))
+        return f"{self.video}: {', '.join(classes)}"
+
     def __repr__(self) -> str:
         return f"Recognition({self.video!r}, label={self.label!r}, probability={self.probability:.4f})"
 
     def __str__(self) -> str:
-        classes = (f"{name} ({probability:.1%})".replace("%", " %") for name, probability in self.top())
-        return f"{self.video}: {', '.join(classes)}"
+        return self.summary()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A video that could not be recognized, because it could not be read.
+
+    Attributes:
+        video: Path or URL of the video, as passed to the recognizer.
+        reason: Reason, with the path.
+    """
+
+    video: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason

@@ -1,18 +1,25 @@
 """The main entry point: recognizes videos, given weights and class labels."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from hashlib import blake2b
 from pathlib import Path
 from typing import Self
 
 import torch
+from torch import Tensor
 
 from ost_lightning.errors import UserError
-from ost_lightning.evaluation import SHOWN_CLASSES, evaluation_clips, probabilities
+from ost_lightning.evaluation import SHOWN_CLASSES, embed, evaluation_clips, probabilities
 from ost_lightning.matching import CategoryName
-from ost_lightning.recognition.recognition import Recognition
+from ost_lightning.models import constructor_settings, weights_digest
+from ost_lightning.recognition.read_ahead import ReadVideo, read_ahead
+from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import UNLABELED, SampleKey, VideoRecord
+from ost_lightning.video.storage import is_remote
 
 
 class Recognizer:
@@ -42,9 +49,9 @@ class Recognizer:
         self.labels, self.clips, self.device = labels, model.clips.resolved(), torch.device(device)
         self._video_clip = model.video_clip.to(self.device).eval()
         self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
-        sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class)
+        self._sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class)
         with torch.inference_mode():
-            self._texts = self._video_clip.encode_sentences(self._video_clip.tokenize(sentences))
+            self._texts = self._video_clip.encode_sentences(self._video_clip.tokenize(self._sentences))
 
     @classmethod
     def load(
@@ -68,7 +75,6 @@ class Recognizer:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(load_trained_model(weights), _label_space(labels), device)
 
-    @torch.inference_mode()
     def __call__(self, video: str | Path) -> Recognition:
         """Recognizes one video.
 
@@ -78,23 +84,78 @@ class Recognizer:
         Raises:
             UserError: If the video can't be read.
         """
-        record = VideoRecord(video if isinstance(video, str) and "://" in video else Path(video), UNLABELED, str(video))
+        (found,) = self.stream([video])
+        if isinstance(found, Unreadable):
+            raise UserError(found.reason)
+        return found
+
+    def stream(
+        self, videos: Iterable[str | Path], *, threads: int = 0, batch_size: int = 8
+    ) -> Iterator[Recognition | Unreadable]:
+        """Recognizes many videos, and yields each result as soon as it is known, in the order of the videos.
+
+        Videos are taken from `videos` only as far ahead as they are read, so the iterable may be endless. Results are
+        those of single calls, up to rounding in the encoder's larger batches.
+
+        Args:
+            videos: Paths of files or folders of frames, or URLs.
+            threads: Threads that read videos ahead; 0 reads each one when it is needed.
+            batch_size: Largest number of videos that are encoded together, at least 1. Only videos that have already
+                been read share a batch, so none waits for another.
+
+        Yields:
+            One result per video; an `Unreadable` for a video that can't be read.
+        """
+        for clips in read_ahead(videos, self._read, threads, batch_size):
+            yield from self._recognized(clips)
+
+    def _read(self, video: str | Path) -> ReadVideo:
+        record = VideoRecord(
+            video if isinstance(video, str) and is_remote(video) else Path(video), UNLABELED, str(video)
+        )
         clip = evaluation_clips([record], self.clips)[SampleKey(0, 0)]
         if isinstance(clip, UserError):
-            raise clip
-        if clip.frames is None:
-            raise UserError(clip.failures[0].reason)
-        # the views are the batch of the encoder; the matcher gets a batch of one video
-        embedded = self._video_clip.encode_frames(clip.frames.to(self.device))
-        found = probabilities(self._video_clip, self.matcher, self._texts, embedded[None])[0].cpu()
+            return ReadVideo(str(video), None, str(clip))
+        return ReadVideo(str(video), clip.frames, clip.failures[0].reason if clip.frames is None else "")
+
+    @torch.inference_mode()
+    def _recognized(self, videos: Sequence[ReadVideo]) -> list[Recognition | Unreadable]:
+        clips = [video.frames for video in videos if video.frames is not None]
+        if clips:
+            embedded = embed(self._video_clip, torch.stack(clips).to(self.device))
+            scores = iter(probabilities(self._video_clip, self.matcher, self._texts, embedded).cpu())
+        return [
+            Unreadable(video.name, video.error) if video.frames is None else self._recognition(video.name, next(scores))
+            for video in videos
+        ]
+
+    def _recognition(self, video: str, found: Tensor) -> Recognition:
         # ties are broken as in `ost predict`, whose topk may order them in another way than a sort
         order = found.topk(min(SHOWN_CLASSES, len(found))).indices.tolist()
         order += [index for index in found.argsort(descending=True, stable=True).tolist() if index not in order]
         return Recognition(
-            str(video),
+            video,
             tuple(self.labels.names[index] for index in order),
             tuple(float(found[index]) for index in order),
         )
+
+    def conditions(self) -> dict[str, str]:
+        """Returns what the probabilities depend on besides the video.
+
+        Returns:
+            Names of weights and matcher, and a digest of weights, sentences, matcher and clip settings, 16 hexadecimal
+            digits.
+        """
+        settings = {
+            "weights": weights_digest(self._video_clip),
+            "classes": self.labels.names,
+            "sentences": dict(self._sentences.sentences),
+            "matcher": constructor_settings(self.matcher),
+            "pixels": [self._video_clip.preprocessing.mean, self._video_clip.preprocessing.std],
+            "clips": asdict(self.clips),
+        }
+        digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
+        return {"weights": self._video_clip.pretrained, "matcher": type(self.matcher).__name__, "digest": digest}
 
     def __repr__(self) -> str:
         size = self.clips.crop_size

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ost_lightning.analysis import EvaluationSetCard
 from ost_lightning.callbacks.reporting.published_lists import published_as
-from ost_lightning.callbacks.reporting.settings import constructor_settings, plain
 from ost_lightning.datamodules import REAL_VIDEOS, LabeledVideos, VideoDataModule
 from ost_lightning.matching import Matcher
+from ost_lightning.models import constructor_settings, plain
 from ost_lightning.resources import TINY_CLIP
 from ost_lightning.tasks import RecognitionTask
 

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
-from ost_lightning.datamodules.locate import VIDEO_SUFFIXES, locate
+from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
@@ -17,6 +17,7 @@ from ost_lightning.text import LabelSpace
 from ost_lightning.text.label_files import subfolders
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex
+from ost_lightning.video.storage import VIDEO_SUFFIXES
 from ost_lightning.vocabulary import EvaluationStage, Part
 
 _SHOWN: Final = 5

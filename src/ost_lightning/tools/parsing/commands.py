@@ -37,6 +37,7 @@ class Tool:
 
 
 SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
+    "Recognition": (Tool("recognize", "recognize:recognize", "ost recognize clips --labels kinetics400"),),
     "Videos and lists of videos": (
         Tool("data check", "data:check", "ost data check --list videos/test.txt --root videos"),
         Tool("data stats", "data:stats", "ost data stats --list videos/train.txt --root videos"),

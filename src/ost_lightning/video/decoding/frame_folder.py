@@ -12,6 +12,8 @@ from ost_lightning.video.decoding.frame_source import FrameSource, VideoReadErro
 from ost_lightning.video.decoding.scaling import FrameScaler, ResizeFilter
 
 CODECS: Final = {".jpg": "mjpeg", ".jpeg": "mjpeg", ".png": "png", ".webp": "webp", ".bmp": "bmp"}
+PICTURE_SUFFIXES: Final = frozenset(CODECS)
+"""Suffixes of the pictures that a folder of frames contains, in lower case."""
 _NUMBER: Final = re.compile(r"(\d+)")
 
 

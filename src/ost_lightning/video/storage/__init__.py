@@ -1,6 +1,8 @@
 """Storage: addresses of videos in files, folders and tar shards, and at URLs."""
 
 from ost_lightning.video.storage.addresses import (
+    TRANSFER_ERRORS,
+    VIDEO_SUFFIXES,
     ShardMember,
     VideoAddress,
     VideoRoot,
@@ -10,6 +12,8 @@ from ost_lightning.video.storage.addresses import (
 from ost_lightning.video.storage.shard_index import MemberLocation, ShardIndex
 
 __all__ = [
+    "TRANSFER_ERRORS",
+    "VIDEO_SUFFIXES",
     "MemberLocation",
     "ShardIndex",
     "ShardMember",

@@ -19,6 +19,44 @@ from ost_lightning.errors import UserError
 from ost_lightning.video.storage.shard_index import ShardIndex, has_shards
 
 _URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/+(?=[^/])")
+VIDEO_SUFFIXES: Final = frozenset(
+    {
+        ".3g2",
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".divx",
+        ".dv",
+        ".f4v",
+        ".flv",
+        ".m1v",
+        ".m2t",
+        ".m2ts",
+        ".m2v",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpe",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogg",
+        ".ogm",
+        ".ogv",
+        ".qt",
+        ".rm",
+        ".rmvb",
+        ".tod",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".wmv",
+        ".y4m",
+    }
+)
+"""Suffixes of video files, in lower case."""
 _HEADER_BYTES: Final = 512
 """Size of the header that precedes the data of a tar member."""
 try:

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from ost_lightning import matching
-from ost_lightning.callbacks.reporting.settings import constructor_settings
 from ost_lightning.matching import Matcher, MaxSimilarity, OptimalDescriptorSolver, SoftmaxMatching, TransportProblem
+from ost_lightning.models import constructor_settings
 
 MATCHERS = [
     kind

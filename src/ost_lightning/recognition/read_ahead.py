@@ -1,0 +1,68 @@
+"""Reads videos in threads, ahead of the encoder, and groups them into batches without delaying any."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from torch import Tensor
+
+from ost_lightning.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadVideo:
+    """A video that was read, or the reason why it could not be.
+
+    Attributes:
+        name: Path or URL of the video.
+        frames: Frames of all views, uint8 (V, T, 3, S, S); None if the video could not be read.
+        error: Reason for which the video could not be read; empty if it was.
+    """
+
+    name: str
+    frames: Tensor | None
+    error: str
+
+
+def read_ahead(
+    videos: Iterable[str | Path], read: Callable[[str | Path], ReadVideo], threads: int, batch_size: int
+) -> Iterator[list[ReadVideo]]:
+    """Yields batches of videos in the order of `videos`.
+
+    A batch holds the next video, and those after it that have been read by then.
+
+    Args:
+        videos: Paths or URLs; taken only as far ahead as they are read.
+        read: Function that reads one video; called in threads.
+        threads: Number of threads; 0 reads in this thread, one video per batch.
+        batch_size: Largest number of videos per batch, at least 1.
+
+    Raises:
+        UserError: If a number is out of range.
+    """
+    if threads < 0 or batch_size < 1:
+        raise UserError(
+            f"Expected threads of 0 or more and a batch_size of at least 1: got {threads} and {batch_size}."
+        )
+    if not threads:
+        yield from ([read(video)] for video in videos)
+        return
+    waiting = iter(videos)
+    # decoding and scaling release Python's lock, so threads decode in parallel
+    with ThreadPoolExecutor(threads) as pool:
+        running: deque[Future[ReadVideo]] = deque()
+        try:
+            while True:
+                ahead = threads + batch_size - len(running)
+                running.extend(pool.submit(read, video) for video in islice(waiting, ahead))
+                if not running:
+                    return
+                batch = [running.popleft().result()]
+                while running and len(batch) < batch_size and running[0].done():
+                    batch.append(running.popleft().result())
+                yield batch
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,74 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from ost_lightning.errors import UserError
+from ost_lightning.recognition import Recognition, ResultFile, Unreadable
+
+CONDITIONS = {"weights": "tiny", "digest": "00ff"}
+FIRST = Recognition("a.mp4", ("archery", "surfing, big"), (0.9, 0.1))
+BROKEN = Unreadable("b.mp4", "b.mp4: there is no such file")
+
+
+def write(file: Path, *results: Recognition | Unreadable, top: int = 3) -> None:
+    with ResultFile(file, CONDITIONS, top) as opened:
+        for result in results:
+            opened.add(result)
+
+
+def test_csv(tmp_path: Path) -> None:
+    write(tmp_path / "x.csv", FIRST, BROKEN)
+    with (tmp_path / "x.csv").open(newline="") as handle:
+        first, second = csv.DictReader(handle)
+    assert first["class_2"] == "surfing, big"
+    assert (first["probability_1"], first["class_3"], first["digest"]) == ("0.9000", "", "00ff")
+    assert (second["video"], second["error"], second["class_1"]) == ("b.mp4", BROKEN.reason, "")
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".parquet"])
+def test_structured_formats(tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"x{suffix}"
+    write(file, FIRST, BROKEN)
+    if suffix == ".json":
+        rows = json.loads(file.read_text())
+    elif suffix == ".jsonl":
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+    else:
+        rows = pytest.importorskip("pyarrow.parquet").read_table(file).to_pylist()
+    assert rows[0]["classes"][1] == {"name": "surfing, big", "probability": 0.1}
+    assert [row["error"] for row in rows] == ["", BROKEN.reason]
+    assert {row["weights"] for row in rows} == {"tiny"}
+
+
+def interrupt(file: Path) -> None:
+    opened = ResultFile(file, CONDITIONS, 3).__enter__()
+    opened.add(FIRST)
+    opened.add(BROKEN)
+    opened.__exit__(KeyboardInterrupt)
+
+
+def test_an_interrupted_run_is_continued(tmp_path: Path) -> None:
+    file = tmp_path / "x.jsonl"
+    interrupt(file)
+    assert not file.exists()
+    with (tmp_path / "x.jsonl.unfinished").open("a") as handle:
+        handle.write('{"video": "half a li')
+    resumed = ResultFile(file, CONDITIONS, 3)
+    assert resumed.done == {"a.mp4"}  # unreadable videos are tried again
+    with resumed:
+        resumed.add(Recognition("b.mp4", ("archery",), (1.0,)))
+    assert [json.loads(line)["video"] for line in file.read_text().splitlines()] == ["a.mp4", "b.mp4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["x.jsonl"]
+
+
+def test_other_conditions_are_not_mixed(tmp_path: Path) -> None:
+    interrupt(tmp_path / "x.csv")
+    with pytest.raises(UserError, match=r"other conditions \(digest, top\).*delete the file"):
+        ResultFile(tmp_path / "x.csv", {**CONDITIONS, "digest": "1234"}, 5)
+
+
+def test_an_unknown_suffix_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown suffix: choose one of \.csv, \.json, \.jsonl, \.parquet"):
+        ResultFile(tmp_path / "x.xlsx", CONDITIONS, 3)
