@@ -9,7 +9,7 @@ import torch
 from ost_lightning import Recognizer
 from ost_lightning.cli import main
 from ost_lightning.errors import UserError
-from ost_lightning.recognition import load_trained_model
+from ost_lightning.recognition import Calibration, Unreadable, load_trained_model
 from ost_lightning.resources import cache_folder, tiny_clip_folder
 from ost_lightning.text import LabelSpace
 from tests.videos import write_video
@@ -135,3 +135,48 @@ def test_error_messages(tmp_path: Path, video: Path) -> None:
     torch.save({"state_dict": {"video_clip.encoder.model.logit_scale": torch.zeros(())}}, tmp_path / "bare.ckpt")
     with pytest.raises(UserError, match=r"bare\.ckpt doesn't contain the settings of its model"):
         Recognizer.load(tmp_path / "bare.ckpt", labels=["a", "b"])
+
+
+def test_a_calibrated_recognizer_gives_label_sets(tmp_path: Path) -> None:
+    labels = ["archery", "surfing", "riding a horse"]
+    recognizer = Recognizer.load("tiny", labels=labels, device="cpu")
+    videos = [write_video(tmp_path / f"{seed}.mp4", count=8, seed=seed) for seed in range(6)]
+    with pytest.raises(UserError, match="need a calibration"):
+        recognizer(videos[0]).label_set()
+    recognizer.calibrate([(video, recognizer(video).label) for video in videos[:4]], none=videos[4:]).save(
+        tmp_path / "c.json"
+    )
+    found = recognizer(videos[0])
+    # four labeled videos, one of them this one: its own class fits no worse than itself
+    assert found.label in found.label_set(alpha=0.2)
+    assert set(found.p_values) <= {k / 5 for k in range(1, 6)}
+    assert set(found.label_set(0.5)) <= set(found.label_set(0.2)) <= set(labels)
+    assert found.background_p_value in (1 / 3, 2 / 3, 1.0)
+    again = Recognizer.load("tiny", labels=labels, device="cpu")
+    again.use_calibration(Calibration.load(tmp_path / "c.json"))
+    assert again(videos[0]) == found
+    with pytest.raises(UserError, match="other weights, classes, descriptors or settings"):
+        Recognizer.load("tiny", labels=labels[:2], device="cpu").use_calibration(Calibration.load(tmp_path / "c.json"))
+    with pytest.raises(UserError, match="no class 'juggling'"):
+        recognizer.calibrate([(videos[0], "juggling")])
+
+
+def test_a_file_that_is_no_calibration_is_rejected(tmp_path: Path) -> None:
+    for content in ("{}", "[1]", "not json", '{"nonconformity": "x"}'):
+        (tmp_path / "c.json").write_text(content)
+        with pytest.raises(UserError, match="is not a calibration"):
+            Calibration.load(tmp_path / "c.json")
+
+
+def test_many_videos_give_the_results_of_single_ones(tmp_path: Path) -> None:
+    recognizer = Recognizer.load("tiny", labels=["archery", "surfing"], device="cpu")
+    videos = [write_video(tmp_path / f"{seed}.mp4", count=8, seed=seed) for seed in range(5)]
+    videos.insert(2, tmp_path / "missing.mp4")
+    found = list(recognizer.stream(videos, threads=2, batch_size=3))
+    assert [result.video for result in found] == [str(video) for video in videos]
+    for video, result in zip(videos, found, strict=True):
+        if isinstance(result, Unreadable):
+            assert video.name == "missing.mp4"
+            assert "there is no such file" in result.reason
+        else:
+            assert result.probabilities == pytest.approx(recognizer(video).probabilities, abs=1e-6)

@@ -1,5 +1,6 @@
 """Recognition of videos, given weights and class labels."""
 
+from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.recognizer import Recognizer
 from ost_lightning.recognition.result_files import ResultFile, check_format
@@ -8,6 +9,8 @@ from ost_lightning.recognition.trained_model import TrainedModel, load_trained_m
 
 __all__ = [
     "STANDARD_INPUT",
+    "Calibration",
+    "ConformalCalibrator",
     "Recognition",
     "Recognizer",
     "ResultFile",

@@ -5,16 +5,19 @@ video contains its true class with probability 1 - alpha or more, whatever the m
 class or video, for other cameras or data sets, or if the classes are distributed differently.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import write_text_atomically
 
 Nonconformity = Literal["similarity", "probability", "cumulative"]
 """What makes a class not fit a video, see `ConformalCalibrator`."""
@@ -29,14 +32,36 @@ class Calibration:
         positives: Nonconformity of the true class of each labeled video, ascending, fp64 (n,).
         negatives: Highest similarity of any class to each video that shows none of them, ascending, fp64 (m,); empty
             without such videos.
+        conditions: Digest of what the scores depend on besides the video; see `Recognizer.conditions`.
     """
 
     nonconformity: Nonconformity
     positives: Tensor
     negatives: Tensor
+    conditions: str = ""
 
     def __repr__(self) -> str:
         return f"Calibration({self.nonconformity!r}, {len(self.positives)} labeled, {len(self.negatives)} of none)"
+
+    def save(self, file: Path) -> None:
+        """Writes the calibration as a JSON file."""
+        content = {**vars(self), "positives": self.positives.tolist(), "negatives": self.negatives.tolist()}
+        write_text_atomically(file, json.dumps(content, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, file: Path) -> Self:
+        """Reads a file that `save` wrote.
+
+        Raises:
+            UserError: If the file does not exist, or is not a calibration.
+        """
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            positives, negatives = (torch.tensor(content[k], dtype=torch.float64) for k in ("positives", "negatives"))
+            kind = ConformalCalibrator(content["nonconformity"]).nonconformity
+            return cls(kind, positives, negatives, str(content["conditions"]))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(f"{file} is not a calibration ({error}): expected a file that `save` wrote.") from error
 
     def threshold(self, alpha: float) -> float:
         """Returns the largest nonconformity of a class in the set.

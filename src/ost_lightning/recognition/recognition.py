@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ost_lightning.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
@@ -11,6 +13,9 @@ class Recognition:
         video: Path or URL of the video, as passed to the recognizer.
         classes: Names of all K classes, in decreasing order of probability.
         probabilities: Probability of each entry of `classes`, 0 to 1; the sum is 1.
+        p_values: Conformal p-value of each entry of `classes`; empty without calibration.
+        background_p_value: P-value of the hypothesis that the video shows none of the classes; None if the recognizer
+            was not calibrated with such videos.
 
     Examples:
         >>> found = Recognition("clip.mp4", ("archery", "surfing"), (0.9, 0.1))
@@ -23,6 +28,8 @@ class Recognition:
     video: str
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    p_values: tuple[float, ...] = ()
+    background_p_value: float | None = None
 
     @property
     def label(self) -> str:
@@ -41,6 +48,25 @@ class Recognition:
             count: Largest number of classes.
         """
         return list(zip(self.classes, self.probabilities, strict=True))[:count]
+
+    def label_set(self, alpha: float = 0.1) -> tuple[str, ...]:
+        """Returns the classes that the video may show; none of them if the tuple is empty.
+
+        Over videos like those of the calibration, the true class is missing with probability alpha or less.
+
+        Args:
+            alpha: Risk, between 0 and 1.
+
+        Raises:
+            UserError: If the recognizer was not calibrated, or alpha is not between 0 and 1.
+        """
+        if not self.p_values:
+            raise UserError(
+                "Label sets need a calibration: first call the recognizer's `calibrate` with labeled videos."
+            )
+        if not 0 < alpha < 1:
+            raise UserError(f"The risk alpha has to be between 0 and 1, for example 0.1, but is {alpha}.")
+        return tuple(name for name, value in zip(self.classes, self.p_values, strict=True) if value > alpha)
 
     def summary(self, count: int = 5) -> str:
         """Returns one line with the video and its most likely classes.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Self
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
-from ost_lightning.evaluation import SHOWN_CLASSES, embed, evaluation_clips, probabilities
+from ost_lightning.evaluation import SHOWN_CLASSES, embed, evaluation_clips, probabilities, similarities
 from ost_lightning.matching import CategoryName
-from ost_lightning.models import constructor_settings, weights_digest
+from ost_lightning.models import FrameEmbeddings, constructor_settings, weights_digest
+from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator, Nonconformity
 from ost_lightning.recognition.read_ahead import ReadVideo, read_ahead
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
@@ -49,6 +50,7 @@ class Recognizer:
         self.labels, self.clips, self.device = labels, model.clips.resolved(), torch.device(device)
         self._video_clip = model.video_clip.to(self.device).eval()
         self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
+        self._calibration: Calibration | None = None
         self._sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class)
         with torch.inference_mode():
             self._texts = self._video_clip.encode_sentences(self._video_clip.tokenize(self._sentences))
@@ -109,6 +111,68 @@ class Recognizer:
         for clips in read_ahead(videos, self._read, threads, batch_size):
             yield from self._recognized(clips)
 
+    def calibrate(
+        self,
+        labeled: Iterable[tuple[str | Path, str]],
+        none: Iterable[str | Path] = (),
+        nonconformity: Nonconformity = "similarity",
+    ) -> Calibration:
+        """Calibrates label sets with labeled videos; later recognitions have p-values and label sets.
+
+        The videos have to be drawn like those that will be recognized, and nothing else may have been chosen with them.
+
+        Args:
+            labeled: Videos, each with the name of its class; about 100 in all, of any classes.
+            none: Videos that show none of the classes.
+            nonconformity: What makes a class not fit a video; see `ConformalCalibrator`.
+
+        Returns:
+            Calibration, which `use_calibration` of another recognizer with the same settings accepts.
+
+        Raises:
+            UserError: If a class is unknown, a video can't be read, or there is no labeled video.
+        """
+        pairs = [(video, self._index(name)) for video, name in labeled]
+        found, similar = self._scores([video for video, _ in pairs])
+        _, negatives = self._scores(list(none))
+        scores = similar if nonconformity == "similarity" else found
+        labels = [index for _, index in pairs]
+        calibrator = ConformalCalibrator(nonconformity)
+        calibration = calibrator.fit(scores, labels, negatives if len(negatives) else None)
+        self.use_calibration(replace(calibration, conditions=self.conditions()["digest"]))
+        return self._calibration or calibration
+
+    def use_calibration(self, calibration: Calibration) -> None:
+        """Uses a calibration that was computed with the same weights, sentences, matcher and clip settings.
+
+        Raises:
+            UserError: If any of them differs.
+        """
+        digest = self.conditions()["digest"]
+        if calibration.conditions != digest:
+            raise UserError(
+                f"The calibration is of a recognizer with other weights, classes, descriptors or settings (digest "
+                f"{calibration.conditions}, this one's is {digest}): calibrate this one."
+            )
+        self._calibration = calibration
+
+    def _index(self, name: str) -> int:
+        if name not in self.labels.names:
+            raise UserError(f"There is no class {name!r}: expected one of the recognizer's {len(self.labels)} classes.")
+        return self.labels.names.index(name)
+
+    @torch.inference_mode()
+    def _scores(self, videos: Sequence[str | Path]) -> tuple[Tensor, Tensor]:
+        """Probabilities and similarities of videos, each (n, K)."""
+        found = [torch.empty(0, len(self.labels))], [torch.empty(0, len(self.labels))]
+        for (video,) in read_ahead(videos, self._read, 0, 1):
+            if video.frames is None:
+                raise UserError(video.error)
+            embedded = embed(self._video_clip, video.frames[None].to(self.device))
+            found[0].append(self._probabilities(embedded))
+            found[1].append(self._similarities(embedded))
+        return torch.cat(found[0]), torch.cat(found[1])
+
     def _read(self, video: str | Path) -> ReadVideo:
         record = VideoRecord(
             video if isinstance(video, str) and is_remote(video) else Path(video), UNLABELED, str(video)
@@ -120,16 +184,30 @@ class Recognizer:
 
     @torch.inference_mode()
     def _recognized(self, videos: Sequence[ReadVideo]) -> list[Recognition | Unreadable]:
-        clips = [video.frames for video in videos if video.frames is not None]
-        if clips:
+        scores: Iterator[tuple[Tensor, Tensor]] = iter(())
+        if clips := [video.frames for video in videos if video.frames is not None]:
             embedded = embed(self._video_clip, torch.stack(clips).to(self.device))
-            scores = iter(probabilities(self._video_clip, self.matcher, self._texts, embedded).cpu())
+            found = self._probabilities(embedded)
+            # only a calibration needs similarities
+            similar = found if self._calibration is None else self._similarities(embedded)
+            scores = zip(found, similar, strict=True)
         return [
-            Unreadable(video.name, video.error) if video.frames is None else self._recognition(video.name, next(scores))
+            self._recognition(video.name, *next(scores))
+            if video.frames is not None
+            else Unreadable(video.name, video.error)
             for video in videos
         ]
 
-    def _recognition(self, video: str, found: Tensor) -> Recognition:
+    def _probabilities(self, embedded: FrameEmbeddings) -> Tensor:
+        return probabilities(self._video_clip, self.matcher, self._texts, embedded).cpu()
+
+    def _similarities(self, embedded: FrameEmbeddings) -> Tensor:
+        """Similarities averaged over views, (B, K)."""
+        views = similarities(self._video_clip, self.matcher, self._texts, embedded.flatten(0, 1))
+        averaged: Tensor = views.unflatten(0, tuple(embedded.shape[:2])).mean(1)
+        return averaged.cpu()
+
+    def _recognition(self, video: str, found: Tensor, similar: Tensor) -> Recognition:
         # ties are broken as in `ost predict`, whose topk may order them in another way than a sort
         order = found.topk(min(SHOWN_CLASSES, len(found))).indices.tolist()
         order += [index for index in found.argsort(descending=True, stable=True).tolist() if index not in order]
@@ -137,7 +215,17 @@ class Recognizer:
             video,
             tuple(self.labels.names[index] for index in order),
             tuple(float(found[index]) for index in order),
+            *self._plausibility(found, similar, order),
         )
+
+    def _plausibility(self, found: Tensor, similar: Tensor, order: list[int]) -> tuple[tuple[float, ...], float | None]:
+        """P-values of the classes in this order, and of none of them."""
+        if self._calibration is None:
+            return (), None
+        scores = similar if self._calibration.nonconformity == "similarity" else found
+        p_values = self._calibration.p_values(scores[None])[0]
+        none = self._calibration.background_p_values(similar[None]) if len(self._calibration.negatives) else None
+        return tuple(float(p_values[index]) for index in order), None if none is None else float(none)
 
     def conditions(self) -> dict[str, str]:
         """Returns what the probabilities depend on besides the video.
@@ -151,6 +239,7 @@ class Recognizer:
             "classes": self.labels.names,
             "sentences": dict(self._sentences.sentences),
             "matcher": constructor_settings(self.matcher),
+            "temporal_head": type(self._video_clip.temporal_head).__name__,
             "pixels": [self._video_clip.preprocessing.mean, self._video_clip.preprocessing.std],
             "clips": asdict(self.clips),
         }

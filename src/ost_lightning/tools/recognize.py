@@ -38,8 +38,7 @@ def recognize(
         workers: Threads that read videos; the number of usable cores if not given.
         batch_size: Largest number of videos that are encoded together.
     """
-    if (labels is None) == (classes is None):
-        raise UserError("Give either --labels (a label space such as kinetics400) or --classes 'archery, surfing'.")
+    chosen = _classes(labels, classes)
     for name, value in (("top", top), ("batch_size", batch_size)):
         if value < 1:
             raise UserError(f"--{name} is {value}: expected at least 1.")
@@ -51,7 +50,7 @@ def recognize(
     if output is not None:
         check_format(output)
     videos = _checked(find_videos(sources))
-    recognizer = Recognizer.load(weights, labels if classes is None else _names(classes), device)
+    recognizer = Recognizer.load(weights, chosen, device)
     print(recognizer)
     if weights == TINY_CLIP:
         print("This CLIP knows only the rendered world: its answers about other videos mean nothing.")
@@ -75,7 +74,12 @@ def recognize(
         raise UserError(f"Videos that could not be read: {unreadable}. They are named above.")
 
 
-def _names(classes: str) -> list[str]:
+def _classes(labels: str | None, classes: str | None) -> str | list[str]:
+    """Returns the label space, or the class names."""
+    if labels is not None and classes is None:
+        return labels
+    if classes is None or labels is not None:
+        raise UserError("Give either --labels (a label space such as kinetics400) or --classes 'archery, surfing'.")
     names = [name.strip() for name in classes.split(",")]
     if "" in names:
         raise UserError(f"--classes '{classes}' has an empty name: separate names by single commas.")
