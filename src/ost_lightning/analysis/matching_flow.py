@@ -59,13 +59,16 @@ def matching_flow(
     return MatchingFlow(frames.cpu(), (plan[0, 0] * len(frames)).cpu(), cosines[0, 0].cpu(), tuple(texts))
 
 
-def draw_matching_flows(flows: Mapping[str, MatchingFlow], title: str, file: Path) -> None:
+def draw_matching_flows(
+    flows: Mapping[str, MatchingFlow], title: str, file: Path, seconds: Sequence[float] = ()
+) -> None:
     """Draws the frames of a video above the plans of one or several flows.
 
     Args:
         flows: Flows of the same frames, by heading.
         title: Title of the picture.
         file: PNG to write.
+        seconds: Times of the frames; they are numbered if there are none.
 
     Raises:
         UserError: If matplotlib is not installed.
@@ -79,7 +82,7 @@ def draw_matching_flows(flows: Mapping[str, MatchingFlow], title: str, file: Pat
     strip = frames.permute(2, 0, 3, 1).flatten(1, 2).numpy()
     axes[0].imshow(strip, aspect="auto", extent=(-0.5, count - 0.5, 1, 0))
     axes[0].set_yticks([])
-    axes[0].set_xticks(range(count), [f"frame {k + 1}" for k in range(count)], fontsize=8)
+    axes[0].set_xticks(range(count), frame_names(count, seconds), fontsize=8)
     for axis, (heading, flow) in zip(axes[1:], flows.items(), strict=True):
         axis.imshow(flow.plan.T.numpy(), aspect="auto", cmap="viridis", vmin=0, vmax=1)
         axis.set_title(heading, fontsize=10, loc="left")
@@ -98,3 +101,8 @@ def draw_matching_flows(flows: Mapping[str, MatchingFlow], title: str, file: Pat
                     color="white" if share < 0.6 else "black",
                 )
     save_figure(figure, file)
+
+
+def frame_names(count: int, seconds: Sequence[float] = ()) -> list[str]:
+    """Returns captions for frames: their times, or their numbers if there are none."""
+    return [f"{time:.1f} s" for time in seconds] or [f"frame {k + 1}" for k in range(count)]

@@ -1,6 +1,8 @@
 """Recognition of videos, given weights and class labels."""
 
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator
+from ost_lightning.recognition.explanation import Explanation, SentenceMatch, attention_maps
+from ost_lightning.recognition.explanation_pictures import draw_maps, draw_matches
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.recognizer import Recognizer
 from ost_lightning.recognition.result_files import ResultFile, check_format
@@ -11,12 +13,17 @@ __all__ = [
     "STANDARD_INPUT",
     "Calibration",
     "ConformalCalibrator",
+    "Explanation",
     "Recognition",
     "Recognizer",
     "ResultFile",
+    "SentenceMatch",
     "TrainedModel",
     "Unreadable",
+    "attention_maps",
     "check_format",
+    "draw_maps",
+    "draw_matches",
     "find_videos",
     "load_trained_model",
 ]

@@ -15,11 +15,18 @@ from ost_lightning.evaluation import SHOWN_CLASSES, embed, evaluation_clips, pro
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import FrameEmbeddings, constructor_settings, weights_digest
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator, Nonconformity
+from ost_lightning.recognition.explanation import (
+    Explanation,
+    MapMethod,
+    SentenceMatch,
+    attention_maps,
+    sentence_matches,
+)
 from ost_lightning.recognition.read_ahead import ReadVideo, read_ahead
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
 from ost_lightning.text import LabelSpace
-from ost_lightning.video import UNLABELED, SampleKey, VideoRecord
+from ost_lightning.video import UNLABELED, FrameSampler, SampleKey, VideoRecord, open_video
 from ost_lightning.video.storage import is_remote
 
 
@@ -111,6 +118,72 @@ class Recognizer:
         for clips in read_ahead(videos, self._read, threads, batch_size):
             yield from self._recognized(clips)
 
+    def explain(self, video: str | Path, classes: Sequence[str] | None = None) -> list[Explanation]:
+        """Explains why a video was recognized as a class and not as another one.
+
+        Args:
+            video: Path of a file or folder of frames, or URL.
+            classes: Names of the classes to explain; the two most likely ones if not given.
+
+        Returns:
+            One explanation per class, in the same order. With several views, it is of the first one.
+
+        Raises:
+            UserError: If a class is unknown, the video can't be read, or the matcher can't be explained.
+        """
+        read = self._read(video)
+        if read.frames is None:
+            raise UserError(read.error)
+        with torch.inference_mode():
+            embedded = embed(self._video_clip, read.frames[None].to(self.device))
+            found = self._probabilities(embedded)[0]
+        chosen = found.topk(min(2, len(found))).indices.tolist() if classes is None else map(self._index, classes)
+        return [
+            Explanation(
+                self.labels.names[k],
+                float(found[k]),
+                sentence_matches(
+                    self.matcher,
+                    embedded[0, 0],
+                    {kind: self._texts[kind][k] for kind in self.matcher.kinds},
+                    {kind: self._sentences.sentences[kind][k] for kind in self.matcher.kinds},
+                    self._times(video) if embedded.shape[2] == self.clips.frames else (),
+                ),
+                read.frames[0],
+            )
+            for k in chosen
+        ]
+
+    def maps(
+        self, explanation: Explanation, method: MapMethod = "relevance", matches: Sequence[SentenceMatch] | None = None
+    ) -> Tensor:
+        """Returns where in each frame the encoder looked, for each sentence of an explanation.
+
+        Args:
+            explanation: Explanation by this recognizer.
+            method: Kind of map; see `attention_maps`.
+            matches: Sentences of the explanation; all of them if not given.
+
+        Returns:
+            Non-negative fp32 (N, T, G, G), G patches per side.
+
+        Raises:
+            UserError: If the encoder has no class token per frame, or a temporal head.
+        """
+        k = self._index(explanation.label)
+        every = [row for kind in self.matcher.kinds for row in self._texts[kind][k]]
+        shown = explanation.matches if matches is None else matches
+        texts = torch.stack([every[explanation.matches.index(match)] for match in shown])
+        return attention_maps(self._video_clip, explanation.frames.to(self.device), texts.clone(), method)
+
+    def _times(self, video: str | Path) -> tuple[float, ...]:
+        """Times of the frames of the first view; empty if they have none."""
+        with open_video(_address(video)) as opened:
+            if not opened.rate:
+                return ()
+            indices = FrameSampler(self.clips.frames, self.clips.views).middle(len(opened))[0]
+            return tuple(opened.times(indices.tolist()))
+
     def calibrate(
         self,
         labeled: Iterable[tuple[str | Path, str]],
@@ -174,9 +247,7 @@ class Recognizer:
         return torch.cat(found[0]), torch.cat(found[1])
 
     def _read(self, video: str | Path) -> ReadVideo:
-        record = VideoRecord(
-            video if isinstance(video, str) and is_remote(video) else Path(video), UNLABELED, str(video)
-        )
+        record = VideoRecord(_address(video), UNLABELED, str(video))
         clip = evaluation_clips([record], self.clips)[SampleKey(0, 0)]
         if isinstance(clip, UserError):
             return ReadVideo(str(video), None, str(clip))
@@ -252,6 +323,10 @@ class Recognizer:
             f"Recognizer({self._video_clip.pretrained!r}, {len(self.labels)} classes, {type(self.matcher).__name__}, "
             f"{self.clips.frames} frames of {size} x {size} pixels, {self.device})"
         )
+
+
+def _address(video: str | Path) -> str | Path:
+    return video if isinstance(video, str) and is_remote(video) else Path(video)
 
 
 def _label_space(labels: str | Path | Sequence[str] | LabelSpace) -> LabelSpace:

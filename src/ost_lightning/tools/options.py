@@ -1,4 +1,4 @@
-"""Validation of options that several tools share: number of processes, output folder and output file."""
+"""Validation of options that several tools share: processes, output folder and file, and classes."""
 
 import os
 from pathlib import Path
@@ -42,3 +42,23 @@ def output_file(file: Path) -> Path:
         raise UserError(f"The output must be a file, but {file} is a folder. Choose another path.")
     output_folder(file.parent)
     return file
+
+
+def class_names(labels: str | None, classes: str | None) -> str | list[str]:
+    """Returns the label space that was named, or the class names.
+
+    Args:
+        labels: Name or folder of a label space; None if there are class names.
+        classes: Class names separated by commas; None if there is a label space.
+
+    Raises:
+        UserError: If neither or both are given, or a name is empty.
+    """
+    if labels is not None and classes is None:
+        return labels
+    if classes is None or labels is not None:
+        raise UserError("Give either --labels (a label space such as kinetics400) or --classes 'archery, surfing'.")
+    names = [name.strip() for name in classes.split(",")]
+    if "" in names:
+        raise UserError(f"--classes '{classes}' has an empty name: separate names by single commas.")
+    return names

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ost_lightning.errors import UserError
 from ost_lightning.resources import TINY_CLIP
-from ost_lightning.tools.options import output_file, processes
+from ost_lightning.tools.options import class_names, output_file, processes
 
 
 def recognize(
@@ -38,7 +38,7 @@ def recognize(
         workers: Threads that read videos; the number of usable cores if not given.
         batch_size: Largest number of videos that are encoded together.
     """
-    chosen = _classes(labels, classes)
+    chosen = class_names(labels, classes)
     for name, value in (("top", top), ("batch_size", batch_size)):
         if value < 1:
             raise UserError(f"--{name} is {value}: expected at least 1.")
@@ -72,18 +72,6 @@ def recognize(
         print(f"Results written to {output}")
     if unreadable:
         raise UserError(f"Videos that could not be read: {unreadable}. They are named above.")
-
-
-def _classes(labels: str | None, classes: str | None) -> str | list[str]:
-    """Returns the label space, or the class names."""
-    if labels is not None and classes is None:
-        return labels
-    if classes is None or labels is not None:
-        raise UserError("Give either --labels (a label space such as kinetics400) or --classes 'archery, surfing'.")
-    names = [name.strip() for name in classes.split(",")]
-    if "" in names:
-        raise UserError(f"--classes '{classes}' has an empty name: separate names by single commas.")
-    return names
 
 
 def _checked(videos: Iterator[str]) -> Iterator[str]:

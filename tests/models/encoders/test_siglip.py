@@ -277,3 +277,8 @@ def test_the_vision_tower_is_compiled(folder: Path) -> None:
     for name, weight in states[0].items():
         if not name.endswith(("k_proj.bias", "head.attention.in_proj_bias")):  # their gradients are pure rounding error
             torch.testing.assert_close(states[1][name], weight, atol=1e-5, rtol=1e-4)
+
+
+def test_attention_maps_are_rejected_without_a_class_token(video_clip: VideoCLIP) -> None:
+    with pytest.raises(UserError, match="siglip has none"):
+        video_clip.encoder.encode_with_attention(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel
 
+from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.encoders.loading import load_model, load_tokenizer, source_of
 from ost_lightning.models.encoders.preprocessing import (
@@ -141,6 +142,21 @@ class DualEncoder(nn.Module, ABC):
         Returns:
             (n, d), not normalized.
         """
+
+    def encode_with_attention(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Embeds images, and returns the attention of every layer of the vision tower.
+
+        Args:
+            pixels: Normalized pixels, fp32 (n, 3, S, S).
+
+        Returns:
+            Embeddings (n, d), not normalized, and the attention of each layer after the softmax, (n, heads, L, L).
+            Token 0 is the class token, the others are patches in rows. Gradients flow from the embeddings to it.
+
+        Raises:
+            UserError: If this kind of encoder has no class token that attends to the patches of a single image.
+        """
+        raise UserError(f"Attention maps need a CLIP with a class token per frame: {self.model_type} has none.")
 
     @abstractmethod
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """CLIP: one class token per frame, a causal text tower, projections to a joint space (Radford et al., ICML 2021)."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.preprocessing import Preprocessing
 from ost_lightning.models.encoders.sentences import SentenceTokenizer
+
+Layer = TypeVar("Layer", bound=CLIPEncoderLayer)
 
 
 class CLIPEncoder(DualEncoder):
@@ -39,6 +41,21 @@ class CLIPEncoder(DualEncoder):
         """Embeds images (n, 3, S, S) as (n, d)."""
         features: Tensor = self.model.get_image_features(pixel_values=pixels).pooler_output
         return features
+
+    def encode_with_attention(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Embeds images (n, 3, S, S) as (n, d), and returns each layer's attention (n, heads, L, L)."""
+        layers, implementation = self.model.vision_model.encoder.layers, self.model.config._attn_implementation
+        last = layers[-1]
+        try:
+            # fused attention returns no probabilities, and the class token's layer has only its own row
+            self.model.set_attn_implementation("eager")
+            if isinstance(last, ClassTokenLayer):
+                layers[-1] = _sharing_weights(last, CLIPEncoderLayer)
+            outputs = self.model.vision_model(pixel_values=pixels, output_attentions=True)
+        finally:
+            layers[-1] = last
+            self.model.set_attn_implementation(implementation)
+        return self.model.visual_projection(outputs.pooler_output), tuple(outputs.attentions)
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeds sentences (n, L) as (n, d). Attention is causal, so padding after the end token needs no mask."""
@@ -88,8 +105,12 @@ class ClassTokenLayer(CLIPEncoderLayer):
 
 def as_class_token_layer(layer: CLIPEncoderLayer) -> ClassTokenLayer:
     """Converts a layer; the result shares its weights."""
+    return _sharing_weights(layer, ClassTokenLayer)
+
+
+def _sharing_weights(layer: CLIPEncoderLayer, kind: type[Layer]) -> Layer:
     with torch.device("meta"):
-        converted = ClassTokenLayer(layer.self_attn.config)
+        converted = kind(layer.self_attn.config)
     for name, part in layer.named_children():
         setattr(converted, name, part)
     return converted.train(layer.training)

@@ -15,6 +15,11 @@ _TRUTH_VALUES: Final = frozenset({"true", "false", "yes", "no"})
 HELP: Final = ("--help", "-h")
 
 
+def spelling(parameter: str) -> str:
+    """Returns the name of a parameter's option: `class_` is `--class`, a keyword of Python."""
+    return parameter.removesuffix("_")
+
+
 def positional(tool: Tool) -> list[str]:
     """Returns the parameters without a default, which may be given by position, in order."""
     return [
@@ -65,7 +70,7 @@ def as_options(tool: Tool, args: Sequence[str]) -> list[str]:
             option, value = split_option(argument)
             name = option.removeprefix("--").split(".")[0].removesuffix("+")
             reject_renamed_option(tool.name, option.removeprefix("--"), value)
-            if name not in parameters:
+            if name not in map(spelling, parameters):
                 raise _unknown(tool, option)
             options.append(_named(tool, option, value, rest))
     named = {option.partition("=")[0].removeprefix("--") for option in options}
@@ -114,6 +119,8 @@ def _several(tool: Tool, name: str, values: Sequence[str]) -> str:
 
 
 def _unknown(tool: Tool, option: str) -> UserError:
-    close = get_close_matches(option, [f"--{name}" for name in inspect.signature(tool.function).parameters], n=1)
+    close = get_close_matches(
+        option, [f"--{spelling(name)}" for name in inspect.signature(tool.function).parameters], n=1
+    )
     meant = f" Did you mean {close[0]}?" if close else ""
     return UserError(f"`ost {tool.name}` has no option {option}.{meant} {usage_hint(tool)}")

@@ -7,7 +7,7 @@ from typing import Any, Final
 from docstring_parser import parse as parse_docstring
 from jsonargparse import ArgumentParser
 
-from ost_lightning.tools.parsing.arguments import HELP, as_options, takes_several, usage
+from ost_lightning.tools.parsing.arguments import HELP, as_options, spelling, takes_several, usage
 from ost_lightning.tools.parsing.commands import Tool
 
 _SPELLING: Final = (
@@ -31,7 +31,7 @@ def run_tool(tool: Tool, args: Sequence[str]) -> None:
     options = as_options(tool, args)
     parser = tool_parser(tool, for_help=any(argument in HELP for argument in args))
     values = parser.instantiate(parser.parse_args(options))
-    tool.function(**{name: values[name] for name in inspect.signature(tool.function).parameters})
+    tool.function(**{name: values[spelling(name)] for name in inspect.signature(tool.function).parameters})
 
 
 def tool_parser(tool: Tool, *, for_help: bool = False) -> ArgumentParser:
@@ -64,7 +64,7 @@ def tool_parser(tool: Tool, *, for_help: bool = False) -> ArgumentParser:
         if for_help and takes_several(tool, name):
             parser.add_argument(f"--{name}", nargs="+", metavar="VALUE", **option)
         elif name not in quoted:
-            parser.add_argument(f"--{name}", type=parameter.annotation, **option)
+            parser.add_argument(f"--{spelling(name)}", type=parameter.annotation, **option)
         elif for_help:
             parser.add_argument(f"--{name}", metavar="CLASS", **option)
     if quoted and not for_help:

@@ -139,6 +139,18 @@ class FrameSource(ABC):
             raise VideoReadError(self.path, f"no frame is shown at {early[0]:g} s: times count from the first frame")
         return [bisect_right(seconds, time) - 1 for time in times]
 
+    def times(self, indices: Sequence[int]) -> list[float]:
+        """Returns the times at which frames appear, in seconds from the first frame.
+
+        Args:
+            indices: Frames in presentation order.
+
+        Raises:
+            VideoReadError: If the frames have no times.
+        """
+        seconds = self._seconds()
+        return [seconds[index] for index in indices]
+
     def read(self, indices: Sequence[int] | Tensor, short_side: int | None = None) -> Tensor:
         """Decodes whole frames.
 

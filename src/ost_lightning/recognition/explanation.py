@@ -1,0 +1,182 @@
+"""Why a video was recognized as a class, or not: sentences, frames and patches that decided."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ost_lightning.analysis.relevance import attention_rollout, class_attention, descriptor_relevance
+from ost_lightning.errors import UserError
+from ost_lightning.matching import CategoryName, Matcher, PlanMatcher, PooledDescriptors
+from ost_lightning.models import VideoCLIP
+from ost_lightning.vocabulary import SentenceKind
+
+MapMethod = Literal["relevance", "rollout", "class_attention"]
+"""How attention maps are computed; only `relevance` depends on the sentence."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SentenceMatch:
+    """How the frames of a video match one sentence of a class.
+
+    Attributes:
+        sentence: Sentence as it was encoded.
+        kind: Kind of the sentence.
+        cosine: Mean cosine of the frames, weighted by their shares.
+        shares: Share of each frame in the match, (T,); the sum is 1.
+        cosines: Cosine of each frame, (T,).
+        seconds: Time of each frame from the video's first one; empty if frames have no times.
+    """
+
+    sentence: str
+    kind: SentenceKind
+    cosine: float
+    shares: Tensor
+    cosines: Tensor
+    seconds: tuple[float, ...]
+
+    @property
+    def cost(self) -> float:
+        """Cost of the match, 1 - cosine."""
+        return 1 - self.cosine
+
+    @property
+    def frame(self) -> int:
+        """Index of the frame that contributes most to the match."""
+        return int((self.shares * self.cosines).argmax())
+
+    @property
+    def second(self) -> float | None:
+        """Time of that frame; None if frames have no times."""
+        return self.seconds[self.frame] if self.seconds else None
+
+    def __repr__(self) -> str:
+        return f"SentenceMatch({self.sentence!r}, {self.kind!r}, cosine={self.cosine:.3f}, frame={self.frame})"
+
+    def __str__(self) -> str:
+        shown = f"frame {self.frame + 1}" if self.second is None else f"{self.second:.1f} s"
+        return f"{self.sentence!r} (cosine {self.cosine:.3f}, best seen at {shown})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """Evidence for and against one class.
+
+    Attributes:
+        label: Name of the class.
+        probability: Probability of the class, 0 to 1.
+        matches: Matches with the sentences of the class.
+        frames: Frames as the encoder saw them, uint8 (T, 3, S, S).
+    """
+
+    label: str
+    probability: float
+    matches: tuple[SentenceMatch, ...]
+    frames: Tensor
+
+    @property
+    def best(self) -> SentenceMatch:
+        """Match with the highest cosine: the sentence that speaks most for the class."""
+        return max(self.matches, key=lambda match: match.cosine)
+
+    @property
+    def worst_step(self) -> SentenceMatch | None:
+        """Temporal Descriptor with the lowest cosine: the step that is seen least; None without such descriptors."""
+        steps = [match for match in self.matches if match.kind == "temporal"]
+        return min(steps, key=lambda match: match.cosine) if steps else None
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.label!r}, {self.probability:.4f}, {len(self.matches)} sentences)"
+
+    def __str__(self) -> str:
+        lines = [f"{self.label} ({100 * self.probability:.1f} %)", f"  for it: {self.best}"]
+        if self.worst_step is not None:
+            lines.append(f"  against it: {self.worst_step.sentence!r} is hardly seen (cost {self.worst_step.cost:.3f})")
+        return "\n".join(lines)
+
+
+@torch.inference_mode()
+def sentence_matches(
+    matcher: Matcher,
+    embedded: Tensor,
+    texts: dict[SentenceKind, Tensor],
+    sentences: dict[SentenceKind, Sequence[str]],
+    seconds: tuple[float, ...],
+) -> tuple[SentenceMatch, ...]:
+    """Matches the frames of one video with the sentences of one class.
+
+    Args:
+        matcher: A matcher with a plan, whose plan gives the shares, or one that averages frames, in which all have the
+            same share.
+        embedded: Frame embeddings, (T, d).
+        texts: Embeddings of the class's sentences by kind, each (N, d).
+        sentences: Sentences by kind, N each.
+        seconds: Times of the frames; empty if they have none.
+
+    Raises:
+        UserError: If the matcher neither has a plan nor averages frames.
+    """
+    found = []
+    for kind in matcher.kinds:
+        if isinstance(matcher, PlanMatcher) and kind != "name":
+            batched = matcher.cosines_and_plan(embedded[None], texts[kind][None], kind)
+            cosines, plan = (part[0, 0] for part in batched)
+            shares = plan / plan.sum(0, keepdim=True).clamp_min(torch.finfo(plan.dtype).tiny)
+        elif isinstance(matcher, CategoryName | PooledDescriptors | PlanMatcher):
+            cosines = embedded @ texts[kind].T
+            shares = torch.full_like(cosines, 1 / len(embedded))
+        else:
+            raise UserError(
+                f"{type(matcher).__name__} can't be explained: choose a matcher with a plan, such as "
+                "OptimalDescriptorSolver, or CategoryName or PooledDescriptors."
+            )
+        means = (shares * cosines).sum(0).tolist()
+        for n, (sentence, mean) in enumerate(zip(sentences[kind], means, strict=True)):
+            found.append(SentenceMatch(sentence, kind, mean, shares[:, n].cpu(), cosines[:, n].cpu(), seconds))
+    return tuple(found)
+
+
+def attention_maps(
+    video_clip: VideoCLIP, frames: Tensor, texts: Tensor, method: MapMethod = "relevance", first_layer: int = 0
+) -> Tensor:
+    """Returns where in each frame the encoder looked, for each sentence.
+
+    Args:
+        video_clip: Encoder without a temporal head.
+        frames: Frames of one video, uint8 (T, 3, S, S).
+        texts: Embeddings of N sentences, (N, d), L2-normalized.
+        method: `relevance` of patches for the sentence's logit (Chefer et al., ICCV 2021); `rollout` (Abnar and
+            Zuidema, ACL 2020) and `class_attention` (last layer) are the same for every sentence.
+        first_layer: First layer that relevance is accumulated from; the last one alone is -1.
+
+    Returns:
+        Non-negative fp32 (N, T, G, G), G patches per side. Values are comparable between frames, not between methods.
+
+    Raises:
+        UserError: If the encoder has no class token per frame, or a temporal head, whose paths between frames the maps
+            would leave out.
+    """
+    if method not in get_args(MapMethod):
+        raise UserError(f"There is no map {method!r}: choose one of {', '.join(get_args(MapMethod))}.")
+    if video_clip.temporal_head is not None:
+        raise UserError("Attention maps are of single frames, but this model's temporal head relates frames.")
+    # a graph is needed although the weights may be frozen
+    pixels = video_clip.normalization(frames).requires_grad_()
+    with torch.enable_grad():
+        features, attentions = video_clip.encoder.encode_with_attention(pixels)
+        unit = torch.nn.functional.normalize(features.float(), dim=-1)
+        if method == "relevance":
+            logits = video_clip.similarity_to_logits(unit @ texts.T)
+            maps = [
+                descriptor_relevance(
+                    attentions, torch.autograd.grad(logits[:, n].sum(), attentions, retain_graph=True), first_layer
+                )
+                for n in range(len(texts))
+            ]
+        else:
+            one = attention_rollout(attentions) if method == "rollout" else class_attention(attentions)
+            maps = [one] * len(texts)
+    side = round(maps[0].shape[-1] ** 0.5)
+    return torch.stack([row.detach().float().cpu() for row in maps]).unflatten(-1, (side, side))

@@ -1,0 +1,82 @@
+"""Pictures of explanations: matching flows, and attention maps over the frames."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ost_lightning.analysis.matching_flow import MatchingFlow, draw_matching_flows, frame_names
+from ost_lightning.analysis.pictures import new_figure, save_figure
+from ost_lightning.recognition.explanation import Explanation, SentenceMatch
+from ost_lightning.vocabulary import SentenceKind
+
+_HEADINGS: Final[dict[SentenceKind, str]] = {
+    "name": "Class name",
+    "spatio": "Spatio Descriptors",
+    "temporal": "Temporal Descriptors",
+}
+_WRAP: Final = 44
+"""Longest line of a caption, in characters."""
+
+
+def draw_matches(explanation: Explanation, file: Path) -> None:
+    """Draws the frames above the share of each frame's mass that goes to each sentence of the class.
+
+    Args:
+        explanation: Explanation of one class.
+        file: PNG to write.
+
+    Raises:
+        UserError: If matplotlib is not installed.
+    """
+    frames = explanation.frames
+    flows = {}
+    for kind, heading in _HEADINGS.items():
+        matches = [match for match in explanation.matches if match.kind == kind]
+        if matches:
+            # a sentence gets 1 / N of the mass and a frame gives 1 / T of it
+            plan = torch.stack([match.shares for match in matches], dim=1) * len(frames) / len(matches)
+            cosines = torch.stack([match.cosines for match in matches], dim=1)
+            flows[heading] = MatchingFlow(frames, plan, cosines, tuple(match.sentence for match in matches))
+    title = f"{explanation.label} ({100 * explanation.probability:.0f} %)"
+    draw_matching_flows(flows, title, file, explanation.matches[0].seconds)
+
+
+def draw_maps(explanation: Explanation, matches: Sequence[SentenceMatch], maps: Tensor, file: Path) -> None:
+    """Draws attention maps over the frames, one row per sentence; each row has one color scale for all frames.
+
+    Args:
+        explanation: Explanation that the matches are from.
+        matches: The N sentences of the maps.
+        maps: Attention maps, (N, T, G, G); see `Recognizer.maps`.
+        file: PNG to write.
+
+    Raises:
+        UserError: If matplotlib is not installed.
+    """
+    frames = explanation.frames
+    size = frames.shape[-2:]
+    # zero stays zero, so that a frame without evidence stays gray
+    heat = F.interpolate(maps, size=size, mode="bicubic").clamp_min(0)
+    heat = (heat / heat.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)).numpy()
+    rows, columns = len(matches), len(frames)
+    figure = new_figure(1.15 * columns + 3.6, 1.2 * rows + 0.8)
+    figure.suptitle(f"{explanation.label} ({100 * explanation.probability:.0f} %)")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for n, match in enumerate(matches):
+        axes[n, 0].set_ylabel(
+            textwrap.fill(match.sentence, _WRAP), rotation=0, ha="right", va="center", fontsize=8, parse_math=False
+        )
+        for t in range(columns):
+            axis = axes[n, t]
+            axis.imshow(frames[t].permute(1, 2, 0).float().mean(-1).numpy(), cmap="gray", vmin=0, vmax=255)
+            axis.imshow(heat[n, t], cmap="inferno", vmin=0, vmax=1, alpha=0.8 * heat[n, t] ** 0.5)
+            axis.set_xticks([])
+            axis.set_yticks([])
+    for axis, name in zip(axes[-1], frame_names(columns, matches[0].seconds), strict=True):
+        axis.set_xlabel(name, fontsize=8)
+    save_figure(figure, file)

@@ -1,0 +1,39 @@
+"""`ost explain` on a rendered video with the tiny CLIP."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ost_lightning.cli import main
+from ost_lightning.toyworld.clips import render_clip, write_mp4
+from ost_lightning.toyworld.dataset import label_space
+from ost_lightning.toyworld.grammar import draw_classes
+
+
+def test_a_class_is_explained_against_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+    first, second, third = draw_classes(0)["unseen"][:3]
+    write_mp4(Path("clip.mp4"), render_clip(first, seed="a"))
+    label_space(0, "unseen").save(Path("labels"))
+    options = ["--weights=tiny", "--labels=labels", "--class", third.name, "--against", second.name, "--output=why"]
+    assert main(["explain", "clip.mp4", *options, "--maps=rollout"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index(f"\n{third.name} (") < printed.index(f"\n{second.name} (")
+    assert "is hardly seen (cost " in printed
+    names = [f"{rank}_{action.name.replace(' ', '_')}" for rank, action in ((1, third), (2, second))]
+    expected = sorted(f"{name}_{picture}.png" for name in names for picture in ("matches", "rollout"))
+    assert sorted(path.name for path in Path("why").iterdir()) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--maps=rollout", "--classes=a"], "name a folder"), (["--classs=a"], "Did you mean --class")],
+)
+def test_mistakes(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "clip.mp4", "--weights=does/not/exist", *options]) == 1
+    assert message in " ".join(capsys.readouterr().err.split())
