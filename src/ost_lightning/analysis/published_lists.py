@@ -1,5 +1,6 @@
 """Published lists of videos, recognized by their content, whatever file they were read from."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -7,6 +8,8 @@ import yaml
 
 from ost_lightning.resources import shipped
 from ost_lightning.text import LabelSpace, LabelSpaceError
+from ost_lightning.video import UNLABELED, VideoRecord
+from ost_lightning.video.annotations.video_ids import list_digest, video_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,26 @@ def identify(digest: str, labels: LabelSpace, *, for_training: bool = False) -> 
             return entry
     same = [entry for entry in candidates if entry.digest is None and same_classes(labels, entry.label_space)]
     return same[0] if len(same) == 1 else None
+
+
+def labels_digest(records: Iterable[VideoRecord], class_names: Sequence[str]) -> str:
+    """Hashes the videos of a list together with the names of their classes, in any order.
+
+    Args:
+        records: Videos; parts of a video are told apart by their times.
+        class_names: Name of each class, by label.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    return list_digest(
+        f"{video_id(record.id)}\t{class_names[record.label] if record.label != UNLABELED else ''}{_times(record)}"
+        for record in records
+    )
+
+
+def _times(record: VideoRecord) -> str:
+    return "" if record.span == (None, None) else f"\t{record.start}-{record.end}"
 
 
 def same_classes(labels: LabelSpace, label_space: str) -> bool:

@@ -29,6 +29,10 @@ class DataCard:
         listed: Number of listed videos.
         found: Number of listed videos that exist on this disk.
         in_training: Number of listed videos that the checkpoint was trained on (by video id); None if unknown.
+        labels: Hash of the listed videos with their classes, in any order; None in files of earlier versions.
+        sentences: Hash of the encoded sentences, by kind; None in files of earlier versions.
+        vocabulary: Hash of the names, and of the descriptors if they are used, of the complete label space that the
+            classes were selected from; None in files of earlier versions.
     """
 
     label_space: str
@@ -41,6 +45,9 @@ class DataCard:
     listed: int
     found: int
     in_training: int | None
+    labels: str | None = None
+    sentences: Mapping[str, str] | None = None
+    vocabulary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,7 @@ class Summary:
         top5: Top-5 accuracy, 0 to 1.
         top1_std: Sample standard deviation of `top1` over the splits; None for a harmonic mean.
         top5_std: Sample standard deviation of `top5` over the splits; None for a harmonic mean.
+        sets: Names of the sets; empty in files of earlier versions.
     """
 
     what: str
@@ -102,6 +110,7 @@ class Summary:
     top5: float
     top1_std: float | None = None
     top5_std: float | None = None
+    sets: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +168,9 @@ class RunResults:
                 )
                 for name, entry in content.pop("sets").items()
             }
-            summaries = [Summary(**entry) for entry in content.pop("summaries")]
+            summaries = [
+                Summary(**{**entry, "sets": tuple(entry.get("sets", ()))}) for entry in content.pop("summaries")
+            ]
             return cls(sets=sets, summaries=summaries, **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} is not the results.json of a test run ({error}).") from error

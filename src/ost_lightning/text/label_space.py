@@ -56,6 +56,7 @@ class LabelSpace:
         provenance: Provenance of the descriptors.
         origin: Folder or file of the label space, for messages.
         published: Publisher's spelling of each name, as in annotation files; `names` by default.
+        selected_from: Label space that the classes were selected from; None if this is a complete one.
 
     Examples:
         >>> labels = LabelSpace.load("ucf101")
@@ -71,6 +72,7 @@ class LabelSpace:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     origin: str = "given in code"
     published: tuple[str, ...] = ()
+    selected_from: Self | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -186,7 +188,14 @@ class LabelSpace:
         label_of = {name: label for label, name in enumerate(self.names)}
         chosen = {name: self.descriptors[name] for name in names if name in self.descriptors}
         published = tuple(self.published[label_of[name]] for name in names)
-        return replace(self, names=tuple(names), descriptors=chosen, origin=origin, published=published)
+        return replace(
+            self,
+            names=tuple(names),
+            descriptors=chosen,
+            origin=origin,
+            published=published,
+            selected_from=self.selected_from or self,
+        )
 
     def descriptors_of(self, kind: DescriptorKind, count: int) -> tuple[tuple[str, ...], ...]:
         """Returns the first `count` descriptors of each class.

@@ -86,6 +86,9 @@ def test_results_record_their_conditions(capsys: pytest.CaptureFixture[str], cap
         "found": 5,
         "in_training": 1,
     }
+    assert list(card["sentences"]) == ["name"]
+    assert results["checkpoint"]["training"]["sentences"] == card["sentences"]
+    assert results["checkpoint"]["training"]["name_form"] == card["name_form"] == "as published"
     assert set(results["sets"]["own"]["scores"]) == {"as trained", "ensembled_0.2"}
     for name, ratio in (("as trained", 0.0), ("ensembled_0.2", 0.2)):
         score = results["sets"]["own"]["scores"][name]

@@ -12,17 +12,16 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from ost_lightning import __version__
 from ost_lightning.analysis.protocols import Protocol, remarks
-from ost_lightning.analysis.run_results import RESULTS_FILE, DataCard, RunResults, Score, SetResult
-from ost_lightning.analysis.summaries import summarize
+from ost_lightning.analysis.run_results import RESULTS_FILE, RunResults, Score, SetResult
+from ost_lightning.analysis.summaries import not_combined, summarize
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.code_revision import git_state
-from ost_lightning.callbacks.reporting.published_lists import digest_of, published_as
+from ost_lightning.callbacks.reporting.data_cards import data_card, name_form, sentence_digests
+from ost_lightning.callbacks.reporting.published_lists import digest_of
 from ost_lightning.callbacks.reporting.settings import clip_settings, model_settings
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights, tested_checkpoint
-from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord, label_space_name
-from ost_lightning.datamodules import LabeledVideos
+from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord
 from ost_lightning.files import write_text_atomically
-from ost_lightning.text import Templates
 from ost_lightning.vocabulary import AS_TRAINED
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
@@ -66,6 +65,8 @@ class ResultsWriter(Callback):
             steps=int(steps) if isfinite(steps) else -1,
             before=TrainingRecord.load(contents),
             began_with=Path(name).name if name is not None else None,
+            name_form=name_form(task, data.training_set.labels),
+            sentences={**sentence_digests(task, data.training_set.labels)},
         )
         self._record = record.after(self._resumed) if self._resumed is not None else record
         self._resumed = None
@@ -101,13 +102,14 @@ class ResultsWriter(Callback):
         videos = data.evaluation_sets("test")
         sets = {
             name: SetResult(
-                _card(labeled, self._training, task.templates), _scores(trainer.callback_metrics, name, videos)
+                data_card(labeled, task, self._training.seen(labeled) if self._training is not None else None),
+                _scores(trainer.callback_metrics, name, videos),
             )
             for name, labeled in videos.items()
         }
         training = self._training.card() if self._training is not None else None
         clips = clip_settings(data)
-        found = remarks(self.protocol, sets, training, clips)
+        found = remarks(self.protocol, sets, training, clips) + not_combined(sets)
         if self._checkpoint is not None:
             digests = {result.card.digest: name for name, result in sets.items()}
             found += _selection_remarks(self._checkpoint, digests)
@@ -142,22 +144,6 @@ def _selection_remarks(checkpoint: Mapping[str, Any], tested: Mapping[str, str])
     if selection["last"] is False:
         return [f"The checkpoint is not the last one: it was saved {selection['saved']}."]
     return []
-
-
-def _card(videos: LabeledVideos, training: TrainingRecord | None, templates: Templates) -> DataCard:
-    labels, published = videos.labels, published_as(videos)
-    return DataCard(
-        label_space=label_space_name(labels),
-        classes=len(labels),
-        name_form="as published" if templates.spells_as_published(labels) else "words",
-        digest=digest_of(videos),
-        list=published.name if published else None,
-        benchmark=published.benchmark if published else None,
-        part=published.part if published else None,
-        listed=len(videos.records),
-        found=len(videos.found),
-        in_training=training.seen(videos) if training is not None else None,
-    )
 
 
 def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any]) -> dict[str, Score]:
