@@ -100,14 +100,14 @@ def test_parts_of_a_label_space_share_its_vocabulary() -> None:
 
 
 def test_a_card_holds_all_conditions_of_a_set(video_clip: VideoCLIP) -> None:
-    card = data_card(videos(), task(video_clip), 1)
+    card = data_card(videos(), task(video_clip), None, 1)
     assert (card.label_space, card.classes, card.name_form) == ("given in code", 3, "words")
     assert (card.listed, card.found, card.in_training, card.list) == (3, 3, 1, None)
     assert card.sentences == sentence_digests(task(video_clip), LABELS)
-    raw = data_card(videos(LABELS.as_published()), task(video_clip), None)
+    raw = data_card(videos(LABELS.as_published()), task(video_clip), None, None)
     assert (raw.name_form, raw.digest, raw.labels) == ("as published", card.digest, card.labels)
     relabeled = [replace(record, label=(record.label + 1) % 3) for record in videos().records]
-    other = data_card(replace(videos(), records=relabeled), task(video_clip), None)
+    other = data_card(replace(videos(), records=relabeled), task(video_clip), None, None)
     assert (other.digest, other.labels != card.labels) == (card.digest, True)
 
 
@@ -117,7 +117,7 @@ def test_two_descriptor_sets_are_two_rows(video_clip: VideoCLIP, seeds: int) -> 
     runs = []
     for seed in range(2 * seeds):
         labels = (LABELS, rotated(LABELS))[seed % 2]
-        result = SetResult(data_card(videos(labels), task(video_clip), 0), outcome("hmdb51-split1").scores)
+        result = SetResult(data_card(videos(labels), task(video_clip), None, 0), outcome("hmdb51-split1").scores)
         one = run(None, None, seed, own=result)
         runs.append(replace(one, model={**one.model, "weights": f"w{seed // 2}"}))
     rows = run_rows(runs)

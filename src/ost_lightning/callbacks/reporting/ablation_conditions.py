@@ -38,7 +38,7 @@ def set_card(videos: LabeledVideos, found: Sequence[Mapping[str, Tensor]]) -> Ev
         found: Metrics of each setting that was scored.
     """
     scored, undecodable = (max(int(values[key]) for values in found) for key in _COUNTS)
-    published = published_as(videos)
+    published = published_as(videos).list
     split_of = published.benchmark if published is not None and published.part.startswith("split ") else None
     return EvaluationSetCard(len(videos.labels), scored, undecodable, split_of)
 

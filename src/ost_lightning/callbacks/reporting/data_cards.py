@@ -5,23 +5,27 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
+from ost_lightning.analysis.published_lists import PublishedList
 from ost_lightning.analysis.run_results import DataCard
-from ost_lightning.callbacks.reporting.published_lists import digest_of, labels_digest_of, published_as
+from ost_lightning.callbacks.reporting.published_lists import digest_of, labels_digest_of
 from ost_lightning.datamodules import LabeledVideos
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
 from ost_lightning.vocabulary import SentenceKind
 
 
-def data_card(videos: LabeledVideos, task: RecognitionTask, in_training: int | None) -> DataCard:
+def data_card(
+    videos: LabeledVideos, task: RecognitionTask, published: PublishedList | None, in_training: int | None
+) -> DataCard:
     """Returns the conditions of a set.
 
     Args:
         videos: Videos of the set.
         task: Task that scores them.
+        published: Published list that the videos are (`published_as`); None if they are none.
         in_training: Number of videos that the weights were trained on; None if unknown.
     """
-    labels, published = videos.labels, published_as(videos)
+    labels = videos.labels
     sentences = sentence_digests(task, labels)
     return DataCard(
         label_space=label_space_name(labels),

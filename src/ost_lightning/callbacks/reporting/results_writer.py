@@ -17,7 +17,7 @@ from ost_lightning.analysis.summaries import not_combined, summarize
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.code_revision import git_state
 from ost_lightning.callbacks.reporting.data_cards import data_card, name_form, sentence_digests
-from ost_lightning.callbacks.reporting.published_lists import digest_of
+from ost_lightning.callbacks.reporting.published_lists import digest_of, published_as
 from ost_lightning.callbacks.reporting.settings import clip_settings, model_settings
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights, tested_checkpoint
 from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord
@@ -100,16 +100,22 @@ class ResultsWriter(Callback):
     def _results(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> RunResults:
         task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
         videos = data.evaluation_sets("test")
+        identified = {name: published_as(labeled) for name, labeled in videos.items()}
+        seen = {
+            name: self._training.seen(labeled) if self._training is not None else None
+            for name, labeled in videos.items()
+        }
         sets = {
             name: SetResult(
-                data_card(labeled, task, self._training.seen(labeled) if self._training is not None else None),
+                data_card(labeled, task, identified[name].list, seen[name]),
                 _scores(trainer.callback_metrics, name, videos),
             )
             for name, labeled in videos.items()
         }
         training = self._training.card() if self._training is not None else None
         clips = clip_settings(data)
-        found = remarks(self.protocol, sets, training, clips) + not_combined(sets)
+        found = [f"{name} {found.doubt}" for name, found in identified.items() if found.doubt]
+        found += remarks(self.protocol, sets, training, clips) + not_combined(sets)
         if self._checkpoint is not None:
             digests = {result.card.digest: name for name, result in sets.items()}
             found += _selection_remarks(self._checkpoint, digests)

@@ -78,7 +78,7 @@ class TrainingRecord:
         ids = [video_id(record.id) for record in training.records]
         per_class = Counter(record.label for record in training.records)
         digest = list_digest(ids)
-        published = identify(digest, training.labels, for_training=True)
+        published = identify(training.records, training.labels, for_training=True).list
         hashes = torch.tensor([id_hash(id_) for id_ in ids], dtype=torch.int64)
         if before is not None:
             hashes = torch.cat([hashes, before.ids])
