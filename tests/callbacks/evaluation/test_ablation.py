@@ -169,8 +169,10 @@ def test_untuned_weights_are_encoded_once_for_all_ratios(tmp_path: Path) -> None
     module = ContrastiveRecognition(Original("tiny"), OptimalDescriptorSolver())
     trainer(tmp_path, Ablation(table4(), folder=tmp_path)).test(module, datamodule=world(), verbose=False)
     assert module.video_clip.encoded == 40 * 2
-    rows = {row.name: row.top1 for row in AblationTable.load(tmp_path / "ablation.json").rows}
+    table = AblationTable.load(tmp_path / "ablation.json")
+    rows = {row.name: row.top1 for row in table.rows}
     assert rows["ensembled"] == rows["solver"]
+    assert any("original weights, so rows with a share of these repeat" in remark for remark in table.remarks)
 
 
 def test_other_descriptors_of_the_same_classes(tmp_path: Path) -> None:

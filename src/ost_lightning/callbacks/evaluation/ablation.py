@@ -40,6 +40,8 @@ _ONE_MODEL: Final = (
     "Every row scores the same model, trained as its experiment says; only the evaluation differs between rows."
 )
 
+_UNTUNED: Final = "The model has its original weights, so rows with a share of these repeat the rows without."
+
 
 @dataclass(frozen=True)
 class ShownRow:
@@ -179,7 +181,7 @@ class Ablation(Callback):
             sets={name: set_card(listed[name], [*every.values()]) for name, every in found.items() if every},
             rows=self._rows(task, found),
             conditions=run_conditions(trainer, task, data),
-            remarks=(*self._remarks, _ONE_MODEL),
+            remarks=(*self._remarks, *([_UNTUNED] if task.weight_sets.untuned else []), _ONE_MODEL),
         )
         print(f"\n{table.markdown()}")
         rank_zero_info(f"{self._cached} of {self._scored} videos of this process came from the embedding cache")

@@ -22,7 +22,8 @@ from ost_lightning.callbacks.reporting.settings import clip_settings, model_sett
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights, tested_checkpoint
 from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord
 from ost_lightning.files import write_text_atomically
-from ost_lightning.vocabulary import AS_TRAINED
+from ost_lightning.tasks import RecognitionTask
+from ost_lightning.vocabulary import AS_TRAINED, PRETRAINED
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
 _MIXTURE: Final = "ensembled_"
@@ -100,6 +101,7 @@ class ResultsWriter(Callback):
     def _results(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> RunResults:
         task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
         videos = data.evaluation_sets("test")
+        own = self._own_weights(trainer, task)
         identified = {name: published_as(labeled) for name, labeled in videos.items()}
         seen = {
             name: self._training.seen(labeled) if self._training is not None else None
@@ -108,7 +110,7 @@ class ResultsWriter(Callback):
         sets = {
             name: SetResult(
                 data_card(labeled, task, identified[name].list, seen[name]),
-                _scores(trainer.callback_metrics, name, videos),
+                _scores(trainer.callback_metrics, name, videos, own),
             )
             for name, labeled in videos.items()
         }
@@ -133,6 +135,14 @@ class ResultsWriter(Callback):
             remarks=found,
         )
 
+    def _own_weights(self, trainer: Trainer, task: RecognitionTask) -> str:
+        """Returns the name of the task's own weights in the results."""
+        clip = task.video_clip
+        loaded = trainer.ckpt_path is not None or clip.init_from is not None or clip.tuned_from != clip.pretrained
+        if loaded or self._record is not None or not task.weight_sets.are_original():
+            return AS_TRAINED
+        return PRETRAINED
+
 
 def _run_seed() -> int | None:
     """Returns the seed that was passed to `seed_everything`; None if it wasn't called."""
@@ -152,8 +162,15 @@ def _selection_remarks(checkpoint: Mapping[str, Any], tested: Mapping[str, str])
     return []
 
 
-def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any]) -> dict[str, Score]:
-    """Returns the scores of a set from the metrics logged as `test/{set}/{weights}/{figure}`."""
+def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any], own: str) -> dict[str, Score]:
+    """Returns the scores of a set from the metrics logged as `test/{set}/{weights}/{figure}`.
+
+    Args:
+        metrics: Metrics of all sets.
+        name: Name of the set.
+        sets: All sets by name.
+        own: Name of the task's own weights, whose metrics name none.
+    """
     prefix = f"test/{name}/"
     figures: dict[str, dict[str, float]] = {}
     for key, value in metrics.items():
@@ -161,7 +178,7 @@ def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any]) -> d
         if key.startswith(prefix) and figure in _FIGURES and f"{name}/{weights}" not in sets and "/" not in weights:
             figures.setdefault(weights, {})[figure] = float(value)
     return {
-        weights or AS_TRAINED: Score(
+        weights or own: Score(
             top1=round(found["top1"], 6),
             top5=round(found["top5"], 6),
             scored=int(found["videos"]),
