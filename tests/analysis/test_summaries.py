@@ -1,6 +1,6 @@
 import pytest
 
-from ost_lightning.analysis.summaries import not_combined, summarize
+from ost_lightning.analysis.summaries import not_combined, split_titles, summarize
 from tests.analysis.example_runs import outcome, three_splits
 
 
@@ -86,3 +86,11 @@ def test_one_part_given_twice_is_not_two_parts() -> None:
 def test_sets_that_could_not_be_averaged_anyway_are_not_remarked() -> None:
     assert not_combined({"a": outcome("hmdb51-split1"), "b": outcome("hmdb51-split1", **RAW)}) == []
     assert not_combined({"a": outcome("ssv2-validation"), "b": outcome("ssv2-validation", **RAW)}) == []
+
+
+def test_the_columns_of_an_ablation_do_not_mix_sets() -> None:
+    sets = three_splits() | {"raw": outcome("hmdb51-split1", **RAW), "k": outcome("ssv2-validation")}
+    titles = split_titles({name: result.card for name, result in sets.items()})
+    assert titles == {**{f"hmdb51_{k}": "hmdb51 (words, n)" for k in (1, 2, 3)}, "raw": "hmdb51 (as published, raw)"}
+    twice = {"a": outcome("hmdb51-split1"), "b": outcome("hmdb51-split1", digest="e"), "c": outcome("hmdb51-split2")}
+    assert split_titles({name: result.card for name, result in twice.items()}) == {}

@@ -113,6 +113,24 @@ def not_combined(sets: Mapping[str, SetResult]) -> list[str]:
     return sentences
 
 
+def split_titles(cards: Mapping[str, DataCard]) -> dict[str, str]:
+    """Returns the name of the data set of each set that is one of its splits.
+
+    Sets with the same name may be averaged. A part that occurs twice has no name, because it is unclear which one to
+    take.
+
+    Args:
+        cards: Conditions by name of the set.
+    """
+    groups = _groups(cards)
+    return {
+        name: _title(parts, [other for other in groups if _same_data(other, parts)])
+        for parts, names in groups.items()
+        if parts.kind == "splits" and len(set(names.values())) == len(names)
+        for name in names
+    }
+
+
 def _groups(cards: Mapping[str, DataCard]) -> dict[Parts, dict[str, str]]:
     """Returns the sets that may be combined: part by name of the set. A list that is given twice counts once."""
     groups: dict[Parts, dict[str, str]] = {}

@@ -190,6 +190,9 @@ def test_other_descriptors_of_the_same_classes(tmp_path: Path) -> None:
     assert original.top1["unseen"] > 0.4
     assert replaced.top1["unseen"] < 0.25
     assert original.top1["order"] == replaced.top1["order"]
+    vocabularies = {card.vocabulary for card in table.sets.values()}
+    assert None not in vocabularies
+    assert len(vocabularies) == 2
 
 
 def test_rows_without_enough_descriptors_are_reported_and_skipped(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from ost_lightning.callbacks.reporting.published_lists import digest_of, labels_
 from ost_lightning.datamodules import LabeledVideos
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
-from ost_lightning.vocabulary import SentenceKind
 
 
 def data_card(
@@ -54,7 +53,7 @@ def name_form(task: RecognitionTask, labels: LabelSpace) -> str:
     return "as published" if task.templates.spells_as_published(labels) else "words"
 
 
-def sentence_digests(task: RecognitionTask, labels: LabelSpace) -> dict[SentenceKind, str]:
+def sentence_digests(task: RecognitionTask, labels: LabelSpace) -> dict[str, str]:
     """Returns a digest of the sentences of each kind that the task's matcher compares with a video.
 
     A digest covers each class with its sentences, in their order; it doesn't depend on the order of the classes.

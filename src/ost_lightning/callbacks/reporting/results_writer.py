@@ -67,7 +67,7 @@ class ResultsWriter(Callback):
             before=TrainingRecord.load(contents),
             began_with=Path(name).name if name is not None else None,
             name_form=name_form(task, data.training_set.labels),
-            sentences={**sentence_digests(task, data.training_set.labels)},
+            sentences=sentence_digests(task, data.training_set.labels),
         )
         self._record = record.after(self._resumed) if self._resumed is not None else record
         self._resumed = None
@@ -137,11 +137,8 @@ class ResultsWriter(Callback):
 
     def _own_weights(self, trainer: Trainer, task: RecognitionTask) -> str:
         """Returns the name of the task's own weights in the results."""
-        clip = task.video_clip
-        loaded = trainer.ckpt_path is not None or clip.init_from is not None or clip.tuned_from != clip.pretrained
-        if loaded or self._record is not None or not task.weight_sets.are_original():
-            return AS_TRAINED
-        return PRETRAINED
+        trained = trainer.ckpt_path is not None or task.video_clip.init_from is not None or self._record is not None
+        return AS_TRAINED if trained or not task.weight_sets.are_original() else PRETRAINED
 
 
 def _run_seed() -> int | None:
