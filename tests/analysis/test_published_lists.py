@@ -64,7 +64,9 @@ def test_a_list_is_recognized_by_its_videos_and_labels_in_any_order(monkeypatch:
     wrong.append(identify([replace(record, label=0) for record in records], LabelSpace(("a", "b"))))
     for found in wrong:
         assert found.list is None
-        assert found.doubt == "has the videos of hmdb51-split1, but other labels, so it is not called hmdb51-split1."
+        assert found.doubt == (
+            "has the videos of hmdb51-split1, but other labels or class names, so it is not called hmdb51-split1."
+        )
     # other videos
     assert identify(records[:-1], labels).list is identify([*records, records[0]], labels).list is None
     assert identify(records[:-1], labels).doubt == ""

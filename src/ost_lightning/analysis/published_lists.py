@@ -105,7 +105,9 @@ def identify(records: Sequence[VideoRecord], labels: LabelSpace, *, for_training
             return Identification(entry)
     if same_videos:
         name = same_videos[0].name
-        return Identification(None, f"has the videos of {name}, but other labels, so it is not called {name}.")
+        return Identification(
+            None, f"has the videos of {name}, but other labels or class names, so it is not called {name}."
+        )
     same_space = [entry for entry in candidates if entry.digest is None and same_classes(labels, entry.label_space)]
     doubts = [(entry, _contradiction(entry, records, labels)) for entry in same_space]
     matching = [entry for entry, doubt in doubts if doubt is None]

@@ -23,7 +23,7 @@ class DataCard:
         classes: Number of classes, K.
         name_form: Form of the class names: `words` if they were rewritten as words, else `as published`.
         digest: Hash of the ids of the listed videos, in any order.
-        list: Name of the published list with exactly these videos; None if no list has them.
+        list: Name of the published list with these videos and labels; None if no list has them.
         benchmark: Data set of that list.
         part: Part of the data set: a split, validation, base or novel.
         listed: Number of listed videos.
