@@ -22,7 +22,6 @@ from ost_lightning.callbacks.reporting.settings import clip_settings, model_sett
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights, tested_checkpoint
 from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord
 from ost_lightning.files import write_text_atomically
-from ost_lightning.tasks import RecognitionTask
 from ost_lightning.vocabulary import AS_TRAINED, PRETRAINED
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
@@ -45,6 +44,7 @@ class ResultsWriter(Callback):
         self._resumed: TrainingRecord | None = None
         self._checkpoint: dict[str, Any] | None = None
         self._training: TrainingRecord | None = None
+        self._own_weights = AS_TRAINED
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keeps the training record of the checkpoint that training is resumed from."""
@@ -82,9 +82,11 @@ class ResultsWriter(Callback):
         task = recognition_task(self, pl_module)
         report_weights(trainer, task)
         path = trainer.ckpt_path if trainer.ckpt_path is not None else task.video_clip.init_from
-        self._checkpoint, self._training = None, None
+        self._checkpoint, self._training, self._own_weights = None, None, AS_TRAINED
         if trainer.is_global_zero and path is not None and Path(path).is_file():
             self._checkpoint, self._training = tested_checkpoint(Path(path))
+        if trainer.is_global_zero and path is None and self._record is None and task.weight_sets.are_original():
+            self._own_weights = PRETRAINED
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes both files and prints the remarks."""
@@ -101,7 +103,6 @@ class ResultsWriter(Callback):
     def _results(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> RunResults:
         task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
         videos = data.evaluation_sets("test")
-        own = self._own_weights(trainer, task)
         identified = {name: published_as(labeled) for name, labeled in videos.items()}
         seen = {
             name: self._training.seen(labeled) if self._training is not None else None
@@ -110,13 +111,13 @@ class ResultsWriter(Callback):
         sets = {
             name: SetResult(
                 data_card(labeled, task, identified[name].list, seen[name]),
-                _scores(trainer.callback_metrics, name, videos, own),
+                _scores(trainer.callback_metrics, name, videos, self._own_weights),
             )
             for name, labeled in videos.items()
         }
         training = self._training.card() if self._training is not None else None
         clips = clip_settings(data)
-        found = [f"{name} {found.doubt}" for name, found in identified.items() if found.doubt]
+        found = [f"{name} {identity.doubt}" for name, identity in identified.items() if identity.doubt]
         found += remarks(self.protocol, sets, training, clips) + not_combined(sets)
         if self._checkpoint is not None:
             digests = {result.card.digest: name for name, result in sets.items()}
@@ -134,11 +135,6 @@ class ResultsWriter(Callback):
             summaries=summarize(sets),
             remarks=found,
         )
-
-    def _own_weights(self, trainer: Trainer, task: RecognitionTask) -> str:
-        """Returns the name of the task's own weights in the results."""
-        trained = trainer.ckpt_path is not None or task.video_clip.init_from is not None or self._record is not None
-        return AS_TRAINED if trained or not task.weight_sets.are_original() else PRETRAINED
 
 
 def _run_seed() -> int | None:
