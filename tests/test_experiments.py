@@ -158,8 +158,7 @@ def _recognize_miniature_lists(monkeypatch: pytest.MonkeyPatch) -> None:
         for entry in published_lists()
         if not entry.part.endswith("validation part")
     ]
-    for module in ("published_lists", "protocols"):
-        monkeypatch.setattr(f"ost_lightning.analysis.{module}.published_lists", lambda: lists)
+    monkeypatch.setattr("ost_lightning.analysis.published_lists.published_lists", lambda: lists)
 
 
 def small(entry: PublishedList) -> PublishedList:

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, get_args
 
 import yaml
 
-from ost_lightning.analysis.published_lists import PublishedList, published_lists
+from ost_lightning.analysis.published_lists import PublishedList, list_named, published_lists
 from ost_lightning.analysis.run_results import SetResult
 from ost_lightning.resources import shipped
 
@@ -97,7 +97,7 @@ def _counts(name: str, result: SetResult) -> Iterator[str]:
         yield f"{name}: {undecodable:,} of {card.listed:,} videos could not be read and count as wrong."
     if card.in_training:
         yield f"{name}: {card.in_training:,} of {card.listed:,} videos were in the checkpoint's training data."
-    published = next((entry for entry in published_lists() if entry.name == card.list), None)
+    published = list_named(card.list)
     if published is not None and published.about is not None and abs(card.listed / published.about - 1) > _TOLERANCE:
         yield f"{name}: the list has {card.listed:,} videos; copies of {card.list} have about {published.about:,}."
 

@@ -63,6 +63,12 @@ class PublishedList:
         """Whether the list names videos of the publisher's training part too, as those of Kinetics-600 do."""
         return self.is_split and ", " not in self.part
 
+    def may_have(self, count: int) -> bool:
+        """Returns whether a copy of the list may have so many videos."""
+        if self.videos is not None:
+            return count == self.videos
+        return self.about is None or (1 - _SHORTFALL) * self.about <= count <= (1 + _EXCESS) * self.about
+
 
 @dataclass(frozen=True, slots=True)
 class Identification:
@@ -121,11 +127,9 @@ def identify(records: Sequence[VideoRecord], labels: LabelSpace, *, for_training
 
 def _contradiction(entry: PublishedList, records: Sequence[VideoRecord], labels: LabelSpace) -> str | None:
     """Returns what speaks against a list without a digest, as a clause; None if nothing does."""
-    count, about = len(records), entry.about
-    if entry.videos is not None and count != entry.videos:
-        return f"{count:,} videos instead of {entry.videos:,}"
-    if about is not None and not (1 - _SHORTFALL) * about <= count <= (1 + _EXCESS) * about:
-        return f"{count:,} videos instead of about {about:,}"
+    if not entry.may_have(len(records)):
+        expected = f"{entry.videos:,}" if entry.videos is not None else f"about {entry.about:,}"
+        return f"{len(records):,} videos instead of {expected}"
     if not entry.draws_on_all_parts and (training := sum(_in_training_folder(record.id) for record in records)):
         return f"{training:,} of its videos lie in a folder of training videos"
     folders = ClassFolders(labels.published)
@@ -144,6 +148,11 @@ def _in_training_folder(path: str) -> bool:
 
 def _class_of(record: VideoRecord, labels: LabelSpace) -> str | None:
     return labels.published[record.label] if record.label != UNLABELED else None
+
+
+def list_named(name: str | None) -> PublishedList | None:
+    """Returns a published list by its name; None if there is none of that name."""
+    return next((entry for entry in published_lists() if entry.name == name), None)
 
 
 def labels_digest(records: Iterable[VideoRecord], class_names: Sequence[str]) -> str:

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ost_lightning.analysis.published_lists import list_named
 from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
 from ost_lightning.renamed_settings import with_new_names
@@ -164,7 +165,7 @@ class RunResults:
             content["clips"].setdefault("framing", "crop")  # the only one that earlier versions had
             sets = {
                 name: SetResult(
-                    DataCard(**entry["card"]), {key: Score(**score) for key, score in entry["scores"].items()}
+                    _checked(DataCard(**entry["card"])), {key: Score(**score) for key, score in entry["scores"].items()}
                 )
                 for name, entry in content.pop("sets").items()
             }
@@ -196,6 +197,14 @@ class RunResults:
         head = f"{self.run}; protocol: {self.protocol or 'none named'}; seed {self.seed}"
         remarks = [f"- {remark}" for remark in self.remarks]
         return "\n".join([head, "", *lines, *(["", "Remarks:", "", *remarks] if remarks else [])]) + "\n"
+
+
+def _checked(card: DataCard) -> DataCard:
+    """Returns a card without the name of a list that has another number of videos; earlier versions gave it too."""
+    published = list_named(card.list)
+    if published is None or published.may_have(card.listed):
+        return card
+    return replace(card, list=None, benchmark=None, part=None)
 
 
 def percent(share: float, std: float | None = None) -> str:

@@ -51,15 +51,12 @@ def set_cards(
         # rows may use descriptors that the task's own matcher doesn't
         cards[name] = replace(card, vocabulary=vocabularies[name], sentences={"all": vocabularies[name]})
     titles = split_titles(cards)
-    return {
-        name: EvaluationSetCard(
-            len(sets[name].labels),
-            *(max(int(values[key]) for values in metrics) for key in _COUNTS),
-            split_of=titles.get(name),
-            vocabulary=f"{vocabularies[name]}, {cards[name].name_form}",
-        )
-        for name, metrics in scored.items()
-    }
+    described = {}
+    for name, metrics in scored.items():
+        videos, undecodable = (max(int(values[key]) for values in metrics) for key in _COUNTS)
+        vocabulary = f"{vocabularies[name]}, {cards[name].name_form}"
+        described[name] = EvaluationSetCard(len(sets[name].labels), videos, undecodable, titles.get(name), vocabulary)
+    return described
 
 
 def setting_in_words(
