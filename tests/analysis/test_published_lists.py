@@ -173,6 +173,15 @@ def test_folders_may_contradict_part_or_labels(path: str, doubt: str) -> None:
 
 
 @pytest.mark.usefixtures("small_lists")
+def test_repeating_a_few_videos_makes_no_validation_list() -> None:
+    labels = LabelSpace.load("kinetics400")
+    records = videos(8, labels) * 25
+    assert identify(records, labels).list is None
+    assert "192 of its videos are listed again" in identify(records, labels).doubt
+    assert identify([*videos(198, labels), videos(1, labels)[0]], labels).list is not None
+
+
+@pytest.mark.usefixtures("small_lists")
 def test_the_released_lists_of_kinetics600_draw_on_all_parts() -> None:
     labels = LabelSpace.load("k600-split1")
     path = "train/{youtube}_000000_000010.mp4"

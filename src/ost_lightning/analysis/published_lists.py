@@ -17,6 +17,8 @@ from ost_lightning.video.annotations.video_ids import list_digest, video_id
 _SHORTFALL: Final = 0.1
 """Largest share of a list that may have vanished since it was published."""
 _EXCESS: Final = 0.02
+_REPEATED: Final = 0.01
+"""Largest share of videos that may be listed twice, as parts of one recording are in Kinetics."""
 _PART_FOLDER: Final = re.compile(
     r"(train(ing)?|val|validat(e|ion)|test(ing)?)([ _-]?(set|part|videos|\d+))?", re.IGNORECASE
 )
@@ -130,6 +132,9 @@ def _contradiction(entry: PublishedList, records: Sequence[VideoRecord], labels:
     if not entry.may_have(len(records)):
         expected = f"{entry.videos:,}" if entry.videos is not None else f"about {entry.about:,}"
         return f"{len(records):,} videos instead of {expected}"
+    repeated = len(records) - len({video_id(record.id) for record in records})
+    if repeated > _REPEATED * len(records):
+        return f"{repeated:,} of its videos are listed again"
     if not entry.draws_on_all_parts and (training := sum(_in_training_folder(record.id) for record in records)):
         return f"{training:,} of its videos lie in a folder of training videos"
     folders = ClassFolders(labels.published)

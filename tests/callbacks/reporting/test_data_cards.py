@@ -92,6 +92,8 @@ def test_parts_of_a_label_space_share_its_vocabulary() -> None:
     assert vocabulary_digest(elsewhere, described=False) == vocabulary_digest(half, described=False)
     alone = replace(LABELS.select(NAMES[1:]), selected_from=None)
     assert vocabulary_digest(alone, described=False) != vocabulary_digest(half, described=False)
+    changed = replace(half, descriptors={NAMES[0]: LABELS.descriptors[NAMES[1]]})
+    assert vocabulary_digest(changed, described=True) != vocabulary_digest(half, described=True)
     # shipped selections refer to the label space in which their classes are complete
     base, novel = LabelSpace.load("hmdb51-base"), LabelSpace.load("hmdb51-novel-raw")
     assert vocabulary_digest(base, described=True) == vocabulary_digest(novel, described=True)

@@ -82,10 +82,15 @@ def vocabulary_digest(labels: LabelSpace, *, described: bool) -> str:
         described: Whether the descriptors count too, not only the names.
     """
     complete = labels.selected_from or labels
-    known = complete.descriptors if described else {}
-    entries = [known.get(name) for name in complete.names]
-    described_by = [(entry.spatio, entry.temporal) if entry is not None else () for entry in entries]
-    return _digest(zip(complete.published, zip(complete.names, described_by, strict=True), strict=True))
+    names = dict(zip(complete.published, complete.names, strict=True))
+    texts = _descriptors(complete) | _descriptors(labels) if described else {}  # code may replace those of a selection
+    return _digest((published, (name, texts.get(published, ()))) for published, name in names.items())
+
+
+def _descriptors(labels: LabelSpace) -> dict[str, object]:
+    """Returns the descriptors of each class, by the publisher's spelling."""
+    pairs = zip(labels.published, map(labels.descriptors.get, labels.names), strict=True)
+    return {published: (entry.spatio, entry.temporal) for published, entry in pairs if entry is not None}
 
 
 def _digest(entries: Iterable[tuple[str, object]]) -> str:
