@@ -26,7 +26,7 @@ from ost_lightning.models.encoders.loading import load_model, source_of
 from ost_lightning.models.encoders.pixels import PixelNormalization
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
-from ost_lightning.text import SentenceSet
+from ost_lightning.text import LabelSpace, SentenceSet, alike_names, describe_alike
 from ost_lightning.vocabulary import SentenceKind
 
 _SENTENCES_PER_PASS: Final = 512
@@ -153,6 +153,16 @@ class VideoCLIP(nn.Module):
             UserWarning: If sentences exceed the text tower's positions and are truncated.
         """
         return tokenize(sentences, self.encoder.tokenizer)
+
+    def warn_of_alike_names(self, labels: LabelSpace) -> None:
+        """Warns of class names that are the same text for the checkpoint's tokenizer.
+
+        Warns:
+            UserWarning: If there are such names.
+        """
+        groups = alike_names(labels.names, self.encoder.tokenizer.read)
+        if message := describe_alike(groups, labels.origin, f"tokenizer of {self.pretrained}"):
+            warnings.warn(message, stacklevel=2)
 
     def encode_sentences(self, sentences: TokenizedSentences) -> DescriptorEmbeddings:
         """Embeds sentences, padded to the longest of each forward pass.

@@ -19,12 +19,15 @@ A subset of another label space is a folder with this file:
 A folder of videos without these files also works: its classes are named after the folders in `train`, `val` and `test`.
 """
 
+import difflib
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ost_lightning.characters import escaped
 from ost_lightning.files import write_text_atomically
 from ost_lightning.text.label_files import (
     CLASSES,
@@ -43,6 +46,10 @@ from ost_lightning.vocabulary import DescriptorKind
 
 RAW: Final = "-raw"
 """Suffix of a label space's name that selects the publisher's spelling of the class names."""
+
+
+class OrphanDescriptorsWarning(UserWarning):
+    """Warning about descriptors of names that are no classes, which are never used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,7 @@ class LabelSpace:
             return cls._load_selection(folder)
         listed, file = read_class_list(folder / CLASSES), folder / DESCRIPTORS
         descriptors, provenance = read_descriptors(file, listed.names) if file.is_file() else ({}, {})
+        _warn_of_orphans(descriptors, listed.names, file)
         return cls(listed.names, descriptors, listed.source, provenance, str(folder), listed.published)
 
     @classmethod
@@ -151,6 +159,7 @@ class LabelSpace:
             published.setdefault(folder.replace("_", " "), folder)
         names, file = tuple(published), root / DESCRIPTORS
         descriptors, provenance = read_descriptors(file, names) if file.is_file() else ({}, {})
+        _warn_of_orphans(descriptors, names, file)
         return cls(names, descriptors, f"folders of {root}", provenance, str(root), tuple(published.values()))
 
     def save(self, folder: Path) -> None:
@@ -212,11 +221,36 @@ class LabelSpace:
         short = [(name, len(row)) for name, row in zip(self.names, rows, strict=True) if len(row) < count]
         if short:
             examples = ", ".join(f"'{name}' has {length}" for name, length in short[:3])
+            orphans = _orphans(self.descriptors, self.names)
+            also = f" It also has descriptors of {', '.join(orphans[:3])}, which is not a class." if orphans else ""
             from_table = Path(self.origin).is_file()  # a table of videos, whose labels are the classes
             folder = "the folder of a label space, and set the data's `labels` to it" if from_table else "its folder"
             raise LabelSpaceError(
                 f"{len(short)} of {len(self)} classes of the label space {self.origin} have fewer than {count} "
-                f"{kind} descriptors ({examples}). Add them to descriptors.json in {folder}; request "
+                f"{kind} descriptors ({examples}).{also} Add them to descriptors.json in {folder}; request "
                 "fewer (descriptors_per_class); or use the matcher CategoryName, which needs no descriptors."
             )
         return rows
+
+
+def _warn_of_orphans(descriptors: Mapping[str, Descriptors], names: Sequence[str], file: Path) -> None:
+    if orphans := _orphans(descriptors, names):
+        count = len(orphans)
+        more = f" and {count - 3} more" if count > 3 else ""
+        warnings.warn(
+            f"{file} has descriptors of {', '.join(orphans[:3])}{more}, which the label space has no class for. Rename "
+            "or remove them.",
+            OrphanDescriptorsWarning,
+            stacklevel=3,
+        )
+
+
+def _orphans(descriptors: Mapping[str, Descriptors], names: Sequence[str]) -> list[str]:
+    """Returns the names with descriptors that are no classes, in quotes, each with the closest class."""
+    known = set(names)
+    found = []
+    for name in descriptors:
+        if name not in known:
+            close = difflib.get_close_matches(name, names, n=1) if len(found) < 3 else []
+            found.append(escaped(f"'{name}'" + (f" (perhaps '{close[0]}')" if close else "")))
+    return found

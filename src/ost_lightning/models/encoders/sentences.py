@@ -50,6 +50,10 @@ class SentenceTokenizer:
         """Returns the number of tokens of each sentence without truncation or padding, start and end token included."""
         return [len(tokens) for tokens in self.tokenizer(self._prepared(sentences))["input_ids"]]
 
+    def read(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Returns the token ids of each text, without truncation or padding; texts with equal ids are the same."""
+        return [tuple(tokens) for tokens in self.tokenizer(self._prepared(texts))["input_ids"]]
+
     def save_pretrained(self, folder: Path) -> None:
         """Writes the tokenizer's files."""
         self.tokenizer.save_pretrained(folder)

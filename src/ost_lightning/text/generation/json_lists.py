@@ -26,7 +26,7 @@ _TEXT_KEY: Final = re.compile(
     "text|description|content|value|item|feature|step|action|phrase|name|sentence|detail|label"
 )
 _OTHER_KEYS: Final = re.compile(
-    r"think|thought|reason|analy|plan|note|advice|suggest|tip|alternativ|resource|error|refus|warning|draft|candidate"
+    r"think|thought|reason|analy|plan|note|advice|suggest|tip|alternative|resource|error|refus|warning|draft|candidate"
     r"|question|example|reject|wrong|input|prompt|comment|explan|justif|rationale|message",
     re.IGNORECASE,
 )
