@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ost_lightning.characters import escaped
 from ost_lightning.errors import CheckpointError, UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.checkpoints.initial_weights import check_weights_match, initial_weights
@@ -154,15 +155,23 @@ class VideoCLIP(nn.Module):
         """
         return tokenize(sentences, self.encoder.tokenizer)
 
-    def warn_of_alike_names(self, labels: LabelSpace) -> None:
-        """Warns of class names that are the same text for the checkpoint's tokenizer.
+    def warn_about_names(self, labels: LabelSpace) -> None:
+        """Warns of class names that are the same text for the checkpoint's tokenizer, or that it reads in part.
 
         Warns:
             UserWarning: If there are such names.
         """
-        groups = alike_names(labels.names, self.encoder.tokenizer.read)
+        tokenizer = self.encoder.tokenizer
+        groups = alike_names(labels.names, tokenizer.read)
         if message := describe_alike(groups, labels.origin, f"tokenizer of {self.pretrained}"):
             warnings.warn(message, stacklevel=2)
+        if cut := [name for name in labels.names if tokenizer.ends_early(name)]:
+            warnings.warn(
+                f"{len(cut)} class names of the label space {labels.origin} have characters for which the tokenizer of "
+                f"{self.pretrained} has only its end token, so that nothing behind them is read (first: "
+                f"'{escaped(cut[0])}'). Replace these characters.",
+                stacklevel=2,
+            )
 
     def encode_sentences(self, sentences: TokenizedSentences) -> DescriptorEmbeddings:
         """Embeds sentences, padded to the longest of each forward pass.

@@ -43,7 +43,7 @@ class Recognizer:
         self._video_clip = model.video_clip.to(self.device).eval()
         self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
         sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class)
-        self._video_clip.warn_of_alike_names(model.templates.spelling(labels))
+        self._video_clip.warn_about_names(model.templates.spelling(labels))
         with torch.inference_mode():
             self._texts = self._video_clip.encode_sentences(self._video_clip.tokenize(sentences))
 
