@@ -248,7 +248,7 @@ def _warn_of_orphans(descriptors: Mapping[str, Descriptors], names: Sequence[str
 def _orphans(descriptors: Mapping[str, Descriptors], names: Sequence[str]) -> list[str]:
     """Returns the names with descriptors that are no classes, in quotes, each with the closest class."""
     known = set(names)
-    found = []
+    found: list[str] = []
     for name in descriptors:
         if name not in known:
             close = difflib.get_close_matches(name, names, n=1) if len(found) < 3 else []

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from ost_lightning.text import LabelSpace
 from ost_lightning.text.generation.reading import read_answer
 from tests.text.generation.fake_llm import completion
 
@@ -90,6 +91,20 @@ def test_every_form_of_a_list_gives_its_descriptors(form: str, kind: str) -> Non
     assert (reading.descriptors, reading.problem) == (FOUR, "")
 
 
+@pytest.mark.parametrize("label_space", ["hmdb51", "ssv2"])
+def test_real_descriptors_are_read_in_every_form(label_space: str) -> None:
+    for name, entry in LabelSpace.load(label_space).descriptors.items():
+        for texts in (entry.spatio, entry.temporal):
+            for content in (
+                json.dumps({"descriptors": texts}),
+                "\n".join(texts),
+                "\n".join(f"{k}. {text}" for k, text in enumerate(texts, 1)),
+                "| Descriptor |\n|---|\n" + "\n".join(f"| {text} |" for text in texts),
+            ):
+                reading = read_answer(body(content), "temporal", len(texts), 40)
+                assert reading.descriptors == texts, (name, reading.problem)
+
+
 ADVICE = "1. Ask a coach\n2. Read a book\n3. Visit a club\n4. Try it"
 UNUSABLE = {
     "refusal with advice": f"I'm sorry, I can't describe that.\n{ADVICE}",
@@ -119,6 +134,15 @@ UNUSABLE = {
     "thoughts as lines": "Okay, the user wants archery\nI need a bow\nThen an arrow\nMaybe a target",
     "thoughts as numbers": "1. Analyze the request\n2. Consider the constraints\n3. Draft a list\n4. Refine the output",
     "thoughts between commas": "Okay, let me see, archery, hmm",
+    "section numbers": labeled("1.{k} {text}"),
+    "numbers with commas": labeled("{k}, {text}"),
+    "numbers with slashes": labeled("{k}/ {text}"),
+    "numbers with equal signs": labeled("{k}={text}"),
+    "named frames": labeled("Frame {k}: {text}"),
+    "number words": labeled("{k}: {text}", "One Two Three Four"),
+    "Greek letters": labeled("{k}) {text}", "\u03b1 \u03b2 \u03b3 \u03b4"),
+    "Chinese ordinals": labeled("\u7b2c{k}\uff0c{text}", "\u4e00 \u4e8c \u4e09 \u56db"),
+    "question with choices": "Which kind of archery do you mean?\n1. Olympic\n2. Field\n3. Horse\n4. Crossbow",
     "tool call": '<tool_call>{"name": "f", "arguments": ' + PLAIN + "}</tool_call>",
     "bidirectional characters": json.dumps(["a \u202ebow", *TEXTS[1:]]),
     "NUL": json.dumps(["a \x00bow", *TEXTS[1:]]),

@@ -10,6 +10,16 @@ from ost_lightning.text.generation.responses import REDACTED
 from ost_lightning.text.typography import DOUBLE_QUOTES
 
 _SYNTAX: Final = re.compile(r"[{}\[\]|\\`\ufffd]|\*\*|__|</?[a-zA-Z!]|https?://|:\s*$|^[-+#>*=~]|^[,;:.)\]]|\":")
+_LABEL: Final = re.compile(
+    r"""
+    (?:[^\W\d_]+[ ])?                                     # Frame 1:  Step one:
+    (?: (?:[^\W\d_]{0,10}\d{1,3}(?:\.\d{1,3})*|[^\W\d_]{1,2})\s?[)\]:=>/|,.\u3001\uff0c\uff1a]
+      | (?:one|two|three|four|five|six|seven|eight|nine|ten|then|next|finally|last|lastly)\s?[)\]:=>/|]
+      | \d{1,3}(?:\.\d{1,3})+\s
+    )
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
 _WORD: Final = re.compile(r"[^\W\d_]")
 _PROSE: Final = re.compile(
     r"""
@@ -51,4 +61,6 @@ def problem_with(items: Sequence[str]) -> str:
             return "an item was a remark instead of a descriptor"
         if is_refusal(item, item=True):
             return "it was refused"
+    if len(items) > 1 and all(_LABEL.match(item) for item in items):
+        return "the items began with numbers or letters"
     return ""

@@ -75,7 +75,7 @@ def parse_answer(answer: str) -> ParsedAnswer:
         return ParsedAnswer(problem=str(error), around=text)
     if len(found.items) > _MAX_ITEMS:
         return ParsedAnswer(problem=f"it has more than {_MAX_ITEMS} items", around=found.around)
-    if not found.marked and is_refusal(text):
+    if not found.marked and is_refusal(text, item=True):
         return ParsedAnswer(around=text)
     items = without_counting([cleaned for cleaned in map(clean, found.items) if cleaned])
     return ParsedAnswer(_cleaned(items), "", found.around, found.marked)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ost_lightning.text.generation.items import problem_with
 from ost_lightning.text.generation.parsing import parse_answer
-from ost_lightning.text.generation.refusals import is_refusal
+from ost_lightning.text.generation.refusals import asks_back, is_refusal
 from ost_lightning.text.generation.responses import MAX_BYTES, Completion, ServerError, is_too_long, read_response
 from ost_lightning.text.linting import normalized
 from ost_lightning.vocabulary import DescriptorKind
@@ -73,6 +73,8 @@ def _evaluate(
     texts = parsed.descriptors
     if is_refusal(parsed.around):
         return (), "it was refused"
+    if asks_back(parsed.around):
+        return (), "it was a question"
     if parsed.problem:
         return (), f"it had 0 items instead of {per_class} ({parsed.problem})"
     if problem := problem_with(texts):

@@ -1,4 +1,4 @@
-"""Refusals of language models, which may be followed by a list of advice."""
+"""Refusals and questions of language models, which may be followed by a list of advice or choices."""
 
 import re
 from typing import Final
@@ -21,10 +21,19 @@ _REFUSAL: Final = re.compile(
 )
 _REFUSAL_AROUND: Final = re.compile(
     _REFUSAL.pattern + r"|\b(?:sorry|apologi[sz]e|apologies|regret)\b(?! for (?:the|my|any|that|this)\b)"
-    r"|\bunfortunately\b|\b(?:inappropriate|not appropriate|harmful|unsafe|unethical|against (?:my|the|our))\b"
-    r"|\bviolat(?:e|es|ing)\b|\b(?:guidelines|content policy|usage polic)",
+    r"|\bunfortunately\b|\b(?:inappropriate|not appropriate|harmful|unsafe|unethical)\b"
+    r"|\bviolat(?:e|es|ing)\b|\b(?:my|our|the|content|safety|usage) (?:guidelines|polic|rules|programming|principles)",
     re.IGNORECASE,
 )
+_QUESTION: Final = re.compile(
+    r"\b(?:which|what (?:kind|type|sort|form|exactly|do you)|(?:do|did) you mean|specify|clarify)\b[^\n?]{0,200}\?",
+    re.IGNORECASE,
+)
+
+
+def asks_back(text: str) -> bool:
+    """Returns whether a text asks what is meant, which may be followed by a list of choices."""
+    return _QUESTION.search(text) is not None
 
 
 def is_refusal(text: str, *, item: bool = False) -> bool:
