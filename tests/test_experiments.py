@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 import yaml
 from transformers import CLIPConfig, CLIPModel
 
+from ost_lightning.analysis.published_lists import PublishedList, published_lists
 from ost_lightning.cli import main
 from ost_lightning.resources import shipped
 from ost_lightning.text import LabelSpace
@@ -148,6 +150,21 @@ def _work_in_miniature(miniature: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sys, "argv", ["ost"])
 
 
+@pytest.fixture(autouse=True)
+def _recognize_miniature_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recognizes base, novel and validation lists by their classes alone, because the miniature has few videos."""
+    lists = [
+        entry if entry.is_for_training or (entry.benchmark in ("hmdb51", "ucf101") and entry.is_split) else small(entry)
+        for entry in published_lists()
+        if not entry.part.endswith("validation part")
+    ]
+    monkeypatch.setattr("ost_lightning.analysis.published_lists.published_lists", lambda: lists)
+
+
+def small(entry: PublishedList) -> PublishedList:
+    return replace(entry, videos=None, digest=None, labels=None, about=None)
+
+
 def newest(experiment: str) -> Path:
     return max(Path("runs", experiment).iterdir(), key=lambda run: int(run.name.removeprefix("version_")))
 
@@ -176,7 +193,6 @@ def test_zero_shot_on_nine_sets_in_one_run_with_mean_and_deviation() -> None:
     assert all(summary["top1_std"] is not None for summary in kinetics)
     # a set with the name of a published list but other videos is reported
     assert any("ucf101-split1 (4 videos, label space ucf101) is not" in remark for remark in results["remarks"])
-    assert any("the published list k600-split1 has 14,084" in remark for remark in results["remarks"])
     assert results["model"]["pixel_statistics"] == "clip"
     assert results["sets"]["ucf101-split1"]["card"]["name_form"] == "words"
 
@@ -256,9 +272,8 @@ def test_supervised(options: list[str], matcher: str, benchmark: str) -> None:
     assert (result["card"]["benchmark"], result["card"]["part"]) == (benchmark, "validation")
     assert result["scores"]["as trained"]["scored"] == result["card"]["listed"] > 0
     short = "videos per class or fewer, not on all training videos."
-    assert any(remark.endswith(short) for remark in results["remarks"])
-    rest = [remark for remark in results["remarks"] if not remark.endswith(short)]
-    assert all("ssv2" in remark for remark in rest)  # its published list is longer
+    assert results["remarks"]
+    assert all(remark.endswith(short) for remark in results["remarks"])
 
 
 def test_the_released_preset_is_an_overlay_of_named_settings() -> None:

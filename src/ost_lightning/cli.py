@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pkgutil import resolve_name
 from typing import NoReturn
 
+from ost_lightning.characters import escaped
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.cli_help import experiment_help, group_help, overview, unknown_command
 from ost_lightning.errors import UserError
@@ -116,9 +117,8 @@ def main(args: Sequence[str] | None = None) -> int:
         if mistake is None or os.environ.get("OST_TRACEBACK"):
             raise
         columns = shutil.get_terminal_size().columns
-        print(
-            textwrap.fill(f"ost: {mistake}", columns, break_long_words=False, break_on_hyphens=False), file=sys.stderr
-        )
+        message = "\n".join(map(escaped, f"ost: {mistake}".split("\n")))
+        print(textwrap.fill(message, columns, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
         return 1
     return 0
 

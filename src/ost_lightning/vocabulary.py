@@ -18,3 +18,6 @@ EvaluationStage = Literal["val", "test", "predict"]
 
 AS_TRAINED: Final = "as trained"
 """Name of the task's current weights, as opposed to mixtures, in results and among scorers."""
+
+PRETRAINED: Final = "pretrained"
+"""Name of the task's current weights in results if they are the original ones, which nothing was trained from."""

@@ -17,7 +17,21 @@ def outcome(name: str, top1: float = 0.5, *, listed: int | None = None, **change
     """Returns results on a published list, with one set of weights."""
     entry = SIZES[name]
     count = listed or entry.videos or entry.about or 100
-    card = DataCard(entry.label_space, 51, "words", "d", name, entry.benchmark, entry.part, count, count, 0)
+    card = DataCard(
+        entry.label_space,
+        51,
+        "words",
+        "d",
+        name,
+        entry.benchmark,
+        entry.part,
+        count,
+        count,
+        0,
+        labels="l",
+        sentences={"name": "n"},
+        vocabulary="v",
+    )
     score = Score(top1, min(1.0, top1 + 0.2), count, 0)
     card_changes = {key: value for key, value in changes.items() if key in DataCard.__dataclass_fields__}
     score_changes = {key: value for key, value in changes.items() if key in Score.__dataclass_fields__}

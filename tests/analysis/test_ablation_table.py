@@ -46,6 +46,16 @@ def test_mean_of_runs() -> None:
     assert [row.top1 for row in mean_of(runs[:1]).rows] == [row.top1 for row in runs[0].rows]
 
 
+def test_a_mean_over_other_class_names_or_descriptors_says_so() -> None:
+    runs = [
+        replace(table(0.5), sets={"own": EvaluationSetCard(20, 200, 3, vocabulary=vocabulary)})
+        for vocabulary in ("a", "b", "a", None)
+    ]
+    note = "- `own`: the runs differ in its class names or descriptors."
+    assert note in mean_of(runs).markdown().splitlines()
+    assert note not in mean_of([runs[0], *runs[2:]]).markdown()
+
+
 def test_a_row_missing_in_one_run_has_no_mean() -> None:
     incomplete = table(0.5, 0.7)
     incomplete = replace(incomplete, rows=[replace(incomplete.rows[0], top1={}, top5={}), incomplete.rows[1]])

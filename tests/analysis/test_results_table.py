@@ -5,7 +5,7 @@ import pytest
 
 from ost_lightning.analysis.published_results import Row
 from ost_lightning.analysis.results_table import as_markdown, as_records, table
-from ost_lightning.analysis.run_results import RunResults
+from ost_lightning.analysis.run_results import RunResults, Summary
 from ost_lightning.analysis.run_rows import OURS, run_rows
 from tests.analysis.example_runs import CLIPS, outcome, run, three_splits, trained
 
@@ -120,3 +120,61 @@ def test_untrained_weights_differ_in_no_training_setting() -> None:
         "ContrastiveRecognition, CategoryName (trained=False)",
         "ContrastiveRecognition, CategoryName (trained=True)",
     ]
+
+
+def test_sets_that_are_not_combined_have_their_own_row_and_a_note() -> None:
+    raw = outcome("hmdb51-split1", 0.3, name_form="as published", sentences={"name": "raw"})
+    sets = three_splits(tops=(0.5, 0.52, 0.54)) | {"hmdb51-raw": raw}
+    rows = run_rows([run("zero_shot", None, **sets)])
+    assert [(row.setting, round(row.top1, 4), row.over) for row in rows] == [
+        ("", 0.52, "3 splits"),
+        ("split 1 only", 0.3, ""),
+    ]
+    assert [row.scored for row in rows] == ["4,590 / 4,590", "1,530 / 1,530"]
+    note = "hmdb51: no mean over sets that differ in form of the class names and sentences, which are: hmdb51_1 and "
+    assert f"] {note}" in as_markdown(rows)
+    alone = run_rows([run("zero_shot", None, a=outcome("hmdb51-split1", 0.5), b=raw)])
+    assert [row.method.partition(" (")[2] for row in alone] == [
+        "name_form=words, class_names=n)",
+        "name_form=as published, class_names=raw)",
+    ]
+
+
+def test_a_mean_that_an_earlier_version_mixed_is_computed_anew() -> None:
+    sets = three_splits(tops=(0.5, 0.52, 0.54)) | {"raw": outcome("hmdb51-split1", 0.3, name_form="as published")}
+    earlier = {
+        name: replace(result, card=replace(result.card, labels=None, sentences=None, vocabulary=None))
+        for name, result in sets.items()
+    }
+    mixed = replace(
+        run("zero_shot", None, **earlier), summaries=[Summary("hmdb51, ...", "hmdb51", "as trained", 0.1, 0.2)]
+    )
+    rows = run_rows([mixed])
+    assert [round(row.top1, 4) for row in rows] == [0.52, 0.3]
+    assert all(any("did not record its sentences" in remark for remark in row.remarks) for row in rows)
+    # next to a run that did, its sentences are unknown
+    again = run_rows([mixed, run("zero_shot", None, **three_splits())])
+    assert [row.method.partition(" (")[2] for row in again if row.over] == [
+        "labels=unknown, sentences=unknown)",
+        "labels=l, class_names=n)",
+    ]
+
+
+def test_a_figure_depends_on_its_own_sets_only() -> None:
+    sets = three_splits()
+    more = sets | {"own": replace(outcome("hmdb51-split1"), card=replace(sets["hmdb51_1"].card, benchmark=None))}
+    rows = run_rows([tuned(run("zero_shot", None, **sets), 1), tuned(run("zero_shot", None, **more), 2)])
+    assert [row.over for row in rows] == ["2 runs of 3 splits", ""]
+
+
+def test_other_lists_of_a_data_set_are_not_compared_with_the_paper() -> None:
+    k600 = {f"k{k}": outcome(f"k600-split{k}-validation", 0.8) for k in (1, 2, 3)}
+    released = {f"h{k}": outcome(f"hmdb51-released-split{k}", 0.5) for k in (1, 2, 3)}
+    rows = table([run("zero_shot", trained("kinetics400", (250, 1150)), **k600, **released, **three_splits())])
+    ours = [row for row in rows if row.measured_by.startswith(OURS)]
+    assert [(row.benchmark, row.setting, row.over) for row in ours] == [
+        ("hmdb51", "", "3 splits"),
+        ("hmdb51", "labels as released", "3 splits"),
+        ("kinetics600", "validation part", "3 splits"),
+    ]
+    assert {(row.benchmark, row.setting) for row in rows if row not in ours} == {("hmdb51", "")}

@@ -44,6 +44,15 @@ def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert results.clips == {"frames": 32, "views": 1, "crops": 1, "color_jitter": 0.8, "framing": "crop"}
 
 
+def test_a_list_that_an_earlier_version_named_wrongly_has_no_name(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    for name, listed, known in (("hmdb51-split1", 1530, True), ("kinetics400-validation", 8, False)):
+        file.write_text(EARLIER.replace('"list": "hmdb51-split1"', f'"list": "{name}"').replace("1530", str(listed)))
+        (result,) = RunResults.load(file).sets.values()
+        found = (result.card.list, result.card.benchmark, result.card.part)
+        assert found == ((name, "hmdb51", "split 1") if known else (None, None, None))
+
+
 EARLIER = """{"format": 1, "run": "zeroshot_k400/version_0", "protocol": "zero_shot", "seed": 0, "package": "0.1.0",
 "git": null, "model": {"task": "ContrastiveRecognition", "backbone": "ViT-B/16", "pretrained": "tiny", "tuned_from":
 null, "temporal_head": null, "init_from": null, "weights": "abc", "pixel_statistics": "clip", "matcher": {"class":

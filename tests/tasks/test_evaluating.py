@@ -56,6 +56,17 @@ def test_every_listed_video_has_to_be_scored(tmp_path: Path, stage: str) -> None
         assert int(run(20, limit_test_batches=limit, limit_val_batches=limit)[f"{prefix}/videos"]) == 8
 
 
+def test_names_that_are_the_same_text_are_told_at_the_start(tmp_path: Path) -> None:
+    changed = loaders()
+    labels = changed[0].set.labels
+    alike = replace(labels, names=(labels.names[1].upper(), *labels.names[1:]), published=())
+    changed[0].set = replace(changed[0].set, labels=alike)
+    with pytest.warns(
+        UserWarning, match=f"same text for the tokenizer of tiny: '{alike.names[0]}' = '{alike.names[1]}'"
+    ):
+        trainer(tmp_path, limit_test_batches=1).test(task(), dataloaders=changed, verbose=False)
+
+
 class Stop(Callback):
     def on_predict_batch_end(self, *_: object) -> None:
         raise RuntimeError("in the middle")

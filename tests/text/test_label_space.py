@@ -1,10 +1,12 @@
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ost_lightning.text import Descriptors, LabelSpace, LabelSpaceError
+from ost_lightning.text import Descriptors, LabelSpace, LabelSpaceError, OrphanDescriptorsWarning
+from ost_lightning.text.label_files import known_names
 
 texts = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 class_names = texts.filter(lambda name: not name.startswith(("#", "﻿")))
@@ -195,3 +197,28 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("archery\n", encoding="utf-8-sig")
     (tmp_path / "descriptors.json").write_text(ARCHERY, encoding="utf-8-sig")
     assert LabelSpace.load(tmp_path).descriptors_of("spatio", 1) == (("a bow",),)
+
+
+def test_descriptors_of_no_class_are_named(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("archery\nbowling\n")
+    lists = {"spatio": ["a b"], "temporal": ["c d"]}
+    content = {"classes": {"archry": lists, "bowling": lists, "x\u202ey": lists}}
+    (tmp_path / "descriptors.json").write_text(json.dumps(content))
+    with pytest.warns(OrphanDescriptorsWarning, match=r"of 'archry' \(perhaps 'archery'\), 'x\\u202ey', which"):
+        labels = LabelSpace.load(tmp_path)
+    with pytest.raises(LabelSpaceError, match=r"'archery' has 0\)\. It also has descriptors of 'archry'"):
+        labels.descriptors_of("spatio", 1)
+
+
+def test_descriptors_of_no_folder_are_named(tmp_path: Path) -> None:
+    (tmp_path / "train" / "jump_rope").mkdir(parents=True)
+    lists = {"spatio": ["a b"], "temporal": ["c d"]}
+    (tmp_path / "descriptors.json").write_text(json.dumps({"classes": {"jump_rope": lists}}))
+    with pytest.warns(OrphanDescriptorsWarning, match=r"of 'jump_rope' \(perhaps 'jump rope'\)"):
+        LabelSpace.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", known_names())
+@pytest.mark.filterwarnings("error")
+def test_shipped_label_spaces_load_without_warnings(name: str) -> None:
+    assert LabelSpace.load(name).names

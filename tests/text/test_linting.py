@@ -43,6 +43,11 @@ def test_good_descriptors_have_no_findings() -> None:
         ("**a bow**", "markup"),
         ("<b>a bow</b>", "markup"),
         ("a b\u00f6w", "non-ASCII"),
+        ("a \u202ebow", "control character"),
+        ("a \x00bow", "control character"),
+        ("a\u2028bow", "control character"),
+        ("a\tbow", "control character"),
+        ("a \x1b[31mbow", "control character"),
         ("the Archery range", "class name"),
         ("ten pins.", "shared"),
         ("a " * 80 + "bow", "too long"),
@@ -57,6 +62,31 @@ def test_each_mistake_violates_its_rule(text: str, rule: str) -> None:
 )
 def test_similar_but_correct_texts_have_no_findings(text: str) -> None:
     assert findings_of([text, "a round target"]) == []
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\u202e", "\u2028", "\u2066"])
+def test_control_characters_in_names_are_errors_and_printed_escaped(character: str) -> None:
+    found = [finding for finding in findings_of(["a b", "c d"], name=f"arch{character}ery") if "U+" in finding.detail]
+    assert [(finding.rule, finding.severity, finding.kind) for finding in found] == [
+        ("control character", "error", None)
+    ]
+    assert str(found[0]).isprintable()
+    assert f"U+{ord(character):04X}" in str(found[0])
+
+
+def test_control_characters_in_published_names_are_errors() -> None:
+    labels = LabelSpace(("a",), {"a": Descriptors(("b",), ("c",))}, published=("a\u202e",))
+    found = lint(labels, Templates.load("ost"), TOKENS)
+    assert [(finding.rule, finding.name) for finding in found] == [("control character", "a\u202e")]
+
+
+def test_names_that_are_the_same_text_are_warnings() -> None:
+    names = ("Archery", "archery", "hug")
+    labels = LabelSpace(names, {name: Descriptors((f"{k} b",), (f"{k} c",)) for k, name in enumerate(names)})
+    for tokens in (TOKENS, token_count("tiny")):
+        found = [finding for finding in lint(labels, Templates.load("ost"), tokens) if finding.rule == "alike"]
+        assert [(finding.name, finding.severity) for finding in found] == [("Archery", "warning")]
+        assert "is the same text as 'archery'" in found[0].detail
 
 
 def test_duplicate_descriptors_wrong_counts_and_wrong_classes() -> None:

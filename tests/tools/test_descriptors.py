@@ -1,6 +1,7 @@
 import json
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,30 @@ def test_density(capsys: pytest.CaptureFixture[str]) -> None:
 def test_density_of_a_missing_label_space(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["descriptors", "density", "hmdb51,toyworld-9-unseen"]) == 1
     assert "no label space 'toyworld-9-unseen'" in " ".join(capsys.readouterr().err.split())
+
+
+def test_check_names_what_nobody_sees(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads((small / "descriptors.json").read_text())
+    classes = content["classes"]
+    classes["hug"] = {"spatio": ["open \u202earms", "two \x1b[31mpeople"], "temporal": ["e\u2028", "f\x00"]}
+    classes["Bowling"] = {"spatio": ["a lane", "ten pins"], "temporal": ["rolls", "waits"]}
+    classes["archry"] = classes["hug"]
+    (small / "classes.txt").write_text("archery\nbowling\nhug\nBowling\n")
+    (small / "descriptors.json").write_text(json.dumps(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert main(["descriptors", "check", "small", "--output", "report.csv"]) == 1
+    printed = capsys.readouterr().out + Path("report.csv").read_text()
+    assert "bowling: is the same text as 'Bowling' (tokenizer of tiny)" in printed
+    assert "error,control character,hug,spatio,open \\u202earms,contains U+202E" in printed
+    assert "error,control character,hug,temporal,f\\x00,contains U+0000" in printed
+    assert "archry: is not a class of this label space" in printed
+    assert not set(printed) & set("\x00\x1b\u202e\u2028")
+
+
+def test_diff_is_printed_escaped(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(small, "other")
+    text = (small / "descriptors.json").read_text().replace("2. closes them", "closes \\u202ethem\\u001b")
+    Path("other/descriptors.json").write_text(text)
+    assert main(["descriptors", "diff", "small", "other"]) == 0
+    assert "  + closes \\u202ethem\\x1b\n" in capsys.readouterr().out

@@ -22,13 +22,16 @@ class EvaluationSetCard:
         classes: Number of classes, K.
         videos: Number of scored videos; unreadable ones are included and count as wrong.
         undecodable: Number of scored videos that could not be read.
-        split_of: Data set that this is a test split of; None if it is not a split.
+        split_of: Data set that this is a test split of; None if it is not a split, or can't be averaged with others.
+        vocabulary: Hash of the class names and descriptors, of the complete label space; None in files of earlier
+            versions.
     """
 
     classes: int
     videos: int
     undecodable: int
     split_of: str | None = None
+    vocabulary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,9 @@ def mean_of(tables: Sequence[AblationTable]) -> AblationTable:
     conditions = {
         key: " / ".join(dict.fromkeys(str(table.conditions.get(key)) for table in tables)) for key in first.conditions
     }
-    remarks = tuple(dict.fromkeys(remark for table in tables for remark in table.remarks))
+    differing = [name for name in sets if len({table.sets[name].vocabulary for table in tables} - {None}) > 1]
+    notes = [f"`{name}`: the runs differ in its class names or descriptors." for name in differing]
+    remarks = tuple(dict.fromkeys([*notes, *(remark for table in tables for remark in table.remarks)]))
     return AblationTable(
         first.world, first.source, first.parts, sets, rows, conditions, remarks, sum(table.runs for table in tables)
     )

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ost_lightning.analysis.published_lists import list_named
 from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
 from ost_lightning.renamed_settings import with_new_names
@@ -23,12 +24,16 @@ class DataCard:
         classes: Number of classes, K.
         name_form: Form of the class names: `words` if they were rewritten as words, else `as published`.
         digest: Hash of the ids of the listed videos, in any order.
-        list: Name of the published list with exactly these videos; None if no list has them.
+        list: Name of the published list with these videos and labels; None if no list has them.
         benchmark: Data set of that list.
         part: Part of the data set: a split, validation, base or novel.
         listed: Number of listed videos.
         found: Number of listed videos that exist on this disk.
         in_training: Number of listed videos that the checkpoint was trained on (by video id); None if unknown.
+        labels: Hash of the listed videos with their classes, in any order; None in files of earlier versions.
+        sentences: Hash of the encoded sentences, by kind; None in files of earlier versions.
+        vocabulary: Hash of the names, and of the descriptors if they are used, of the complete label space that the
+            classes were selected from; None in files of earlier versions.
     """
 
     label_space: str
@@ -41,6 +46,9 @@ class DataCard:
     listed: int
     found: int
     in_training: int | None
+    labels: str | None = None
+    sentences: Mapping[str, str] | None = None
+    vocabulary: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,7 @@ class Summary:
         top5: Top-5 accuracy, 0 to 1.
         top1_std: Sample standard deviation of `top1` over the splits; None for a harmonic mean.
         top5_std: Sample standard deviation of `top5` over the splits; None for a harmonic mean.
+        sets: Names of the sets; empty in files of earlier versions.
     """
 
     what: str
@@ -102,6 +111,7 @@ class Summary:
     top5: float
     top1_std: float | None = None
     top5_std: float | None = None
+    sets: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +165,13 @@ class RunResults:
             content["clips"].setdefault("framing", "crop")  # the only one that earlier versions had
             sets = {
                 name: SetResult(
-                    DataCard(**entry["card"]), {key: Score(**score) for key, score in entry["scores"].items()}
+                    _checked(DataCard(**entry["card"])), {key: Score(**score) for key, score in entry["scores"].items()}
                 )
                 for name, entry in content.pop("sets").items()
             }
-            summaries = [Summary(**entry) for entry in content.pop("summaries")]
+            summaries = [
+                Summary(**{**entry, "sets": tuple(entry.get("sets", ()))}) for entry in content.pop("summaries")
+            ]
             return cls(sets=sets, summaries=summaries, **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} is not the results.json of a test run ({error}).") from error
@@ -185,6 +197,14 @@ class RunResults:
         head = f"{self.run}; protocol: {self.protocol or 'none named'}; seed {self.seed}"
         remarks = [f"- {remark}" for remark in self.remarks]
         return "\n".join([head, "", *lines, *(["", "Remarks:", "", *remarks] if remarks else [])]) + "\n"
+
+
+def _checked(card: DataCard) -> DataCard:
+    """Returns a card without the name of a list that has another number of videos; earlier versions gave it too."""
+    published = list_named(card.list)
+    if published is None or published.may_have(card.listed):
+        return card
+    return replace(card, list=None, benchmark=None, part=None)
 
 
 def percent(share: float, std: float | None = None) -> str:

@@ -7,24 +7,30 @@ from statistics import mean, stdev
 from typing import Any, Final
 
 from ost_lightning.analysis.published_results import Row
-from ost_lightning.analysis.run_results import RunResults, Score
+from ost_lightning.analysis.run_results import DataCard, RunResults, Score
+from ost_lightning.analysis.summaries import not_combined, summarize
 from ost_lightning.dotted_names import flatten
+from ost_lightning.video.annotations.video_ids import list_digest
 
 OURS: Final = "this package"
 _SHOWN: Final = 4
 _TRAINING: Final = "training."
+_UNKNOWN: Final = "unknown"
+_DIGITS: Final = 8
+_SENTENCES: Final = {"name": "class_names", "spatio": "spatio_descriptors", "temporal": "temporal_descriptors"}
+"""Name of the condition of each kind of sentences."""
 
 
 def run_rows(runs: Iterable[RunResults]) -> list[Row]:
     """Returns the figures of runs; runs that differ only in the seed are averaged.
 
-    The same weights on the same videos count once, however often they were tested. Rows that would look the same
-    although their conditions differ name the differences after the method.
+    The same weights on the same videos with the same sentences count once, however often they were tested. Rows that
+    would look the same although their conditions differ name the differences after the method.
     """
     groups: dict[Row, dict[str, tuple[dict[str, Any], dict[object, Row]]]] = {}
     for index, run in enumerate(runs):
-        for row in _of_run(run):
-            conditions = {**_conditions(run), "lists": _lists(run, row.benchmark)}
+        for row, cards in _of_run(run):
+            conditions = {**_of_cards(cards), **_of_model(run)}
             lookalikes = groups.setdefault(_identity(row), {})
             _, rows = lookalikes.setdefault(json.dumps(conditions, sort_keys=True), (conditions, {}))
             rows[run.model.get("weights", index)] = row
@@ -42,14 +48,38 @@ def _identity(row: Row) -> Row:
     return replace(row, top1=0.0, std=None, over="", measured_by="", scored="", remarks=())
 
 
-def _conditions(run: RunResults) -> dict[str, Any]:
-    """Returns everything that a figure depends on except seeds and videos, by dotted name."""
+def _of_cards(cards: Sequence[DataCard]) -> dict[str, str]:
+    """Returns the videos, classes and sentences that a figure depends on; digests are shortened."""
+    conditions = {
+        "label_space": ", ".join(sorted({card.label_space for card in cards})),
+        "name_form": ", ".join(sorted({card.name_form for card in cards})),
+        "videos": _digest([card.digest for card in cards]),
+        "labels": _digest([card.labels for card in cards]),
+    }
+    kinds = dict.fromkeys(kind for card in cards for kind in card.sentences or ())
+    for kind in kinds:
+        conditions[_SENTENCES[kind]] = _digest([(card.sentences or {}).get(kind) for card in cards])
+    return conditions if kinds else {**conditions, "sentences": _UNKNOWN}
+
+
+def _digest(digests: Sequence[str | None]) -> str:
+    """Returns a short digest of several, in any order; `unknown` if an earlier version did not record one of them."""
+    if not digests or None in digests:
+        return _UNKNOWN
+    distinct = sorted({digest for digest in digests if digest is not None})
+    return (distinct[0] if len(distinct) == 1 else list_digest(distinct))[:_DIGITS]
+
+
+def _of_model(run: RunResults) -> dict[str, Any]:
+    """Returns the settings of the model, the clips and the training, without seeds, by dotted name."""
     conditions = {"trained": run.checkpoint is not None, **flatten({"model": run.model, "clips": run.clips})}
     if run.checkpoint is not None:
         training = run.checkpoint.get("training") or {}
         before = training.get("before") or {}
-        known = {"trained_on": training.get("label_space"), "shots": training.get("shots")}
-        known["before"] = before.get("label_space", before.get("weights"))
+        known = {"trained_on": training.get("label_space"), "trained_with": _trained_with(training)}
+        known |= {"shots": training.get("shots"), "before": before.get("label_space", before.get("weights"))}
+        if "label_space" in before:
+            known["before_with"] = _trained_with(before)
         conditions |= flatten({**known, **(run.checkpoint.get("settings") or {})}, _TRAINING)
     # file names differ between seeds; `weights` and `before` identify their contents
     for name in [name for name in conditions if name.endswith((".init_from", "model.weights"))]:
@@ -59,10 +89,9 @@ def _conditions(run: RunResults) -> dict[str, Any]:
     return conditions
 
 
-def _lists(run: RunResults, benchmark: str) -> list[str]:
-    """Returns the digests of the lists that a figure was measured on."""
-    cards = [(name, result.card) for name, result in run.sets.items()]
-    return sorted(card.digest for name, card in cards if (card.benchmark or name) == benchmark)
+def _trained_with(training: Mapping[str, Any]) -> str:
+    """Returns a short digest of the sentences of a training."""
+    return _digest([*(training.get("sentences") or {None: None}).values()])
 
 
 def _distinguished(rows: Sequence[tuple[Row, Mapping[str, Any]]]) -> Iterator[Row]:
@@ -74,6 +103,8 @@ def _distinguished(rows: Sequence[tuple[Row, Mapping[str, Any]]]) -> Iterator[Ro
         compared = [conditions for _, conditions in rows if conditions["trained"] or not name.startswith(_TRAINING)]
         if any(conditions.get(name) != compared[0].get(name) for conditions in compared):
             differing.append(name)
+    if "videos" in differing and "labels" in differing:
+        differing.remove("labels")  # other videos have other labels
     for row, conditions in rows:
         settings = dict.fromkeys(
             f"{name.rpartition('.')[2]}={conditions[name]}" for name in differing if name in conditions
@@ -83,30 +114,30 @@ def _distinguished(rows: Sequence[tuple[Row, Mapping[str, Any]]]) -> Iterator[Ro
         yield replace(row, method=f"{row.method} ({shown}{more})") if settings else row
 
 
-def _of_run(run: RunResults) -> Iterator[Row]:
-    """Yields one row per mean, and per set that is not part of a mean."""
-    averaged = {(summary.benchmark, summary.weights) for summary in run.summaries if summary.top1_std is not None}
-    for summary in run.summaries:
+def _of_run(run: RunResults) -> Iterator[tuple[Row, Sequence[DataCard]]]:
+    """Yields one row per mean, and per set that is not part of a mean, each with the sets that it depends on."""
+    summaries = summarize(run.sets)  # earlier versions also averaged sets that do not belong together
+    averaged = {name for summary in summaries if summary.top1_std is not None for name in summary.sets}
+    for summary in summaries:
+        cards = [run.sets[name].card for name in summary.sets]
         splits = summary.top1_std is not None
-        counts = [
-            (score.scored, result.card.listed)
-            for result in run.sets.values()
-            for weights, score in result.scores.items()
-            if result.card.benchmark == summary.benchmark and weights == summary.weights
-        ]
-        yield _row(
+        counts = [(run.sets[name].scores[summary.weights].scored, run.sets[name].card.listed) for name in summary.sets]
+        kind = "" if splits else "harmonic mean"
+        row = _row(
             run,
             summary.benchmark,
-            "" if splits else "harmonic mean",
+            ", ".join(filter(None, (kind, (cards[0].part or "").partition(", ")[2]))),
             summary.weights,
             (summary.top1, summary.top1_std),
             summary.what.rpartition("mean of ")[2] if splits else "",
             counts,
         )
+        yield row, cards
     for name, result in run.sets.items():
-        for weights, score in result.scores.items():
-            if (result.card.benchmark, weights) not in averaged:
-                yield _single(run, name, result.card.benchmark, result.card.part, weights, score, result.card.listed)
+        card = result.card
+        if name not in averaged:
+            for weights, score in result.scores.items():
+                yield _single(run, name, card.benchmark, card.part, weights, score, card.listed), [card]
 
 
 def _single(
@@ -156,8 +187,17 @@ def _row(
         over=over,
         measured_by=f"{OURS}, {run.run}",
         scored=f"{sum(scored for scored, _ in counts):,} / {sum(listed for _, listed in counts):,}",
-        remarks=tuple(run.remarks),
+        remarks=tuple(dict.fromkeys((*run.remarks, *not_combined(run.sets), *_unknown(run)))),
     )
+
+
+def _unknown(run: RunResults) -> Iterator[str]:
+    """Yields a remark on results of an earlier version, which did not record the sentences."""
+    if any(result.card.sentences is None for result in run.sets.values()):
+        yield (
+            f"{run.run} was tested with an earlier version, which did not record its sentences: it may have had other "
+            "descriptors than runs that it is averaged or compared with. Test it again to find out."
+        )
 
 
 def _over_seeds(rows: Sequence[Row]) -> Row:

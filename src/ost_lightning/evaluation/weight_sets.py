@@ -64,7 +64,7 @@ class WeightSets:
         if not names:
             return names
         tuned, original = dict(self._video_clip.named_parameters()), self._video_clip.original_parameters()
-        self._untuned = all(torch.equal(weight.detach().cpu(), original[name]) for name, weight in tuned.items())
+        self._untuned = _equal(tuned, original)
         for ratio, name in names.items():
             self._mixtures[name] = ensemble_weights(original, tuned, ratio)
             self._ratios[name] = ratio
@@ -85,6 +85,10 @@ class WeightSets:
     def untuned(self) -> bool:
         """Whether the model has its original weights; this is known, and can be true, only once a mixture was added."""
         return self._untuned and bool(self._mixtures)
+
+    def are_original(self) -> bool:
+        """Returns whether the model has its original weights, which are read from disk."""
+        return _equal(dict(self._video_clip.named_parameters()), self._video_clip.original_parameters())
 
     @contextmanager
     def with_weights(self, name: str) -> Iterator[None]:
@@ -118,3 +122,7 @@ class WeightSets:
         with exchanged_weights(self._video_clip, before):
             original = frame_fingerprint(self._video_clip, arithmetic)
         return {name: mixture_fingerprint(original, tuned, ratio) for name, ratio in self._ratios.items()}
+
+
+def _equal(current: Mapping[str, Tensor], original: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(weight.detach().cpu(), original[name]) for name, weight in current.items())

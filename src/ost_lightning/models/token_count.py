@@ -1,6 +1,12 @@
 """Sentence lengths in tokens, counted with a checkpoint's own tokenizer."""
 
+import unicodedata
+from collections.abc import Hashable, Sequence
+from functools import partial
+
 from ost_lightning.models.encoders import encoder_class
+from ost_lightning.models.encoders.sentences import SentenceTokenizer
+from ost_lightning.resources import TINY_CLIP
 from ost_lightning.text import TokenCount
 
 
@@ -15,4 +21,17 @@ def token_count(pretrained: str) -> TokenCount:
         CheckpointError: If the checkpoint doesn't exist, is of an unsupported type, or has no tokenizer.
     """
     tokenizer = encoder_class(pretrained).load_tokenizer(pretrained)
-    return TokenCount(tokenizer.count, tokenizer.max_tokens, f"tokenizer of {pretrained}")
+    read = partial(_read_known, tokenizer) if pretrained == TINY_CLIP else tokenizer.read
+    return TokenCount(tokenizer.count, tokenizer.max_tokens, f"tokenizer of {pretrained}", read)
+
+
+def _read_known(tokenizer: SentenceTokenizer, texts: Sequence[str]) -> list[Hashable]:
+    """Returns token ids, or the text itself if the tiny CLIP has no tokens for it.
+
+    The tiny CLIP stands for larger ones here, which have tokens for all characters.
+    """
+    unknown = tokenizer.tokenizer.unk_token_id
+    return [
+        unicodedata.normalize("NFC", " ".join(text.split())).lower() if unknown in tokens[1:-1] else tokens
+        for text, tokens in zip(texts, tokenizer.read(texts), strict=True)
+    ]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ost_lightning.characters import escaped
 from ost_lightning.errors import CheckpointError, UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.checkpoints.initial_weights import check_weights_match, initial_weights
@@ -26,7 +27,7 @@ from ost_lightning.models.encoders.loading import load_model, source_of
 from ost_lightning.models.encoders.pixels import PixelNormalization
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
-from ost_lightning.text import SentenceSet
+from ost_lightning.text import LabelSpace, SentenceSet, alike_names, describe_alike
 from ost_lightning.vocabulary import SentenceKind
 
 _SENTENCES_PER_PASS: Final = 512
@@ -153,6 +154,24 @@ class VideoCLIP(nn.Module):
             UserWarning: If sentences exceed the text tower's positions and are truncated.
         """
         return tokenize(sentences, self.encoder.tokenizer)
+
+    def warn_about_names(self, labels: LabelSpace) -> None:
+        """Warns of class names that are the same text for the checkpoint's tokenizer, or that it reads in part.
+
+        Warns:
+            UserWarning: If there are such names.
+        """
+        tokenizer = self.encoder.tokenizer
+        groups = alike_names(labels.names, tokenizer.read)
+        if message := describe_alike(groups, labels.origin, f"tokenizer of {self.pretrained}"):
+            warnings.warn(message, stacklevel=2)
+        if cut := [name for name in labels.names if tokenizer.ends_early(name)]:
+            warnings.warn(
+                f"{len(cut)} class names of the label space {labels.origin} have characters for which the tokenizer of "
+                f"{self.pretrained} has only its end token, so that nothing behind them is read (first: "
+                f"'{escaped(cut[0])}'). Replace these characters.",
+                stacklevel=2,
+            )
 
     def encode_sentences(self, sentences: TokenizedSentences) -> DescriptorEmbeddings:
         """Embeds sentences, padded to the longest of each forward pass.

@@ -59,6 +59,7 @@ class Recognizer:
         self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
         self._calibration: Calibration | None = None
         self._sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class)
+        self._video_clip.warn_about_names(model.templates.spelling(labels))
         with torch.inference_mode():
             self._texts = self._video_clip.encode_sentences(self._video_clip.tokenize(self._sentences))
 

@@ -187,6 +187,8 @@ class RecognitionTask(LightningModule, ABC):
         self._convergence.begin_evaluation()  # a validation within an epoch is counted separately
         loaders = evaluation_loaders(dataloaders)
         sets = [loader.set for loader in loaders]
+        for evaluation_set in sets:
+            self.video_clip.warn_about_names(self.templates.spelling(evaluation_set.labels))
         store = next((loader.store for loader in loaders if loader.store is not None), None)
         if store is not None:
             arithmetic = f"{self.trainer.precision} {self.device.type} {torch.get_float32_matmul_precision()}"

@@ -1,7 +1,8 @@
 """From class names to the sentences that CLIP encodes: label spaces, descriptors and templates."""
 
+from ost_lightning.text.alike_names import alike_names, describe_alike
 from ost_lightning.text.label_files import Descriptors, LabelSpaceError
-from ost_lightning.text.label_space import LabelSpace
+from ost_lightning.text.label_space import LabelSpace, OrphanDescriptorsWarning
 from ost_lightning.text.label_space_diff import compare
 from ost_lightning.text.linting import Finding, TokenCount, lint
 from ost_lightning.text.templates import SentenceSet, Templates
@@ -11,9 +12,12 @@ __all__ = [
     "Finding",
     "LabelSpace",
     "LabelSpaceError",
+    "OrphanDescriptorsWarning",
     "SentenceSet",
     "Templates",
     "TokenCount",
+    "alike_names",
     "compare",
+    "describe_alike",
     "lint",
 ]

@@ -19,12 +19,15 @@ A subset of another label space is a folder with this file:
 A folder of videos without these files also works: its classes are named after the folders in `train`, `val` and `test`.
 """
 
+import difflib
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ost_lightning.characters import escaped
 from ost_lightning.files import write_text_atomically
 from ost_lightning.text.label_files import (
     CLASSES,
@@ -45,6 +48,10 @@ RAW: Final = "-raw"
 """Suffix of a label space's name that selects the publisher's spelling of the class names."""
 
 
+class OrphanDescriptorsWarning(UserWarning):
+    """Warning about descriptors of names that are no classes, which are never used."""
+
+
 @dataclass(frozen=True, slots=True)
 class LabelSpace:
     """Ordered classes with their descriptors.
@@ -56,6 +63,7 @@ class LabelSpace:
         provenance: Provenance of the descriptors.
         origin: Folder or file of the label space, for messages.
         published: Publisher's spelling of each name, as in annotation files; `names` by default.
+        selected_from: Label space that the classes were selected from; None if this is a complete one.
 
     Examples:
         >>> labels = LabelSpace.load("ucf101")
@@ -71,6 +79,7 @@ class LabelSpace:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     origin: str = "given in code"
     published: tuple[str, ...] = ()
+    selected_from: Self | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -116,6 +125,7 @@ class LabelSpace:
             return cls._load_selection(folder)
         listed, file = read_class_list(folder / CLASSES), folder / DESCRIPTORS
         descriptors, provenance = read_descriptors(file, listed.names) if file.is_file() else ({}, {})
+        _warn_of_orphans(descriptors, listed.names, file)
         return cls(listed.names, descriptors, listed.source, provenance, str(folder), listed.published)
 
     @classmethod
@@ -149,6 +159,7 @@ class LabelSpace:
             published.setdefault(folder.replace("_", " "), folder)
         names, file = tuple(published), root / DESCRIPTORS
         descriptors, provenance = read_descriptors(file, names) if file.is_file() else ({}, {})
+        _warn_of_orphans(descriptors, names, file)
         return cls(names, descriptors, f"folders of {root}", provenance, str(root), tuple(published.values()))
 
     def save(self, folder: Path) -> None:
@@ -186,7 +197,14 @@ class LabelSpace:
         label_of = {name: label for label, name in enumerate(self.names)}
         chosen = {name: self.descriptors[name] for name in names if name in self.descriptors}
         published = tuple(self.published[label_of[name]] for name in names)
-        return replace(self, names=tuple(names), descriptors=chosen, origin=origin, published=published)
+        return replace(
+            self,
+            names=tuple(names),
+            descriptors=chosen,
+            origin=origin,
+            published=published,
+            selected_from=self.selected_from or self,
+        )
 
     def descriptors_of(self, kind: DescriptorKind, count: int) -> tuple[tuple[str, ...], ...]:
         """Returns the first `count` descriptors of each class.
@@ -203,11 +221,36 @@ class LabelSpace:
         short = [(name, len(row)) for name, row in zip(self.names, rows, strict=True) if len(row) < count]
         if short:
             examples = ", ".join(f"'{name}' has {length}" for name, length in short[:3])
+            orphans = _orphans(self.descriptors, self.names)
+            also = f" It also has descriptors of {', '.join(orphans[:3])}, which is not a class." if orphans else ""
             from_table = Path(self.origin).is_file()  # a table of videos, whose labels are the classes
             folder = "the folder of a label space, and set the data's `labels` to it" if from_table else "its folder"
             raise LabelSpaceError(
                 f"{len(short)} of {len(self)} classes of the label space {self.origin} have fewer than {count} "
-                f"{kind} descriptors ({examples}). Add them to descriptors.json in {folder}; request "
+                f"{kind} descriptors ({examples}).{also} Add them to descriptors.json in {folder}; request "
                 "fewer (descriptors_per_class); or use the matcher CategoryName, which needs no descriptors."
             )
         return rows
+
+
+def _warn_of_orphans(descriptors: Mapping[str, Descriptors], names: Sequence[str], file: Path) -> None:
+    if orphans := _orphans(descriptors, names):
+        count = len(orphans)
+        more = f" and {count - 3} more" if count > 3 else ""
+        warnings.warn(
+            f"{file} has descriptors of {', '.join(orphans[:3])}{more}, which the label space has no class for. Rename "
+            "or remove them.",
+            OrphanDescriptorsWarning,
+            stacklevel=3,
+        )
+
+
+def _orphans(descriptors: Mapping[str, Descriptors], names: Sequence[str]) -> list[str]:
+    """Returns the names with descriptors that are no classes, in quotes, each with the closest class."""
+    known = set(names)
+    found: list[str] = []
+    for name in descriptors:
+        if name not in known:
+            close = difflib.get_close_matches(name, names, n=1) if len(found) < 3 else []
+            found.append(escaped(f"'{name}'" + (f" (perhaps '{close[0]}')" if close else "")))
+    return found

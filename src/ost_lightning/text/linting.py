@@ -2,10 +2,12 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ost_lightning.characters import control_characters, escaped
+from ost_lightning.text.alike_names import alike_names
 from ost_lightning.text.label_space import LabelSpace
 from ost_lightning.text.templates import Templates
 from ost_lightning.text.typography import BULLETS, DASHES, DOUBLE_QUOTES, QUOTES
@@ -20,6 +22,8 @@ Rule = Literal[
     "numbering",
     "quotes",
     "too long",
+    "control character",
+    "alike",
     "shared",
     "class name",
     "markup",
@@ -33,6 +37,8 @@ SEVERITY: Final[dict[Rule, Severity]] = {
     "numbering": "error",
     "quotes": "error",
     "too long": "error",
+    "control character": "error",
+    "alike": "warning",
     "shared": "warning",
     "class name": "warning",
     "markup": "warning",
@@ -71,7 +77,7 @@ class Finding:
     def __str__(self) -> str:
         text = f" '{self.text}'" if self.text else ""
         kind = f" ({self.kind})" if self.kind else ""
-        return f"{self.name}{kind}:{text}{f' {self.detail}' if self.detail else ''}"
+        return escaped(f"{self.name}{kind}:{text}{f' {self.detail}' if self.detail else ''}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +88,14 @@ class TokenCount:
         count: Function that returns each sentence's number of tokens, including start and end token.
         limit: Number of token positions of the tower.
         tokenizer: Name of the tokenizer for messages.
+        read: Function that returns for each text what the tower reads of it, for finding texts that are the same to it;
+            None to compare without case and extra spaces.
     """
 
     count: Callable[[Sequence[str]], Sequence[int]]
     limit: int
     tokenizer: str
+    read: Callable[[Sequence[str]], Sequence[Hashable]] | None = None
 
 
 def lint(labels: LabelSpace, templates: Templates, tokens: TokenCount, per_class: int | None = None) -> list[Finding]:
@@ -102,7 +111,7 @@ def lint(labels: LabelSpace, templates: Templates, tokens: TokenCount, per_class
         Findings grouped by rule, errors first; within a rule, in the order of the classes.
     """
     expected = per_class or _most_common_count(labels)
-    findings = [*_class_findings(labels)]
+    findings = [*_class_findings(labels), *_alike_names(labels, tokens)]
     for name, kind, texts in _lists(labels):
         findings += _list_findings(name, kind, texts, expected)
     findings += _shared_descriptors(labels)
@@ -130,6 +139,26 @@ def _class_findings(labels: LabelSpace) -> Iterator[Finding]:
     for name in labels.descriptors:
         if name not in labels.names:
             yield Finding("extra", name, detail="is not a class of this label space")
+    for name in dict.fromkeys((*labels.names, *labels.published)):
+        yield from _control_characters(name)
+
+
+def _control_characters(name: str, kind: DescriptorKind | None = None, text: str = "") -> Iterator[Finding]:
+    if codes := control_characters(text or name):
+        shown = " and ".join(codes[:3]) + (" and others" if len(codes) > 3 else "")
+        yield Finding("control character", name, kind, text, f"contains {shown}")
+
+
+def _alike_names(labels: LabelSpace, tokens: TokenCount) -> Iterator[Finding]:
+    for first, *others in alike_names(
+        labels.names, tokens.read or (lambda texts: [normalized(text) for text in texts])
+    ):
+        if first:
+            same = ", ".join(f"'{name}'" for name in others)
+            yield Finding("alike", first, detail=f"is the same text as {same} ({tokens.tokenizer})")
+        else:
+            for name in others:
+                yield Finding("alike", name, detail=f"is an empty text ({tokens.tokenizer})")
 
 
 def _list_findings(name: str, kind: DescriptorKind, texts: Sequence[str], expected: int) -> Iterator[Finding]:
@@ -149,6 +178,7 @@ def _list_findings(name: str, kind: DescriptorKind, texts: Sequence[str], expect
             yield Finding("quotes", name, kind, text, "is quoted")
         if _MARKUP.search(text):
             yield Finding("markup", name, kind, text, "contains markup")
+        yield from _control_characters(name, kind, text)
         if not text.isascii():
             characters = "".join(sorted({character for character in text if not character.isascii()}))
             yield Finding("non-ASCII", name, kind, text, f"contains {characters}")

@@ -106,8 +106,7 @@ class Templates:
         Raises:
             UserError: If a class has fewer than N descriptors of a requested kind.
         """
-        if self.spells_as_published(labels):
-            labels = labels.as_published()
+        labels = self.spelling(labels)
         sentences: dict[SentenceKind, tuple[tuple[str, ...], ...]] = {}
         for kind in kinds:
             if kind == "name":
@@ -122,6 +121,10 @@ class Templates:
     def spells_as_published(self, labels: LabelSpace) -> bool:
         """Returns whether the class names of a label space are inserted in the publisher's spelling."""
         return labels.names == labels.published or Path(labels.origin).name in self.published_names
+
+    def spelling(self, labels: LabelSpace) -> LabelSpace:
+        """Returns a label space with the class names as they are inserted."""
+        return labels.as_published() if self.spells_as_published(labels) else labels
 
     def sentence(self, kind: DescriptorKind, name: str, descriptor: str) -> str:
         """Returns the sentence for one descriptor of a class."""

@@ -1,6 +1,7 @@
 """`ost descriptors ...`: check, compare, import and export Spatio-Temporal Descriptors."""
 
 import csv
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Final, Literal
 from rich.console import Console
 from rich.table import Table
 
+from ost_lightning.characters import escaped
 from ost_lightning.errors import UserError
 from ost_lightning.resources import TINY_CLIP
-from ost_lightning.text import Finding, LabelSpace, Templates, compare, lint
+from ost_lightning.text import Finding, LabelSpace, OrphanDescriptorsWarning, Templates, compare, lint
 from ost_lightning.text.foreign_descriptors import (
     check_alignment as validate_alignment,
 )
@@ -41,7 +43,8 @@ def check(
     The exit status is 1 if the check finds errors.
 
     Errors: missing or extra classes, wrong counts, duplicates within a class, leftover numbering or quotes, sentences
-    that are too long. Warnings: descriptors shared by several classes, class names, markup, non-ASCII characters.
+    that are too long, control and bidirectional characters. Warnings: class names that are the same text for CLIP,
+    descriptors shared by several classes, class names in descriptors, markup, non-ASCII characters.
 
     Args:
         label_space: Name or folder of the label space.
@@ -53,7 +56,9 @@ def check(
     """
     from ost_lightning.models import token_count  # takes seconds, which the other commands don't need
 
-    labels = LabelSpace.load(label_space)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OrphanDescriptorsWarning)  # they are among the findings
+        labels = LabelSpace.load(label_space)
     counter = token_count(pretrained)
     findings = lint(labels, Templates.load(templates), counter, descriptors_per_class)
     if output is not None:
@@ -78,17 +83,17 @@ def diff(first: str, second: str) -> None:
     difference = compare(LabelSpace.load(first), LabelSpace.load(second))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for key, (before, after) in difference.provenance.items():
-        console.print(f"provenance.{key}: {before} -> {after}")
+        console.print(escaped(f"provenance.{key}: {before} -> {after}"))
     for sign, names in (("-", difference.removed), ("+", difference.added)):
         for name in names:
-            console.print(f"{sign} class {name}")
+            console.print(escaped(f"{sign} class {name}"))
     if not difference.same_order:
         console.print("the classes are in a different order")
     for entry in difference.lists:
-        console.print(f"{entry.name} ({entry.kind}){': in a different order' if entry.reordered else ''}")
+        console.print(escaped(f"{entry.name} ({entry.kind}){': in a different order' if entry.reordered else ''}"))
         for sign, texts in (("-", entry.removed), ("+", entry.added)):
             for text in texts:
-                console.print(f"  {sign} {text}")
+                console.print(escaped(f"  {sign} {text}"))
     removed, added = (sum(len(getattr(entry, part)) for entry in difference.lists) for part in ("removed", "added"))
     console.print(
         f"{difference.kept} descriptors in both, {removed} only in {first}, {added} only in {second}"
@@ -195,4 +200,5 @@ def _write_report(findings: Sequence[Finding], file: Path) -> None:
         rows = csv.writer(handle)
         rows.writerow(["severity", "rule", "class", "kind", "descriptor", "detail"])
         for found in findings:
-            rows.writerow([found.severity, found.rule, found.name, found.kind or "", found.text, found.detail])
+            texts = map(escaped, (found.name, found.kind or "", found.text, found.detail))
+            rows.writerow([found.severity, found.rule, *texts])

@@ -169,8 +169,10 @@ def test_untuned_weights_are_encoded_once_for_all_ratios(tmp_path: Path) -> None
     module = ContrastiveRecognition(Original("tiny"), OptimalDescriptorSolver())
     trainer(tmp_path, Ablation(table4(), folder=tmp_path)).test(module, datamodule=world(), verbose=False)
     assert module.video_clip.encoded == 40 * 2
-    rows = {row.name: row.top1 for row in AblationTable.load(tmp_path / "ablation.json").rows}
+    table = AblationTable.load(tmp_path / "ablation.json")
+    rows = {row.name: row.top1 for row in table.rows}
     assert rows["ensembled"] == rows["solver"]
+    assert any("original weights, so rows with a share of these repeat" in remark for remark in table.remarks)
 
 
 def test_other_descriptors_of_the_same_classes(tmp_path: Path) -> None:
@@ -188,6 +190,9 @@ def test_other_descriptors_of_the_same_classes(tmp_path: Path) -> None:
     assert original.top1["unseen"] > 0.4
     assert replaced.top1["unseen"] < 0.25
     assert original.top1["order"] == replaced.top1["order"]
+    vocabularies = {card.vocabulary for card in table.sets.values()}
+    assert None not in vocabularies
+    assert len(vocabularies) == 2
 
 
 def test_rows_without_enough_descriptors_are_reported_and_skipped(tmp_path: Path) -> None:

@@ -92,3 +92,39 @@ def test_a_ratio_is_scored_by_only_one_callback(tmp_path: Path) -> None:
     # a task whose test failed can be tested again
     scored = score(task, tmp_path, WeightEnsembling(), WeightEnsembling(ratios=[0.5]))
     assert {"test/unseen/ensembled_0.2/top1", "test/unseen/ensembled_0.5/top1"} <= scored.keys()
+
+
+@pytest.mark.parametrize("pretrained", ["tiny", "a tuned folder"])
+def test_original_weights_are_not_scored_again_as_mixtures(
+    pretrained: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = "tiny"
+    if pretrained != "tiny":  # without `tuned_from`, nothing says what it was tuned from
+        source = str(tmp_path / "tuned")
+        tuned_task().video_clip.save_pretrained(Path(source))
+    task = ContrastiveRecognition(VideoCLIP(source), OptimalDescriptorSolver())
+    with caplog.at_level("INFO"):
+        scored = score(task, tmp_path, WeightEnsembling(ratios=[0.2, 1.0], save_to=tmp_path / "saved"))
+    assert {name.removeprefix("test/unseen/") for name in scored if name.startswith("test/unseen")} == {
+        "top1",
+        "top5",
+        "videos",
+        "undecodable",
+    }
+    assert f"nothing to mix, because these are the weights of {source}" in caplog.text
+    assert (tmp_path / "saved" / "ensembled_0.2").is_dir()  # which was asked for
+    assert task.weight_sets.names == ("as trained",)
+
+
+def test_a_share_of_zero_is_saved_but_not_scored_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    task = tuned_task()
+    with caplog.at_level("INFO"):
+        scored = score(task, tmp_path, WeightEnsembling(ratios=[0, 0.5], save_to=tmp_path / "saved"))
+    assert "does not score ensembled_0: it is the weights as trained" in caplog.text
+    assert "test/unseen/ensembled_0.5/top1" in scored
+    assert not any("ensembled_0/" in name for name in scored)
+    saved = VideoCLIP(str(tmp_path / "saved" / "ensembled_0"))
+    assert all(torch.equal(weight, task.video_clip.state_dict()[name]) for name, weight in saved.state_dict().items())
+    # only the pre-trained weights have this name
+    assert not task.weight_sets.are_original()
+    assert ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver()).weight_sets.are_original()

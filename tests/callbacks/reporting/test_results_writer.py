@@ -86,6 +86,9 @@ def test_results_record_their_conditions(capsys: pytest.CaptureFixture[str], cap
         "found": 5,
         "in_training": 1,
     }
+    assert list(card["sentences"]) == ["name"]
+    assert results["checkpoint"]["training"]["sentences"] == card["sentences"]
+    assert results["checkpoint"]["training"]["name_form"] == card["name_form"] == "as published"
     assert set(results["sets"]["own"]["scores"]) == {"as trained", "ensembled_0.2"}
     for name, ratio in (("as trained", 0.0), ("ensembled_0.2", 0.2)):
         score = results["sets"]["own"]["scores"][name]
@@ -144,7 +147,7 @@ def test_missing_unreadable_and_unscored_videos_are_reported() -> None:
         "--data.loading.on_decode_error=count",
         "--data.loading.on_missing=skip",
     )
-    card, score = results["sets"]["own"]["card"], results["sets"]["own"]["scores"]["as trained"]
+    card, score = results["sets"]["own"]["card"], results["sets"]["own"]["scores"]["pretrained"]
     assert (card["listed"], card["found"], card["in_training"]) == (7, 6, None)
     assert (score["scored"], score["undecodable"]) == (6, 1)
     assert results["checkpoint"] is None
@@ -194,6 +197,8 @@ def test_a_training_resumed_with_other_videos_has_seen_both() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_an_initial_folder_is_recorded_by_name() -> None:
     VideoCLIP("tiny").save_pretrained(Path("tuned_elsewhere"))
+    alone = test("--model.video_clip.pretrained=tuned_elsewhere")
+    assert list(alone["sets"]["own"]["scores"]) == ["pretrained"]
     Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n")
     options = ["--data.train={list: videos/other.txt, labels: videos}", "--data.loading.global_batch_size=2"]
     elsewhere = "--model.video_clip.pretrained=tuned_elsewhere"

@@ -231,7 +231,48 @@ def test_the_class_in_a_file_name() -> None:
     assert hmdb.class_in_name("Film_flying_f_cm_np1_ba_bad_1.avi") is None
     assert ucf.class_in_name("a/v_HandStandPushups_g01_c01.avi") == "HandstandPushups"
     assert ucf.class_in_name("a/v_Flying_g01_c01.avi") is ucf.class_in_name("HandstandPushups.avi") is None
-    assert Kinetics400("data").class_in_name("archery/a.mp4") is None
+    assert SomethingSomethingV2("data").class_in_name("archery/1.webm") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("val/abseiling/x.mp4", "abseiling"),
+        ("air_drumming/x.mp4", "air drumming"),
+        ("val_256/Air Drumming/x", "air drumming"),
+        ("/data/yoga/videos/val/abseiling/x.mp4", "abseiling"),
+        ("abseiling/clips/x.mp4", "abseiling"),
+        ("val\\abseiling\\x.mp4", "abseiling"),
+        ("petting_animal_(not_cat)/x.mp4", "petting animal (not cat)"),
+        ("val/x.mp4", None),
+        ("abseiling.mp4", None),
+        ("yoga/of/the/computer/x.mp4", None),
+    ],
+)
+def test_the_class_in_a_path_of_kinetics(path: str, named: str | None) -> None:
+    assert Kinetics400("data").class_in_name(path) == named
+
+
+@pytest.mark.parametrize("labels", ["kinetics400", "few"])
+def test_a_list_of_kinetics_that_contradicts_its_folders_is_refused(labels: str) -> None:
+    miniatures.kinetics(Path("data"), ("abseiling", "air drumming"))
+    miniatures.label_space(Path("few"), "kinetics400", ("abseiling", "air drumming"))
+    lines = [f"val/{name}/v{k:04d}_00000_000000_000010.mp4" for k, name in enumerate(("abseiling", "air drumming"))]
+    right, wrong = "".join(f"{line} {k}\n" for k, line in enumerate(lines)), "".join(f"{line} 1\n" for line in lines)
+    Path("val.txt").write_text(right)
+    lists = ListFiles(test="val.txt")
+    data = Kinetics400("data", test_labels=[labels], lists=lists)
+    assert not data.evaluation_videos("test")[labels].missing
+    Path("val.txt").write_text(wrong)
+    message = r"val\.txt: the path val/abseiling/\S+ says 'abseiling', but its label 1 is 'air drumming' .*; 1 of 2"
+    with pytest.raises(UserError, match=message):
+        data.evaluation_videos("test")
+    trusted = ListFiles(test="val.txt", ignore_name_mismatch=True)
+    assert len(Kinetics400("data", lists=trusted).evaluation_videos("test")["kinetics400"].records) == 2
+    # a folder named after a class that the label space does not have contradicts nothing
+    Path("val.txt").write_text(lines[0].replace("abseiling", "yoga") + " 0\n")
+    few = Kinetics400("data", labels="few", lists=lists).evaluation_videos("test")["few"]
+    assert len(few.records) == 1
 
 
 def test_released_lists_replace_the_publishers_files() -> None:
@@ -262,7 +303,7 @@ def test_a_list_whose_labels_contradict_its_file_names_is_refused() -> None:
     right = HMDB51("data", lists=lists).evaluation_videos("test")["hmdb51-split1"]
     assert labels_of(right) == {kick: "kick", kick_ball: "kick ball"}
     swapped = HMDB51("data", lists=lists, labels="hmdb51-released")
-    with pytest.raises(UserError, match=r"val1\.txt: the file name of \S+ says 'kick', but its label 20 is 'kick b"):
+    with pytest.raises(UserError, match=r"val1\.txt: the path \S+ says 'kick', but its label 20 is 'kick b"):
         swapped.evaluation_videos("test")
     # names without a class, or with one of another label space, contradict nothing
     Path("val1.txt").write_text(f"clip.avi 20\n{kick.replace('kick', 'flying')} 20\n")

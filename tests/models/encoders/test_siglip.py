@@ -10,6 +10,7 @@ from torch.nn.functional import normalize
 from transformers import SiglipModel
 
 from ost_lightning.cli import main
+from ost_lightning.errors import UserError
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import VideoCLIP, ensemble_weights, frame_fingerprint, weights_digest
 from ost_lightning.models.encoders.siglip import canonicalize

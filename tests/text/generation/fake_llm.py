@@ -87,7 +87,7 @@ class Reply(BaseHTTPRequestHandler):
         self.server.script(seen)(self, seen)
 
 
-def completion(content: str | None, finish: str = "stop", refusal: str | None = None) -> dict[str, Any]:
+def completion(content: object, finish: str = "stop", refusal: str | None = None) -> dict[str, Any]:
     """Returns the body of a response."""
     message = {"role": "assistant", "content": content, "refusal": refusal}
     return {

@@ -12,11 +12,12 @@ import pytest
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.text.generation.asking import Asker
-from ost_lightning.text.generation.journal import Journal, Question
+from ost_lightning.text.generation.journal import Answer, Journal, Question
 from ost_lightning.text.generation.prompts import Prompts
 from ost_lightning.text.generation.server import Server
 from ost_lightning.text.generation.settings import Limits, Sampling
 from ost_lightning.text.generation.state import Generation
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS
 from tests.text.generation import fake_llm as llm
 
 LABELS = LabelSpace(tuple(f"action {k}" for k in range(6)), source="made up")
@@ -252,6 +253,29 @@ def test_failed_questions_do_not_stop_the_others(tmp_path: Path, monkeypatch: py
     problems = generation.problems()
     assert set(problems) == {Question("action 1", "spatio"), Question("action 1", "temporal")}
     assert all(reason.startswith("no answer: ") for reason in problems.values())
+
+
+def test_errors_in_responses_of_status_200_use_up_no_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overloaded(reply: llm.Reply, seen: llm.Seen) -> None:
+        reply.send_json({"error": {"message": "Provider is overloaded", "code": 502}})
+
+    one, limits = LabelSpace(LABELS.names[:1]), Limits(concurrency=1, retries=0, attempts=1)
+    with llm.serving(lambda seen: overloaded) as server:
+        problems = generate(tmp_path / "j", server, monkeypatch, limits, one).problems()
+    assert len(problems) == 2
+    assert all("no answer" in reason and "Provider is overloaded" in reason for reason in problems.values())
+    with llm.serving(lambda seen: llm.good) as server:
+        assert_complete(generate(tmp_path / "j", server, monkeypatch, limits, one))
+
+
+def test_errors_in_an_older_journal_use_up_no_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, limits = LabelSpace(LABELS.names[:1]), Limits(concurrency=1, attempts=1)
+    with Journal(tmp_path / "j") as journal:
+        for kind in DESCRIPTOR_KINDS:
+            body = '{"error": {"message": "Provider is overloaded", "code": 502}}'
+            journal.append_answer(SAMPLING.run, Answer(Question("action 0", kind), 0, body, "host"))
+    with llm.serving(lambda seen: llm.good) as server:
+        assert_complete(generate(tmp_path / "j", server, monkeypatch, limits, one))
 
 
 def test_ctrl_c_waits_for_pending_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from ost_lightning.callbacks.evaluation.weight_ensembling import add_mixtures, r
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.ablation_conditions import (
     run_conditions,
-    set_card,
+    set_cards,
     setting_in_words,
     template_name,
     world_and_model,
@@ -39,6 +39,8 @@ from ost_lightning.vocabulary import AS_TRAINED
 _ONE_MODEL: Final = (
     "Every row scores the same model, trained as its experiment says; only the evaluation differs between rows."
 )
+
+_UNTUNED: Final = "The model has its original weights, so rows with a share of these repeat the rows without."
 
 
 @dataclass(frozen=True)
@@ -171,15 +173,15 @@ class Ablation(Callback):
             self._write_hits(folder, trainer)
         if not trainer.is_global_zero:
             return
-        listed = data.evaluation_sets("test")
+        scored = {name: [*every.values()] for name, every in found.items()}
         table = AblationTable(
             world=world_and_model(data.world, task.video_clip.pretrained),
             source=self.source,
             parts=self.parts,
-            sets={name: set_card(listed[name], [*every.values()]) for name, every in found.items() if every},
+            sets=set_cards(task, data.evaluation_sets("test"), scored),
             rows=self._rows(task, found),
             conditions=run_conditions(trainer, task, data),
-            remarks=(*self._remarks, _ONE_MODEL),
+            remarks=(*self._remarks, *([_UNTUNED] if task.weight_sets.untuned else []), _ONE_MODEL),
         )
         print(f"\n{table.markdown()}")
         rank_zero_info(f"{self._cached} of {self._scored} videos of this process came from the embedding cache")

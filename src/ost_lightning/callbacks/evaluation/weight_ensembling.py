@@ -16,7 +16,8 @@ class WeightEnsembling(Callback):
     """Scores mixtures of original and fine-tuned weights alongside the fine-tuned weights, in one pass over the videos.
 
     Every batch is decoded once and scored with each set of weights; results are logged as
-    `test/{set}/ensembled_{ratio}/...`. All sets of weights are kept on the device.
+    `test/{set}/ensembled_{ratio}/...`. All sets of weights are kept on the device. A mixture that mixes nothing is not
+    scored: one of original weights with themselves, and one with a share of 0.
 
     Args:
         ratios: Shares of the original weights, 0 to 1; all are scored in one run.
@@ -39,14 +40,11 @@ class WeightEnsembling(Callback):
         """
         task = recognition_task(self, pl_module)
         self._added = add_mixtures(task, trainer, self.ratios, "WeightEnsembling.ratios")
-        if self._added and task.weight_sets.untuned:
-            rank_zero_info(
-                "WeightEnsembling has nothing to mix: these are the original weights, so its rows repeat the first."
-            )
         if self.save_to is not None and trainer.is_global_zero:
             for name in self._added:
                 with task.weight_sets.with_weights(name):
                     task.video_clip.save_pretrained(self.save_to / name)
+        self._remove_unmixed(task)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Frees the mixtures."""
@@ -56,6 +54,20 @@ class WeightEnsembling(Callback):
         """Frees the mixtures, because the task may be tested again."""
         if isinstance(pl_module, RecognitionTask):
             self._free(pl_module)
+
+    def _remove_unmixed(self, task: RecognitionTask) -> None:
+        """Removes the mixtures whose scores would repeat those of the task's own weights."""
+        if self._added and task.weight_sets.untuned:
+            rank_zero_info(
+                f"WeightEnsembling has nothing to mix, because these are the weights of {task.video_clip.tuned_from}: "
+                "only they are scored. If they were fine-tuned, set model.video_clip.tuned_from to the model that they "
+                "were fine-tuned from."
+            )
+            self._free(task)
+        if (unmixed := mixture_name(0.0)) in self._added:
+            rank_zero_info(f"WeightEnsembling does not score {unmixed}: it is the weights as trained.")
+            remove_mixtures(task, [unmixed])
+            self._added.remove(unmixed)
 
     def _free(self, task: RecognitionTask) -> None:
         remove_mixtures(task, self._added)

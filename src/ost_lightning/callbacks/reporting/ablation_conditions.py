@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,8 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from ost_lightning.analysis import EvaluationSetCard
+from ost_lightning.analysis.summaries import split_titles
+from ost_lightning.callbacks.reporting.data_cards import data_card, vocabulary_digest
 from ost_lightning.callbacks.reporting.published_lists import published_as
 from ost_lightning.datamodules import REAL_VIDEOS, LabeledVideos, VideoDataModule
 from ost_lightning.matching import Matcher
@@ -30,17 +33,30 @@ def world_and_model(world: str, pretrained: str) -> str:
     return f"{world}, {pretrained} CLIP" + (": no statement about real videos or a real CLIP" if toy else "")
 
 
-def set_card(videos: LabeledVideos, found: Sequence[Mapping[str, Tensor]]) -> EvaluationSetCard:
-    """Returns the description of an evaluation set: its size, and the benchmark that it is a split of.
+def set_cards(
+    task: RecognitionTask, sets: Mapping[str, LabeledVideos], found: Mapping[str, Sequence[Mapping[str, Tensor]]]
+) -> dict[str, EvaluationSetCard]:
+    """Returns the description of each evaluation set: its size, its classes, and the data set that it is a split of.
 
     Args:
-        videos: Videos of the set.
-        found: Metrics of each setting that was scored.
+        task: Task that scored the videos.
+        sets: Videos by name of the set.
+        found: Metrics of each setting that was scored, by name of the set; sets that no setting scored are left out.
     """
-    scored, undecodable = (max(int(values[key]) for values in found) for key in _COUNTS)
-    published = published_as(videos)
-    split_of = published.benchmark if published is not None and published.part.startswith("split ") else None
-    return EvaluationSetCard(len(videos.labels), scored, undecodable, split_of)
+    scored = {name: metrics for name, metrics in found.items() if metrics}
+    vocabularies, cards = {}, {}
+    for name in scored:
+        vocabularies[name] = vocabulary_digest(sets[name].labels, described=True)
+        card = data_card(sets[name], task, published_as(sets[name]).list, None)
+        # rows may use descriptors that the task's own matcher doesn't
+        cards[name] = replace(card, vocabulary=vocabularies[name], sentences={"all": vocabularies[name]})
+    titles = split_titles(cards)
+    described = {}
+    for name, metrics in scored.items():
+        videos, undecodable = (max(int(values[key]) for values in metrics) for key in _COUNTS)
+        vocabulary = f"{vocabularies[name]}, {cards[name].name_form}"
+        described[name] = EvaluationSetCard(len(sets[name].labels), videos, undecodable, titles.get(name), vocabulary)
+    return described
 
 
 def setting_in_words(

@@ -12,18 +12,17 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from ost_lightning import __version__
 from ost_lightning.analysis.protocols import Protocol, remarks
-from ost_lightning.analysis.run_results import RESULTS_FILE, DataCard, RunResults, Score, SetResult
-from ost_lightning.analysis.summaries import summarize
+from ost_lightning.analysis.run_results import RESULTS_FILE, RunResults, Score, SetResult
+from ost_lightning.analysis.summaries import not_combined, summarize
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.code_revision import git_state
+from ost_lightning.callbacks.reporting.data_cards import data_card, name_form, sentence_digests
 from ost_lightning.callbacks.reporting.published_lists import digest_of, published_as
 from ost_lightning.callbacks.reporting.settings import clip_settings, model_settings
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights, tested_checkpoint
-from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord, label_space_name
-from ost_lightning.datamodules import LabeledVideos
+from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord
 from ost_lightning.files import write_text_atomically
-from ost_lightning.text import Templates
-from ost_lightning.vocabulary import AS_TRAINED
+from ost_lightning.vocabulary import AS_TRAINED, PRETRAINED
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
 _MIXTURE: Final = "ensembled_"
@@ -45,6 +44,7 @@ class ResultsWriter(Callback):
         self._resumed: TrainingRecord | None = None
         self._checkpoint: dict[str, Any] | None = None
         self._training: TrainingRecord | None = None
+        self._own_weights = AS_TRAINED
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keeps the training record of the checkpoint that training is resumed from."""
@@ -66,6 +66,8 @@ class ResultsWriter(Callback):
             steps=int(steps) if isfinite(steps) else -1,
             before=TrainingRecord.load(contents),
             began_with=Path(name).name if name is not None else None,
+            name_form=name_form(task, data.training_set.labels),
+            sentences=sentence_digests(task, data.training_set.labels),
         )
         self._record = record.after(self._resumed) if self._resumed is not None else record
         self._resumed = None
@@ -80,9 +82,11 @@ class ResultsWriter(Callback):
         task = recognition_task(self, pl_module)
         report_weights(trainer, task)
         path = trainer.ckpt_path if trainer.ckpt_path is not None else task.video_clip.init_from
-        self._checkpoint, self._training = None, None
+        self._checkpoint, self._training, self._own_weights = None, None, AS_TRAINED
         if trainer.is_global_zero and path is not None and Path(path).is_file():
             self._checkpoint, self._training = tested_checkpoint(Path(path))
+        if trainer.is_global_zero and path is None and self._record is None and task.weight_sets.are_original():
+            self._own_weights = PRETRAINED
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes both files and prints the remarks."""
@@ -99,15 +103,22 @@ class ResultsWriter(Callback):
     def _results(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> RunResults:
         task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
         videos = data.evaluation_sets("test")
+        identified = {name: published_as(labeled) for name, labeled in videos.items()}
+        seen = {
+            name: self._training.seen(labeled) if self._training is not None else None
+            for name, labeled in videos.items()
+        }
         sets = {
             name: SetResult(
-                _card(labeled, self._training, task.templates), _scores(trainer.callback_metrics, name, videos)
+                data_card(labeled, task, identified[name].list, seen[name]),
+                _scores(trainer.callback_metrics, name, videos, self._own_weights),
             )
             for name, labeled in videos.items()
         }
         training = self._training.card() if self._training is not None else None
         clips = clip_settings(data)
-        found = remarks(self.protocol, sets, training, clips)
+        found = [f"{name} {identity.doubt}" for name, identity in identified.items() if identity.doubt]
+        found += remarks(self.protocol, sets, training, clips) + not_combined(sets)
         if self._checkpoint is not None:
             digests = {result.card.digest: name for name, result in sets.items()}
             found += _selection_remarks(self._checkpoint, digests)
@@ -144,24 +155,15 @@ def _selection_remarks(checkpoint: Mapping[str, Any], tested: Mapping[str, str])
     return []
 
 
-def _card(videos: LabeledVideos, training: TrainingRecord | None, templates: Templates) -> DataCard:
-    labels, published = videos.labels, published_as(videos)
-    return DataCard(
-        label_space=label_space_name(labels),
-        classes=len(labels),
-        name_form="as published" if templates.spells_as_published(labels) else "words",
-        digest=digest_of(videos),
-        list=published.name if published else None,
-        benchmark=published.benchmark if published else None,
-        part=published.part if published else None,
-        listed=len(videos.records),
-        found=len(videos.found),
-        in_training=training.seen(videos) if training is not None else None,
-    )
+def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any], own: str) -> dict[str, Score]:
+    """Returns the scores of a set from the metrics logged as `test/{set}/{weights}/{figure}`.
 
-
-def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any]) -> dict[str, Score]:
-    """Returns the scores of a set from the metrics logged as `test/{set}/{weights}/{figure}`."""
+    Args:
+        metrics: Metrics of all sets.
+        name: Name of the set.
+        sets: All sets by name.
+        own: Name of the task's own weights, whose metrics name none.
+    """
     prefix = f"test/{name}/"
     figures: dict[str, dict[str, float]] = {}
     for key, value in metrics.items():
@@ -169,7 +171,7 @@ def _scores(metrics: Mapping[str, Any], name: str, sets: Mapping[str, Any]) -> d
         if key.startswith(prefix) and figure in _FIGURES and f"{name}/{weights}" not in sets and "/" not in weights:
             figures.setdefault(weights, {})[figure] = float(value)
     return {
-        weights or AS_TRAINED: Score(
+        weights or own: Score(
             top1=round(found["top1"], 6),
             top5=round(found["top5"], 6),
             scored=int(found["videos"]),

@@ -2,15 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final, Self
 
 import torch
 from torch import Tensor
 
 from ost_lightning.analysis.published_lists import identify
+from ost_lightning.callbacks.reporting.data_cards import label_space_name
 from ost_lightning.datamodules import LabeledVideos
-from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations.video_ids import id_hash, list_digest, video_id
 
 KEY: Final = "ost_training"
@@ -33,6 +32,8 @@ class TrainingRecord:
         before: Record, without ids, of the earlier training whose weights this training started from; only their name
             if they have no record; None if this training started from a pre-trained CLIP.
         ids: Sorted hashes of the video ids, including the ids of `before`: int64 (n,).
+        name_form: Form of the class names, as in `DataCard`; None in checkpoints of earlier versions.
+        sentences: Digest of the sentences of each kind; None in checkpoints of earlier versions.
     """
 
     label_space: str
@@ -46,6 +47,8 @@ class TrainingRecord:
     validation: dict[str, str]
     before: dict[str, Any] | None
     ids: Tensor
+    name_form: str | None = None
+    sentences: dict[str, str] | None = None
 
     @classmethod
     def of(
@@ -57,6 +60,8 @@ class TrainingRecord:
         steps: int,
         before: Self | None,
         began_with: str | None = None,
+        name_form: str | None = None,
+        sentences: dict[str, str] | None = None,
     ) -> Self:
         """Creates the record of a training that is about to start.
 
@@ -67,11 +72,13 @@ class TrainingRecord:
             steps: Number of optimizer steps of the complete training; -1 if it has no limit.
             before: Record of the weights that this training starts from.
             began_with: Name of the initial weights if they have no record.
+            name_form: Form of the class names.
+            sentences: Digest of the sentences of each kind.
         """
         ids = [video_id(record.id) for record in training.records]
         per_class = Counter(record.label for record in training.records)
         digest = list_digest(ids)
-        published = identify(digest, training.labels, for_training=True)
+        published = identify(training.records, training.labels, for_training=True).list
         hashes = torch.tensor([id_hash(id_) for id_ in ids], dtype=torch.int64)
         if before is not None:
             hashes = torch.cat([hashes, before.ids])
@@ -87,12 +94,20 @@ class TrainingRecord:
             validation=validation,
             before=before.card() if before is not None else {"weights": began_with} if began_with else None,
             ids=hashes.unique(),
+            name_form=name_form,
+            sentences=sentences,
         )
 
     def after(self, resumed: Self) -> Self:
         """Returns this record extended by the record in the checkpoint that training is resumed from."""
-        before = resumed.before if resumed.digest == self.digest else resumed.card()
-        return replace(self, before=before, ids=torch.cat([self.ids, resumed.ids]).unique())
+        sentences = self.sentences if resumed.sentences is not None else None
+        same = (resumed.digest, resumed.sentences) == (self.digest, sentences)
+        return replace(
+            self,
+            before=resumed.before if same else resumed.card(),
+            ids=torch.cat([self.ids, resumed.ids]).unique(),
+            sentences=sentences,
+        )
 
     def card(self) -> dict[str, Any]:
         """Returns the record without the ids."""
@@ -114,8 +129,3 @@ class TrainingRecord:
         """Returns the record in a checkpoint's contents; None if the checkpoint has no record."""
         content = checkpoint.get(KEY)
         return cls(**content) if content is not None else None
-
-
-def label_space_name(labels: LabelSpace) -> str:
-    """Returns the name under which a label space can be loaded."""
-    return Path(labels.origin).name

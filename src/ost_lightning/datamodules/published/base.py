@@ -29,7 +29,7 @@ class ListFiles:
     Attributes:
         train: Training list; with `{shots}` in its name, it already is the few-shot subset.
         test: Test list.
-        ignore_name_mismatch: Whether to trust the labels of a list even where a file name contains another class.
+        ignore_name_mismatch: Whether to trust the labels of a list even where a path names another class.
     """
 
     train: str | None = None
@@ -120,7 +120,7 @@ class PublishedDataModule(VideoDataModule):
         """
 
     def class_in_name(self, path: str) -> str | None:
-        """Returns the publisher's spelling of the class that a file name contains, or None if it contains none."""
+        """Returns the publisher's spelling of the class that a path names, or None if it names none."""
         return None
 
     @property
@@ -221,7 +221,7 @@ class PublishedDataModule(VideoDataModule):
                 )
 
     def _check_names(self, records: Sequence[VideoRecord], labels: LabelSpace, file: Path) -> None:
-        """Raises if the labels of a list contradict the classes in its file names."""
+        """Raises if the labels of a list contradict the classes in its paths."""
         if self.lists.ignore_name_mismatch:
             return
         known = set(labels.published)
@@ -233,7 +233,7 @@ class PublishedDataModule(VideoDataModule):
         if wrong:
             record, named = wrong[0]
             raise UserError(
-                f"{file}: the file name of {record.id} says '{named}', but its label {record.label} is "
+                f"{file}: the path {record.id} says '{named}', but its label {record.label} is "
                 f"'{labels.names[record.label]}' in {labels.origin}; {len(wrong)} of {len(records)} lines have such a "
                 f"mismatch. Use the label space that the list was written for, or trust the labels with "
                 f"--data.lists.ignore_name_mismatch true."

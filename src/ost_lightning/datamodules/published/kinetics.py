@@ -1,13 +1,15 @@
 """Kinetics-400 (Kay et al., 2017) and Kinetics-600 (Carreira et al., 2018)."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from ost_lightning.datamodules.published.base import EvaluationSplit, PublishedDataModule
 from ost_lightning.datamodules.published.splits import checked_splits
+from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord
-from ost_lightning.video.annotations import ClassIndex, read_kinetics
+from ost_lightning.video.annotations import ClassFolders, ClassIndex, read_kinetics
 from ost_lightning.vocabulary import Part
 
 _SPELLINGS: Final[Mapping[Part, tuple[str, ...]]] = {
@@ -45,6 +47,14 @@ class Kinetics(PublishedDataModule):
         classes = dict.fromkeys((class_name, class_name.replace(" ", "_")))
         inside = [f"{folder}/{spelling}" for folder in parts for spelling in classes]
         return [*inside, *parts, *classes, ""]
+
+    def class_in_name(self, path: str) -> str | None:
+        """Returns the class whose folder the video lies in, as in `val/playing_guitar/id_000012_000022.mp4`."""
+        return self._class_folders.class_of(path)
+
+    @cached_property
+    def _class_folders(self) -> ClassFolders:
+        return ClassFolders(LabelSpace.load(self.label_space).published)
 
     def _parts(self, part: Part) -> Sequence[Part]:
         return ("train",) if part == "train" else self.test_parts

@@ -13,6 +13,7 @@ from transformers import AutoConfig, PreTrainedModel
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
+from ost_lightning.models.encoders.end_token import correct_end_token, end_token
 from ost_lightning.models.encoders.loading import load_model, load_tokenizer, source_of
 from ost_lightning.models.encoders.preprocessing import (
     NAMED_STATISTICS,
@@ -125,7 +126,10 @@ class DualEncoder(nn.Module, ABC):
     def _tokenizer(cls, pretrained: str, config: Any) -> SentenceTokenizer:
         text = config.text_config
         tokenizer = load_tokenizer(pretrained, text.vocab_size)
-        return SentenceTokenizer(tokenizer, text.max_position_embeddings, cls.fixed_length, cls.canonicalize)
+        end = None if cls.fixed_length else end_token(tokenizer, pretrained)
+        if end is not None:
+            correct_end_token(text, tokenizer, end)
+        return SentenceTokenizer(tokenizer, text.max_position_embeddings, cls.fixed_length, cls.canonicalize, end)
 
     @property
     @abstractmethod
@@ -204,6 +208,17 @@ class DualEncoder(nn.Module, ABC):
     def image_size(self) -> int:
         """Side of the square that the vision tower reads, in pixels."""
         return self.preprocessing.image_size
+
+    @property
+    def end_token(self) -> int:
+        """Id of the end token, at which the text tower is read.
+
+        Raises:
+            ValueError: If the text tower is not read at an end token.
+        """
+        if self.tokenizer.end_token is None:
+            raise ValueError("the text tower is not read at an end token")
+        return self.tokenizer.end_token
 
     @property
     def device(self) -> torch.device:

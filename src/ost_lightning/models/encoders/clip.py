@@ -9,6 +9,7 @@ from transformers import CLIPModel, PreTrainedModel
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
+from ost_lightning.models.encoders.end_token import embed_end_tokens
 from ost_lightning.models.encoders.preprocessing import Preprocessing
 from ost_lightning.models.encoders.sentences import SentenceTokenizer
 
@@ -59,8 +60,7 @@ class CLIPEncoder(DualEncoder):
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeds sentences (n, L) as (n, d). Attention is causal, so padding after the end token needs no mask."""
-        features: Tensor = self.model.get_text_features(input_ids=tokens).pooler_output
-        return features
+        return embed_end_tokens(self.model, tokens, self.end_token)
 
     def tower(self, name: TowerName) -> Tower:
         """Returns the parts of one tower."""

@@ -19,12 +19,14 @@ class SentenceTokenizer:
         fixed_length: Whether to pad sentences to all positions. Towers that attend to the padding need this, because
             they were trained with it. For other towers padding has no effect, and sentences are padded to the longest.
         canonicalize: Function applied to a sentence before it is tokenized; None for no change.
+        end_token: Id of the token at which the text tower is read; None if it is read elsewhere.
     """
 
     tokenizer: PreTrainedTokenizerBase
     max_tokens: int
     fixed_length: bool = False
     canonicalize: Callable[[str], str] | None = None
+    end_token: int | None = None
 
     def __call__(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Tokenizes sentences, and truncates those that are too long.
@@ -49,6 +51,17 @@ class SentenceTokenizer:
     def count(self, sentences: Sequence[str]) -> list[int]:
         """Returns the number of tokens of each sentence without truncation or padding, start and end token included."""
         return [len(tokens) for tokens in self.tokenizer(self._prepared(sentences))["input_ids"]]
+
+    def read(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Returns the token ids of each text, without truncation or padding; texts with equal ids are the same."""
+        return [tuple(tokens) for tokens in self.tokenizer(self._prepared(texts))["input_ids"]]
+
+    def ends_early(self, text: str) -> bool:
+        """Returns whether a text contains the end token with other tokens behind it, so that these are not read."""
+        (tokens,) = self.read([text])
+        if self.end_token is None or self.end_token not in tokens:
+            return False
+        return any(token != self.end_token for token in tokens[tokens.index(self.end_token) :])
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes the tokenizer's files."""

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, XCLIPModel
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
+from ost_lightning.models.encoders.end_token import embed_end_tokens
 from ost_lightning.models.encoders.preprocessing import StatisticsName
 
 
@@ -62,8 +63,7 @@ class XCLIPEncoder(DualEncoder):
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeds sentences (n, L) as (n, d). Attention is causal, so padding after the end token needs no mask."""
-        features: Tensor = self.model.get_text_features(input_ids=tokens).pooler_output
-        return features
+        return embed_end_tokens(self.model, tokens, self.end_token)
 
     def adapt_matcher(self, matcher: Matcher) -> Matcher:
         """Wraps a matcher so that each video prompts the texts before they are compared with it."""

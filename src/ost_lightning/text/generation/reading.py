@@ -2,34 +2,12 @@
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel, Field, ValidationError
-
-from ost_lightning.text.generation.parsing import is_refusal, parse_descriptors
+from ost_lightning.text.generation.items import problem_with
+from ost_lightning.text.generation.parsing import parse_answer
+from ost_lightning.text.generation.refusals import asks_back, is_refusal
+from ost_lightning.text.generation.responses import MAX_BYTES, Completion, ServerError, is_too_long, read_response
 from ost_lightning.text.linting import normalized
 from ost_lightning.vocabulary import DescriptorKind
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class Completion(BaseModel):
-    """Required parts of a chat completion; servers may omit the rest."""
-
-    choices: list[_Choice] = Field(min_length=1)
-    model: str | None = None
-    usage: _Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +20,7 @@ class Reading:
         model: Name of the model, as reported by the server.
         prompt_tokens: Number of prompt tokens; 0 if the server does not report it.
         completion_tokens: Number of answer tokens; 0 if the server does not report it.
+        answered: Whether the model answered; if not, the server reported an error, and the problem has its words.
     """
 
     descriptors: tuple[str, ...] = ()
@@ -49,6 +28,7 @@ class Reading:
     model: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    answered: bool = True
 
 
 def read_answer(body: str, kind: DescriptorKind, per_class: int, max_words: int) -> Reading:
@@ -61,34 +41,45 @@ def read_answer(body: str, kind: DescriptorKind, per_class: int, max_words: int)
         per_class: Requested number of descriptors.
         max_words: Largest number of words of a descriptor.
     """
-    try:
-        completion = Completion.model_validate_json(body)
-    except ValidationError:
-        return Reading(problem="the response was not a chat completion, or broke off")
-    choice, usage = completion.choices[0], completion.usage or _Usage()
-    descriptors, problem = _evaluate(choice, kind, per_class, max_words)
+    response = read_response(body)
+    if isinstance(response, ServerError):
+        return Reading(problem=response.message, answered=False)
+    if response is None:
+        too_long = f"it was longer than {MAX_BYTES // 10**6} MB"
+        return Reading(
+            problem=too_long if is_too_long(body) else "the response was not a chat completion, or broke off"
+        )
+    descriptors, problem = _evaluate(response, kind, per_class, max_words)
     return Reading(
         descriptors if not problem else (),
         problem,
-        completion.model or "",
-        usage.prompt_tokens or 0,
-        usage.completion_tokens or 0,
+        response.model,
+        response.prompt_tokens,
+        response.completion_tokens,
     )
 
 
 # problems are part of the next prompt: rewording them changes what the LLM reads
-def _evaluate(choice: _Choice, kind: DescriptorKind, per_class: int, max_words: int) -> tuple[tuple[str, ...], str]:
-    content = choice.message.content or ""
-    if choice.message.refusal or choice.finish_reason == "content_filter":
+def _evaluate(
+    completion: Completion, kind: DescriptorKind, per_class: int, max_words: int
+) -> tuple[tuple[str, ...], str]:
+    if completion.refused:
         return (), "it was refused"
-    if choice.finish_reason == "length":
+    if completion.truncated:
         return (), "it broke off at the length limit"
-    if not content.strip():
+    if not completion.content.strip():
         return (), "it was empty"
-    texts = parse_descriptors(content)
-    if len(texts) < per_class and is_refusal(content):
+    parsed = parse_answer(completion.content)
+    texts = parsed.descriptors
+    if is_refusal(parsed.around):
         return (), "it was refused"
-    if len(texts) > per_class and kind == "spatio":
+    if asks_back(parsed.around):
+        return (), "it was a question"
+    if parsed.problem:
+        return (), f"it had 0 items instead of {per_class} ({parsed.problem})"
+    if problem := problem_with(texts):
+        return (), problem
+    if len(texts) > per_class and kind == "spatio" and parsed.marked:
         texts = texts[:per_class]
     if len(texts) != per_class:
         return (), f"it had {len(texts)} items instead of {per_class}"

@@ -1,15 +1,19 @@
 """Client of OpenAI's server, or of any with the same protocol (OPENAI_BASE_URL: vLLM, Ollama, LM Studio, ...)."""
 
-import asyncio
+import json
 import os
+import re
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import openai
 
+from ost_lightning.characters import escaped
 from ost_lightning.errors import UserError
+from ost_lightning.text.generation.http_client import LimitedClient
 from ost_lightning.text.generation.parsing import DescriptorList
+from ost_lightning.text.generation.responses import REDACTED
 from ost_lightning.text.generation.settings import Limits, Sampling
 
 RESPONSE_FORMAT: Final[dict[str, Any]] = {
@@ -21,8 +25,11 @@ _NO_KEY: Final = "none"
 _STRUCTURE_WORDS: Final = ("response_format", "json_schema", "schema", "structured", "guided", "grammar")
 _STRUCTURE_STATUS: Final = (400, 404, 415, 422, 500, 501)
 _FILTER_CODES: Final = ("content_filter", "content_policy_violation")
-_LONGEST_RETRY_AFTER: Final = 120.0
-"""Longest wait in seconds that a server may request."""
+_MAX_MESSAGE: Final = 300
+_MAX_ERROR: Final = 2000
+_SECRET_LENGTH: Final = 16
+_SECRET_WORD_LENGTH: Final = 24
+"""Lengths from which a key can't be an ordinary word of an answer; longer if it consists of letters only."""
 
 
 class StructureRefused(Exception):
@@ -36,7 +43,8 @@ class NoAnswer(Exception):
 class Server:
     """Client of the server that the environment specifies.
 
-    The key (OPENAI_API_KEY) stays in this class: `hide` removes it from everything that the server returns.
+    The key (OPENAI_API_KEY) stays in this class: it is removed from messages, and from answers unless it is an ordinary
+    word, which servers that need no key are often given.
 
     Args:
         limits: Time-outs and retries.
@@ -56,13 +64,15 @@ class Server:
         if not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
             raise UserError("OPENAI_API_KEY must be ASCII without spaces and line breaks. Copy the key again.")
         if url is not None and urlsplit(url).scheme not in ("http", "https"):
-            raise UserError(f"OPENAI_BASE_URL is '{self.hide(url)}', expected a URL such as https://host/v1.")
+            raise UserError(f"OPENAI_BASE_URL is '{self._message(url)}', expected a URL such as https://host/v1.")
         self.client = openai.AsyncOpenAI(
-            api_key=self._key or _NO_KEY, base_url=url or _OPENAI, timeout=limits.timeout, max_retries=limits.retries
+            api_key=self._key or _NO_KEY,
+            base_url=url or _OPENAI,
+            timeout=limits.timeout,
+            max_retries=limits.retries,
+            http_client=LimitedClient(limits.timeout),
         )
         self.host = urlsplit(str(self.client.base_url)).netloc.rpartition("@")[2]
-        # upper limit per request, even for a server that keeps sending single bytes
-        self._deadline = (limits.retries + 1) * (limits.timeout + _LONGEST_RETRY_AFTER)
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,11 +85,13 @@ class Server:
     async def ask(self, request: dict[str, Any]) -> str:
         """Requests a chat completion; the client retries after 429, 5xx and time-outs, and respects Retry-After.
 
+        Errors in responses of status 200 are treated as responses of the error's status.
+
         Args:
             request: Body of the request, from `request_body`.
 
         Returns:
-            Unparsed response body, without the key.
+            Unparsed response body, without the key unless that is an ordinary word.
 
         Raises:
             StructureRefused: If the server does not support the response format.
@@ -87,16 +99,15 @@ class Server:
             UserError: If the server would reject all other requests as well.
         """
         try:
-            async with asyncio.timeout(self._deadline):
-                response = await self.client.chat.completions.with_raw_response.create(**request)
-        except (openai.APIError, TimeoutError) as error:
+            response = await self.client.chat.completions.with_raw_response.create(**request)
+        except openai.APIError as error:
             # the chained exceptions may contain the key, in the server's message or in a header
             raise self.failure(error, structured="response_format" in request) from None
-        return self.hide(response.http_response.text)
+        return self.hide(response.http_response.content.decode(errors="replace"))
 
     def failure(self, error: Exception, *, structured: bool = False) -> Exception:
         """Translates an error of the client to StructureRefused, NoAnswer or UserError, without the key."""
-        message = self.hide(" ".join(str(error).split()))[:300] or type(error).__name__
+        message = self._message(str(error)) or type(error).__name__
         if isinstance(error, openai.APIStatusError):
             if structured and error.status_code in _STRUCTURE_STATUS and concerns_structured_output(message):
                 return StructureRefused(message)
@@ -116,8 +127,20 @@ class Server:
         return NoAnswer(message)
 
     def hide(self, text: str) -> str:
-        """Returns the text with the key replaced."""
-        return text.replace(self._key, "[key]") if self._key else text
+        """Returns an answer with the key replaced, unchanged if the key is short enough to be an ordinary word."""
+        shortest = _SECRET_WORD_LENGTH if self._key.isalpha() else _SECRET_LENGTH
+        if len(self._key) < shortest:
+            return text
+        for written in {self._key, json.dumps(self._key)[1:-1], self._key.replace("/", "\\/")}:
+            text = text.replace(written, REDACTED)
+        return text
+
+    def _message(self, text: str) -> str:
+        """Returns a message in one printable line of at most 300 characters, with any key replaced."""
+        line = escaped(" ".join(text[: 2 * _MAX_ERROR].split()))
+        if self._key:
+            line = re.sub(rf"(?<!\w){re.escape(self._key)}(?!\w)", REDACTED, self.hide(line))
+        return line[:_MAX_MESSAGE]
 
 
 def concerns_structured_output(message: str) -> bool:

@@ -43,7 +43,7 @@ class Limits:
 
     Attributes:
         concurrency: Number of concurrent requests.
-        timeout: Seconds without a response after which a request times out.
+        timeout: Seconds after which a request times out, from connecting to the last byte of the response.
         retries: Number of times that a request is repeated after a temporary error (429, 5xx) or a time-out.
         attempts: Number of answers that may be requested per list.
         max_words: Largest number of words of a descriptor.

@@ -148,6 +148,8 @@ class Generation:
 
     def _add(self, question: Question, answer: Answer) -> Reading:
         reading = read_answer(answer.body, question.kind, self.sampling.per_class, self.limits.max_words)
+        if not reading.answered:  # recorded by an earlier version; an error of the server uses up no attempt
+            return reading
         self._attempts[question] = max(self._attempts[question], answer.attempt + 1)
         self._usage.add(reading.prompt_tokens, reading.completion_tokens)
         self.unanswered.pop(question, None)

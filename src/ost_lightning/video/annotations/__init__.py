@@ -2,7 +2,7 @@
 
 from ost_lightning.video.annotations.activitynet import EmptySegmentWarning, Unit, read_activitynet
 from ost_lightning.video.annotations.any_list import ListedVideo, read_files, read_list, write_list
-from ost_lightning.video.annotations.class_index import ClassIndex
+from ost_lightning.video.annotations.class_index import ClassFolders, ClassIndex, plain_name
 from ost_lightning.video.annotations.few_shot import draw_shots
 from ost_lightning.video.annotations.hmdb51 import read_hmdb51
 from ost_lightning.video.annotations.kinetics import read_kinetics
@@ -18,6 +18,7 @@ __all__ = [
     "TABLE_SUFFIXES",
     "UNLABELED",
     "AnnotationError",
+    "ClassFolders",
     "ClassIndex",
     "Columns",
     "EmptySegmentWarning",
@@ -30,6 +31,7 @@ __all__ = [
     "draw_shots",
     "id_hash",
     "list_digest",
+    "plain_name",
     "read_activitynet",
     "read_files",
     "read_hmdb51",

@@ -1,9 +1,13 @@
 """Class indices by name or number, as annotation files give them."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from ost_lightning.video.annotations.records import AnnotationError
+
+_NEAREST: Final = 2
+"""Number of folders above a video that may be named after its class; farther ones belong to the computer."""
 
 
 class ClassIndex:
@@ -91,3 +95,28 @@ class ClassIndex:
             f"{where}: the label '{text}' is neither a class name of the label space nor an index from 0 to "
             f"{len(self) - 1}."
         )
+
+
+class ClassFolders:
+    """Classes that the folders of videos are named after, as in `val/playing_guitar/x.mp4`.
+
+    Args:
+        names: Class names; folders may have other capitals and separators.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = {plain_name(name): name for name in names}
+        self._known: dict[str, str | None] = {}
+
+    def class_of(self, path: str) -> str | None:
+        """Returns the class that the folder of a video names; None if it names no class."""
+        folder = path.replace("\\", "/").rpartition("/")[0]
+        if folder not in self._known:
+            nearest = map(plain_name, folder.split("/")[: -_NEAREST - 1 : -1])
+            self._known[folder] = next((self._names[name] for name in nearest if name in self._names), None)
+        return self._known[folder]
+
+
+def plain_name(name: str) -> str:
+    """Returns a class name without what spellings of it differ in: `ApplyEyeMakeup` and `apply_eye_makeup`."""
+    return "".join(character for character in name.casefold() if character.isalnum())

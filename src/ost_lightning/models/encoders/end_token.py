@@ -1,0 +1,66 @@
+"""The end token of a sentence, whose embedding is the embedding of the sentence."""
+
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from ost_lightning.errors import CheckpointError
+
+_LEGACY: Final = 2
+"""Wrong id in the configurations of OpenAI's CLIP; transformers then takes the largest id for the end token."""
+
+
+def embed_end_tokens(model: Any, tokens: Tensor, end: int) -> Tensor:
+    """Embeds sentences with a causal text tower, read at their end tokens.
+
+    Transformers reads the token with the largest id instead if the configuration has `eos_token_id` 2, as OpenAI's on
+    the hub has. That fails for tokens that were added behind the end token.
+
+    Args:
+        model: Model with `text_model` and `text_projection`.
+        tokens: Token ids, int64 (n, L), on the device of the model.
+        end: Id of the end token; its first occurrence counts, because it may also be the padding.
+
+    Returns:
+        (n, d), not normalized.
+    """
+    states = model.text_model(input_ids=tokens).last_hidden_state
+    ends = (tokens == end).int().argmax(-1)
+    features: Tensor = model.text_projection(states[torch.arange(len(states), device=states.device), ends])
+    return features
+
+
+def end_token(tokenizer: PreTrainedTokenizerBase, pretrained: str) -> int:
+    """Returns the id of the token that a tokenizer adds at the end of each sentence.
+
+    Args:
+        tokenizer: Tokenizer.
+        pretrained: Name of the checkpoint, for messages.
+
+    Raises:
+        CheckpointError: If it adds none, so that the text tower would be read at a word.
+    """
+    empty, short = tokenizer(["", "a"])["input_ids"]
+    if len(empty) < 1 or len(short) <= len(empty) or empty[-1] != short[-1] or empty[-1] != tokenizer.eos_token_id:
+        raise CheckpointError(
+            f"The tokenizer of {pretrained} adds no end token to sentences, but the text tower is read there "
+            f"(eos_token is {tokenizer.eos_token!r}). Set a post_processor in tokenizer.json that adds it, as "
+            "CLIPTokenizerFast has."
+        )
+    last: int = short[-1]
+    return last
+
+
+def correct_end_token(config: Any, tokenizer: PreTrainedTokenizerBase, end: int) -> None:
+    """Corrects a configuration with which transformers would not find the end token, so that saved models have it.
+
+    Args:
+        config: Configuration of the text tower.
+        tokenizer: Tokenizer of the checkpoint.
+        end: Id of the end token.
+    """
+    largest = max(tokenizer.get_vocab().values())
+    if config.eos_token_id != end and not (config.eos_token_id == _LEGACY and end == largest):
+        config.eos_token_id = end
