@@ -102,7 +102,7 @@ class Calibration:
 
         Args:
             scores: Similarities (B, K) for `similarity`, otherwise probabilities (B, K).
-            draws: As for `sets`.
+            draws: Uniform random numbers (B,) for `cumulative`; 1 for each video if missing.
 
         Returns:
             fp64 (B, K), above 0, up to 1.
