@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
+from ost_lightning.video.decoding.orientation import orientation_of
 from ost_lightning.video.decoding.scaling import Box, FrameScaler, Pixels
 from ost_lightning.video.storage.addresses import VideoAddress
 
@@ -227,6 +228,10 @@ class FrameSource(ABC):
         for index, frame in self._frames(sorted(slots)):
             if frame.is_corrupt:
                 raise VideoReadError(self.path, f"frame {index} of {len(self)} is damaged")
+            try:
+                orientation_of(frame)
+            except ValueError as error:
+                raise VideoReadError(self.path, str(error)) from error
             missing.discard(index)
             yield index, frame
         if missing:
