@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final, cast
 import av
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
-from av.stream import Disposition
 
 from ost_lightning.video.decoding.bitstream import PictureInfo, parser_for, presentation_order, reorders_by_type
+from ost_lightning.video.decoding.tracks import main_video_stream
 
 if TYPE_CHECKING:
     VideoPacket = av.Packet[av.VideoStream]  # PyAV's classes take no parameters at run time
@@ -40,18 +40,6 @@ class PacketHeader:
     is_keyframe: bool
     is_discard: bool
     size: int
-
-
-def main_video_stream(container: InputContainer) -> av.VideoStream:
-    """Returns the first video stream that is not a cover picture.
-
-    Raises:
-        ValueError: If the container has no video.
-    """
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    raise ValueError("the file has no video stream")
 
 
 class CodedStream:

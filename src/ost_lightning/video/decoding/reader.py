@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ost_lightning.video.decoding.frame_folder import FrameFolder
 from ost_lightning.video.decoding.frame_source import FrameSource, VideoReadError, error_text
-from ost_lightning.video.decoding.packets import CodedStream, main_video_stream
+from ost_lightning.video.decoding.packets import CodedStream
 from ost_lightning.video.decoding.scaling import FrameScaler, ResizeFilter
+from ost_lightning.video.decoding.tracks import main_video_stream
 from ost_lightning.video.decoding.truncation import first_bytes, missing_bytes
 from ost_lightning.video.storage.addresses import (
     TRANSFER_ERRORS,
