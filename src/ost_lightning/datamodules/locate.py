@@ -2,49 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
 
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoAddress, VideoRecord, VideoRoot
-
-VIDEO_SUFFIXES: Final = frozenset(
-    {
-        ".3g2",
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".divx",
-        ".dv",
-        ".f4v",
-        ".flv",
-        ".m1v",
-        ".m2t",
-        ".m2ts",
-        ".m2v",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpe",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogg",
-        ".ogm",
-        ".ogv",
-        ".qt",
-        ".rm",
-        ".rmvb",
-        ".tod",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-        ".y4m",
-    }
-)
+from ost_lightning.video.suffixes import VIDEO_SUFFIXES
 
 Folders = Callable[[VideoRecord], Sequence[str]]
 """Function from a record to the folders below the root that may contain its video, most likely first."""

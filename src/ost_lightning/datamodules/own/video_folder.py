@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
-from ost_lightning.datamodules.locate import VIDEO_SUFFIXES, locate
+from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
@@ -17,6 +17,7 @@ from ost_lightning.text import LabelSpace
 from ost_lightning.text.label_files import subfolders
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex
+from ost_lightning.video.suffixes import VIDEO_SUFFIXES
 from ost_lightning.vocabulary import EvaluationStage, Part
 
 _SHOWN: Final = 5
@@ -80,6 +81,7 @@ class VideoFolder(VideoDataModule):
         classes = subfolders(folder)
         if not classes:
             raise UserError(f"{folder} has no subfolders. Expected one folder per class, each with its videos.")
+        _require_text(folder, classes)
         labels = self._label_space(classes)
         index = ClassIndex(labels.names, labels.published)
         known = _by_folder(index)
@@ -111,6 +113,16 @@ class VideoFolder(VideoDataModule):
             return LabelSpace.load(self.root)
         training = subfolders(self.root / self.train) if (self.root / self.train).is_dir() else ()
         return LabelSpace.of_class_folders(self.root, (*training, *classes))
+
+
+def _require_text(folder: Path, classes: Sequence[str]) -> None:
+    """Raises if the name of a class folder is not UTF-8: videos may have any name, but classes are encoded as text."""
+    for name in classes:
+        if os.fsencode(name) != name.encode(errors="replace"):
+            raise UserError(
+                f"The name of the class folder {folder / name} is not UTF-8 text, so it can't be a class name. Rename "
+                f"the folder; its bytes are {os.fsencode(name)!r}."
+            )
 
 
 def _by_folder(index: ClassIndex) -> dict[str, int]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 _TOLERANCE: Final = tan(radians(1))
 """Largest slope that still counts as straight; FFmpeg ignores less than one degree, too."""
-_UNKNOWN_TYPES: Final = range(max(kind.value for kind in Type) + 1, 40)
+_UNKNOWN_TYPES: Final = range(len(Type), 40)
 """Numbers of FFmpeg's kinds of side data for which PyAV has no name, such as EXIF; it refuses frames that have them."""
 
 

@@ -28,15 +28,15 @@ def main_video_stream(container: InputContainer) -> av.VideoStream:
     streams = [stream for stream in container.streams.video if not stream.disposition & _NEVER]
     if not streams:
         raise ValueError("the file has no video stream")
-    return streams[0] if len(streams) == 1 else max(streams, key=_rank)
+    decodable = [stream for stream in streams if stream.codec_context is not None] if len(streams) > 1 else []
+    return max(decodable, key=_rank) if decodable else streams[0]
 
 
-def _rank(stream: av.VideoStream) -> tuple[bool, int, int, int, int]:
-    if stream.codec_context is None:  # there is no decoder
-        return False, 0, 0, 0, 0
+def _rank(stream: av.VideoStream) -> tuple[int, int, int, int]:
     purpose = bool(stream.disposition & Disposition.default) + (not stream.disposition & _SECONDARY)
     frames = min(_ENOUGH, _frame_count(stream))
-    return True, frames, purpose, stream.codec_context.width * stream.codec_context.height, stream.bit_rate or 0
+    pixels = stream.codec_context.width * stream.codec_context.height
+    return frames, purpose, pixels, stream.bit_rate or 0
 
 
 def _frame_count(stream: av.VideoStream) -> int:

@@ -16,11 +16,11 @@ from typing import Final
 from fsspec.core import url_to_fs
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.storage.shard_index import ShardIndex, has_shards
+from ost_lightning.video.storage.shard_index import ShardIndex, has_shards, open_tar
 
 _URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/+(?=[^/])")
-_HEADER_BYTES: Final = 512
-"""Size of the header that precedes the data of a tar member."""
+_HEADER_BYTES: Final = 16 * tarfile.BLOCKSIZE
+"""Bytes before the data of a tar member in which its header begins, with any extra blocks for long names."""
 try:
     from aiohttp import ClientError as _HTTPError
 except ImportError:  # installed with fsspec's http extra only
@@ -148,9 +148,10 @@ def read_bytes(address: VideoAddress) -> BytesIO:
     """
     if isinstance(address, ShardMember):
         files, path = url_to_fs(address.shard)
-        data = files.cat_file(path, start=address.offset - _HEADER_BYTES, end=address.offset + address.size)
-        check_member(address, data[:_HEADER_BYTES])
-        return BytesIO(data[_HEADER_BYTES:])
+        start = max(0, address.offset - _HEADER_BYTES)
+        data = files.cat_file(path, start=start, end=address.offset + address.size)
+        check_member(address, data[: address.offset - start])
+        return BytesIO(data[address.offset - start :])
     files, path = url_to_fs(str(address))
     return BytesIO(files.cat_file(path))
 
@@ -167,20 +168,33 @@ def local_url(address: VideoAddress) -> str:
             raise FileNotFoundError(address)
         return f"file:{address}"
     with Path(address.shard).open("rb") as shard:
-        shard.seek(address.offset - _HEADER_BYTES)
-        check_member(address, shard.read(_HEADER_BYTES))
+        start = max(0, address.offset - _HEADER_BYTES)
+        shard.seek(start)
+        check_member(address, shard.read(address.offset - start))
     return f"subfile,,start,{address.offset},end,{address.offset + address.size},,:{address.shard}"
 
 
-def check_member(member: ShardMember, header: bytes) -> None:
+def check_member(member: ShardMember, before: bytes) -> None:
     """Checks that a shard has not changed since it was indexed.
 
+    Args:
+        member: Location according to the index.
+        before: What precedes the data of the member in the shard; its header is at the end.
+
     Raises:
-        ValueError: If no file of the member's size begins where the index says.
+        ValueError: If no file of the member's name and size begins where the index says.
     """
-    try:
-        size = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").size
-    except tarfile.HeaderError:
-        size = -1
-    if size != member.size:
-        raise ValueError("the shard was changed after it was indexed: delete the index beside it")
+    # a long name is in extra blocks before the header, whose number is unknown
+    for blocks in range(1, len(before) // tarfile.BLOCKSIZE + 1):
+        try:
+            with open_tar(BytesIO(before[-blocks * tarfile.BLOCKSIZE :])) as tar:
+                found = tar.next()
+        except tarfile.TarError:
+            continue
+        if (
+            found is not None
+            and found.offset_data == blocks * tarfile.BLOCKSIZE
+            and (normpath(found.name), found.size) == (normpath(member.name), member.size)
+        ):
+            return
+    raise ValueError("the shard was changed after it was indexed: delete the index beside it")
