@@ -1,11 +1,12 @@
 """Resolves the paths of a list to video addresses; the only module that does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
+from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
-from ost_lightning.video import VideoAddress, VideoRecord, VideoRoot
+from ost_lightning.video import UNLABELED, VideoAddress, VideoRecord, VideoRoot
 from ost_lightning.video.suffixes import VIDEO_SUFFIXES
 
 Folders = Callable[[VideoRecord], Sequence[str]]
@@ -19,6 +20,8 @@ def locate(
     folders: Folders | None = None,
     *,
     mirrorable: bool = True,
+    source: str = "",
+    contradictions: bool = False,
 ) -> LabeledVideos:
     """Resolves each record to the address of its video, without opening any.
 
@@ -32,9 +35,11 @@ def locate(
         labels: Label space of the records.
         folders: Function from a record to its folders; the root itself if not given.
         mirrorable: Whether a mirrored video still shows its class.
+        source: List of the records, for messages.
+        contradictions: Whether one video may have two labels, as in some publishers' files.
 
     Raises:
-        UserError: If the root does not exist.
+        UserError: If the root does not exist, or a video has two labels.
     """
     finder = Finder(root)
     found: list[VideoRecord] = []
@@ -49,7 +54,37 @@ def locate(
             missing.add(index)
             tried_paths = tried_paths or f"{', '.join(dict.fromkeys(candidates))} below {root}"
         found.append(replace(record, path=address))
-    return LabeledVideos(found, labels, frozenset(missing), tried_paths, mirrorable)
+    repeats = _repeats(found, missing, finder.root)
+    videos = LabeledVideos(found, labels, frozenset(missing), tried_paths, mirrorable, source, repeats)
+    if not contradictions:
+        _check_labels(videos)
+    return videos
+
+
+def _repeats(records: Sequence[VideoRecord], missing: Collection[int], root: VideoRoot) -> tuple[tuple[int, int], ...]:
+    """Returns the indices of the first and of each further record of the same part of the same video."""
+    first_of: dict[tuple[str, float, float | None], int] = {}
+    repeats = []
+    for index, record in enumerate(records):
+        if index not in missing:
+            part = (root.identity(record.path), record.start or 0.0, record.end)
+            first = first_of.setdefault(part, index)
+            if first != index:
+                repeats.append((first, index))
+    return tuple(repeats)
+
+
+def _check_labels(videos: LabeledVideos) -> None:
+    """Raises if one video has two labels."""
+    records, names = videos.records, videos.labels.names
+    for first, again in videos.repeats:
+        one, other = records[first].label, records[again].label
+        if one != other:
+            known = [f"{label} '{names[label]}'" if label != UNLABELED else "none" for label in (one, other)]
+            raise UserError(
+                f"{videos.place(first)} ({records[first].id}) and {videos.place(again)} ({records[again].id}) are the "
+                f"same video with two labels, {known[0]} and {known[1]}. Remove the wrong one."
+            )
 
 
 def _root_only(_: VideoRecord) -> tuple[str]:

@@ -75,6 +75,8 @@ class VideoRoot:
                 f"The video folder {self.root} does not exist. Set the data's `root` to where the videos are."
             )
         self._index = ShardIndex.of(self.root) if has_shards(self.root) else None
+        self._links: set[str] = set()
+        self._real_folders: dict[str, str] = {}
 
     def locate(self, path: str) -> VideoAddress:
         """Returns the address of a listed path, without checking that it exists.
@@ -99,8 +101,39 @@ class VideoRoot:
             return None
         members = self._shard_names.get(normpath(f"./{folder}"), ())
         local = Path(self.root) / folder
-        loose = os.listdir(local) if not is_remote(self.root) and local.is_dir() else ()
-        return frozenset([*members, *loose])
+        if is_remote(self.root) or not local.is_dir():
+            return frozenset(members)
+        names = list(members)
+        with os.scandir(local) as entries:
+            for entry in entries:
+                names.append(entry.name)
+                if entry.is_symlink():
+                    self._links.add(f"{local}/{entry.name}")
+        return frozenset(names)
+
+    def identity(self, address: VideoAddress) -> str:
+        """Returns a text that is the same for all addresses of one video: `./x`, `a/../x`, links and absolute paths.
+
+        Links to a video are recognized in folders that were listed by `names_in`.
+        """
+        if isinstance(address, ShardMember):
+            shard = address.shard if is_remote(address) else self._real(address.shard)
+            return f"{shard}\n{address.offset}"
+        text = str(address)
+        if is_remote(text):
+            protocol, _, path = text.partition("://")
+            return f"{protocol}://{normpath(path)}"
+        return self._real(text)
+
+    def _real(self, path: str) -> str:
+        """Real path of a file; that of each folder is looked up once."""
+        folder, _, name = path.rstrip("/").rpartition("/")
+        folder = folder or ("/" if path.startswith("/") else ".")
+        if name in ("", ".", "..") or (self._links and f"{Path(folder)}/{name}" in self._links):
+            return os.path.realpath(path)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        return f"{self._real_folders[folder].rstrip('/')}/{name}"
 
     @cached_property
     def _shard_names(self) -> dict[str, list[str]]:
