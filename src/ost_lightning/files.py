@@ -76,6 +76,15 @@ def open_csv(file: Path, mode: Literal["w", "a"] = "w") -> TextIO:
     return file.open(mode, newline="", encoding="utf-8", errors=ESCAPE_BYTES)
 
 
+def is_utf8(name: str) -> bool:
+    """Whether the name of a file is text, without bytes that are not UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def unescape_bytes(text: str) -> str:
     """Undoes the escapes of `ESCAPE_BYTES`, so that a name is again that of the file."""
     if "\\udc" not in text:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from ost_lightning.files import is_utf8
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import draw_shots
@@ -87,6 +88,8 @@ class LabeledVideos:
         """Remedy for missing videos, as a sentence."""
         if "\\" in self.tried_paths:
             return "Paths in lists must use / between folders, not \\."
+        if not is_utf8(self.tried_paths):
+            return "The list is not UTF-8 text. Save it as UTF-8, unless the names of the videos aren't UTF-8 either."
         root, count = "Set the data's `root` to the folder of the videos", len(self.found)
         if not count:
             return f"{root}."

@@ -1,6 +1,6 @@
 """Resolves the paths of a list to video addresses; the only module that does."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
@@ -46,9 +46,14 @@ def locate(
     missing: set[int] = set()
     tried_paths = ""
     for index, record in enumerate(records):
-        listed = str(record.path)
-        candidates = [_join(folder, listed) for folder in (folders or _root_only)(record)]
-        address = next((address for path in candidates if (address := finder.find(path)) is not None), None)
+        below = (folders or _root_only)(record)
+        candidates = [_join(folder, str(record.path)) for folder in below]
+        address = finder.first(candidates)
+        if address is None and record.frames is not None:
+            # the number before the label may be part of the path
+            name = f"{record.path} {record.frames}"
+            if (address := finder.first([_join(folder, name) for folder in below])) is not None:
+                record = replace(record, id=name, frames=None)
         if address is None:
             address = finder.root.locate(candidates[0])
             missing.add(index)
@@ -113,6 +118,10 @@ class Finder:
         """Returns the address of a path below the root; that of the listed name if nothing is found."""
         found = self.find(path)
         return self.root.locate(path) if found is None else found
+
+    def first(self, paths: Iterable[str]) -> VideoAddress | None:
+        """Returns the address of the first of some paths below the root at which something is found."""
+        return next((address for path in paths if (address := self.find(path)) is not None), None)
 
     def find(self, path: str) -> VideoAddress | None:
         """Returns the address of a path below the root, or None if nothing is found."""

@@ -143,20 +143,25 @@ def test_a_checkpoint_from_the_middle_of_training_is_reported() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_missing_unreadable_and_unscored_videos_are_reported() -> None:
     Path("videos/broken.mp4").write_bytes(b"x")
-    Path("videos/holes.txt").write_bytes(Path("videos/test.txt").read_bytes() + b"broken.mp4 0\nnone.mp4 1\n")
+    Path("videos/holes.txt").write_bytes(
+        Path("videos/test.txt").read_bytes() + b"broken.mp4 0\nnone.mp4 1\n./caf\xe9.mp4 1\n"
+    )
     results = test(
         "--data.test={own: {list: videos/holes.txt, labels: videos}}",
         "--data.loading.on_decode_error=count",
         "--data.loading.on_missing=skip",
     )
     card, score = results["sets"]["own"]["card"], results["sets"]["own"]["scores"]["pretrained"]
-    assert (card["listed"], card["found"], card["in_training"]) == (7, 6, None)
-    assert (score["scored"], score["undecodable"]) == (6, 1)
+    assert (card["listed"], card["found"], card["in_training"]) == (8, 7, None)
+    assert (score["scored"], score["undecodable"]) == (7, 1)
     assert results["checkpoint"] is None
     remarks = " ".join(results["remarks"])
-    assert "own: 1 of 7 listed videos are missing" in remarks
-    assert "own: only 6 of 7 listed videos were scored" in remarks
-    assert "own: 1 of 7 videos could not be read and count as wrong" in remarks
+    assert "own: 1 of 8 listed videos are missing" in remarks
+    assert "own: only 7 of 8 listed videos were scored" in remarks
+    assert "own: 1 of 8 videos could not be read and count as wrong" in remarks
+    odd = os.fsdecode(b"caf\xe9.mp4")
+    repeated = f"videos/holes.txt:8 (./{odd}) is the same as videos/holes.txt:5 ({odd})."
+    assert f"own repeats a video once, and each repetition counts: {repeated}" in results["remarks"]
     limited = test("--trainer.limit_test_batches=1", "--data.loading.evaluation_batch_size=2")
     assert "own: only 2 of 5 listed videos were scored." in limited["remarks"]
 

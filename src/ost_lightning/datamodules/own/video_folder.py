@@ -13,6 +13,7 @@ from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
+from ost_lightning.files import is_utf8
 from ost_lightning.text import LabelSpace
 from ost_lightning.text.label_files import subfolders
 from ost_lightning.video import VideoRecord
@@ -118,7 +119,7 @@ class VideoFolder(VideoDataModule):
 def _require_text(folder: Path, classes: Sequence[str]) -> None:
     """Raises if the name of a class folder is not UTF-8: videos may have any name, but classes are encoded as text."""
     for name in classes:
-        if os.fsencode(name) != name.encode(errors="replace"):
+        if not is_utf8(name):
             raise UserError(
                 f"The name of the class folder {folder / name} is not UTF-8 text, so it can't be a class name. Rename "
                 f"the folder; its bytes are {os.fsencode(name)!r}."
