@@ -7,7 +7,7 @@ from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import UNLABELED, VideoAddress, VideoRecord, VideoRoot
-from ost_lightning.video.suffixes import VIDEO_SUFFIXES
+from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
 
 Folders = Callable[[VideoRecord], Sequence[str]]
 """Function from a record to the folders below the root that may contain its video, most likely first."""

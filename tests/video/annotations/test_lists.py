@@ -170,7 +170,13 @@ def test_a_number_that_is_the_name_of_another_class_is_refused(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "text", ["a/x 120 0\nb/y 31 3\n", "v.mp4 120 0\nw 1.mp4 31 3\n", "a/x 120 arm wrestling\nb/y 31 swimming\n"]
+    "text",
+    [
+        "a/x 120 0\nb/y 31 3\n",
+        "a b/x 120 0\nc/y 31 3\n",
+        "v.mp4 120 0\nw 1.mp4 31 3\n",
+        "a/x 120 arm wrestling\nb/y 31 swimming\n",
+    ],
 )
 def test_numbers_of_frames_before_the_label(tmp_path: Path, text: str) -> None:
     records = read_records(write(tmp_path, text), ACTIONS)

@@ -18,7 +18,7 @@ from ost_lightning.text import LabelSpace
 from ost_lightning.text.label_files import subfolders
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex
-from ost_lightning.video.suffixes import VIDEO_SUFFIXES
+from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
 from ost_lightning.vocabulary import EvaluationStage, Part
 
 _SHOWN: Final = 5

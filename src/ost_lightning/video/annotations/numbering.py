@@ -1,11 +1,11 @@
 """Detection of labels that count from 1 where they should count from 0."""
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
-from ost_lightning.video.annotations.class_index import ClassIndex
-from ost_lightning.video.annotations.records import AnnotationError, VideoRecord
+from ost_lightning.video.annotations.class_index import ClassFolders, ClassIndex
+from ost_lightning.video.annotations.records import UNLABELED, AnnotationError, VideoRecord
 
 _ENOUGH: Final = 2
 """Number of classes from which on labels that are one too high are no coincidence."""
@@ -22,14 +22,14 @@ def check_class_folders(records: Sequence[VideoRecord], classes: ClassIndex, sou
     Raises:
         AnnotationError: If labels of several classes are one too high, and no label contradicts its folder otherwise.
     """
-    by_folder = {name.replace(" ", "_"): label for name, label in classes.index_of.items()}
+    folders = ClassFolders(classes.index_of)
     shifted: list[VideoRecord] = []
     named = 0
     for record in records:
-        folder = PurePosixPath(str(record.path)).parent.name.replace(" ", "_")
-        label = by_folder.get(folder)
-        if label is None or record.label < 0:
+        name = folders.class_of(str(record.path)) if record.label != UNLABELED else None
+        if name is None:
             continue
+        label = classes.index_of[name]
         named += 1
         if record.label == label + 1:
             shifted.append(record)

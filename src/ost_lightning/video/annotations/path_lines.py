@@ -11,7 +11,7 @@ from typing import Final
 
 from ost_lightning.video.annotations.annotation_files import read_lines
 from ost_lightning.video.annotations.records import AnnotationError
-from ost_lightning.video.suffixes import VIDEO_SUFFIXES
+from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
 
 _SUFFIXES: Final = "|".join(re.escape(suffix) for suffix in sorted(VIDEO_SUFFIXES, key=len, reverse=True))
 _VIDEO: Final = re.compile(rf"(.*[^/\s](?:{_SUFFIXES}))\s+(\S.*)", re.IGNORECASE | re.DOTALL)
@@ -95,8 +95,8 @@ def _with_counts(lines: Sequence[PathLine], file: Path) -> list[PathLine]:
 
 
 def _are_paths(texts: Sequence[str]) -> bool:
-    """Whether the texts before a number are paths by themselves: video files, or different words."""
+    """Whether the texts before a number are paths by themselves: video files, or different folders without blanks."""
     plain = [_COUNTED.sub(r"\1", text) for text in texts]
     if all(Path(text).suffix.lower() in VIDEO_SUFFIXES for text in plain):
         return True
-    return len(set(texts)) == len(texts) and not any(_BLANKS.search(text) for text in plain)
+    return len(set(texts)) == len(texts) and not any(_BLANKS.search(text.rpartition("/")[2]) for text in plain)
