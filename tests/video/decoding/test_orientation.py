@@ -87,21 +87,32 @@ def test_frames_in_a_folder_are_shown_as_their_exif_data_says(tmp_path: Path, ex
     assert np.array_equal(turned, shown(stored, MATRICES[exif]))
 
 
+def start_coded(extradata: bytes) -> bytes:
+    """Returns the parameter sets in H.264 headers of an .mp4 file (avcC) with start codes."""
+    sps_end = 8 + int.from_bytes(extradata[6:8], "big")
+    pps = extradata[sps_end + 3 : sps_end + 3 + int.from_bytes(extradata[sps_end + 1 : sps_end + 3], "big")]
+    return b"\0\0\0\1" + extradata[8:sps_end] + b"\0\0\0\1" + pps
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
 @pytest.mark.parametrize(("orientation", "exif"), [("rotate=90", 8), ("flip=horizontal", 2), ("flip=vertical", 4)])
-def test_the_display_orientation_of_the_coded_picture_counts(
-    plain: Path, tmp_path: Path, orientation: str, exif: int
+def test_the_orientation_in_the_first_picture_holds_for_all(
+    plain: Path, tmp_path: Path, orientation: str, exif: int, suffix: str
 ) -> None:
-    path = tmp_path / "sei.mkv"
-    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        add = BitStreamFilterContext(f"h264_metadata=display_orientation=insert:{orientation}", stream)
-        for packet in source.demux(stream):
-            for changed in add.filter(packet if packet.size else None):
-                changed.stream = copy
-                target.mux(changed)
-    stored = read_frames(plain, [0], None).numpy()
-    assert np.array_equal(read_frames(path, [0], None).numpy(), shown(stored, MATRICES[exif]))
+    path, upright = tmp_path / f"sei.{suffix}", tmp_path / f"plain.{suffix}"
+    for target, message in ((path, f"=display_orientation=insert:{orientation}"), (upright, "")):
+        with av.open(str(plain)) as source, av.open(str(target), "w") as container:
+            stream = source.streams.video[0]
+            copy = container.add_stream_from_template(stream)
+            copy.codec_context.extradata = start_coded(stream.codec_context.extradata or b"")  # as the filter's packets
+            add = BitStreamFilterContext(f"h264_metadata{message}", stream)
+            for packet in source.demux(stream):
+                for changed in add.filter(packet if packet.size else None):
+                    changed.stream = copy
+                    container.mux(changed)
+    stored = read_frames(upright, range(3), None).numpy()
+    for wanted in ([2], [1], [0, 1, 2]):
+        assert np.array_equal(read_frames(path, wanted, None).numpy(), shown(stored[wanted], MATRICES[exif]))
 
 
 @pytest.mark.parametrize(

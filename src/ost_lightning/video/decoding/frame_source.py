@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.decoding.orientation import orientation_of
 from ost_lightning.video.decoding.scaling import Box, FrameScaler, Pixels
 from ost_lightning.video.storage.addresses import VideoAddress
 
@@ -229,7 +228,7 @@ class FrameSource(ABC):
             if frame.is_corrupt:
                 raise VideoReadError(self.path, f"frame {index} of {len(self)} is damaged")
             try:
-                orientation_of(frame)
+                self.scaler.orientation(frame)
             except ValueError as error:
                 raise VideoReadError(self.path, str(error)) from error
             missing.discard(index)

@@ -53,14 +53,18 @@ class Orientation(NamedTuple):
 AS_STORED: Final = Orientation()
 
 
-def orientation_of(frame: av.VideoFrame) -> Orientation:
+def orientation_of(frame: av.VideoFrame, default: Orientation = AS_STORED) -> Orientation:
     """Returns the orientation of a decoded frame, from the container, the coded picture or EXIF data.
+
+    Args:
+        frame: Decoded frame.
+        default: Orientation of frames that have none of their own.
 
     Raises:
         ValueError: If the picture would have to be turned by part of a quarter turn, or skewed.
     """
     matrix = _display_matrix(frame)
-    return AS_STORED if matrix is None else _orientation(matrix)
+    return default if matrix is None else _orientation(matrix)
 
 
 @lru_cache

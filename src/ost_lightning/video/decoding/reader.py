@@ -94,6 +94,9 @@ class VideoReader(FrameSource):
             self._prepare(container, threads, missing_bytes(head, size), in_memory=fetched is not None)
             ratio = float(main_video_stream(container).sample_aspect_ratio or 1)
             self.scaler = FrameScaler(ratio if sample_aspect else 1.0, resize)
+            if self._stream.declares_orientation:  # for the frames after the one that says it, too
+                for _, frame in self._checked_frames({0: [0]}):
+                    self.scaler.default_orientation = self.scaler.orientation(frame)
         except BaseException:
             self.close()
             raise

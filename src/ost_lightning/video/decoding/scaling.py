@@ -11,7 +11,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from ost_lightning.video.decoding.orientation import Orientation, orientation_of
+from ost_lightning.video.decoding.orientation import AS_STORED, Orientation, orientation_of
 
 Pixels = NDArray[np.uint8]
 ResizeFilter = Literal["bicubic", "bilinear"]
@@ -45,16 +45,28 @@ class FrameScaler:
     Args:
         aspect: Aspect ratio of a stored pixel, width over height.
         resize: Interpolation for resizing.
+
+    Attributes:
+        default_orientation: Orientation of frames that have none of their own.
     """
 
     def __init__(self, aspect: float = 1.0, resize: ResizeFilter = "bicubic") -> None:
+        self.default_orientation = AS_STORED
         self._aspect, self._resize = aspect if 0.1 < aspect < 10 else 1.0, resize
         self._converter = VideoReformatter()
         self._graphs: dict[tuple[object, ...], Graph] = {}
 
+    def orientation(self, frame: av.VideoFrame) -> Orientation:
+        """Turn and mirror image that make a frame upright.
+
+        Raises:
+            ValueError: If it is not one of the eight that keep the pixels.
+        """
+        return orientation_of(frame, self.default_orientation)
+
     def size(self, frame: av.VideoFrame, short_side: int | None) -> tuple[int, int]:
         """Height and width of the upright frame after resizing (square pixels, aspect ratio kept)."""
-        return self._size(frame, short_side, orientation_of(frame))
+        return self._size(frame, short_side, self.orientation(frame))
 
     def _size(self, frame: av.VideoFrame, short_side: int | None, orientation: Orientation) -> tuple[int, int]:
         sides = (frame.height, max(1, round(frame.width * self._aspect)))
@@ -68,7 +80,7 @@ class FrameScaler:
 
     def whole(self, frame: av.VideoFrame, short_side: int | None) -> Pixels:
         """Converts a frame to an upright picture (3, H, W), resized."""
-        orientation = orientation_of(frame)
+        orientation = self.orientation(frame)
         height, width = orientation.swapped(self._size(frame, short_side, orientation))
         scaled = (height, width) != (frame.height, frame.width)
         picture = self._converter.reformat(
@@ -87,7 +99,7 @@ class FrameScaler:
 
         Only the pixels inside the box are converted. A box of the whole frame squashes it to the square.
         """
-        orientation = orientation_of(frame)
+        orientation = self.orientation(frame)
         height, width = self._size(frame, short_side, orientation)
         unscaled = orientation.swapped((height, width)) == (frame.height, frame.width)
         if unscaled and (box.height, box.width) == (side, side):
