@@ -1,4 +1,6 @@
 import ast
+import csv
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +9,13 @@ from pathlib import Path
 import pytest
 
 import ost_lightning
-from ost_lightning.files import atomic_write, remove_interrupted_writes, write_text_atomically
+from ost_lightning.files import (
+    atomic_write,
+    open_csv,
+    remove_interrupted_writes,
+    unescape_bytes,
+    write_text_atomically,
+)
 
 PACKAGE = Path(ost_lightning.__file__).parent
 
@@ -149,3 +157,16 @@ def _renames(call: ast.Call, function: ast.Attribute) -> bool:
     if function.attr == "replace":
         return owner == "os" or (len(call.args) == 1 and not call.keywords)
     return function.attr in ("rename", "renames") or (owner, function.attr) == ("shutil", "move")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.mp4", b"\x80\xff", b"\\\xe9\n", "café".encode()], ids=ascii)
+def test_any_file_name_can_be_written_and_read_back(tmp_path: Path, name: bytes) -> None:
+    text = os.fsdecode(name)
+    write_text_atomically(tmp_path / "a.json", json.dumps([text], ensure_ascii=False))
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == [text]
+    with open_csv(tmp_path / "a.csv") as handle:
+        csv.writer(handle).writerow([text])
+    with open_csv(tmp_path / "a.csv", "a") as handle:
+        csv.writer(handle).writerow([text])
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as handle:
+        assert [os.fsencode(unescape_bytes(field)) for row in csv.reader(handle) for field in row] == [name, name]

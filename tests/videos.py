@@ -1,5 +1,6 @@
 """Real video files, encoded in the test. All frames differ, so that a wrong frame is detected."""
 
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -73,20 +74,22 @@ def write_video(
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     if rotate:
-        _mark_rotated(path, rotate)
+        set_display_matrix(path, {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[rotate])
     return path
 
 
-def _mark_rotated(path: Path, degrees: int) -> None:
-    """Sets the display matrix in the track header of an .mp4 file, as phones do."""
+def set_display_matrix(path: Path, matrix: tuple[float, float, float, float]) -> None:
+    """Sets the display matrix in the track header of an upright .mp4 file, as phones do.
+
+    Args:
+        path: File to change.
+        matrix: a, b, c, d: a stored point (p, q) is shown at (a p + c q, b p + d q), moved into the picture.
+    """
     data = bytearray(path.read_bytes())
-    identity = b"".join(
-        value.to_bytes(4, "big", signed=True) for value in (0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-    )
+    identity = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
     start = data.index(identity, data.index(b"tkhd"))
-    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
-    values = [a * 0x10000, b * 0x10000, 0, c * 0x10000, d * 0x10000, 0, 0, 0, 0x40000000]
-    data[start : start + len(identity)] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
+    a, b, c, d = (round(part * 65536) for part in matrix)
+    data[start : start + len(identity)] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
 
 

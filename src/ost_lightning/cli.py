@@ -11,6 +11,7 @@ from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from io import TextIOWrapper
 from pkgutil import resolve_name
 from typing import NoReturn
 
@@ -110,6 +111,9 @@ def main(args: Sequence[str] | None = None) -> int:
         Exit status: 0, or 1 after a user error.
     """
     _silence_irrelevant_messages()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may not be text in the terminal's encoding
     try:
         run(sys.argv[1:] if args is None else args)
     except (UserError, ValueError) as error:

@@ -2,11 +2,22 @@
 
 import glob
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final, Literal, TextIO
+
+ESCAPE_BYTES: Final = "backslashreplace"
+"""Error handler for text files that contain names of files.
+
+Python keeps each byte of a name that is not UTF-8 as one of the characters \\udc80 to \\udcff (`os.fsdecode`), which
+text can't contain. They are written as these escapes: `caf\\udce9.mp4`. JSON reads them as they are meant;
+`unescape_bytes` does so for other text.
+"""
+_ESCAPED_BYTE: Final = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 
 
 @contextmanager
@@ -50,12 +61,35 @@ def atomic_write(target: Path, *, durable: bool = False) -> Iterator[Path]:
 def write_text_atomically(file: Path, text: str) -> None:
     """Writes a text file in UTF-8 atomically, so that readers never see a half-written file.
 
+    Bytes of file names that are not UTF-8 are escaped; see `ESCAPE_BYTES`.
+
     Args:
         file: File to write; parent folders are created, and an existing file is replaced.
         text: Complete content of the file.
     """
     with atomic_write(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode(errors=ESCAPE_BYTES))
+
+
+def open_csv(file: Path, mode: Literal["w", "a"] = "w") -> TextIO:
+    """Opens a file for `csv.writer`: UTF-8, with the escapes of `ESCAPE_BYTES`."""
+    return file.open(mode, newline="", encoding="utf-8", errors=ESCAPE_BYTES)
+
+
+def is_utf8(name: str) -> bool:
+    """Whether the name of a file is text, without bytes that are not UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def unescape_bytes(text: str) -> str:
+    """Undoes the escapes of `ESCAPE_BYTES`, so that a name is again that of the file."""
+    if "\\udc" not in text:
+        return text
+    return _ESCAPED_BYTE.sub(lambda escape: chr(int(escape[1], 16)), text)
 
 
 def remove_interrupted_writes(target: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 import tarfile
 from pathlib import Path
 
@@ -67,3 +68,19 @@ def test_nothing_is_looked_up_at_a_url() -> None:
 def test_a_missing_root_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere does not exist\. Set the data's `root`"):
         addresses(tmp_path / "nowhere", "a.mp4")
+
+
+def test_a_number_before_the_label_may_belong_to_the_path(tmp_path: Path) -> None:
+    touch(tmp_path / "take/0.jpg", tmp_path / "clip 2/0.jpg")
+    records = [VideoRecord(path, 0, path, frames=frames) for path, frames in (("take", 1), ("clip", 2), ("none", 3))]
+    videos = locate(records, str(tmp_path), LABELS)
+    assert [(record.id, record.frames) for record in videos.records] == [("take", 1), ("clip 2", None), ("none", 3)]
+    assert [str(record.path) for record in videos.found] == [f"{tmp_path}/take", f"{tmp_path}/clip 2"]
+    assert videos.missing == {2}
+
+
+def test_a_list_in_another_encoding_is_told_as_such(tmp_path: Path) -> None:
+    touch(tmp_path / "café.mp4")
+    name = os.fsdecode("café.mp4".encode("latin-1"))
+    videos = locate([VideoRecord(name, 0, name)], str(tmp_path), LABELS)
+    assert videos.remedy.startswith("The list is not UTF-8 text. Save it as UTF-8")

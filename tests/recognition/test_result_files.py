@@ -1,10 +1,12 @@
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import unescape_bytes
 from ost_lightning.recognition import Recognition, ResultFile, Unreadable
 
 CONDITIONS = {"weights": "tiny", "digest": "00ff"}
@@ -72,3 +74,19 @@ def test_other_conditions_are_not_mixed(tmp_path: Path) -> None:
 def test_an_unknown_suffix_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown suffix: choose one of \.csv, \.json, \.jsonl, \.parquet"):
         ResultFile(tmp_path / "x.xlsx", CONDITIONS, 3)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl", ".parquet"])
+def test_a_name_that_is_not_utf8_is_written_and_can_be_read_back(tmp_path: Path, suffix: str) -> None:
+    file, name = tmp_path / f"x{suffix}", os.fsdecode(b"caf\xe9.mp4")
+    write(file, Recognition(name, ("archery",), (1.0,)))
+    if suffix == ".parquet":
+        (row,) = pytest.importorskip("pyarrow.parquet").read_table(file).to_pylist()
+        written = row["video"]
+    elif suffix == ".csv":
+        with file.open(newline="", encoding="utf-8") as handle:
+            written = next(csv.DictReader(handle))["video"]
+    else:
+        content = json.loads(file.read_text())
+        written = (content[0] if suffix == ".json" else content)["video"]
+    assert unescape_bytes(written) == name

@@ -16,7 +16,7 @@ from ost_lightning.datamodules.decode_policy import apply_decode_policy
 from ost_lightning.datamodules.decode_report import DecodeReport, count
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.loaders import LoaderFactory
-from ost_lightning.datamodules.presence import check_presence, require_sets
+from ost_lightning.datamodules.presence import check_presence, report_repeats, require_sets
 from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.datamodules.trainer_checks import set_accumulation, validate_samplers
 from ost_lightning.datamodules.training_loader import TrainingLoader, TrainingPosition
@@ -133,12 +133,14 @@ class VideoDataModule(LightningDataModule, ABC):
         if stage == "fit":
             self._training = self.training_videos()
             check_presence({"the training set": self._training}, self.loading.on_missing)
+            report_repeats({"the training set": self._training})
             set_accumulation(self.trainer, self._batch_plan(), len(self._training.found), whole_steps=self._whole_steps)
         chosen: EvaluationStage = "test" if stage == "test" else "predict" if stage == "predict" else "val"
         self._evaluation[chosen] = self.evaluation_videos(chosen)
         if stage != "fit":
             require_sets(self._evaluation[chosen], chosen)
         check_presence(self._evaluation[chosen], self.loading.on_missing)
+        report_repeats(self._evaluation[chosen])
 
     def train_dataloader(self) -> TrainingLoader:
         """Returns a loader of augmented clips; the global batches do not depend on the number of devices."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import open_csv
 from ost_lightning.video import ReadFailure
 
 
@@ -50,7 +51,7 @@ class DecodeReport:
         if not self.reasons:
             return
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("w", newline="", encoding="utf-8") as handle:
+        with open_csv(file) as handle:
             rows = csv.writer(handle)
             rows.writerow(["id", "reason"])
             rows.writerows(self.reasons.items())

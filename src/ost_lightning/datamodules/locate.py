@@ -1,12 +1,13 @@
 """Resolves the paths of a list to video addresses; the only module that does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
+from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
-from ost_lightning.video import VideoAddress, VideoRecord, VideoRoot
-from ost_lightning.video.storage import VIDEO_SUFFIXES
+from ost_lightning.video import UNLABELED, VideoAddress, VideoRecord, VideoRoot
+from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
 
 Folders = Callable[[VideoRecord], Sequence[str]]
 """Function from a record to the folders below the root that may contain its video, most likely first."""
@@ -19,6 +20,8 @@ def locate(
     folders: Folders | None = None,
     *,
     mirrorable: bool = True,
+    source: str = "",
+    contradictions: bool = False,
 ) -> LabeledVideos:
     """Resolves each record to the address of its video, without opening any.
 
@@ -32,24 +35,61 @@ def locate(
         labels: Label space of the records.
         folders: Function from a record to its folders; the root itself if not given.
         mirrorable: Whether a mirrored video still shows its class.
+        source: List of the records, for messages.
+        contradictions: Whether one video may have two labels, as in some publishers' files.
 
     Raises:
-        UserError: If the root does not exist.
+        UserError: If the root does not exist, or a video has two labels.
     """
     finder = Finder(root)
     found: list[VideoRecord] = []
     missing: set[int] = set()
     tried_paths = ""
     for index, record in enumerate(records):
-        listed = str(record.path)
-        candidates = [_join(folder, listed) for folder in (folders or _root_only)(record)]
-        address = next((address for path in candidates if (address := finder.find(path)) is not None), None)
+        below = (folders or _root_only)(record)
+        candidates = [_join(folder, str(record.path)) for folder in below]
+        address = finder.first(candidates)
+        if address is None and record.frames is not None:
+            # the number before the label may be part of the path
+            name = f"{record.path} {record.frames}"
+            if (address := finder.first([_join(folder, name) for folder in below])) is not None:
+                record = replace(record, id=name, frames=None)
         if address is None:
             address = finder.root.locate(candidates[0])
             missing.add(index)
             tried_paths = tried_paths or f"{', '.join(dict.fromkeys(candidates))} below {root}"
         found.append(replace(record, path=address))
-    return LabeledVideos(found, labels, frozenset(missing), tried_paths, mirrorable)
+    repeats = _repeats(found, missing, finder.root)
+    videos = LabeledVideos(found, labels, frozenset(missing), tried_paths, mirrorable, source, repeats)
+    if not contradictions:
+        _check_labels(videos)
+    return videos
+
+
+def _repeats(records: Sequence[VideoRecord], missing: Collection[int], root: VideoRoot) -> tuple[tuple[int, int], ...]:
+    """Returns the indices of the first and of each further record of the same part of the same video."""
+    first_of: dict[tuple[str, float, float | None], int] = {}
+    repeats = []
+    for index, record in enumerate(records):
+        if index not in missing:
+            part = (root.identity(record.path), record.start or 0.0, record.end)
+            first = first_of.setdefault(part, index)
+            if first != index:
+                repeats.append((first, index))
+    return tuple(repeats)
+
+
+def _check_labels(videos: LabeledVideos) -> None:
+    """Raises if one video has two labels."""
+    records, names = videos.records, videos.labels.names
+    for first, again in videos.repeats:
+        one, other = records[first].label, records[again].label
+        if one != other:
+            known = [f"{label} '{names[label]}'" if label != UNLABELED else "none" for label in (one, other)]
+            raise UserError(
+                f"{videos.place(first)} ({records[first].id}) and {videos.place(again)} ({records[again].id}) are the "
+                f"same video with two labels, {known[0]} and {known[1]}. Remove the wrong one."
+            )
 
 
 def _root_only(_: VideoRecord) -> tuple[str]:
@@ -78,6 +118,10 @@ class Finder:
         """Returns the address of a path below the root; that of the listed name if nothing is found."""
         found = self.find(path)
         return self.root.locate(path) if found is None else found
+
+    def first(self, paths: Iterable[str]) -> VideoAddress | None:
+        """Returns the address of the first of some paths below the root at which something is found."""
+        return next((address for path in paths if (address := self.find(path)) is not None), None)
 
     def find(self, path: str) -> VideoAddress | None:
         """Returns the address of a path below the root, or None if nothing is found."""

@@ -1,4 +1,4 @@
-"""Checks that listed videos exist, before any is read."""
+"""Checks that listed videos exist, and exist once, before any is read."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -38,3 +38,14 @@ def require_sets(sets: Mapping[str, LabeledVideos], stage: EvaluationStage) -> N
     if not sets:
         verb, what, setting = ("validate", "validation", "val") if stage == "val" else (stage, "test", "test")
         raise UserError(f"There is nothing to {verb}: the data has no {what} set. Add one with the data's `{setting}`.")
+
+
+def report_repeats(sets: Mapping[str, LabeledVideos]) -> None:
+    """Prints which videos occur more than once in a set.
+
+    Args:
+        sets: Videos by the name of their set.
+    """
+    for name, videos in sets.items():
+        if videos.repeats:
+            rank_zero_info(videos.repeats_message(name))

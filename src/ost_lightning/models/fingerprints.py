@@ -113,7 +113,7 @@ class ClipKeys:
         except OSError:
             return None
         # the id is included because the random choice of frames may depend on it
-        video = (record.id, str(path), *state, record.start, record.end)
+        video = (record.id, str(path), *state, record.start, record.end, record.frames)
         parts = (_code_version(), video, str(address) if isinstance(address, ShardMember) else "", self._clip_settings)
         return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 

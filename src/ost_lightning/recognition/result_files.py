@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TextIO
 
 from ost_lightning.errors import UserError
-from ost_lightning.files import atomic_write
+from ost_lightning.files import ESCAPE_BYTES, atomic_write, open_csv
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 
 Row = Mapping[str, Any]
@@ -104,7 +104,7 @@ def check_format(file: Path) -> None:
 def _write_csv(file: Path, rows: Sequence[Row], top: int) -> None:
     columns = [name for name in rows[0] if name not in ("classes", "top")] if rows else ["video", "error"]
     ranked = [column for k in range(1, top + 1) for column in (f"class_{k}", f"probability_{k}")]
-    with file.open("w", newline="", encoding="utf-8") as handle:
+    with open_csv(file) as handle:
         writer = csv.writer(handle)
         writer.writerow([*columns, *ranked])
         for row in rows:
@@ -127,7 +127,9 @@ def _write_parquet(file: Path, rows: Sequence[Row], top: int) -> None:
         from pyarrow import parquet
     except ImportError as error:
         raise UserError("Parquet files require pyarrow: pip install 'ost-lightning[tables]'") from error
-    parquet.write_table(pyarrow.Table.from_pylist([_as_object(row) for row in rows]), file)
+    # Parquet's strings are UTF-8, which the names of some files are not
+    objects = [_as_object({**row, "video": row["video"].encode(errors=ESCAPE_BYTES).decode()}) for row in rows]
+    parquet.write_table(pyarrow.Table.from_pylist(objects), file)
 
 
 def _as_object(row: Row) -> dict[str, Any]:

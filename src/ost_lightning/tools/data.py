@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ost_lightning.errors import UserError
-from ost_lightning.files import atomic_write
+from ost_lightning.files import atomic_write, open_csv
 from ost_lightning.tools.options import output_folder, processes
 from ost_lightning.vocabulary import Part
 
@@ -122,7 +122,7 @@ def _records(
     if list_file is not None:
         listed, finder = read_files(list_file), Finder(root or ".")
         return [
-            VideoRecord(finder.address(video.path), 0, video.id or video.path, video.start, video.end)
+            VideoRecord(finder.address(video.path), 0, video.id or video.path, video.start, video.end, video.frames)
             for video in listed
         ]
     if root is not None or data is None:
@@ -137,7 +137,7 @@ def _records(
 
 
 def _write_missing(bad: "Sequence[Inspection]", file: Path) -> None:
-    with atomic_write(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+    with atomic_write(file) as temporary, open_csv(temporary) as handle:
         rows = csv.writer(handle)
         rows.writerow(["id", "path", "state", "reason"])
         rows.writerows((entry.id, entry.path, entry.state, entry.reason) for entry in bad)

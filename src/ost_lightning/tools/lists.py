@@ -1,6 +1,8 @@
 """`ost data leak` and `ost data fewshot`: tools for lists of videos that don't open the videos."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from posixpath import normpath
 from typing import TYPE_CHECKING, Final, Literal
 
 from ost_lightning.errors import UserError
@@ -40,11 +42,11 @@ def leak(first: Path, second: Path, by: Literal["video", "file"] = "video", outp
         write_text_atomically(output_file(output), "".join(f"{id_}\n" for id_ in ["id", *common]))
 
 
-def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
+def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0, root: str | None = None) -> None:
     """Draws K videos per class from a training list, and writes them as a list.
 
     The same seed gives the same list, regardless of the order of the lines. With the same seed, a list with fewer shots
-    is a subset of a list with more.
+    is a subset of a list with more. A video that is listed twice is drawn once at most; with two labels it is an error.
 
     Args:
         list: Training list: `path label` lines, or a table (CSV, Parquet) with the columns `path` and `label`.
@@ -52,6 +54,7 @@ def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
             lines, which require numeric labels.
         shots: Number of videos per class (K).
         seed: Seed for drawing the videos.
+        root: Base of the list's paths. If given, absolute paths and symbolic links to the same video are recognized.
     """
     from ost_lightning.video.annotations.any_list import read_files, write_list
     from ost_lightning.video.annotations.few_shot import draw_shots
@@ -59,8 +62,9 @@ def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0) -> None:
     videos = read_files(list)
     if unlabeled := [video.path for video in videos if not video.label]:
         raise UserError(f"{list}: '{unlabeled[0]}' has no label. Expected `path label` lines, or a column `label`.")
-    drawn = draw_shots([_name(video) for video in videos], [video.label for video in videos], shots, seed)
-    chosen = [videos[index] for index in drawn]
+    different = _different(videos, list, root)
+    drawn = draw_shots([_name(video) for video in different], [video.label for video in different], shots, seed)
+    chosen = [different[index] for index in drawn]
     write_list(chosen, output_file(output))
     print(f"{len(chosen)} videos of {len({video.label for video in chosen})} classes, {shots} per class: {output}")
 
@@ -69,3 +73,27 @@ def _name(video: "ListedVideo") -> str:
     """Returns a name that is unique within its list, even among parts of the same video."""
     times = "" if video.start is None and video.end is None else f" {video.start} {video.end}"
     return (video.id or video.path) + times
+
+
+def _different(videos: "Sequence[ListedVideo]", file: Path, root: str | None) -> "list[ListedVideo]":
+    """Returns the videos without repetitions.
+
+    Raises:
+        UserError: If a video has two labels.
+    """
+    from ost_lightning.video.storage import VideoRoot
+
+    found: dict[tuple[str, float, float | None], ListedVideo] = {}
+    base = VideoRoot(root) if root is not None else None
+    if base is not None:
+        for folder in {video.path.rpartition("/")[0] for video in videos if "://" not in video.path}:
+            base.names_in(folder)  # which finds symbolic links
+    for video in videos:
+        same = base.identity(base.locate(video.path)) if base is not None else normpath(video.path)
+        first = found.setdefault((same, video.start or 0.0, video.end), video)
+        if first.label != video.label:
+            raise UserError(
+                f"{file}:{first.line} ({first.path}) and {file}:{video.line} ({video.path}) are the same video with "
+                f"two labels, {first.label} and {video.label}. Remove the wrong one."
+            )
+    return [*found.values()]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ost_lightning.errors import UserError
-from ost_lightning.files import atomic_write, write_text_atomically
+from ost_lightning.files import atomic_write, open_csv, write_text_atomically
 from ost_lightning.tools.options import output_folder
 
 
@@ -28,7 +28,7 @@ def results(runs: Sequence[Path], output: Path | None = None) -> None:
     if output is not None:
         write_text_atomically(output_folder(output) / "results.md", text)
         records = as_records(rows)
-        with atomic_write(output / "results.csv") as file, file.open("w", newline="", encoding="utf-8") as handle:
+        with atomic_write(output / "results.csv") as file, open_csv(file) as handle:
             writer = csv.DictWriter(handle, list(records[0]))
             writer.writeheader()
             writer.writerows(records)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
-from ost_lightning.files import atomic_write
+from ost_lightning.files import atomic_write, open_csv
 from ost_lightning.tools.options import output_folder, processes
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _killed_result(job: "TranscodingJob") -> "Transcoded":
 def _write_report(rows: "Sequence[Transcoded]", file: Path) -> None:
     from ost_lightning.video.maintenance.transcoding import Transcoded
 
-    with atomic_write(file) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
+    with atomic_write(file) as partial, open_csv(partial) as handle:
         table = csv.DictWriter(handle, [field.name for field in fields(Transcoded)])
         table.writeheader()
         table.writerows(asdict(row) for row in rows)

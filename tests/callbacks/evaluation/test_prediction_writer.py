@@ -1,4 +1,5 @@
 import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from lightning.pytorch import Trainer
 
 from ost_lightning.callbacks import PredictionWriter
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, VideoList, VideoLists
+from ost_lightning.files import unescape_bytes
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition
@@ -50,10 +52,12 @@ def folder(tmp_path: Path) -> Path:
 
 def test_every_video_has_a_row_even_an_unreadable_one(folder: Path) -> None:
     (folder / "broken.mp4").write_bytes(b"x")
-    (folder / "list.txt").write_text("0.mp4 0\nbroken.mp4 0\n1.mp4 1\n2.mp4 1\n")
+    odd = os.fsdecode(b"caf\xe9.mp4")  # not UTF-8
+    (folder / "2.mp4").rename(folder / odd)
+    (folder / "list.txt").write_bytes(b"0.mp4 0\nbroken.mp4 0\n1.mp4 1\ncaf\xe9.mp4 1\n")
     with pytest.warns(UserWarning, match="broken"):
         rows = predicted(folder, {"own": VideoList(folder / "list.txt", str(folder))})
-    assert [row["video"] for row in rows] == ["0.mp4", "broken.mp4", "1.mp4", "2.mp4"]
+    assert [unescape_bytes(row["video"]) for row in rows] == ["0.mp4", "broken.mp4", "1.mp4", odd]
     assert [row["label"] for row in rows] == ["juggling, with fire"] * 2 + ["swimming"] * 2
     assert "not a readable video" in rows[1]["error"]
     assert not rows[1]["class_1"]

@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,12 @@ RUNS = Path("runs/own_videos")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight videos, lists, and a run (version_0) that was trained on four videos and validated on the test list."""
     folder = tmp_path_factory.mktemp("trained")
-    for k in range(8):
-        write_video(folder / "videos" / f"{k}.mp4", 10, width=64, height=64, seed=k)
+    odd = os.fsdecode(b"caf\xe9.mp4")  # not UTF-8
+    for k, name in enumerate([*(f"{k}.mp4" for k in range(7)), odd]):
+        write_video(folder / "videos" / name, 10, width=64, height=64, seed=k)
     (folder / "videos" / "classes.txt").write_text("juggling\nswimming\n")
     (folder / "videos" / "train.txt").write_text("0.mp4 0\n1.mp4 1\n2.mp4 0\n3.mp4 1\n")
-    (folder / "videos" / "test.txt").write_text("3.mp4 1\n4.mp4 0\n5.mp4 1\n6.mp4 0\n7.mp4 1\n")
+    (folder / "videos" / "test.txt").write_bytes(b"3.mp4 1\n4.mp4 0\n5.mp4 1\n6.mp4 0\ncaf\xe9.mp4 1\n")
     (folder / "best.yaml").write_text(
         "trainer:\n  callbacks:\n    - class_path: ModelCheckpoint\n      init_args:\n"
         "        {monitor: val/own/top1, mode: max, save_top_k: 1, filename: best}\n"
@@ -141,20 +143,25 @@ def test_a_checkpoint_from_the_middle_of_training_is_reported() -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_missing_unreadable_and_unscored_videos_are_reported() -> None:
     Path("videos/broken.mp4").write_bytes(b"x")
-    Path("videos/holes.txt").write_text(Path("videos/test.txt").read_text() + "broken.mp4 0\nnone.mp4 1\n")
+    Path("videos/holes.txt").write_bytes(
+        Path("videos/test.txt").read_bytes() + b"broken.mp4 0\nnone.mp4 1\n./caf\xe9.mp4 1\n"
+    )
     results = test(
         "--data.test={own: {list: videos/holes.txt, labels: videos}}",
         "--data.loading.on_decode_error=count",
         "--data.loading.on_missing=skip",
     )
     card, score = results["sets"]["own"]["card"], results["sets"]["own"]["scores"]["pretrained"]
-    assert (card["listed"], card["found"], card["in_training"]) == (7, 6, None)
-    assert (score["scored"], score["undecodable"]) == (6, 1)
+    assert (card["listed"], card["found"], card["in_training"]) == (8, 7, None)
+    assert (score["scored"], score["undecodable"]) == (7, 1)
     assert results["checkpoint"] is None
     remarks = " ".join(results["remarks"])
-    assert "own: 1 of 7 listed videos are missing" in remarks
-    assert "own: only 6 of 7 listed videos were scored" in remarks
-    assert "own: 1 of 7 videos could not be read and count as wrong" in remarks
+    assert "own: 1 of 8 listed videos are missing" in remarks
+    assert "own: only 7 of 8 listed videos were scored" in remarks
+    assert "own: 1 of 8 videos could not be read and count as wrong" in remarks
+    odd = os.fsdecode(b"caf\xe9.mp4")
+    repeated = f"videos/holes.txt:8 (./{odd}) is the same as videos/holes.txt:5 ({odd})."
+    assert f"own repeats a video once, and each repetition counts: {repeated}" in results["remarks"]
     limited = test("--trainer.limit_test_batches=1", "--data.loading.evaluation_batch_size=2")
     assert "own: only 2 of 5 listed videos were scored." in limited["remarks"]
 

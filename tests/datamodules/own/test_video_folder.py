@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -47,6 +48,18 @@ def test_class_folders_through_the_command() -> None:
     assert main(["fit", *options, "--trainer.max_steps=2"]) == 0
     assert main(["test", *options]) == 0
     assert float(metrics(1)["test/test/videos"]) == 4
+
+
+def test_videos_may_have_any_name_but_classes_are_text() -> None:
+    root = folders(Path("own"))
+    odd = os.fsdecode(b"caf\xe9")
+    (root / "test/juggling/1.mp4").rename(root / f"test/juggling/{odd}.mp4")
+    videos = VideoFolder(root).evaluation_videos("test")["test"]
+    assert not videos.missing
+    assert f"test/juggling/{odd}.mp4" in [record.id for record in videos.records]
+    (root / "test/juggling").rename(root / "test" / odd)
+    with pytest.raises(UserError, match=r"class folder own/test/caf.* is not UTF-8 text.* b'caf\\xe9'"):
+        VideoFolder(root).evaluation_videos("test")
 
 
 def test_class_names_come_from_folders_from_a_file_or_from_a_label_space() -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -122,3 +123,47 @@ def test_any_text_is_a_list_or_an_error(tmp_path: Path, name: str, text: str) ->
         videos = read_list(file)
         assert videos
         assert all(video.path.strip() for video in videos)
+
+
+LATIN1 = os.fsdecode(b"caf\xe9.mp4")
+
+
+def test_names_that_are_not_utf8_are_written_so_that_they_can_be_read_back(tmp_path: Path) -> None:
+    videos = [ListedVideo(LATIN1, "3"), ListedVideo("b.mp4", "4")]
+    for name in ("l.txt", "l.csv"):
+        write_list(videos, tmp_path / name)
+        assert read_list(tmp_path / name) == videos
+    assert (tmp_path / "l.txt").read_bytes() == b"caf\xe9.mp4 3\nb.mp4 4\n"  # for other programs
+    assert (tmp_path / "l.csv").read_text(encoding="utf-8") == "path,label\ncaf\\udce9.mp4,3\nb.mp4,4\n"
+
+
+@pytest.mark.parametrize("name", ["a\rb.mp4", "a\nb.mp4", "a\r\nb.mp4", "a\tb.mp4", '"a", b.mp4', LATIN1], ids=ascii)
+def test_tables_hold_any_name(tmp_path: Path, name: str) -> None:
+    videos = [ListedVideo(name, "3"), ListedVideo("b.mp4", "4")]
+    write_list(videos, tmp_path / "l.csv")
+    assert read_list(tmp_path / "l.csv") == videos
+
+
+@pytest.mark.parametrize("name", ["a\rb.mp4", "a\nb.mp4", " a.mp4", "a.mp4 "], ids=ascii)
+def test_lines_that_cannot_hold_a_name_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"l\.txt: a line .* Give a name with \.csv"):
+        write_list([ListedVideo(name, "3"), ListedVideo("b.mp4", "4")], tmp_path / "l.txt")
+
+
+def test_class_names_and_numbers_of_frames_are_kept(tmp_path: Path) -> None:
+    for text in ("a b.mp4 arm wrestling\nc.avi 3\n", "x 120 1\ny 31 2\n"):
+        videos = read_list(write(tmp_path, "l.txt", text))
+        assert [video.label for video in videos] in (["arm wrestling", "3"], ["1", "2"])
+        write_list(videos, tmp_path / "copy.txt")
+        assert (tmp_path / "copy.txt").read_text() == text
+    with pytest.raises(UserError, match="A table has no column for the number of frames"):
+        write_list(videos, tmp_path / "copy.csv")
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary()])
+def test_parquet_with_names_that_are_not_utf8(tmp_path: Path, kind: pa.DataType) -> None:
+    raw = pa.array([b"caf\xe9.mp4", b"b.mp4", b"caf\\udce9.mp4"], pa.binary())
+    stored = raw if kind == pa.binary() else raw.cast(pa.large_binary() if kind == pa.large_string() else pa.binary())
+    paths = stored if kind == pa.binary() else stored.view(kind)  # unchecked
+    parquet.write_table(pa.table({"path": paths, "label": [3, 4, 5]}), tmp_path / "l.parquet")
+    assert [video.path for video in read_list(tmp_path / "l.parquet")] == [LATIN1, "b.mp4", LATIN1]

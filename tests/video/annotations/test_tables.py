@@ -69,7 +69,7 @@ def test_class_names_are_taken_from_a_table(tmp_path: Path) -> None:
     [
         ({"path": ["a"], "label": ["throw"]}, r"t\.parquet: row 1: the label 'throw' is neither"),
         ({"path": ["a", None], "label": [0, 1]}, r"row 2: the path is empty"),
-        ({"path": ["a"], "label": [0], "end": [-1.0]}, "row 1: the end '-1.0' is not a time"),
+        ({"path": ["a"], "label": [0], "end": [-1.0]}, "row 1: the end '-1' is not a time"),
         ({"path": ["a"]}, "the column 'label' is missing"),
     ],
 )
@@ -121,3 +121,39 @@ def test_parts_of_a_video_have_distinct_ids(tmp_path: Path) -> None:
     )
     ids = [record.id for record in read_table(tmp_path / "t.csv", CLASSES)]
     assert ids == ["a.mp4", "a.mp4@0-4.25", "a.mp4@4.25-", "a.mp4@0-2", "mine"]
+
+
+@pytest.mark.parametrize("none", [float("nan"), None])
+def test_missing_times_in_parquet_are_the_ends_of_the_video(tmp_path: Path, none: float | None) -> None:
+    table = write_parquet(
+        tmp_path / "t.parquet",
+        path=["a.mp4", "b.mp4", "c.mp4"],
+        label=[1.0, 0.0, 1.0],  # pandas makes floats of a column with gaps
+        start=[none, 2.0, none],
+        end=[none, none, 3.5],
+    )
+    records = read_table(table, CLASSES)
+    assert [record.span for record in records] == [(None, None), (2.0, None), (None, 3.5)]
+    assert [record.id for record in records] == ["a.mp4", "b.mp4@2-", "c.mp4@0-3.5"]
+    assert [record.label for record in records] == [1, 0, 1]
+    assert [record.line for record in records] == [1, 2, 3]
+
+
+def test_missing_labels_among_numbers(tmp_path: Path) -> None:
+    parquet_table = write_parquet(tmp_path / "t.parquet", path=["a", "b"], label=[1.0, float("nan")])
+    csv_table = tmp_path / "t.csv"
+    csv_table.write_text("path,label\na,1.0\nb,\n")
+    for table in (parquet_table, csv_table):
+        assert [record.label for record in read_table(table, CLASSES, labeled=False)] == [1, UNLABELED]
+        with pytest.raises(AnnotationError, match="the label is empty"):
+            read_table(table, CLASSES)
+    fraction = write_parquet(tmp_path / "f.parquet", path=["a"], label=[0.5])
+    with pytest.raises(AnnotationError, match=r"the label '0\.5' is neither"):
+        read_table(fraction, CLASSES)
+
+
+@pytest.mark.parametrize("time", [float("inf"), -1.0, "NaN", "later"])
+def test_times_that_are_none_are_refused(tmp_path: Path, time: float | str) -> None:
+    table = write_parquet(tmp_path / "t.parquet", path=["a"], label=[1], start=[time])
+    with pytest.raises(AnnotationError, match=r"row 1: the start '.*' is not a "):
+        read_table(table, CLASSES)

@@ -1,7 +1,10 @@
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ost_lightning.video.annotations.few_shot import draw_shots
 from ost_lightning.video.annotations.video_ids import id_hash, list_digest, video_id
 
 
@@ -75,3 +78,10 @@ def test_hashes_are_64_bit_and_digests_ignore_the_order() -> None:
     assert id_hash("a") != id_hash("b")
     assert list_digest(["a", "b"]) == list_digest(["b", "a"]) != list_digest(["a"])
     assert len(list_digest([])) == 16
+
+
+def test_names_that_are_not_utf8_have_ids_and_digests() -> None:
+    names = [os.fsdecode(name) for name in (b"caf\xe9.mp4", b"caf\xe8.mp4", "café.mp4".encode())]
+    assert len({list_digest([video_id(name)]) for name in names}) == 3
+    assert len({id_hash(video_id(name)) for name in names}) == 3
+    assert len(draw_shots(names, [0, 0, 0], 2, seed=0)) == 2

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,15 @@ def folder(tmp_path: Path) -> Path:
         Image.fromarray(picture).save(folder / f"img_{k}.jpg", quality=97, subsampling=0)
     (folder / "times.txt").write_text("x")
     return folder
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", "x²3_".encode()], ids=ascii)
+def test_folders_and_frames_may_have_any_name(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.mkdir()
+    for k, picture in enumerate(pictures(11)):
+        Image.fromarray(picture).save(path / os.fsdecode(name + b"%d.png" % k))
+    assert torch.equal(read_frames(path, [10, 2], None), torch.from_numpy(pictures(11)[[10, 2]]).permute(0, 3, 1, 2))
 
 
 def test_frames_are_ordered_by_their_numbers(folder: Path) -> None:

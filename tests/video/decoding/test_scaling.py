@@ -25,15 +25,6 @@ from ost_lightning.video.decoding.scaling import FrameScaler
 from tests.videos import decode_all, write_video
 
 
-def test_rotated_video_is_upright(folder: Path) -> None:
-    plain = write_video(folder / "plain.mp4")
-    turned = write_video(folder / "turned.mp4", rotate=90)
-    upright = read_frames(turned, [3], short_side=None)
-    assert upright.shape == (1, 3, 64, 48)
-    # the display matrix rotates the picture clockwise by 90 degrees
-    assert torch.equal(upright, torch.rot90(read_frames(plain, [3], short_side=None), -1, (2, 3)))
-
-
 def test_non_square_pixels_are_resampled_to_square_ones(tmp_path: Path) -> None:
     path = write_video(tmp_path / "wide.mp4", 4, aspect=Fraction(4, 3))
     assert read_frames(path, [1], None).shape == (1, 3, 48, 85)

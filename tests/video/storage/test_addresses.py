@@ -1,4 +1,5 @@
 import io
+import os
 import pickle
 import tarfile
 from collections.abc import Mapping
@@ -94,6 +95,67 @@ def test_a_shard_that_has_changed_since_it_was_indexed_is_refused(shards: Path) 
     write_shard(shards / "a.tar", {"x": data[:700], "y": data[700:5000]})
     with pytest.raises(VideoReadError, match=r"a\.tar/val/1\.mp4: .*changed after it was indexed"):
         read_frames(address, [0])
+
+
+@pytest.mark.parametrize("layout", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+@pytest.mark.parametrize("prefix", ["", "deep/" * 30, "a" * 90 + "/"])
+@pytest.mark.parametrize("remote", [False, True])
+def test_members_of_equal_size_in_another_order_are_not_confused(
+    videos: Path, tmp_path: Path, layout: int, prefix: str, remote: bool
+) -> None:
+    data = [(videos / f"{k}.mp4").read_bytes().ljust(20_000, b"\0") for k in (0, 1)]
+    files = {f"{prefix}{name}": content for name, content in zip(("one.mp4", "two.mp4"), data, strict=True)}
+    write_shard(tmp_path / "a.tar", files, layout=layout)
+    memory = fsspec.filesystem("memory")
+    url = f"memory://{layout}/{len(prefix)}/a.tar"  # indices of shards at URLs are kept
+    memory.pipe(url, (tmp_path / "a.tar").read_bytes())
+    root = VideoRoot(url if remote else tmp_path)
+    addresses = [root.locate(name) for name in files]
+    for address, content in zip(addresses, data, strict=True):
+        (tmp_path / "plain.mp4").write_bytes(content)
+        assert torch.equal(read_frames(address, [3]), read_frames(tmp_path / "plain.mp4", [3]))
+    write_shard(tmp_path / "a.tar", dict(reversed(files.items())), layout=layout)
+    memory.pipe(url, (tmp_path / "a.tar").read_bytes())
+    for address in addresses:
+        with pytest.raises(VideoReadError, match=r"changed after it was indexed"):
+            read_frames(address, [3])
+
+
+ODD_NAMES = [
+    b"a\rb.mp4",
+    b"a\nb.mp4",
+    b"a\r\nb.mp4",
+    b"a\tb.mp4",
+    b'"a".mp4',
+    b"caf\xe9.mp4",
+    "café\u2028.mp4".encode(),
+]
+
+
+@pytest.mark.parametrize("name", map(os.fsdecode, ODD_NAMES), ids=ascii)
+@pytest.mark.parametrize("layout", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_members_may_have_any_name(videos: Path, tmp_path: Path, name: str, layout: int) -> None:
+    data = (videos / "1.mp4").read_bytes()
+    write_shard(tmp_path / f"sh{name}.tar", {f"val/{name}": data, "val/plain.mp4": data}, layout=layout)
+    VideoRoot(tmp_path)
+    (tmp_path / INDEX_NAME).read_bytes().decode()
+    root = VideoRoot(tmp_path)  # by the index that was written
+    assert {name, "plain.mp4"} <= (root.names_in("val") or set())
+    for member in (f"val/{name}", "val/plain.mp4"):
+        assert torch.equal(read_frames(root.locate(member), [2]), read_frames(videos / "1.mp4", [2]))
+
+
+def test_an_index_with_windows_line_ends_is_read(videos: Path, shards: Path) -> None:
+    VideoRoot(shards)
+    index = shards / INDEX_NAME
+    index.write_bytes(index.read_bytes().replace(b"\n", b"\r\n"))
+    assert isinstance(VideoRoot(shards).locate("val/1.mp4"), ShardMember)
+
+
+def test_an_index_that_is_not_text_is_refused(shards: Path) -> None:
+    (shards / INDEX_NAME).write_bytes(b"#\ta.tar\t10\na.tar\t512\t3\tcaf\xe9.mp4\n")
+    with pytest.raises(UserError, match=rf"{INDEX_NAME} is not an index of shards: it is not UTF-8 text.* rebuilt"):
+        VideoRoot(shards)
 
 
 def test_errors_name_a_deleted_shard(shards: Path) -> None:

@@ -31,6 +31,7 @@ from ost_lightning.evaluation import (
     evaluation_sets,
     mixture_name,
 )
+from ost_lightning.files import open_csv
 from ost_lightning.matching import Matcher
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace, LabelSpaceError, SentenceSet, Templates
@@ -251,7 +252,7 @@ class Ablation(Callback):
         """Writes which settings recognized each video, for paired comparisons."""
         suffix = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"ablation_videos{suffix}.csv").open("w", newline="", encoding="utf-8") as handle:
+        with open_csv(folder / f"ablation_videos{suffix}.csv") as handle:
             rows = csv.writer(handle)
             rows.writerow(["set", "video", *(f"{row.part} {row.name}" for row, *_ in (s.rows for s in self.settings))])
             for name, videos in self._hits.items():

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from ost_lightning.callbacks.recognition import recognition_task, run_folder
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights
 from ost_lightning.evaluation import SHOWN_CLASSES, Prediction
+from ost_lightning.files import open_csv
 
 _ABOUT: Final = ("video", "set", "start", "end", "label", "error")
 
@@ -58,7 +59,7 @@ class PredictionWriter(BasePredictionWriter):
         """Appends one row per video of a batch."""
         if self._file is None:
             return
-        with self._file.open("a", newline="", encoding="utf-8") as handle:
+        with open_csv(self._file, "a") as handle:
             csv.writer(handle).writerows(_row(video) for video in prediction)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

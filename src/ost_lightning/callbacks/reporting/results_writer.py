@@ -119,6 +119,7 @@ class ResultsWriter(Callback):
         clips = clip_settings(data)
         found = [f"{name} {identity.doubt}" for name, identity in identified.items() if identity.doubt]
         found += remarks(self.protocol, sets, training, clips) + not_combined(sets)
+        found += [labeled.repeats_message(name) for name, labeled in videos.items() if labeled.repeats]
         if self._checkpoint is not None:
             digests = {result.card.digest: name for name, result in sets.items()}
             found += _selection_remarks(self._checkpoint, digests)

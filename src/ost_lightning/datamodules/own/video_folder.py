@@ -13,11 +13,12 @@ from ost_lightning.datamodules.locate import locate
 from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
+from ost_lightning.files import is_utf8
 from ost_lightning.text import LabelSpace
 from ost_lightning.text.label_files import subfolders
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex
-from ost_lightning.video.storage import VIDEO_SUFFIXES
+from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
 from ost_lightning.vocabulary import EvaluationStage, Part
 
 _SHOWN: Final = 5
@@ -81,6 +82,7 @@ class VideoFolder(VideoDataModule):
         classes = subfolders(folder)
         if not classes:
             raise UserError(f"{folder} has no subfolders. Expected one folder per class, each with its videos.")
+        _require_text(folder, classes)
         labels = self._label_space(classes)
         index = ClassIndex(labels.names, labels.published)
         known = _by_folder(index)
@@ -112,6 +114,16 @@ class VideoFolder(VideoDataModule):
             return LabelSpace.load(self.root)
         training = subfolders(self.root / self.train) if (self.root / self.train).is_dir() else ()
         return LabelSpace.of_class_folders(self.root, (*training, *classes))
+
+
+def _require_text(folder: Path, classes: Sequence[str]) -> None:
+    """Raises if the name of a class folder is not UTF-8: videos may have any name, but classes are encoded as text."""
+    for name in classes:
+        if not is_utf8(name):
+            raise UserError(
+                f"The name of the class folder {folder / name} is not UTF-8 text, so it can't be a class name. Rename "
+                f"the folder; its bytes are {os.fsencode(name)!r}."
+            )
 
 
 def _by_folder(index: ClassIndex) -> dict[str, int]:

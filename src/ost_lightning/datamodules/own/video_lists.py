@@ -12,7 +12,6 @@ from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
 from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations import ClassIndex, read_records
-from ost_lightning.video.annotations.few_shot import draw_shots
 from ost_lightning.vocabulary import EvaluationStage, Part
 
 
@@ -85,9 +84,5 @@ class VideoLists(VideoDataModule):
     def _read(self, listed: VideoList, shots: int | None = None, *, labeled: bool = True) -> LabeledVideos:
         labels = LabelSpace.load(listed.labels)
         records = read_records(listed.list, ClassIndex(labels.names, labels.published), labeled=labeled)
-        if shots is not None:
-            drawn = draw_shots(
-                [record.id for record in records], [record.label for record in records], shots, self.seed
-            )
-            records = [records[index] for index in drawn]
-        return locate(records, listed.root or self.root, labels)
+        videos = locate(records, listed.root or self.root, labels, source=str(listed.list))
+        return videos if shots is None else videos.draw_shots(shots, self.seed)

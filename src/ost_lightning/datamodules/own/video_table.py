@@ -67,7 +67,7 @@ class VideoTable(VideoDataModule):
     def _read(self, table: Path, *, labeled: bool = True) -> LabeledVideos:
         labels = self._label_space(table)
         records = read_table(table, ClassIndex(labels.names, labels.published), self.columns, labeled=labeled)
-        return locate(records, self.root, labels)
+        return locate(records, self.root, labels, source=str(table))
 
     def _label_space(self, table: Path) -> LabelSpace:
         if self.labels is not None:

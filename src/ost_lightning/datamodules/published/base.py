@@ -16,7 +16,6 @@ from ost_lightning.evaluation import ClipSettings
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex, read_records
-from ost_lightning.video.annotations.few_shot import draw_shots
 from ost_lightning.vocabulary import EvaluationStage, Part
 
 
@@ -140,10 +139,7 @@ class PublishedDataModule(VideoDataModule):
         if self.lists.train is not None and "{shots}" in self.lists.train:
             self._check_shots(listed)
             return listed
-        ids, labels = zip(*((record.id, record.label) for record in listed.records), strict=True)
-        drawn = draw_shots(ids, labels, self.shots, self.shots_seed)
-        missing = frozenset(index for index, origin in enumerate(drawn) if origin in listed.missing)
-        return replace(listed, records=[listed.records[origin] for origin in drawn], missing=missing)
+        return listed.draw_shots(self.shots, self.shots_seed)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
         """Returns all test sets; for validation only the first."""
@@ -173,13 +169,21 @@ class PublishedDataModule(VideoDataModule):
     def _listed(self, part: Part, wanted: EvaluationSplit, list_file: str | None) -> LabeledVideos:
         labels = LabelSpace.load(wanted.labels)
         if list_file is None:
-            records, first = self._annotated(part, wanted.split, labels), []
+            records, first, source = self._annotated(part, wanted.split, labels), [], ""
         else:
             file = self._list_file(list_file, wanted)
-            records, first = read_records(file, ClassIndex(labels.names, labels.published)), [""]
+            records, first, source = read_records(file, ClassIndex(labels.names, labels.published)), [""], str(file)
             self._check_names(records, labels, file)
         folders = [[*first, *self.video_folders(part, class_name)] for class_name in labels.published]
-        return locate(records, self.root, labels, lambda record: folders[record.label], mirrorable=self.mirrorable)
+        return locate(
+            records,
+            self.root,
+            labels,
+            lambda record: folders[record.label],
+            mirrorable=self.mirrorable,
+            source=source,
+            contradictions=list_file is None,
+        )
 
     def _annotated(self, part: Part, split: int | None, labels: LabelSpace) -> list[VideoRecord]:
         """Returns the publisher's records of the classes of a label space, with its labels."""

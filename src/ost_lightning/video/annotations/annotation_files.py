@@ -1,10 +1,12 @@
 """Reading of annotation files, with the checks that all formats share."""
 
+import codecs
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+from ost_lightning.files import unescape_bytes
 from ost_lightning.video.annotations.records import AnnotationError, Span, VideoRecord
 
 
@@ -22,6 +24,33 @@ def read_text(file: Path) -> str:
         raise AnnotationError(
             f"{file} is not UTF-8 text ({error.reason} at byte {error.start}). Save the list as UTF-8."
         ) from error
+
+
+def read_names(file: Path) -> str:
+    """Reads the text of a file that names files, with its own line ends.
+
+    Bytes that are not UTF-8 are kept as in `os.fsdecode`, because the names of files may not be UTF-8 either; escapes
+    of such bytes, as this package writes them, are undone.
+
+    Raises:
+        AnnotationError: If the file is missing or not text in an encoding that extends ASCII.
+    """
+    if not file.is_file():
+        raise AnnotationError(f"The list of videos {file} does not exist. Check the path in the experiment file.")
+    data = file.read_bytes()
+    if b"\0" in data:
+        found = "UTF-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "a zero byte"
+        raise AnnotationError(f"{file} is not UTF-8 text (it contains {found}). Save the list as UTF-8.")
+    return unescape_bytes(data.removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape"))
+
+
+def read_lines(file: Path) -> list[str]:
+    """Reads the lines of a file that names files; see `read_names`.
+
+    Raises:
+        AnnotationError: If the file is missing or not text in an encoding that extends ASCII.
+    """
+    return read_names(file).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def read_json(file: Path) -> Any:

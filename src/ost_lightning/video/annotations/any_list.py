@@ -4,13 +4,14 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from ost_lightning.errors import UserError
-from ost_lightning.files import write_text_atomically
+from ost_lightning.files import atomic_write, write_text_atomically
 from ost_lightning.video.annotations.annotation_files import parse_span, read_text
+from ost_lightning.video.annotations.path_lines import read_path_lines
 from ost_lightning.video.annotations.table_files import TABLE_SUFFIXES, field_text, open_table
 
 _PATH: Final = "path"
@@ -27,6 +28,8 @@ class ListedVideo:
         start: Start of the part in seconds, or None for the beginning of the video.
         end: End of the part in seconds, or None for the end of the video.
         id: Name in reports, in lists that give one beside the path.
+        frames: Number of frames to use, in lists `folder frames label`.
+        line: Line or row of the list, from 1.
     """
 
     path: str
@@ -34,6 +37,8 @@ class ListedVideo:
     start: float | None = None
     end: float | None = None
     id: str = ""
+    frames: int | None = None
+    line: int = field(default=0, compare=False)
 
 
 def read_list(file: Path) -> list[ListedVideo]:
@@ -41,7 +46,7 @@ def read_list(file: Path) -> list[ListedVideo]:
 
     Tables (`.csv`, `.parquet`) need a column `path`, `youtube_id` or `id`, and may have a column `label`. `.json` files
     are lists of objects with an `id` (Something-Something), or ActivityNet's annotations. All other files have one line
-    per video: `path label`, or a path alone.
+    per video: `path label`, a path alone, or `folder frames label`.
 
     Raises:
         UserError: If the file is missing, empty, or in another format.
@@ -67,25 +72,25 @@ def write_list(videos: Sequence[ListedVideo], file: Path) -> None:
     """Writes a list that data modules can read: a table if the suffix is `.csv`, `path label` lines otherwise.
 
     Raises:
-        UserError: If the videos have times or ids and the file is not a table, or the suffix is `.parquet`.
+        UserError: If the file is not a table and a line can't hold the times, ids or names of the videos, or if the
+            suffix is `.parquet`.
     """
     if file.suffix.lower() == ".csv":
         write_text_atomically(file, _table(videos))
         return
     if file.suffix.lower() in TABLE_SUFFIXES:
         raise UserError(f"{file}: tables are written as CSV. Give a name with .csv.")
-    for video in videos:
-        if not _fits_on_a_line(video):
-            raise UserError(
-                f"{file}: a line `path label` holds a path and a class number only, but '{video.path}' has a class "
-                "name, times or an id. Give a name with .csv to write a table."
-            )
-    write_text_atomically(file, "".join(f"{video.path} {video.label}".rstrip() + "\n" for video in videos))
-
-
-def _fits_on_a_line(video: ListedVideo) -> bool:
-    numbered = not video.label or (video.label.isascii() and video.label.isdigit())
-    return numbered and not video.id and video.start is None and video.end is None
+    lines = [" ".join(filter(None, (video.path, str(video.frames or ""), video.label))) for video in videos]
+    with atomic_write(file) as partial:
+        # as bytes of the names themselves, so that other programs find the files
+        partial.write_bytes("".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
+        for video, written in zip(videos, read_path_lines(partial, labeled=False), strict=False):
+            if ListedVideo(written.path, written.label, frames=written.frames) != video:
+                raise UserError(
+                    f"{file}: a line `path label` holds a path and a class only, but {video.path!r} has a name that a "
+                    "line can't hold, a class name without a video's suffix before it, times or an id. Give a name "
+                    "with .csv to write a table."
+                )
 
 
 def _table(videos: Sequence[ListedVideo]) -> str:
@@ -95,8 +100,12 @@ def _table(videos: Sequence[ListedVideo]) -> str:
         for name in ("label", "start", "end", "id")
         if any(getattr(video, name) not in ("", None) for video in videos)
     ]
+    if any(video.frames is not None for video in videos):
+        raise UserError("A table has no column for the number of frames in a folder. Write lines: a name without .csv.")
     text = io.StringIO(newline="")
-    rows = csv.writer(text, lineterminator="\n")
+    # Python 3.11 only quotes carriage returns that are part of the line end
+    line_end = "\r\n" if any("\r" in f"{video.path}{video.label}{video.id}" for video in videos) else "\n"
+    rows = csv.writer(text, lineterminator=line_end)
     rows.writerow([_PATH, *optional])
     rows.writerows([video.path, *(getattr(video, name) for name in optional)] for video in videos)
     return text.getvalue()
@@ -115,20 +124,17 @@ def _read(file: Path, columns: Sequence[str]) -> list[ListedVideo]:
     if suffix in TABLE_SUFFIXES:
         videos = _from_table(file, columns)
     else:
-        videos = (_from_json if suffix == ".json" else _from_lines)(read_text(file), file)
+        videos = _from_json(read_text(file), file) if suffix == ".json" else _from_lines(file)
     if not videos:
         raise UserError(f"{file} lists no videos.")
     return videos
 
 
-def _from_lines(text: str, file: Path) -> list[ListedVideo]:
-    """Parses lines; a number after the last blank is the label, since paths may contain blanks."""
-    videos = []
-    for line in filter(None, (line.strip() for line in text.split("\n"))):
-        path, *label = line.rsplit(maxsplit=1)
-        labeled = bool(label) and label[0].isascii() and label[0].isdigit()
-        videos.append(ListedVideo(path, label[0]) if labeled else ListedVideo(line))
-    return videos
+def _from_lines(file: Path) -> list[ListedVideo]:
+    return [
+        ListedVideo(line.path, line.label, frames=line.frames, line=line.number)
+        for line in read_path_lines(file, labeled=False)
+    ]
 
 
 def _from_table(file: Path, naming: Sequence[str]) -> list[ListedVideo]:
@@ -139,16 +145,16 @@ def _from_table(file: Path, naming: Sequence[str]) -> list[ListedVideo]:
             f"{file}:1: none of the columns {', '.join(table.columns) or '(none)'} names the video. Expected a header "
             f"with {' or '.join(naming)}."
         )
-    return [_listed(row, where, column) for where, row in table.rows]
+    return [_listed(row, number, table.place(number), column) for number, row in table.rows]
 
 
-def _listed(row: Mapping[str, Any], where: str, column: str) -> ListedVideo:
+def _listed(row: Mapping[str, Any], number: int, where: str, column: str) -> ListedVideo:
     name, label, start, end, id_ = (field_text(row.get(key)) for key in (column, "label", "start", "end", "id"))
     if not name:
         raise UserError(f"{where}: the {column} is empty.")
     if column != _PATH:
-        return ListedVideo(name, label)
-    return ListedVideo(name, label, *parse_span(start, end, where), id_)
+        return ListedVideo(name, label, line=number)
+    return ListedVideo(name, label, *parse_span(start, end, where), id_, line=number)
 
 
 def _from_json(text: str, file: Path) -> list[ListedVideo]:

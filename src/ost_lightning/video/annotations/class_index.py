@@ -46,11 +46,9 @@ class ClassIndex:
         """
         index = self.index_of.get(name)
         if index is None:
-            close = difflib.get_close_matches(name, self.index_of, n=1)
-            suggestion = f" Did you mean '{close[0]}'?" if close else ""
             raise AnnotationError(
-                f"{where}: '{name}' is not one of the {len(self)} classes of the label space.{suggestion} Check that "
-                f"the file and the label space belong together."
+                f"{where}: '{name}' is not one of the {len(self)} classes of the label space.{self._suggestion(name)} "
+                f"Check that the file and the label space belong together."
             )
         return index
 
@@ -71,11 +69,38 @@ class ClassIndex:
                 f"{where}: the label '{text}' is not a class index. Expected a label from {first} to {last}."
             )
         if not first <= int(text) <= last:
+            advice = "Check that the list and the label space belong together."
+            if first == 0 and int(text) == last + 1:
+                advice += " If the list, or part of it, numbers the classes from 1, subtract 1 there."
             raise AnnotationError(
                 f"{where}: the label {int(text)} is outside the label space, which has {len(self)} classes ({first} to "
-                f"{last}). Check that the list and the label space belong together."
+                f"{last}). {advice}"
             )
         return int(text) - first
+
+    def written(self, text: str, where: str) -> int:
+        """Returns the index of a class number or, if the text is not a number, of a class name.
+
+        Args:
+            text: Decimal digits or class name.
+            where: Place in the annotation file, for error messages.
+
+        Raises:
+            AnnotationError: If the text is neither, or the number of one class is the name of another.
+        """
+        named = self.index_of.get(text)
+        if not (text.isascii() and text.isdigit()):
+            if named is None:
+                raise self._unknown(text, where)
+            return named
+        if named is None or named == int(text):
+            return self.numbered(text, where)
+        if int(text) >= len(self):
+            return named
+        raise AnnotationError(
+            f"{where}: the label {text} is the number of '{self.names[int(text)]}' and the name of class {named}. Use "
+            "a table (.csv), in which names take precedence."
+        )
 
     def either(self, text: str, where: str) -> int:
         """Returns the index of a class name or, if no class has that name, of a class number.
@@ -89,12 +114,20 @@ class ClassIndex:
         """
         if text in self.index_of:
             return self.index_of[text]
-        if text.isascii() and text.isdigit():
-            return self.numbered(text, where)
-        raise AnnotationError(
+        number = text.removesuffix(".0")  # pandas writes labels so if one is missing
+        if number.isascii() and number.isdigit():
+            return self.numbered(number, where)
+        raise self._unknown(text, where)
+
+    def _unknown(self, text: str, where: str) -> AnnotationError:
+        return AnnotationError(
             f"{where}: the label '{text}' is neither a class name of the label space nor an index from 0 to "
-            f"{len(self) - 1}."
+            f"{len(self) - 1}.{self._suggestion(text)}"
         )
+
+    def _suggestion(self, name: str) -> str:
+        close = difflib.get_close_matches(name, self.index_of, n=1)
+        return f" Did you mean '{close[0]}'?" if close else ""
 
 
 class ClassFolders:

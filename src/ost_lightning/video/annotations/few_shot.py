@@ -34,5 +34,5 @@ def draw_shots(ids: Sequence[str], labels: Sequence[Hashable], shots: int, seed:
         raise UserError(
             f"{len(short)} of {len(of_class)} classes have fewer than {shots} videos ({examples}). Use fewer shots."
         )
-    order = [blake2b(f"{seed}/{id_}".encode(), digest_size=16).digest() for id_ in ids]
+    order = [blake2b(f"{seed}/{id_}".encode(errors="surrogatepass"), digest_size=16).digest() for id_ in ids]
     return sorted(index for indices in of_class.values() for index in sorted(indices, key=order.__getitem__)[:shots])

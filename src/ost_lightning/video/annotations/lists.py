@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ost_lightning.video.annotations.annotation_files import read_text, require_nonempty
+from ost_lightning.video.annotations.annotation_files import require_nonempty
 from ost_lightning.video.annotations.class_index import ClassIndex
+from ost_lightning.video.annotations.numbering import check_class_folders
+from ost_lightning.video.annotations.path_lines import PathLine, read_path_lines
 from ost_lightning.video.annotations.records import UNLABELED, AnnotationError, VideoRecord
 from ost_lightning.video.annotations.table_files import TABLE_SUFFIXES
 from ost_lightning.video.annotations.tables import read_table
@@ -14,11 +16,11 @@ def read_records(list_file: Path, classes: ClassIndex | Sequence[str], *, labele
     """Reads a list of videos: a table if the suffix is `.csv` or `.parquet`, `path label` lines otherwise.
 
     Every malformed line is an error that names the file and the line; lines are never skipped, and labels never
-    guessed.
+    guessed. Lists of extracted frames may have lines `folder frames label`; the first `frames` pictures are used.
 
     Args:
         list_file: File with the list.
-        classes: Classes of the label space; a label is an index or, in tables, also a name.
+        classes: Classes of the label space; a label is an index or a name.
         labeled: Whether each video must have a label. If not, a line that does not end in a number is just a path.
 
     Returns:
@@ -30,23 +32,24 @@ def read_records(list_file: Path, classes: ClassIndex | Sequence[str], *, labele
     index = classes if isinstance(classes, ClassIndex) else ClassIndex(classes)
     if list_file.suffix.lower() in TABLE_SUFFIXES:
         return read_table(list_file, index, labeled=labeled)
-    return require_nonempty(_parse(read_text(list_file), list_file, index, labeled), list_file)
+    lines = read_path_lines(list_file, index.index_of, labeled=labeled)
+    return require_nonempty(_records(lines, list_file, index, labeled), list_file)
 
 
-def _parse(text: str, list_file: Path, classes: ClassIndex, labeled: bool) -> list[VideoRecord]:
-    """Parses lines `path label`; the label follows the last blank, so paths may contain blanks."""
+def _records(lines: Sequence[PathLine], list_file: Path, classes: ClassIndex, labeled: bool) -> list[VideoRecord]:
     records = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{list_file}:{number}"
-        parts = line.strip().rsplit(maxsplit=1)
-        if not labeled and (len(parts) < 2 or not (parts[1].isascii() and parts[1].isdigit())):
-            records.append(VideoRecord(line.strip(), UNLABELED, line.strip()))
-            continue
-        if len(parts) < 2:
+    for line in lines:
+        where = f"{list_file}:{line.number}"
+        if line.label:
+            label = classes.written(line.label, where)
+        elif not labeled:
+            label = UNLABELED
+        elif len(parts := line.text.rsplit(maxsplit=1)) > 1:
+            label = classes.numbered(parts[1], where)
+        else:
             raise AnnotationError(
-                f"{where}: '{line.strip()}' has no label. Expected `path label`, for example `clips/a.mp4 17`."
+                f"{where}: '{line.text}' has no label. Expected `path label`, for example `clips/a.mp4 17`."
             )
-        records.append(VideoRecord(parts[0], classes.numbered(parts[1], where), parts[0]))
+        records.append(VideoRecord(line.path, label, line.path, frames=line.frames, line=line.number))
+    check_class_folders(records, classes, list_file)
     return records

@@ -1,6 +1,6 @@
 """Records of videos: the form that every annotation format is read into."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ost_lightning.errors import UserError
@@ -28,6 +28,8 @@ class VideoRecord:
         id: Name in reports; unique within its list by convention.
         start: Start of the part in seconds, or None for the beginning of the video.
         end: End of the part in seconds, or None for the end of the video.
+        frames: Number of frames to use of a frame folder, from the first one on; None for all.
+        line: Line or row of the list, from 1; 0 if the record is not from a list.
     """
 
     path: VideoAddress
@@ -35,6 +37,8 @@ class VideoRecord:
     id: str
     start: float | None = None
     end: float | None = None
+    frames: int | None = None
+    line: int = field(default=0, compare=False)
 
     @property
     def span(self) -> Span:

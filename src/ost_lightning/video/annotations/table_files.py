@@ -2,14 +2,19 @@
 
 import csv
 import io
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.annotations.annotation_files import read_text
+from ost_lightning.files import unescape_bytes
+from ost_lightning.video.annotations.annotation_files import read_names
 from ost_lightning.video.annotations.records import AnnotationError
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
 
 TABLE_SUFFIXES: Final = frozenset({".csv", ".parquet"})
 """Suffixes of the files that are read as tables."""
@@ -22,12 +27,18 @@ class TableFile:
     Attributes:
         columns: Names of the columns.
         header: Place of the header, for error messages.
-        rows: Place and fields of each row; can be iterated once.
+        row_place: Place of a row without its number.
+        rows: Number and fields of each row; can be iterated once.
     """
 
     columns: list[str]
     header: str
-    rows: Iterator[tuple[str, Mapping[str, Any]]]
+    row_place: str
+    rows: Iterator[tuple[int, Mapping[str, Any]]]
+
+    def place(self, number: int) -> str:
+        """Place of a row, for error messages."""
+        return f"{self.row_place}{number}"
 
 
 def open_table(file: Path, wanted: Collection[str] | None = None) -> TableFile:
@@ -45,33 +56,41 @@ def open_table(file: Path, wanted: Collection[str] | None = None) -> TableFile:
 
 
 def field_text(value: Any) -> str:
-    """Text of a field; empty for the missing values of Parquet, None and NaN."""
-    return "" if value is None or value != value else str(value).strip()
+    """Text of a field; empty for the missing values of Parquet, None and NaN.
+
+    Bytes are the name of a file. Whole numbers have no decimals: pandas turns a column of labels with gaps into floats.
+    """
+    if isinstance(value, bytes):
+        return unescape_bytes(os.fsdecode(value))
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return unescape_bytes(str(value).strip())
 
 
 def _open_csv(file: Path) -> TableFile:
-    reader = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_names(file), newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
         raise AnnotationError(f"{file}:{reader.line_num}: not valid CSV ({error}).") from error
 
-    def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def rows() -> Iterator[tuple[int, Mapping[str, Any]]]:
         try:
             for row in reader:
                 if not row:
                     continue
-                where = f"{file}:{reader.line_num}"
                 if len(row) != len(header):
                     raise AnnotationError(
-                        f"{where}: {len(row)} fields where the header has {len(header)}. Put quotes around "
-                        f"paths that contain commas."
+                        f"{file}:{reader.line_num}: {len(row)} fields where the header has {len(header)}. Put "
+                        f"quotes around paths that contain commas."
                     )
-                yield where, dict(zip(header, row, strict=True))
+                yield reader.line_num, dict(zip(header, row, strict=True))
         except csv.Error as error:
             raise AnnotationError(f"{file}:{reader.line_num}: not valid CSV ({error}).") from error
 
-    return TableFile(header, f"{file}:1", rows())
+    return TableFile(header, f"{file}:1", f"{file}:", rows())
 
 
 def _open_parquet(file: Path, wanted: Collection[str] | None) -> TableFile:
@@ -90,15 +109,31 @@ def _open_parquet(file: Path, wanted: Collection[str] | None) -> TableFile:
         raise AnnotationError(f"{file} is not a readable Parquet table ({error}).") from error
     chosen = None if wanted is None else [name for name in columns if name in wanted]
 
-    def rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def rows() -> Iterator[tuple[int, Mapping[str, Any]]]:
         number = 0
         try:
             with parquet.ParquetFile(file) as table:
                 for batch in table.iter_batches(columns=chosen):
-                    for row in batch.to_pylist():
+                    for row in _rows(batch):
                         number += 1
-                        yield f"{file}: row {number}", row
+                        yield number, row
         except (arrow.ArrowException, OSError) as error:
             raise AnnotationError(f"{file} is not a readable Parquet table ({error}).") from error
 
-    return TableFile(columns, str(file), rows())
+    return TableFile(columns, str(file), f"{file}: row ", rows())
+
+
+def _rows(batch: "RecordBatch") -> list[dict[str, Any]]:
+    """Rows of a batch; text that is not UTF-8 as bytes, because it can name a file."""
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+        return rows
+    except UnicodeDecodeError:
+        from pyarrow import binary, large_binary, types
+
+        as_bytes = {types.is_string: binary(), types.is_large_string: large_binary()}
+        columns = []
+        for column in batch.columns:
+            kind = next((kind for is_text, kind in as_bytes.items() if is_text(column.type)), column.type)
+            columns.append(column.cast(kind).to_pylist())
+        return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]

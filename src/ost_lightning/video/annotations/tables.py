@@ -8,6 +8,7 @@ from typing import Any
 from ost_lightning.errors import UserError
 from ost_lightning.video.annotations.annotation_files import parse_span, require_nonempty
 from ost_lightning.video.annotations.class_index import ClassIndex
+from ost_lightning.video.annotations.numbering import check_class_folders
 from ost_lightning.video.annotations.records import UNLABELED, AnnotationError, VideoRecord
 from ost_lightning.video.annotations.table_files import TableFile, field_text, open_table
 
@@ -51,8 +52,10 @@ def read_table(
         AnnotationError: If the table is missing or a row is malformed.
     """
     names = columns or Columns()
-    rows = _open(file, names, strict=columns is None, labeled=labeled).rows
-    return require_nonempty([_record(row, where, classes, names, labeled) for where, row in rows], file)
+    table = _open(file, names, strict=columns is None, labeled=labeled)
+    records = [_record(row, number, table.place(number), classes, names, labeled) for number, row in table.rows]
+    check_class_folders(records, classes, file)
+    return require_nonempty(records, file)
 
 
 def table_classes(file: Path, columns: Columns | None = None) -> tuple[str, ...]:
@@ -63,12 +66,13 @@ def table_classes(file: Path, columns: Columns | None = None) -> tuple[str, ...]
     """
     names = columns or Columns()
     found: set[str] = set()
-    for where, row in _open(file, names, strict=columns is None, labeled=True).rows:
+    table = _open(file, names, strict=columns is None, labeled=True)
+    for number, row in table.rows:
         label = field_text(row.get(names.label))
         if not label or label.isdigit():
             raise AnnotationError(
-                f"{where}: the label '{label}' does not name a class. Write class names, or set the data's `labels` to "
-                f"the label space that the numbers refer to."
+                f"{table.place(number)}: the label '{label}' does not name a class. Write class names, or set "
+                f"the data's `labels` to the label space that the numbers refer to."
             )
         found.add(label)
     if not found:
@@ -103,13 +107,15 @@ def _open(file: Path, columns: Columns, *, strict: bool, labeled: bool) -> Table
     return table
 
 
-def _record(row: Mapping[str, Any], where: str, classes: ClassIndex, columns: Columns, labeled: bool) -> VideoRecord:
+def _record(
+    row: Mapping[str, Any], number: int, where: str, classes: ClassIndex, columns: Columns, labeled: bool
+) -> VideoRecord:
     path, label, begins, ends, id_ = (field_text(row.get(name)) for name in astuple(columns))
     if not path or (labeled and not label):
         raise AnnotationError(f"{where}: the {columns.label if path else columns.path} is empty.")
     index = classes.either(label, where) if label else UNLABELED
     start, end = parse_span(begins, ends, where, (columns.start, columns.end))
-    return VideoRecord(path, index, id_ or _id(path, start, end), start, end)
+    return VideoRecord(path, index, id_ or _id(path, start, end), start, end, line=number)
 
 
 def _id(path: str, start: float | None, end: float | None) -> str:

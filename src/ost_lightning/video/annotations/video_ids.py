@@ -69,7 +69,7 @@ def video_id(path: str, kind: IdKind = "video") -> str:
 
 def id_hash(id_: str) -> int:
     """Hashes an id to a signed 64-bit number, which takes less memory than the id."""
-    return int.from_bytes(blake2b(id_.encode(), digest_size=8).digest(), "big", signed=True)
+    return int.from_bytes(blake2b(id_.encode(errors="surrogatepass"), digest_size=8).digest(), "big", signed=True)
 
 
 def list_digest(entries: Iterable[str]) -> str:
@@ -78,4 +78,4 @@ def list_digest(entries: Iterable[str]) -> str:
     Returns:
         16 hexadecimal digits.
     """
-    return blake2b("\n".join(sorted(entries)).encode(), digest_size=8).hexdigest()
+    return blake2b("\n".join(sorted(entries)).encode(errors="surrogatepass"), digest_size=8).hexdigest()

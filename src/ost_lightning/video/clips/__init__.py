@@ -11,6 +11,7 @@ from ost_lightning.video.clips.dataset import (
     TrainingClips,
     collate_clips,
 )
+from ost_lightning.video.clips.listed_frames import listed_frames
 from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
 from ost_lightning.video.clips.transforms import (
     EvaluationTransform,
@@ -39,4 +40,5 @@ __all__ = [
     "TrainingTransform",
     "check_crop_size",
     "collate_clips",
+    "listed_frames",
 ]

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from ost_lightning.errors import UserError
 from ost_lightning.video.annotations import Span, VideoRecord
+from ost_lightning.video.clips.listed_frames import listed_frames
 from ost_lightning.video.clips.sampling import FrameSampler, SampleKey
 from ost_lightning.video.decoding.frame_source import CropChooser, CropSpec, VideoReadError
 from ost_lightning.video.decoding.reader import open_video
@@ -279,7 +280,9 @@ class EvaluationClips(Dataset[Clip | UserError]):
     def _choice(self, record: VideoRecord) -> Callable[[int], Tensor]:
         if self.view_seed is None:
             return self.sampler.middle
-        seed = int.from_bytes(blake2b(f"{self.view_seed}/{record.id}".encode(), digest_size=8).digest())
+        seed = int.from_bytes(
+            blake2b(f"{self.view_seed}/{record.id}".encode(errors="surrogatepass"), digest_size=8).digest()
+        )
         return partial(self.sampler.random, generator=torch.Generator().manual_seed(seed))
 
 
@@ -290,7 +293,7 @@ def _read(
 
     def read() -> Tensor:
         with open_video(record.path, sample_aspect=reading.sample_aspect, resize=reading.resize) as video:
-            span = video.span(record.start, record.end)
+            span = listed_frames(video, record)
             indices = choose(len(span)) + span.start
             crops = video.read_crops(indices.flatten(), short_side, crop_spec)
         views: Tensor = crops.unflatten(1, tuple(indices.shape)).transpose(0, 1).flatten(0, 1)

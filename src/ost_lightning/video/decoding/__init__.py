@@ -1,6 +1,6 @@
 """Decoding: exact sparse reading of frames by index or time."""
 
-from ost_lightning.video.decoding.frame_folder import PICTURE_SUFFIXES
+from ost_lightning.video.decoding.frame_folder import PICTURE_SUFFIXES, FrameFolder
 from ost_lightning.video.decoding.frame_source import CropChooser, CropSpec, FrameSource, VideoReadError
 from ost_lightning.video.decoding.reader import VideoReader, open_video, read_frames
 from ost_lightning.video.decoding.scaling import Box, ResizeFilter
@@ -12,6 +12,7 @@ __all__ = [
     "Box",
     "CropChooser",
     "CropSpec",
+    "FrameFolder",
     "FrameSource",
     "ResizeFilter",
     "VideoReadError",

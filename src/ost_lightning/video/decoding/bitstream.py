@@ -44,7 +44,7 @@ def parser_for(codec: str, extradata: bytes | None) -> Parser:
         extradata: The stream's global headers, which say how NAL units are delimited.
     """
     if codec in ("h264", "hevc"):
-        length = _length_size(codec, extradata or b"")
+        length = length_size(codec, extradata or b"")
         units = partial(_length_prefixed, length) if length else _start_coded
         parse = _h264 if codec == "h264" else _hevc
         return lambda data, keyframe: parse(units(data), keyframe)
@@ -82,7 +82,7 @@ def _unknown(data: Data, keyframe: bool) -> PictureInfo:
     return PictureInfo(True, keyframe)
 
 
-def _length_size(codec: str, extradata: bytes) -> int:
+def length_size(codec: str, extradata: bytes) -> int:
     """Number of bytes in a NAL unit's length prefix; 0 if units are separated by start codes (Annex B)."""
     offset = 4 if codec == "h264" else 21
     avc = extradata[:1] == b"\x01" or (codec == "hevc" and extradata[:3] not in (b"", b"\0\0\0", b"\0\0\1"))

@@ -70,4 +70,4 @@ class FrameFolder(FrameSource):
 
 def _natural(file: Path) -> tuple[str | int, ...]:
     """Returns a sort key that puts `2.jpg` before `10.jpg`."""
-    return tuple(int(part) if part.isdigit() else part for part in _NUMBER.split(file.name))
+    return tuple(int(part) if part.isdecimal() else part for part in _NUMBER.split(file.name))

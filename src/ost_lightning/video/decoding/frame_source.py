@@ -239,6 +239,10 @@ class FrameSource(ABC):
         for index, frame in self._frames(sorted(slots)):
             if frame.is_corrupt:
                 raise VideoReadError(self.path, f"frame {index} of {len(self)} is damaged")
+            try:
+                self.scaler.orientation(frame)
+            except ValueError as error:
+                raise VideoReadError(self.path, str(error)) from error
             missing.discard(index)
             yield index, frame
         if missing:

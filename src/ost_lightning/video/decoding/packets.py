@@ -17,9 +17,16 @@ from typing import TYPE_CHECKING, Final, cast
 import av
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
-from av.stream import Disposition
 
-from ost_lightning.video.decoding.bitstream import PictureInfo, parser_for, presentation_order, reorders_by_type
+from ost_lightning.video.decoding.bitstream import (
+    PictureInfo,
+    length_size,
+    parser_for,
+    presentation_order,
+    reorders_by_type,
+)
+from ost_lightning.video.decoding.orientation_message import has_display_orientation
+from ost_lightning.video.decoding.tracks import main_video_stream
 
 if TYPE_CHECKING:
     VideoPacket = av.Packet[av.VideoStream]  # PyAV's classes take no parameters at run time
@@ -42,18 +49,6 @@ class PacketHeader:
     size: int
 
 
-def main_video_stream(container: InputContainer) -> av.VideoStream:
-    """Returns the first video stream that is not a cover picture.
-
-    Raises:
-        ValueError: If the container has no video.
-    """
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    raise ValueError("the file has no video stream")
-
-
 class CodedStream:
     """Packets of a video stream and its decoder.
 
@@ -62,6 +57,7 @@ class CodedStream:
     Attributes:
         codec: The decoder.
         presentation_order: Positions of the shown pictures, in presentation order.
+        declares_orientation: Whether the first picture says how the video has to be turned or mirrored.
         missing_frames: Number of pictures that the container's index lists but the file does not contain.
 
     Args:
@@ -108,6 +104,7 @@ class CodedStream:
             if self.codec.name == "hevc"
             else 0
         )
+        self.declares_orientation = self._declares_orientation()
         times = [packet.pts for packet in self._packets]
         known = [time for time in times if time is not None]
         self._times = known
@@ -196,6 +193,12 @@ class CodedStream:
             raise RuntimeError("packets are only dropped from memory if the container can be reopened")
         self._reopened, self._next = self._reopen(), 0
         self._remaining = _demultiplex(self._reopened, self._unpack)
+
+    def _declares_orientation(self) -> bool:
+        if self.codec.name not in ("h264", "hevc") or not self._packets:
+            return False
+        prefix = length_size(self.codec.name, self.codec.extradata or b"")
+        return has_display_orientation(self.codec.name, bytes(next(self._fetch([0]))), prefix)
 
     def _order_by_times(self) -> list[int]:
         shown = [position for position, packet in enumerate(self._packets) if not packet.is_discard]

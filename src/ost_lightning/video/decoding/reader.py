@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ost_lightning.video.decoding.frame_folder import FrameFolder
 from ost_lightning.video.decoding.frame_source import FrameSource, VideoReadError, error_text
-from ost_lightning.video.decoding.packets import CodedStream, main_video_stream
+from ost_lightning.video.decoding.packets import CodedStream
 from ost_lightning.video.decoding.scaling import FrameScaler, ResizeFilter
+from ost_lightning.video.decoding.tracks import main_video_stream
 from ost_lightning.video.decoding.truncation import first_bytes, missing_bytes
 from ost_lightning.video.storage.addresses import (
     TRANSFER_ERRORS,
@@ -93,6 +94,9 @@ class VideoReader(FrameSource):
             self._prepare(container, threads, missing_bytes(head, size), in_memory=fetched is not None)
             ratio = float(main_video_stream(container).sample_aspect_ratio or 1)
             self.scaler = FrameScaler(ratio if sample_aspect else 1.0, resize)
+            if self._stream.declares_orientation:  # for the frames after the one that says it, too
+                for _, frame in self._checked_frames({0: [0]}):
+                    self.scaler.default_orientation = self.scaler.orientation(frame)
         except BaseException:
             self.close()
             raise

@@ -11,6 +11,8 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from ost_lightning.video.decoding.orientation import AS_STORED, Orientation, orientation_of
+
 Pixels = NDArray[np.uint8]
 ResizeFilter = Literal["bicubic", "bilinear"]
 _FILTERS: Final[dict[ResizeFilter, Interpolation]] = {
@@ -43,15 +45,30 @@ class FrameScaler:
     Args:
         aspect: Aspect ratio of a stored pixel, width over height.
         resize: Interpolation for resizing.
+
+    Attributes:
+        default_orientation: Orientation of frames that have none of their own.
     """
 
     def __init__(self, aspect: float = 1.0, resize: ResizeFilter = "bicubic") -> None:
+        self.default_orientation = AS_STORED
         self._aspect, self._resize = aspect if 0.1 < aspect < 10 else 1.0, resize
         self._converter = VideoReformatter()
         self._graphs: dict[tuple[object, ...], Graph] = {}
 
+    def orientation(self, frame: av.VideoFrame) -> Orientation:
+        """Turn and mirror image that make a frame upright.
+
+        Raises:
+            ValueError: If it is not one of the eight that keep the pixels.
+        """
+        return orientation_of(frame, self.default_orientation)
+
     def size(self, frame: av.VideoFrame, short_side: int | None) -> tuple[int, int]:
         """Height and width of the upright frame after resizing (square pixels, aspect ratio kept)."""
+        return self._size(frame, short_side, self.orientation(frame))
+
+    def _size(self, frame: av.VideoFrame, short_side: int | None, orientation: Orientation) -> tuple[int, int]:
         sides = (frame.height, max(1, round(frame.width * self._aspect)))
         shorter = min(sides)
         if short_side is not None:
@@ -59,11 +76,12 @@ class FrameScaler:
                 short_side if sides[0] == shorter else int(sides[0] * short_side / shorter),
                 short_side if sides[1] == shorter else int(sides[1] * short_side / shorter),
             )
-        return sides if _turns(frame) % 2 == 0 else (sides[1], sides[0])
+        return orientation.swapped(sides)
 
     def whole(self, frame: av.VideoFrame, short_side: int | None) -> Pixels:
         """Converts a frame to an upright picture (3, H, W), resized."""
-        height, width = _stored(self.size(frame, short_side), _turns(frame))
+        orientation = self.orientation(frame)
+        height, width = orientation.swapped(self._size(frame, short_side, orientation))
         scaled = (height, width) != (frame.height, frame.width)
         picture = self._converter.reformat(
             frame,
@@ -74,25 +92,28 @@ class FrameScaler:
             interpolation=_FILTERS[self._resize],
             threads=1,
         )
-        return np.rot90(_planes(picture), _turns(frame), (1, 2))
+        return orientation.upright(_planes(picture))
 
     def part(self, frame: av.VideoFrame, short_side: int | None, box: Box, side: int) -> Pixels:
         """Converts a box of the upright frame to a square picture (3, side, side), in one resampling.
 
         Only the pixels inside the box are converted. A box of the whole frame squashes it to the square.
         """
-        turns = _turns(frame)
-        height, width = self.size(frame, short_side)
-        if (box.height, box.width) == (side, side) and _stored((height, width), turns) == (frame.height, frame.width):
+        orientation = self.orientation(frame)
+        height, width = self._size(frame, short_side, orientation)
+        unscaled = orientation.swapped((height, width)) == (frame.height, frame.width)
+        if unscaled and (box.height, box.width) == (side, side):
             return self.whole(frame, short_side)[:, box.top : box.top + side, box.left : box.left + side]
-        top, left, bottom, right = _stored_corners(box, height, width, turns)
+        top, left, bottom, right = orientation.stored(
+            box.top / height, box.left / width, (box.top + box.height) / height, (box.left + box.width) / width
+        )
         # aligned to even pixels, so that subsampled chroma stays in register
         x, y = (int(left * frame.width) // 2 * 2, int(top * frame.height) // 2 * 2)
         wide = min(max(2, round((right - left) * frame.width)), frame.width - x)
         high = min(max(2, round((bottom - top) * frame.height)), frame.height - y)
         graph = self._graph(frame, f"{wide}:{high}:{x}:{y}", side)
         graph.vpush(frame)
-        return np.rot90(_planes(graph.vpull()), turns, (1, 2))
+        return orientation.upright(_planes(graph.vpull()))
 
     def _graph(self, frame: av.VideoFrame, crop: str, side: int) -> Graph:
         properties = f"{frame.width}x{frame.height}:pix_fmt={frame.format.name}"
@@ -122,24 +143,6 @@ def _build(source: str, crop: str, scale: str) -> Graph:
         first.link_to(second)
     graph.configure()
     return graph
-
-
-def _turns(frame: av.VideoFrame) -> int:
-    """Number of counterclockwise quarter turns that make the frame upright."""
-    return round(frame.rotation / 90) % 4
-
-
-def _stored(size: tuple[int, int], turns: int) -> tuple[int, int]:
-    return size if turns % 2 == 0 else (size[1], size[0])
-
-
-def _stored_corners(box: Box, height: int, width: int, turns: int) -> tuple[float, float, float, float]:
-    """Top, left, bottom and right of a box of the upright frame, as fractions of the stored frame."""
-    top, bottom = box.top / height, (box.top + box.height) / height
-    left, right = box.left / width, (box.left + box.width) / width
-    for _ in range(turns):  # each one turns the box clockwise, back to the stored orientation
-        top, left, bottom, right = left, 1 - bottom, right, 1 - top
-    return top, left, bottom, right
 
 
 def _planes(picture: av.VideoFrame) -> Pixels:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 from ost_lightning.video.annotations import VideoRecord
-from ost_lightning.video.clips import FrameSampler
+from ost_lightning.video.clips import FrameSampler, listed_frames
 from ost_lightning.video.decoding import FrameSource, VideoReadError, open_video
 from ost_lightning.video.storage import size_and_mtime
 
@@ -86,7 +86,7 @@ def inspect_video(record: VideoRecord, decode: int = 8) -> Inspection:
         return Inspection(record.id, *Inspection.key(record), "missing", "there is no such file")
     try:
         with open_video(record.path) as video:
-            span = video.span(record.start, record.end)
+            span = listed_frames(video, record)
             _decode_some(video, span, decode)
             rate, width, height, codec = round(video.rate, 3), video.width, video.height, video.codec
     except VideoReadError as error:

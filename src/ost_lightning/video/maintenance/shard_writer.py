@@ -82,13 +82,17 @@ def write_shards(shards: Sequence[Shard], workers: int = 0) -> int:
 def _write_shard(shard: Shard) -> bool:
     if _is_complete(shard):
         return False
-    with atomic_write(shard.path) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
+    with atomic_write(shard.path) as temporary, _new_tar(temporary) as tar:
         for name, file in shard.files.items():
             member = tarfile.TarInfo(name)  # without owner and times, so that the same files give the same bytes
             member.size = file.stat().st_size
             with file.open("rb") as handle:
                 tar.addfile(member, handle)
     return True
+
+
+def _new_tar(file: Path) -> tarfile.TarFile:
+    return tarfile.open(file, "w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape")
 
 
 def _is_complete(shard: Shard) -> bool:

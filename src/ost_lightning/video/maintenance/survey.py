@@ -10,7 +10,7 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
-from ost_lightning.files import atomic_write
+from ost_lightning.files import ESCAPE_BYTES, atomic_write, open_csv, unescape_bytes
 from ost_lightning.video.annotations import VideoRecord
 from ost_lightning.video.maintenance.inspection import Inspection, inspect_video
 from ost_lightning.video.maintenance.parallel import map_in_processes
@@ -44,7 +44,7 @@ def survey_videos(records: Sequence[VideoRecord], file: Path, *, decode: int = 8
     inspect = partial(inspect_video, decode=decode)
     killed = partial(Inspection.failure, reason="reading it kills the process", decode=decode)
     _write(file, entries.values())
-    with file.open("a", newline="", encoding="utf-8", buffering=1) as handle:
+    with file.open("a", newline="", encoding="utf-8", errors=ESCAPE_BYTES, buffering=1) as handle:
         rows = csv.writer(handle)
         found = map_in_processes(inspect, rest, workers, killed)
         for entry in tqdm(found, total=len(wanted), initial=len(wanted) - len(rest), unit="video"):
@@ -58,7 +58,7 @@ def _read(file: Path) -> dict[tuple[str, str, str], Inspection]:
     if not file.is_file():
         return {}
     with file.open(newline="", encoding="utf-8") as handle:
-        header, *rows = list(csv.reader(handle)) or [[]]
+        header, *rows = [[unescape_bytes(text) for text in row] for row in csv.reader(handle)] or [[]]
     if header != _HEADER:
         raise UserError(f"{file} is not the record of a survey of videos: choose another path, or delete the file.")
     entries = {}
@@ -73,7 +73,7 @@ def _read(file: Path) -> dict[tuple[str, str, str], Inspection]:
 
 
 def _write(file: Path, entries: Iterable[Inspection]) -> None:
-    with atomic_write(file) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+    with atomic_write(file) as temporary, open_csv(temporary) as handle:
         rows = csv.writer(handle)
         rows.writerow(_HEADER)
         rows.writerows(astuple(entry) for entry in entries)

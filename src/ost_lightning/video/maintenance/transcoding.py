@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from ost_lightning.files import atomic_write
 from ost_lightning.video.clips import FrameSampler
 from ost_lightning.video.decoding import FrameSource, VideoReader, VideoReadError, open_video, read_frames
+from ost_lightning.video.decoding.orientation import AS_STORED
 from ost_lightning.video.decoding.scaling import FrameScaler
 from ost_lightning.video.storage import VideoAddress, size_and_mtime
 
@@ -144,7 +145,7 @@ def _picture(frame: av.VideoFrame, scaler: FrameScaler, converter: VideoReformat
     """Converts a frame to an upright picture with even sides, in YUV 4:2:0."""
     full = scaler.size(frame, None)
     height, width = (side // 2 * 2 for side in scaler.size(frame, min(short_side, *full)))
-    if frame.rotation:
+    if scaler.orientation(frame) != AS_STORED:
         frame = av.VideoFrame.from_ndarray(scaler.whole(frame, None).transpose(1, 2, 0).copy(), format="rgb24")
     return converter.reformat(
         frame,

@@ -2,7 +2,6 @@
 
 from ost_lightning.video.storage.addresses import (
     TRANSFER_ERRORS,
-    VIDEO_SUFFIXES,
     ShardMember,
     VideoAddress,
     VideoRoot,
@@ -10,6 +9,7 @@ from ost_lightning.video.storage.addresses import (
     size_and_mtime,
 )
 from ost_lightning.video.storage.shard_index import MemberLocation, ShardIndex
+from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
 
 __all__ = [
     "TRANSFER_ERRORS",

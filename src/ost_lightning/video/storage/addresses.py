@@ -16,49 +16,11 @@ from typing import Final
 from fsspec.core import url_to_fs
 
 from ost_lightning.errors import UserError
-from ost_lightning.video.storage.shard_index import ShardIndex, has_shards
+from ost_lightning.video.storage.shard_index import ShardIndex, has_shards, open_tar
 
 _URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/+(?=[^/])")
-VIDEO_SUFFIXES: Final = frozenset(
-    {
-        ".3g2",
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".divx",
-        ".dv",
-        ".f4v",
-        ".flv",
-        ".m1v",
-        ".m2t",
-        ".m2ts",
-        ".m2v",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpe",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogg",
-        ".ogm",
-        ".ogv",
-        ".qt",
-        ".rm",
-        ".rmvb",
-        ".tod",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-        ".y4m",
-    }
-)
-"""Suffixes of video files, in lower case."""
-_HEADER_BYTES: Final = 512
-"""Size of the header that precedes the data of a tar member."""
+_HEADER_BYTES: Final = 16 * tarfile.BLOCKSIZE
+"""Bytes before the data of a tar member in which its header begins, with any extra blocks for long names."""
 try:
     from aiohttp import ClientError as _HTTPError
 except ImportError:  # installed with fsspec's http extra only
@@ -113,6 +75,8 @@ class VideoRoot:
                 f"The video folder {self.root} does not exist. Set the data's `root` to where the videos are."
             )
         self._index = ShardIndex.of(self.root) if has_shards(self.root) else None
+        self._links: set[str] = set()
+        self._real_folders: dict[str, str] = {}
 
     def locate(self, path: str) -> VideoAddress:
         """Returns the address of a listed path, without checking that it exists.
@@ -137,8 +101,39 @@ class VideoRoot:
             return None
         members = self._shard_names.get(normpath(f"./{folder}"), ())
         local = Path(self.root) / folder
-        loose = os.listdir(local) if not is_remote(self.root) and local.is_dir() else ()
-        return frozenset([*members, *loose])
+        if is_remote(self.root) or not local.is_dir():
+            return frozenset(members)
+        names = list(members)
+        with os.scandir(local) as entries:
+            for entry in entries:
+                names.append(entry.name)
+                if entry.is_symlink():
+                    self._links.add(f"{local}/{entry.name}")
+        return frozenset(names)
+
+    def identity(self, address: VideoAddress) -> str:
+        """Returns a text that is the same for all addresses of one video: `./x`, `a/../x`, links and absolute paths.
+
+        Links to a video are recognized in folders that were listed by `names_in`.
+        """
+        if isinstance(address, ShardMember):
+            shard = address.shard if is_remote(address) else self._real(address.shard)
+            return f"{shard}\n{address.offset}"
+        text = str(address)
+        if is_remote(text):
+            protocol, _, path = text.partition("://")
+            return f"{protocol}://{normpath(path)}"
+        return self._real(text)
+
+    def _real(self, path: str) -> str:
+        """Real path of a file; that of each folder is looked up once."""
+        folder, _, name = path.rstrip("/").rpartition("/")
+        folder = folder or ("/" if path.startswith("/") else ".")
+        if name in ("", ".", "..") or (self._links and f"{Path(folder)}/{name}" in self._links):
+            return os.path.realpath(path)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        return f"{self._real_folders[folder].rstrip('/')}/{name}"
 
     @cached_property
     def _shard_names(self) -> dict[str, list[str]]:
@@ -186,9 +181,10 @@ def read_bytes(address: VideoAddress) -> BytesIO:
     """
     if isinstance(address, ShardMember):
         files, path = url_to_fs(address.shard)
-        data = files.cat_file(path, start=address.offset - _HEADER_BYTES, end=address.offset + address.size)
-        check_member(address, data[:_HEADER_BYTES])
-        return BytesIO(data[_HEADER_BYTES:])
+        start = max(0, address.offset - _HEADER_BYTES)
+        data = files.cat_file(path, start=start, end=address.offset + address.size)
+        check_member(address, data[: address.offset - start])
+        return BytesIO(data[address.offset - start :])
     files, path = url_to_fs(str(address))
     return BytesIO(files.cat_file(path))
 
@@ -205,20 +201,33 @@ def local_url(address: VideoAddress) -> str:
             raise FileNotFoundError(address)
         return f"file:{address}"
     with Path(address.shard).open("rb") as shard:
-        shard.seek(address.offset - _HEADER_BYTES)
-        check_member(address, shard.read(_HEADER_BYTES))
+        start = max(0, address.offset - _HEADER_BYTES)
+        shard.seek(start)
+        check_member(address, shard.read(address.offset - start))
     return f"subfile,,start,{address.offset},end,{address.offset + address.size},,:{address.shard}"
 
 
-def check_member(member: ShardMember, header: bytes) -> None:
+def check_member(member: ShardMember, before: bytes) -> None:
     """Checks that a shard has not changed since it was indexed.
 
+    Args:
+        member: Location according to the index.
+        before: What precedes the data of the member in the shard; its header is at the end.
+
     Raises:
-        ValueError: If no file of the member's size begins where the index says.
+        ValueError: If no file of the member's name and size begins where the index says.
     """
-    try:
-        size = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").size
-    except tarfile.HeaderError:
-        size = -1
-    if size != member.size:
-        raise ValueError("the shard was changed after it was indexed: delete the index beside it")
+    # a long name is in extra blocks before the header, whose number is unknown
+    for blocks in range(1, len(before) // tarfile.BLOCKSIZE + 1):
+        try:
+            with open_tar(BytesIO(before[-blocks * tarfile.BLOCKSIZE :])) as tar:
+                found = tar.next()
+        except tarfile.TarError:
+            continue
+        if (
+            found is not None
+            and found.offset_data == blocks * tarfile.BLOCKSIZE
+            and (normpath(found.name), found.size) == (normpath(member.name), member.size)
+        ):
+            return
+    raise ValueError("the shard was changed after it was indexed: delete the index beside it")

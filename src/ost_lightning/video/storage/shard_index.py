@@ -1,6 +1,8 @@
 """Index of a folder of uncompressed tar shards (the WebDataset layout): the location of every file, scanned once."""
 
+import json
 import os
+import re
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from posixpath import normpath
 from sys import intern
-from typing import Final, NamedTuple, Self
+from typing import IO, Final, NamedTuple, Self
 
 from fsspec.core import url_to_fs
 
@@ -17,7 +19,11 @@ from ost_lightning.files import write_text_atomically
 from ost_lightning.resources import cache_folder
 
 INDEX_NAME: Final = "shards.tsv"
-"""Name of the index, with one line per shard (`#`, name, bytes) and per member (shard, offset, bytes, name)."""
+"""Name of the index, with one line per shard (`#`, name, bytes) and per member (shard, offset, bytes, name).
+
+Names with tabs, line ends, other control characters or bytes that are not UTF-8 are written as JSON strings.
+"""
+_NOT_PLAIN: Final = re.compile(r'^"|[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]')
 
 
 class MemberLocation(NamedTuple):
@@ -76,13 +82,13 @@ class ShardIndex:
             UserError: If a shard can't be read, or two files share a name.
         """
         if "://" in root and not root.endswith(".tar"):
-            return cls._parse(_text_at(f"{root}/{INDEX_NAME}"), f"{root}/{INDEX_NAME}")
+            return cls._parse(_content_at(f"{root}/{INDEX_NAME}"), f"{root}/{INDEX_NAME}")
         sizes = shard_sizes(root)
         in_root = Path(root) / INDEX_NAME
-        cached = cache_folder() / "shards" / f"{blake2b(root.encode(), digest_size=8).hexdigest()}.tsv"
+        cached = cache_folder() / "shards" / f"{blake2b(os.fsencode(root), digest_size=8).hexdigest()}.tsv"
         for file in (in_root, cached):
             if file.is_file():
-                index = cls._parse(file.read_text(encoding="utf-8"), str(file))
+                index = cls._parse(file.read_bytes(), str(file))
                 if index.shards == sizes:
                     return index
         index = cls.scan(root, sizes)
@@ -117,29 +123,45 @@ class ShardIndex:
 
     def save(self, file: Path) -> None:
         """Writes the index to a file atomically."""
-        lines = [f"#\t{name}\t{size}\n" for name, size in self.shards.items()]
+        lines = [f"#\t{_written(name)}\t{size}\n" for name, size in self.shards.items()]
         lines += [
-            f"{location.shard}\t{location.offset}\t{location.size}\t{name}\n" for name, location in self.members.items()
+            f"{_written(location.shard)}\t{location.offset}\t{location.size}\t{_written(name)}\n"
+            for name, location in self.members.items()
         ]
         write_text_atomically(file, "".join(lines))
 
     @classmethod
-    def _parse(cls, text: str, origin: str) -> Self:
+    def _parse(cls, content: bytes, origin: str) -> Self:
+        try:
+            text = content.decode()
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{origin} is not an index of shards: it is not UTF-8 text ({error.reason} at byte {error.start}). "
+                "Delete the file; it will be rebuilt."
+            ) from error
         shards: dict[str, int] = {}
         members: dict[str, MemberLocation] = {}
-        for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
+        for number, line in enumerate(text.replace("\r\n", "\n").removesuffix("\n").split("\n"), start=1):
             try:
                 if line.startswith("#\t"):
                     _, name, size = line.split("\t")
-                    shards[intern(name)] = int(size)
+                    shards[intern(_read(name))] = int(size)
                 else:
                     shard, offset, size, name = line.split("\t", 3)
-                    members[name] = MemberLocation(intern(shard), int(offset), int(size))
+                    members[_read(name)] = MemberLocation(intern(_read(shard)), int(offset), int(size))
             except ValueError as error:
                 raise UserError(
                     f"{origin}:{number}: not a line of an index of shards. Delete the file; it will be rebuilt."
                 ) from error
         return cls(shards, members)
+
+
+def _written(name: str) -> str:
+    return json.dumps(name) if _NOT_PLAIN.search(name) else name
+
+
+def _read(name: str) -> str:
+    return str(json.loads(name)) if name.startswith('"') else name
 
 
 def shard_sizes(root: str) -> dict[str, int]:
@@ -155,9 +177,9 @@ def _members(root: str, shard: str) -> Iterable[tuple[str, MemberLocation]]:
     path = f"{root}/{shard}" if shard else root
     try:
         files, inner = url_to_fs(path)
-        with files.open(inner, "rb") as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
+        with files.open(inner, "rb") as handle, open_tar(handle) as tar:
             for member in tar:
-                if member.isreg() and "\n" not in member.name:  # a list can't name such a file
+                if member.isreg():
                     yield normpath(member.name), MemberLocation(shard, member.offset_data, member.size)
                 tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all of them in memory
     except (tarfile.TarError, OSError) as error:
@@ -167,6 +189,11 @@ def _members(root: str, shard: str) -> Iterable[tuple[str, MemberLocation]]:
         ) from error
 
 
-def _text_at(url: str) -> str:
+def open_tar(file: IO[bytes]) -> tarfile.TarFile:
+    """Opens an uncompressed tar file; names that are not UTF-8 become those that Python has for such files."""
+    return tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape")
+
+
+def _content_at(url: str) -> bytes:
     files, path = url_to_fs(url)
-    return bytes(files.cat_file(path)).decode()
+    return bytes(files.cat_file(path))
