@@ -6,6 +6,7 @@ from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.weights_digest import weights_digest
 from ost_lightning.models.encoders import DualEncoder, Preprocessing
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
+from ost_lightning.models.finite_weights import require_finite_weights
 from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
@@ -36,6 +37,7 @@ __all__ = [
     "exchanged_weights",
     "frame_fingerprint",
     "mixture_fingerprint",
+    "require_finite_weights",
     "token_count",
     "use_current_names",
     "weights_digest",

@@ -6,9 +6,10 @@ from typing import Self
 
 import torch
 
-from ost_lightning.errors import UserError
-from ost_lightning.evaluation import SHOWN_CLASSES, evaluation_clips, probabilities
+from ost_lightning.errors import NonFiniteError, UserError
+from ost_lightning.evaluation import NON_FINITE_HINT, SHOWN_CLASSES, evaluation_clips, probabilities
 from ost_lightning.matching import CategoryName
+from ost_lightning.models import require_finite_weights
 from ost_lightning.recognition.recognition import Recognition
 from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
 from ost_lightning.text import LabelSpace
@@ -30,7 +31,8 @@ class Recognizer:
         clips: Settings that define how a video becomes a clip.
 
     Raises:
-        UserError: If some classes have descriptors, but not as many as the matcher needs.
+        UserError: If some classes have descriptors, but not as many as the matcher needs, or if weights are NaN or
+            infinite.
 
     Examples:
         >>> from ost_lightning import Recognizer
@@ -42,6 +44,8 @@ class Recognizer:
         self.labels, self.clips, self.device = labels, model.clips.resolved(), torch.device(device)
         self._video_clip = model.video_clip.to(self.device).eval()
         self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
+        for module in (self._video_clip, self.matcher):
+            require_finite_weights(module)
         sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class)
         self._video_clip.warn_about_names(model.templates.spelling(labels))
         with torch.inference_mode():
@@ -77,7 +81,7 @@ class Recognizer:
             video: Path of a file or folder of frames, or URL.
 
         Raises:
-            UserError: If the video can't be read.
+            UserError: If the video can't be read, or its probabilities are not finite.
         """
         record = VideoRecord(video if isinstance(video, str) and "://" in video else Path(video), UNLABELED, str(video))
         clip = evaluation_clips([record], self.clips)[SampleKey(0, 0)]
@@ -88,6 +92,8 @@ class Recognizer:
         # the views are the batch of the encoder; the matcher gets a batch of one video
         embedded = self._video_clip.encode_frames(clip.frames.to(self.device))
         found = probabilities(self._video_clip, self.matcher, self._texts, embedded[None])[0].cpu()
+        if not bool(found.isfinite().all()):
+            raise NonFiniteError(f"{video}: its probabilities are not finite (NaN or infinity). {NON_FINITE_HINT}")
         # ties are broken as in `ost predict`, whose topk may order them in another way than a sort
         order = found.topk(min(SHOWN_CLASSES, len(found))).indices.tolist()
         order += [index for index in found.argsort(descending=True, stable=True).tolist() if index not in order]

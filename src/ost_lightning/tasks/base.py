@@ -21,7 +21,13 @@ from ost_lightning.evaluation import (
     predictions,
 )
 from ost_lightning.matching import Matcher
-from ost_lightning.models import TokenizedSentences, VideoCLIP, check_weights_match, use_current_names
+from ost_lightning.models import (
+    TokenizedSentences,
+    VideoCLIP,
+    check_weights_match,
+    require_finite_weights,
+    use_current_names,
+)
 from ost_lightning.tasks.convergence import ConvergenceReport
 from ost_lightning.tasks.evaluation_log import log_results
 from ost_lightning.tasks.optimizer import OptimizerSettings, optimizer_and_schedule
@@ -184,6 +190,7 @@ class RecognitionTask(LightningModule, ABC):
         )
 
     def _begin(self, dataloaders: object) -> None:
+        require_finite_weights(self)
         self._convergence.begin_evaluation()  # a validation within an epoch is counted separately
         loaders = evaluation_loaders(dataloaders)
         sets = [loader.set for loader in loaders]
