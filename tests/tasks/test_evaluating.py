@@ -8,8 +8,8 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
 from ost_lightning.callbacks import Ablation, AblationSetting, DescriptorUsage, PredictionWriter, ShownRow
+from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
 from ost_lightning.errors import NonFiniteError, UserError
 from ost_lightning.evaluation import EvaluationLoader
 from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
@@ -130,7 +130,7 @@ def test_loaders_without_an_evaluation_set_are_rejected(tmp_path: Path) -> None:
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path, stage: str) -> None:
     damaged = task()
     damaged.video_clip.encoder.model.visual_projection.weight.data[3, 5] = float("nan")
-    with pytest.raises(NonFiniteError, match="video_clip.encoder.model.visual_projection.weight has 1 NaN or infinite"):
+    with pytest.raises(NonFiniteError, match=r"visual_projection\.weight has 1 NaN or infinite"):
         getattr(trainer(tmp_path), stage)(damaged, dataloaders=loaders())
 
 
