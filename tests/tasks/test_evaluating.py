@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
 from ost_lightning.errors import NonFiniteError, UserError
 from ost_lightning.evaluation import EvaluationLoader
 from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
-from ost_lightning.models import VideoCLIP
+from ost_lightning.models import TemporalTransformer, VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition
 
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
@@ -165,3 +166,16 @@ def test_pixel_statistics_that_overflow_are_not_scored(tmp_path: Path) -> None:
         module.video_clip.normalization._std.zero_()
         with pytest.raises(NonFiniteError, match="not finite"):
             trainer(tmp_path).test(module, dataloaders=loaders(), verbose=False)
+
+
+def test_a_temporal_head_is_not_tested_with_positions_that_it_was_not_trained_with(tmp_path: Path) -> None:
+    video_clip = VideoCLIP("tiny", temporal_head=partial(TemporalTransformer, layers=1))
+    video_clip.trained_with = replace(video_clip.preprocessing, frames=1)
+    module, checkpoint = ContrastiveRecognition(video_clip, CategoryName()), {"state_dict": {}}
+    module.on_save_checkpoint(checkpoint)
+    module.strict_loading = False
+    video_clip.trained_with = None
+    module.on_load_checkpoint(checkpoint)
+    for stage in ("test", "validate", "predict"):
+        with pytest.raises(UserError, match="The clips have 2 frames, but the temporal head was trained with 1"):
+            getattr(trainer(tmp_path), stage)(module, dataloaders=loaders())

@@ -1,6 +1,7 @@
 """Dual encoders for videos, and their weights."""
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.checkpoints.clip_record import write_clip_record
 from ost_lightning.models.checkpoints.initial_weights import check_weights_match
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.weights_digest import weights_digest
@@ -41,4 +42,5 @@ __all__ = [
     "token_count",
     "use_current_names",
     "weights_digest",
+    "write_clip_record",
 ]

@@ -25,6 +25,7 @@ _IGNORED_SETTINGS: Final = frozenset(
         "pretrained",
         "tuned_from",
         "init_from",
+        "trained_with",
         "freeze_vision",
         "freeze_text",
         "gradient_checkpointing",

@@ -43,6 +43,7 @@ class Recognizer:
     def __init__(self, model: TrainedModel, labels: LabelSpace, device: torch.device | str = "cpu") -> None:
         self.labels, self.clips, self.device = labels, model.clips.resolved(), torch.device(device)
         self._video_clip = model.video_clip.to(self.device).eval()
+        self._video_clip.require_trained_positions(self.clips.geometry().frames)
         self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
         for module in (self._video_clip, self.matcher):
             require_finite_weights(module)

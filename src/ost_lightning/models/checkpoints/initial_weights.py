@@ -19,21 +19,19 @@ VIDEO_CLIP: Final = "video_clip"
 _MODEL_HINT: Final = "Set the model (`pretrained`, heads, adapters, matcher) to what it was in the training run."
 
 
-def initial_weights(source: Path, architecture: type[PreTrainedModel], prefix: str) -> dict[str, Tensor]:
-    """Reads the encoder weights of a checkpoint or folder, under the names of `VideoCLIP.state_dict`.
+def folder_weights(folder: Path, architecture: type[PreTrainedModel], prefix: str) -> dict[str, Tensor]:
+    """Reads the encoder weights of a folder in HF format, under the names of `VideoCLIP.state_dict`.
 
     Args:
-        source: Checkpoint that training wrote, or folder in HF format.
-        architecture: Class of the model, if `source` is a folder.
+        folder: Folder in HF format.
+        architecture: Class of the model.
         prefix: Prefix of the model's weights in `VideoCLIP.state_dict`.
 
     Raises:
-        CheckpointError: If the source is missing, damaged or not a checkpoint.
+        CheckpointError: If the weights are missing or incomplete.
     """
-    if not source.is_dir():
-        return checkpoint_weights(source)
-    model = load_model(architecture, str(source)).state_dict()
-    head = temporal_head_weights(source)
+    model = load_model(architecture, str(folder)).state_dict()
+    head = temporal_head_weights(folder)
     return {prefix + name: weight for name, weight in model.items()} | {
         f"temporal_head.{name}": weight for name, weight in head.items()
     }
