@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.checkpoints.checkpoint_digest import verify_weights
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.temporal_head_file import temporal_head_weights
 from ost_lightning.models.encoders.loading import load_model
@@ -40,7 +41,7 @@ def folder_weights(folder: Path, architecture: type[PreTrainedModel], prefix: st
 def read_checkpoint(file: Path) -> dict[str, Any]:
     """Reads a checkpoint, with the weights under their current names.
 
-    Tensors are memory-mapped from the file; no code in it is executed.
+    Tensors are memory-mapped from the file, and compared with their digest; no code in it is executed.
 
     Args:
         file: Checkpoint that training wrote, with this version or an earlier one.
@@ -61,6 +62,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
             f"({reason})."
         ) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        verify_weights(content, file)
         use_current_names(content["state_dict"])
         if weights_of(content, VIDEO_CLIP):
             return content
