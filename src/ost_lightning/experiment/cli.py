@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 # imported so that YAML can use short class names
 from ost_lightning import callbacks, datamodules, matching, models, tasks  # noqa: F401
@@ -22,6 +22,7 @@ from ost_lightning.callbacks.resuming import (
     CheckpointNotes,
     best_checkpoint,
     last_checkpoint,
+    lock_run,
     read_notes,
 )
 from ost_lightning.datamodules import VideoDataModule
@@ -163,6 +164,8 @@ class ExperimentCLI(AdaptedLightningCLI):
         found = last_checkpoint(experiment)
         if self.subcommand == "fit":
             self._resumed = found
+            if found is not None and rank_zero_only.rank == 0:
+                lock_run(found.parent.parent)  # before anything is loaded
             rank_zero_info(
                 f"Resuming from {found}" if found else f"No checkpoint in {experiment} yet: starting a new training."
             )
