@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info
 
 # imported so that YAML can use short class names
 from ost_lightning import callbacks, datamodules, matching, models, tasks  # noqa: F401
@@ -164,7 +164,7 @@ class ExperimentCLI(AdaptedLightningCLI):
         found = last_checkpoint(experiment)
         if self.subcommand == "fit":
             self._resumed = found
-            if found is not None and rank_zero_only.rank == 0:
+            if found is not None:
                 lock_run(found.parent.parent)  # before anything is loaded
             rank_zero_info(
                 f"Resuming from {found}" if found else f"No checkpoint in {experiment} yet: starting a new training."

@@ -144,8 +144,8 @@ class RecognitionTask(LightningModule, ABC):
         """Tokenizes the training classes once, and records the preprocessing."""
         loader: Any = self.trainer.train_dataloader
         geometry: ClipGeometry | None = getattr(loader, "geometry", None)  # absent from loaders of other data modules
-        known = geometry is not None
-        self.video_clip.trained_with = geometry.in_preprocessing(self.video_clip.preprocessing) if known else None
+        preprocessing = self.video_clip.preprocessing
+        self.video_clip.trained_with = geometry.in_preprocessing(preprocessing) if geometry is not None else None
         self._training_tokens = self.tokenize(loader.labels)
 
     def on_validation_epoch_start(self) -> None:

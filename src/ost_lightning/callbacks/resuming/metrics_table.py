@@ -8,7 +8,6 @@ from typing import Any
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
-from lightning.pytorch.utilities import rank_zero_only
 
 from ost_lightning.callbacks.private_names import private
 from ost_lightning.callbacks.resuming.run_lock import create_run_folder
@@ -33,7 +32,7 @@ class MetricsTable(CSVLogger):
     @property
     def version(self) -> int | str:
         """Number of the run. The first process creates the folder of a new run when it first asks for the number."""
-        if self._version is None and rank_zero_only.rank == 0:
+        if self._version is None:
             self._version = create_run_folder(Path(self.root_dir))
         return super().version
 

@@ -72,7 +72,7 @@ class ResumableCheckpoint(Checkpoint):
         """
         folder = Path(trainer.log_dir or trainer.default_root_dir)
         self._file = folder / "checkpoints" / "last.ckpt"
-        if trainer.is_global_zero and not _is_fast_dev_run(trainer):
+        if not _is_fast_dev_run(trainer):
             lock_run(folder)
         self._step, self._written_at = trainer.global_step, time.monotonic()
         self._signals.listen()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
 
 from ost_lightning.errors import UserError
 
@@ -17,6 +17,7 @@ _HELD: Final[dict[Path, int]] = {}
 """Descriptors of the locks that this process holds, by folder."""
 
 
+@rank_zero_only
 def create_run_folder(experiment: Path) -> int:
     """Creates the next folder `version_{n}` of an experiment; processes that do so at once get different folders.
 
@@ -24,7 +25,7 @@ def create_run_folder(experiment: Path) -> int:
         experiment: Folder of the experiment, created if it doesn't exist.
 
     Returns:
-        Number n of the folder.
+        Number n of the folder; None in all processes of a run but the first, where nothing happens.
 
     Raises:
         UserError: If the folder can't be created.
@@ -44,12 +45,13 @@ def create_run_folder(experiment: Path) -> int:
         return version
 
 
+@rank_zero_only
 def lock_run(folder: Path) -> None:
     """Reserves the folder of a training for this process, until `unlock_run` or the end of the process.
 
     The system releases the lock of a process that dies, on any machine. A requeued SLURM job may take over the lock of
     its earlier start, which a file server may keep for a while if its machine died. Does nothing if this process holds
-    the lock already, or where the system has no such locks.
+    the lock already, where the system has no such locks, and in all processes of a run but the first.
 
     Args:
         folder: Folder of the run, created if it doesn't exist.

@@ -88,7 +88,7 @@ def _digest(content: object) -> str:
 
 def _digest_of_values(tensor: Tensor) -> bytes:
     values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-    return blake2b(values, digest_size=16).digest()
+    return blake2b(values.data, digest_size=16).digest()
 
 
 def _tensors(content: object, path: str) -> Iterator[tuple[str, Tensor]]:

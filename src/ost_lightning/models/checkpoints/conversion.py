@@ -101,7 +101,7 @@ def export_checkpoint(folder: Path, file: Path, layout: Layout) -> int:
 
 def _preprocessing(file: Path, layout: Layout, config: CLIPConfig) -> Preprocessing:
     """Returns the preprocessing of OpenAI's CLIP, or that of the released code: ImageNet's statistics, and decord."""
-    size: int = config.vision_config.image_size  # type: ignore[union-attr]
+    size: int = config.vision_config.image_size  # type: ignore[union-attr, assignment]
     if layout == "openai":
         return Preprocessing(size, NAMED_STATISTICS["clip"].mean, NAMED_STATISTICS["clip"].std)
     statistics = NAMED_STATISTICS["imagenet"]
