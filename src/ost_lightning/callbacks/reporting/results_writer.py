@@ -78,8 +78,7 @@ class ResultsWriter(Callback):
             name_form=name_form(task, data.training_set.labels),
             sentences=sentence_digests(task, data.training_set.labels),
         )
-        if self._resumed is not None:
-            _report_differences(task, data)
+        _report_differences(task, data)  # from the weights that training resumes from or begins with
         self._record = record.after(self._resumed) if self._resumed is not None else record
         self._resumed = None
 
