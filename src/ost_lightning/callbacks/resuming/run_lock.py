@@ -59,8 +59,8 @@ def lock_run(folder: Path) -> None:
     Raises:
         UserError: If another process holds the lock.
     """
-    folder = folder.resolve()
-    if folder in _HELD:
+    place = folder.resolve()
+    if place in _HELD:
         return
     try:
         import fcntl
@@ -87,7 +87,7 @@ def lock_run(folder: Path) -> None:
         return
     os.truncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(_this_process()).encode(), 0)
-    _HELD[folder] = descriptor
+    _HELD[place] = descriptor
 
 
 def unlock_run(folder: Path) -> None:

@@ -47,7 +47,7 @@ def verify_weights(checkpoint: Mapping[str, Any], file: Path | str) -> None:
     weights = checkpoint.get(_WEIGHTS)
     if (expected := _expected(checkpoint, "weights")) is not None and _digest(weights) != expected:
         damaged = [name for name, value in _tensors(weights, "") if not bool(value.isfinite().all())]
-        finite = f" (some are not finite: NaN or infinity in {damaged[0]})" if damaged else ""
+        finite = f" (some are not finite: NaN or infinity in {damaged[0].removeprefix('/')})" if damaged else ""
         raise CheckpointError(_message(file, f"weights{finite}"))
 
 
