@@ -34,6 +34,8 @@ def test_folders_that_cannot_be_created_are_reported(tmp_path: Path, name: str) 
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match=r"Can't create a folder for the run in .*file.* set --tracking\.folder"):
         _ = MetricsTable(tmp_path / "file", name).version
+    with pytest.raises(UserError, match="Can't write into the run's folder"):
+        lock_run(tmp_path / "file" / name)
 
 
 def test_a_run_that_another_process_trains_is_refused(folder: Path) -> None:

@@ -57,7 +57,7 @@ def lock_run(folder: Path) -> None:
         folder: Folder of the run, created if it doesn't exist.
 
     Raises:
-        UserError: If another process holds the lock.
+        UserError: If another process holds the lock, or the folder can't be written.
     """
     place = folder.resolve()
     if place in _HELD:
@@ -66,8 +66,11 @@ def lock_run(folder: Path) -> None:
         import fcntl
     except ImportError:  # Windows
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise UserError(f"Can't write into the run's folder {folder}: {error.strerror}.") from error
     try:
         # a lock of the process rather than of the descriptor: loading processes don't inherit it
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
