@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,6 +13,14 @@ from torch import distributed, multiprocessing
 
 import ost_lightning
 
+_HOLD = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+os.write(descriptor, sys.argv[2].encode())
+print("held", flush=True)
+sys.stdin.read()
+"""
 LIMIT = 400  # seconds; many processes share few cores
 
 
@@ -68,3 +77,23 @@ def ost(arguments: Sequence[str], folder: Path, **more: str) -> subprocess.Compl
         timeout=LIMIT,
         check=False,
     )
+
+
+@contextmanager
+def another_process(folder: Path, notes: str = "{}") -> Iterator[subprocess.Popen[str]]:
+    """Starts another process that holds the lock of a run.
+
+    Args:
+        folder: Folder of the run.
+        notes: Content of the lock file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-c", _HOLD, str(folder / ".lock"), notes]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

@@ -11,3 +11,7 @@ class UserError(Exception):
 
 class CheckpointError(UserError):
     """Error for model weights that are missing, incomplete or incompatible."""
+
+
+class NonFiniteError(UserError, ValueError):
+    """Error for weights, cosines or scores that are NaN or infinite, so that no number follows from them."""

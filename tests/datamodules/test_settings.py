@@ -2,6 +2,7 @@ import pytest
 
 from ost_lightning.datamodules import ClipSettings, LoadingSettings
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import ClipGeometry
 from ost_lightning.models.encoders import Preprocessing
 
 HALF = (0.5, 0.5, 0.5)
@@ -50,11 +51,21 @@ def test_the_ends_of_the_ranges() -> None:
 def test_unset_values_follow_the_checkpoint(image_size: int, resize: str, expected: tuple[int, int, str]) -> None:
     found = ClipSettings().with_defaults_from(Preprocessing(image_size, HALF, HALF, resize, "bilinear"))
     assert (found.crop_size, found.short_side, found.framing, found.resize) == (*expected, "bilinear")
+    assert (found.frames, found.sample_aspect) == (32, True)
     assert found.resolved() == found
 
 
+def test_unset_values_follow_the_training_of_the_weights() -> None:
+    trained = Preprocessing(224, HALF, HALF, filter="bilinear", frames=16, short_side=224, sample_aspect=False)
+    found = ClipSettings().with_defaults_from(trained)
+    assert found.geometry() == ClipGeometry(16, 224, 224, "crop", False, "bilinear")
+    assert found.geometry().in_preprocessing(Preprocessing(224, HALF, HALF)) == trained
+    chosen = ClipSettings(frames=8, short_side=256, sample_aspect=True, resize="bicubic").with_defaults_from(trained)
+    assert chosen.geometry() == ClipGeometry(8, 224, 256, "crop", True, "bicubic")
+
+
 def test_set_values_are_kept() -> None:
-    clips = ClipSettings(crop_size=48, short_side=54, framing="crop", resize="bicubic")
+    clips = ClipSettings(8, crop_size=48, short_side=54, framing="crop", resize="bicubic", sample_aspect=False)
     assert clips.with_defaults_from(Preprocessing(48, HALF, HALF, "squash", "bilinear")) == clips
     with pytest.raises(UserError, match=r"clips\.crop_size is 48, but the checkpoint reads 224 x 224 pixels: unset"):
         clips.with_defaults_from(Preprocessing(224, HALF, HALF))

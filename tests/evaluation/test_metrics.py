@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassAccuracy
 
+from ost_lightning.errors import NonFiniteError
 from ost_lightning.evaluation import RecognitionAccuracy
 
 
@@ -29,6 +30,22 @@ def test_unreadable_videos_count_as_wrong() -> None:
     metric.update(torch.zeros(0, 6), torch.zeros(0, dtype=torch.int64), undecodable=2)
     result = {key: float(value) for key, value in metric.compute().items()}
     assert result == pytest.approx({"top1": 6 / 10, "top5": 6 / 10, "videos": 10, "undecodable": 4})
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_scores_that_are_not_finite_have_no_accuracy(bad: float) -> None:
+    metric = RecognitionAccuracy()
+    for _ in range(2):
+        scores = torch.rand(8, 6)
+        scores[3, 2] = bad
+        metric.update(scores, torch.zeros(8, dtype=torch.int64))
+    with pytest.raises(NonFiniteError, match=r"The scores of 2 of 16 videos are not finite"):
+        metric.compute()
+
+
+def test_counting_never_waits_for_the_device() -> None:
+    metric = RecognitionAccuracy().to("meta")  # whose values can't be read
+    metric.update(torch.rand(8, 6, device="meta"), torch.zeros(8, dtype=torch.int64, device="meta"), undecodable=1)
 
 
 def test_fewer_than_five_classes() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ost_lightning.cli import main
+from tests.processes import another_process
 
 QUIET = ["--config=toyworld", "--tracking.wandb=false", "--data.loading.workers=0"]
 
@@ -73,3 +74,17 @@ def test_weights_of_another_model_are_rejected(
     message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
     assert "The weights of the checkpoint are not for this model" in message
     assert "adapters, matcher) to what it was in the training" in message
+
+
+def test_a_run_that_is_being_trained_is_not_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Path("runs/toyworld/version_3")
+    with another_process(run, '{"pid": 7, "host": "node3"}'):
+        (run / "checkpoints").mkdir()
+        (run / "checkpoints/last.ckpt").touch()
+        assert main(["fit", *SMALL, "--ckpt_path=last"]) == 1
+    message = " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
+    assert "version_3 is in use: process 7 on node3 is training this run" in message
+    assert [path.name for path in run.parent.iterdir()] == ["version_3"]

@@ -92,6 +92,25 @@ def test_keys_of_clips(tmp_path: Path) -> None:
     assert clips(record).of(record) is None
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("frames", [True, False])
+def test_exchanged_contents_are_noticed_although_size_and_time_are_kept(
+    tmp_path: Path, frames: bool, in_place: bool
+) -> None:
+    """As `cp -p` (in place) and `rsync -t` (a new file under the old name) leave them."""
+    file = tmp_path / "a" / "0.jpg" if frames else tmp_path / "a.mp4"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"one")
+    record = VideoRecord(file.parent if frames else file, 0, "a")
+    before, times = clips(record).of(record), file.stat()
+    other = file if in_place else tmp_path / "other"
+    other.write_bytes(b"two")
+    os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
+    other.replace(file)
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (times.st_size, times.st_mtime_ns)
+    assert clips(record).of(record) != before
+
+
 def test_a_folder_of_frames_is_identified_by_its_files(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     folder.mkdir()

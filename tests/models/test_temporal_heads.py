@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -152,3 +153,16 @@ def test_weights_without_an_original_are_unchanged_by_mixing() -> None:
     for name, parameter in model.named_parameters():
         difference = 0 if name.startswith("temporal_head") else 1
         torch.testing.assert_close(parameter - original[name], torch.full_like(parameter, difference))
+
+
+def test_more_frames_than_were_trained_are_refused() -> None:
+    untrained = VideoCLIP("tiny", temporal_head=TWO_LAYERS)
+    untrained.require_trained_positions(8)  # unknown, or about to be trained
+    trained = replace(untrained.preprocessing, frames=4)
+    for head, frames in ((TWO_LAYERS, 4), (MeanPooling, 5), (None, 5)):
+        model = VideoCLIP("tiny", temporal_head=head)
+        model.trained_with = trained
+        model.require_trained_positions(frames)
+    untrained.trained_with = trained
+    with pytest.raises(UserError, match=r"5 frames, but the temporal head was trained with 4.*data\.clips\.frames"):
+        untrained.require_trained_positions(5)

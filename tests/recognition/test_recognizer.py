@@ -8,7 +8,7 @@ import torch
 
 from ost_lightning import Recognizer
 from ost_lightning.cli import main
-from ost_lightning.errors import UserError
+from ost_lightning.errors import NonFiniteError, UserError
 from ost_lightning.recognition import Calibration, Unreadable, load_trained_model
 from ost_lightning.resources import cache_folder, tiny_clip_folder
 from ost_lightning.text import LabelSpace
@@ -180,3 +180,14 @@ def test_many_videos_give_the_results_of_single_ones(tmp_path: Path) -> None:
             assert "there is no such file" in result.reason
         else:
             assert result.probabilities == pytest.approx(recognizer(video).probabilities, abs=1e-6)
+
+
+def test_numbers_that_are_not_finite_are_refused(video: Path) -> None:
+    recognize = Recognizer.load("tiny", labels=["juggling balls", "riding horse"], device="cpu")
+    recognize._video_clip.normalization._std.zero_()
+    with pytest.raises(NonFiniteError, match=r"clip\.mp4: its probabilities are not finite"):
+        recognize(video)
+    model = load_trained_model("tiny")
+    model.video_clip.encoder.model.logit_scale.data.fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match="logit_scale has 1 NaN"):
+        Recognizer(model, recognize.labels)

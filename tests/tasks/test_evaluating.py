@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,12 @@ from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from ost_lightning.callbacks import Ablation, AblationSetting, DescriptorUsage, PredictionWriter, ShownRow
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
-from ost_lightning.errors import UserError
+from ost_lightning.errors import NonFiniteError, UserError
 from ost_lightning.evaluation import EvaluationLoader
-from ost_lightning.matching import CategoryName
-from ost_lightning.models import VideoCLIP
+from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
+from ost_lightning.models import TemporalTransformer, VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition
 
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
@@ -123,3 +125,57 @@ def test_loaders_without_an_evaluation_set_are_rejected(tmp_path: Path) -> None:
         trainer(tmp_path).test(task(), dataloaders=plain, verbose=False)
     with pytest.raises(RuntimeError, match="no evaluation is in progress"):
         _ = task().evaluation
+
+
+@pytest.mark.parametrize("stage", ["test", "predict"])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, stage: str) -> None:
+    damaged = task()
+    damaged.video_clip.encoder.model.visual_projection.weight.data[3, 5] = float("nan")
+    with pytest.raises(NonFiniteError, match=r"visual_projection\.weight has 1 NaN or infinite"):
+        getattr(trainer(tmp_path), stage)(damaged, dataloaders=loaders())
+
+
+class Overflowing(OptimalDescriptorSolver):
+    """Scores a single video as NaN, as an overflow on an accelerator does."""
+
+    def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
+        found = super().forward(frames, *texts)
+        found[0, 2] = float("nan")
+        return found
+
+
+@pytest.mark.parametrize("stage", ["test", "validate", "predict"])
+def test_scores_that_are_not_finite_end_the_evaluation_before_anything_is_written(tmp_path: Path, stage: str) -> None:
+    module = ContrastiveRecognition(VideoCLIP("tiny"), Overflowing())
+    rows = AblationSetting(Overflowing(), [ShownRow("4a", "overflowing")])
+    writers = {
+        "test": [DescriptorUsage(tmp_path / "out"), Ablation([rows], folder=tmp_path / "out")],
+        "predict": [PredictionWriter(tmp_path / "out")],
+    }
+    running = trainer(tmp_path, callbacks=writers.get(stage, []))
+    expected = "its probabilities" if stage == "predict" else r"unseen, as trained: The scores of 3 of 20 videos"
+    with pytest.raises(NonFiniteError, match=f"{expected} are not finite"):
+        getattr(running, stage)(module, dataloaders=loaders())
+    written = [line for file in tmp_path.rglob("*.*") if file.is_file() for line in file.read_text().splitlines()]
+    assert len(written) == (stage == "predict")  # the header
+
+
+def test_pixel_statistics_that_overflow_are_not_scored(tmp_path: Path) -> None:
+    for matcher in (CategoryName(), OptimalDescriptorSolver()):
+        module = ContrastiveRecognition(VideoCLIP("tiny"), matcher)
+        module.video_clip.normalization._std.zero_()
+        with pytest.raises(NonFiniteError, match="not finite"):
+            trainer(tmp_path).test(module, dataloaders=loaders(), verbose=False)
+
+
+def test_a_temporal_head_is_not_tested_with_positions_that_it_was_not_trained_with(tmp_path: Path) -> None:
+    video_clip = VideoCLIP("tiny", temporal_head=partial(TemporalTransformer, layers=1))
+    video_clip.trained_with = replace(video_clip.preprocessing, frames=1)
+    module, checkpoint = ContrastiveRecognition(video_clip, CategoryName()), {"state_dict": {}}
+    module.on_save_checkpoint(checkpoint)
+    module.strict_loading = False
+    video_clip.trained_with = None
+    module.on_load_checkpoint(checkpoint)
+    for stage in ("test", "validate", "predict"):
+        with pytest.raises(UserError, match="The clips have 2 frames, but the temporal head was trained with 1"):
+            getattr(trainer(tmp_path), stage)(module, dataloaders=loaders())

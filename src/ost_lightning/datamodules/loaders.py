@@ -71,12 +71,12 @@ class LoaderFactory:
         loading = self._loading
         dataset = TrainingClips(
             videos.found,
-            sampler=FrameSampler(self._clips.frames),
+            sampler=FrameSampler(self._geometry.frames),
             transform=transform,
             short_side=self._geometry.short_side,
             seed=self._seed,
             max_replacements=loading.max_replacements,
-            reading=ReadSettings(self._clips.sample_aspect, loading.read_timeout, self._geometry.resize),
+            reading=ReadSettings(self._geometry.sample_aspect, loading.read_timeout, self._geometry.resize),
         )
         sampler = TrainingSampler(
             len(dataset),
@@ -91,6 +91,7 @@ class LoaderFactory:
             sampler,
             plan.device_batch,
             labels=videos.labels,
+            geometry=self._geometry,
             whole_steps=plan.accumulation if whole_steps else None,
             position=position,
             workers=loading.workers,

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from torch.utils.data import DataLoader
 
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import ClipGeometry
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import ClipBatch, TrainingClips, TrainingSampler, collate_clips
 
@@ -99,12 +100,14 @@ class TrainingLoader(DataLoader[Any]):
 
     Attributes:
         labels: Classes of the training videos.
+        geometry: Settings of the clips.
 
     Args:
         dataset: Training clips.
         sampler: Sampler that orders the clips.
         batch_size: Number of videos per micro-batch on this device.
         labels: Classes of the training videos.
+        geometry: Settings of the clips.
         whole_steps: Number of micro-batches to yield together as a tuple; None to yield them one by one.
         position: Training progress, updated with every yielded batch.
         workers: Number of loading processes.
@@ -119,6 +122,7 @@ class TrainingLoader(DataLoader[Any]):
         batch_size: int,
         *,
         labels: LabelSpace,
+        geometry: ClipGeometry,
         whole_steps: int | None,
         position: TrainingPosition,
         workers: int,
@@ -135,7 +139,7 @@ class TrainingLoader(DataLoader[Any]):
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
         )
-        self.labels = labels
+        self.labels, self.geometry = labels, geometry
         self._order, self._videos, self._whole_steps, self._position = sampler, batch_size, whole_steps, position
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from ost_lightning.errors import UserError
 from ost_lightning.models.encoders import Preprocessing
@@ -11,32 +11,55 @@ from ost_lightning.video.clips import Framing, check_crop_size
 from ost_lightning.video.decoding.scaling import ResizeFilter
 from ost_lightning.video.decoding.timeout import READ_TIMEOUT
 
+_FRAMES: Final = 32
+"""Frames per clip if neither the settings nor the weights say: the paper's larger setting."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClipGeometry:
-    """Sizes, framing and interpolation that turn a frame into a square.
+    """Frames, sizes, framing and interpolation of clips, none of them unset.
 
     Attributes:
+        frames: Number of frames per clip, T.
         crop_size: Side of the square, in pixels.
         short_side: Shorter side of the frame before cropping, in pixels.
         framing: Framing: `crop` crops squares from the frame, `squash` scales the full frame to the square.
+        sample_aspect: Whether to resample non-square pixels to square ones.
         resize: Interpolation filter for resizing.
     """
 
+    frames: int
     crop_size: int
     short_side: int
     framing: Framing
+    sample_aspect: bool
     resize: ResizeFilter
+
+    def in_preprocessing(self, preprocessing: Preprocessing) -> Preprocessing:
+        """Returns a model's preprocessing with these settings, as a record of a training.
+
+        Args:
+            preprocessing: Preprocessing of the model that encodes the clips.
+        """
+        return replace(
+            preprocessing,
+            resize="squash" if self.framing == "squash" else "shortest_side",
+            filter=self.resize,
+            frames=self.frames,
+            short_side=self.short_side,
+            sample_aspect=self.sample_aspect,
+        )
 
 
 @dataclass(frozen=True)
 class ClipSettings:
     """Settings that define how a video becomes a clip.
 
-    Sizes, framing and interpolation follow the checkpoint unless they are set.
+    Number of frames, sizes, framing and interpolation follow the checkpoint unless they are set.
 
     Attributes:
-        frames: Number of frames per clip, T.
+        frames: Number of frames per clip, T; None for the number that the weights were trained with, or 32 if their
+            folder doesn't say.
         short_side: Shorter side of the frames before cropping, in pixels; None for the checkpoint's, which is 256 for
             an image size of 224.
         crop_size: Side of the square, in pixels; None for the checkpoint's image size.
@@ -51,7 +74,7 @@ class ClipSettings:
         color_jitter: Probability of color jitter in training.
         grayscale: Probability of conversion to grayscale in training.
         sample_aspect: Whether to resample non-square pixels to square ones, as video players do; decord keeps them as
-            stored.
+            stored. None for the choice of the weights' training, or true if their folder doesn't say.
         resize: Interpolation filter for resizing: `bicubic` as in CLIP, `bilinear` as in the released code; None for
             the checkpoint's.
         rand_augment: Number of RandAugment operations per clip and their magnitude (0 to 30) in training; None for no
@@ -63,7 +86,7 @@ class ClipSettings:
         UserError: If a number is outside its range.
     """
 
-    frames: int = 32
+    frames: int | None = None
     short_side: int | None = None
     crop_size: int | None = None
     framing: Framing | None = None
@@ -73,7 +96,7 @@ class ClipSettings:
     flip: float | None = None
     color_jitter: float = 0.8
     grayscale: float = 0.2
-    sample_aspect: bool = True
+    sample_aspect: bool | None = None
     resize: Literal["bicubic", "bilinear"] | None = None
     rand_augment: tuple[int, int] | None = None
     jitter_each_frame: bool = False
@@ -107,6 +130,10 @@ class ClipSettings:
             )
         return replace(
             self,
+            frames=self.frames or preprocessing.frames or _FRAMES,
+            sample_aspect=next(
+                value for value in (self.sample_aspect, preprocessing.sample_aspect, True) if value is not None
+            ),
             crop_size=size,
             short_side=self.short_side or preprocessing.default_short_side,
             framing=self.framing or ("squash" if preprocessing.resize == "squash" else "crop"),
@@ -114,7 +141,7 @@ class ClipSettings:
         )
 
     def geometry(self) -> ClipGeometry:
-        """Returns sizes, framing and interpolation, once they are known.
+        """Returns frames, sizes, framing and interpolation, once they are known.
 
         Framing defaults to `crop`, because a short side only makes sense with cropping.
 
@@ -129,8 +156,14 @@ class ClipSettings:
                 "does."
             )
         self.check_crop()
-        short_side = self.short_side or self.crop_size
-        return ClipGeometry(self.crop_size, short_side, self.framing or "crop", self.resize or "bicubic")
+        return ClipGeometry(
+            frames=self.frames or _FRAMES,
+            crop_size=self.crop_size,
+            short_side=self.short_side or self.crop_size,
+            framing=self.framing or "crop",
+            sample_aspect=True if self.sample_aspect is None else self.sample_aspect,
+            resize=self.resize or "bicubic",
+        )
 
     def check_crop(self) -> None:
         """Checks that crops fit into the frames and cover at least half of their shorter side, if both are known.
@@ -142,7 +175,7 @@ class ClipSettings:
             check_crop_size(self.crop_size, self.short_side, self.framing or "crop")
 
     def resolved(self) -> Self:
-        """Returns these settings with sizes, framing and interpolation set; see `geometry`."""
+        """Returns these settings with frames, sizes, framing and interpolation set; see `geometry`."""
         return replace(self, **asdict(self.geometry()))
 
 
@@ -164,10 +197,10 @@ def evaluation_clips(
     geometry = clips.geometry()
     return EvaluationClips(
         records,
-        sampler=FrameSampler(clips.frames, clips.views),
+        sampler=FrameSampler(geometry.frames, clips.views),
         transform=EvaluationTransform(geometry.crop_size, clips.crops, geometry.framing),
         short_side=geometry.short_side,
-        reading=ReadSettings(clips.sample_aspect, read_timeout, geometry.resize),
+        reading=ReadSettings(geometry.sample_aspect, read_timeout, geometry.resize),
         view_seed=view_seed if clips.view_frames == "random" and clips.views > 1 else None,
     )
 

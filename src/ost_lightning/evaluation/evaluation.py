@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from ost_lightning.errors import NonFiniteError
 from ost_lightning.evaluation.batches import EmbeddedBatch, EvaluationBatch, KeyedClipBatch, ScoredBatch
 from ost_lightning.evaluation.embedding_store import EmbeddingStore
 from ost_lightning.evaluation.metrics import RecognitionAccuracy
@@ -87,8 +88,18 @@ class Evaluation:
             self._accuracy[scored.set.name, name].update(found, labels, len(scored.videos) - len(labels))
 
     def results(self) -> dict[tuple[str, str], dict[str, Tensor]]:
-        """Returns the accuracy by evaluation set and scorer, over all processes; every process has to call this."""
-        return {names: accuracy.compute() for names, accuracy in self._accuracy.items()}
+        """Returns the accuracy by evaluation set and scorer, over all processes; every process has to call this.
+
+        Raises:
+            NonFiniteError: If a scorer's scores were NaN or infinite.
+        """
+        found = {}
+        for (set_name, scorer), accuracy in self._accuracy.items():
+            try:
+                found[set_name, scorer] = accuracy.compute()
+            except NonFiniteError as error:
+                raise NonFiniteError(f"{set_name}, {scorer}: {error}") from error
+        return found
 
     def texts(self, set_name: str, scorer: Scorer) -> DescriptorEmbeddings:
         """Returns the embeddings of a set's sentences, encoded on first use with the encoder's current weights.

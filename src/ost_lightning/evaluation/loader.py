@@ -20,6 +20,7 @@ class EvaluationLoader(DataLoader[Any]):
     Attributes:
         set: Evaluation set that the videos are scored against.
         store: Store of cached embeddings; None without a cache.
+        frames: Number of frames per clip.
 
     Args:
         dataset: Clips of the set.
@@ -38,6 +39,8 @@ class EvaluationLoader(DataLoader[Any]):
         **options: Any,
     ) -> None:
         self.set, self.store = set, store
+        clips = dataset.clips if isinstance(dataset, CachedClips) else dataset
+        self.frames = clips.sampler.frames
         if isinstance(dataset, EvaluationClips) and store is not None:
             dataset = CachedClips(dataset, store)
         collate = dataset.collate if isinstance(dataset, CachedClips) else collate_clips

@@ -1,15 +1,26 @@
 """Recognition accuracy with exact counts."""
 
+from typing import Final
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+
+from ost_lightning.errors import NonFiniteError
+
+NON_FINITE_HINT: Final = (
+    "Check the weights, the pixel statistics and the learned temperature; with 16-bit precision, repeat in full "
+    "precision (--trainer.precision 32)."
+)
+"""Likely causes of scores that are not finite, for messages."""
 
 
 class RecognitionAccuracy(Metric):
     """Top-1 and Top-5 accuracy over videos (micro average), and the number of videos.
 
     Videos that could not be decoded count as wrong. States are integers, so the result does not depend on the order
-    of batches or processes. With K < 5 classes, Top-5 becomes top-K.
+    of batches or processes. With K < 5 classes, Top-5 becomes top-K. Videos with scores that are not finite are only
+    counted on the device, because reading the count after every batch would make the host wait.
     """
 
     is_differentiable = False
@@ -20,10 +31,11 @@ class RecognitionAccuracy(Metric):
     fifth: Tensor
     videos: Tensor
     undecodable: Tensor
+    non_finite: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("first", "fifth", "videos", "undecodable"):
+        for name in ("first", "fifth", "videos", "undecodable", "non_finite"):
             self.add_state(name, default=torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, scores: Tensor, labels: Tensor, undecodable: int = 0) -> None:
@@ -39,9 +51,19 @@ class RecognitionAccuracy(Metric):
         self.fifth += hits.sum()
         self.videos += len(labels) + undecodable
         self.undecodable += undecodable
+        self.non_finite += (~scores.isfinite().all(dim=1)).sum()
 
     def compute(self) -> dict[str, Tensor]:
-        """Returns `top1` and `top5` (0 to 1), `videos` and `undecodable`."""
+        """Returns `top1` and `top5` (0 to 1), `videos` and `undecodable`.
+
+        Raises:
+            NonFiniteError: If scores were NaN or infinite, because such videos would be ranked arbitrarily.
+        """
+        if count := int(self.non_finite):
+            raise NonFiniteError(
+                f"The scores of {count} of {int(self.videos)} videos are not finite (NaN or infinity), so there is no "
+                f"accuracy. {NON_FINITE_HINT}"
+            )
         videos = self.videos.clamp(min=1)
         return {
             "top1": self.first / videos,

@@ -1,8 +1,11 @@
 """Predictions: the most likely classes of each video."""
 
+from math import isfinite
 from typing import Final, NamedTuple
 
+from ost_lightning.errors import NonFiniteError
 from ost_lightning.evaluation.batches import ScoredBatch
+from ost_lightning.evaluation.metrics import NON_FINITE_HINT
 from ost_lightning.video import UNLABELED
 from ost_lightning.vocabulary import AS_TRAINED
 
@@ -40,6 +43,9 @@ def predictions(scored: ScoredBatch, scorer: str = AS_TRAINED) -> list[Predictio
     Args:
         scored: Scored batch.
         scorer: Name of the scorer whose probabilities are used.
+
+    Raises:
+        NonFiniteError: If the probabilities of a video are NaN.
     """
     videos, names = scored.videos, scored.set.labels.names
     probabilities = scored.probabilities[scorer]
@@ -54,6 +60,11 @@ def predictions(scored: ScoredBatch, scorer: str = AS_TRAINED) -> list[Predictio
         video = Prediction(id_, scored.set.name, start, end, "" if label == UNLABELED else names[label])
         if decoded:
             values, indices = next(top_classes)
+            if not all(map(isfinite, values)):  # NaN ranks first
+                raise NonFiniteError(
+                    f"{id_}: its probabilities are not finite (NaN or infinity), so nothing is predicted. "
+                    f"{NON_FINITE_HINT}"
+                )
             found.append(video._replace(classes=tuple(names[k] for k in indices), probabilities=tuple(values)))
         else:
             found.append(video._replace(error=next(failures).reason))

@@ -1,7 +1,7 @@
 """Experiments from YAML and command line: LightningCLI for recognition tasks and video data modules."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from ost_lightning.callbacks.resuming import (
     CheckpointNotes,
     best_checkpoint,
     last_checkpoint,
+    lock_run,
     read_notes,
 )
 from ost_lightning.datamodules import VideoDataModule
@@ -50,6 +51,7 @@ class ExperimentCLI(AdaptedLightningCLI):
     trainer_type: ClassVar[type[Trainer]] = Trainer
     _resumed: Path | None = None
     _notes = CheckpointNotes()
+    _differences: Sequence[str] = ()
 
     def __init__(self, args: ArgsType = None) -> None:
         described = {name: {"description": EXPERIMENT_COMMANDS[name].summary} for name in self.subcommands()}
@@ -97,6 +99,8 @@ class ExperimentCLI(AdaptedLightningCLI):
             find = self._last_checkpoint if settings["ckpt_path"] == "last" else _best_checkpoint
             settings["ckpt_path"] = find(experiment_folder(settings["tracking"], settings["config"]))
         path = settings.get("ckpt_path")
+        if path is None:
+            self._compare_with_initial_weights()
         if path is None or "://" in str(path):
             return
         if not Path(path).is_file():
@@ -106,13 +110,14 @@ class ExperimentCLI(AdaptedLightningCLI):
             )
         self._notes = read_notes(Path(path))
         if self._notes.config is not None:
-            report_differences(self._notes.config, self.config_text())
+            self._differences = report_differences(self._notes.config, self.config_text())
 
     def instantiate_classes(self) -> None:
         """Instantiates the classes, and configures the data for the model."""
         super().instantiate_classes()
         if isinstance(self.model, RecognitionTask) and isinstance(self.datamodule, VideoDataModule):
             connect(self.model, self.datamodule, self.parsed_setting("data"))
+        self.setting("results").setting_differences = list(self._differences)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the progress bar and the loggers; the metrics table comes first, because its folder is the run's."""
@@ -146,11 +151,21 @@ class ExperimentCLI(AdaptedLightningCLI):
         """Returns a context that ends the W&B run with the subcommand."""
         return finishing_wandb_run()
 
+    def _compare_with_initial_weights(self) -> None:
+        """Compares an evaluation's settings with those of the training that wrote its initial weights."""
+        encoder = self.parsed_setting("model")["init_args"].get("video_clip") or {}
+        source = (encoder.get("init_args") or {}).get("init_from")
+        if self.subcommand != "fit" and source is not None and Path(source).is_file():
+            config = read_notes(Path(source)).config
+            self._differences = report_differences(config, self.config_text()) if config is not None else []
+
     def _last_checkpoint(self, experiment: Path) -> str | None:
         """Returns the newest run's last checkpoint; `fit` resumes that run in its folder, or starts a new one."""
         found = last_checkpoint(experiment)
         if self.subcommand == "fit":
             self._resumed = found
+            if found is not None:
+                lock_run(found.parent.parent)  # before anything is loaded
             rank_zero_info(
                 f"Resuming from {found}" if found else f"No checkpoint in {experiment} yet: starting a new training."
             )

@@ -1,6 +1,6 @@
 """The complete configuration of a run: stored with the run, and compared with the configuration in a checkpoint."""
 
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from lightning.pytorch import LightningModule, Trainer
@@ -11,6 +11,11 @@ from lightning.pytorch.utilities import rank_zero_info
 from ost_lightning.callbacks.resuming import CONFIG_IN_CHECKPOINT
 from ost_lightning.dotted_names import flatten
 from ost_lightning.renamed_settings import with_new_names
+
+_PIXEL_STATISTICS: Final = "pixel_statistics"
+_SCORING: Final = tuple(f"init_args.{name}" for name in ("video_clip", "matcher", "templates", "descriptors_per_class"))
+"""Beginnings of the model settings that scores depend on."""
+_TRAINING_ONLY: Final = ("freeze_vision", "freeze_text", "gradient_checkpointing", "init_from")
 
 
 class RunConfig(SaveConfigCallback):
@@ -31,16 +36,26 @@ class RunConfig(SaveConfigCallback):
         return text
 
 
-def report_differences(trained: str, current: str) -> None:
+def report_differences(trained: str, current: str) -> list[str]:
     """Prints each model setting that differs from the one the checkpoint was trained with.
+
+    Pixel statistics are omitted: the configurations may leave them to the weights, so that only the values can be
+    compared (see `clip_differences`).
 
     Args:
         trained: Configuration of the training as YAML, possibly with names of an earlier version.
         current: Configuration of this run as YAML.
+
+    Returns:
+        The sentences on settings that affect scores.
     """
     before, now = flatten(with_new_names(yaml.safe_load(trained))["model"]), flatten(yaml.safe_load(current)["model"])
+    scores = []
     for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
-            rank_zero_info(
-                f"model.{key} is {now.get(key)} in this run; the checkpoint was trained with {before.get(key)}"
-            )
+        if before.get(key) == now.get(key) or _PIXEL_STATISTICS in key.split("."):
+            continue
+        sentence = f"model.{key} is {now.get(key)} in this run; the checkpoint was trained with {before.get(key)}"
+        rank_zero_info(sentence)
+        if key.startswith(_SCORING) and key.rpartition(".")[2] not in _TRAINING_ONLY:
+            scores.append(sentence)
+    return scores

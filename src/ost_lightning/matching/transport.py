@@ -14,6 +14,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ost_lightning.errors import NonFiniteError
 from ost_lightning.matching.plan_gradient import differentiable_plan
 from ost_lightning.matching.sinkhorn import solve_with_tensors
 from ost_lightning.matching.sinkhorn_problem import SinkhornProblem, SinkhornResult
@@ -95,8 +96,9 @@ def transport_plan(
         Plan, (..., T, N).
 
     Raises:
-        ValueError: If the input is not finite or a parameter is out of range. Finiteness is checked on CPUs only, since
-            a check on an accelerator would force a host-device synchronization; there, the plan is NaN.
+        ValueError: If a parameter is out of range.
+        NonFiniteError: If the input is not finite. This is checked on CPUs only, since a check on an accelerator would
+            force a host-device synchronization; there, the plan is NaN.
 
     Warns:
         TransportWarning: If problems have not converged. On CPUs only; use `solve_transport` on other devices.
@@ -173,9 +175,9 @@ def _check_finite(cosines: Tensor) -> None:
         return
     count = int((~torch.isfinite(cosines)).sum())
     if count:
-        raise ValueError(
+        raise NonFiniteError(
             f"{count} of {cosines.numel()} cosines are not finite: check for NaN in the weights, or lower the "
-            f"learning rate"
+            "learning rate."
         )
 
 

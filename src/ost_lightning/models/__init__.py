@@ -1,6 +1,7 @@
 """Dual encoders for videos, and their weights."""
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.checkpoints.clip_record import write_clip_record
 from ost_lightning.models.checkpoints.initial_weights import check_weights_match
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.weights_digest import weights_digest
@@ -8,6 +9,7 @@ from ost_lightning.models.constructor_settings import constructor_settings, plai
 from ost_lightning.models.encoders import DualEncoder, Preprocessing
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
+from ost_lightning.models.finite_weights import require_finite_weights
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
@@ -39,7 +41,9 @@ __all__ = [
     "frame_fingerprint",
     "mixture_fingerprint",
     "plain",
+    "require_finite_weights",
     "token_count",
     "use_current_names",
     "weights_digest",
+    "write_clip_record",
 ]

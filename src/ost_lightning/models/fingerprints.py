@@ -25,6 +25,7 @@ _IGNORED_SETTINGS: Final = frozenset(
         "pretrained",
         "tuned_from",
         "init_from",
+        "trained_with",
         "freeze_vision",
         "freeze_text",
         "gradient_checkpointing",
@@ -89,8 +90,9 @@ def mixture_fingerprint(original: str, tuned: str, ratio: float) -> str:
 class ClipKeys:
     """Keys of clips: the file and its state, the segment of the video, and how frames are sampled and cropped.
 
-    A file is identified by its path, size and modification time, because hashing its content would take about as long
-    as decoding it. A folder of frames is identified by all of its files.
+    A file is identified by its path, inode, size, and times of modification and change, because hashing its content
+    would take about as long as decoding it. Programs that copy files can set the modification time, but not the time of
+    change. A folder of frames is identified by all of its files.
 
     Args:
         clips: Data set whose sampler, transform and sizes the keys depend on.
@@ -119,7 +121,7 @@ class ClipKeys:
 
 
 def _file_state(path: Path) -> tuple[object, ...]:
-    """Size and modification time of a file, or of every file in a folder.
+    """Inode, size and times of a file, or of every file in a folder.
 
     A folder's own size and time would not change when a frame is overwritten.
 
@@ -127,11 +129,14 @@ def _file_state(path: Path) -> tuple[object, ...]:
         OSError: If the file is missing.
     """
     if not path.is_dir():
-        status = path.stat()
-        return status.st_size, status.st_mtime_ns
+        return _state(path.stat())
     with os.scandir(path) as entries:
         statuses = {entry.name: entry.stat() for entry in entries}
-    return tuple((name, status.st_size, status.st_mtime_ns) for name, status in sorted(statuses.items()))
+    return tuple((name, *_state(status)) for name, status in sorted(statuses.items()))
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @cache

@@ -1,7 +1,7 @@
 """Temporal heads, which relate or pool the frame embeddings of a clip before they are matched."""
 
 from abc import ABC, abstractmethod
-from typing import Final
+from typing import ClassVar, Final
 
 from torch import Tensor, nn
 from transformers.activations import QuickGELUActivation
@@ -16,12 +16,15 @@ class TemporalHead(nn.Module, ABC):
 
     Attributes:
         pools: Whether the output has one embedding per clip instead of one per frame.
+        learns_positions: Whether it learns an embedding of each frame's position, so that it can't be used with more
+            frames than it was trained with.
 
     Args:
         width: d, the width of the embeddings, filled in by `VideoCLIP`.
     """
 
     pools: bool
+    learns_positions: ClassVar[bool] = False
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -72,6 +75,8 @@ class TemporalTransformer(TemporalHead):
         positions: Number of position embeddings, the largest possible T.
         pool: Whether to average the frames.
     """
+
+    learns_positions: ClassVar[bool] = True
 
     def __init__(
         self, width: int, layers: int = 6, heads: int | None = None, positions: int = 77, pool: bool = True

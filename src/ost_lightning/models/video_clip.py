@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,14 @@ from torch.nn import functional as F
 from ost_lightning.characters import escaped
 from ost_lightning.errors import CheckpointError, UserError
 from ost_lightning.matching import Matcher
-from ost_lightning.models.checkpoints.initial_weights import check_weights_match, initial_weights
+from ost_lightning.models.checkpoints.clip_record import read_clip_record
+from ost_lightning.models.checkpoints.initial_weights import (
+    VIDEO_CLIP,
+    check_weights_match,
+    folder_weights,
+    read_checkpoint,
+    weights_of,
+)
 from ost_lightning.models.checkpoints.temporal_head_file import load_temporal_head, save_temporal_head
 from ost_lightning.models.encoders import (
     NAMED_STATISTICS,
@@ -25,6 +32,7 @@ from ost_lightning.models.encoders import (
 )
 from ost_lightning.models.encoders.loading import load_model, source_of
 from ost_lightning.models.encoders.pixels import PixelNormalization
+from ost_lightning.models.encoders.preprocessing import read_preprocessing
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
 from ost_lightning.text import LabelSpace, SentenceSet, alike_names, describe_alike
@@ -70,6 +78,9 @@ class VideoCLIP(nn.Module):
         CheckpointError: If the model doesn't exist, is of an unsupported kind, or its weights are missing or
             incomplete.
 
+    Attributes:
+        trained_with: Preprocessing that the weights were trained with on videos; None if unknown.
+
     Examples:
         >>> model = VideoCLIP("tiny")
         >>> model.encode_frames(torch.zeros(2, 8, 3, 48, 48, dtype=torch.uint8)).shape  # clips, frames, width
@@ -92,6 +103,8 @@ class VideoCLIP(nn.Module):
         super().__init__()
         self.pretrained, self.tuned_from, self.init_from = pretrained, tuned_from or pretrained, init_from
         self.encoder: DualEncoder = encoder_class(pretrained).from_pretrained(pretrained, attention).train()
+        self._own_preprocessing = self.encoder.preprocessing
+        self.trained_with = _trained_with(self.preprocessing)
         if pixel_statistics is not None:
             statistics = NAMED_STATISTICS[pixel_statistics] if isinstance(pixel_statistics, str) else pixel_statistics
             self.encoder.preprocessing = replace(self.preprocessing, mean=statistics.mean, std=statistics.std)
@@ -236,9 +249,30 @@ class VideoCLIP(nn.Module):
         }
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes the current weights, the tokenizer and any temporal head as a folder in HF format."""
-        self.encoder.save_pretrained(folder)
+        """Writes a folder in HF format: the current weights, tokenizer, preprocessing, and any temporal head.
+
+        The preprocessing is the one that the weights were trained with, or the current one if that is unknown.
+        """
+        self.encoder.save_pretrained(folder, self.trained_with)
         save_temporal_head(self.temporal_head, folder)
+
+    def read_training(self, checkpoint: Mapping[str, Any]) -> None:
+        """Sets `trained_with` from the content of the checkpoint whose weights are loaded."""
+        self.trained_with = read_clip_record(checkpoint, self._own_preprocessing)
+
+    def require_trained_positions(self, frames: int) -> None:
+        """Checks that the temporal head was trained with at least this many frames per clip, if that is known.
+
+        Raises:
+            UserError: If it learns position embeddings, and was trained with fewer frames.
+        """
+        trained = self.trained_with.frames if self.trained_with is not None else None
+        head = self.temporal_head
+        if head is not None and head.learns_positions and trained is not None and frames > trained:
+            raise UserError(
+                f"The clips have {frames} frames, but the temporal head was trained with {trained}, so its other "
+                f"position embeddings are random: set data.clips.frames to at most {trained}."
+            )
 
     def _with_encoder_names(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Returns weights of a plain model under the parameter names of this encoder's model."""
@@ -265,11 +299,22 @@ class VideoCLIP(nn.Module):
     @torch.no_grad()
     def _load_initial_weights(self, source: Path) -> None:
         """Replaces the pre-trained weights with those of a checkpoint or folder."""
-        weights = initial_weights(source, self.encoder.architecture, _MODEL)
+        if source.is_dir():
+            weights = folder_weights(source, self.encoder.architecture, _MODEL)
+            self.trained_with = _trained_with(read_preprocessing(str(source), self._own_preprocessing))
+        else:
+            content = read_checkpoint(source)
+            weights = weights_of(content, VIDEO_CLIP)
+            self.read_training(content)
         current = self.state_dict()
         check_weights_match(current, weights, source)
         for name, weight in weights.items():
             current[name].copy_(weight)
+
+
+def _trained_with(preprocessing: Preprocessing) -> Preprocessing | None:
+    """Returns a folder's preprocessing if it was written after a training on videos; None for an image model."""
+    return preprocessing if preprocessing.knows_clips else None
 
 
 def _to_length(tokens: Tensor, length: int) -> Tensor:

@@ -10,10 +10,17 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from ost_lightning.errors import UserError
-from ost_lightning.evaluation import SHOWN_CLASSES, embed, evaluation_clips, probabilities, similarities
+from ost_lightning.errors import NonFiniteError, UserError
+from ost_lightning.evaluation import (
+    NON_FINITE_HINT,
+    SHOWN_CLASSES,
+    embed,
+    evaluation_clips,
+    probabilities,
+    similarities,
+)
 from ost_lightning.matching import CategoryName
-from ost_lightning.models import FrameEmbeddings, constructor_settings, weights_digest
+from ost_lightning.models import FrameEmbeddings, constructor_settings, require_finite_weights, weights_digest
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator, Nonconformity
 from ost_lightning.recognition.explanation import (
     Explanation,
@@ -45,7 +52,8 @@ class Recognizer:
         clips: Settings that define how a video becomes a clip.
 
     Raises:
-        UserError: If some classes have descriptors, but not as many as the matcher needs.
+        UserError: If some classes have descriptors, but not as many as the matcher needs, or if weights are NaN or
+            infinite.
 
     Examples:
         >>> from ost_lightning import Recognizer
@@ -56,7 +64,11 @@ class Recognizer:
     def __init__(self, model: TrainedModel, labels: LabelSpace, device: torch.device | str = "cpu") -> None:
         self.labels, self.clips, self.device = labels, model.clips.resolved(), torch.device(device)
         self._video_clip = model.video_clip.to(self.device).eval()
+        self._frames = self.clips.geometry().frames
+        self._video_clip.require_trained_positions(self._frames)
         self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
+        for module in (self._video_clip, self.matcher):
+            require_finite_weights(module)
         self._calibration: Calibration | None = None
         self._sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class)
         self._video_clip.warn_about_names(model.templates.spelling(labels))
@@ -92,7 +104,7 @@ class Recognizer:
             video: Path of a file or folder of frames, or URL.
 
         Raises:
-            UserError: If the video can't be read.
+            UserError: If the video can't be read, or its probabilities are not finite.
         """
         (found,) = self.stream([video])
         if isinstance(found, Unreadable):
@@ -148,7 +160,7 @@ class Recognizer:
                     embedded[0, 0],
                     {kind: self._texts[kind][k] for kind in self.matcher.kinds},
                     {kind: self._sentences.sentences[kind][k] for kind in self.matcher.kinds},
-                    self._times(video) if embedded.shape[2] == self.clips.frames else (),
+                    self._times(video) if embedded.shape[2] == self._frames else (),
                 ),
                 read.frames[0],
             )
@@ -182,7 +194,7 @@ class Recognizer:
         with open_video(_address(video)) as opened:
             if not opened.rate:
                 return ()
-            indices = FrameSampler(self.clips.frames, self.clips.views).middle(len(opened))[0]
+            indices = FrameSampler(self._frames, self.clips.views).middle(len(opened))[0]
             return tuple(opened.times(indices.tolist()))
 
     def calibrate(
@@ -280,6 +292,8 @@ class Recognizer:
         return averaged.cpu()
 
     def _recognition(self, video: str, found: Tensor, similar: Tensor) -> Recognition:
+        if not bool(found.isfinite().all()):
+            raise NonFiniteError(f"{video}: its probabilities are not finite (NaN or infinity). {NON_FINITE_HINT}")
         # ties are broken as in `ost predict`, whose topk may order them in another way than a sort
         order = found.topk(min(SHOWN_CLASSES, len(found))).indices.tolist()
         order += [index for index in found.argsort(descending=True, stable=True).tolist() if index not in order]
@@ -322,7 +336,7 @@ class Recognizer:
         size = self.clips.crop_size
         return (
             f"Recognizer({self._video_clip.pretrained!r}, {len(self.labels)} classes, {type(self.matcher).__name__}, "
-            f"{self.clips.frames} frames of {size} x {size} pixels, {self.device})"
+            f"{self._frames} frames of {size} x {size} pixels, {self.device})"
         )
 
 

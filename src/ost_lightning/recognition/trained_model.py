@@ -47,7 +47,7 @@ def load_trained_model(weights: str | Path) -> TrainedModel:
     Args:
         weights: Hub id, `tiny`, folder in HF format, checkpoint (`.ckpt`), or the folder of a run or experiment, whose
             newest `last.ckpt` is used. Weights that are not from a checkpoint get the paper's settings: the OD Solver,
-            the templates `ost`, 4 descriptors of each kind and 8 frames.
+            the templates `ost`, 4 descriptors of each kind, and 8 frames unless their folder says otherwise.
 
     Raises:
         UserError: If the weights don't exist, or their settings can't be read.
@@ -56,7 +56,8 @@ def load_trained_model(weights: str | Path) -> TrainedModel:
     if checkpoint is not None:
         return _from_checkpoint(checkpoint)
     video_clip = VideoCLIP(str(weights))
-    clips = ClipSettings(frames=_FRAMES).with_defaults_from(video_clip.preprocessing)
+    own = video_clip.preprocessing
+    clips = ClipSettings(frames=own.frames or _FRAMES).with_defaults_from(own)
     return TrainedModel(video_clip, OptimalDescriptorSolver(), Templates.load("ost"), 4, clips)
 
 
@@ -90,6 +91,7 @@ def _from_checkpoint(file: Path) -> TrainedModel:
         weights = weights_of(content, part)
         check_weights_match(module.state_dict(), weights, file)
         module.load_state_dict(weights)
+    video_clip.read_training(content)
     clips: ClipSettings = settings["clips"]
     return TrainedModel(
         video_clip,

@@ -6,11 +6,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor
 
 from ost_lightning.evaluation import (
     SCORED,
+    ClipGeometry,
     Evaluation,
     EvaluationBatch,
     EvaluationSet,
@@ -21,7 +23,14 @@ from ost_lightning.evaluation import (
     predictions,
 )
 from ost_lightning.matching import Matcher
-from ost_lightning.models import TokenizedSentences, VideoCLIP, check_weights_match, use_current_names
+from ost_lightning.models import (
+    TokenizedSentences,
+    VideoCLIP,
+    check_weights_match,
+    require_finite_weights,
+    use_current_names,
+    write_clip_record,
+)
 from ost_lightning.tasks.convergence import ConvergenceReport
 from ost_lightning.tasks.evaluation_log import log_results
 from ost_lightning.tasks.optimizer import OptimizerSettings, optimizer_and_schedule
@@ -104,7 +113,7 @@ class RecognitionTask(LightningModule, ABC):
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Updates old weight names in a checkpoint, and checks the weights before they are loaded.
+        """Updates old weight names in a checkpoint, checks the weights, and reads how they were trained.
 
         Raises:
             CheckpointError: If they belong to another model.
@@ -112,6 +121,11 @@ class RecognitionTask(LightningModule, ABC):
         use_current_names(checkpoint)
         if self.strict_loading:
             check_weights_match(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
+        self.video_clip.read_training(checkpoint)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the preprocessing that the weights were trained with."""
+        write_clip_record(checkpoint, self.video_clip.trained_with)
 
     def sentences(self, labels: LabelSpace) -> SentenceSet:
         """Returns all sentences that the matcher needs."""
@@ -127,8 +141,11 @@ class RecognitionTask(LightningModule, ABC):
         return Scorer(weights, sentences, self.matcher)
 
     def on_train_start(self) -> None:
-        """Tokenizes the training classes once."""
+        """Tokenizes the training classes once, and records the preprocessing."""
         loader: Any = self.trainer.train_dataloader
+        geometry: ClipGeometry | None = getattr(loader, "geometry", None)  # absent from loaders of other data modules
+        preprocessing = self.video_clip.preprocessing
+        self.video_clip.trained_with = geometry.in_preprocessing(preprocessing) if geometry is not None else None
         self._training_tokens = self.tokenize(loader.labels)
 
     def on_validation_epoch_start(self) -> None:
@@ -184,11 +201,15 @@ class RecognitionTask(LightningModule, ABC):
         )
 
     def _begin(self, dataloaders: object) -> None:
+        require_finite_weights(self)
         self._convergence.begin_evaluation()  # a validation within an epoch is counted separately
         loaders = evaluation_loaders(dataloaders)
         sets = [loader.set for loader in loaders]
         for evaluation_set in sets:
             self.video_clip.warn_about_names(self.templates.spelling(evaluation_set.labels))
+        if self.trainer.state.fn != TrainerFn.FITTING:  # otherwise training is about to train the positions
+            for loader in loaders:
+                self.video_clip.require_trained_positions(loader.frames)
         store = next((loader.store for loader in loaders if loader.store is not None), None)
         if store is not None:
             arithmetic = f"{self.trainer.precision} {self.device.type} {torch.get_float32_matmul_precision()}"

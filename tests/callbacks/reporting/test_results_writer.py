@@ -167,6 +167,37 @@ def test_missing_unreadable_and_unscored_videos_are_reported() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+def test_settings_that_differ_from_the_training_are_remarked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    changed = ["--data.clips.frames=5", "--data.clips.resize=bilinear", "--data.clips.short_side=60"]
+    changed += ["--data.clips.sample_aspect=false", "--model.video_clip.pixel_statistics=imagenet"]
+    changed += ["--model.descriptors_per_class=1", "--model.templates=raw_name", "--model.video_clip.freeze_text=true"]
+    start = f"--model.video_clip.init_from={RUNS}/version_0/checkpoints/last.ckpt"
+    saving = f"--trainer.callbacks={{class_path: WeightEnsembling, init_args: {{save_to: {tmp_path / 'folders'}}}}}"
+    with caplog.at_level("INFO"):
+        for chosen in (LAST, start):
+            remarks = test(chosen, *changed, saving)["remarks"][-7:]
+            saving = "--trainer.callbacks=null"
+            assert remarks == [
+                "model.init_args.descriptors_per_class is 1 in this run; the checkpoint was trained with 4",
+                "model.init_args.templates is raw_name in this run; the checkpoint was trained with ost",
+                "data.clips.frames is 5 in this run; the weights were trained with 8.",
+                "data.clips.short_side is 60 in this run; the weights were trained with 54.",
+                "data.clips.resize is bilinear in this run; the weights were trained with bicubic.",
+                "data.clips.sample_aspect is False in this run; the weights were trained with True.",
+                "model.video_clip.pixel_statistics is imagenet in this run; the weights were trained with clip.",
+            ]
+    printed = capsys.readouterr().err + caplog.text
+    assert all(printed.count(remark) == 2 for remark in remarks)  # once in each run
+    # the saved folder carries the settings of the training, not those of this test
+    saved = VideoCLIP(str(tmp_path / "folders" / "ensembled_0.2")).trained_with
+    assert (saved.statistics_name, saved.frames, saved.short_side, saved.sample_aspect) == ("clip", 8, 54, True)
+    same = test(LAST, "--model.video_clip.pixel_statistics=clip", "--data.clips.resize=bicubic")["remarks"]
+    assert not [remark for remark in same if "in this run" in remark]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_training_records_its_initial_weights() -> None:
     start = f"--model.video_clip.init_from={RUNS}/version_0/checkpoints/last.ckpt"
     tested, initialized = test(LAST), test(start)

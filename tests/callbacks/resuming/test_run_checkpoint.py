@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from ost_lightning.callbacks import ResumableCheckpoint
 from ost_lightning.callbacks.resuming import run_checkpoint
 from ost_lightning.errors import UserError
+from tests.processes import another_process
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore:.*`weights_only`")
 
@@ -137,3 +138,16 @@ def test_a_fast_dev_run_writes_nothing(tmp_path: Path) -> None:
 def test_settings_are_checked(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         ResumableCheckpoint(**settings)
+
+
+def test_a_training_locks_its_folder(tmp_path: Path) -> None:
+    class Competitor(Writes):
+        def on_train_batch_start(self, *_: Any) -> None:
+            with pytest.raises(AssertionError), another_process(tmp_path):
+                pass
+
+    fit(tmp_path, Competitor(), ResumableCheckpoint(), max_steps=1)
+    with another_process(tmp_path):
+        with pytest.raises(UserError, match="is in use: process unknown"):
+            fit(tmp_path, Writes(), ResumableCheckpoint(), max_steps=1)
+        fit(tmp_path, Writes(), ResumableCheckpoint(), fast_dev_run=1)

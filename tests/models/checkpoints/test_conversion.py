@@ -12,6 +12,7 @@ from ost_lightning.models import CheckpointError, VideoCLIP
 from ost_lightning.models.checkpoints.conversion import export_checkpoint, import_checkpoint
 from ost_lightning.models.checkpoints.foreign_layouts import correspondences, from_hugging_face, to_hugging_face
 from ost_lightning.models.checkpoints.safe_checkpoints import read_weights
+from ost_lightning.recognition import load_trained_model
 from ost_lightning.resources import tiny_clip_folder
 from tests.models.foreign import RELEASED, RELEASED_IO, tokenizer
 
@@ -241,3 +242,23 @@ def test_weights_that_a_converted_checkpoint_was_tuned_from(converted: Path, cli
         CheckpointError, match=r"can't have been tuned from tiny: .*first: encoder\.model\..*video_clip\.tuned_from"
     ):
         VideoCLIP(str(converted), tuned_from="tiny").original_parameters()
+
+
+def test_the_folder_carries_the_preprocessing(converted: Path, clip: str, tmp_path: Path) -> None:
+    """That of the authors' training, with the frames from the file's own configuration; or OpenAI's."""
+    torch.save(openai(), tmp_path / "ViT.pt")
+    import_checkpoint(tmp_path / "ViT.pt", tmp_path / "openai", clip)
+    import_checkpoint(saved(released(), tmp_path), tmp_path / "unknown", clip)
+    found = {}
+    for folder in (converted, tmp_path / "unknown", tmp_path / "openai"):
+        model = VideoCLIP(str(folder))
+        own = model.preprocessing
+        assert model.trained_with == (own if folder.name != "openai" else None)
+        found[folder.name] = (own.statistics_name, own.filter, own.frames, own.sample_aspect)
+    assert found == {
+        "ost": ("imagenet", "bilinear", 32, False),
+        "unknown": ("imagenet", "bilinear", None, False),
+        "openai": ("clip", "bicubic", None, None),
+    }
+    assert VideoCLIP(str(converted), pixel_statistics="clip").preprocessing.statistics_name == "clip"
+    assert load_trained_model(converted).clips.geometry().frames == 32

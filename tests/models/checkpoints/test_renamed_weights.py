@@ -39,12 +39,13 @@ TRAINING = [
 
 
 def with_old_names(value: Any) -> Any:
-    """A checkpoint as versions without `VideoCLIP.encoder` wrote it."""
+    """A checkpoint as versions without `VideoCLIP.encoder` wrote it, which had no digests and no record of clips."""
     if not isinstance(value, dict):
         return value
     return {
         name.replace("video_clip.encoder.model.", "video_clip.clip.") if isinstance(name, str) else name: part
         for name, part in ((name, with_old_names(part)) for name, part in value.items())
+        if name not in ("ost_digests", "ost_clips")
     }
 
 

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,34 @@ def test_statistics_follow_from_the_checkpoint_unless_they_are_set(tmp_path: Pat
     # the folder of a tuned model records its statistics
     other.save_pretrained(tmp_path / "saved")
     assert VideoCLIP(str(tmp_path / "saved")).preprocessing == other.preprocessing
+
+
+def test_the_settings_of_clips_are_saved_and_read(tmp_path: Path) -> None:
+    known = replace(DEFAULT, frames=16, short_side=224, sample_aspect=False, filter="bilinear")
+    known.save(tmp_path)
+    assert json.loads((tmp_path / "clip_settings.json").read_text()) == {
+        "frames": 16,
+        "short_side": 224,
+        "sample_aspect": False,
+    }
+    assert read_preprocessing(str(tmp_path), DEFAULT) == known
+    assert (known.default_short_side, known.knows_clips) == (224, True)
+    DEFAULT.save(tmp_path / "..")
+    assert not (tmp_path.parent / "clip_settings.json").exists()  # nothing is claimed about an image model
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[8]",
+        "{}",
+        '{"frames": 0, "short_side": null, "sample_aspect": null}',
+        '{"frames": "8", "short_side": 256, "sample_aspect": true}',
+        '{"frames": 8, "short_side": 256, "sample_aspect": 1}',
+    ],
+)
+def test_damaged_clip_settings_are_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "clip_settings.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r'clip_settings\.json .*Expected settings such as \{"frames": 8'):
+        read_preprocessing(write(tmp_path, OPENAI), DEFAULT)

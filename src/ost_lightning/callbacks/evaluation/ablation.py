@@ -21,6 +21,7 @@ from ost_lightning.callbacks.reporting.ablation_conditions import (
     template_name,
     world_and_model,
 )
+from ost_lightning.callbacks.reporting.training_differences import clip_differences
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import (
     SCORED,
@@ -182,7 +183,12 @@ class Ablation(Callback):
             sets=set_cards(task, data.evaluation_sets("test"), scored),
             rows=self._rows(task, found),
             conditions=run_conditions(trainer, task, data),
-            remarks=(*self._remarks, *([_UNTUNED] if task.weight_sets.untuned else []), _ONE_MODEL),
+            remarks=(
+                *self._remarks,
+                *clip_differences(task, data),
+                *([_UNTUNED] if task.weight_sets.untuned else []),
+                _ONE_MODEL,
+            ),
         )
         print(f"\n{table.markdown()}")
         rank_zero_info(f"{self._cached} of {self._scored} videos of this process came from the embedding cache")

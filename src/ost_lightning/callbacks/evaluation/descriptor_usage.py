@@ -90,7 +90,9 @@ class DescriptorUsage(Callback):
         """Writes the tables."""
         if self._matcher is None:
             return
-        counts = self._counts(recognition_task(self, pl_module), self._matcher)
+        task = recognition_task(self, pl_module)
+        task.evaluation.results()  # raises an error if scores are not finite, before anything is written
+        counts = self._counts(task, self._matcher)
         uses = {one.name: class_uses(one.labels, self._flows[one.name].compute(), counts) for one in self._sets}
         folder = self.folder or run_folder(trainer)
         if folder is not None and trainer.is_global_zero:

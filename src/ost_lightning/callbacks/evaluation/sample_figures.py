@@ -98,6 +98,7 @@ class SampleFigures(Callback):
         self._validations += not trainer.sanity_checking
         if not self._due or self._folder is None:
             return
+        recognition_task(self, pl_module).evaluation.results()  # draws nothing if scores are not finite
         folder = self._folder / "figures" / f"epoch{trainer.current_epoch:03d}-step{trainer.global_step:06d}"
         for name, metric in self._confusion.items():
             classes = len(self._labels[name])

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from ost_lightning import __version__
@@ -20,8 +21,11 @@ from ost_lightning.callbacks.reporting.data_cards import data_card, name_form, s
 from ost_lightning.callbacks.reporting.published_lists import digest_of, published_as
 from ost_lightning.callbacks.reporting.settings import clip_settings, model_settings
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights, tested_checkpoint
+from ost_lightning.callbacks.reporting.training_differences import clip_differences
 from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord
+from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.files import write_text_atomically
+from ost_lightning.tasks import RecognitionTask
 from ost_lightning.vocabulary import AS_TRAINED, PRETRAINED
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
@@ -34,6 +38,10 @@ class ResultsWriter(Callback):
     During training it adds a record of the training videos to every checkpoint, so that a later test can count how many
     of its videos were trained on. The `ost` command always adds this callback.
 
+    Attributes:
+        setting_differences: Sentences on model settings that differ from the training and affect scores, for the
+            remarks. The `ost` command, which knows both configurations, prints and sets them.
+
     Args:
         protocol: Published protocol that the run is compared with; deviations are printed and saved.
     """
@@ -45,6 +53,7 @@ class ResultsWriter(Callback):
         self._checkpoint: dict[str, Any] | None = None
         self._training: TrainingRecord | None = None
         self._own_weights = AS_TRAINED
+        self.setting_differences: list[str] = []
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keeps the training record of the checkpoint that training is resumed from."""
@@ -69,6 +78,7 @@ class ResultsWriter(Callback):
             name_form=name_form(task, data.training_set.labels),
             sentences=sentence_digests(task, data.training_set.labels),
         )
+        _report_differences(task, data)  # from the weights that training resumes from or begins with
         self._record = record.after(self._resumed) if self._resumed is not None else record
         self._resumed = None
 
@@ -81,12 +91,22 @@ class ResultsWriter(Callback):
         """Reads the training record of the tested checkpoint, and prints which weights are tested."""
         task = recognition_task(self, pl_module)
         report_weights(trainer, task)
+        _report_differences(task, recognition_data(self, trainer))
         path = trainer.ckpt_path if trainer.ckpt_path is not None else task.video_clip.init_from
         self._checkpoint, self._training, self._own_weights = None, None, AS_TRAINED
         if trainer.is_global_zero and path is not None and Path(path).is_file():
             self._checkpoint, self._training = tested_checkpoint(Path(path))
         if trainer.is_global_zero and path is None and self._record is None and task.weight_sets.are_original():
             self._own_weights = PRETRAINED
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints which clip settings differ from the training, unless this validation belongs to a training."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            _report_differences(recognition_task(self, pl_module), recognition_data(self, trainer))
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints which clip settings differ from the training."""
+        _report_differences(recognition_task(self, pl_module), recognition_data(self, trainer))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes both files and prints the remarks."""
@@ -96,12 +116,17 @@ class ResultsWriter(Callback):
         results = self._results(trainer, pl_module, folder)
         results.save(folder / RESULTS_FILE)
         write_text_atomically(folder / "results.md", results.markdown())
+        told = {*self.setting_differences, *clip_differences(*self._task_and_data(trainer, pl_module))}
         for remark in results.remarks:
-            rank_zero_warn(remark)
+            if remark not in told:  # at the start
+                rank_zero_warn(remark)
         rank_zero_info(f"Results written to {folder / RESULTS_FILE}")
 
+    def _task_and_data(self, trainer: Trainer, pl_module: LightningModule) -> tuple[RecognitionTask, VideoDataModule]:
+        return recognition_task(self, pl_module), recognition_data(self, trainer)
+
     def _results(self, trainer: Trainer, pl_module: LightningModule, folder: Path) -> RunResults:
-        task, data = recognition_task(self, pl_module), recognition_data(self, trainer)
+        task, data = self._task_and_data(trainer, pl_module)
         videos = data.evaluation_sets("test")
         identified = {name: published_as(labeled) for name, labeled in videos.items()}
         seen = {
@@ -123,6 +148,7 @@ class ResultsWriter(Callback):
         if self._checkpoint is not None:
             digests = {result.card.digest: name for name, result in sets.items()}
             found += _selection_remarks(self._checkpoint, digests)
+        found += [*self.setting_differences, *clip_differences(task, data)]
         return RunResults(
             run=f"{folder.parent.name}/{folder.name}",
             protocol=self.protocol,
@@ -136,6 +162,11 @@ class ResultsWriter(Callback):
             summaries=summarize(sets),
             remarks=found,
         )
+
+
+def _report_differences(task: RecognitionTask, data: VideoDataModule) -> None:
+    for difference in clip_differences(task, data):
+        rank_zero_info(difference)
 
 
 def _run_seed() -> int | None:

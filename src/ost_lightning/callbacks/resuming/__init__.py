@@ -7,6 +7,7 @@ from ost_lightning.callbacks.resuming.checkpoint_files import (
     read_notes,
 )
 from ost_lightning.callbacks.resuming.metrics_table import MetricsTable
+from ost_lightning.callbacks.resuming.run_lock import lock_run
 from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT, last_checkpoint, version_of
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "MetricsTable",
     "best_checkpoint",
     "last_checkpoint",
+    "lock_run",
     "read_notes",
     "version_of",
 ]

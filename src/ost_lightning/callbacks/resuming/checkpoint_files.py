@@ -12,6 +12,12 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from ost_lightning.errors import UserError
 from ost_lightning.files import atomic_write, remove_interrupted_writes
+from ost_lightning.models.checkpoints.checkpoint_digest import (
+    verify_states,
+    verify_weights,
+    with_digests,
+    without_digests,
+)
 from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT
 
 _NOTES: Final = "ost_run"
@@ -78,11 +84,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Saves a checkpoint.
+        """Saves a checkpoint, with digests of its tensors.
 
         Raises:
             UserError: If the disk is full or not writable.
         """
+        checkpoint = with_digests(checkpoint)
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
@@ -109,11 +116,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Loads a checkpoint, as data only unless `weights_only` is False.
 
         Raises:
-            UserError: If the file is damaged or contains code.
+            UserError: If the file is damaged or contains code, or its tensors are not those that were saved.
         """
         if "://" in str(path):
-            return super().load_checkpoint(path, map_location, weights_only is not False)
-        contents = _load(Path(path), map_location, weights_only=weights_only is not False)
+            contents = super().load_checkpoint(path, map_location, weights_only is not False)
+        else:
+            contents = _load(Path(path), map_location, weights_only=weights_only is not False)
+        verify_weights(contents, path)
+        verify_states(contents, path)
+        contents = without_digests(contents)
         return {_RENAMED_STATES.get(key, key): value for key, value in contents.items()}
 
 

@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from ost_lightning.callbacks.private_names import private
+from ost_lightning.callbacks.resuming.run_lock import create_run_folder
 from ost_lightning.errors import UserError
 from ost_lightning.files import atomic_write
 
@@ -20,13 +21,20 @@ class MetricsTable(CSVLogger):
     Args:
         folder: Root folder under which runs are stored.
         name: Name of the experiment.
-        version: Number n of the run; the next free number if not given.
+        version: Number n of the run; the next free number, with a folder of its own, if not given.
         kept_rows: Number of rows to keep of an existing table; None starts a new table.
     """
 
     def __init__(self, folder: Path, name: str, version: int | None = None, kept_rows: int | None = None) -> None:
         super().__init__(folder, name=name, version=version)
         self._kept_rows = kept_rows
+
+    @property
+    def version(self) -> int | str:
+        """Number of the run. The first process creates the folder of a new run when it first asks for the number."""
+        if self._version is None:
+            self._version = create_run_folder(Path(self.root_dir))
+        return super().version
 
     @property
     @rank_zero_experiment

@@ -23,6 +23,7 @@ from ost_lightning.callbacks.resuming.lightning_loops import (
     mark_validation_as_begun,
     validation_follows,
 )
+from ost_lightning.callbacks.resuming.run_lock import lock_run, unlock_run
 from ost_lightning.callbacks.resuming.stop_signals import StopSignals, requeue_slurm_job
 from ost_lightning.errors import UserError
 
@@ -64,8 +65,15 @@ class ResumableCheckpoint(Checkpoint):
         self._pending_rows = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Chooses the file, and installs the signal handlers."""
-        self._file = Path(trainer.log_dir or trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+        """Chooses the file, locks the run's folder, and installs the signal handlers.
+
+        Raises:
+            UserError: If another process is training in the folder.
+        """
+        folder = Path(trainer.log_dir or trainer.default_root_dir)
+        self._file = folder / "checkpoints" / "last.ckpt"
+        if not _is_fast_dev_run(trainer):
+            lock_run(folder)
         self._step, self._written_at = trainer.global_step, time.monotonic()
         self._signals.listen()
 
@@ -124,6 +132,14 @@ class ResumableCheckpoint(Checkpoint):
             self._write(trainer)
             self._pending_rows = 0
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Releases the lock on the run's folder."""
+        self._unlock()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Releases the lock on the run's folder."""
+        self._unlock()
+
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds the number of rows in the run's metrics.csv and the id of its W&B run."""
         if self._before_validation:
@@ -132,6 +148,10 @@ class ResumableCheckpoint(Checkpoint):
             rows = next((logger.rows() for logger in trainer.loggers if isinstance(logger, MetricsTable)), 0)
             wandb_id = next((logger.version for logger in trainer.loggers if isinstance(logger, WandbLogger)), None)
             CheckpointNotes(metrics_rows=rows + self._pending_rows, wandb_id=wandb_id).write_to(checkpoint)
+
+    def _unlock(self) -> None:
+        if self._file is not None:
+            unlock_run(self._file.parent.parent)
 
     def _requested(self, trainer: Trainer) -> _Action:
         """Returns the action that this process requests."""

@@ -18,7 +18,8 @@ from ost_lightning.models.checkpoints.foreign_layouts import (
     layout_of,
     to_hugging_face,
 )
-from ost_lightning.models.checkpoints.safe_checkpoints import read_weights
+from ost_lightning.models.checkpoints.safe_checkpoints import read_frame_count, read_weights
+from ost_lightning.models.encoders import NAMED_STATISTICS, Preprocessing
 from ost_lightning.models.encoders.loading import load_tokenizer, source_of
 
 RELEASED_NOTICE: Final = (
@@ -36,7 +37,7 @@ def import_checkpoint(file: Path, folder: Path, clip: str) -> tuple[Layout, KeyR
 
     Args:
         file: Checkpoint in a format that `read_weights` supports.
-        folder: New folder for config.json, model.safetensors, the tokenizer and ORIGIN.txt.
+        folder: New folder for config.json, model.safetensors, the tokenizer, the preprocessing and ORIGIN.txt.
         clip: Hub id or folder of a CLIP in HF format, the source of the tokenizer, and of the token embedding if the
             file omits it (ViFi-CLIP).
 
@@ -65,6 +66,7 @@ def import_checkpoint(file: Path, folder: Path, clip: str) -> tuple[Layout, KeyR
         config.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
         save_file(converted, partial / _WEIGHTS_FILE, metadata={"format": "pt"})
+        _preprocessing(file, layout, config).save(partial)
         (partial / _ORIGIN_FILE).write_text(_origin(file, layout, report), encoding="utf-8")
     return layout, report
 
@@ -95,6 +97,22 @@ def export_checkpoint(folder: Path, file: Path, layout: Layout) -> int:
     with atomic_write(file) as partial:
         torch.save({"model": content} if layout == "released" else content, partial)
     return len(content)
+
+
+def _preprocessing(file: Path, layout: Layout, config: CLIPConfig) -> Preprocessing:
+    """Returns the preprocessing of OpenAI's CLIP, or that of the released code: ImageNet's statistics, and decord."""
+    size: int = config.vision_config.image_size  # type: ignore[union-attr, assignment]
+    if layout == "openai":
+        return Preprocessing(size, NAMED_STATISTICS["clip"].mean, NAMED_STATISTICS["clip"].std)
+    statistics = NAMED_STATISTICS["imagenet"]
+    return Preprocessing(
+        size,
+        statistics.mean,
+        statistics.std,
+        filter="bilinear",
+        frames=read_frame_count(file),
+        sample_aspect=False,
+    )
 
 
 def _token_embedding(clip: str) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.checkpoints.checkpoint_digest import verify_weights
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.temporal_head_file import temporal_head_weights
 from ost_lightning.models.encoders.loading import load_model
@@ -19,21 +20,19 @@ VIDEO_CLIP: Final = "video_clip"
 _MODEL_HINT: Final = "Set the model (`pretrained`, heads, adapters, matcher) to what it was in the training run."
 
 
-def initial_weights(source: Path, architecture: type[PreTrainedModel], prefix: str) -> dict[str, Tensor]:
-    """Reads the encoder weights of a checkpoint or folder, under the names of `VideoCLIP.state_dict`.
+def folder_weights(folder: Path, architecture: type[PreTrainedModel], prefix: str) -> dict[str, Tensor]:
+    """Reads the encoder weights of a folder in HF format, under the names of `VideoCLIP.state_dict`.
 
     Args:
-        source: Checkpoint that training wrote, or folder in HF format.
-        architecture: Class of the model, if `source` is a folder.
+        folder: Folder in HF format.
+        architecture: Class of the model.
         prefix: Prefix of the model's weights in `VideoCLIP.state_dict`.
 
     Raises:
-        CheckpointError: If the source is missing, damaged or not a checkpoint.
+        CheckpointError: If the weights are missing or incomplete.
     """
-    if not source.is_dir():
-        return checkpoint_weights(source)
-    model = load_model(architecture, str(source)).state_dict()
-    head = temporal_head_weights(source)
+    model = load_model(architecture, str(folder)).state_dict()
+    head = temporal_head_weights(folder)
     return {prefix + name: weight for name, weight in model.items()} | {
         f"temporal_head.{name}": weight for name, weight in head.items()
     }
@@ -42,7 +41,7 @@ def initial_weights(source: Path, architecture: type[PreTrainedModel], prefix: s
 def read_checkpoint(file: Path) -> dict[str, Any]:
     """Reads a checkpoint, with the weights under their current names.
 
-    Tensors are memory-mapped from the file; no code in it is executed.
+    Tensors are memory-mapped from the file, and compared with their digest; no code in it is executed.
 
     Args:
         file: Checkpoint that training wrote, with this version or an earlier one.
@@ -63,6 +62,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
             f"({reason})."
         ) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        verify_weights(content, file)
         use_current_names(content["state_dict"])
         if weights_of(content, VIDEO_CLIP):
             return content

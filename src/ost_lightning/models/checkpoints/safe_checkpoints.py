@@ -55,6 +55,23 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         CheckpointError: If the file is missing, is damaged, contains no weights, tries to execute code, or is a
             TorchScript archive.
     """
+    return _state_dictionary(_content(file), file)
+
+
+def read_frame_count(file: Path) -> int | None:
+    """Reads the frames per clip from the configuration that OST and ViFi-CLIP store; None if there is none.
+
+    Args:
+        file: Checkpoint that `read_weights` can read.
+    """
+    content = _content(file)
+    config = content.get("config") if isinstance(content, Mapping) else None
+    data = config.get("DATA") if isinstance(config, Mapping) else None
+    frames = data.get("NUM_FRAMES") if isinstance(data, Mapping) else None
+    return frames if isinstance(frames, int) and frames > 0 else None
+
+
+def _content(file: Path) -> Any:
     if not file.is_file():
         raise CheckpointError(f"There is no checkpoint {file}.")
     zipped = zipfile.is_zipfile(file)
@@ -62,12 +79,11 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         if zipped and _is_torchscript(file):
             raise CheckpointError(_torchscript_message(file))
         with torch.serialization.safe_globals(_ALLOWED):
-            content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
     except CheckpointError:
         raise
     except _DAMAGED as error:
         raise CheckpointError(_unreadable_message(file, error)) from error
-    return _state_dictionary(content, file)
 
 
 def _state_dictionary(content: Any, file: Path) -> dict[str, Tensor]:

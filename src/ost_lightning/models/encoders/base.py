@@ -1,6 +1,5 @@
 """The interface between this package and pre-trained dual encoders."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -241,9 +240,13 @@ class DualEncoder(nn.Module, ABC):
         vision = {name: value for name, value in settings.items() if name not in _IGNORED_SETTINGS}
         return {"attention": config._attn_implementation, **vision}
 
-    def save_pretrained(self, folder: Path) -> None:
-        """Writes the current weights, the tokenizer and the preprocessing as a folder in HF format."""
+    def save_pretrained(self, folder: Path, preprocessing: Preprocessing | None = None) -> None:
+        """Writes the current weights, the tokenizer and the preprocessing as a folder in HF format.
+
+        Args:
+            folder: Folder for the files.
+            preprocessing: Preprocessing that the weights were trained with; None for the current one.
+        """
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-        settings = json.dumps(self.preprocessing.as_image_processor(), indent=2)
-        (folder / "preprocessor_config.json").write_text(f"{settings}\n", encoding="utf-8")
+        (preprocessing or self.preprocessing).save(folder)

@@ -1,8 +1,10 @@
 """The preprocessing of pixels that a checkpoint expects."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isclose
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from transformers import ImageProcessingMixin
@@ -17,6 +19,13 @@ StatisticsName = Literal["clip", "imagenet", "half"]
 
 _SHORT_SIDE_RATIO: Final = 256 / 224
 """Ratio of short side to image size in the usual evaluation of CLIP on videos."""
+_CLIP_SETTINGS: Final = ("frames", "short_side", "sample_aspect")
+_CLIP_FILE: Final = "clip_settings.json"
+"""File for the settings that Hugging Face's preprocessor_config.json, which is for images, can't hold."""
+_EXPECTED: Final = (
+    'Expected settings such as {"frames": 8, "short_side": 256, "sample_aspect": true}. Repair the file; or remove it, '
+    "and set the data's clips as in the training."
+)
 _PILLOW_FILTERS: Final[dict[int, Filter]] = {2: "bilinear", 3: "bicubic"}
 
 
@@ -51,6 +60,9 @@ class Preprocessing:
         resize: Resizing: `shortest_side` keeps the aspect ratio and crops; `squash` scales the full frame to the
             square.
         filter: Interpolation filter for resizing.
+        frames: Number of frames per clip that the weights were trained with; None if unknown.
+        short_side: Shorter side of frames before cropping, in pixels; None for the usual ratio to the image size.
+        sample_aspect: Whether non-square pixels are resampled to square ones; None if unknown.
     """
 
     image_size: int
@@ -58,11 +70,21 @@ class Preprocessing:
     std: Triple
     resize: Resize = "shortest_side"
     filter: Filter = "bicubic"
+    frames: int | None = None
+    short_side: int | None = None
+    sample_aspect: bool | None = None
 
     @property
     def default_short_side(self) -> int:
         """Length that a frame's shorter side is scaled to before cropping, in pixels; the image size if squashed."""
-        return self.image_size if self.resize == "squash" else round(self.image_size * _SHORT_SIDE_RATIO)
+        if self.resize == "squash":
+            return self.image_size
+        return self.short_side or round(self.image_size * _SHORT_SIDE_RATIO)
+
+    @property
+    def knows_clips(self) -> bool:
+        """Whether settings of clips are known, as after a training on videos."""
+        return any(getattr(self, name) is not None for name in _CLIP_SETTINGS)
 
     @property
     def statistics_name(self) -> StatisticsName | None:
@@ -72,6 +94,14 @@ class Preprocessing:
             if all(isclose(value, other, abs_tol=1e-6) for value, other in pairs):
                 return name
         return None
+
+    def save(self, folder: Path) -> None:
+        """Writes preprocessor_config.json and, if the settings of clips are known, clip_settings.json."""
+        files = {"preprocessor_config.json": self.as_image_processor()}
+        if self.knows_clips:
+            files[_CLIP_FILE] = {name: getattr(self, name) for name in _CLIP_SETTINGS}
+        for name, settings in files.items():
+            (folder / name).write_text(f"{json.dumps(settings, indent=2)}\n", encoding="utf-8")
 
     def as_image_processor(self) -> dict[str, Any]:
         """Returns the content of preprocessor_config.json for this preprocessing."""
@@ -92,7 +122,7 @@ class Preprocessing:
 
 
 def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing:
-    """Reads the checkpoint's own preprocessor_config.json.
+    """Reads the checkpoint's own preprocessor_config.json, and clip_settings.json if a folder has one.
 
     Args:
         pretrained: Hub id, folder or `tiny`.
@@ -100,8 +130,13 @@ def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing
             The image size is always taken from here, because the vision tower reads no other size.
 
     Raises:
-        CheckpointError: If the file's mean or standard deviation is not three numbers.
+        CheckpointError: If the file's mean or standard deviation is not three numbers, or clip_settings.json is
+            damaged.
     """
+    return replace(_image_preprocessing(pretrained, default), **_clip_settings(Path(source_of(pretrained))))
+
+
+def _image_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing:
     try:
         found, _ = ImageProcessingMixin.get_image_processor_dict(source_of(pretrained))
     except OSError:  # a folder that an earlier version of this package wrote, or that contains only the model
@@ -118,6 +153,24 @@ def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing
         _resize(found, default.resize),
         _PILLOW_FILTERS.get(found.get("resample", 0), default.filter),
     )
+
+
+def _clip_settings(folder: Path) -> dict[str, Any]:
+    """Reads clip_settings.json; empty if there is none."""
+    file = folder / _CLIP_FILE
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        settings = {name: found[name] for name in _CLIP_SETTINGS}
+    except (ValueError, LookupError, TypeError) as error:
+        raise CheckpointError(f"{file} can't be read ({error}). {_EXPECTED}") from error
+    numbers = [number for number in (settings["frames"], settings["short_side"]) if number is not None]
+    if not all(type(number) is int and number > 0 for number in numbers) or not (
+        isinstance(settings["sample_aspect"], bool | None)
+    ):
+        raise CheckpointError(f"{file} contains {settings}. {_EXPECTED}")
+    return settings
 
 
 def _triple(value: Any, key: str, pretrained: str) -> Triple:
