@@ -21,7 +21,7 @@ def table(runs: Sequence[RunResults]) -> list[Row]:
         groups.setdefault(row.comparable, []).append(row)
     for key, ours in sorted(groups.items()):
         known = [row for row in published_rows() if row.comparable == key]
-        best = max(known, key=lambda row: row.top1, default=None)
+        best = max((row for row in known if row.ranked), key=lambda row: row.top1, default=None)
         shown = [row for row in known if row.method in ("OST", "vanilla CLIP") or row is best]
         rows += ours + sorted(shown, key=lambda row: row.top1)
     return rows
@@ -32,6 +32,7 @@ def as_records(rows: Iterable[Row]) -> list[dict[str, Any]]:
     records = []
     for row in rows:
         record = asdict(row)
+        del record["ranked"]
         record["top1"] = round(100 * row.top1, 2)
         record["std"] = round(100 * row.std, 2) if row.std is not None else ""
         record["remarks"] = " ".join(row.remarks)
