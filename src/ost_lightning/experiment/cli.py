@@ -23,6 +23,7 @@ from ost_lightning.callbacks.resuming import (
     best_checkpoint,
     last_checkpoint,
     read_notes,
+    refuse_code,
 )
 from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.errors import UserError
@@ -33,6 +34,7 @@ from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI
 from ost_lightning.experiment.run_config import RunConfig, report_differences
 from ost_lightning.experiment.tracking import Tracking, experiment_folder, finishing_wandb_run, run_loggers
 from ost_lightning.experiment.trainer_settings import lightning_complaint, strategy_for, validate_trainer_settings
+from ost_lightning.models.checkpoints.safe_checkpoints import local_file
 from ost_lightning.tasks import RecognitionTask
 
 
@@ -84,11 +86,15 @@ class ExperimentCLI(AdaptedLightningCLI):
         parser.add_lightning_class_args(callbacks.ResultsWriter, "results")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parses the command line; checkpoints are read as data only, never as code."""
+        """Parses the command line; checkpoints are read as data only, never as code.
+
+        Raises:
+            UserError: If `weights_only` is false.
+        """
         self.config = parser.parse_args(normalized(sys.argv[1:] if args is None else list(args)))
         settings = self.config[self.config["subcommand"]]
-        if settings["weights_only"] is None:
-            settings["weights_only"] = True
+        refuse_code(settings["weights_only"])
+        settings["weights_only"] = True
 
     def before_instantiate_classes(self) -> None:
         """Finds and checks the checkpoint before anything heavy is loaded."""
@@ -96,15 +102,16 @@ class ExperimentCLI(AdaptedLightningCLI):
         if settings.get("ckpt_path") in ("last", "best"):
             find = self._last_checkpoint if settings["ckpt_path"] == "last" else _best_checkpoint
             settings["ckpt_path"] = find(experiment_folder(settings["tracking"], settings["config"]))
-        path = settings.get("ckpt_path")
-        if path is None or "://" in str(path):
+        if settings.get("ckpt_path") is None:
             return
-        if not Path(path).is_file():
+        path = local_file(settings["ckpt_path"])
+        settings["ckpt_path"] = str(path)
+        if not path.is_file():
             raise UserError(
                 f"There is no checkpoint {path}. Expected a file that training wrote, or `last` or `best` for a "
                 "checkpoint of this experiment's newest run."
             )
-        self._notes = read_notes(Path(path))
+        self._notes = read_notes(path)
         if self._notes.config is not None:
             report_differences(self._notes.config, self.config_text())
 

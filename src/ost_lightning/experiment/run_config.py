@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.callbacks.resuming import CONFIG_IN_CHECKPOINT
 from ost_lightning.dotted_names import flatten
+from ost_lightning.models.checkpoints.run_folders import parsed_config
 from ost_lightning.renamed_settings import with_new_names
 
 
@@ -38,7 +39,7 @@ def report_differences(trained: str, current: str) -> None:
         trained: Configuration of the training as YAML, possibly with names of an earlier version.
         current: Configuration of this run as YAML.
     """
-    before, now = flatten(with_new_names(yaml.safe_load(trained))["model"]), flatten(yaml.safe_load(current)["model"])
+    before, now = flatten(with_new_names(parsed_config(trained))["model"]), flatten(yaml.safe_load(current)["model"])
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             rank_zero_info(

@@ -5,6 +5,7 @@ from ost_lightning.callbacks.resuming.checkpoint_files import (
     CheckpointNotes,
     best_checkpoint,
     read_notes,
+    refuse_code,
 )
 from ost_lightning.callbacks.resuming.metrics_table import MetricsTable
 from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT, last_checkpoint, version_of
@@ -17,5 +18,6 @@ __all__ = [
     "best_checkpoint",
     "last_checkpoint",
     "read_notes",
+    "refuse_code",
     "version_of",
 ]
