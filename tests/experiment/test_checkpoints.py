@@ -28,6 +28,7 @@ QUIET = ["--config=toyworld", "--tracking.wandb=false", "--data.loading.workers=
             ["--trainer.strategy={class_path: lightning.pytorch.strategies.FSDPStrategy}"],
             ["trainer.strategy is FSDPStrategy", "Set it to fsdp"],
         ),
+        (["--tracking.folder=foreign.pth"], ["folder of the run, foreign.pth/toyworld", "is not a folder"]),
         (["--checkpoint.every_n_steps=0"], ["every_n_steps is 0", "at least 1"]),
     ],
 )

@@ -21,6 +21,7 @@ from ost_lightning.callbacks.resuming import (
     AtomicCheckpointIO,
     CheckpointNotes,
     best_checkpoint,
+    check_folder_of_runs,
     last_checkpoint,
     read_notes,
     refuse_code,
@@ -63,7 +64,7 @@ class ExperimentCLI(AdaptedLightningCLI):
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 save_config_callback=RunConfig,
-                save_config_kwargs={"overwrite": True},  # every run has a separate folder
+                save_config_kwargs={"save_to_log_dir": False},  # RunConfig writes the file itself
                 seed_everything_default=0,
                 trainer_defaults={"use_distributed_sampler": False},  # the data modules shard without padding
                 auto_configure_optimizers=False,
@@ -97,11 +98,13 @@ class ExperimentCLI(AdaptedLightningCLI):
         settings["weights_only"] = True
 
     def before_instantiate_classes(self) -> None:
-        """Finds and checks the checkpoint before anything heavy is loaded."""
+        """Checks the run's folder and the checkpoint before anything heavy is loaded."""
         settings = self.config[self.subcommand]
+        experiment = experiment_folder(settings["tracking"], settings["config"])
+        check_folder_of_runs(experiment)
         if settings.get("ckpt_path") in ("last", "best"):
             find = self._last_checkpoint if settings["ckpt_path"] == "last" else _best_checkpoint
-            settings["ckpt_path"] = find(experiment_folder(settings["tracking"], settings["config"]))
+            settings["ckpt_path"] = find(experiment)
         if settings.get("ckpt_path") is None:
             return
         path = local_file(settings["ckpt_path"])

@@ -1,7 +1,4 @@
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -11,17 +8,7 @@ import torch
 from ost_lightning.callbacks.resuming import AtomicCheckpointIO, CheckpointNotes, best_checkpoint, read_notes
 from ost_lightning.errors import UserError
 from ost_lightning.models.checkpoints.initial_weights import read_checkpoint
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Limits the size of files that this process can write, as a full disk or a quota does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+from tests.full_disk import files_of_at_most
 
 
 def test_round_trip_with_notes(tmp_path: Path) -> None:

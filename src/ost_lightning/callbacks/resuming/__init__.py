@@ -7,7 +7,7 @@ from ost_lightning.callbacks.resuming.checkpoint_files import (
     read_notes,
     refuse_code,
 )
-from ost_lightning.callbacks.resuming.metrics_table import MetricsTable
+from ost_lightning.callbacks.resuming.metrics_table import MetricsTable, check_folder_of_runs, create_folder_of_runs
 from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT, last_checkpoint, version_of
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "CheckpointNotes",
     "MetricsTable",
     "best_checkpoint",
+    "check_folder_of_runs",
+    "create_folder_of_runs",
     "last_checkpoint",
     "read_notes",
     "refuse_code",
