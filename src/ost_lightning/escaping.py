@@ -77,15 +77,24 @@ def csv_text(cell: str) -> str:
 
 
 def markdown_text(text: str) -> str:
-    r"""Returns a text for a cell of a Markdown table or a line of Markdown: no markup, no HTML, one line.
+    r"""Returns a name for a cell of a Markdown table, which shows it as it is: no markup, no HTML, one line.
 
     Examples:
         >>> print(markdown_text("a|b <img>"))
         a\|b &lt;img>
     """
-    one_line = _LINE_ENDS.sub(" ", without_passwords(text))
+    return _MARKDOWN.sub(r"\\\g<0>", markdown_line(text))
+
+
+def markdown_line(text: str) -> str:
+    """Returns a sentence with names in it for Markdown: no HTML, one line; code between backticks stays code.
+
+    Examples:
+        >>> print(markdown_line("`own`: <img> is a class"))
+        `own`: &lt;img> is a class
+    """
     # an entity, because not every dialect of Markdown knows a backslash before <
-    return _MARKDOWN.sub(r"\\\g<0>", _HTML.sub(lambda found: html.escape(found[0]), one_line))
+    return _HTML.sub(lambda found: html.escape(found[0]), _LINE_ENDS.sub(" ", without_passwords(text)))
 
 
 def without_passwords(text: str) -> str:

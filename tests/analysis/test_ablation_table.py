@@ -85,8 +85,8 @@ def test_splits_of_a_data_set_are_one_column() -> None:
     lines = unmerged.markdown().splitlines()
     assert lines[0] == "|  | setting | hmdb51 (ours) | own (ours) | HMDB51 (paper) |"
     assert lines[2] == "| 4a matching | row 0 | 20.0 ± 10.0 | 90.0 | 50.0 |"
-    assert "hmdb51: mean and standard deviation of hmdb_1, hmdb_2, hmdb_3." in "\n".join(lines)
-    assert "hmdb51: 4,590 videos of 51 classes, 3 of them unreadable" in "\n".join(lines)
+    assert "`hmdb51`: mean and standard deviation of hmdb_1, hmdb_2, hmdb_3." in "\n".join(lines)
+    assert "`hmdb51`: 4,590 videos of 51 classes, 3 of them unreadable" in "\n".join(lines)
     assert list(unmerged.sets) == ["hmdb_1", "hmdb_2", "hmdb_3", "own"]  # the file keeps them
     assert splits("hmdb_1").markdown().startswith("|  | setting | hmdb_1 (ours) |")
 

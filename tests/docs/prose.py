@@ -12,8 +12,6 @@ LINE: Final = 120
 """Characters of a line of prose."""
 PARAGRAPH: Final = 5
 """Lines of a paragraph."""
-TABLE_ROW: Final = 200
-"""Characters of a row of a table."""
 SENTENCE: Final = 30
 """Words of a sentence; 25 are better."""
 
@@ -85,7 +83,7 @@ def _items(block: list[tuple[int, str]]) -> Iterator[Paragraph]:
 def check_markdown(
     markdown: str, *, line: int = LINE, paragraph: int = PARAGRAPH, sentence: int = SENTENCE
 ) -> list[Finding]:
-    """Finds long lines, long rows of tables, long paragraphs and long sentences.
+    """Finds long lines, long paragraphs and long sentences.
 
     Args:
         markdown: The text.
@@ -93,11 +91,7 @@ def check_markdown(
         paragraph: Largest number of lines of a paragraph.
         sentence: Largest number of words of a sentence.
     """
-    findings = [
-        Finding(number, f"a row of {len(row)} characters: {row[:60]}...")
-        for number, row in enumerate(markdown.splitlines(), 1)
-        if row.startswith("|") and len(row) > TABLE_ROW
-    ]
+    findings = []
     for part in paragraphs(markdown):
         for offset, words in enumerate(part.lines):
             if len(words) > line:

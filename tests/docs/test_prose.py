@@ -114,8 +114,6 @@ def test_long_lines_paragraphs_and_sentences_are_found() -> None:
     assert [finding.line for finding in check_markdown(f"One.\n\n{words}\n{words} more.\n")] == [3]
     assert check_markdown(f"{words}\n{words}.\n") == []
     assert check_markdown(f"{words}. Word\n{words}.\n") == []
-    assert [finding.line for finding in check_markdown(f"Text.\n\n| {'a' * 197} |\n")] == [3]
-    assert check_markdown(f"| {'a' * 196} |\n") == []
 
 
 def test_code_counts_as_one_word_and_a_link_as_its_text() -> None:

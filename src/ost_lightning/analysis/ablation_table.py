@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from ost_lightning.errors import UserError
-from ost_lightning.escaping import markdown_text
+from ost_lightning.escaping import markdown_line, markdown_text
 from ost_lightning.files import write_text_atomically
 
 ABLATION_FILE: Final = "ablation.json"
@@ -121,7 +121,7 @@ class AblationTable:
             videos, undecodable = sum(card.videos for card in cards), sum(card.undecodable for card in cards)
             sets[name] = replace(cards[0], videos=videos, undecodable=undecodable)
         rows = [_over_splits(row, splits) for row in self.rows]
-        remarks = [f"{name}: mean and standard deviation of {', '.join(names)}." for name, names in splits.items()]
+        remarks = [f"`{name}`: mean and standard deviation of {', '.join(names)}." for name, names in splits.items()]
         return replace(self, sets=sets, rows=rows, remarks=(*remarks, *self.remarks))
 
     def markdown(self) -> str:
@@ -146,7 +146,7 @@ class AblationTable:
         for name, card in self.sets.items():
             error = 50 / card.videos**0.5 if card.videos else 0.0
             notes.append(
-                f"{name}: {card.videos:,} videos of {card.classes} classes, {card.undecodable:,} of them unreadable "
+                f"`{name}`: {card.videos:,} videos of {card.classes} classes, {card.undecodable:,} of them unreadable "
                 f"(counted as wrong); chance {100 / card.classes:.1f}; standard error of a figure of one run at most "
                 f"{error:.1f}."
             )
@@ -154,7 +154,7 @@ class AblationTable:
             notes.append(f"Mean and standard deviation of {self.runs} runs.")
         notes.append("Conditions: " + "; ".join(f"{key} {value}" for key, value in self.conditions.items()) + ".")
         notes += self.remarks
-        return [f"- {markdown_text(note)}" for note in notes]
+        return [f"- {markdown_line(note)}" for note in notes]
 
 
 def mean_of(tables: Sequence[AblationTable]) -> AblationTable:

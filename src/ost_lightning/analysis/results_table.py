@@ -7,7 +7,7 @@ from typing import Any
 from ost_lightning.analysis.published_results import Row, published_rows
 from ost_lightning.analysis.run_results import RunResults, percent
 from ost_lightning.analysis.run_rows import run_rows
-from ost_lightning.escaping import markdown_text
+from ost_lightning.escaping import markdown_line, markdown_text
 
 
 def table(runs: Sequence[RunResults]) -> list[Row]:
@@ -55,4 +55,4 @@ def as_markdown(rows: Sequence[Row]) -> str:
         conditions = (row.protocol, row.benchmark, row.setting, row.method, row.backbone, row.frames, row.weights)
         cells = (*map(markdown_text, conditions), figure, *map(markdown_text, (row.over, row.scored, row.measured_by)))
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *(f"[{mark}] {markdown_text(note)}" for note, mark in notes.items())]).rstrip() + "\n"
+    return "\n".join([*lines, "", *(f"[{mark}] {markdown_line(note)}" for note, mark in notes.items())]).rstrip() + "\n"

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from ost_lightning.analysis.published_lists import list_named
 from ost_lightning.errors import UserError
-from ost_lightning.escaping import markdown_text
+from ost_lightning.escaping import markdown_line, markdown_text
 from ost_lightning.files import write_text_atomically
 from ost_lightning.renamed_settings import with_new_names
 
@@ -197,7 +197,7 @@ class RunResults:
             about = f"{markdown_text(summary.what)} | {markdown_text(summary.weights)}"
             lines.append(f"| {about} | {first} | {fifth} | | | {conditions} | {matcher} |")
         head = f"{markdown_text(self.run)}; protocol: {self.protocol or 'none named'}; seed {self.seed}"
-        remarks = [f"- {markdown_text(remark)}" for remark in self.remarks]
+        remarks = [f"- {markdown_line(remark)}" for remark in self.remarks]
         return "\n".join([head, "", *lines, *(["", "Remarks:", "", *remarks] if remarks else [])]) + "\n"
 
 
