@@ -86,7 +86,9 @@ def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
             installed.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source_of(pretrained))
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source_of(pretrained), trust_remote_code=False
+        )
     except ImportError as error:
         raise CheckpointError(
             f"The tokenizer of {pretrained} needs a package that is not installed "
