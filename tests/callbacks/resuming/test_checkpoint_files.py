@@ -84,6 +84,7 @@ def test_code_is_not_executed_on_request_either(tmp_path: Path, monkeypatch: pyt
     assert not Path("surprise").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_changed_byte_never_ends_in_another_exception(tmp_path: Path) -> None:
     """Every byte of the pickle within the archive is changed in turn."""
     file = tmp_path / "last.ckpt"
