@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
+import traceback
 import warnings
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
@@ -13,12 +14,14 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from io import TextIOWrapper
 from pkgutil import resolve_name
+from types import TracebackType
 from typing import NoReturn
 
 from ost_lightning.characters import escaped
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.cli_help import experiment_help, group_help, overview, unknown_command
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import without_passwords
 from ost_lightning.experiment.arguments import normalized, require_experiment
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.tools.parsing.arguments import HELP, usage_hint
@@ -116,7 +119,7 @@ def main(args: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a file's name may not be text in the terminal's encoding
     try:
         run(sys.argv[1:] if args is None else args)
-    except (UserError, ValueError) as error:
+    except (UserError, ValueError, OSError) as error:
         mistake = mistake_in(error)
         if mistake is None or os.environ.get("OST_TRACEBACK"):
             raise
@@ -143,4 +146,10 @@ def _is_not_advertisement(record: logging.LogRecord) -> bool:
 
 def entry_point() -> None:
     """Runs the console script `ost`."""
+    sys.excepthook = _print_traceback
     sys.exit(main())
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Prints an unexpected exception as Python does, but without the passwords of URLs."""
+    print(without_passwords("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)

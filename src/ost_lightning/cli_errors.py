@@ -1,6 +1,7 @@
 """User errors on the command line and in YAML, each reported in a paragraph."""
 
 import difflib
+import errno
 import re
 from argparse import ArgumentError
 from pkgutil import resolve_name
@@ -23,6 +24,17 @@ _NO_CLASS: Final = re.compile(r":? Expected a path but (?P<name>[\w.]+) either n
 _CLASS_NOT_GIVEN: Final = re.compile(
     r'Parser key "(?P<key>model|data)": Not a valid subclass of \w+ Subclass types expect'
 )
+_NOT_WRITABLE: Final = {
+    errno.ENOSPC: "Free some space there",
+    errno.EDQUOT: "Free some space there, or ask for a larger quota",
+    errno.EFBIG: "Raise the limit on the size of files",
+    errno.EROFS: "Choose another folder",
+    errno.EACCES: "Check its permissions, or choose another",
+    errno.EPERM: "Check its permissions, or choose another",
+    errno.ENOTDIR: "A part of the path is a file: choose another",
+    errno.ENAMETOOLONG: "Choose a shorter name",
+}
+"""Advice by the error number of the system."""
 _PACKAGES: Final = ("callbacks", "datamodules", "matching", "models", "tasks")
 _UNKNOWN: Final = re.compile(
     r"(?:Group '(?P<group>[\w.]+)' does not accept option |Option |unrecognized arguments: --)'?(?P<option>[\w.]+)"
@@ -30,9 +42,15 @@ _UNKNOWN: Final = re.compile(
 
 
 def mistake_in(error: BaseException) -> UserError | None:
-    """Returns the user error in an exception's chain of causes, since parsers wrap exceptions; None if not found."""
+    """Returns the user error in an exception's chain of causes, since parsers wrap exceptions; None if not found.
+
+    A full disk, or a file or folder that can't be written, is a user error too.
+    """
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, UserError):
+        if isinstance(cause, OSError) and cause.errno in _NOT_WRITABLE:
+            where = f"{cause.filename}" if cause.filename else "a file"
+            return UserError(f"Can't use {where}: {cause.strerror}. {_NOT_WRITABLE[cause.errno]}, and run it again.")
         cause = cause.__cause__
     return cause
 

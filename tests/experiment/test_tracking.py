@@ -17,11 +17,16 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["ost"])
 
 
-def test_wandb_is_offline_without_a_key_and_the_key_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_is_offline_without_a_key_and_no_secret_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "s3cr3t" * 7)
     monkeypatch.setenv("WANDB_MODE", "offline")  # with a key alone, W&B would try to go online
     args = [argument for argument in SMALL if "wandb" not in argument]
+    args.append("--trainer.default_root_dir=https://user:s3cr3t@host/x")  # W&B also records the command line
+    monkeypatch.setattr(sys, "argv", ["ost", "fit", *args])
     assert main(["fit", *args, "--trainer.max_steps=1", "--trainer.log_every_n_steps=1"]) == 0
+    assert sys.argv[-1] == args[-1]
+    for stored in ("config.yaml", "checkpoints/last.ckpt"):
+        assert b"https://user:***@host/x" in (Path("runs/toyworld/version_0") / stored).read_bytes()
     files = [path for path in Path("runs").rglob("*") if path.is_file()]
     assert any(path.suffix == ".wandb" for path in files)
     assert not [path for path in files if b"s3cr3t" in path.read_bytes()]

@@ -55,7 +55,13 @@ def test_convert_evaluate_and_convert_back(capsys: pytest.CaptureFixture[str]) -
 def test_mistakes_are_reported_in_a_paragraph(capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(payloads(Path("mark"))["in an extra key"], "hostile.pth")
     for arguments, words in (
-        (["hostile.pth", "out"], ["hostile.pth would call Python's `posix.system`", "none of its code was executed"]),
+        (
+            ["hostile.pth", "out"],
+            [
+                "hostile.pth can't be read as a checkpoint: it would call Python's `posix.system`",
+                "none of its code was executed",
+            ],
+        ),
         (["nothing.pth", "out"], ["There is no checkpoint nothing.pth"]),
         ([str(RELEASED), "clip", "--pretrained=clip"], ["clip already exists"]),
         ([str(RELEASED), "out", "--pretrained=nobody/nothing"], ["There is no pre-trained model 'nobody/nothing'"]),

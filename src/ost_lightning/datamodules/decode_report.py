@@ -1,11 +1,11 @@
 """Report of unreadable videos: warns once per video, and stops the run beyond a limit."""
 
-import csv
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import open_csv
 from ost_lightning.video import ReadFailure
 
@@ -52,6 +52,6 @@ class DecodeReport:
             return
         file.parent.mkdir(parents=True, exist_ok=True)
         with open_csv(file) as handle:
-            rows = csv.writer(handle)
+            rows = CsvWriter(handle)
             rows.writerow(["id", "reason"])
             rows.writerows(self.reasons.items())

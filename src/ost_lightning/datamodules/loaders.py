@@ -48,6 +48,7 @@ class LoaderFactory:
             grayscale=clips.grayscale,
             rand_augment=clips.rand_augment,
             jitter_each_frame=clips.jitter_each_frame,
+            crop_offsets=clips.crop_offsets,
         )
 
     def training(
@@ -71,7 +72,7 @@ class LoaderFactory:
         loading = self._loading
         dataset = TrainingClips(
             videos.found,
-            sampler=FrameSampler(self._geometry.frames),
+            sampler=FrameSampler(self._geometry.frames, keep_tail_frames=self._clips.keep_tail_frames),
             transform=transform,
             short_side=self._geometry.short_side,
             seed=self._seed,

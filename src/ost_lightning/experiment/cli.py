@@ -21,9 +21,11 @@ from ost_lightning.callbacks.resuming import (
     AtomicCheckpointIO,
     CheckpointNotes,
     best_checkpoint,
+    check_folder_of_runs,
     last_checkpoint,
     lock_run,
     read_notes,
+    refuse_code,
 )
 from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.errors import UserError
@@ -34,6 +36,7 @@ from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI
 from ost_lightning.experiment.run_config import RunConfig, report_differences
 from ost_lightning.experiment.tracking import Tracking, experiment_folder, finishing_wandb_run, run_loggers
 from ost_lightning.experiment.trainer_settings import lightning_complaint, strategy_for, validate_trainer_settings
+from ost_lightning.models.checkpoints.safe_checkpoints import local_file
 from ost_lightning.tasks import RecognitionTask
 
 
@@ -63,7 +66,7 @@ class ExperimentCLI(AdaptedLightningCLI):
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 save_config_callback=RunConfig,
-                save_config_kwargs={"overwrite": True},  # every run has a separate folder
+                save_config_kwargs={"save_to_log_dir": False},  # RunConfig writes the file itself
                 seed_everything_default=0,
                 trainer_defaults={"use_distributed_sampler": False},  # the data modules shard without padding
                 auto_configure_optimizers=False,
@@ -86,29 +89,35 @@ class ExperimentCLI(AdaptedLightningCLI):
         parser.add_lightning_class_args(callbacks.ResultsWriter, "results")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parses the command line; checkpoints are read as data only, never as code."""
+        """Parses the command line; checkpoints are read as data only, never as code.
+
+        Raises:
+            UserError: If `weights_only` is false.
+        """
         self.config = parser.parse_args(normalized(sys.argv[1:] if args is None else list(args)))
         settings = self.config[self.config["subcommand"]]
-        if settings["weights_only"] is None:
-            settings["weights_only"] = True
+        refuse_code(settings["weights_only"])
+        settings["weights_only"] = True
 
     def before_instantiate_classes(self) -> None:
-        """Finds and checks the checkpoint before anything heavy is loaded."""
+        """Checks the run's folder and the checkpoint before anything heavy is loaded."""
         settings = self.config[self.subcommand]
+        experiment = experiment_folder(settings["tracking"], settings["config"])
+        check_folder_of_runs(experiment)
         if settings.get("ckpt_path") in ("last", "best"):
             find = self._last_checkpoint if settings["ckpt_path"] == "last" else _best_checkpoint
-            settings["ckpt_path"] = find(experiment_folder(settings["tracking"], settings["config"]))
-        path = settings.get("ckpt_path")
-        if path is None:
+            settings["ckpt_path"] = find(experiment)
+        if settings.get("ckpt_path") is None:
             self._compare_with_initial_weights()
-        if path is None or "://" in str(path):
             return
-        if not Path(path).is_file():
+        path = local_file(settings["ckpt_path"])
+        settings["ckpt_path"] = str(path)
+        if not path.is_file():
             raise UserError(
                 f"There is no checkpoint {path}. Expected a file that training wrote, or `last` or `best` for a "
                 "checkpoint of this experiment's newest run."
             )
-        self._notes = read_notes(Path(path))
+        self._notes = read_notes(path)
         if self._notes.config is not None:
             self._differences = report_differences(self._notes.config, self.config_text())
 

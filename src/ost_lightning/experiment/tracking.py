@@ -2,18 +2,21 @@
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import wandb
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from wandb.errors import CommError, UsageError
 
-from ost_lightning.callbacks.resuming import CheckpointNotes, MetricsTable, version_of
+from ost_lightning.callbacks.resuming import CheckpointNotes, MetricsTable, create_folder_of_runs, version_of
+from ost_lightning.escaping import without_passwords
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,9 @@ def run_loggers(tracking: Tracking, experiment: Path, resumed: Path | None, note
     )
     if not tracking.wandb:
         return [table]
-    experiment.mkdir(parents=True, exist_ok=True)
+    create_folder_of_runs(experiment)
     make = partial(
-        WandbLogger,
+        _RunLogger,
         name=f"{experiment.name}/{Path(table.log_dir).name}",
         project=tracking.project,
         save_dir=experiment,
@@ -71,6 +74,20 @@ def run_loggers(tracking: Tracking, experiment: Path, resumed: Path | None, note
     # the agent of a sweep is logged in, and needs the metrics
     online = os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_SWEEP_ID")
     return [table, _online_if_possible(make) if online else make(offline=True)]
+
+
+class _RunLogger(WandbLogger):
+    """Logger of W&B that hides passwords in URLs of the command line, which W&B records with a run."""
+
+    @property
+    def experiment(self) -> Any:
+        """Run of W&B, which starts when it is first needed."""
+        original = sys.argv
+        sys.argv = [without_passwords(argument) for argument in original]
+        try:
+            return super().experiment
+        finally:
+            sys.argv = original  # further processes are launched with it
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """`ost data check` and `ost data stats`: inspection of the videos in a list."""
 
-import csv
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import atomic_write, open_csv
 from ost_lightning.tools.options import output_folder, processes
 from ost_lightning.vocabulary import Part
@@ -138,7 +138,7 @@ def _records(
 
 def _write_missing(bad: "Sequence[Inspection]", file: Path) -> None:
     with atomic_write(file) as temporary, open_csv(temporary) as handle:
-        rows = csv.writer(handle)
+        rows = CsvWriter(handle)
         rows.writerow(["id", "path", "state", "reason"])
         rows.writerows((entry.id, entry.path, entry.state, entry.reason) for entry in bad)
 

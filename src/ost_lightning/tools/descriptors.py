@@ -1,6 +1,5 @@
 """`ost descriptors ...`: check, compare, import and export Spatio-Temporal Descriptors."""
 
-import csv
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from ost_lightning.characters import escaped
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.resources import TINY_CLIP
 from ost_lightning.text import Finding, LabelSpace, OrphanDescriptorsWarning, Templates, compare, lint
 from ost_lightning.text.foreign_descriptors import (
@@ -197,7 +197,7 @@ def _findings_table(findings: Sequence[Finding]) -> Table:
 def _write_report(findings: Sequence[Finding], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as handle:
-        rows = csv.writer(handle)
+        rows = CsvWriter(handle)
         rows.writerow(["severity", "rule", "class", "kind", "descriptor", "detail"])
         for found in findings:
             texts = map(escaped, (found.name, found.kind or "", found.text, found.detail))

@@ -1,7 +1,6 @@
 """`ost descriptors generate`: descriptors written by an LLM."""
 
 import asyncio
-import csv
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import atomic_write
 from ost_lightning.text import LabelSpace
 from ost_lightning.text.generation.journal import Journal, Question
@@ -159,6 +159,6 @@ def _write_incomplete(problems: dict[Question, str], file: Path) -> None:
         file.unlink(missing_ok=True)
         return
     with atomic_write(file) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
-        rows = csv.writer(handle)
+        rows = CsvWriter(handle)
         rows.writerow(["class", "kind", "reason"])
         rows.writerows((question.name, question.kind, reason) for question, reason in problems.items())

@@ -1,10 +1,10 @@
 """`ost results`: a table of runs and published figures."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import atomic_write, open_csv, write_text_atomically
 from ost_lightning.tools.options import output_folder
 
@@ -29,9 +29,9 @@ def results(runs: Sequence[Path], output: Path | None = None) -> None:
         write_text_atomically(output_folder(output) / "results.md", text)
         records = as_records(rows)
         with atomic_write(output / "results.csv") as file, open_csv(file) as handle:
-            writer = csv.DictWriter(handle, list(records[0]))
-            writer.writeheader()
-            writer.writerows(records)
+            writer = CsvWriter(handle)
+            writer.writerow(records[0])
+            writer.writerows(record.values() for record in records)
 
 
 def _results_files(folder: Path, name: str) -> list[Path]:

@@ -1,8 +1,7 @@
 """`ost data transcode` and `ost data shard`: re-encoding and packing of listed videos."""
 
-import csv
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import atomic_write, open_csv
 from ost_lightning.tools.options import output_folder, processes
 
@@ -116,9 +116,9 @@ def _write_report(rows: "Sequence[Transcoded]", file: Path) -> None:
     from ost_lightning.video.maintenance.transcoding import Transcoded
 
     with atomic_write(file) as partial, open_csv(partial) as handle:
-        table = csv.DictWriter(handle, [field.name for field in fields(Transcoded)])
-        table.writeheader()
-        table.writerows(asdict(row) for row in rows)
+        table = CsvWriter(handle)
+        table.writerow(field.name for field in fields(Transcoded))
+        table.writerows(astuple(row) for row in rows)
 
 
 def _report_summary(rows: "Sequence[Transcoded]") -> None:

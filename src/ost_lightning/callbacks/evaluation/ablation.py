@@ -1,6 +1,5 @@
 """Ablation tables: many evaluation settings scored in one pass over the videos."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from ost_lightning.callbacks.reporting.ablation_conditions import (
 )
 from ost_lightning.callbacks.reporting.training_differences import clip_differences
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.evaluation import (
     SCORED,
     EmbeddedBatch,
@@ -259,7 +259,7 @@ class Ablation(Callback):
         suffix = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
         folder.mkdir(parents=True, exist_ok=True)
         with open_csv(folder / f"ablation_videos{suffix}.csv") as handle:
-            rows = csv.writer(handle)
+            rows = CsvWriter(handle)
             rows.writerow(["set", "video", *(f"{row.part} {row.name}" for row, *_ in (s.rows for s in self.settings))])
             for name, videos in self._hits.items():
                 for id_, hits in videos:

@@ -1,6 +1,5 @@
 """Predictions as a CSV file."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.callbacks.recognition import recognition_task, run_folder
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.evaluation import SHOWN_CLASSES, Prediction
 from ost_lightning.files import open_csv
 
@@ -60,7 +60,7 @@ class PredictionWriter(BasePredictionWriter):
         if self._file is None:
             return
         with open_csv(self._file, "a") as handle:
-            csv.writer(handle).writerows(_row(video) for video in prediction)
+            CsvWriter(handle).writerows(_row(video) for video in prediction)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints the path of the file."""

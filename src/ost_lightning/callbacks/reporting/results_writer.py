@@ -6,7 +6,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
@@ -25,6 +24,7 @@ from ost_lightning.callbacks.reporting.training_differences import clip_differen
 from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord
 from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.files import write_text_atomically
+from ost_lightning.models.checkpoints.safe_checkpoints import load_as_data
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.vocabulary import AS_TRAINED, PRETRAINED
 
@@ -65,7 +65,7 @@ class ResultsWriter(Callback):
         clip = task.video_clip
         before, contents = clip.init_from, {}
         if before is not None and before.is_file():
-            contents = torch.load(before, map_location="cpu", weights_only=True, mmap=True)
+            contents = load_as_data(before)
         name = before or (clip.pretrained if clip.pretrained != clip.tuned_from else None)
         steps = trainer.estimated_stepping_batches
         record = TrainingRecord.of(

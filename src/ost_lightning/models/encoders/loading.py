@@ -1,14 +1,17 @@
 """Loading a pre-trained model from the hub or a folder: its type, weights and tokenizer."""
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.encoders.pixels import as_patch_convolution
+from ost_lightning.models.unreadable_weights import problem_in
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
 
 
@@ -46,7 +49,8 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
         attention: Attention implementation, by its name in transformers.
 
     Raises:
-        CheckpointError: If the model doesn't exist, or its weights are missing or incomplete.
+        CheckpointError: If the model doesn't exist, or its weights are missing, damaged or incomplete. Weights in a
+            pickle that would execute code are refused.
     """
     try:
         loaded: Any = architecture.from_pretrained(
@@ -54,6 +58,8 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
         )
     except (OSError, ValueError) as error:
         raise _not_found(pretrained, "its weights are", error) from error
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
+        raise CheckpointError(f"The weights of {pretrained} can't be read: {problem_in(error)}") from error
     model, report = loaded
     missing: Sequence[str] = sorted(report["missing_keys"])
     mismatched = sorted(str(key) for key in report["mismatched_keys"])
@@ -80,7 +86,9 @@ def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
             installed.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source_of(pretrained))
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source_of(pretrained), trust_remote_code=False
+        )
     except ImportError as error:
         raise CheckpointError(
             f"The tokenizer of {pretrained} needs a package that is not installed "
