@@ -7,12 +7,19 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from ost_lightning.experiment.settings_parser import SettingsParser
+
+
+class _ExperimentParser(SettingsParser, LightningArgumentParser):
+    pass
+
 
 class AdaptedLightningCLI(LightningCLI):
     """LightningCLI with public hooks for its extra callbacks and for the run of a subcommand."""
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Creates a parser that raises exceptions instead of printing pages of usage."""
+        self.parser_class = _ExperimentParser
         return super().init_parser(exit_on_error=False, **kwargs)
 
     def setting(self, key: str) -> Any:
