@@ -241,13 +241,24 @@ def wait_for(file: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("moment", "step"), [("batch_start", 3), ("batch_end", 4), ("batch_end", 5), ("validation", 10)]
+    ("moment", "step", "how"),
+    [
+        ("batch_start", 3, "SIGTERM"),
+        ("batch_end", 4, "SIGTERM"),
+        ("batch_end", 5, "SIGTERM"),
+        ("validation", 10, "SIGTERM"),
+        ("before_update", 3, "SIGINT"),
+        ("validation", 10, "SIGINT"),
+    ],
 )
-def test_a_run_stopped_by_sigterm_saves_and_resumes_exactly(uninterrupted: Path, moment: str, step: int) -> None:
+def test_a_run_stopped_by_a_signal_saves_and_resumes_exactly(
+    uninterrupted: Path, moment: str, step: int, how: str
+) -> None:
     rarely = "--checkpoint.every_n_steps=1000"
-    stopped = ost(["fit", *SETTINGS, "--tracking.wandb=false", rarely, *interruption(moment, step, "SIGTERM")], Path())
-    assert stopped.returncode == 128 + signal.SIGTERM
-    assert "Stopped by SIGTERM" in stopped.stderr
+    stopped = ost(["fit", *SETTINGS, "--tracking.wandb=false", rarely, *interruption(moment, step, how)], Path())
+    assert stopped.returncode == 128 + getattr(signal, how)
+    assert f"Stopped by {how}" in stopped.stderr
+    assert "--ckpt_path last" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     last = torch.load(RUN / "checkpoints/last.ckpt", weights_only=True)
     assert last["global_step"] in (step, step + 1)

@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import sys
 import textwrap
 import warnings
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from io import TextIOWrapper
 from pkgutil import resolve_name
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from ost_lightning.characters import escaped
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
@@ -24,6 +25,8 @@ from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.tools.parsing.arguments import HELP, usage_hint
 from ost_lightning.tools.parsing.commands import ABLATION_MEAN, GROUPS, TOOLS, Tool
 from ost_lightning.tools.parsing.parser import run_tool
+
+_INTERRUPTED: Final = 128 + signal.SIGINT
 
 
 def run(args: Sequence[str]) -> None:
@@ -108,7 +111,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Command line without the program's name; the process's command line if not given.
 
     Returns:
-        Exit status: 0, or 1 after a user error.
+        Exit status: 0, 1 after a user error, or 130 after Ctrl-C.
     """
     _silence_irrelevant_messages()
     for stream in (sys.stdout, sys.stderr):
@@ -124,6 +127,11 @@ def main(args: Sequence[str] | None = None) -> int:
         message = "\n".join(map(escaped, f"ost: {mistake}".split("\n")))
         print(textwrap.fill(message, columns, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        if os.environ.get("OST_TRACEBACK"):
+            raise
+        print("\nost: interrupted.", file=sys.stderr)
+        return _INTERRUPTED
     return 0
 
 

@@ -57,4 +57,9 @@ class AdaptedLightningCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         with self.run_context():
-            super()._run_subcommand(subcommand)
+            try:
+                super()._run_subcommand(subcommand)
+            except SystemExit as stop:
+                if isinstance(stop.__context__, KeyboardInterrupt):  # the trainer replaces it by the status 1
+                    raise KeyboardInterrupt from stop
+                raise
