@@ -199,11 +199,11 @@ def finish(expected: Path, *options: str, interruptions: int = 1) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("moment", "step"), [("batch_start", 7), ("before_update", 4), ("validation", 10)])
 def test_a_killed_run_with_workers_and_wandb_resumes_exactly(uninterrupted: Path, moment: str, step: int) -> None:
-    workers = "--data.loading.workers=2"
-    killed = ost(["fit", *SETTINGS, workers, *interruption(moment, step, "SIGKILL")], Path())
+    options = ["--data.loading.workers=2", "--tracking.wandb=true"]
+    killed = ost(["fit", *SETTINGS, *options, *interruption(moment, step, "SIGKILL")], Path())
     assert killed.returncode == -signal.SIGKILL
     id_before = read_notes(RUN / "checkpoints/last.ckpt").wandb_id
-    finish(uninterrupted, workers)
+    finish(uninterrupted, *options)
     assert read_notes(RUN / "checkpoints/last.ckpt").wandb_id == id_before
     assert {folder.name.rsplit("-", 1)[1] for folder in RUN.parent.glob("wandb/offline-run-*")} == {id_before}
 
