@@ -27,6 +27,14 @@ from ost_lightning.tools.parsing.commands import ABLATION_MEAN, GROUPS, TOOLS, T
 from ost_lightning.tools.parsing.parser import run_tool
 
 _INTERRUPTED: Final = 128 + signal.SIGINT
+_IRRELEVANT: Final = (
+    "try installing [lit",  # an advertisement
+    "TPU available:",
+    "HPU available:",
+    "Loading `train_dataloader` to estimate",
+    "Trainer already configured with model summary callbacks",
+)
+"""Words of Lightning's messages that are not printed."""
 
 
 def run(args: Sequence[str]) -> None:
@@ -141,12 +149,17 @@ def _silence_irrelevant_messages() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
     # Lightning recommends averaging accuracies over processes, but they are computed from global sums already
     warnings.filterwarnings("ignore", message=r"It is recommended to use `self\.log\('(val|test)/")
-    # Lightning advertises other packages at every start, and has no setting to turn that off
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_not_advertisement)
+    # a run without a validation set
+    warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
+    # wrong: the interval is counted across epochs
+    warnings.filterwarnings("ignore", message=r"The number of training batches \(\d+\) is smaller than the logging")
+    # Lightning has no setting to turn these off
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_relevant)
 
 
-def _is_not_advertisement(record: logging.LogRecord) -> bool:
-    return "try installing [lit" not in record.getMessage()
+def _is_relevant(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not any(words in message for words in _IRRELEVANT)
 
 
 def entry_point() -> None:

@@ -49,6 +49,12 @@ class AdaptedLightningCLI(LightningCLI):
         """Returns the context in which a subcommand runs."""
         return nullcontext()
 
+    def _prepare_subcommand_parser(self, *args: Any, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(*args, **kwargs)
+        if "verbose" in parser.get_defaults():
+            parser.set_defaults(verbose=False)  # results are printed in one table, with percentages
+        return parser
+
     def _parse_ckpt_path(self) -> None:
         """Keeps the user's configuration, which Lightning would override by the checkpoint's settings."""
 

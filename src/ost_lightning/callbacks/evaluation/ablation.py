@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from ost_lightning.analysis import AblationRow, AblationTable
+from ost_lightning.analysis.terminal_table import print_markdown
 from ost_lightning.callbacks.evaluation.weight_ensembling import add_mixtures, remove_mixtures
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.ablation_conditions import (
@@ -190,7 +191,7 @@ class Ablation(Callback):
                 _ONE_MODEL,
             ),
         )
-        print(f"\n{table.markdown()}")
+        print_markdown(f"\n{table.markdown()}")
         rank_zero_info(f"{self._cached} of {self._scored} videos of this process came from the embedding cache")
         if folder is not None:
             table.save(folder)
