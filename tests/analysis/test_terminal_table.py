@@ -56,6 +56,15 @@ def test_a_narrow_terminal_loses_nothing(width: int) -> None:
     assert "1,234" in "\n".join(shown)
 
 
+def test_lines_break_between_words() -> None:
+    rows = "| ContrastiveRecognition, OptimalDescriptorSolver | as trained | 1 | this package, toyworld/version_0 |\n"
+    rows += "| VisionOnly, CategoryName | ensembled_0.2 | 2 | this package, toyworld/version_1 |\n"
+    shown = lines(f"| method | weights | Top-1 | measured by |\n| --- | --- | ---: | --- |\n{rows}", 70)
+    assert all(len(line) <= 70 for line in shown)
+    for word in ("ContrastiveRecognition,", "OptimalDescriptorSolver", "ensembled_0.2", "toyworld/version_1"):
+        assert word in "\n".join(shown)
+
+
 def test_empty_columns_are_left_out() -> None:
     shown = lines("| a | b |\n| --- | --- |\n| 1 | |\n| 2 | |\n", 80)
     assert not any("b" in line for line in shown)
