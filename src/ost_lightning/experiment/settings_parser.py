@@ -29,7 +29,7 @@ class _InlineSettings(_ActionConfigLoad):
             raise TypeError(
                 f"`{self.dest}` is a group of settings, not the file {value}. Give settings in a file with --config."
             )
-        return super()._load_config(value, parser)
+        return super()._load_config(value, parser)  # type: ignore[no-untyped-call]
 
 
 class _WithoutFiles:

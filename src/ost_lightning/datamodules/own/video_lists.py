@@ -72,8 +72,7 @@ class VideoLists(VideoDataModule):
         super().__init__(clips, loading)
         self.root, self.shots, self.labels = root, shots, labels
         self.train = None if train is None else _video_list(train)
-        self.val = {name: _video_list(listed) for name, listed in named_sets(val, "val", _KEYS).items()}
-        self.test = {name: _video_list(listed) for name, listed in named_sets(test, "test", _KEYS).items()}
+        self.val, self.test = _video_lists(val, "val"), _video_lists(test, "test")
 
     def has_part(self, part: Part) -> bool:
         """Returns whether a part has videos; only training is optional."""
@@ -108,6 +107,13 @@ class VideoLists(VideoDataModule):
             f"The list {listed.list} has no label space. Set the data's `labels` to the name or folder of one, or give "
             f"it with the list: {{list: {listed.list}, labels: FOLDER}}."
         )
+
+
+def _video_lists(
+    given: Path | VideoList | Mapping[str, Path | VideoList] | None, part: EvaluationStage
+) -> dict[str, VideoList]:
+    sets: dict[str, Path | VideoList] = named_sets(given, part, _KEYS)
+    return {name: _video_list(listed) for name, listed in sets.items()}
 
 
 def _video_list(listed: Path | VideoList) -> VideoList:
