@@ -32,6 +32,7 @@ _IRRELEVANT: Final = (
     "TPU available:",
     "HPU available:",
     "Loading `train_dataloader` to estimate",
+    "Restoring states from the checkpoint path at",  # another message says so afterwards
     "Trainer already configured with model summary callbacks",
 )
 """Words of Lightning's messages that are not printed."""
@@ -153,6 +154,8 @@ def _silence_irrelevant_messages() -> None:
     warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
     # wrong: the interval is counted across epochs
     warnings.filterwarnings("ignore", message=r"The number of training batches \(\d+\) is smaller than the logging")
+    # printed for every loader
+    warnings.filterwarnings("once", message=r"This DataLoader will create \d+ worker processes")
     # Lightning has no setting to turn these off
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_relevant)
 

@@ -37,7 +37,7 @@ from ost_lightning.files import open_csv
 from ost_lightning.matching import Matcher
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace, LabelSpaceError, SentenceSet, Templates
-from ost_lightning.vocabulary import AS_TRAINED
+from ost_lightning.vocabulary import AS_TRAINED, counted
 
 _ONE_MODEL: Final = (
     "Every row scores the same model, trained as its experiment says; only the evaluation differs between rows."
@@ -192,7 +192,9 @@ class Ablation(Callback):
             ),
         )
         print_markdown(f"\n{table.markdown()}")
-        rank_zero_info(f"{self._cached} of {self._scored} videos of this process came from the embedding cache")
+        rank_zero_info(
+            f"{self._cached:,} of {counted(self._scored, 'video')} of this process came from the embedding cache"
+        )
         if folder is not None:
             table.save(folder)
             rank_zero_info(f"ablation.md, ablation.json and ablation_videos.csv written to {folder}")
