@@ -147,7 +147,7 @@ def test_groups_of_settings_in_one_option(capsys: pytest.CaptureFixture[str]) ->
     ("option", "meant"),
     [
         ("--trainr.devices=1", "--trainer.devices"),
-        ("--trainer.devicess=1", "--trainer.devices"),
+        ("--trainer.maxepochs=1", "--trainer.max_epochs"),
         ("--modle.descriptors_per_class=2", "--model.descriptors_per_class"),
         ("--ckpt-pth=last", "--ckpt_path"),
         ("--tracking.wandbb=false", "--tracking.wandb"),

@@ -56,6 +56,8 @@ def test_without_wandb_nothing_of_it_is_written_or_printed(capfd: pytest.Capture
     assert not Path("runs/toyworld/wandb").exists()
     output = "".join(capfd.readouterr())
     assert "wandb" not in output
+    for noise in ("Loading weights", "DataLoader", "TPU"):
+        assert noise not in output
 
 
 def test_the_key_is_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
