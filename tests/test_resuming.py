@@ -265,6 +265,12 @@ def test_a_run_stopped_by_a_signal_saves_and_resumes_exactly(
     finish(uninterrupted, "--tracking.wandb=false")
 
 
+def test_a_run_without_checkpoints_ends_with_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*SETTINGS[:-1], "--tracking.wandb=false", "--trainer.enable_checkpointing=false"]
+    assert main(["fit", *options, *interruption("batch_start", 1, "SIGINT")]) == 128 + signal.SIGINT
+    assert "ost: interrupted." in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_slurm_job_is_requeued_unless_it_was_canceled(uninterrupted: Path) -> None:
     log = Path("log.txt").absolute()
