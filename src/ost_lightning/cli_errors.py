@@ -71,6 +71,8 @@ def parse_error_as_mistake(error: ArgumentError, usage: str = "") -> UserError:
         accepted = _accepted(classes[-1])
         close = difflib.get_close_matches(option, accepted, n=1, cutoff=0.5)
         said += f". Did you mean '{close[0]}'?" if close else f". It accepts: {', '.join(accepted)}."
+    elif not usage and said.startswith("unrecognized arguments: ") and not unknown:
+        said += ". Settings are options; a list of videos is given as --data.test LIST."
     elif not said.endswith("?"):
         said += "."
     if usage and not classes:

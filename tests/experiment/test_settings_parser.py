@@ -162,6 +162,14 @@ def test_unknown_options_are_corrected(option: str, meant: str, capsys: pytest.C
     assert " ".join(capsys.readouterr().err.split()).count(f"Did you mean {meant}?") == 1
 
 
+def test_arguments_that_are_no_options_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--config=own_videos", "arm_3.mp4"]) == 1
+    message = " ".join(capsys.readouterr().err.split())
+    assert (
+        "unrecognized arguments: arm_3.mp4. Settings are options; a list of videos is given as --data.test" in message
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "meant"),
     [
