@@ -7,9 +7,9 @@ from ost_lightning.errors import UserError
 
 
 def test_batch_of_the_paper_on_eight_devices_and_on_one() -> None:
-    assert str(plan_batches(256, 8, 4)) == "global batch 256 = 8 devices x 4 videos x 8 accumulation steps"
-    assert str(plan_batches(256, 1, 32)) == "global batch 256 = 1 devices x 32 videos x 8 accumulation steps"
-    assert str(plan_batches(64, 8, None)) == "global batch 64 = 8 devices x 8 videos x 1 accumulation steps"
+    assert str(plan_batches(256, 8, 4)) == "global batch of 256 = 8 devices x 4 videos x 8 accumulation steps"
+    assert str(plan_batches(256, 1, 32)) == "global batch of 256 = 1 device x 32 videos x 8 accumulation steps"
+    assert str(plan_batches(64, 8, None)) == "global batch of 64 = 8 devices x 8 videos x 1 accumulation step"
 
 
 @given(total=st.integers(1, 600), devices=st.integers(1, 16), limit=st.none() | st.integers(1, 40))

@@ -7,6 +7,7 @@ from ost_lightning.callbacks.evaluation.sample_figures import SampleFigures
 from ost_lightning.callbacks.evaluation.weight_ensembling import WeightEnsembling
 from ost_lightning.callbacks.monitoring.gradient_norm import GradientNorm
 from ost_lightning.callbacks.monitoring.loss_guard import NonFiniteLossGuard
+from ost_lightning.callbacks.monitoring.parameter_count import ParameterCount
 from ost_lightning.callbacks.monitoring.progress import VideoProgressBar
 from ost_lightning.callbacks.monitoring.throughput import BottleneckWarning, Throughput
 from ost_lightning.callbacks.reporting.results_writer import ResultsWriter
@@ -25,6 +26,7 @@ __all__ = [
     "ExactResume",
     "GradientNorm",
     "NonFiniteLossGuard",
+    "ParameterCount",
     "PredictionWriter",
     "ResultsWriter",
     "ResumableCheckpoint",

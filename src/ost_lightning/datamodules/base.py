@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.datamodules.batching import BatchPlan, plan_batches
 from ost_lightning.datamodules.decode_policy import apply_decode_policy
-from ost_lightning.datamodules.decode_report import DecodeReport, count
+from ost_lightning.datamodules.decode_report import DecodeReport
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.loaders import LoaderFactory
 from ost_lightning.datamodules.presence import check_presence, report_repeats, require_sets
@@ -26,7 +26,7 @@ from ost_lightning.models.encoders import Preprocessing
 from ost_lightning.resources import cache_folder
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import ClipBatch, TrainingTransform
-from ost_lightning.vocabulary import EvaluationStage, Part
+from ost_lightning.vocabulary import EvaluationStage, Part, counted
 
 REAL_VIDEOS: Final = "real videos"
 _GIGABYTE: Final = 10**9
@@ -196,7 +196,7 @@ class VideoDataModule(LightningDataModule, ABC):
         if self.report.reasons and self.trainer is not None and folder:
             file = Path(folder) / f"undecodable-{self.trainer.global_rank}.csv"
             self.report.write(file)
-            rank_zero_info(f"{count(len(self.report.reasons))} could not be read; see {file}")
+            rank_zero_info(f"{counted(len(self.report.reasons), 'video')} could not be read; see {file}")
 
     def _loaders(self) -> LoaderFactory:
         self.clips = self.clips.resolved()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ost_lightning.errors import UserError
+from ost_lightning.vocabulary import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ class BatchPlan:
         return self.devices * self.device_batch * self.accumulation
 
     def __str__(self) -> str:
-        factors = f"{self.devices} devices x {self.device_batch} videos x {self.accumulation} accumulation steps"
-        return f"global batch {self.total} = {factors}"
+        factors = ((self.devices, "device"), (self.device_batch, "video"), (self.accumulation, "accumulation step"))
+        return f"global batch of {self.total:,} = {' x '.join(counted(*factor) for factor in factors)}"
 
 
 def plan_batches(global_batch_size: int, devices: int, max_videos_per_device: int | None) -> BatchPlan:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_info
@@ -136,6 +136,8 @@ class ExperimentCLI(AdaptedLightningCLI):
         added = [callbacks.ExactResume(), *([users] if isinstance(users, Callback) else users)]
         if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in added):
             added.append(callbacks.VideoProgressBar(self.setting("throughput")))
+        if settings["enable_model_summary"] is not False and not any(isinstance(c, ModelSummary) for c in added):
+            added.append(callbacks.ParameterCount())
         configured = settings["logger"]
         others: list[Logger] = (
             [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []

@@ -7,12 +7,19 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from ost_lightning.experiment.settings_parser import SettingsParser
+
+
+class _ExperimentParser(SettingsParser, LightningArgumentParser):
+    pass
+
 
 class AdaptedLightningCLI(LightningCLI):
     """LightningCLI with public hooks for its extra callbacks and for the run of a subcommand."""
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Creates a parser that raises exceptions instead of printing pages of usage."""
+        self.parser_class = _ExperimentParser
         return super().init_parser(exit_on_error=False, **kwargs)
 
     def setting(self, key: str) -> Any:
@@ -42,6 +49,12 @@ class AdaptedLightningCLI(LightningCLI):
         """Returns the context in which a subcommand runs."""
         return nullcontext()
 
+    def _prepare_subcommand_parser(self, *args: Any, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(*args, **kwargs)
+        if "verbose" in parser.get_defaults():
+            parser.set_defaults(verbose=False)  # results are printed in one table, with percentages
+        return parser
+
     def _parse_ckpt_path(self) -> None:
         """Keeps the user's configuration, which Lightning would override by the checkpoint's settings."""
 
@@ -50,4 +63,9 @@ class AdaptedLightningCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         with self.run_context():
-            super()._run_subcommand(subcommand)
+            try:
+                super()._run_subcommand(subcommand)
+            except SystemExit as stop:
+                if isinstance(stop.__context__, KeyboardInterrupt):  # the trainer replaces it by the status 1
+                    raise KeyboardInterrupt from stop
+                raise

@@ -9,6 +9,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import atomic_write
 from ost_lightning.tools.options import output_file
+from ost_lightning.vocabulary import counted
 
 if TYPE_CHECKING:
     from ost_lightning.video.annotations.any_list import ListedVideo
@@ -68,7 +69,8 @@ def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0, root: str 
     drawn = draw_shots([_name(video) for video in different], [video.label for video in different], shots, seed)
     chosen = [different[index] for index in drawn]
     write_list(chosen, output_file(output))
-    print(f"{len(chosen)} videos of {len({video.label for video in chosen})} classes, {shots} per class: {output}")
+    classes = counted(len({video.label for video in chosen}), "class", "classes")
+    print(f"{counted(len(chosen), 'video')} of {classes}, {shots} per class: {output}")
 
 
 def _name(video: "ListedVideo") -> str:

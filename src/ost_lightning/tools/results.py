@@ -12,6 +12,7 @@ from ost_lightning.tools.options import output_folder
 def results(runs: Sequence[Path], output: Path | None = None) -> None:
     """Prints test runs in a table with the paper's and the best known figures, and the source of each.
 
+    On a terminal the table is aligned; into a file or pipe it is written as Markdown.
     Runs that differ only in their seed are averaged. Deviations of runs from their protocol are listed below the table.
 
     Args:
@@ -20,11 +21,12 @@ def results(runs: Sequence[Path], output: Path | None = None) -> None:
     """
     from ost_lightning.analysis.results_table import as_markdown, as_records, table
     from ost_lightning.analysis.run_results import RESULTS_FILE, RunResults
+    from ost_lightning.analysis.terminal_table import print_markdown
 
     files = [file for folder in runs for file in _results_files(folder, RESULTS_FILE)]
     rows = table([RunResults.load(file) for file in files])
     text = as_markdown(rows)
-    print(text, end="")
+    print_markdown(text)
     if output is not None:
         write_text_atomically(output_folder(output) / "results.md", text)
         records = as_records(rows)

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from ost_lightning.analysis import AblationRow, AblationTable
+from ost_lightning.analysis.terminal_table import print_markdown
 from ost_lightning.callbacks.evaluation.weight_ensembling import add_mixtures, remove_mixtures
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.ablation_conditions import (
@@ -36,7 +37,7 @@ from ost_lightning.files import open_csv
 from ost_lightning.matching import Matcher
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace, LabelSpaceError, SentenceSet, Templates
-from ost_lightning.vocabulary import AS_TRAINED
+from ost_lightning.vocabulary import AS_TRAINED, counted
 
 _ONE_MODEL: Final = (
     "Every row scores the same model, trained as its experiment says; only the evaluation differs between rows."
@@ -190,8 +191,10 @@ class Ablation(Callback):
                 _ONE_MODEL,
             ),
         )
-        print(f"\n{table.markdown()}")
-        rank_zero_info(f"{self._cached} of {self._scored} videos of this process came from the embedding cache")
+        print_markdown(f"\n{table.markdown()}")
+        rank_zero_info(
+            f"{self._cached:,} of {counted(self._scored, 'video')} of this process came from the embedding cache"
+        )
         if folder is not None:
             table.save(folder)
             rank_zero_info(f"ablation.md, ablation.json and ablation_videos.csv written to {folder}")

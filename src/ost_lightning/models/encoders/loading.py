@@ -1,13 +1,15 @@
 """Loading a pre-trained model from the hub or a folder: its type, weights and tokenizer."""
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import set_tqdm_hook
 
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.encoders.pixels import as_patch_convolution
@@ -53,9 +55,10 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
             pickle that would execute code are refused.
     """
     try:
-        loaded: Any = architecture.from_pretrained(
-            source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
-        )
+        with _without_bar_of_weights():
+            loaded: Any = architecture.from_pretrained(
+                source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+            )
     except (OSError, ValueError) as error:
         raise _not_found(pretrained, "its weights are", error) from error
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
@@ -72,6 +75,21 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
     embeddings = model.vision_model.embeddings
     embeddings.patch_embedding = as_patch_convolution(embeddings.patch_embedding)
     return model
+
+
+@contextmanager
+def _without_bar_of_weights() -> Iterator[None]:
+    """Hides the progress bar over weights, which takes seconds and appears for every copy; downloads keep theirs."""
+
+    def create(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        hidden = {"disable": True} if kwargs.get("desc") == "Loading weights" else {}
+        return factory(*args, **(kwargs | hidden))
+
+    before = set_tqdm_hook(create)
+    try:
+        yield
+    finally:
+        set_tqdm_hook(before)
 
 
 def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
