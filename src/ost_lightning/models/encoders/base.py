@@ -12,6 +12,7 @@ from transformers import AutoConfig, PreTrainedModel
 
 from ost_lightning.matching import Matcher
 from ost_lightning.models.encoders.end_token import correct_end_token, end_token
+from ost_lightning.models.encoders.hub import local_files_only
 from ost_lightning.models.encoders.loading import load_model, load_tokenizer, source_of
 from ost_lightning.models.encoders.preprocessing import (
     NAMED_STATISTICS,
@@ -118,7 +119,8 @@ class DualEncoder(nn.Module, ABC):
         Raises:
             CheckpointError: If the tokenizer is missing or belongs to another model.
         """
-        return cls._tokenizer(pretrained, AutoConfig.from_pretrained(source_of(pretrained)))
+        config = AutoConfig.from_pretrained(source_of(pretrained), local_files_only=local_files_only(pretrained))
+        return cls._tokenizer(pretrained, config)
 
     @classmethod
     def _tokenizer(cls, pretrained: str, config: Any) -> SentenceTokenizer:

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.encoders.hub import local_files_only
 from ost_lightning.models.encoders.pixels import as_patch_convolution
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
 
@@ -24,7 +25,9 @@ def model_type_of(pretrained: str) -> str:
         CheckpointError: If the model doesn't exist, or its config.json has no `model_type`.
     """
     try:
-        config, _ = PreTrainedConfig.get_config_dict(source_of(pretrained))
+        config, _ = PreTrainedConfig.get_config_dict(
+            source_of(pretrained), local_files_only=local_files_only(pretrained)
+        )
     except (OSError, ValueError) as error:
         raise _not_found(pretrained, "config.json is", error) from error
     model_type = config.get("model_type")
@@ -50,7 +53,11 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
     """
     try:
         loaded: Any = architecture.from_pretrained(
-            source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+            source_of(pretrained),
+            dtype=torch.float32,
+            attn_implementation=attention,
+            output_loading_info=True,
+            local_files_only=local_files_only(pretrained),
         )
     except (OSError, ValueError) as error:
         raise _not_found(pretrained, "its weights are", error) from error
@@ -80,7 +87,9 @@ def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
             installed.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source_of(pretrained))
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source_of(pretrained), local_files_only=local_files_only(pretrained)
+        )
     except ImportError as error:
         raise CheckpointError(
             f"The tokenizer of {pretrained} needs a package that is not installed "
