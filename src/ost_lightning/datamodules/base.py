@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -66,6 +66,7 @@ class VideoDataModule(LightningDataModule, ABC):
         self._training: LabeledVideos | None = None
         self._transform: TrainingTransform | None = None
         self._evaluation: dict[EvaluationStage, Mapping[str, LabeledVideos]] = {}
+        self._read_ahead: str | None = None
 
     @abstractmethod
     def training_videos(self) -> LabeledVideos:
@@ -78,6 +79,28 @@ class VideoDataModule(LightningDataModule, ABC):
     def has_part(self, part: Part) -> bool:
         """Returns whether the settings select videos for a part."""
         return True
+
+    @property
+    def needs_preparation(self) -> bool:
+        """Whether `prepare_data` has to run before the videos can be listed."""
+        return type(self).prepare_data is not VideoDataModule.prepare_data
+
+    def read_ahead(self, stage: str) -> Sequence[LabeledVideos]:
+        """Reads the lists of a stage and checks them, before a model is loaded; the next `setup` takes them over.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`.
+
+        Returns:
+            All sets of the stage, the training set first.
+
+        Raises:
+            UserError: If a list, label or video is missing or wrong.
+        """
+        self._list_videos(stage)
+        self._read_ahead = stage
+        sets = self._evaluation[_evaluation_stage(stage)].values()
+        return [self.training_set, *sets] if stage == "fit" else list(sets)
 
     def configure_for(self, preprocessing: Preprocessing, *, whole_steps: bool = False) -> None:
         """Fills in unset clip settings, and sets how micro-batches are grouped.
@@ -130,17 +153,12 @@ class VideoDataModule(LightningDataModule, ABC):
         """Reads the lists for a stage, and divides the global batch over devices."""
         validate_samplers(self.trainer)
         self.clips.check_crop()
+        if self._read_ahead != stage:
+            self._list_videos(stage)
+        self._read_ahead = None  # files may change before the next stage
         if stage == "fit":
-            self._training = self.training_videos()
-            check_presence({"the training set": self._training}, self.loading.on_missing)
-            report_repeats({"the training set": self._training})
-            set_accumulation(self.trainer, self._batch_plan(), len(self._training.found), whole_steps=self._whole_steps)
-        chosen: EvaluationStage = "test" if stage == "test" else "predict" if stage == "predict" else "val"
-        self._evaluation[chosen] = self.evaluation_videos(chosen)
-        if stage != "fit":
-            require_sets(self._evaluation[chosen], chosen)
-        check_presence(self._evaluation[chosen], self.loading.on_missing)
-        report_repeats(self._evaluation[chosen])
+            videos = len(self.training_set.found)
+            set_accumulation(self.trainer, self._batch_plan(), videos, whole_steps=self._whole_steps)
 
     def train_dataloader(self) -> TrainingLoader:
         """Returns a loader of augmented clips; the global batches do not depend on the number of devices."""
@@ -198,6 +216,18 @@ class VideoDataModule(LightningDataModule, ABC):
             self.report.write(file)
             rank_zero_info(f"{count(len(self.report.reasons))} could not be read; see {file}")
 
+    def _list_videos(self, stage: str) -> None:
+        if stage == "fit":
+            self._training = self.training_videos()
+            check_presence({"the training set": self._training}, self.loading.on_missing)
+            report_repeats({"the training set": self._training})
+        chosen = _evaluation_stage(stage)
+        self._evaluation[chosen] = self.evaluation_videos(chosen)
+        if stage != "fit":
+            require_sets(self._evaluation[chosen], chosen)
+        check_presence(self._evaluation[chosen], self.loading.on_missing)
+        report_repeats(self._evaluation[chosen])
+
     def _loaders(self) -> LoaderFactory:
         self.clips = self.clips.resolved()
         rank, devices = self._rank_and_devices()
@@ -211,3 +241,8 @@ class VideoDataModule(LightningDataModule, ABC):
         return plan_batches(
             self.loading.global_batch_size, self._rank_and_devices()[1], self.loading.max_videos_per_device
         )
+
+
+def _evaluation_stage(stage: str) -> EvaluationStage:
+    """Returns which evaluation sets a stage of the trainer uses; training validates."""
+    return "test" if stage == "test" else "predict" if stage == "predict" else "val"

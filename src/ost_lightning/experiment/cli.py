@@ -31,6 +31,7 @@ from ost_lightning.experiment.arguments import normalized
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.experiment.connecting import connect
 from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI
+from ost_lightning.experiment.preflight import check_crop, check_data, check_output
 from ost_lightning.experiment.run_config import RunConfig, report_differences
 from ost_lightning.experiment.tracking import Tracking, experiment_folder, finishing_wandb_run, run_loggers
 from ost_lightning.experiment.trainer_settings import lightning_complaint, strategy_for, validate_trainer_settings
@@ -113,8 +114,14 @@ class ExperimentCLI(AdaptedLightningCLI):
             self._differences = report_differences(self._notes.config, self.config_text())
 
     def instantiate_classes(self) -> None:
-        """Instantiates the classes, and configures the data for the model."""
+        """Instantiates the classes after the cheap checks, and configures the data for the model."""
+        data: VideoDataModule = self.instantiate_alone("data")
+        settings = self.config[self.subcommand].as_dict()
+        check_output(Path(settings["tracking"]["folder"]), settings, training=self.subcommand == "fit")
+        check_data(data, settings, "test" if self.subcommand == "ablate" else self.subcommand)
+        check_crop(data, settings)
         super().instantiate_classes()
+        self.datamodule = data  # this one has read the lists
         if isinstance(self.model, RecognitionTask) and isinstance(self.datamodule, VideoDataModule):
             connect(self.model, self.datamodule, self.parsed_setting("data"))
         self.setting("results").setting_differences = list(self._differences)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -22,6 +23,10 @@ class AdaptedLightningCLI(LightningCLI):
     def parsed_setting(self, key: str) -> Any:
         """Returns a setting of the subcommand as it was parsed."""
         return self._get(self.config, key)
+
+    def instantiate_alone(self, key: str) -> Any:
+        """Returns a new object from one setting of the subcommand, without instantiating any other."""
+        return self._parser(self.subcommand).instantiate(Namespace(**{key: self.parsed_setting(key)}))[key]
 
     def config_text(self) -> str:
         """Returns the complete configuration of the subcommand as YAML."""

@@ -108,9 +108,7 @@ class DualEncoder(nn.Module, ABC):
             CheckpointError: If the model doesn't exist or is incomplete.
         """
         model = load_model(cls.architecture, pretrained, attention)
-        known = NAMED_STATISTICS[cls.statistics]
-        default = Preprocessing(model.config.vision_config.image_size, known.mean, known.std, cls.resize)
-        return cls(model, cls._tokenizer(pretrained, model.config), read_preprocessing(pretrained, default))
+        return cls(model, cls._tokenizer(pretrained, model.config), cls._preprocessing(pretrained, model.config))
 
     @classmethod
     def load_tokenizer(cls, pretrained: str) -> SentenceTokenizer:
@@ -119,8 +117,22 @@ class DualEncoder(nn.Module, ABC):
         Raises:
             CheckpointError: If the tokenizer is missing or belongs to another model.
         """
-        config = AutoConfig.from_pretrained(source_of(pretrained), local_files_only=local_files_only(pretrained))
-        return cls._tokenizer(pretrained, config)
+        return cls._tokenizer(pretrained, _config(pretrained))
+
+    @classmethod
+    def load_preprocessing(cls, pretrained: str) -> Preprocessing:
+        """Reads only the preprocessing, without any weights.
+
+        Raises:
+            CheckpointError: If the checkpoint's pixel statistics are malformed.
+        """
+        return cls._preprocessing(pretrained, _config(pretrained))
+
+    @classmethod
+    def _preprocessing(cls, pretrained: str, config: Any) -> Preprocessing:
+        known = NAMED_STATISTICS[cls.statistics]
+        default = Preprocessing(config.vision_config.image_size, known.mean, known.std, cls.resize)
+        return read_preprocessing(pretrained, default)
 
     @classmethod
     def _tokenizer(cls, pretrained: str, config: Any) -> SentenceTokenizer:
@@ -236,3 +248,7 @@ class DualEncoder(nn.Module, ABC):
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         (preprocessing or self.preprocessing).save(folder)
+
+
+def _config(pretrained: str) -> Any:
+    return AutoConfig.from_pretrained(source_of(pretrained), local_files_only=local_files_only(pretrained))

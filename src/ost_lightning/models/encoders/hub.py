@@ -15,7 +15,7 @@ from huggingface_hub import constants, is_offline_mode, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.resources import TINY_CLIP
+from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
 
 PATIENCE: Final = "HF_HUB_ETAG_TIMEOUT"
 """Environment variable of huggingface_hub: time limit for the first answer of the hub, in seconds."""
@@ -53,6 +53,25 @@ def local_files_only(pretrained: str) -> bool:
         f"{constants.HF_HUB_CACHE}, and {reason}. Check the path and the network connection, or use `{TINY_CLIP}`, "
         "which comes with the package."
     )
+
+
+def weights_bytes(pretrained: str) -> int:
+    """Returns the size of a model's weights on this machine, in bytes; 0 if they are yet to be downloaded.
+
+    Args:
+        pretrained: Hub id, folder or `tiny`.
+    """
+    folder = tiny_clip_folder() if pretrained == TINY_CLIP else Path(pretrained)
+    if not folder.is_dir():
+        try:
+            config = try_to_load_from_cache(pretrained, "config.json")
+        except HFValidationError:
+            return 0
+        if not isinstance(config, str):
+            return 0
+        folder = Path(config).parent
+    sizes = (sum(file.stat().st_size for file in folder.glob(f"*{Path(name).suffix}")) for name in _WEIGHTS)
+    return next((size for size in sizes if size), 0)  # a folder may hold the same weights in both formats
 
 
 def _is_cached(repository: str) -> bool:
