@@ -25,7 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     (folder / "videos/numbers.txt").write_text("0.mp4 0\n1.mp4 2\n")
     (folder / "videos/gone.txt").write_text("0.mp4 0\n9.mp4 1\n")
     (folder / "a_file").touch()
-    return folder, [*options, NO_MODEL, f"--data.root={folder / 'videos'}", "--data.train.labels=videos"]
+    return folder, [*options, NO_MODEL, f"--data.root={folder / 'videos'}"]
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     [
         ("test", ["--data.root=nowhere"], "nowhere does not exist"),
         ("test", ["--data.test.own.list=nothing.txt"], "nothing.txt does not exist"),
-        ("test", ["--data.test.own.list=videos/numbers.txt"], "numbers.txt:2: the label 2 is outside"),
-        ("predict", ["--data.test.own.list=videos/gone.txt"], "1 of 2 listed videos of own are missing"),
+        ("test", ["--data.test.own.list=numbers.txt"], "videos/numbers.txt:2: the label 2 is outside"),
+        ("predict", ["--data.test.own.list=gone.txt"], "1 of 2 listed videos of own are missing"),
         ("validate", [], "nothing to validate"),
         ("test", ["--model.descriptors_per_class=3"], "fewer than 3 spatio descriptors"),
         ("fit", ["--data.train.labels=nothing"], "There is no label space 'nothing'"),
@@ -66,7 +66,7 @@ def test_a_full_disk_is_told_before_training(
 ) -> None:
     monkeypatch.chdir(project[0])
     monkeypatch.setattr(sys, "argv", ["ost"])
-    usage = namedtuple("usage", "total used free")  # noqa: PYI024
+    usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 21_000_000, 21_000_000))
     tiny = [*project[1], "--model.video_clip.pretrained=tiny", "--trainer.max_steps=0"]
     assert main(["fit", *tiny]) == 1
@@ -86,7 +86,7 @@ def test_lists_are_read_once(project: tuple[Path, list[str]], monkeypatch: pytes
             return {"own": self.training_videos()}
 
     monkeypatch.chdir(project[0])
-    data = Counting("videos", train=VideoList(Path("videos/train.txt"), "videos"))
+    data = Counting("videos", train=VideoList(Path("train.txt")))
     assert len(data.read_ahead("test")) == 1
     data.setup("test")
     assert data.reads == 1
@@ -102,7 +102,13 @@ def test_data_that_is_made_first_is_not_read_ahead() -> None:
 
 @pytest.mark.parametrize(
     ("devices", "accelerator", "count"),
-    [(2, "gpu", 2), ("3", "auto", 3), ([0, 2], "gpu", 2), ("auto", "cpu", 1), ("auto", "tpu", None), ("0,1", "gpu", None)],
+    [
+        (2, "gpu", 2),
+        ("3", "auto", 3),
+        ([0, 2], "gpu", 2),
+        ("auto", "cpu", 1),
+        ("auto", "tpu", None),
+    ],
 )
 def test_the_number_of_processes(devices: object, accelerator: str, count: int | None) -> None:
     assert device_count({"devices": devices, "accelerator": accelerator, "num_nodes": 1}) == count

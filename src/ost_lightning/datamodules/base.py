@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 
-from ost_lightning.datamodules.batching import BatchPlan, plan_batches
+from ost_lightning.datamodules.batching import BatchPlan, choose_batches, plan_batches
 from ost_lightning.datamodules.decode_policy import apply_decode_policy
 from ost_lightning.datamodules.decode_report import DecodeReport, count
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
@@ -22,6 +22,7 @@ from ost_lightning.datamodules.trainer_checks import set_accumulation, validate_
 from ost_lightning.datamodules.training_loader import TrainingLoader, TrainingPosition
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings, EmbeddedBatch, EmbeddingCache, EmbeddingStore, EvaluationLoader
+from ost_lightning.machine import usable_cores
 from ost_lightning.models.encoders import Preprocessing
 from ost_lightning.resources import cache_folder
 from ost_lightning.text import LabelSpace
@@ -30,6 +31,8 @@ from ost_lightning.vocabulary import EvaluationStage, Part
 
 REAL_VIDEOS: Final = "real videos"
 _GIGABYTE: Final = 10**9
+_MOST_WORKERS: Final = 4
+"""Number of loading processes per device if none is set; fewer on fewer cores."""
 
 
 class VideoDataModule(LightningDataModule, ABC):
@@ -102,6 +105,27 @@ class VideoDataModule(LightningDataModule, ABC):
         sets = self._evaluation[_evaluation_stage(stage)].values()
         return [self.training_set, *sets] if stage == "fit" else list(sets)
 
+    def choose_batch(self, devices: int) -> None:
+        """Chooses the batch sizes if the global batch isn't set, after the training videos were listed.
+
+        Args:
+            devices: Number of processes.
+
+        Raises:
+            UserError: If there are fewer training videos than devices.
+        """
+        if self.loading.global_batch_size is None:
+            plan = choose_batches(len(self.training_set.found), devices, self.loading.max_videos_per_device)
+            self.loading = replace(self.loading, global_batch_size=plan.total, max_videos_per_device=plan.device_batch)
+
+    @property
+    def workers(self) -> int:
+        """Number of loading processes per device."""
+        if self.loading.workers is not None:
+            return self.loading.workers
+        devices = self.trainer.num_devices if self.trainer is not None else 1
+        return min(_MOST_WORKERS, max(1, usable_cores() // devices))
+
     def configure_for(self, preprocessing: Preprocessing, *, whole_steps: bool = False) -> None:
         """Fills in unset clip settings, and sets how micro-batches are grouped.
 
@@ -146,7 +170,8 @@ class VideoDataModule(LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Checks the batch sizes; subclasses that prepare data call this first."""
-        if self.trainer is None or self.trainer.state.fn == "fit":
+        fitting = self.trainer is None or self.trainer.state.fn == "fit"
+        if fitting and self.loading.global_batch_size is not None:
             self._batch_plan()  # evaluation needs no division of the training batch
 
     def setup(self, stage: str) -> None:
@@ -158,6 +183,7 @@ class VideoDataModule(LightningDataModule, ABC):
         self._read_ahead = None  # files may change before the next stage
         if stage == "fit":
             videos = len(self.training_set.found)
+            self.choose_batch(self._rank_and_devices()[1])
             set_accumulation(self.trainer, self._batch_plan(), videos, whole_steps=self._whole_steps)
 
     def train_dataloader(self) -> TrainingLoader:
@@ -232,12 +258,15 @@ class VideoDataModule(LightningDataModule, ABC):
         self.clips = self.clips.resolved()
         rank, devices = self._rank_and_devices()
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return LoaderFactory(self.clips, self.loading, seed=self.seed, rank=rank, devices=devices, on_gpu=on_gpu)
+        loading = replace(self.loading, workers=self.workers)
+        return LoaderFactory(self.clips, loading, seed=self.seed, rank=rank, devices=devices, on_gpu=on_gpu)
 
     def _rank_and_devices(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
     def _batch_plan(self) -> BatchPlan:
+        if self.loading.global_batch_size is None:
+            raise RuntimeError("the batch is chosen only after setup('fit')")
         return plan_batches(
             self.loading.global_batch_size, self._rank_and_devices()[1], self.loading.max_videos_per_device
         )

@@ -30,11 +30,16 @@ from ost_lightning.errors import UserError
 from ost_lightning.experiment.arguments import normalized
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.experiment.connecting import connect
-from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI
+from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI, ExperimentTrainer
 from ost_lightning.experiment.preflight import check_crop, check_data, check_output
 from ost_lightning.experiment.run_config import RunConfig, report_differences
 from ost_lightning.experiment.tracking import Tracking, experiment_folder, finishing_wandb_run, run_loggers
-from ost_lightning.experiment.trainer_settings import lightning_complaint, strategy_for, validate_trainer_settings
+from ost_lightning.experiment.trainer_settings import (
+    fast_precision,
+    lightning_complaint,
+    strategy_for,
+    validate_trainer_settings,
+)
 from ost_lightning.tasks import RecognitionTask
 
 
@@ -49,7 +54,7 @@ class ExperimentCLI(AdaptedLightningCLI):
         ArgumentError: If the command line can't be parsed.
     """
 
-    trainer_type: ClassVar[type[Trainer]] = Trainer
+    trainer_type: ClassVar[type[Trainer]] = ExperimentTrainer
     _resumed: Path | None = None
     _notes = CheckpointNotes()
     _differences: Sequence[str] = ()
@@ -92,6 +97,8 @@ class ExperimentCLI(AdaptedLightningCLI):
         settings = self.config[self.config["subcommand"]]
         if settings["weights_only"] is None:
             settings["weights_only"] = True
+        if settings["trainer"]["precision"] == "auto":
+            settings["trainer"]["precision"] = fast_precision(settings["trainer"]["accelerator"])
 
     def before_instantiate_classes(self) -> None:
         """Finds and checks the checkpoint before anything heavy is loaded."""
@@ -123,7 +130,8 @@ class ExperimentCLI(AdaptedLightningCLI):
         super().instantiate_classes()
         self.datamodule = data  # this one has read the lists
         if isinstance(self.model, RecognitionTask) and isinstance(self.datamodule, VideoDataModule):
-            connect(self.model, self.datamodule, self.parsed_setting("data"))
+            listed = self.subcommand == "fit" and not data.needs_preparation
+            connect(self.model, data, self.trainer if listed else None, self.parsed_setting("data"))
         self.setting("results").setting_differences = list(self._differences)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

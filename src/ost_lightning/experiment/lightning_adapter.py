@@ -2,11 +2,28 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import Namespace
+from lightning.fabric.connector import _PRECISION_INPUT
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+
+class ExperimentTrainer(Trainer):
+    """Lightning's trainer, whose precision may also be `auto` on the command line and in YAML.
+
+    Args:
+        args: Arguments of the trainer by position.
+        precision: Precision of the computation. `auto` is bf16-mixed on GPUs that support it, and 32-true elsewhere;
+            the command line replaces it before the trainer is created.
+        kwargs: Arguments of the trainer by name.
+    """
+
+    def __init__(self, *args: Any, precision: _PRECISION_INPUT | Literal["auto"] | None = None, **kwargs: Any) -> None:
+        if precision == "auto":
+            raise ValueError("precision must be resolved before the trainer is created")
+        super().__init__(*args, precision=precision, **kwargs)
 
 
 class AdaptedLightningCLI(LightningCLI):

@@ -71,7 +71,7 @@ def check_data(data: VideoDataModule, settings: Mapping[str, Any], stage: str) -
     if data.needs_preparation:
         return
     sets = data.read_ahead(stage)
-    if stage == "fit":
+    if stage == "fit" and data.loading.global_batch_size is not None:
         check_batch_size(len(data.training_set.found), data.loading.global_batch_size)
     for labels in {id(videos.labels): videos.labels for videos in sets}.values():
         _check_descriptors(labels, _init_args(settings["model"]))
@@ -112,7 +112,8 @@ def device_count(trainer: Mapping[str, Any]) -> int | None:
 
 
 def _check_division(data: VideoDataModule, trainer: Mapping[str, Any]) -> None:
-    if (devices := device_count(trainer)) is not None:
+    devices = device_count(trainer)
+    if devices is not None and data.loading.global_batch_size is not None:
         plan_batches(data.loading.global_batch_size, devices, data.loading.max_videos_per_device)
 
 

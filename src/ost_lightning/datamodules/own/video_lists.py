@@ -7,10 +7,10 @@ from pathlib import Path
 from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import locate
+from ost_lightning.datamodules.own.below_root import find_list, label_space, list_file
 from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
-from ost_lightning.text import LabelSpace
 from ost_lightning.video.annotations import ClassIndex, read_records
 from ost_lightning.vocabulary import EvaluationStage, Part
 
@@ -20,21 +20,26 @@ class VideoList:
     """One list of videos.
 
     Attributes:
-        list: File of `path label` lines, or CSV with a header. Prediction needs no labels.
-        labels: Name or folder of the label space.
+        list: File of `path label` lines, or CSV with a header; below `root` or relative to the working folder.
+            Prediction needs no labels.
+        labels: Name of a label space, or its folder below `root` or relative to the working folder. None for `root`
+            itself, which then contains classes.txt.
         root: Base of the list's paths (see `VideoLists`); defaults to that of the data module.
+        optional: Whether the list may be missing; the data then has no such set.
     """
 
     list: Path
-    labels: str
+    labels: str | None = None
     root: str | None = None
+    optional: bool = False
 
 
 class VideoLists(VideoDataModule):
     """Videos from one or several lists.
 
     Args:
-        root: Base of the lists' paths: a folder of videos, frame folders or tar shards, or a URL.
+        root: Base of the lists' paths: a folder of videos, frame folders or tar shards, or a URL. The lists themselves
+            and the label spaces are searched for there first, and then in the working folder.
         train: Training list.
         shots: Number of videos per class to draw from the training list, with the seed of `loading` or of the run; all
             if not given.
@@ -44,7 +49,7 @@ class VideoLists(VideoDataModule):
         loading: Settings for loading clips.
 
     Examples:
-        >>> test = {"own": VideoList(Path("videos/test.txt"), labels="videos")}
+        >>> test = {"own": VideoList(Path("test.txt"))}  # videos/test.txt, with the classes in videos/classes.txt
         >>> data = VideoLists("videos", test=test, clips=ClipSettings(frames=8))
         >>> data.has_part("train")
         False
@@ -77,12 +82,21 @@ class VideoLists(VideoDataModule):
         return self._read(self.train, self.shots)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
-        """Returns the lists of a stage."""
+        """Returns the lists of a stage, without optional ones that are missing."""
         lists, labeled = self.val if stage == "val" else self.test, stage != "predict"
-        return {name: self._read(listed, labeled=labeled) for name, listed in lists.items()}
+        return {
+            name: self._read(listed, labeled=labeled)
+            for name, listed in lists.items()
+            if not listed.optional or find_list(listed.list, self._root_of(listed)) is not None
+        }
+
+    def _root_of(self, listed: VideoList) -> str:
+        return str(listed.root or self.root)
 
     def _read(self, listed: VideoList, shots: int | None = None, *, labeled: bool = True) -> LabeledVideos:
-        labels = LabelSpace.load(listed.labels)
-        records = read_records(listed.list, ClassIndex(labels.names, labels.published), labeled=labeled)
-        videos = locate(records, listed.root or self.root, labels, source=str(listed.list))
+        root = self._root_of(listed)
+        labels = label_space(listed.labels, root)
+        file = list_file(listed.list, root)
+        records = read_records(file, ClassIndex(labels.names, labels.published), labeled=labeled)
+        videos = locate(records, root, labels, source=str(file))
         return videos if shots is None else videos.draw_shots(shots, self.seed)
