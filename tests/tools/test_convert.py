@@ -74,7 +74,9 @@ def test_mistakes_are_reported_in_a_paragraph(capsys: pytest.CaptureFixture[str]
     assert not Path("mark").exists()
 
 
-def test_an_own_checkpoint_becomes_a_folder_for_transformers_with_its_classes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_own_checkpoint_becomes_a_folder_for_transformers_with_its_classes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     small = own_videos(Path("videos"))
     assert main(["fit", *small]) == 0
     checkpoint = Path("runs/own_videos/version_0/checkpoints/last.ckpt")

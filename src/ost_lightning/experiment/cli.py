@@ -123,21 +123,21 @@ class ExperimentCLI(AdaptedLightningCLI):
     def instantiate_classes(self) -> None:
         """Instantiates the classes after the cheap checks, and configures the data for the model."""
         data: VideoDataModule = self.instantiate_alone("data")
-        settings = self.config[self.subcommand].as_dict()
-        check_output(Path(settings["tracking"]["folder"]), settings, training=self.subcommand == "fit")
-        check_data(data, settings, "test" if self.subcommand == "ablate" else self.subcommand)
+        settings, stage = self.config[self.subcommand].as_dict(), str(self.subcommand)
+        validate_trainer_settings(settings["trainer"], training=stage == "fit")
+        check_output(Path(settings["tracking"]["folder"]), settings, training=stage == "fit")
+        check_data(data, settings, "test" if stage == "ablate" else stage)
         check_crop(data, settings)
         super().instantiate_classes()
         self.datamodule = data  # this one has read the lists
         if isinstance(self.model, RecognitionTask) and isinstance(self.datamodule, VideoDataModule):
-            listed = self.subcommand == "fit" and not data.needs_preparation
+            listed = stage == "fit" and not data.needs_preparation
             connect(self.model, data, self.trainer if listed else None, self.parsed_setting("data"))
         self.setting("results").setting_differences = list(self._differences)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the progress bar and the loggers; the metrics table comes first, because its folder is the run's."""
         settings = self.setting("trainer")
-        validate_trainer_settings(settings, training=self.subcommand == "fit")
         users = settings["callbacks"] or []
         added = [callbacks.ExactResume(), *([users] if isinstance(users, Callback) else users)]
         if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in added):

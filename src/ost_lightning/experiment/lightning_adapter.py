@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 from jsonargparse import Namespace
-from lightning.fabric.connector import _PRECISION_INPUT
+from lightning.fabric.plugins.precision.precision import _PRECISION_INPUT
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -43,7 +43,8 @@ class AdaptedLightningCLI(LightningCLI):
 
     def instantiate_alone(self, key: str) -> Any:
         """Returns a new object from one setting of the subcommand, without instantiating any other."""
-        return self._parser(self.subcommand).instantiate(Namespace(**{key: self.parsed_setting(key)}))[key]
+        alone: Any = Namespace(**{key: self.parsed_setting(key)})  # type: ignore[no-untyped-call] # no annotations
+        return self._parser(self.subcommand).instantiate(alone)[key]
 
     def config_text(self) -> str:
         """Returns the complete configuration of the subcommand as YAML."""
