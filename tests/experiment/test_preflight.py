@@ -41,6 +41,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
         ("fit", ["--data.loading.global_batch_size=5"], "The training set has 4 videos, fewer than"),
         ("fit", ["--data.loading.global_batch_size=3", "--trainer.devices=2"], "can't be divided evenly over 2"),
         ("test", ["--data.clips.short_side=300"], "a crop shows 16 % of a frame"),
+        ("test", ["--model.video_clip.init_from=no.ckpt"], "There is no checkpoint no.ckpt (video_clip.init_from)"),
         ("test", ["--trainer.barebones=true"], "trainer.barebones is true"),
         ("test", ["--tracking.folder=a_file"], "because a_file is a file"),
         ("test", ["--model.video_clip.pretrained=tiny", "--data.clips.crop_size=40"], "the checkpoint reads 48 x 48"),

@@ -31,7 +31,7 @@ from ost_lightning.experiment.arguments import normalized
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.experiment.connecting import connect
 from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI, ExperimentTrainer
-from ost_lightning.experiment.preflight import check_crop, check_data, check_output
+from ost_lightning.experiment.preflight import check_data, check_model, check_output
 from ost_lightning.experiment.run_config import RunConfig, report_differences
 from ost_lightning.experiment.tracking import Tracking, experiment_folder, finishing_wandb_run, run_loggers
 from ost_lightning.experiment.trainer_settings import (
@@ -127,7 +127,7 @@ class ExperimentCLI(AdaptedLightningCLI):
         validate_trainer_settings(settings["trainer"], training=stage == "fit")
         check_output(Path(settings["tracking"]["folder"]), settings, training=stage == "fit")
         check_data(data, settings, "test" if stage == "ablate" else stage)
-        check_crop(data, settings)
+        check_model(data, settings)
         super().instantiate_classes()
         self.datamodule = data  # this one has read the lists
         if isinstance(self.model, RecognitionTask) and isinstance(self.datamodule, VideoDataModule):

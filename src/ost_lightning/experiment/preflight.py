@@ -77,17 +77,23 @@ def check_data(data: VideoDataModule, settings: Mapping[str, Any], stage: str) -
         _check_descriptors(labels, _init_args(settings["model"]))
 
 
-def check_crop(data: VideoDataModule, settings: Mapping[str, Any]) -> None:
-    """Checks the size of crops against the checkpoint's config.json, before its weights are downloaded.
+def check_model(data: VideoDataModule, settings: Mapping[str, Any]) -> None:
+    """Checks what can be known about the model without its weights: the size of its images, and initial weights.
 
     Args:
         data: Data module of the run.
         settings: Settings of the run, as parsed.
 
     Raises:
-        UserError: If the crop size is set, but the checkpoint reads another one.
+        UserError: If the crop size is set, but the checkpoint reads another one; or there are no initial weights.
     """
-    pretrained = _init_args(_init_args(settings["model"]).get("video_clip") or {}).get("pretrained")
+    encoder = _init_args(_init_args(settings["model"]).get("video_clip") or {})
+    pretrained, init_from = encoder.get("pretrained"), encoder.get("init_from")
+    if init_from is not None and not Path(init_from).exists():
+        raise UserError(
+            f"There is no checkpoint {init_from} (video_clip.init_from): expected a file that training wrote, or a "
+            "folder in HF format."
+        )
     if data.clips.crop_size is not None and pretrained is not None:
         data.clips.with_defaults_from(encoder_class(pretrained).load_preprocessing(pretrained)).check_crop()
 
@@ -122,7 +128,8 @@ def _check_descriptors(labels: LabelSpace, model: Mapping[str, Any]) -> None:
     if {"matcher", "templates", "descriptors_per_class"} <= model.keys():
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(Matcher, "matcher")
-        matcher: Matcher = parser.instantiate(parser.parse_object({"matcher": model["matcher"]}))["matcher"]
+        with torch.random.fork_rng(devices=[]):  # the model's own random numbers stay the same
+            matcher: Matcher = parser.instantiate(parser.parse_object({"matcher": model["matcher"]}))["matcher"]
         Templates.load(model["templates"]).apply(labels, matcher.kinds, model["descriptors_per_class"])
 
 
