@@ -31,7 +31,7 @@ from ost_lightning.experiment.arguments import normalized
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.experiment.connecting import connect
 from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI, ExperimentTrainer
-from ost_lightning.experiment.preflight import check_data, check_model, check_output
+from ost_lightning.experiment.preflight import check_data, check_model, check_output, create_data
 from ost_lightning.experiment.run_config import RunConfig, report_differences
 from ost_lightning.experiment.tracking import Tracking, experiment_folder, finishing_wandb_run, run_loggers
 from ost_lightning.experiment.trainer_settings import (
@@ -122,7 +122,7 @@ class ExperimentCLI(AdaptedLightningCLI):
 
     def instantiate_classes(self) -> None:
         """Instantiates the classes after the cheap checks, and configures the data for the model."""
-        data: VideoDataModule = self.instantiate_alone("data")
+        data = create_data(self.parsed_setting("data"))
         settings, stage = self.config[self.subcommand].as_dict(), str(self.subcommand)
         validate_trainer_settings(settings["trainer"], training=stage == "fit")
         check_output(Path(settings["tracking"]["folder"]), settings, training=stage == "fit")

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-from jsonargparse import Namespace
 from lightning.fabric.plugins.precision.precision import _PRECISION_INPUT
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -40,11 +39,6 @@ class AdaptedLightningCLI(LightningCLI):
     def parsed_setting(self, key: str) -> Any:
         """Returns a setting of the subcommand as it was parsed."""
         return self._get(self.config, key)
-
-    def instantiate_alone(self, key: str) -> Any:
-        """Returns a new object from one setting of the subcommand, without instantiating any other."""
-        alone: Any = Namespace(**{key: self.parsed_setting(key)})  # type: ignore[no-untyped-call] # no annotations
-        return self._parser(self.subcommand).instantiate(alone)[key]
 
     def config_text(self) -> str:
         """Returns the complete configuration of the subcommand as YAML."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from ost_lightning.datamodules import VideoDataModule, check_batch_size, plan_batches
 from ost_lightning.errors import UserError
@@ -50,6 +50,19 @@ def check_output(folder: Path, settings: Mapping[str, Any], *, training: bool) -
             f"{folder} has {free // _MEGABYTE:,} MB of free space, but {what} takes at least "
             f"{-(-needed // _MEGABYTE):,} MB. Free some space, or set --tracking.folder to another disk."
         )
+
+
+def create_data(settings: Namespace) -> VideoDataModule:
+    """Returns a new data module, without instantiating anything else of the run.
+
+    Args:
+        settings: Settings of the data, as parsed.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(VideoDataModule, "data")
+    alone: Any = Namespace(data=settings)  # type: ignore[no-untyped-call] # jsonargparse doesn't annotate it
+    data: VideoDataModule = parser.instantiate(alone)["data"]
+    return data
 
 
 def check_data(data: VideoDataModule, settings: Mapping[str, Any], stage: str) -> None:
