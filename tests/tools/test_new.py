@@ -46,7 +46,7 @@ def test_the_printed_commands_run(capsys: pytest.CaptureFixture[str], monkeypatc
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")  # the experiment has the absolute path
     config = ["--config=../my videos/my videos.yaml", "--model.matcher=CategoryName", *QUIET]
-    small = [*config, "--data.loading.workers=0", "--data.clips.frames=2", "--trainer.max_epochs=5"]
+    small = [*config, "--data.loading.workers=0", "--data.clips.frames=2", "--trainer.max_epochs=2"]
     assert main(["fit", *small]) == 0
     assert main(["test", *small, "--ckpt_path=last"]) == 0
     runs = Path("runs/my videos")
