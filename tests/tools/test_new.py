@@ -1,5 +1,6 @@
 """A project from folders of classes, up to a test and a training with the commands that it prints."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ost_lightning.cli import main
+from ost_lightning.datamodules import VideoList, VideoLists
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 from ost_lightning.tools.new import new
@@ -129,3 +131,18 @@ def test_mistakes_are_named(files: list[str], options: dict[str, object], messag
     with pytest.raises(UserError, match=message):
         new(Path("own"), **options)
     assert not Path("own/own.yaml").exists()
+
+
+def test_names_that_are_not_utf8() -> None:
+    root = classes(Path("own"), "a", "b", videos=3)
+    name = os.fsdecode(b"caf\xe9.mp4")
+    write(root / "a" / name, "")
+    new(root)
+    listed = VideoLists("own", train=VideoList(Path("train.txt")), test={"own": VideoList(Path("test.txt"))})
+    videos = [*listed.training_videos().records, *listed.evaluation_videos("test")["own"].records]
+    assert any(Path(str(record.path)).name == name for record in videos) or name in (root / "val.txt").read_text(
+        errors="surrogateescape"
+    )
+    write(Path("other") / os.fsdecode(b"caf\xe9") / "1.mp4", "")
+    with pytest.raises(UserError, match=r"caf\\xe9' is not UTF-8 and no name of a class"):
+        new(Path("other"))

@@ -1,6 +1,7 @@
 """Making of a project: classes, parts that share no recording, lists, and an experiment file."""
 
 import json
+import os
 import re
 import shlex
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Final
 
 from ost_lightning.datamodules.own.class_folders import videos_below
 from ost_lightning.errors import UserError
-from ost_lightning.files import write_text_atomically
+from ost_lightning.files import is_utf8, write_text_atomically
 from ost_lightning.resources import shipped
 from ost_lightning.text import LabelSpace
 from ost_lightning.text.label_files import CLASSES, subfolders
@@ -105,6 +106,10 @@ def _find(root: Path, pattern: re.Pattern[str] | None, skipped: list[str]) -> li
     empty: list[str] = []
     for part, place in places:
         for folder in subfolders(root / place):
+            if not is_utf8(folder):
+                raise UserError(
+                    f"{root}: {os.fsencode(folder)!r} is not UTF-8 and no name of a class. Rename the folder."
+                )
             inside: list[str] = []
             paths = [f"{place}{folder}/{path}" for path in videos_below(root / place / folder, inside)]
             skipped += [f"{place}{folder}/{path}" for path in inside]
