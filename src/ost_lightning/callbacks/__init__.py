@@ -1,6 +1,7 @@
 """Callbacks for training and evaluation. YAML files refer to them by their short class names."""
 
 from ost_lightning.callbacks.evaluation.ablation import Ablation, AblationSetting, ShownRow
+from ost_lightning.callbacks.evaluation.classification_report import ClassificationReport
 from ost_lightning.callbacks.evaluation.descriptor_usage import DescriptorUsage
 from ost_lightning.callbacks.evaluation.prediction_writer import PredictionWriter
 from ost_lightning.callbacks.evaluation.sample_figures import SampleFigures
@@ -20,6 +21,7 @@ __all__ = [
     "Ablation",
     "AblationSetting",
     "BottleneckWarning",
+    "ClassificationReport",
     "CompiledVision",
     "DescriptorUsage",
     "EpochWeightAveraging",

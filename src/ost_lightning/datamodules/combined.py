@@ -59,6 +59,11 @@ class CombinedDataModule(VideoDataModule):
         for data in dict.fromkeys(parts):  # the same data module may serve training and validation
             data.prepare_data()
 
+    @property
+    def needs_preparation(self) -> bool:
+        """Whether one of the data modules has to prepare its videos."""
+        return any(data.needs_preparation for data in (*self.test, *self.val, *([self.train] if self.train else [])))
+
     def has_part(self, part: Part) -> bool:
         """Returns whether a part has videos; only training is optional."""
         return part != "train" or self.train is not None

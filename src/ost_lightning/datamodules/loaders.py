@@ -22,7 +22,7 @@ class LoaderFactory:
 
     Args:
         clips: Settings for turning a video into a clip.
-        loading: Settings for loading clips.
+        loading: Settings for loading clips, with the numbers of workers and, for training, of videos per step.
         seed: Seed for order, augmentation and random views.
         rank: Rank of this process.
         devices: Number of processes.
@@ -81,7 +81,7 @@ class LoaderFactory:
         )
         sampler = TrainingSampler(
             len(dataset),
-            batch_size=loading.global_batch_size,
+            batch_size=plan.total,
             seed=self._seed,
             rank=self._rank,
             world_size=self._devices,
@@ -95,7 +95,7 @@ class LoaderFactory:
             geometry=self._geometry,
             whole_steps=plan.accumulation if whole_steps else None,
             position=position,
-            workers=loading.workers,
+            workers=loading.workers or 0,
             start_method=loading.start_method,
             pin_memory=self._on_gpu,
         )
@@ -118,7 +118,7 @@ class LoaderFactory:
                 store=store,
                 batch_size=loading.evaluation_batch_size,
                 sampler=EvaluationSampler(len(dataset), rank=self._rank, world_size=self._devices),
-                num_workers=loading.workers,
+                num_workers=loading.workers or 0,
                 multiprocessing_context=loading.start_method if loading.workers else None,
                 pin_memory=self._on_gpu,
             )

@@ -32,10 +32,16 @@ from ost_lightning.errors import UserError
 from ost_lightning.experiment.arguments import normalized
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.experiment.connecting import connect
-from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI
+from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI, ExperimentTrainer
+from ost_lightning.experiment.preflight import check_data, check_model, check_output, create_data
 from ost_lightning.experiment.run_config import RunConfig, report_differences
 from ost_lightning.experiment.tracking import Tracking, experiment_folder, finishing_wandb_run, run_loggers
-from ost_lightning.experiment.trainer_settings import lightning_complaint, strategy_for, validate_trainer_settings
+from ost_lightning.experiment.trainer_settings import (
+    fast_precision,
+    lightning_complaint,
+    strategy_for,
+    validate_trainer_settings,
+)
 from ost_lightning.models.checkpoints.safe_checkpoints import local_file
 from ost_lightning.tasks import RecognitionTask
 
@@ -51,7 +57,7 @@ class ExperimentCLI(AdaptedLightningCLI):
         ArgumentError: If the command line can't be parsed.
     """
 
-    trainer_type: ClassVar[type[Trainer]] = Trainer
+    trainer_type: ClassVar[type[Trainer]] = ExperimentTrainer
     _resumed: Path | None = None
     _notes = CheckpointNotes()
     _differences: Sequence[str] = ()
@@ -98,6 +104,8 @@ class ExperimentCLI(AdaptedLightningCLI):
         settings = self.config[self.config["subcommand"]]
         refuse_code(settings["weights_only"])
         settings["weights_only"] = True
+        if settings["trainer"]["precision"] == "auto":
+            settings["trainer"]["precision"] = fast_precision(settings["trainer"]["accelerator"])
 
     def before_instantiate_classes(self) -> None:
         """Checks the run's folder and the checkpoint before anything heavy is loaded."""
@@ -122,16 +130,23 @@ class ExperimentCLI(AdaptedLightningCLI):
             self._differences = report_differences(self._notes.config, self.config_text())
 
     def instantiate_classes(self) -> None:
-        """Instantiates the classes, and configures the data for the model."""
+        """Instantiates the classes after the cheap checks, and configures the data for the model."""
+        data = create_data(self.parsed_setting("data"))
+        settings, stage = self.config[self.subcommand].as_dict(), str(self.subcommand)
+        validate_trainer_settings(settings["trainer"], training=stage == "fit")
+        check_output(Path(settings["tracking"]["folder"]), settings, training=stage == "fit")
+        check_data(data, settings, "test" if stage == "ablate" else stage)
+        check_model(data, settings)
         super().instantiate_classes()
+        self.datamodule = data  # this one has read the lists
         if isinstance(self.model, RecognitionTask) and isinstance(self.datamodule, VideoDataModule):
-            connect(self.model, self.datamodule, self.parsed_setting("data"))
+            listed = stage == "fit" and not data.needs_preparation
+            connect(self.model, data, self.trainer if listed else None, self.parsed_setting("data"))
         self.setting("results").setting_differences = list(self._differences)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the progress bar and the loggers; the metrics table comes first, because its folder is the run's."""
         settings = self.setting("trainer")
-        validate_trainer_settings(settings, training=self.subcommand == "fit")
         users = settings["callbacks"] or []
         added = [callbacks.ExactResume(), *([users] if isinstance(users, Callback) else users)]
         if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in added):

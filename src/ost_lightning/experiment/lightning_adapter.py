@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
+from lightning.fabric.plugins.precision.precision import _PRECISION_INPUT
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -12,6 +13,22 @@ from ost_lightning.experiment.settings_parser import SettingsParser
 
 class _ExperimentParser(SettingsParser, LightningArgumentParser):
     pass
+
+
+class ExperimentTrainer(Trainer):
+    """Lightning's trainer, whose precision may also be `auto` on the command line and in YAML.
+
+    Args:
+        args: Arguments of the trainer by position.
+        precision: Precision of the computation. `auto` is bf16-mixed on GPUs that support it, and 32-true elsewhere;
+            the command line replaces it before the trainer is created.
+        kwargs: Arguments of the trainer by name.
+    """
+
+    def __init__(self, *args: Any, precision: _PRECISION_INPUT | Literal["auto"] | None = None, **kwargs: Any) -> None:
+        if precision == "auto":
+            raise ValueError("precision must be resolved before the trainer is created")
+        super().__init__(*args, precision=precision, **kwargs)
 
 
 class AdaptedLightningCLI(LightningCLI):

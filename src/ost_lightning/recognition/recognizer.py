@@ -72,7 +72,8 @@ class Recognizer:
         """
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(load_trained_model(weights), _label_space(labels), device)
+        space = _label_space(labels)  # first, because weights may have to be downloaded
+        return cls(load_trained_model(weights), space, device)
 
     @torch.inference_mode()
     def __call__(self, video: str | Path) -> Recognition:

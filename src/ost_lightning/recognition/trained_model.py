@@ -53,7 +53,7 @@ def load_trained_model(weights: str | Path) -> TrainedModel:
     Raises:
         UserError: If the weights don't exist, or their settings can't be read.
     """
-    checkpoint = _checkpoint_of(Path(weights))
+    checkpoint = find_checkpoint(Path(weights))
     if checkpoint is not None:
         return _from_checkpoint(checkpoint)
     video_clip = VideoCLIP(str(weights))
@@ -62,8 +62,15 @@ def load_trained_model(weights: str | Path) -> TrainedModel:
     return TrainedModel(video_clip, OptimalDescriptorSolver(), Templates.load("ost"), 4, clips)
 
 
-def _checkpoint_of(path: Path) -> Path | None:
-    """Finds the checkpoint that a path refers to; None for a folder in HF format, or if the path doesn't exist."""
+def find_checkpoint(path: Path) -> Path | None:
+    """Finds the checkpoint that a path refers to; None for a folder in HF format, or if the path doesn't exist.
+
+    Args:
+        path: Checkpoint, or folder of a run or experiment.
+
+    Raises:
+        UserError: If the path is a folder without weights.
+    """
     if path.is_file():
         return path
     if not path.is_dir() or (path / "config.json").is_file():

@@ -22,6 +22,7 @@ from ost_lightning.models.checkpoints.foreign_layouts import (
 )
 from ost_lightning.models.checkpoints.safe_checkpoints import read_frame_count, read_weights
 from ost_lightning.models.encoders import NAMED_STATISTICS, Preprocessing
+from ost_lightning.models.encoders.hub import local_files_only
 from ost_lightning.models.encoders.loading import load_tokenizer, source_of
 from ost_lightning.models.unreadable_weights import problem_in
 
@@ -124,7 +125,7 @@ def _preprocessing(file: Path, layout: Layout, config: CLIPConfig) -> Preprocess
 
 def _token_embedding(clip: str) -> Tensor:
     try:
-        model = CLIPModel.from_pretrained(source_of(clip))
+        model = CLIPModel.from_pretrained(source_of(clip), local_files_only=local_files_only(clip))
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"The checkpoint omits its token embedding, and there is no CLIP '{clip}' to take it from: name the CLIP "

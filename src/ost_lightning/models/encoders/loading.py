@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTr
 from transformers.utils.logging import set_tqdm_hook
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.encoders.hub import local_files_only
 from ost_lightning.models.encoders.pixels import as_patch_convolution
 from ost_lightning.models.unreadable_weights import problem_in
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
@@ -29,7 +30,9 @@ def model_type_of(pretrained: str) -> str:
         CheckpointError: If the model doesn't exist, or its config.json has no `model_type`.
     """
     try:
-        config, _ = PreTrainedConfig.get_config_dict(source_of(pretrained))
+        config, _ = PreTrainedConfig.get_config_dict(
+            source_of(pretrained), local_files_only=local_files_only(pretrained)
+        )
     except (OSError, ValueError) as error:
         raise _not_found(pretrained, "config.json is", error) from error
     model_type = config.get("model_type")
@@ -57,7 +60,11 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
     try:
         with _without_bar_of_weights():
             loaded: Any = architecture.from_pretrained(
-                source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
+                source_of(pretrained),
+                dtype=torch.float32,
+                attn_implementation=attention,
+                output_loading_info=True,
+                local_files_only=local_files_only(pretrained),
             )
     except (OSError, ValueError) as error:
         raise _not_found(pretrained, "its weights are", error) from error
@@ -105,7 +112,7 @@ def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
     """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            source_of(pretrained), trust_remote_code=False
+            source_of(pretrained), trust_remote_code=False, local_files_only=local_files_only(pretrained)
         )
     except ImportError as error:
         raise CheckpointError(

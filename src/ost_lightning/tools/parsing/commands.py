@@ -38,6 +38,7 @@ class Tool:
 
 SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
     "Videos and lists of videos": (
+        Tool("new", "new:new", "ost new videos"),
         Tool("data check", "data:check", "ost data check --list videos/test.txt --root videos"),
         Tool("data stats", "data:stats", "ost data stats --list videos/train.txt --root videos"),
         Tool("data leak", "lists:leak", "ost data leak train.txt test.txt"),
