@@ -10,9 +10,10 @@ import torch
 from hypothesis import Phase, settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+for variable in [name for name in os.environ if name.startswith("WANDB_")]:  # several of these make runs go online
+    os.environ.pop(variable)
+os.environ["NETRC"] = os.devnull  # a login would, too
 os.environ["WANDB_SILENT"] = "true"
-for variable in ("WANDB_API_KEY", "WANDB_SWEEP_ID"):  # either of these would make runs go online
-    os.environ.pop(variable, None)
 settings.register_profile(
     "untimed",
     deadline=None,  # the duration of an example doesn't matter
@@ -71,6 +72,7 @@ def _reset_wandb() -> Iterator[None]:
     yield
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
+    os.environ.pop("WANDB_MODE", None)  # left by an offline run
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ class InterruptAt(Callback):
         self,
         moment: Moment,
         step: int,
-        how: Literal["SIGKILL", "SIGTERM", "SIGUSR1", "raise", "stop"] = "raise",
+        how: Literal["SIGKILL", "SIGTERM", "SIGUSR1", "SIGINT", "raise", "stop"] = "raise",
         rank: int = 0,
     ) -> None:
         self.moment, self.step, self.how, self.rank = moment, step, how, rank

@@ -98,9 +98,11 @@ def test_checkpoints_are_data_only_and_contain_their_configuration() -> None:
     assert yaml.safe_load(Path("runs/toyworld/version_0/config.yaml").read_text())["weights_only"] is True
 
 
-def test_own_videos_and_classes(caplog: pytest.LogCaptureFixture) -> None:
+def test_own_videos_and_classes(caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder) -> None:
     options = [*own_videos(Path("videos")), "--model.optimizer.learning_rate=1e-3"]
     assert main(["fit", *options, "--trainer.max_epochs=2"]) == 0
+    irrelevant = ("Total length of `list`", "smaller than the logging interval")
+    assert not [warning for warning in recwarn if any(words in str(warning.message) for words in irrelevant)]
     assert main(["test", *options, "--ckpt_path=runs/own_videos/version_0/checkpoints/last.ckpt"]) == 0
     assert float(metrics(Path("runs/own_videos/version_1"))[-1]["test/own/videos"]) == 4
     message = "No checkpoint given: using the weights of tiny without fine-tuning."

@@ -54,7 +54,7 @@ def documented(text: str) -> list[tuple[str, ...]]:
         experiment = found["experiment"] or experiment
         if experiment not in ("", "x") and (found["experiment"] or found["options"]):  # x is a placeholder
             command = "test" if found["verb"] == "eval" else "fit"
-            options = shlex.split((found["options"] or "").replace("$SEED", "1"))
+            options = shlex.split((found["options"] or "").replace("$SEED", "1").replace("\\\n", ""))
             commands.add((command, f"--config={experiment}", *options))
     return sorted(commands)
 
@@ -286,10 +286,13 @@ def test_the_released_preset_is_an_overlay_of_named_settings() -> None:
     assert model["optimizer"]["learning_rate"] == 5e-6  # not set by the overlay
     assert (clips["flip"], clips["jitter_each_frame"]) == (0.5, True)
     assert (clips["resize"], clips["sample_aspect"]) == ("bilinear", False)
+    frames, crops = clips["keep_tail_frames"], (clips["three_crop_scale"], clips["crop_offsets"])
+    assert (frames, crops) == (False, ("crop_size", "floor"))
     results = evaluate("fewshot", *overlay, "--data.clips.views=2", f"--ckpt_path={checkpoint}")
     assert results["model"]["pixel_statistics"] == "imagenet"
     assert results["model"]["matcher"]["factor"] == 0.5
     assert results["clips"]["view_frames"] == "random"
+    assert results["clips"]["keep_tail_frames"] is False
     assert results["sets"]["ucf101-split1"]["card"]["name_form"] == "as published"
 
 

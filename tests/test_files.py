@@ -1,5 +1,6 @@
 import ast
 import csv
+import errno
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ost_lightning
+from ost_lightning.cli_errors import mistake_in
 from ost_lightning.files import (
     atomic_write,
     open_csv,
@@ -16,6 +18,7 @@ from ost_lightning.files import (
     unescape_bytes,
     write_text_atomically,
 )
+from tests.full_disk import files_of_at_most
 
 PACKAGE = Path(ost_lightning.__file__).parent
 
@@ -170,3 +173,36 @@ def test_any_file_name_can_be_written_and_read_back(tmp_path: Path, name: bytes)
         csv.writer(handle).writerow([text])
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as handle:
         assert [os.fsencode(unescape_bytes(field)) for row in csv.reader(handle) for field in row] == [name, name]
+
+
+def test_a_full_disk_is_reported_with_the_file_that_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    with files_of_at_most(100), pytest.raises(OSError) as raised:  # noqa: PT011  # the system's words differ
+        write_text_atomically(file, "x" * 1000)
+    reported = mistake_in(raised.value)
+    assert reported is not None
+    assert str(reported).startswith(f"Can't use {file}: File too large. Raise the limit")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "Can't use a file: No space left on device. Free some space",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "runs"),
+            "Can't use runs: Read-only file system. Choose another",
+        ),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "f/x"), "Can't use f/x: Not a directory. A part of"),
+        (PermissionError(errno.EACCES, "Permission denied", "f"), "Can't use f: Permission denied. Check its"),
+    ],
+)
+def test_what_the_system_refuses_is_reported_in_a_paragraph(error: OSError, words: str) -> None:
+    wrapped = RuntimeError("while saving")
+    wrapped.__cause__ = error
+    assert str(mistake_in(error)).startswith(words)
+    assert str(mistake_in(wrapped)).startswith(words)
+    assert mistake_in(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None  # a fault of the program

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,14 +29,15 @@ def test_the_way_with_ones_own_videos(tmp_path: Path, monkeypatch: pytest.Monkey
     section = README[README.index("## Recognize actions in your own videos") : README.index("## Reproduce or extend")]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["ost"])
-    small = own_videos(Path("videos"))
-    small.remove("--config=own_videos")
-    small.remove("--model.descriptors_per_class=2")
-    (tmp_path / "videos/descriptors.json").unlink()
-    (tmp_path / "videos/0.mp4").rename(tmp_path / "videos/new.mp4")
-    for name in ("train.txt", "test.txt"):
-        file = tmp_path / "videos" / name
-        file.write_text(file.read_text().replace("0.mp4 0", "new.mp4 0"))
+    small = own_videos(Path("material"))
+    for option in ("--config=own_videos", "--model.descriptors_per_class=2", "--data.loading.global_batch_size=4"):
+        small.remove(option)
+    for k, name in enumerate(("juggling", "jump_rope")):
+        (tmp_path / "videos" / name).mkdir(parents=True)
+        for number in range(3):
+            shutil.copy(tmp_path / f"material/{(k + number) % 4}.mp4", tmp_path / f"videos/{name}/{number}.mp4")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "material/3.mp4").rename(tmp_path / "new/clip.mp4")
     names: dict[str, object] = {}
     commands = 0
     exec("from ost_lightning import Recognizer", names)  # noqa: S102 # as the first block of the README does
@@ -55,8 +57,12 @@ def test_the_way_with_ones_own_videos(tmp_path: Path, monkeypatch: pytest.Monkey
                 words = shlex.split(line, comments=True)[1:]
                 assert main([*words, *(small if words[0] in EXPERIMENT_COMMANDS else ())]) == 0, line
                 commands += 1
-    assert commands == 7
-    assert sorted(Path("runs/own_videos").glob("version_*/predictions.csv"))
+    assert commands == 9
+    runs = Path("runs/videos")
+    names = ("own_classes.csv", "own_confusion.png", "predictions.csv", "results.md")
+    assert all((runs / "version_2" / name).is_file() for name in names)
+    assert "clip.mp4" in (runs / "version_3/predictions.csv").read_text()
+    assert Path("weights/mine/descriptors.json").is_file()
 
 
 @pytest.mark.parametrize("command", [*MAKE, *(command for command in IN_TABLES if command.startswith("make "))])

@@ -199,11 +199,11 @@ def finish(expected: Path, *options: str, interruptions: int = 1) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("moment", "step"), [("batch_start", 7), ("before_update", 4), ("validation", 10)])
 def test_a_killed_run_with_workers_and_wandb_resumes_exactly(uninterrupted: Path, moment: str, step: int) -> None:
-    workers = "--data.loading.workers=2"
-    killed = ost(["fit", *SETTINGS, workers, *interruption(moment, step, "SIGKILL")], Path())
+    options = ["--data.loading.workers=2", "--tracking.wandb=true"]
+    killed = ost(["fit", *SETTINGS, *options, *interruption(moment, step, "SIGKILL")], Path())
     assert killed.returncode == -signal.SIGKILL
     id_before = read_notes(RUN / "checkpoints/last.ckpt").wandb_id
-    finish(uninterrupted, workers)
+    finish(uninterrupted, *options)
     assert read_notes(RUN / "checkpoints/last.ckpt").wandb_id == id_before
     assert {folder.name.rsplit("-", 1)[1] for folder in RUN.parent.glob("wandb/offline-run-*")} == {id_before}
 
@@ -241,17 +241,34 @@ def wait_for(file: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("moment", "step"), [("batch_start", 3), ("batch_end", 4), ("batch_end", 5), ("validation", 10)]
+    ("moment", "step", "how"),
+    [
+        ("batch_start", 3, "SIGTERM"),
+        ("batch_end", 4, "SIGTERM"),
+        ("batch_end", 5, "SIGTERM"),
+        ("validation", 10, "SIGTERM"),
+        ("before_update", 3, "SIGINT"),
+        ("validation", 10, "SIGINT"),
+    ],
 )
-def test_a_run_stopped_by_sigterm_saves_and_resumes_exactly(uninterrupted: Path, moment: str, step: int) -> None:
+def test_a_run_stopped_by_a_signal_saves_and_resumes_exactly(
+    uninterrupted: Path, moment: str, step: int, how: str
+) -> None:
     rarely = "--checkpoint.every_n_steps=1000"
-    stopped = ost(["fit", *SETTINGS, "--tracking.wandb=false", rarely, *interruption(moment, step, "SIGTERM")], Path())
-    assert stopped.returncode == 128 + signal.SIGTERM
-    assert "Stopped by SIGTERM" in stopped.stderr
+    stopped = ost(["fit", *SETTINGS, "--tracking.wandb=false", rarely, *interruption(moment, step, how)], Path())
+    assert stopped.returncode == 128 + getattr(signal, how)
+    assert f"Stopped by {how}" in stopped.stderr
+    assert "--ckpt_path last" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     last = torch.load(RUN / "checkpoints/last.ckpt", weights_only=True)
     assert last["global_step"] in (step, step + 1)
     finish(uninterrupted, "--tracking.wandb=false")
+
+
+def test_a_run_without_checkpoints_ends_with_ctrl_c(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*SETTINGS[:-1], "--tracking.wandb=false", "--trainer.enable_checkpointing=false"]
+    assert main(["fit", *options, *interruption("batch_start", 1, "SIGINT")]) == 128 + signal.SIGINT
+    assert "ost: interrupted." in capsys.readouterr().err
 
 
 @pytest.mark.slow

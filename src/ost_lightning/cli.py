@@ -4,8 +4,10 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import sys
 import textwrap
+import traceback
 import warnings
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
@@ -13,17 +15,30 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from io import TextIOWrapper
 from pkgutil import resolve_name
-from typing import NoReturn
+from types import TracebackType
+from typing import Final, NoReturn
 
 from ost_lightning.characters import escaped
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
 from ost_lightning.cli_help import experiment_help, group_help, overview, unknown_command
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import without_passwords
 from ost_lightning.experiment.arguments import normalized, require_experiment
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.tools.parsing.arguments import HELP, usage_hint
 from ost_lightning.tools.parsing.commands import ABLATION_MEAN, GROUPS, TOOLS, Tool
 from ost_lightning.tools.parsing.parser import run_tool
+
+_INTERRUPTED: Final = 128 + signal.SIGINT
+_IRRELEVANT: Final = (
+    "try installing [lit",  # an advertisement
+    "TPU available:",
+    "HPU available:",
+    "Loading `train_dataloader` to estimate",
+    "Restoring states from the checkpoint path at",  # another message says so afterwards
+    "Trainer already configured with model summary callbacks",
+)
+"""Words of Lightning's messages that are not printed."""
 
 
 def run(args: Sequence[str]) -> None:
@@ -108,7 +123,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Command line without the program's name; the process's command line if not given.
 
     Returns:
-        Exit status: 0, or 1 after a user error.
+        Exit status: 0, 1 after a user error, or 130 after Ctrl-C.
     """
     _silence_irrelevant_messages()
     for stream in (sys.stdout, sys.stderr):
@@ -116,7 +131,7 @@ def main(args: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a file's name may not be text in the terminal's encoding
     try:
         run(sys.argv[1:] if args is None else args)
-    except (UserError, ValueError) as error:
+    except (UserError, ValueError, OSError) as error:
         mistake = mistake_in(error)
         if mistake is None or os.environ.get("OST_TRACEBACK"):
             raise
@@ -124,6 +139,11 @@ def main(args: Sequence[str] | None = None) -> int:
         message = "\n".join(map(escaped, f"ost: {mistake}".split("\n")))
         print(textwrap.fill(message, columns, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        if os.environ.get("OST_TRACEBACK"):
+            raise
+        print("\nost: interrupted.", file=sys.stderr)
+        return _INTERRUPTED
     return 0
 
 
@@ -133,14 +153,27 @@ def _silence_irrelevant_messages() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
     # Lightning recommends averaging accuracies over processes, but they are computed from global sums already
     warnings.filterwarnings("ignore", message=r"It is recommended to use `self\.log\('(val|test)/")
-    # Lightning advertises other packages at every start, and has no setting to turn that off
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_not_advertisement)
+    # a run without a validation set
+    warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
+    # wrong: the interval is counted across epochs
+    warnings.filterwarnings("ignore", message=r"The number of training batches \(\d+\) is smaller than the logging")
+    # printed for every loader
+    warnings.filterwarnings("once", message=r"This DataLoader will create \d+ worker processes")
+    # Lightning has no setting to turn these off
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_relevant)
 
 
-def _is_not_advertisement(record: logging.LogRecord) -> bool:
-    return "try installing [lit" not in record.getMessage()
+def _is_relevant(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not any(words in message for words in _IRRELEVANT)
 
 
 def entry_point() -> None:
     """Runs the console script `ost`."""
+    sys.excepthook = _print_traceback
     sys.exit(main())
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Prints an unexpected exception as Python does, but without the passwords of URLs."""
+    print(without_passwords("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)

@@ -68,7 +68,7 @@ def experiment_help(name: str) -> str:
             "--trainer.accelerator cpu, --trainer.devices N",
             "Hardware to use. An experiment may expect a GPU.",
         ),
-        ("--tracking.wandb false", "Disables logging to Weights & Biases."),
+        ("--tracking.wandb true", "Logs to Weights & Biases; automatic where you are logged in, `false` disables it."),
     ]
     if name == "ablate":
         settings += [

@@ -1,12 +1,20 @@
 """User-fixable errors."""
 
+from ost_lightning.escaping import without_passwords
+
 
 class UserError(Exception):
     """Base class of user-fixable errors: a wrong setting, file, list or checkpoint.
 
     The message is one paragraph: where the problem is, what was found, what was expected, and what to do. The `ost`
-    command prints it without a traceback.
+    command prints it without a traceback. Passwords in URLs are hidden in it.
+
+    Args:
+        message: The paragraph.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_passwords(message))
 
 
 class CheckpointError(UserError):

@@ -37,6 +37,7 @@ def atomic_write(target: Path, *, durable: bool = False) -> Iterator[Path]:
 
     Raises:
         FileExistsError: If the block created a folder and the target exists.
+        OSError: If the disk is full or the folder can't be written; it names the target.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(_temporary_name(target, secrets.token_hex(6)))
@@ -51,6 +52,10 @@ def atomic_write(target: Path, *, durable: bool = False) -> Iterator[Path]:
         temporary.replace(target)
         if durable:
             sync_folder(target.parent)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary)):
+            error.filename = str(target)  # the system doesn't say which file it couldn't write to
+        raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)

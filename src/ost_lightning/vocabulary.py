@@ -21,3 +21,14 @@ AS_TRAINED: Final = "as trained"
 
 PRETRAINED: Final = "pretrained"
 """Name of the task's current weights in results if they are the original ones, which nothing was trained from."""
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """Returns a number with its noun: `1 video`, `1,234 videos`.
+
+    Args:
+        number: Number of things.
+        singular: Noun for one.
+        plural: Noun for any other number; the singular with an `s` if not given.
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

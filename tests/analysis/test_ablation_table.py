@@ -1,4 +1,5 @@
 import json
+import re
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,15 @@ def test_markdown_has_ours_next_to_the_paper() -> None:
     assert lines[2:4] == ["| 4a matching | row 0 | 50.0 | 50.0 |", "|  | row 1 | 75.0 | 51.0 |"]
     assert "3 of them unreadable" in "\n".join(lines)
     assert "chance 5.0" in "\n".join(lines)
+
+
+def test_names_cannot_break_or_enter_the_table() -> None:
+    plain = table(0.5)
+    hostile = "a|b\n<img src=x>"
+    row = replace(plain.rows[0], name=hostile, top1={hostile: 0.5}, top5={hostile: 1.0})
+    text = replace(plain, rows=[row], sets={hostile: plain.sets["own"]}, world=hostile).markdown()
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines()[:3]] == [5, 5, 5]
+    assert "<img" not in text
 
 
 def test_mean_of_runs() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ost_lightning.analysis import draw_confusion, worst_classes
+from ost_lightning.analysis import class_errors, draw_confusion, worst_classes
 
 NAMES = ("run", "jump", "swim", "rest")
 
@@ -38,3 +38,11 @@ def test_picture_grows_with_the_number_of_classes(tmp_path: Path) -> None:
     draw_confusion(confusion, NAMES, 1, "few", tmp_path / "few.png")
     draw_confusion(confusion, NAMES, 4, "all", tmp_path / "deep" / "all.png")
     assert Image.open(tmp_path / "deep" / "all.png").size > Image.open(tmp_path / "few.png").size
+
+
+def test_precision_and_unreadable_videos() -> None:
+    confusion = torch.tensor([[1, 3, 0, 0], [0, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    run, jump, swim = class_errors(confusion, NAMES, torch.tensor([0, 2, 1, 0]))
+    assert (run.name, run.recall, run.precision) == ("run", 0.25, 1.0)
+    assert (jump.name, jump.videos, jump.recall, jump.precision) == ("jump", 4, 0.5, 0.4)
+    assert (swim.name, swim.videos, swim.recall, swim.precision, swim.taken_for) == ("swim", 1, 0.0, None, "")

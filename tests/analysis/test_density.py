@@ -77,6 +77,18 @@ def test_pictures_and_results(encoder: VideoCLIP, tmp_path: Path) -> None:
     assert results["label_spaces"]["order"]["name"] == densities["order"].name
 
 
+def test_one_label_space_is_drawn_by_closeness(encoder: VideoCLIP, tmp_path: Path) -> None:
+    labels = label_space(0, "unseen")
+    embeddings, single = class_embeddings(encoder, labels, Templates.load("ost"), 4)
+    assert embeddings.classes == tuple(labels.names)
+    draw_map({"unseen": embeddings}, "a title", tmp_path / "map.png")
+    draw_density({"unseen": density(embeddings, single)}, "a long title " * 9, tmp_path / "density.png")
+    with Image.open(tmp_path / "map.png") as picture:
+        # the colors of closeness, beyond the black of names and frames
+        hues = {color for _, color in picture.convert("RGB").getcolors(10**6) if max(color) - min(color) > 60}
+        assert len(hues) > 100
+
+
 def test_tsne_is_repeatable_and_keeps_clusters_together() -> None:
     centers = F.normalize(torch.randn(2, 32), dim=-1)
     points = F.normalize(centers.repeat_interleave(15, 0) + 0.05 * torch.randn(30, 32), dim=-1)

@@ -1,12 +1,16 @@
 import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ost_lightning.analysis.results_table import as_markdown
 from ost_lightning.analysis.run_results import RunResults, Score
 from ost_lightning.analysis.run_rows import run_rows
 from ost_lightning.errors import UserError
-from tests.analysis.example_runs import run, three_splits, trained
+from tests.analysis.example_runs import outcome, run, three_splits, trained
 
 
 def test_saved_results_are_loaded_unchanged(tmp_path: Path) -> None:
@@ -68,3 +72,15 @@ null, "temporal_head": null, "init_from": null, "weights": "abc", "pixel_statist
 def test_accuracy_over_the_videos_that_could_be_read() -> None:
     assert Score(0.5, 0.8, 10, 2).top1_of_decoded == 5 / 8
     assert Score(0.0, 0.0, 2, 2).top1_of_decoded is None
+
+
+@pytest.mark.parametrize("table", [RunResults.markdown, lambda one: as_markdown(run_rows([one]))])
+def test_names_cannot_break_or_enter_the_tables(table: Callable[[RunResults], str]) -> None:
+    """Names of sets and classes come from other people's folders."""
+    hostile = "a|b\n<img src=x onerror=alert(1)>"
+    one = run(None, None, **{hostile: outcome("hmdb51-split1", benchmark=None)})
+    text = table(replace(one, remarks=[f"{hostile}: one remark"]))
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(re.findall(r"\|", rows[0]))}
+    assert "a\\|b &lt;img src=x" in text
+    assert "<img" not in text

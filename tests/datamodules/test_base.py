@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from ost_lightning.datamodules import ClipSettings, LabeledVideos, LoadingSettings, VideoDataModule
+from ost_lightning.datamodules import ClipSettings, LabeledVideos, LoadingSettings, VideoDataModule, base
 from ost_lightning.errors import UserError
 from ost_lightning.models.encoders import Preprocessing
 from ost_lightning.text import LabelSpace
@@ -112,3 +112,16 @@ def test_draws_differ_between_processes_and_repeat_per_step(folder: Path) -> Non
     torch.manual_seed(1)
     untouched = torch.rand(4)
     assert torch.equal(drawn(data, 0, training=False), untouched)  # evaluation leaves the generator untouched
+
+
+def test_batch_and_workers_follow_from_videos_and_cores(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Own(folder, global_batch_size=None, max_videos_per_device=3, workers=None)
+    data.configure_for(Preprocessing(48, HALF, HALF))
+    data.prepare_data()
+    data.setup("fit")
+    assert (data.loading.global_batch_size, data.loading.max_videos_per_device) == (4, 2)
+    for cores, workers in ((1, 1), (2, 2), (64, 4)):
+        monkeypatch.setattr(base, "usable_cores", lambda cores=cores: cores)
+        assert data.workers == workers
+        assert data.train_dataloader().num_workers == workers
+    assert Own(folder, workers=7).workers == 7

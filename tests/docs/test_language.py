@@ -28,6 +28,11 @@ def test_prose_is_easy_to_read(file: Path) -> None:
     assert check_markdown(file.read_text(encoding="utf-8")) == []
 
 
+def test_rows_of_the_tables_of_protocols_fit_on_a_screen() -> None:
+    lines = (CHECKOUT / "docs" / "protocols.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("|") and len(line) > 200] == []
+
+
 @pytest.mark.parametrize("file", YAML, ids=path)
 def test_comments_of_yaml_files_have_no_long_lines(file: Path) -> None:
     comments = [line for line in file.read_text(encoding="utf-8").splitlines() if line.lstrip().startswith("#")]

@@ -2,10 +2,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from ost_lightning.errors import NonFiniteError
-from ost_lightning.evaluation import RecognitionAccuracy
+from ost_lightning.evaluation import ConfusionCounts, RecognitionAccuracy
 
 
 @settings(max_examples=30)
@@ -58,3 +58,14 @@ def test_nothing_scored_is_zero_not_nan() -> None:
     metric = RecognitionAccuracy()
     metric.update(torch.zeros(0, 6), torch.zeros(0, dtype=torch.int64))
     assert float(metric.compute()["top1"]) == 0
+
+
+def test_confusion_counts_what_the_reference_counts_and_the_unreadable_videos() -> None:
+    scores, labels = torch.rand(50, 6), torch.randint(0, 6, (50,))
+    counts = ConfusionCounts(6)
+    for part, truth in zip(scores.split(7), labels.split(7), strict=True):
+        counts.update(part, truth)
+    counts.update(scores[:0], labels[:0], torch.tensor([3, 3, 0]))
+    reference = MulticlassConfusionMatrix(6)(scores, labels)
+    torch.testing.assert_close(counts.compute()["matrix"], reference)
+    assert counts.compute()["unreadable"].tolist() == [1, 0, 0, 2, 0, 0]

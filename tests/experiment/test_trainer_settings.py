@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ost_lightning.cli import main
+from ost_lightning.experiment.trainer_settings import fast_precision
 
 SMALL = ["--config=toyworld", "--tracking.wandb=false", "--data.loading.workers=0", "--data.clips.frames=2"]
 SMALL += ["--data.train_clips=1", "--data.test_clips=1", "--trainer.max_epochs=1"]
@@ -64,3 +65,20 @@ def test_bugs_are_not_reported_as_user_errors(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("ost_lightning.callbacks.GradientNorm.setup", broken)
     with pytest.raises(ValueError, match="a bug"):
         main(["fit", *SMALL])
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "gpu", "bf16", "precision"),
+    [
+        ("auto", True, True, "bf16-mixed"),
+        ("gpu", True, False, "32-true"),
+        ("cpu", True, True, "32-true"),
+        ("auto", False, False, "32-true"),
+    ],
+)
+def test_automatic_precision_follows_from_the_device(
+    accelerator: str, gpu: bool, bf16: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+    assert fast_precision(accelerator) == precision

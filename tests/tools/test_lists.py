@@ -20,7 +20,7 @@ def test_leak(capsys: pytest.CaptureFixture[str]) -> None:
     Path("other.txt").write_text("-aNccq2jvUA_000055_000065.mp4 0\n-aNccq2jvUA_000001_000011.mp4 0\nabc.mp4 1\n")
     assert main(["data", "leak", "other.txt", "kinetics.csv", "--output=common.csv"]) == 0
     assert "2 of 3 entries of other.txt are also in kinetics.csv" in capsys.readouterr().out
-    assert Path("common.csv").read_text() == "id\n-aNccq2jvUA\n"
+    assert Path("common.csv").read_text() == "id\n'-aNccq2jvUA\n"  # a spreadsheet would take it for a formula
     assert main(["data", "leak", "other.txt", "kinetics.csv", "--by=file"]) == 0
     assert "0 of 3 entries" in capsys.readouterr().out
 

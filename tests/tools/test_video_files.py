@@ -69,7 +69,7 @@ def test_transcode_reports_videos_that_it_could_not_re_encode(videos: Path, caps
 def test_shards_replace_the_folder_of_videos(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["data", "shard", "list.txt", str(videos), "shards", "--workers=0"]
     assert main(command) == 0
-    assert "3 videos in 1 shards, 1 newly written" in capsys.readouterr().out
+    assert "3 videos in 1 shard, 1 newly written" in capsys.readouterr().out
     assert main(["data", "check", "--list=list.txt", "--root=shards", "--workers=0"]) == 0
     assert "3 videos listed, 3 found, 3 decodable" in capsys.readouterr().out
     assert main([*command, "--megabytes=0"]) == 1

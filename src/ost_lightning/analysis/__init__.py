@@ -1,7 +1,7 @@
 """Analysis of results: tables, figures, and comparison with published scores."""
 
 from ost_lightning.analysis.ablation_table import AblationRow, AblationTable, EvaluationSetCard, mean_of
-from ost_lightning.analysis.confusion import ClassErrors, draw_confusion, worst_classes
+from ost_lightning.analysis.confusion import ClassErrors, class_errors, draw_confusion, worst_classes
 from ost_lightning.analysis.density import (
     Density,
     class_embeddings,
@@ -20,6 +20,7 @@ __all__ = [
     "EvaluationSetCard",
     "MatchingFlow",
     "class_embeddings",
+    "class_errors",
     "density",
     "density_results",
     "draw_confusion",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import markdown_line, markdown_text
 from ost_lightning.files import write_text_atomically
 
 ABLATION_FILE: Final = "ablation.json"
@@ -153,7 +154,7 @@ class AblationTable:
             notes.append(f"Mean and standard deviation of {self.runs} runs.")
         notes.append("Conditions: " + "; ".join(f"{key} {value}" for key, value in self.conditions.items()) + ".")
         notes += self.remarks
-        return [f"- {note}" for note in notes]
+        return [f"- {markdown_line(note)}" for note in notes]
 
 
 def mean_of(tables: Sequence[AblationTable]) -> AblationTable:
@@ -258,4 +259,4 @@ def _percent(row: AblationRow, name: str) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(markdown_text, cells))} |"

@@ -12,12 +12,13 @@ from ost_lightning.analysis.pictures import new_figure, save_figure
 
 @dataclass(frozen=True, slots=True)
 class ClassErrors:
-    """Recall of one class, and its most frequent confusion.
+    """Recall and precision of one class, and its most frequent confusion.
 
     Attributes:
         name: Name of the class.
-        videos: Number of its videos that were scored.
+        videos: Number of its videos that were scored; unreadable ones are scored as wrong.
         recall: Share of its videos that are recognized, 0 to 1.
+        precision: Share of its videos among those that are recognized as this class, 0 to 1; None if there are none.
         taken_for: Class that its videos are most often mistaken for; empty if all are recognized.
         mistakes: Number of its videos that are mistaken for that class.
     """
@@ -25,28 +26,46 @@ class ClassErrors:
     name: str
     videos: int
     recall: float
+    precision: float | None
     taken_for: str
     mistakes: int
 
 
-def worst_classes(confusion: Tensor, names: Sequence[str], count: int) -> list[ClassErrors]:
+def class_errors(confusion: Tensor, names: Sequence[str], unreadable: Tensor | None = None) -> list[ClassErrors]:
+    """Returns all classes that have videos, in the order of their labels.
+
+    Args:
+        confusion: int (K, K), number of videos of class i that are recognized as class j.
+        names: K class names.
+        unreadable: int (K,), number of unreadable videos of each class; None for none.
+    """
+    videos = confusion.sum(1) + (0 if unreadable is None else unreadable)
+    recognized_as, wrong = confusion.sum(0), confusion.clone().fill_diagonal_(0)
+    found = []
+    for k, name in enumerate(names):
+        if not videos[k]:
+            continue
+        right, most = int(confusion[k, k]), int(wrong[k].argmax())
+        precision = right / int(recognized_as[k]) if recognized_as[k] else None
+        mistakes = int(wrong[k, most])
+        taken_for = names[most] if mistakes else ""
+        found.append(ClassErrors(name, int(videos[k]), right / int(videos[k]), precision, taken_for, mistakes))
+    return found
+
+
+def worst_classes(
+    confusion: Tensor, names: Sequence[str], count: int, unreadable: Tensor | None = None
+) -> list[ClassErrors]:
     """Returns the classes with the lowest recall, worst first; classes without videos are omitted.
 
     Args:
         confusion: int (K, K), number of videos of class i that are recognized as class j.
         names: K class names.
         count: Largest number of classes to return.
+        unreadable: int (K,), number of unreadable videos of each class; None for none.
     """
-    videos = confusion.sum(1)
-    recall = confusion.diagonal() / videos.clamp(min=1)
-    order = sorted((k for k in range(len(names)) if videos[k] > 0), key=lambda k: (float(recall[k]), names[k]))
-    wrong = confusion.clone().fill_diagonal_(0)
-    found = []
-    for k in order[:count]:
-        most = int(wrong[k].argmax())
-        mistakes = int(wrong[k, most])
-        found.append(ClassErrors(names[k], int(videos[k]), float(recall[k]), names[most] if mistakes else "", mistakes))
-    return found
+    found = class_errors(confusion, names, unreadable)
+    return sorted(found, key=lambda entry: (entry.recall, entry.name))[:count]
 
 
 def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: str, file: Path) -> None:
@@ -70,13 +89,17 @@ def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: s
     side = 2.5 + 0.3 * len(shown)
     figure = new_figure(side + 1, side)
     axis = figure.subplots()
-    axis.imshow(share.numpy(), cmap="viridis", vmin=0, vmax=1)
+    axis.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
+    axis.set_xticks([k - 0.5 for k in range(len(shown))], minor=True)
+    axis.set_yticks([k - 0.5 for k in range(len(shown))], minor=True)
+    axis.grid(which="minor", color="0.85", linewidth=0.5)
+    axis.tick_params(which="minor", length=0)
     axis.set_title(title, fontsize=10)
     axis.set_xticks(range(len(shown)), shown, rotation=90, fontsize=8)
     axis.set_yticks(range(len(shown)), shown, fontsize=8)
     axis.set_xlabel("recognized as")
     axis.set_ylabel("ground truth")
     for row, column in part.nonzero().tolist():
-        color = "white" if share[row, column] < 0.6 else "black"
+        color = "white" if share[row, column] > 0.6 else "black"
         axis.text(column, row, str(int(part[row, column])), ha="center", va="center", fontsize=7, color=color)
     save_figure(figure, file)

@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ost_lightning.analysis.pictures import HINT, new_figure, save_figure
+from ost_lightning.analysis.pictures import HINT, name_points, new_figure, save_figure, set_title
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace, Templates
-from ost_lightning.vocabulary import SENTENCE_KINDS
+from ost_lightning.vocabulary import SENTENCE_KINDS, counted
 
 if TYPE_CHECKING:
     from ost_lightning.models import VideoCLIP
 
 _NAME_COLOR, _DESCRIPTOR_COLOR = "#8c9bab", "#d1495b"
 _MARKERS: Final = "osD^vPX*<>"
+_PANELS: Final = {"name": "category names", "descriptors": "descriptors"}
+_MOST_NAMES: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,14 @@ class ClassEmbeddings:
     """One embedding per class from each kind of text: fp32 (K, d), L2-normalized.
 
     Attributes:
+        classes: Names of the classes.
         name: Embeddings of the category names.
         spatio: Normalized mean of the Spatio Descriptors.
         temporal: Normalized mean of the Temporal Descriptors.
         descriptors: Normalized mean of both kinds.
     """
 
+    classes: tuple[str, ...]
     name: Tensor
     spatio: Tensor
     temporal: Tensor
@@ -85,7 +89,8 @@ def class_embeddings(
     texts = video_clip.encode_sentences(video_clip.tokenize(templates.apply(labels, SENTENCE_KINDS, per_class)))
     single = torch.cat([texts["spatio"], texts["temporal"]], dim=1)
     means = {kind: F.normalize(texts[kind].mean(1), dim=-1).cpu() for kind in SENTENCE_KINDS}
-    return ClassEmbeddings(**means, descriptors=F.normalize(single.mean(1), dim=-1).cpu()), single.cpu()
+    embeddings = ClassEmbeddings(tuple(labels.names), **means, descriptors=F.normalize(single.mean(1), dim=-1).cpu())
+    return embeddings, single.cpu()
 
 
 def density(embeddings: ClassEmbeddings, single: Tensor) -> Density:
@@ -130,24 +135,29 @@ def draw_density(densities: Mapping[str, Density], title: str, file: Path) -> No
     Raises:
         UserError: If matplotlib is not installed.
     """
-    figure = new_figure(1.8 + 1.5 * len(densities), 4.2, dpi=130)
+    figure = new_figure(max(4.5, 1.8 + 1.5 * len(densities)), 4.4, dpi=130)
     axis = figure.subplots()
     positions = np.arange(len(densities))
     shown = (("name", "category name", _NAME_COLOR), ("descriptors", "descriptors", _DESCRIPTOR_COLOR))
     for side, (kind, label, color) in zip((-0.2, 0.2), shown, strict=True):
         values = [100 * getattr(found, kind) for found in densities.values()]
         axis.bar_label(axis.bar(positions + side, values, 0.38, label=label, color=color), fmt="%.1f", fontsize=9)
-    axis.set_xticks(positions, [f"{name}\n{found.classes} classes" for name, found in densities.items()])
+    axis.set_xticks(
+        positions, [f"{name}\n{counted(found.classes, 'class', 'classes')}" for name, found in densities.items()]
+    )
+    axis.set_xlim(-0.7, len(densities) - 0.3)
     axis.set_ylabel("mean pairwise cosine (%)")
     axis.set_ylim(top=1.15 * axis.get_ylim()[1])
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, ncols=2, loc="upper center")
-    figure.suptitle(title, fontsize=10)
+    figure.legend(loc="outside lower center", frameon=False, ncols=2)
+    set_title(figure, title)
     save_figure(figure, file)
 
 
 def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, seed: int = 0) -> None:
     """Draws a t-SNE of the classes of all data sets: names on the left, descriptors on the right (Fig. 2, left).
+
+    Up to 40 classes are named. One data set is colored by the cosine to the nearest other class, several by data set.
 
     Args:
         embeddings: Embeddings of classes by name of the data set.
@@ -158,22 +168,44 @@ def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, 
     Raises:
         UserError: If matplotlib or scikit-learn is not installed, or there are fewer than five classes in all.
     """
-    figure = new_figure(10.5, 5.2, dpi=130)
-    for axis, (kind, heading) in zip(
-        figure.subplots(1, 2), (("name", "category names"), ("descriptors", "descriptors")), strict=True
-    ):
+    total = sum(len(found.name) for found in embeddings.values())
+    named = total <= _MOST_NAMES
+    figure = new_figure(*((14.0, 7.2) if named else (10.5, 5.4)), dpi=130)
+    panels = []
+    # one label space is colored by closeness, several by label space
+    closest = (
+        {kind: _closest(next(iter(embeddings.values())), kind) for kind in _PANELS} if len(embeddings) == 1 else {}
+    )
+    limits = {"vmin": min(map(np.min, closest.values())), "vmax": max(map(np.max, closest.values()))} if closest else {}
+    for axis, (kind, heading) in zip(figure.subplots(1, 2), _PANELS.items(), strict=True):
         vectors = [getattr(found, kind) for found in embeddings.values()]
         points = tsne(torch.cat(vectors), seed)
         parts = np.split(points, np.cumsum([len(part) for part in vectors])[:-1])
         for k, (name, part) in enumerate(zip(embeddings, parts, strict=True)):
             marker = _MARKERS[k % len(_MARKERS)]
-            axis.scatter(part[:, 0], part[:, 1], s=16, marker=marker, alpha=0.75, linewidths=0, label=name)
+            style = {"c": closest[kind], "cmap": "plasma_r", **limits} if closest else {"alpha": 0.75}
+            dots = axis.scatter(part[:, 0], part[:, 1], s=24, marker=marker, linewidths=0, label=name, **style)
         axis.set_title(heading, fontsize=10)
         axis.set_xticks([])
         axis.set_yticks([])
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    figure.suptitle(title, fontsize=10)
+        axis.margins(0.12)
+        panels.append((axis, points))
+    if closest:
+        figure.colorbar(dots, ax=[axis for axis, _ in panels], shrink=0.7, label="cosine to the nearest other class")
+    else:
+        figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    set_title(figure, title)
+    if named:
+        for axis, points in panels:
+            name_points(figure, axis, points, [name for found in embeddings.values() for name in found.classes])
     save_figure(figure, file)
+
+
+def _closest(embeddings: ClassEmbeddings, kind: str) -> NDArray[np.float32]:
+    """Returns each class's cosine to the nearest other class, fp32 (K,)."""
+    vectors = getattr(embeddings, kind)
+    cosines = vectors @ vectors.T
+    return cast("NDArray[np.float32]", cosines.fill_diagonal_(-1).amax(1).numpy())
 
 
 def tsne(embeddings: Tensor, seed: int) -> NDArray[np.float32]:

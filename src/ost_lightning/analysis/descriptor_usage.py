@@ -1,6 +1,5 @@
 """Use of descriptors: transport of test videos to the descriptors of their own class."""
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from torchmetrics import Metric
 
+from ost_lightning.escaping import CsvWriter, markdown_text
 from ost_lightning.text import LabelSpace
 from ost_lightning.vocabulary import DescriptorKind
 
@@ -185,7 +185,7 @@ def usage_json(uses: Mapping[str, Sequence[ClassUse]]) -> str:
 def usage_csv(uses: Mapping[str, Sequence[ClassUse]]) -> str:
     """Returns CSV with one row per descriptor."""
     text = StringIO(newline="")
-    rows = csv.writer(text, lineterminator="\n")
+    rows = CsvWriter(text, lineterminator="\n")
     measured = ("mass", "cosine", "transported_cosine", "leads", "closest")
     rows.writerow(["set", "class", "videos", "top1", "name_top1", "kind", "rank", "descriptor", *measured])
     for name, classes in uses.items():
@@ -225,7 +225,7 @@ def _weighted(classes: Sequence[ClassUse], key: str, videos: int) -> float:
 def _section(name: str, classes: Sequence[ClassUse]) -> list[str]:
     summary = _summary(classes)
     lines = [
-        f"## {name}",
+        f"## {markdown_text(name)}",
         "",
         f"{summary['videos']} videos of {summary['classes']} classes: Top-1 {100 * summary['top1']:.1f} % by "
         f"descriptors, {100 * summary['name_top1']:.1f} % by category names; {summary['classes_that_gain']} classes "
@@ -238,7 +238,7 @@ def _section(name: str, classes: Sequence[ClassUse]) -> list[str]:
     ranked = sorted(classes, key=lambda entry: entry.gain, reverse=True)
     shown = ranked if len(ranked) <= 2 * _SHOWN else [*ranked[:_SHOWN], *ranked[-_SHOWN:]]
     lines += [
-        f"| {_cell(entry.name)} | {entry.videos} | {100 * entry.top1:.1f} | {100 * entry.name_top1:.1f} | "
+        f"| {markdown_text(entry.name)} | {entry.videos} | {100 * entry.top1:.1f} | {100 * entry.name_top1:.1f} | "
         f"{100 * entry.gain:+.1f} |"
         for entry in shown
     ]
@@ -247,12 +247,8 @@ def _section(name: str, classes: Sequence[ClassUse]) -> list[str]:
     pairs = [(entry, use) for entry in classes for use in entry.descriptors]
     pairs.sort(key=lambda pair: (pair[1].closest, pair[1].cosine))
     lines += [
-        f"| {_cell(entry.name)} | {use.kind} | {use.rank} | {_cell(use.text)} | {use.cosine:.3f} | "
+        f"| {markdown_text(entry.name)} | {use.kind} | {use.rank} | {markdown_text(use.text)} | {use.cosine:.3f} | "
         f"{use.transported_cosine:.3f} | {100 * use.leads:.1f} | {100 * use.closest:.1f} |"
         for entry, use in pairs[: 2 * _SHOWN]
     ]
     return [*lines, ""]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

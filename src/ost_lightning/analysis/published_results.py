@@ -30,7 +30,8 @@ class Row:
         over: Sets or runs that the accuracy is averaged over.
         measured_by: Publication or run that reported the figure.
         scored: Numbers of videos as `scored / listed`; empty for published figures.
-        remarks: Differences from the protocol; empty for published figures.
+        remarks: Differences from the protocol.
+        ranked: Whether the figure may be shown as the best known one.
     """
 
     protocol: str
@@ -46,6 +47,7 @@ class Row:
     measured_by: str
     scored: str = ""
     remarks: tuple[str, ...] = ()
+    ranked: bool = True
 
     @property
     def comparable(self) -> tuple[str, str, str, str]:
@@ -84,4 +86,6 @@ def _published(protocol: str, entry: Mapping[str, Any]) -> Iterator[Row]:
                 std=std / 100 if std is not None else None,
                 over="3 splits" if std is not None else "",
                 measured_by=entry["measured_by"],
+                remarks=tuple(entry.get("remarks", ())),
+                ranked=entry.get("ranked", True),
             )

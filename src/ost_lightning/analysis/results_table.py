@@ -7,6 +7,7 @@ from typing import Any
 from ost_lightning.analysis.published_results import Row, published_rows
 from ost_lightning.analysis.run_results import RunResults, percent
 from ost_lightning.analysis.run_rows import run_rows
+from ost_lightning.escaping import markdown_line, markdown_text
 
 
 def table(runs: Sequence[RunResults]) -> list[Row]:
@@ -21,7 +22,7 @@ def table(runs: Sequence[RunResults]) -> list[Row]:
         groups.setdefault(row.comparable, []).append(row)
     for key, ours in sorted(groups.items()):
         known = [row for row in published_rows() if row.comparable == key]
-        best = max(known, key=lambda row: row.top1, default=None)
+        best = max((row for row in known if row.ranked), key=lambda row: row.top1, default=None)
         shown = [row for row in known if row.method in ("OST", "vanilla CLIP") or row is best]
         rows += ours + sorted(shown, key=lambda row: row.top1)
     return rows
@@ -32,6 +33,7 @@ def as_records(rows: Iterable[Row]) -> list[dict[str, Any]]:
     records = []
     for row in rows:
         record = asdict(row)
+        del record["ranked"]
         record["top1"] = round(100 * row.top1, 2)
         record["std"] = round(100 * row.std, 2) if row.std is not None else ""
         record["remarks"] = " ".join(row.remarks)
@@ -50,6 +52,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
     for row in rows:
         marks = [notes.setdefault(remark, len(notes) + 1) for remark in row.remarks]
         figure = percent(row.top1, row.std) + "".join(f" [{mark}]" for mark in marks)
-        cells = (row.protocol, row.benchmark, row.setting, row.method, row.backbone, row.frames, row.weights, figure)
-        lines.append(f"| {' | '.join((*cells, row.over, row.scored, row.measured_by))} |")
-    return "\n".join([*lines, "", *(f"[{mark}] {note}" for note, mark in notes.items())]).rstrip() + "\n"
+        conditions = (row.protocol, row.benchmark, row.setting, row.method, row.backbone, row.frames, row.weights)
+        cells = (*map(markdown_text, conditions), figure, *map(markdown_text, (row.over, row.scored, row.measured_by)))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *(f"[{mark}] {markdown_line(note)}" for note, mark in notes.items())]).rstrip() + "\n"

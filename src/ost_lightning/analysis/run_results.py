@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from ost_lightning.analysis.published_lists import list_named
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import markdown_line, markdown_text
 from ost_lightning.files import write_text_atomically
 from ost_lightning.renamed_settings import with_new_names
 
@@ -188,14 +189,15 @@ class RunResults:
             for weights, score in result.scores.items():
                 counts = f"{score.scored:,} / {result.card.listed:,} | {score.undecodable:,}"
                 lines.append(
-                    f"| {name} | {weights} | {percent(score.top1)} | {percent(score.top5)} | {counts} | {conditions} | "
-                    f"{matcher} |"
+                    f"| {markdown_text(name)} | {markdown_text(weights)} | {percent(score.top1)} | "
+                    f"{percent(score.top5)} | {counts} | {conditions} | {matcher} |"
                 )
         for summary in self.summaries:
             first, fifth = percent(summary.top1, summary.top1_std), percent(summary.top5, summary.top5_std)
-            lines.append(f"| {summary.what} | {summary.weights} | {first} | {fifth} | | | {conditions} | {matcher} |")
-        head = f"{self.run}; protocol: {self.protocol or 'none named'}; seed {self.seed}"
-        remarks = [f"- {remark}" for remark in self.remarks]
+            about = f"{markdown_text(summary.what)} | {markdown_text(summary.weights)}"
+            lines.append(f"| {about} | {first} | {fifth} | | | {conditions} | {matcher} |")
+        head = f"{markdown_text(self.run)}; protocol: {self.protocol or 'none named'}; seed {self.seed}"
+        remarks = [f"- {markdown_line(remark)}" for remark in self.remarks]
         return "\n".join([head, "", *lines, *(["", "Remarks:", "", *remarks] if remarks else [])]) + "\n"
 
 

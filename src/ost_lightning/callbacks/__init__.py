@@ -1,12 +1,14 @@
 """Callbacks for training and evaluation. YAML files refer to them by their short class names."""
 
 from ost_lightning.callbacks.evaluation.ablation import Ablation, AblationSetting, ShownRow
+from ost_lightning.callbacks.evaluation.classification_report import ClassificationReport
 from ost_lightning.callbacks.evaluation.descriptor_usage import DescriptorUsage
 from ost_lightning.callbacks.evaluation.prediction_writer import PredictionWriter
 from ost_lightning.callbacks.evaluation.sample_figures import SampleFigures
 from ost_lightning.callbacks.evaluation.weight_ensembling import WeightEnsembling
 from ost_lightning.callbacks.monitoring.gradient_norm import GradientNorm
 from ost_lightning.callbacks.monitoring.loss_guard import NonFiniteLossGuard
+from ost_lightning.callbacks.monitoring.parameter_count import ParameterCount
 from ost_lightning.callbacks.monitoring.progress import VideoProgressBar
 from ost_lightning.callbacks.monitoring.throughput import BottleneckWarning, Throughput
 from ost_lightning.callbacks.reporting.results_writer import ResultsWriter
@@ -19,12 +21,14 @@ __all__ = [
     "Ablation",
     "AblationSetting",
     "BottleneckWarning",
+    "ClassificationReport",
     "CompiledVision",
     "DescriptorUsage",
     "EpochWeightAveraging",
     "ExactResume",
     "GradientNorm",
     "NonFiniteLossGuard",
+    "ParameterCount",
     "PredictionWriter",
     "ResultsWriter",
     "ResumableCheckpoint",

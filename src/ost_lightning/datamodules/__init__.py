@@ -20,6 +20,7 @@ from ost_lightning.datamodules.published import (
 )
 from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.datamodules.toyworld import ToyWorld
+from ost_lightning.datamodules.trainer_checks import check_batch_size
 from ost_lightning.evaluation import ClipSettings
 
 __all__ = [
@@ -47,5 +48,6 @@ __all__ = [
     "VideoList",
     "VideoLists",
     "VideoTable",
+    "check_batch_size",
     "plan_batches",
 ]

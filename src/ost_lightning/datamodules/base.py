@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -11,9 +11,9 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 
-from ost_lightning.datamodules.batching import BatchPlan, plan_batches
+from ost_lightning.datamodules.batching import BatchPlan, choose_batches, plan_batches
 from ost_lightning.datamodules.decode_policy import apply_decode_policy
-from ost_lightning.datamodules.decode_report import DecodeReport, count
+from ost_lightning.datamodules.decode_report import DecodeReport
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.loaders import LoaderFactory
 from ost_lightning.datamodules.presence import check_presence, report_repeats, require_sets
@@ -22,14 +22,17 @@ from ost_lightning.datamodules.trainer_checks import set_accumulation, validate_
 from ost_lightning.datamodules.training_loader import TrainingLoader, TrainingPosition
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings, EmbeddedBatch, EmbeddingCache, EmbeddingStore, EvaluationLoader
+from ost_lightning.machine import usable_cores
 from ost_lightning.models.encoders import Preprocessing
 from ost_lightning.resources import cache_folder
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import ClipBatch, TrainingTransform
-from ost_lightning.vocabulary import EvaluationStage, Part
+from ost_lightning.vocabulary import EvaluationStage, Part, counted
 
 REAL_VIDEOS: Final = "real videos"
 _GIGABYTE: Final = 10**9
+_MOST_WORKERS: Final = 4
+"""Number of loading processes per device if none is set; fewer on fewer cores."""
 
 
 class VideoDataModule(LightningDataModule, ABC):
@@ -66,6 +69,7 @@ class VideoDataModule(LightningDataModule, ABC):
         self._training: LabeledVideos | None = None
         self._transform: TrainingTransform | None = None
         self._evaluation: dict[EvaluationStage, Mapping[str, LabeledVideos]] = {}
+        self._read_ahead: str | None = None
 
     @abstractmethod
     def training_videos(self) -> LabeledVideos:
@@ -78,6 +82,49 @@ class VideoDataModule(LightningDataModule, ABC):
     def has_part(self, part: Part) -> bool:
         """Returns whether the settings select videos for a part."""
         return True
+
+    @property
+    def needs_preparation(self) -> bool:
+        """Whether `prepare_data` has to run before the videos can be listed."""
+        return type(self).prepare_data is not VideoDataModule.prepare_data
+
+    def read_ahead(self, stage: str) -> Sequence[LabeledVideos]:
+        """Reads the lists of a stage and checks them, before a model is loaded; the next `setup` takes them over.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`.
+
+        Returns:
+            All sets of the stage, the training set first.
+
+        Raises:
+            UserError: If a list, label or video is missing or wrong.
+        """
+        self._list_videos(stage)
+        self._read_ahead = stage
+        sets = self._evaluation[_evaluation_stage(stage)].values()
+        return [self.training_set, *sets] if stage == "fit" else list(sets)
+
+    def choose_batch(self, devices: int) -> None:
+        """Chooses the batch sizes if the global batch isn't set, after the training videos were listed.
+
+        Args:
+            devices: Number of processes.
+
+        Raises:
+            UserError: If there are fewer training videos than devices.
+        """
+        if self.loading.global_batch_size is None:
+            plan = choose_batches(len(self.training_set.found), devices, self.loading.max_videos_per_device)
+            self.loading = replace(self.loading, global_batch_size=plan.total, max_videos_per_device=plan.device_batch)
+
+    @property
+    def workers(self) -> int:
+        """Number of loading processes per device."""
+        if self.loading.workers is not None:
+            return self.loading.workers
+        devices = self.trainer.num_devices if self.trainer is not None else 1
+        return min(_MOST_WORKERS, max(1, usable_cores() // devices))
 
     def configure_for(self, preprocessing: Preprocessing, *, whole_steps: bool = False) -> None:
         """Fills in unset clip settings, and sets how micro-batches are grouped.
@@ -123,24 +170,21 @@ class VideoDataModule(LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Checks the batch sizes; subclasses that prepare data call this first."""
-        if self.trainer is None or self.trainer.state.fn == "fit":
+        fitting = self.trainer is None or self.trainer.state.fn == "fit"
+        if fitting and self.loading.global_batch_size is not None:
             self._batch_plan()  # evaluation needs no division of the training batch
 
     def setup(self, stage: str) -> None:
         """Reads the lists for a stage, and divides the global batch over devices."""
         validate_samplers(self.trainer)
         self.clips.check_crop()
+        if self._read_ahead != stage:
+            self._list_videos(stage)
+        self._read_ahead = None  # files may change before the next stage
         if stage == "fit":
-            self._training = self.training_videos()
-            check_presence({"the training set": self._training}, self.loading.on_missing)
-            report_repeats({"the training set": self._training})
-            set_accumulation(self.trainer, self._batch_plan(), len(self._training.found), whole_steps=self._whole_steps)
-        chosen: EvaluationStage = "test" if stage == "test" else "predict" if stage == "predict" else "val"
-        self._evaluation[chosen] = self.evaluation_videos(chosen)
-        if stage != "fit":
-            require_sets(self._evaluation[chosen], chosen)
-        check_presence(self._evaluation[chosen], self.loading.on_missing)
-        report_repeats(self._evaluation[chosen])
+            videos = len(self.training_set.found)
+            self.choose_batch(self._rank_and_devices()[1])
+            set_accumulation(self.trainer, self._batch_plan(), videos, whole_steps=self._whole_steps)
 
     def train_dataloader(self) -> TrainingLoader:
         """Returns a loader of augmented clips; the global batches do not depend on the number of devices."""
@@ -196,18 +240,38 @@ class VideoDataModule(LightningDataModule, ABC):
         if self.report.reasons and self.trainer is not None and folder:
             file = Path(folder) / f"undecodable-{self.trainer.global_rank}.csv"
             self.report.write(file)
-            rank_zero_info(f"{count(len(self.report.reasons))} could not be read; see {file}")
+            rank_zero_info(f"{counted(len(self.report.reasons), 'video')} could not be read; see {file}")
+
+    def _list_videos(self, stage: str) -> None:
+        if stage == "fit":
+            self._training = self.training_videos()
+            check_presence({"the training set": self._training}, self.loading.on_missing)
+            report_repeats({"the training set": self._training})
+        chosen = _evaluation_stage(stage)
+        self._evaluation[chosen] = self.evaluation_videos(chosen)
+        if stage != "fit":
+            require_sets(self._evaluation[chosen], chosen)
+        check_presence(self._evaluation[chosen], self.loading.on_missing)
+        report_repeats(self._evaluation[chosen])
 
     def _loaders(self) -> LoaderFactory:
         self.clips = self.clips.resolved()
         rank, devices = self._rank_and_devices()
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return LoaderFactory(self.clips, self.loading, seed=self.seed, rank=rank, devices=devices, on_gpu=on_gpu)
+        loading = replace(self.loading, workers=self.workers)
+        return LoaderFactory(self.clips, loading, seed=self.seed, rank=rank, devices=devices, on_gpu=on_gpu)
 
     def _rank_and_devices(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
     def _batch_plan(self) -> BatchPlan:
+        if self.loading.global_batch_size is None:
+            raise RuntimeError("the batch is chosen only after setup('fit')")
         return plan_batches(
             self.loading.global_batch_size, self._rank_and_devices()[1], self.loading.max_videos_per_device
         )
+
+
+def _evaluation_stage(stage: str) -> EvaluationStage:
+    """Returns which evaluation sets a stage of the trainer uses; training validates."""
+    return "test" if stage == "test" else "predict" if stage == "predict" else "val"

@@ -1,8 +1,13 @@
 """Division of the global batch over processes and accumulation steps."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from ost_lightning.errors import UserError
+from ost_lightning.vocabulary import counted
+
+_USUAL_BATCH: Final = 32
+"""Global batch if none is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +30,8 @@ class BatchPlan:
         return self.devices * self.device_batch * self.accumulation
 
     def __str__(self) -> str:
-        factors = f"{self.devices} devices x {self.device_batch} videos x {self.accumulation} accumulation steps"
-        return f"global batch {self.total} = {factors}"
+        factors = ((self.devices, "device"), (self.device_batch, "video"), (self.accumulation, "accumulation step"))
+        return f"global batch of {self.total:,} = {' x '.join(counted(*factor) for factor in factors)}"
 
 
 def plan_batches(global_batch_size: int, devices: int, max_videos_per_device: int | None) -> BatchPlan:
@@ -67,3 +72,24 @@ def plan_batches(global_batch_size: int, devices: int, max_videos_per_device: in
             f"loading.global_batch_size to {devices * max_videos_per_device * (share // max_videos_per_device)}."
         )
     return BatchPlan(devices, max_videos_per_device, share // max_videos_per_device)
+
+
+def choose_batches(videos: int, devices: int, max_videos_per_device: int | None) -> BatchPlan:
+    """Chooses a global batch for a training set: 32 videos, or nearly all of a smaller set.
+
+    A few videos per epoch are left out where the batch would otherwise fall into tiny forward passes.
+
+    Args:
+        videos: Number of training videos.
+        devices: Number of processes.
+        max_videos_per_device: Number of videos that fit into one device's memory; None for no limit.
+
+    Raises:
+        UserError: If there are fewer videos than devices.
+    """
+    for share in range(min(videos, max(_USUAL_BATCH, devices)) // devices, 0, -1):
+        largest = min(share, max_videos_per_device or share)
+        fitting = next(size for size in range(largest, 0, -1) if share % size == 0)
+        if 2 * fitting >= largest:
+            return BatchPlan(devices, fitting, share // fitting)
+    raise UserError(f"The training set has {videos} videos, fewer than the {devices} devices. Train on fewer devices.")

@@ -18,9 +18,9 @@ class CombinedDataModule(VideoDataModule):
     apply to all data sets.
 
     Args:
-        test: Data modules to test on.
+        test: Data module to test on, or several.
         train: Data module to train on, and to validate on if `val` is not given.
-        val: Data modules to validate on.
+        val: Data module to validate on, or several.
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips.
 
@@ -33,15 +33,15 @@ class CombinedDataModule(VideoDataModule):
 
     def __init__(
         self,
-        test: list[VideoDataModule] | None = None,
+        test: VideoDataModule | list[VideoDataModule] | None = None,
         train: VideoDataModule | None = None,
-        val: list[VideoDataModule] | None = None,
+        val: VideoDataModule | list[VideoDataModule] | None = None,
         clips: ClipSettings = ClipSettings(),  # frozen
         loading: LoadingSettings = LoadingSettings(),  # frozen
     ) -> None:
         super().__init__(clips, loading)
-        self.test, self.train = test or [], train
-        self.val = val if val is not None else [train] if train is not None else []
+        self.test, self.train = _several(test), train
+        self.val = _several(train if val is None else val)
         for data in (*self.test, *self.val, *([train] if train is not None else [])):
             _validate_default_settings(data)
 
@@ -58,6 +58,11 @@ class CombinedDataModule(VideoDataModule):
             parts += self.test
         for data in dict.fromkeys(parts):  # the same data module may serve training and validation
             data.prepare_data()
+
+    @property
+    def needs_preparation(self) -> bool:
+        """Whether one of the data modules has to prepare its videos."""
+        return any(data.needs_preparation for data in (*self.test, *self.val, *([self.train] if self.train else [])))
 
     def has_part(self, part: Part) -> bool:
         """Returns whether a part has videos; only training is optional."""
@@ -76,6 +81,10 @@ class CombinedDataModule(VideoDataModule):
             for name, videos in data.evaluation_videos(stage).items():
                 sets[f"{index}-{name}" if name in sets else name] = videos
         return sets
+
+
+def _several(data: VideoDataModule | list[VideoDataModule] | None) -> list[VideoDataModule]:
+    return [] if data is None else data if isinstance(data, list) else [data]
 
 
 def _validate_default_settings(data: VideoDataModule) -> None:

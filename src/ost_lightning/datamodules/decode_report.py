@@ -1,22 +1,18 @@
 """Report of unreadable videos: warns once per video, and stops the run beyond a limit."""
 
-import csv
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import open_csv
 from ost_lightning.video import ReadFailure
+from ost_lightning.vocabulary import counted
 
 
 class UndecodableVideoWarning(UserWarning):
     """Warning that a video could not be read."""
-
-
-def count(videos: int) -> str:
-    """Formats a number of videos: `1 video`, `2 videos`."""
-    return f"{videos:,} video{'' if videos == 1 else 's'}"
 
 
 class DecodeReport:
@@ -41,7 +37,7 @@ class DecodeReport:
         if len(self.reasons) > limit:
             examples = "; ".join(list(self.reasons.values())[:3])
             raise UserError(
-                f"{count(len(self.reasons))} could not be read, more than the {limit} allowed "
+                f"{counted(len(self.reasons), 'video')} could not be read, more than the {limit} allowed "
                 f"(loading.max_undecodable). First: {examples}. "
                 "Check the video folder; repair these files, or remove them from the list."
             )
@@ -52,6 +48,6 @@ class DecodeReport:
             return
         file.parent.mkdir(parents=True, exist_ok=True)
         with open_csv(file) as handle:
-            rows = csv.writer(handle)
+            rows = CsvWriter(handle)
             rows.writerow(["id", "reason"])
             rows.writerows(self.reasons.items())

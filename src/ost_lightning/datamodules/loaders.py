@@ -22,7 +22,7 @@ class LoaderFactory:
 
     Args:
         clips: Settings for turning a video into a clip.
-        loading: Settings for loading clips.
+        loading: Settings for loading clips, with the numbers of workers and, for training, of videos per step.
         seed: Seed for order, augmentation and random views.
         rank: Rank of this process.
         devices: Number of processes.
@@ -48,6 +48,7 @@ class LoaderFactory:
             grayscale=clips.grayscale,
             rand_augment=clips.rand_augment,
             jitter_each_frame=clips.jitter_each_frame,
+            crop_offsets=clips.crop_offsets,
         )
 
     def training(
@@ -71,7 +72,7 @@ class LoaderFactory:
         loading = self._loading
         dataset = TrainingClips(
             videos.found,
-            sampler=FrameSampler(self._geometry.frames),
+            sampler=FrameSampler(self._geometry.frames, keep_tail_frames=self._clips.keep_tail_frames),
             transform=transform,
             short_side=self._geometry.short_side,
             seed=self._seed,
@@ -80,7 +81,7 @@ class LoaderFactory:
         )
         sampler = TrainingSampler(
             len(dataset),
-            batch_size=loading.global_batch_size,
+            batch_size=plan.total,
             seed=self._seed,
             rank=self._rank,
             world_size=self._devices,
@@ -94,7 +95,7 @@ class LoaderFactory:
             geometry=self._geometry,
             whole_steps=plan.accumulation if whole_steps else None,
             position=position,
-            workers=loading.workers,
+            workers=loading.workers or 0,
             start_method=loading.start_method,
             pin_memory=self._on_gpu,
         )
@@ -117,7 +118,7 @@ class LoaderFactory:
                 store=store,
                 batch_size=loading.evaluation_batch_size,
                 sampler=EvaluationSampler(len(dataset), rank=self._rank, world_size=self._devices),
-                num_workers=loading.workers,
+                num_workers=loading.workers or 0,
                 multiprocessing_context=loading.start_method if loading.workers else None,
                 pin_memory=self._on_gpu,
             )

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import without_passwords
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import UNLABELED, VideoAddress, VideoRecord, VideoRoot
 from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
@@ -57,7 +58,7 @@ def locate(
         if address is None:
             address = finder.root.locate(candidates[0])
             missing.add(index)
-            tried_paths = tried_paths or f"{', '.join(dict.fromkeys(candidates))} below {root}"
+            tried_paths = tried_paths or without_passwords(f"{', '.join(dict.fromkeys(candidates))} below {root}")
         found.append(replace(record, path=address))
     repeats = _repeats(found, missing, finder.root)
     videos = LabeledVideos(found, labels, frozenset(missing), tried_paths, mirrorable, source, repeats)

@@ -11,11 +11,12 @@ class LoadingSettings:
     """Settings for loading clips.
 
     Attributes:
-        global_batch_size: Number of videos per optimizer step, over all devices and accumulation steps.
+        global_batch_size: Number of videos per optimizer step, over all devices and accumulation steps. None for 32,
+            or about as many as there are training videos if there are fewer.
         max_videos_per_device: Largest number of videos per device and forward pass in training; larger batches are
             accumulated. None for no limit.
         evaluation_batch_size: Number of videos per device and batch in evaluation.
-        workers: Number of loading processes per device.
+        workers: Number of loading processes per device; None for one per core, but at most 4.
         start_method: Start method of the loading processes; None for the platform's default.
         read_timeout: Time limit for reading one video, in seconds; a video that takes longer counts as unreadable.
         seed: Seed for order and augmentation; None follows `seed_everything`.
@@ -30,10 +31,10 @@ class LoadingSettings:
         UserError: If a number is outside its range.
     """
 
-    global_batch_size: int = 256
+    global_batch_size: int | None = 256
     max_videos_per_device: int | None = None
     evaluation_batch_size: int = 8
-    workers: int = 4
+    workers: int | None = None
     start_method: Literal["fork", "spawn", "forkserver"] | None = None
     read_timeout: float = 120.0
     seed: int | None = None

@@ -4,6 +4,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.datamodules.batching import BatchPlan
+from ost_lightning.datamodules.decode_report import count
 from ost_lightning.errors import UserError
 
 
@@ -30,6 +31,19 @@ def validate_samplers(trainer: Trainer | None) -> None:
         )
 
 
+def check_batch_size(videos: int, global_batch_size: int) -> None:
+    """Checks that a training set fills at least one batch.
+
+    Raises:
+        UserError: If it has too few videos.
+    """
+    if videos < global_batch_size:
+        raise UserError(
+            f"The training set has {count(videos)}, fewer than loading.global_batch_size ({global_batch_size}). Set "
+            f"--data.loading.global_batch_size to {videos} or less."
+        )
+
+
 def set_accumulation(trainer: Trainer | None, plan: BatchPlan, videos: int, *, whole_steps: bool) -> None:
     """Sets the trainer's accumulation to the number of micro-batches that follows from the batch sizes.
 
@@ -42,11 +56,7 @@ def set_accumulation(trainer: Trainer | None, plan: BatchPlan, videos: int, *, w
     Raises:
         UserError: If there are too few videos, or the trainer is set to another accumulation.
     """
-    if videos < plan.total:
-        raise UserError(
-            f"The training set has {videos} videos, fewer than loading.global_batch_size ({plan.total}). Set "
-            f"--data.loading.global_batch_size to {videos} or less."
-        )
+    check_batch_size(videos, plan.total)
     if trainer is None:
         return
     if trainer.accumulate_grad_batches not in (1, plan.accumulation):

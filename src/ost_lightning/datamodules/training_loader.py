@@ -12,6 +12,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipGeometry
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import ClipBatch, TrainingClips, TrainingSampler, collate_clips
+from ost_lightning.video.clips.interrupts import interrupts_blocked
 
 _NAMES: Final = {
     "batches": "batches per epoch",
@@ -157,7 +158,8 @@ class TrainingLoader(DataLoader[Any]):
         position, order, together = self._position, self._order, self._whole_steps or 1
         position.begin(order.epoch, EpochPlan(len(self), order.size, order.batch_size, order.seed))
         order.skip(position.batches * together * self._videos)
-        batches = super().__iter__()
+        with interrupts_blocked():
+            batches = super().__iter__()
         while group := tuple(islice(batches, together)):
             position.batches += 1
             yield group[0] if self._whole_steps is None else _as_step(group)

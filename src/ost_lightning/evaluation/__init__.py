@@ -7,8 +7,8 @@ from ost_lightning.evaluation.embedding_cache import EmbeddingCache, EmbeddingCa
 from ost_lightning.evaluation.embedding_store import EmbeddingStore
 from ost_lightning.evaluation.evaluation import Evaluation
 from ost_lightning.evaluation.loader import EvaluationLoader, evaluation_loaders, evaluation_sets
-from ost_lightning.evaluation.metrics import NON_FINITE_HINT, RecognitionAccuracy
-from ost_lightning.evaluation.prediction import SHOWN_CLASSES, Prediction, predictions
+from ost_lightning.evaluation.metrics import NON_FINITE_HINT, ConfusionCounts, RecognitionAccuracy
+from ost_lightning.evaluation.prediction import SHOWN_CLASSES, PendingPredictions, Prediction, predictions
 from ost_lightning.evaluation.scoring import Scorer, embed, probabilities, similarities
 from ost_lightning.evaluation.sets import EvaluationSet
 from ost_lightning.evaluation.weight_sets import WeightSets, mixture_name
@@ -20,6 +20,7 @@ __all__ = [
     "CachedClips",
     "ClipGeometry",
     "ClipSettings",
+    "ConfusionCounts",
     "EmbeddedBatch",
     "EmbeddingCache",
     "EmbeddingCacheWarning",
@@ -29,6 +30,7 @@ __all__ = [
     "EvaluationLoader",
     "EvaluationSet",
     "KeyedClipBatch",
+    "PendingPredictions",
     "Prediction",
     "RecognitionAccuracy",
     "ScoredBatch",

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, Self
 from ost_lightning.errors import UserError
 from ost_lightning.models.encoders import Preprocessing
 from ost_lightning.video import EvaluationClips, EvaluationTransform, FrameSampler, ReadSettings, VideoRecord
-from ost_lightning.video.clips import Framing, check_crop_size
+from ost_lightning.video.clips import CropOffsets, Framing, check_crop_size
 from ost_lightning.video.decoding.scaling import ResizeFilter
 from ost_lightning.video.decoding.timeout import READ_TIMEOUT
 
@@ -67,9 +67,15 @@ class ClipSettings:
             checkpoint's.
         views: Number of temporal views per test video.
         crops: Number of square crops per test view: 1 (center) or 3.
+        three_crop_scale: Shorter side of the frames that three test crops are taken from: `short_side`, or `crop_size`
+            as in the released code, so that the crops show the full height of a wide frame.
+        crop_offsets: Rounding of the positions of crops: `round` to the nearest pixel, or `floor` as in the released
+            code.
         view_frames: Choice of frames in the test views. `spread` takes evenly spaced frames of each segment, always
             the same. `random` draws them, as the released code does with several views, so that scores depend on the
             seed.
+        keep_tail_frames: Whether frames are drawn from the whole video, in training and for `view_frames: random`. If
+            not, segments have floor(n / T) of n frames, as in the released code, which never shows the last frames.
         flip: Probability of a horizontal flip in training; None for 0.5, or for 0 if labels distinguish left and right.
         color_jitter: Probability of color jitter in training.
         grayscale: Probability of conversion to grayscale in training.
@@ -92,7 +98,10 @@ class ClipSettings:
     framing: Framing | None = None
     views: int = 1
     crops: Literal[1, 3] = 1
+    three_crop_scale: Literal["short_side", "crop_size"] = "short_side"
+    crop_offsets: CropOffsets = "round"
     view_frames: Literal["spread", "random"] = "spread"
+    keep_tail_frames: bool = True
     flip: float | None = None
     color_jitter: float = 0.8
     grayscale: float = 0.2
@@ -195,11 +204,12 @@ def evaluation_clips(
         view_seed: Seed for drawing the frames of several views, if `view_frames` is `random`.
     """
     geometry = clips.geometry()
+    full_height = clips.crops == 3 and clips.three_crop_scale == "crop_size"
     return EvaluationClips(
         records,
-        sampler=FrameSampler(geometry.frames, clips.views),
-        transform=EvaluationTransform(geometry.crop_size, clips.crops, geometry.framing),
-        short_side=geometry.short_side,
+        sampler=FrameSampler(geometry.frames, clips.views, clips.keep_tail_frames),
+        transform=EvaluationTransform(geometry.crop_size, clips.crops, geometry.framing, clips.crop_offsets),
+        short_side=geometry.crop_size if full_height else geometry.short_side,
         reading=ReadSettings(geometry.sample_aspect, read_timeout, geometry.resize),
         view_seed=view_seed if clips.view_frames == "random" and clips.views > 1 else None,
     )

@@ -10,6 +10,7 @@ from ost_lightning.evaluation.cached_clips import CachedClips
 from ost_lightning.evaluation.embedding_store import EmbeddingStore
 from ost_lightning.evaluation.sets import EvaluationSet
 from ost_lightning.video import EvaluationClips, collate_clips
+from ost_lightning.video.clips.interrupts import interrupts_blocked
 
 
 class EvaluationLoader(DataLoader[Any]):
@@ -47,7 +48,9 @@ class EvaluationLoader(DataLoader[Any]):
         super().__init__(dataset, **{"collate_fn": collate, **options})
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override] # a generator, so that workers don't start too early
-        yield from super().__iter__()
+        with interrupts_blocked():
+            batches = super().__iter__()
+        yield from batches
 
 
 def evaluation_loaders(dataloaders: object) -> list[EvaluationLoader]:

@@ -1,4 +1,4 @@
-"""Recognition accuracy with exact counts."""
+"""Recognition accuracy and confusion with exact counts."""
 
 from typing import Final
 
@@ -71,3 +71,39 @@ class RecognitionAccuracy(Metric):
             "videos": self.videos,
             "undecodable": self.undecodable,
         }
+
+
+class ConfusionCounts(Metric):
+    """Number of videos of each class that are recognized as each class, counted without waiting for the device.
+
+    Args:
+        classes: Number of classes, K.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+
+    matrix: Tensor
+    unreadable: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.add_state("matrix", default=torch.zeros((classes, classes), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("unreadable", default=torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, labels: Tensor, unreadable: Tensor | None = None) -> None:
+        """Counts a batch.
+
+        Args:
+            scores: Scores of the readable videos, (B, K); a higher score means more likely.
+            labels: Labels of the readable videos, int64 (B,).
+            unreadable: Labels of the other videos, int64 (n,); None for none.
+        """
+        predicted = scores.topk(1, dim=1).indices[:, 0]  # which breaks ties as the accuracy does
+        self.matrix.index_put_((labels, predicted), torch.ones_like(labels), accumulate=True)
+        if unreadable is not None:
+            self.unreadable.index_put_((unreadable,), torch.ones_like(unreadable), accumulate=True)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Returns `matrix`, int64 (K, K), with a row per true class, and `unreadable`, int64 (K,)."""
+        return {"matrix": self.matrix, "unreadable": self.unreadable}

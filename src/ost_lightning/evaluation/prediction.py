@@ -1,12 +1,17 @@
 """Predictions: the most likely classes of each video."""
 
+from dataclasses import dataclass
 from math import isfinite
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
+
+from torch import Tensor
 
 from ost_lightning.errors import NonFiniteError
 from ost_lightning.evaluation.batches import ScoredBatch
 from ost_lightning.evaluation.metrics import NON_FINITE_HINT
-from ost_lightning.video import UNLABELED
+from ost_lightning.evaluation.sets import EvaluationSet
+from ost_lightning.video import UNLABELED, ReadFailure
+from ost_lightning.video.annotations import Span
 from ost_lightning.vocabulary import AS_TRAINED
 
 SHOWN_CLASSES: Final = 5
@@ -37,6 +42,79 @@ class Prediction(NamedTuple):
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PendingPredictions:
+    """Predictions of one batch that are still on the device, so that collecting them doesn't wait for it.
+
+    Attributes:
+        set: Evaluation set of the videos.
+        ids: Ids of the B videos.
+        spans: Start and end of each video.
+        labels: Labels, int64 (B,).
+        decoded: Whether each video could be read, bool (B,), in host memory.
+        failures: Failures of the unreadable videos, in order.
+        probabilities: Highest probabilities of the B' readable videos, (B', k), in decreasing order.
+        classes: Indices of their classes, int64 (B', k).
+    """
+
+    set: EvaluationSet
+    ids: tuple[str, ...]
+    spans: tuple[Span, ...]
+    labels: Tensor
+    decoded: Tensor
+    failures: tuple[ReadFailure, ...]
+    probabilities: Tensor
+    classes: Tensor
+
+    @classmethod
+    def of(cls, scored: ScoredBatch, scorer: str = AS_TRAINED) -> Self:
+        """Selects the most likely classes of a scored batch.
+
+        Args:
+            scored: Scored batch.
+            scorer: Name of the scorer whose probabilities are used.
+        """
+        videos, probabilities = scored.videos, scored.probabilities[scorer]
+        best = probabilities.topk(min(SHOWN_CLASSES, probabilities.shape[1]), dim=1)
+        return cls(
+            scored.set,
+            videos.ids,
+            videos.spans,
+            videos.labels,
+            videos.decoded,
+            videos.failures,
+            best.values,
+            best.indices,
+        )
+
+    def read(self) -> list[Prediction]:
+        """Returns one prediction per video, in the same order; waits for the device.
+
+        Raises:
+            NonFiniteError: If the probabilities of a video are NaN.
+        """
+        names = self.set.labels.names
+        top_classes = zip(self.probabilities.tolist(), self.classes.tolist(), strict=True)
+        failures = iter(self.failures)
+        found = []
+        # matched by order, because ids may repeat
+        for id_, (start, end), label, decoded in zip(
+            self.ids, self.spans, self.labels.tolist(), self.decoded.tolist(), strict=True
+        ):
+            video = Prediction(id_, self.set.name, start, end, "" if label == UNLABELED else names[label])
+            if decoded:
+                values, indices = next(top_classes)
+                if not all(map(isfinite, values)):  # NaN ranks first
+                    raise NonFiniteError(
+                        f"{id_}: its probabilities are not finite (NaN or infinity), so nothing is predicted. "
+                        f"{NON_FINITE_HINT}"
+                    )
+                found.append(video._replace(classes=tuple(names[k] for k in indices), probabilities=tuple(values)))
+            else:
+                found.append(video._replace(error=next(failures).reason))
+        return found
+
+
 def predictions(scored: ScoredBatch, scorer: str = AS_TRAINED) -> list[Prediction]:
     """Returns one prediction per video of a batch, in the same order.
 
@@ -47,25 +125,4 @@ def predictions(scored: ScoredBatch, scorer: str = AS_TRAINED) -> list[Predictio
     Raises:
         NonFiniteError: If the probabilities of a video are NaN.
     """
-    videos, names = scored.videos, scored.set.labels.names
-    probabilities = scored.probabilities[scorer]
-    best = probabilities.topk(min(SHOWN_CLASSES, probabilities.shape[1]), dim=1)
-    top_classes = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    failures = iter(videos.failures)
-    found = []
-    # matched by order, because ids may repeat
-    for id_, (start, end), label, decoded in zip(
-        videos.ids, videos.spans, videos.labels.tolist(), videos.decoded.tolist(), strict=True
-    ):
-        video = Prediction(id_, scored.set.name, start, end, "" if label == UNLABELED else names[label])
-        if decoded:
-            values, indices = next(top_classes)
-            if not all(map(isfinite, values)):  # NaN ranks first
-                raise NonFiniteError(
-                    f"{id_}: its probabilities are not finite (NaN or infinity), so nothing is predicted. "
-                    f"{NON_FINITE_HINT}"
-                )
-            found.append(video._replace(classes=tuple(names[k] for k in indices), probabilities=tuple(values)))
-        else:
-            found.append(video._replace(error=next(failures).reason))
-    return found
+    return PendingPredictions.of(scored, scorer).read()

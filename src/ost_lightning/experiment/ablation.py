@@ -7,17 +7,19 @@ from typing import Any, ClassVar, Final
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
-from ost_lightning.callbacks import Ablation, WeightEnsembling
+from ost_lightning.callbacks import Ablation, ClassificationReport, PredictionWriter, WeightEnsembling
 from ost_lightning.experiment.arguments import CONFIG, split_option
 from ost_lightning.experiment.cli import ExperimentCLI
 from ost_lightning.experiment.experiment_files import table_file, table_names
+from ost_lightning.experiment.lightning_adapter import ExperimentTrainer
 
 _TABLE: Final = "--table"
+_REMOVED: Final = {one.__name__ for one in (WeightEnsembling, PredictionWriter, ClassificationReport)}
 _DEFAULT_TABLE: Final = "table4"
 _CACHE_GIGABYTES: Final = 10.0
 
 
-class AblationTrainer(Trainer):
+class AblationTrainer(ExperimentTrainer):
     """Lightning's trainer with a method `ablate`, which LightningCLI turns into a subcommand."""
 
     def ablate(
@@ -41,7 +43,8 @@ class AblationTrainer(Trainer):
 class AblationCLI(ExperimentCLI):
     """Command line of a test that scores the settings of an ablation table, configured under `ablation`.
 
-    The table determines the mixtures of weights: the experiment's WeightEnsembling is removed.
+    The table determines the mixtures of weights, and its rows are the result: the experiment's WeightEnsembling,
+    PredictionWriter and ClassificationReport are removed.
     """
 
     trainer_type: ClassVar[type[Trainer]] = AblationTrainer
@@ -70,13 +73,13 @@ class AblationCLI(ExperimentCLI):
         super().parse_arguments(parser, _with_table(list(args or [])))
 
     def before_instantiate_classes(self) -> None:
-        """Removes the experiment's WeightEnsembling."""
+        """Removes the experiment's callbacks that belong to an ordinary test."""
         super().before_instantiate_classes()
         settings = self.config[self.subcommand]["trainer"]
         settings["callbacks"] = [
             callback
             for callback in settings["callbacks"] or []
-            if callback["class_path"].rpartition(".")[2] != WeightEnsembling.__name__
+            if callback["class_path"].rpartition(".")[2] not in _REMOVED
         ]
 
 

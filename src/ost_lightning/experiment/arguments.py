@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
+import yaml
+
 from ost_lightning.errors import UserError
 from ost_lightning.experiment.experiment_files import experiment_file, standalone_experiments
+from ost_lightning.experiment.misspelled_keys import misspelled_keys
 from ost_lightning.renamed_settings import reject_renamed_option
 
 CONFIG: Final = ("--config", "-c")
@@ -60,6 +63,7 @@ def normalized(args: Sequence[str]) -> list[str]:
         if option in CONFIG and value is not None:
             value = str(experiment_file(value))
         elif option.startswith("--"):
+            _reject_misspelled_keys(option, value)
             reject_renamed_option(args[0], option.removeprefix("--"), value)
         result += [option] if value is None else [option, value] if separate else [f"{option}={value}"]
     return result
@@ -81,6 +85,15 @@ def require_experiment(command: str, args: Sequence[str]) -> None:
             f"`{command}` needs an experiment, for example `{command} --config own_videos`. Available: "
             f"{', '.join(standalone_experiments())}, or the path of a YAML file. `{command} --help` explains more."
         )
+
+
+def _reject_misspelled_keys(option: str, value: str | None) -> None:
+    try:
+        found = list(misspelled_keys(yaml.compose(value or "", yaml.SafeLoader)))
+    except yaml.YAMLError:  # plain text, which contains no settings
+        return
+    for key, meant in found:
+        raise UserError(f"{option}: there is no setting `{key.value}`. Did you mean `{meant}`?")
 
 
 def _is_option(argument: str) -> bool:

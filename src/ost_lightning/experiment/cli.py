@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import ModelSummary, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_info
@@ -21,19 +21,28 @@ from ost_lightning.callbacks.resuming import (
     AtomicCheckpointIO,
     CheckpointNotes,
     best_checkpoint,
+    check_folder_of_runs,
     last_checkpoint,
     lock_run,
     read_notes,
+    refuse_code,
 )
 from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.errors import UserError
 from ost_lightning.experiment.arguments import normalized
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.experiment.connecting import connect
-from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI
+from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI, ExperimentTrainer
+from ost_lightning.experiment.preflight import check_data, check_model, check_output, create_data
 from ost_lightning.experiment.run_config import RunConfig, report_differences
 from ost_lightning.experiment.tracking import Tracking, experiment_folder, finishing_wandb_run, run_loggers
-from ost_lightning.experiment.trainer_settings import lightning_complaint, strategy_for, validate_trainer_settings
+from ost_lightning.experiment.trainer_settings import (
+    fast_precision,
+    lightning_complaint,
+    strategy_for,
+    validate_trainer_settings,
+)
+from ost_lightning.models.checkpoints.safe_checkpoints import local_file
 from ost_lightning.tasks import RecognitionTask
 
 
@@ -48,7 +57,7 @@ class ExperimentCLI(AdaptedLightningCLI):
         ArgumentError: If the command line can't be parsed.
     """
 
-    trainer_type: ClassVar[type[Trainer]] = Trainer
+    trainer_type: ClassVar[type[Trainer]] = ExperimentTrainer
     _resumed: Path | None = None
     _notes = CheckpointNotes()
     _differences: Sequence[str] = ()
@@ -63,7 +72,7 @@ class ExperimentCLI(AdaptedLightningCLI):
                 subclass_mode_model=True,
                 subclass_mode_data=True,
                 save_config_callback=RunConfig,
-                save_config_kwargs={"overwrite": True},  # every run has a separate folder
+                save_config_kwargs={"save_to_log_dir": False},  # RunConfig writes the file itself
                 seed_everything_default=0,
                 trainer_defaults={"use_distributed_sampler": False},  # the data modules shard without padding
                 auto_configure_optimizers=False,
@@ -86,47 +95,64 @@ class ExperimentCLI(AdaptedLightningCLI):
         parser.add_lightning_class_args(callbacks.ResultsWriter, "results")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parses the command line; checkpoints are read as data only, never as code."""
+        """Parses the command line; checkpoints are read as data only, never as code.
+
+        Raises:
+            UserError: If `weights_only` is false.
+        """
         self.config = parser.parse_args(normalized(sys.argv[1:] if args is None else list(args)))
         settings = self.config[self.config["subcommand"]]
-        if settings["weights_only"] is None:
-            settings["weights_only"] = True
+        refuse_code(settings["weights_only"])
+        settings["weights_only"] = True
+        if settings["trainer"]["precision"] == "auto":
+            settings["trainer"]["precision"] = fast_precision(settings["trainer"]["accelerator"])
 
     def before_instantiate_classes(self) -> None:
-        """Finds and checks the checkpoint before anything heavy is loaded."""
+        """Checks the run's folder and the checkpoint before anything heavy is loaded."""
         settings = self.config[self.subcommand]
+        experiment = experiment_folder(settings["tracking"], settings["config"])
+        check_folder_of_runs(experiment)
         if settings.get("ckpt_path") in ("last", "best"):
             find = self._last_checkpoint if settings["ckpt_path"] == "last" else _best_checkpoint
-            settings["ckpt_path"] = find(experiment_folder(settings["tracking"], settings["config"]))
-        path = settings.get("ckpt_path")
-        if path is None:
+            settings["ckpt_path"] = find(experiment)
+        if settings.get("ckpt_path") is None:
             self._compare_with_initial_weights()
-        if path is None or "://" in str(path):
             return
-        if not Path(path).is_file():
+        path = local_file(settings["ckpt_path"])
+        settings["ckpt_path"] = str(path)
+        if not path.is_file():
             raise UserError(
                 f"There is no checkpoint {path}. Expected a file that training wrote, or `last` or `best` for a "
                 "checkpoint of this experiment's newest run."
             )
-        self._notes = read_notes(Path(path))
+        self._notes = read_notes(path)
         if self._notes.config is not None:
             self._differences = report_differences(self._notes.config, self.config_text())
 
     def instantiate_classes(self) -> None:
-        """Instantiates the classes, and configures the data for the model."""
+        """Instantiates the classes after the cheap checks, and configures the data for the model."""
+        data = create_data(self.parsed_setting("data"))
+        settings, stage = self.config[self.subcommand].as_dict(), str(self.subcommand)
+        validate_trainer_settings(settings["trainer"], training=stage == "fit")
+        check_output(Path(settings["tracking"]["folder"]), settings, training=stage == "fit")
+        check_data(data, settings, "test" if stage == "ablate" else stage)
+        check_model(data, settings)
         super().instantiate_classes()
+        self.datamodule = data  # this one has read the lists
         if isinstance(self.model, RecognitionTask) and isinstance(self.datamodule, VideoDataModule):
-            connect(self.model, self.datamodule, self.parsed_setting("data"))
+            listed = stage == "fit" and not data.needs_preparation
+            connect(self.model, data, self.trainer if listed else None, self.parsed_setting("data"))
         self.setting("results").setting_differences = list(self._differences)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the progress bar and the loggers; the metrics table comes first, because its folder is the run's."""
         settings = self.setting("trainer")
-        validate_trainer_settings(settings, training=self.subcommand == "fit")
         users = settings["callbacks"] or []
         added = [callbacks.ExactResume(), *([users] if isinstance(users, Callback) else users)]
         if settings["enable_progress_bar"] is not False and not any(isinstance(c, ProgressBar) for c in added):
             added.append(callbacks.VideoProgressBar(self.setting("throughput")))
+        if settings["enable_model_summary"] is not False and not any(isinstance(c, ModelSummary) for c in added):
+            added.append(callbacks.ParameterCount())
         configured = settings["logger"]
         others: list[Logger] = (
             [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []

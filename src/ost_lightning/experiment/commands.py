@@ -58,8 +58,7 @@ EXPERIMENT_COMMANDS: Final[dict[str, ExperimentCommand]] = {
         "video and their probabilities.",
         (
             "ost predict --config own_videos --ckpt_path last",
-            "ost predict --config own_videos --data.root clips "
-            "--data.test '{new: {list: clips/new.txt, labels: videos}}'",
+            "ost predict --config own_videos --data.root clips --data.test clips/new.txt",
         ),
     ),
     "ablate": ExperimentCommand(

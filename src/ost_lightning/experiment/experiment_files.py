@@ -8,6 +8,7 @@ from typing import Final
 import yaml
 
 from ost_lightning.errors import UserError
+from ost_lightning.experiment.misspelled_keys import misspelled_keys
 from ost_lightning.renamed_settings import reject_renamed_in_file
 from ost_lightning.resources import shipped
 
@@ -74,5 +75,8 @@ def _check(file: Path) -> Path:
         raise UserError(
             f"{file} contains {found}. Expected settings, such as `model:` or `trainer:` with keys below them."
         )
+    for key, meant in misspelled_keys(tree):
+        line = key.start_mark.line + 1
+        raise UserError(f"{file}:{line}: there is no setting `{key.value}`. Did you mean `{meant}`?")
     reject_renamed_in_file(file, tree)
     return file

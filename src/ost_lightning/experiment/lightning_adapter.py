@@ -2,10 +2,33 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
+from lightning.fabric.plugins.precision.precision import _PRECISION_INPUT
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from ost_lightning.experiment.settings_parser import SettingsParser
+
+
+class _ExperimentParser(SettingsParser, LightningArgumentParser):
+    pass
+
+
+class ExperimentTrainer(Trainer):
+    """Lightning's trainer, whose precision may also be `auto` on the command line and in YAML.
+
+    Args:
+        args: Arguments of the trainer by position.
+        precision: Precision of the computation. `auto` is bf16-mixed on GPUs that support it, and 32-true elsewhere;
+            the command line replaces it before the trainer is created.
+        kwargs: Arguments of the trainer by name.
+    """
+
+    def __init__(self, *args: Any, precision: _PRECISION_INPUT | Literal["auto"] | None = None, **kwargs: Any) -> None:
+        if precision == "auto":
+            raise ValueError("precision must be resolved before the trainer is created")
+        super().__init__(*args, precision=precision, **kwargs)
 
 
 class AdaptedLightningCLI(LightningCLI):
@@ -13,6 +36,7 @@ class AdaptedLightningCLI(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Creates a parser that raises exceptions instead of printing pages of usage."""
+        self.parser_class = _ExperimentParser
         return super().init_parser(exit_on_error=False, **kwargs)
 
     def setting(self, key: str) -> Any:
@@ -42,6 +66,12 @@ class AdaptedLightningCLI(LightningCLI):
         """Returns the context in which a subcommand runs."""
         return nullcontext()
 
+    def _prepare_subcommand_parser(self, *args: Any, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(*args, **kwargs)
+        if "verbose" in parser.get_defaults():
+            parser.set_defaults(verbose=False)  # results are printed in one table, with percentages
+        return parser
+
     def _parse_ckpt_path(self) -> None:
         """Keeps the user's configuration, which Lightning would override by the checkpoint's settings."""
 
@@ -50,4 +80,9 @@ class AdaptedLightningCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         with self.run_context():
-            super()._run_subcommand(subcommand)
+            try:
+                super()._run_subcommand(subcommand)
+            except SystemExit as stop:
+                if isinstance(stop.__context__, KeyboardInterrupt):  # the trainer replaces it by the status 1
+                    raise KeyboardInterrupt from stop
+                raise

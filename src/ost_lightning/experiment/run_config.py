@@ -1,5 +1,6 @@
 """The complete configuration of a run: stored with the run, and compared with the configuration in a checkpoint."""
 
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -8,8 +9,12 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 
+from ost_lightning.callbacks.recognition import run_folder
 from ost_lightning.callbacks.resuming import CONFIG_IN_CHECKPOINT
 from ost_lightning.dotted_names import flatten
+from ost_lightning.escaping import without_passwords
+from ost_lightning.files import write_text_atomically
+from ost_lightning.models.checkpoints.run_folders import parsed_config
 from ost_lightning.renamed_settings import with_new_names
 
 _PIXEL_STATISTICS: Final = "pixel_statistics"
@@ -19,10 +24,22 @@ _TRAINING_ONLY: Final = ("freeze_vision", "freeze_text", "gradient_checkpointing
 
 
 class RunConfig(SaveConfigCallback):
-    """Stores the complete configuration of a run: as config.yaml in its folder, in W&B, and in every checkpoint."""
+    """Stores the complete configuration of a run: as config.yaml in its folder, in W&B, and in every checkpoint.
+
+    Passwords in URLs are hidden in all of them.
+    """
+
+    _folder: Path | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Stores the configuration, once."""
+        self._folder = run_folder(trainer)
+        super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Sends the configuration to W&B, once."""
+        """Writes config.yaml, and sends the configuration to W&B."""
+        if self._folder is not None:
+            write_text_atomically(self._folder / self.config_filename, self._text())
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.config.update(yaml.safe_load(self._text()), allow_val_change=True)
@@ -32,8 +49,7 @@ class RunConfig(SaveConfigCallback):
         checkpoint[CONFIG_IN_CHECKPOINT] = self._text()
 
     def _text(self) -> str:
-        text: str = self.parser.dump(self.config, skip_none=False)
-        return text
+        return without_passwords(self.parser.dump(self.config, skip_none=False))
 
 
 def report_differences(trained: str, current: str) -> list[str]:
@@ -49,7 +65,7 @@ def report_differences(trained: str, current: str) -> list[str]:
     Returns:
         The sentences on settings that affect scores.
     """
-    before, now = flatten(with_new_names(yaml.safe_load(trained))["model"]), flatten(yaml.safe_load(current)["model"])
+    before, now = flatten(with_new_names(parsed_config(trained))["model"]), flatten(yaml.safe_load(current)["model"])
     scores = []
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) == now.get(key) or _PIXEL_STATISTICS in key.split("."):

@@ -44,6 +44,16 @@ def validate_trainer_settings(settings: Mapping[str, Any], *, training: bool) ->
         )
 
 
+def fast_precision(accelerator: object) -> str:
+    """Returns the precision that `auto` means: bf16-mixed on a GPU with bf16 instructions, 32-true elsewhere.
+
+    Args:
+        accelerator: The trainer's setting.
+    """
+    gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+
+
 def strategy_for(setting: str | Strategy) -> str | Strategy:
     """Returns the strategy for a setting: `fsdp` means FSDP2Strategy, other settings are unchanged.
 

@@ -7,7 +7,7 @@ from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.recognizer import Recognizer
 from ost_lightning.recognition.result_files import ResultFile, check_format
 from ost_lightning.recognition.sources import STANDARD_INPUT, find_videos
-from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
+from ost_lightning.recognition.trained_model import TrainedModel, find_checkpoint, load_trained_model
 
 __all__ = [
     "STANDARD_INPUT",
@@ -24,6 +24,7 @@ __all__ = [
     "check_format",
     "draw_maps",
     "draw_matches",
+    "find_checkpoint",
     "find_videos",
     "load_trained_model",
 ]

@@ -17,7 +17,7 @@ class ReadVideo:
     """A video that was read, or the reason why it could not be.
 
     Attributes:
-        name: Path or URL of the video.
+        name: Path or URL of the video, without passwords.
         frames: Frames of all views, uint8 (V, T, 3, S, S); None if the video could not be read.
         error: Reason for which the video could not be read; empty if it was.
     """

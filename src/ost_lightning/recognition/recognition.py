@@ -10,7 +10,7 @@ class Recognition:
     """Classes of one video with their probabilities, most likely first.
 
     Attributes:
-        video: Path or URL of the video, as passed to the recognizer.
+        video: Path or URL of the video, as passed to the recognizer, without passwords.
         classes: Names of all K classes, in decreasing order of probability.
         probabilities: Probability of each entry of `classes`, 0 to 1; the sum is 1.
         p_values: Conformal p-value of each entry of `classes`; empty without calibration.
@@ -89,7 +89,7 @@ class Unreadable:
     """A video that could not be recognized, because it could not be read.
 
     Attributes:
-        video: Path or URL of the video, as passed to the recognizer.
+        video: Path or URL of the video, as passed to the recognizer, without passwords.
         reason: Reason, with the path.
     """
 

@@ -95,7 +95,8 @@ class Recognizer:
         """
         if device is None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(load_trained_model(weights), _label_space(labels), device)
+        space = _label_space(labels)  # first, because weights may have to be downloaded
+        return cls(load_trained_model(weights), space, device)
 
     def __call__(self, video: str | Path) -> Recognition:
         """Recognizes one video.
@@ -263,8 +264,8 @@ class Recognizer:
         record = VideoRecord(_address(video), UNLABELED, str(video))
         clip = evaluation_clips([record], self.clips)[SampleKey(0, 0)]
         if isinstance(clip, UserError):
-            return ReadVideo(str(video), None, str(clip))
-        return ReadVideo(str(video), clip.frames, clip.failures[0].reason if clip.frames is None else "")
+            return ReadVideo(record.id, None, str(clip))
+        return ReadVideo(record.id, clip.frames, clip.failures[0].reason if clip.frames is None else "")
 
     @torch.inference_mode()
     def _recognized(self, videos: Sequence[ReadVideo]) -> list[Recognition | Unreadable]:

@@ -4,13 +4,13 @@ Results are first appended to a journal beside the file, which a later run conti
 all videos are done.
 """
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, TextIO
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import ESCAPE_BYTES, atomic_write, open_csv
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 
@@ -105,7 +105,7 @@ def _write_csv(file: Path, rows: Sequence[Row], top: int) -> None:
     columns = [name for name in rows[0] if name not in ("classes", "top")] if rows else ["video", "error"]
     ranked = [column for k in range(1, top + 1) for column in (f"class_{k}", f"probability_{k}")]
     with open_csv(file) as handle:
-        writer = csv.writer(handle)
+        writer = CsvWriter(handle)
         writer.writerow([*columns, *ranked])
         for row in rows:
             fields = [field for name, share in row["classes"] for field in (name, f"{share:.4f}")]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from ost_lightning.errors import UserError
@@ -13,7 +12,7 @@ from ost_lightning.evaluation import ClipSettings
 from ost_lightning.matching import Matcher, OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP, check_weights_match
 from ost_lightning.models.checkpoints.initial_weights import read_checkpoint, weights_of
-from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT, last_checkpoint
+from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT, last_checkpoint, parsed_config
 from ost_lightning.renamed_settings import with_new_names
 from ost_lightning.text import Templates
 
@@ -48,11 +47,13 @@ def load_trained_model(weights: str | Path) -> TrainedModel:
         weights: Hub id, `tiny`, folder in HF format, checkpoint (`.ckpt`), or the folder of a run or experiment, whose
             newest `last.ckpt` is used. Weights that are not from a checkpoint get the paper's settings: the OD Solver,
             the templates `ost`, 4 descriptors of each kind, and 8 frames unless their folder says otherwise.
+            A checkpoint names the classes of its model and matcher, which are imported: use only checkpoints of people
+            you trust, or import theirs with `ost convert`.
 
     Raises:
         UserError: If the weights don't exist, or their settings can't be read.
     """
-    checkpoint = _checkpoint_of(Path(weights))
+    checkpoint = find_checkpoint(Path(weights))
     if checkpoint is not None:
         return _from_checkpoint(checkpoint)
     video_clip = VideoCLIP(str(weights))
@@ -61,8 +62,15 @@ def load_trained_model(weights: str | Path) -> TrainedModel:
     return TrainedModel(video_clip, OptimalDescriptorSolver(), Templates.load("ost"), 4, clips)
 
 
-def _checkpoint_of(path: Path) -> Path | None:
-    """Finds the checkpoint that a path refers to; None for a folder in HF format, or if the path doesn't exist."""
+def find_checkpoint(path: Path) -> Path | None:
+    """Finds the checkpoint that a path refers to; None for a folder in HF format, or if the path doesn't exist.
+
+    Args:
+        path: Checkpoint, or folder of a run or experiment.
+
+    Raises:
+        UserError: If the path is a folder without weights.
+    """
     if path.is_file():
         return path
     if not path.is_dir() or (path / "config.json").is_file():
@@ -85,7 +93,7 @@ def _from_checkpoint(file: Path) -> TrainedModel:
             f"{file} doesn't contain the settings of its model: expected a checkpoint that `ost fit` wrote. For a task "
             "trained in Python, write a folder with `task.video_clip.save_pretrained(folder)` and load that."
         )
-    settings = _settings(with_new_names(yaml.safe_load(config)), file)
+    settings = _settings(with_new_names(parsed_config(config)), file)
     video_clip, matcher = settings["video_clip"], settings["matcher"]
     for part, module in (("video_clip", video_clip), ("matcher", matcher)):
         weights = weights_of(content, part)
@@ -103,16 +111,19 @@ def _from_checkpoint(file: Path) -> TrainedModel:
 
 
 def _settings(config: Mapping[str, Any], file: Path) -> Mapping[str, Any]:
-    """Instantiates the objects that a run's configuration describes."""
+    """Instantiates the objects that a run's configuration describes; modules of their classes are imported."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(VideoCLIP, "video_clip")
     parser.add_subclass_arguments(Matcher, "matcher")
     parser.add_argument("--templates", type=str)
     parser.add_argument("--descriptors_per_class", type=int)
     parser.add_argument("--clips", type=ClipSettings)
-    model, data = config["model"]["init_args"], config["data"]["init_args"]
-    selected = {name: model[name] for name in _MODEL_SETTINGS} | {"clips": data["clips"]}
-    selected["video_clip"]["init_args"]["init_from"] = None  # the checkpoint contains the weights
+    try:
+        model, data = config["model"]["init_args"], config["data"]["init_args"]
+        selected = {name: model[name] for name in _MODEL_SETTINGS} | {"clips": data["clips"]}
+        selected["video_clip"]["init_args"]["init_from"] = None  # the checkpoint contains the weights
+    except (KeyError, TypeError) as error:
+        raise UserError(f"The settings in {file} are incomplete or damaged ({error!r}).") from error
     try:
         settings: Mapping[str, Any] = parser.instantiate(parser.parse_object(selected))
     except ArgumentError as error:

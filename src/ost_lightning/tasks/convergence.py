@@ -5,6 +5,7 @@ import warnings
 from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.matching import Matcher, TransportWarning
+from ost_lightning.vocabulary import counted
 
 
 class ConvergenceReport:
@@ -48,7 +49,7 @@ class ConvergenceReport:
 def _report(stage: str, count: int) -> None:
     if not count:
         return
-    rank_zero_info(f"{stage}: {count} transport problems on this process have not converged")
+    rank_zero_info(f"{stage}: {counted(count, 'transport problem')} not converged on this process")
     # identical text each time, so that Python's default filter shows the warning once
     warnings.warn(
         f"Transport problems of the {stage} have not converged: increase the matcher's max_iterations, epsilon or "

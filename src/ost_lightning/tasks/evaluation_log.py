@@ -4,7 +4,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.evaluation import Evaluation
-from ost_lightning.vocabulary import AS_TRAINED, EvaluationStage
+from ost_lightning.vocabulary import AS_TRAINED, EvaluationStage, counted
 
 
 def log_results(task: LightningModule, stage: EvaluationStage, evaluation: Evaluation) -> None:
@@ -25,7 +25,12 @@ def log_results(task: LightningModule, stage: EvaluationStage, evaluation: Evalu
         prefix = f"{stage}/{name}" if scorer == AS_TRAINED else f"{stage}/{name}/{scorer}"
         for key, value in results.items():
             task.log(f"{prefix}/{key}", value.float(), prog_bar=key == "top1", sync_dist=False)
-        _check_count(task.trainer, stage, prefix, int(results["videos"]), listed[name])
+        scored = int(results["videos"])
+        _check_count(task.trainer, stage, prefix, scored, listed[name])
+        videos = counted(scored, "video") if scored == listed[name] else f"{scored:,} of {listed[name]:,} videos"
+        if stage == "val":  # a test ends with a table
+            top1, top5 = (f"{100 * float(results[figure]):.1f} %" for figure in ("top1", "top5"))
+            rank_zero_info(f"{prefix}: Top-1 {top1}, Top-5 {top5} of {videos}")
 
 
 def _check_count(trainer: Trainer, stage: EvaluationStage, prefix: str, scored: int, listed: int) -> None:
@@ -34,4 +39,3 @@ def _check_count(trainer: Trainer, stage: EvaluationStage, prefix: str, scored: 
     limited = isinstance(limit, int) or limit < 1 or trainer.sanity_checking
     if scored != listed and not limited:
         raise RuntimeError(f"{prefix}: {scored} videos were scored, but {listed} are listed")
-    rank_zero_info(f"{prefix}: {scored} videos scored {'=' if scored == listed else 'of'} {listed} listed")

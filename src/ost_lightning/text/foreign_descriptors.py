@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter, csv_text
 from ost_lightning.files import write_text_atomically
 from ost_lightning.text.label_files import ClassList, Descriptors, read_class_list, read_text
 from ost_lightning.text.label_space import LabelSpace
@@ -213,7 +214,7 @@ def _csv_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         for row in rows:
             if row:
-                yield rows.line_num, row
+                yield rows.line_num, [csv_text(cell) for cell in row]
     except csv.Error as error:
         raise UserError(f"{file}:{rows.line_num}: not valid CSV ({error}).") from error
 
@@ -226,7 +227,7 @@ def _rows(labels: LabelSpace, kind: DescriptorKind, per_class: int | None) -> tu
 
 def _csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     text = StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = CsvWriter(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()

@@ -12,8 +12,9 @@ def mean(*, mean: Sequence[Path], output: Path | None = None) -> None:
         output: Folder for the mean table; if not given, the table is only printed.
     """
     from ost_lightning.analysis import AblationTable, mean_of
+    from ost_lightning.analysis.terminal_table import print_markdown
 
     table = mean_of([AblationTable.load(file) for file in mean])
     if output is not None:
         table.save(output)
-    print(table.markdown())
+    print_markdown(table.markdown())

@@ -1,6 +1,5 @@
 """`ost data check` and `ost data stats`: inspection of the videos in a list."""
 
-import csv
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -11,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import atomic_write, open_csv
 from ost_lightning.tools.options import output_folder, processes
-from ost_lightning.vocabulary import Part
+from ost_lightning.vocabulary import Part, counted
 
 if TYPE_CHECKING:
     from ost_lightning.datamodules import LabeledVideos, VideoDataModule
@@ -63,11 +63,12 @@ def check(
     bad = [entry for entry in found if entry.state != "ok"]
     _write_missing(bad, output / "missing.csv")
     existing = sum(entry.state != "missing" for entry in found)
-    print(f"{len(found)} videos listed, {existing} found, {len(found) - len(bad)} decodable")
+    print(f"{counted(len(found), 'video')} listed, {existing:,} found, {len(found) - len(bad):,} decodable")
     if bad:
         reasons = Counter(entry.reason for entry in bad).most_common(_SHOWN)
         raise UserError(
-            f"{len(bad)} of {len(found)} videos can't be used; see {output / 'missing.csv'}. Most common reasons: "
+            f"{len(bad):,} of {counted(len(found), 'video')} can't be used; see {output / 'missing.csv'}. Most common "
+            + "reasons: "
             + "; ".join(f"{reason} ({count})" for reason, count in reasons)
             + "."
         )
@@ -138,7 +139,7 @@ def _records(
 
 def _write_missing(bad: "Sequence[Inspection]", file: Path) -> None:
     with atomic_write(file) as temporary, open_csv(temporary) as handle:
-        rows = csv.writer(handle)
+        rows = CsvWriter(handle)
         rows.writerow(["id", "path", "state", "reason"])
         rows.writerows((entry.id, entry.path, entry.state, entry.reason) for entry in bad)
 

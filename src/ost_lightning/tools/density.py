@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ost_lightning.files import write_text_atomically
 from ost_lightning.resources import TINY_CLIP
@@ -16,6 +16,7 @@ from ost_lightning.tools.options import output_folder
 if TYPE_CHECKING:
     from ost_lightning.toyworld.grammar import Group
 
+_FIGURES: Final = ("classes", "name", "descriptors", "spatio", "temporal", "single")
 _TOYWORLD: Final = re.compile(r"toyworld-(?P<draw>[0-4])-(?P<group>seen|unseen|order)")
 
 
@@ -65,7 +66,7 @@ def density(
     draw_map(
         {name: parts[0] for name, parts in encoded.items()}, f"t-SNE of classes: {about}", output / "map.png", seed
     )
-    table = Table("label space", "classes", "name", "descriptors", "spatio", "temporal", "single")
+    table = Table(Column("label space", overflow="fold"), *(Column(name, justify="right") for name in _FIGURES))
     for name, measured in densities.items():
         values = (measured.name, measured.descriptors, measured.spatio, measured.temporal, measured.single_descriptors)
         table.add_row(name, str(measured.classes), *(f"{100 * value:.1f}" for value in values))

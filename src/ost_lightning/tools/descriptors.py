@@ -1,6 +1,5 @@
 """`ost descriptors ...`: check, compare, import and export Spatio-Temporal Descriptors."""
 
-import csv
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from ost_lightning.characters import escaped
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.resources import TINY_CLIP
 from ost_lightning.text import Finding, LabelSpace, OrphanDescriptorsWarning, Templates, compare, lint
 from ost_lightning.text.foreign_descriptors import (
@@ -26,7 +26,7 @@ from ost_lightning.text.foreign_descriptors import (
     write_table,
 )
 from ost_lightning.tools.options import output_file, output_folder
-from ost_lightning.vocabulary import DescriptorKind
+from ost_lightning.vocabulary import DescriptorKind, counted
 
 _SHOWN: Final = 3
 
@@ -67,7 +67,8 @@ def check(
     if findings:
         console.print(_findings_table(findings))
     errors = sum(finding.severity == "error" for finding in findings)
-    summary = f"{labels.origin}: {errors} errors and {len(findings) - errors} warnings in {len(labels)} classes"
+    counts = f"{counted(errors, 'error')} and {counted(len(findings) - errors, 'warning')}"
+    summary = f"{labels.origin}: {counts} in {counted(len(labels), 'class', 'classes')}"
     if errors:
         raise UserError(f"{summary}. Correct the errors of the table in descriptors.json, and check again.")
     console.print(f"{summary}; tokens counted by the {counter.tokenizer}", soft_wrap=True)
@@ -96,7 +97,7 @@ def diff(first: str, second: str) -> None:
                 console.print(escaped(f"  {sign} {text}"))
     removed, added = (sum(len(getattr(entry, part)) for entry in difference.lists) for part in ("removed", "added"))
     console.print(
-        f"{difference.kept} descriptors in both, {removed} only in {first}, {added} only in {second}"
+        f"{counted(difference.kept, 'descriptor')} in both, {removed:,} only in {first}, {added:,} only in {second}"
         if difference
         else "no differences"
     )
@@ -144,7 +145,8 @@ def import_descriptors(
     provenance = {"source": source or f"imported from {' and '.join(named)}"}
     labels = replace(base, descriptors=descriptors, provenance=provenance, origin=str(output))
     labels.save(output)
-    print(f"{output}: {len(labels)} classes, {len(descriptors)} with descriptors; next: ost descriptors check {output}")
+    classes = counted(len(labels), "class", "classes")
+    print(f"{output}: {classes}, {len(descriptors):,} with descriptors; next: ost descriptors check {output}")
 
 
 def export(
@@ -197,7 +199,7 @@ def _findings_table(findings: Sequence[Finding]) -> Table:
 def _write_report(findings: Sequence[Finding], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as handle:
-        rows = csv.writer(handle)
+        rows = CsvWriter(handle)
         rows.writerow(["severity", "rule", "class", "kind", "descriptor", "detail"])
         for found in findings:
             texts = map(escaped, (found.name, found.kind or "", found.text, found.detail))

@@ -1,7 +1,6 @@
 """`ost descriptors generate`: descriptors written by an LLM."""
 
 import asyncio
-import csv
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import atomic_write
 from ost_lightning.text import LabelSpace
 from ost_lightning.text.generation.journal import Journal, Question
 from ost_lightning.text.generation.prompts import Prompts
 from ost_lightning.text.generation.settings import Limits, Sampling
 from ost_lightning.text.generation.state import Generation
+from ost_lightning.vocabulary import counted
 
 if TYPE_CHECKING:
     from ost_lightning.text.generation.server import Server
@@ -123,9 +124,10 @@ def _check_folder(output: Path, labels: LabelSpace) -> None:
 def _estimate(generation: Generation) -> str:
     estimate = generation.estimate()
     return (
-        f"{len(generation.labels)} classes; {estimate.answered} of {len(generation.questions)} lists already written; "
-        f"{estimate.requests} requests to send to {generation.sampling.model}: about {estimate.prompt_tokens:,} tokens "
-        f"in, {estimate.completion_tokens:,} out"
+        f"{counted(len(generation.labels), 'class', 'classes')}; {estimate.answered:,} of "
+        f"{counted(len(generation.questions), 'list')} already written; {counted(estimate.requests, 'request')} to "
+        f"send to {generation.sampling.model}: about {counted(estimate.prompt_tokens, 'token')} in, "
+        f"{estimate.completion_tokens:,} out"
     )
 
 
@@ -133,7 +135,7 @@ def _finish(generation: Generation, output: Path, end: UserError | None) -> None
     """Writes the answered lists, and reports the tokens used and the missing lists."""
     usage = generation.usage
     print(
-        f"{usage.answers} answers in total; by the server's count {usage.prompt_tokens:,} tokens in, "
+        f"{counted(usage.answers, 'answer')} in total; by the server's count {usage.prompt_tokens:,} tokens in, "
         f"{usage.completion_tokens:,} out"
     )
     result, problems = generation.result(str(output)), generation.problems()
@@ -151,7 +153,8 @@ def _finish(generation: Generation, output: Path, end: UserError | None) -> None
             "allow more answers per list."
         )
     count = generation.sampling.per_class
-    print(f"{output}: {len(result)} classes, {count} descriptors of each kind; next: ost descriptors check {output}")
+    classes = counted(len(result), "class", "classes")
+    print(f"{output}: {classes}, {counted(count, 'descriptor')} of each kind; next: ost descriptors check {output}")
 
 
 def _write_incomplete(problems: dict[Question, str], file: Path) -> None:
@@ -159,6 +162,6 @@ def _write_incomplete(problems: dict[Question, str], file: Path) -> None:
         file.unlink(missing_ok=True)
         return
     with atomic_write(file) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
-        rows = csv.writer(handle)
+        rows = CsvWriter(handle)
         rows.writerow(["class", "kind", "reason"])
         rows.writerows((question.name, question.kind, reason) for question, reason in problems.items())

@@ -6,8 +6,10 @@ from posixpath import normpath
 from typing import TYPE_CHECKING, Final, Literal
 
 from ost_lightning.errors import UserError
-from ost_lightning.files import write_text_atomically
+from ost_lightning.escaping import CsvWriter
+from ost_lightning.files import atomic_write
 from ost_lightning.tools.options import output_file
+from ost_lightning.vocabulary import counted
 
 if TYPE_CHECKING:
     from ost_lightning.video.annotations.any_list import ListedVideo
@@ -39,7 +41,8 @@ def leak(first: Path, second: Path, by: Literal["video", "file"] = "video", outp
     if common:
         print("for example: " + ", ".join(common[:_SHOWN]))
     if output is not None:
-        write_text_atomically(output_file(output), "".join(f"{id_}\n" for id_ in ["id", *common]))
+        with atomic_write(output_file(output)) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
+            CsvWriter(handle, lineterminator="\n").writerows([id_] for id_ in ["id", *common])
 
 
 def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0, root: str | None = None) -> None:
@@ -66,7 +69,8 @@ def fewshot(list: Path, output: Path, shots: int = 16, seed: int = 0, root: str 
     drawn = draw_shots([_name(video) for video in different], [video.label for video in different], shots, seed)
     chosen = [different[index] for index in drawn]
     write_list(chosen, output_file(output))
-    print(f"{len(chosen)} videos of {len({video.label for video in chosen})} classes, {shots} per class: {output}")
+    classes = counted(len({video.label for video in chosen}), "class", "classes")
+    print(f"{counted(len(chosen), 'video')} of {classes}, {shots} per class: {output}")
 
 
 def _name(video: "ListedVideo") -> str:

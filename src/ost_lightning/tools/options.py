@@ -1,9 +1,9 @@
 """Validation of options that several tools share: processes, output folder and file, and classes."""
 
-import os
 from pathlib import Path
 
 from ost_lightning.errors import UserError
+from ost_lightning.machine import usable_cores
 
 
 def processes(workers: int | None) -> int:
@@ -13,8 +13,7 @@ def processes(workers: int | None) -> int:
         UserError: If the number is negative.
     """
     if workers is None:
-        # macOS has no interface for the cores that a process may use
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return usable_cores()
     if workers < 0:
         raise UserError(f"--workers is {workers}: give a number of processes, or 0 to work in the main process.")
     return workers

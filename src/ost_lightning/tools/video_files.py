@@ -1,8 +1,7 @@
 """`ost data transcode` and `ost data shard`: re-encoding and packing of listed videos."""
 
-import csv
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import TYPE_CHECKING
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import atomic_write, open_csv
 from ost_lightning.tools.options import output_folder, processes
+from ost_lightning.vocabulary import counted
 
 if TYPE_CHECKING:
     from ost_lightning.video.maintenance.transcoding import Transcoded, TranscodingJob
@@ -103,7 +104,7 @@ def shard(list: Path, root: Path, output: Path, megabytes: int = 1024, workers: 
     files = {video.path: root / video.path for video in read_files(list)}
     shards = plan_shards(files, output_folder(output), megabytes * 10**6)
     written = write_shards(shards, count)
-    print(f"{len(files)} videos in {len(shards)} shards, {written} newly written: {output}")
+    print(f"{counted(len(files), 'video')} in {counted(len(shards), 'shard')}, {written:,} newly written: {output}")
 
 
 def _killed_result(job: "TranscodingJob") -> "Transcoded":
@@ -116,9 +117,9 @@ def _write_report(rows: "Sequence[Transcoded]", file: Path) -> None:
     from ost_lightning.video.maintenance.transcoding import Transcoded
 
     with atomic_write(file) as partial, open_csv(partial) as handle:
-        table = csv.DictWriter(handle, [field.name for field in fields(Transcoded)])
-        table.writeheader()
-        table.writerows(asdict(row) for row in rows)
+        table = CsvWriter(handle)
+        table.writerow(field.name for field in fields(Transcoded))
+        table.writerows(astuple(row) for row in rows)
 
 
 def _report_summary(rows: "Sequence[Transcoded]") -> None:
@@ -129,7 +130,8 @@ def _report_summary(rows: "Sequence[Transcoded]") -> None:
         )
         speed = median(row.ms_before / row.ms_after for row in good)
         print(
-            f"{len(good)} of {len(rows)} videos re-encoded, with the same number of frames. Size: {before:,.1f} MB "
-            f"before, {after:,.1f} MB after. Reading 8 frames (median): {median(row.ms_before for row in good):.1f} ms "
-            f"before, {median(row.ms_after for row in good):.1f} ms after, {speed:.1f} times as fast."
+            f"{len(good):,} of {counted(len(rows), 'video')} re-encoded, with the same number of frames. Size: "
+            f"{before:,.1f} MB before, {after:,.1f} MB after. Reading 8 frames (median): "
+            f"{median(row.ms_before for row in good):.1f} ms before, {median(row.ms_after for row in good):.1f} ms "
+            f"after, {speed:.1f} times as fast."
         )

@@ -28,7 +28,7 @@ def test_figures_of_every_second_validation_in_the_folder_and_in_wandb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = ["--trainer.callbacks=SampleFigures", "--trainer.callbacks.every=2"]
+    options = ["--tracking.wandb=true", "--trainer.callbacks=SampleFigures", "--trainer.callbacks.every=2"]
     assert main(["fit", *SMALL, *options]) == 0
     pictures = sorted(Path("runs/toyworld/version_0/figures").rglob("*.png"))
     assert [f"{file.parent.name}/{file.name}" for file in pictures] == [

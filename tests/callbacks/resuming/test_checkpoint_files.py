@@ -1,25 +1,14 @@
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import torch
 
 from ost_lightning.callbacks.resuming import AtomicCheckpointIO, CheckpointNotes, best_checkpoint, read_notes
 from ost_lightning.errors import UserError
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Limits the size of files that this process can write, as a full disk or a quota does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+from ost_lightning.models.checkpoints.initial_weights import read_checkpoint
+from tests.full_disk import files_of_at_most
 
 
 def test_round_trip_with_notes(tmp_path: Path) -> None:
@@ -78,9 +67,42 @@ def test_checkpoints_are_data_only(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": Surprise()}, "evil.ckpt")
     for read in (read_notes, AtomicCheckpointIO().load_checkpoint):
-        with pytest.raises(UserError, match=r"Can't read the checkpoint evil.ckpt"):
+        with pytest.raises(UserError, match=r"evil\.ckpt can't be read .*`posix\.mkdir`.*none of its code"):
             read(Path("evil.ckpt"))
     assert not Path("surprise").exists()
+
+
+def test_code_is_not_executed_on_request_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Surprise()}, "evil.ckpt")
+    with pytest.raises(UserError, match="weights_only is false, which would let a checkpoint execute any code"):
+        AtomicCheckpointIO().load_checkpoint("evil.ckpt", weights_only=False)
+    with pytest.raises(UserError, match=r"would call Python's `posix\.mkdir`"):
+        AtomicCheckpointIO().load_checkpoint(f"file://{tmp_path}/evil.ckpt")
+    with pytest.raises(UserError, match=r"s3://bucket/evil\.ckpt is a URL.*local files only"):
+        AtomicCheckpointIO().load_checkpoint("s3://bucket/evil.ckpt")
+    assert not Path("surprise").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_changed_byte_never_ends_in_another_exception(tmp_path: Path) -> None:
+    """Every byte of the pickle within the archive is changed in turn."""
+    file = tmp_path / "last.ckpt"
+    checkpoint = {"state_dict": {"video_clip.w": torch.zeros(2)}, "pytorch-lightning_version": "2.6"}
+    CheckpointNotes(metrics_rows=7, wandb_id="abc").write_to(checkpoint)
+    torch.save(checkpoint | {"ost_config": "model: 1"}, file)
+    content = file.read_bytes()
+    with ZipFile(file) as archive:
+        (pickled,) = (archive.read(name) for name in archive.namelist() if name.endswith("data.pkl"))
+    start, refused = content.index(pickled), 0
+    for position in range(start, start + len(pickled)):
+        file.write_bytes(content[:position] + bytes([content[position] ^ 0x81]) + content[position + 1 :])
+        for read in (read_notes, AtomicCheckpointIO().load_checkpoint, read_checkpoint):
+            try:
+                read(file)
+            except UserError as error:
+                refused += "weights_only" not in str(error)
+    assert refused > len(pickled)
 
 
 def test_a_truncated_file_is_rejected(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_the_checkpoint_is_written_every_few_minutes(tmp_path: Path, monkeypatch
     assert (often.steps, never.steps) == ([2, 4, 6], [6])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path: Path, number: signal.Signals) -> None:
     writes = Writes(signal_after=3, number=number)
     with pytest.raises(SIGTERMException) as stopped:
@@ -123,6 +123,20 @@ def test_a_stopped_job_is_requeued_if_wanted(tmp_path: Path, requeue: bool, monk
     with pytest.raises(SIGTERMException):
         fit(tmp_path, Writes(signal_after=2), ResumableCheckpoint(every_minutes=None, requeue=requeue))
     assert requeued == [True] * requeue
+
+
+def test_a_job_that_its_user_stopped_is_not_requeued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requeued: list[bool] = []
+    monkeypatch.setattr(run_checkpoint, "requeue_slurm_job", lambda: requeued.append(True))
+    with pytest.raises(SIGTERMException):
+        fit(tmp_path, Writes(signal_after=2, number=signal.SIGINT), ResumableCheckpoint(every_minutes=None))
+    assert requeued == []
+
+
+def test_a_fast_dev_run_saves_nothing_and_is_interrupted_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        fit(tmp_path, Writes(signal_after=1, number=signal.SIGINT), ResumableCheckpoint(), fast_dev_run=3)
+    assert isinstance(stopped.value.__context__, KeyboardInterrupt)
 
 
 def test_a_fast_dev_run_writes_nothing(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ost_lightning.callbacks.resuming.stop_signals import StopSignals, requeue_slurm_job
+from ost_lightning.callbacks.resuming.stop_signals import SIGNALS, StopSignals, requeue_slurm_job
 
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
     """Restores the signal handlers of the process after each test."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -35,13 +35,29 @@ def scontrol_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "log.txt"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_only_recorded(number: signal.Signals) -> None:
     signals = StopSignals()
     signals.listen()
     assert signals.received is None
     os.kill(os.getpid(), number)
     assert signals.received is number
+
+
+def test_a_second_ctrl_c_ends_the_process_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    child = os.fork()
+    if child == 0:
+        signals = StopSignals()
+        signals.listen(announce=True)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.write(1, str(signals.received).encode())
+        os.kill(os.getpid(), signal.SIGINT)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGINT
+    output, error = capfd.readouterr()
+    assert output == str(signal.SIGINT)
+    assert "saving after this step; press it again to end at once" in error
 
 
 def test_outside_the_main_thread_no_handler_is_installed() -> None:

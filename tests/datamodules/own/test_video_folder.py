@@ -13,6 +13,7 @@ from ost_lightning.cli import main
 from ost_lightning.datamodules import VideoFolder
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
+from ost_lightning.video import UNLABELED
 from ost_lightning.video.annotations.video_ids import video_id
 from tests.datamodules.miniatures import label_space, tiny_video, write
 
@@ -152,3 +153,38 @@ def test_folders_without_videos_are_named() -> None:
     Path("empty/train/running").mkdir()
     with pytest.raises(UserError, match="contain no videos"):
         VideoFolder(Path("empty")).training_videos()
+
+
+def predicted(data: VideoFolder) -> list[tuple[str, int]]:
+    return [(record.id, record.label) for record in data.evaluation_videos("predict")["test"].records]
+
+
+def test_a_flat_folder_without_labels_can_be_predicted() -> None:
+    for name in ("new/1.mp4", "new/camera 2/night/2.MOV", "new/notes.txt", "new/.hidden.mp4", "new/frames/1.jpg"):
+        write(Path(name), "")
+    label_space(Path("own"), "kinetics400", ("juggling balls", "archery"))
+    found = [("1.mp4", UNLABELED), ("camera 2/night/2.MOV", UNLABELED), ("frames", UNLABELED)]
+    assert predicted(VideoFolder(Path("new"), labels="own")) == found
+    label_space(Path("new"), "kinetics400", ("archery",))
+    assert predicted(VideoFolder(Path("new"))) == found
+    assert VideoFolder(Path("new"), labels="own").evaluation_videos("predict")["test"].labels.names[1] == "archery"
+
+
+def test_what_is_predicted_without_classes_is_refused() -> None:
+    write(Path("new/1.mp4"), "")
+    with pytest.raises(UserError, match=r"Nothing says which classes the videos of new may show\. Set the data's `lab"):
+        VideoFolder(Path("new")).evaluation_videos("predict")
+    write(Path("nothing/readme.txt"), "")
+    with pytest.raises(UserError, match=r"nothing contains no videos\. Skipped files .*: 1, such as readme\.txt\."):
+        VideoFolder(Path("nothing"), labels="kinetics400").evaluation_videos("predict")
+    with pytest.raises(UserError, match="The folder nowhere does not exist"):
+        VideoFolder(Path("nowhere"), labels="kinetics400").evaluation_videos("predict")
+
+
+def test_known_class_folders_are_labels_of_a_prediction() -> None:
+    root = folders(Path("own"))
+    write(root / "test/unsorted/3.mp4", "")
+    write(root / "classes.txt", "juggling\njump rope\n")
+    rows = predicted(VideoFolder(root))
+    assert [label for _, label in rows] == [0, 0, 1, 1, UNLABELED]
+    assert [label for _, label in predicted(VideoFolder(root, test="train"))] == [0, 0, 1, 1]

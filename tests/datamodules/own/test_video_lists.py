@@ -99,7 +99,7 @@ def test_accumulation_follows_from_the_batch_sizes(videos: Path, tmp_path: Path)
 
 
 def test_contradicting_accumulation_is_refused(videos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"accumulate_grad_batches is 3, but .*1 devices x 2 videos x 2 accum"):
+    with pytest.raises(UserError, match=r"accumulate_grad_batches is 3, but .*1 device x 2 videos x 2 accum"):
         trainer(tmp_path, accumulate_grad_batches=3).fit(Collector(), datamodule=data(videos, max_videos_per_device=2))
 
 

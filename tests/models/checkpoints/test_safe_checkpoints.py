@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ost_lightning.models import CheckpointError
-from ost_lightning.models.checkpoints.safe_checkpoints import read_weights
+from ost_lightning.models.checkpoints.safe_checkpoints import local_file, read_weights
 from tests.models.foreign import RELEASED, Payload, payloads
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
@@ -63,7 +63,8 @@ def test_malicious_pickles_are_rejected_and_nothing_is_executed(tmp_path: Path, 
     else:
         torch.save(content, file, _use_new_zipfile_serialization=form == "zip")
     with pytest.raises(
-        CheckpointError, match=r"malicious\.pth (would call Python's `[\w.]+`.*none of its code|can't be read)"
+        CheckpointError,
+        match=r"malicious\.pth can't be read as a checkpoint: it (would call Python's `[\w.]+`.*none of|is damaged)",
     ):
         read_weights(file)
     assert not mark.exists()
@@ -140,8 +141,25 @@ def test_random_bytes_are_reported_and_never_crash(tmp_path: Path, data: bytes, 
 def test_truncated_files_are_reported(tmp_path: Path, keep: int) -> None:
     file = tmp_path / "truncated.pth"
     file.write_bytes(RELEASED.read_bytes()[:keep])
-    with pytest.raises(CheckpointError, match=r"truncated\.pth can't be read as a PyTorch checkpoint"):
+    with pytest.raises(CheckpointError, match=r"truncated\.pth can't be read as a checkpoint: it is damaged"):
         read_weights(file)
+
+
+@pytest.mark.parametrize("url", ["file://{}", "file:{}", "FILE://{}", "file://localhost{}"])
+def test_file_urls_are_paths(url: str, tmp_path: Path) -> None:
+    for name in ("a b.ckpt", "100%.ckpt"):
+        (tmp_path / name).touch()
+    assert local_file(url.format(tmp_path / "a%20b.ckpt")) == tmp_path / "a b.ckpt"
+    assert local_file(url.format(tmp_path / "100%.ckpt")) == tmp_path / "100%.ckpt"
+    assert local_file("runs/a:b/last.ckpt") == Path("runs/a:b/last.ckpt")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://host/x.ckpt", "s3://b/x.ckpt", "memory://x", "simplecache::file:///x", "zip::x"]
+)
+def test_other_urls_are_refused(url: str) -> None:
+    with pytest.raises(CheckpointError, match=r"is a URL, and checkpoints are read from local files only\. Download"):
+        local_file(url)
 
 
 def test_files_without_weights(tmp_path: Path) -> None:

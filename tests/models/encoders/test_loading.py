@@ -51,3 +51,14 @@ def test_missing_packages_of_a_tokenizer_are_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", missing)
     with pytest.raises(CheckpointError, match=r"requires the SentencePiece library.*pip install .*siglip"):
         load_tokenizer("tiny", 10)
+
+
+def test_code_that_comes_with_a_tokenizer_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("from pathlib import Path\nPath(__file__).with_name('executed').touch()\n")
+    code = {"auto_map": {"AutoConfig": "own.Own", "AutoTokenizer": ["own.Own", None]}}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "own", **code}))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Own", **code}))
+    with pytest.raises(CheckpointError, match="its tokenizer is missing or damaged") as refused:
+        load_tokenizer(str(tmp_path), 100)
+    assert "trust_remote_code" not in str(refused.value)
+    assert not (tmp_path / "executed").exists()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ost_lightning.errors import UserError
 from ost_lightning.text.generation.journal import Answer, Journal, Question
+from tests.full_disk import files_of_at_most
 
 ARCHERY = Question("archery", "spatio")
 
@@ -32,6 +33,22 @@ def test_answers_round_trip_with_any_content(tmp_path: Path, content: list[str])
     fill(file, *content)
     assert bodies(file) == content
     assert len(file.read_bytes().splitlines()) >= len(content)
+
+
+@pytest.mark.parametrize("room", [0, 30])
+def test_a_full_disk_is_reported_and_leaves_the_journal_whole(tmp_path: Path, room: int) -> None:
+    file = tmp_path / "journal.jsonl"
+    fill(file, "one")
+    size = file.stat().st_size
+    with Journal(file) as journal:
+        with (
+            files_of_at_most(size + room),
+            pytest.raises(UserError, match=r"journal\.jsonl: File too large\. All earlier"),
+        ):
+            journal.append_answer("run", Answer(ARCHERY, 1, "two", "host"))
+        assert file.stat().st_size == size
+        journal.append_answer("run", Answer(ARCHERY, 1, "two again", "host"))
+    assert bodies(file) == ["one", "two again"]
 
 
 def test_runs_are_separate(tmp_path: Path) -> None:

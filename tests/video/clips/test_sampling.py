@@ -1,5 +1,7 @@
 from itertools import pairwise
+from math import floor
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -41,6 +43,36 @@ def test_random_reaches_every_frame() -> None:
     generator = torch.Generator().manual_seed(0)
     seen = {int(index) for _ in range(300) for index in FrameSampler(4).random(13, generator).flatten()}
     assert seen == set(range(13))
+
+
+def released_choices(available: int, frames: int) -> list[set[int]]:
+    """Frames that mmaction2's `SampleFrames` can draw for each position of a clip, in training."""
+    segment = floor(available / frames)
+    if segment:
+        return [set(range(k * segment, (k + 1) * segment)) for k in range(frames)]
+    spread = np.around(np.arange(frames) * (available / frames))
+    return [{int(index) % available} for index in spread]
+
+
+@pytest.mark.parametrize(
+    ("frames", "available"),
+    [*((32, count) for count in (60, 40, 32, 33, 63, 64, 31, 20, 2, 1, 300)), (4, 13), (8, 8), (8, 7), (16, 3), (1, 7)],
+)
+def test_without_tail_frames_the_segments_are_those_of_the_released_code(frames: int, available: int) -> None:
+    sampler, generator = FrameSampler(frames, 50, keep_tail_frames=False), torch.Generator().manual_seed(0)
+    drawn = torch.cat([sampler.random(available, generator) for _ in range(4)])
+    assert drawn.dtype == torch.int64
+    assert [set(column) for column in drawn.T.tolist()] == released_choices(available, frames)
+
+
+def test_without_tail_frames_the_last_ones_are_never_drawn() -> None:
+    def last(available: int, **settings: bool) -> int:
+        return int(FrameSampler(32, 500, **settings).random(available, torch.Generator().manual_seed(1)).max())
+
+    assert {available: last(available, keep_tail_frames=False) for available in (60, 300)} == {60: 31, 300: 287}
+    assert {available: last(available) for available in (60, 300)} == {60: 59, 300: 299}
+    with pytest.raises(ValueError, match="0 frames"):
+        FrameSampler(8, keep_tail_frames=False).random(0)
 
 
 @pytest.mark.parametrize("available", [1, 2, 5])
@@ -151,3 +183,4 @@ def test_the_last_point_of_the_last_segment_is_a_frame(monkeypatch: pytest.Monke
     assert (torch.ones((), dtype=torch.float64) + largest).item() == 2
     monkeypatch.setattr(torch, "rand", lambda size, **kwargs: torch.full(size, largest, dtype=torch.float64))
     assert int(FrameSampler(2).random(50).max()) == 49
+    assert FrameSampler(2, keep_tail_frames=False).random(51).tolist() == [[24, 49]]

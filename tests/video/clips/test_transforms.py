@@ -9,6 +9,8 @@ from ost_lightning.pytorchvideo_compat import uniform_crop
 from ost_lightning.video import Box, CropSpec, EvaluationTransform, MultiScaleCrop, TrainingTransform
 from ost_lightning.video.clips import check_crop_size
 
+WIDTHS = (256, 341, 343, 344, 455)
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -91,6 +93,37 @@ def test_three_crops_along_the_longer_side(shape: tuple[int, int]) -> None:
     for position, box in enumerate(boxes):
         crop = frames[..., box.top : box.top + box.height, box.left : box.left + box.width]
         assert torch.equal(crop, uniform_crop(frames, 32, position))
+
+
+@pytest.mark.parametrize("offsets", ["round", "floor"])
+def test_rounding_of_the_center_crop(offsets: str) -> None:
+    transform = EvaluationTransform(224, offsets=offsets)
+    lefts = {width: transform.crop_spec(256, width).boxes[0].left for width in WIDTHS}
+    rounded = {256: 16, 341: 58, 343: 60, 344: 60, 455: 116}
+    assert lefts == ({width: (width - 224) // 2 for width in WIDTHS} if offsets == "floor" else rounded)
+    (upright,) = transform.crop_spec(455, 257).boxes
+    assert upright == (Box(115, 16, 224, 224) if offsets == "floor" else Box(116, 16, 224, 224))
+
+
+@pytest.mark.parametrize("shape", [(224, 299), (224, 300), (398, 224), (399, 224), (224, 224)])
+def test_three_crops_of_the_released_code(shape: tuple[int, int]) -> None:
+    """Offsets as mmaction2's `ThreeCrop` computes them: steps of half the free space, rounded down."""
+    step = (max(shape) - 224) // 2
+    expected = {(0, offset) if shape[0] == 224 else (offset, 0) for offset in (0, step, 2 * step)}
+    boxes = EvaluationTransform(224, 3, offsets="floor").crop_spec(*shape).boxes
+    assert len(boxes) == 3
+    assert {(box.top, box.left) for box in boxes} == expected
+    assert all((box.height, box.width) == (224, 224) for box in boxes)
+
+
+@pytest.mark.parametrize("shape", [(256, 341), (256, 455), (343, 256), (48, 63)])
+def test_training_crops_at_the_positions_of_the_released_code(shape: tuple[int, int]) -> None:
+    height, width = shape
+    crop, source = MultiScaleCrop(offsets="floor"), generator()
+    for box in (crop.draw(height, width, source) for _ in range(400)):
+        down, right = (height - box.height) // 4, (width - box.width) // 4
+        corners = {(top * down, left * right) for top in (0, 4) for left in (0, 4)}
+        assert (box.top, box.left) in corners | {(2 * down, 2 * right)}
 
 
 def test_frames_smaller_than_the_crop_are_refused() -> None:

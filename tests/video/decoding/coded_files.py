@@ -1,9 +1,18 @@
 """Videos of every codec, container and structure that the reader supports, written once per module."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.videos import write_video
+import av
+import torch
+from torch import Tensor
+
+from ost_lightning.video import VideoReader
+from tests.videos import decode_all, write_video
+
+if TYPE_CHECKING:
+    Packet = av.Packet[av.VideoStream]
 
 VARIABLE = [0, 3, 5, 11, 12, 13, 30, 31, 33, 60, 61, 70, 100, 101, 102, 103, 150, 151, 155, 160]
 FILES: dict[str, dict[str, Any]] = {
@@ -53,3 +62,41 @@ def written(folder: Path, name: str) -> Path:
     if not path.exists():
         write_video(path, **{"count": 30, **FILES[name]})
     return path
+
+
+def remux(source: Path, path: Path, change: Callable[[int, "Packet", int], None]) -> Path:
+    """Copies a video's packets without encoding them anew, each changed first.
+
+    Args:
+        source: Video with 25 frames per second.
+        path: File to write; the suffix chooses the container.
+        change: Function that changes a packet; takes its position, the packet and the duration of a frame in ticks.
+
+    Returns:
+        The path.
+    """
+    with av.open(str(source)) as original, av.open(str(path), "w") as output:
+        copy = output.add_stream_from_template(original.streams.video[0])
+        packets = [packet for packet in original.demux(video=0) if packet.size]
+        for position, packet in enumerate(packets):
+            change(position, packet, round(1 / 25 / packet.time_base))
+            packet.stream = copy
+            output.mux(packet)
+    return path
+
+
+def assert_shows(path: Path, reference: Tensor) -> None:
+    """Checks frames of a video, read together and alone, and that their times ascend."""
+    with VideoReader(path, sample_aspect=False) as video:
+        assert len(video) == len(reference)
+        seconds = list(video._seconds())
+        assert seconds == sorted(set(seconds))
+        assert torch.equal(video.read(range(len(video))), reference)
+    for index in range(0, len(reference), 3):
+        with VideoReader(path, sample_aspect=False) as video:
+            assert torch.equal(video.read([index]), reference[[index]]), index
+
+
+def decoded(path: Path) -> Tensor:
+    """Decodes all frames with FFmpeg, in the order in which the decoder shows them."""
+    return torch.from_numpy(decode_all(path))

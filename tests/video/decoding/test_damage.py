@@ -7,7 +7,6 @@ import psutil
 import pytest
 
 from ost_lightning.video import VideoReadError, read_frames
-from ost_lightning.video.decoding.truncation import promised_bytes
 from tests.videos import write_video
 
 TOP = Path(__file__).parents[3]
@@ -53,19 +52,6 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
     gc.collect()
     assert process.memory_info().rss - before < 50 * 2**20
     assert process.num_fds() < 100
-
-
-@pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.avi"])
-def test_headers_contain_the_length(tmp_path: Path, name: str) -> None:
-    settings = {"codec": "libvpx-vp9"} if name.endswith("webm") else {}
-    data = write_video(tmp_path / name, 10, **settings).read_bytes()
-    assert promised_bytes(data[:256]) == len(data)
-    for length in range(60):
-        assert promised_bytes(data[:length]) in (0, len(data))
-    path = tmp_path / f"cut_{name}"
-    path.write_bytes(data[:-200])
-    with pytest.raises(VideoReadError, match=r"cut_.*: the file is cut off: 200 bytes are missing"):
-        read_frames(path, [0])
 
 
 def test_truncated_mp4_with_its_index_in_front_is_refused(tmp_path: Path) -> None:

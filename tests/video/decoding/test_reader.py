@@ -7,6 +7,7 @@ import pytest
 
 from ost_lightning.video import Box, CropSpec, VideoReadError, open_video, read_frames
 from ost_lightning.video.decoding import packets
+from ost_lightning.video.decoding.coded_stream import CodedStream
 from tests.video.decoding.coded_files import written
 from tests.videos import write_video
 
@@ -96,7 +97,7 @@ def test_errors_count_the_missing_frames_of_a_truncated_mp4(tmp_path: Path) -> N
     path = write_video(tmp_path / "a.mp4", 40, container={"movflags": "faststart"})
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"mdat") + 4])
-    with pytest.raises(VideoReadError, match=r"cut off: 40 frames are missing after its first 0 frames"):
+    with pytest.raises(VideoReadError, match=r"cut off: no frame can be decoded"):
         read_frames(path, [0])
 
 
@@ -111,7 +112,7 @@ def test_a_damaged_stream_without_times_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.h264", 5)
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"\0\0\1\x65")])  # the headers alone
-    with pytest.raises(VideoReadError, match=r"the file is cut off or damaged \("):
+    with pytest.raises(VideoReadError, match=r"the file is cut off or damaged: no frame can be decoded \("):
         read_frames(path, [0])
 
 
@@ -133,14 +134,14 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
     path.write_bytes(written(folder, "h264.mp4").read_bytes())
     with open_video(path) as video:
         write_video(path, 30, seed=3, options={"g": "5"})
-        with pytest.raises(VideoReadError, match=r"frames can be decoded \(the file has changed while it was read\)"):
+        with pytest.raises(VideoReadError, match=r"can be decoded \(the file has changed while it was read\)"):
             video.read([20])
 
 
 def test_packets_are_only_dropped_if_the_file_can_be_opened_again(folder: Path) -> None:
     with av.open(str(written(folder, "h264.mp4"))) as container:
-        stream = packets.CodedStream(container)
-        stream._packets[0] = packets.PacketHeader(0, True, False, 9)
+        stream = CodedStream(container)
+        stream._packets._packets[0] = packets.PacketHeader(True, False, 9)
         with pytest.raises(RuntimeError, match="only dropped from memory if the container can be reopened"):
             list(stream.frames([0]))
 

@@ -1,6 +1,5 @@
 """Ablation tables: many evaluation settings scored in one pass over the videos."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from ost_lightning.analysis import AblationRow, AblationTable
+from ost_lightning.analysis.terminal_table import print_markdown
 from ost_lightning.callbacks.evaluation.weight_ensembling import add_mixtures, remove_mixtures
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.ablation_conditions import (
@@ -23,6 +23,7 @@ from ost_lightning.callbacks.reporting.ablation_conditions import (
 )
 from ost_lightning.callbacks.reporting.training_differences import clip_differences
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.evaluation import (
     SCORED,
     EmbeddedBatch,
@@ -36,7 +37,7 @@ from ost_lightning.files import open_csv
 from ost_lightning.matching import Matcher
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace, LabelSpaceError, SentenceSet, Templates
-from ost_lightning.vocabulary import AS_TRAINED
+from ost_lightning.vocabulary import AS_TRAINED, counted
 
 _ONE_MODEL: Final = (
     "Every row scores the same model, trained as its experiment says; only the evaluation differs between rows."
@@ -190,8 +191,10 @@ class Ablation(Callback):
                 _ONE_MODEL,
             ),
         )
-        print(f"\n{table.markdown()}")
-        rank_zero_info(f"{self._cached} of {self._scored} videos of this process came from the embedding cache")
+        print_markdown(f"\n{table.markdown()}")
+        rank_zero_info(
+            f"{self._cached:,} of {counted(self._scored, 'video')} of this process came from the embedding cache"
+        )
         if folder is not None:
             table.save(folder)
             rank_zero_info(f"ablation.md, ablation.json and ablation_videos.csv written to {folder}")
@@ -259,7 +262,7 @@ class Ablation(Callback):
         suffix = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
         folder.mkdir(parents=True, exist_ok=True)
         with open_csv(folder / f"ablation_videos{suffix}.csv") as handle:
-            rows = csv.writer(handle)
+            rows = CsvWriter(handle)
             rows.writerow(["set", "video", *(f"{row.part} {row.name}" for row, *_ in (s.rows for s in self.settings))])
             for name, videos in self._hits.items():
                 for id_, hits in videos:

@@ -1,6 +1,5 @@
 """Predictions as a CSV file."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,14 +10,15 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.callbacks.recognition import recognition_task, run_folder
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights
-from ost_lightning.evaluation import SHOWN_CLASSES, Prediction
+from ost_lightning.escaping import CsvWriter
+from ost_lightning.evaluation import SCORED, SHOWN_CLASSES, PendingPredictions, Prediction
 from ost_lightning.files import open_csv
 
 _ABOUT: Final = ("video", "set", "start", "end", "label", "error")
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes `predictions.csv`, one row per video.
+    """Writes `predictions.csv` in a prediction or test, one row per video.
 
     A row contains id, evaluation set, start and end of the part, known label, the error of an unreadable video, and
     name and probability of each of the likeliest classes. Unknown fields are left empty. With several processes, each
@@ -32,10 +32,38 @@ class PredictionWriter(BasePredictionWriter):
         super().__init__(write_interval="batch")
         self.folder = folder
         self._file: Path | None = None
+        self._pending: list[PendingPredictions] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Creates the file, and prints which weights are used if no checkpoint is given."""
         report_weights(trainer, recognition_task(self, pl_module))
+        self._create(trainer)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts collecting."""
+        self._pending = []
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Collects the predictions of a batch; writing them would wait for the device."""
+        self._pending.append(PendingPredictions.of(outputs[SCORED]))
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes all rows, and prints the path of the file; a test that was stopped leaves none."""
+        self._create(trainer)
+        for pending in self._pending:
+            self._append(pending.read())
+        self._pending = []
+        self.on_predict_end(trainer, pl_module)
+
+    def _create(self, trainer: Trainer) -> None:
         folder = self.folder or run_folder(trainer)
         self._file = None
         if folder is None:
@@ -57,15 +85,17 @@ class PredictionWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Appends one row per video of a batch."""
-        if self._file is None:
-            return
-        with open_csv(self._file, "a") as handle:
-            csv.writer(handle).writerows(_row(video) for video in prediction)
+        self._append(prediction)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints the path of the file."""
         if self._file is not None:
             rank_zero_info(f"Predictions written to {self._file}")
+
+    def _append(self, predictions: Sequence[Prediction]) -> None:
+        if self._file is not None:
+            with open_csv(self._file, "a") as handle:
+                CsvWriter(handle).writerows(_row(video) for video in predictions)
 
 
 def _row(prediction: Prediction) -> list[str]:

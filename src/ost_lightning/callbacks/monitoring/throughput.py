@@ -120,7 +120,7 @@ class Throughput(Callback):
         if self.data_wait > self.warn_above and not self._warned and trainer.is_global_zero:
             self._warned = True
             data = getattr(trainer, "datamodule", None)
-            workers = f"{data.loading.workers} workers, " if isinstance(data, VideoDataModule) else ""
+            workers = f"{data.workers} workers, " if isinstance(data, VideoDataModule) else ""
             warnings.warn(
                 f"Loading limits the speed: {100 * self.data_wait:.0f} % of the time is spent waiting for videos "
                 f"({workers}{os.cpu_count()} cores, {self.videos_per_second:.1f} videos/s). Raise data.loading.workers "

@@ -6,15 +6,15 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning import __version__
 from ost_lightning.analysis.protocols import Protocol, remarks
 from ost_lightning.analysis.run_results import RESULTS_FILE, RunResults, Score, SetResult
 from ost_lightning.analysis.summaries import not_combined, summarize
+from ost_lightning.analysis.terminal_table import print_markdown
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.code_revision import git_state
 from ost_lightning.callbacks.reporting.data_cards import data_card, name_form, sentence_digests
@@ -25,6 +25,7 @@ from ost_lightning.callbacks.reporting.training_differences import clip_differen
 from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord
 from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.files import write_text_atomically
+from ost_lightning.models.checkpoints.safe_checkpoints import load_as_data
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.vocabulary import AS_TRAINED, PRETRAINED
 
@@ -65,7 +66,7 @@ class ResultsWriter(Callback):
         clip = task.video_clip
         before, contents = clip.init_from, {}
         if before is not None and before.is_file():
-            contents = torch.load(before, map_location="cpu", weights_only=True, mmap=True)
+            contents = load_as_data(before)
         name = before or (clip.pretrained if clip.pretrained != clip.tuned_from else None)
         steps = trainer.estimated_stepping_batches
         record = TrainingRecord.of(
@@ -115,11 +116,9 @@ class ResultsWriter(Callback):
             return
         results = self._results(trainer, pl_module, folder)
         results.save(folder / RESULTS_FILE)
-        write_text_atomically(folder / "results.md", results.markdown())
-        told = {*self.setting_differences, *clip_differences(*self._task_and_data(trainer, pl_module))}
-        for remark in results.remarks:
-            if remark not in told:  # at the start
-                rank_zero_warn(remark)
+        text = results.markdown()
+        write_text_atomically(folder / "results.md", text)
+        print_markdown(f"\n{text}")
         rank_zero_info(f"Results written to {folder / RESULTS_FILE}")
 
     def _task_and_data(self, trainer: Trainer, pl_module: LightningModule) -> tuple[RecognitionTask, VideoDataModule]:

@@ -4,13 +4,13 @@ import hashlib
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.callbacks.reporting.training_record import TrainingRecord
 from ost_lightning.callbacks.resuming import CONFIG_IN_CHECKPOINT, last_checkpoint
+from ost_lightning.models.checkpoints.run_folders import parsed_config
+from ost_lightning.models.checkpoints.safe_checkpoints import load_as_data
 from ost_lightning.tasks import RecognitionTask
 
 _SHAPING: Final = (
@@ -44,7 +44,7 @@ def tested_checkpoint(path: Path) -> tuple[dict[str, Any], TrainingRecord | None
     Returns:
         The description, and the training record; None if the checkpoint has no record.
     """
-    contents = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    contents = load_as_data(path)
     training = TrainingRecord.load(contents)
     with path.open("rb") as file:
         content_hash = hashlib.file_digest(file, "sha256").hexdigest()
@@ -56,16 +56,17 @@ def tested_checkpoint(path: Path) -> tuple[dict[str, Any], TrainingRecord | None
 
 def _training_settings(contents: dict[str, Any]) -> dict[str, Any] | None:
     """Returns the settings that shaped the weights, from the training run's configuration; None if unknown."""
-    config = yaml.safe_load(contents.get(CONFIG_IN_CHECKPOINT) or "null")
-    if config is None:
+    text = contents.get(CONFIG_IN_CHECKPOINT)
+    if not text:
         return None
+    config = parsed_config(text)
     data = config["data"].get("init_args") or {}
     loading = data.get("loading") or {}
     return {
         "model": config["model"],
         "clips": data.get("clips"),
         "global_batch_size": loading.get("global_batch_size"),
-        "trainer": {name: config["trainer"].get(name) for name in _SHAPING},
+        "trainer": {name: (config.get("trainer") or {}).get(name) for name in _SHAPING},
     }
 
 

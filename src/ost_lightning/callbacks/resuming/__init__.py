@@ -5,8 +5,9 @@ from ost_lightning.callbacks.resuming.checkpoint_files import (
     CheckpointNotes,
     best_checkpoint,
     read_notes,
+    refuse_code,
 )
-from ost_lightning.callbacks.resuming.metrics_table import MetricsTable
+from ost_lightning.callbacks.resuming.metrics_table import MetricsTable, check_folder_of_runs, create_folder_of_runs
 from ost_lightning.callbacks.resuming.run_lock import lock_run
 from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT, last_checkpoint, version_of
 
@@ -16,8 +17,11 @@ __all__ = [
     "CheckpointNotes",
     "MetricsTable",
     "best_checkpoint",
+    "check_folder_of_runs",
+    "create_folder_of_runs",
     "last_checkpoint",
     "lock_run",
     "read_notes",
+    "refuse_code",
     "version_of",
 ]

@@ -1,8 +1,6 @@
 """Checkpoint files: written atomically, read as data only."""
 
-import pickle
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -19,6 +17,7 @@ from ost_lightning.models.checkpoints.checkpoint_digest import (
     without_digests,
 )
 from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT
+from ost_lightning.models.checkpoints.safe_checkpoints import load_as_data, local_file
 
 _NOTES: Final = "ost_run"
 _RENAMED_STATES: Final = {"SeveralSets": "CombinedDataModule"}
@@ -52,13 +51,16 @@ def read_notes(file: Path) -> CheckpointNotes:
     Raises:
         UserError: If the file can't be read, or wasn't written by training.
     """
-    saved = _load(file, "cpu", weights_only=True, mmap=True)
+    saved = load_as_data(file)
     if not isinstance(saved, dict) or not {"state_dict", "pytorch-lightning_version"} <= saved.keys():
         raise UserError(
             f"{file} is not a checkpoint that `ost fit` wrote. To use weights of other programs, convert them to a "
             "folder with `ost convert`, and set model.video_clip.pretrained to that folder."
         )
-    return CheckpointNotes(config=saved.get(CONFIG_IN_CHECKPOINT), **saved.get(_NOTES, {}))
+    try:
+        return CheckpointNotes(config=saved.get(CONFIG_IN_CHECKPOINT), **saved.get(_NOTES, {}))
+    except TypeError as error:
+        raise UserError(f"{file} can't be read as a checkpoint: its notes on the run are damaged ({error}).") from error
 
 
 def best_checkpoint(last: Path) -> Path | None:
@@ -70,11 +72,24 @@ def best_checkpoint(last: Path) -> Path | None:
     Raises:
         UserError: If the file can't be read.
     """
-    states = _load(last, "cpu", weights_only=True, mmap=True)["callbacks"].values()
+    states = load_as_data(last)["callbacks"].values()
     chosen = (Path(state["best_model_path"]) for state in states if state.get("monitor") and state["best_model_path"])
     # the run's folder may have been moved
     files = (file if file.is_file() else last.with_name(file.name) for file in chosen)
     return next((file for file in files if file.is_file()), None)
+
+
+def refuse_code(weights_only: bool | None) -> None:
+    """Refuses the setting that lets a checkpoint execute code.
+
+    Raises:
+        UserError: If `weights_only` is False.
+    """
+    if weights_only is False:
+        raise UserError(
+            "weights_only is false, which would let a checkpoint execute any code that it contains. Checkpoints are "
+            "read as data only: remove the setting."
+        )
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -113,15 +128,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         map_location: Any | None = lambda storage, _: storage,
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
-        """Loads a checkpoint, as data only unless `weights_only` is False.
+        """Loads a checkpoint, as data only.
 
         Raises:
-            UserError: If the file is damaged or contains code, or its tensors are not those that were saved.
+            UserError: If `weights_only` is False, which would let the file execute code; if the file is damaged or
+                contains code, or its tensors are not those that were saved; or if it isn't on this machine.
         """
-        if "://" in str(path):
-            contents = super().load_checkpoint(path, map_location, weights_only is not False)
-        else:
-            contents = _load(Path(path), map_location, weights_only=weights_only is not False)
+        refuse_code(weights_only)
+        contents = load_as_data(local_file(path), map_location, mmap=False)
         verify_weights(contents, path)
         verify_states(contents, path)
         contents = without_digests(contents)
@@ -144,19 +158,6 @@ class _Writer:
 
     def flush(self) -> None:
         self._file.flush()
-
-
-def _load(
-    file: Path, map_location: str | Callable[..., Any] | None, *, weights_only: bool, mmap: bool = False
-) -> dict[str, Any]:
-    try:
-        loaded: dict[str, Any] = torch.load(file, map_location=map_location, weights_only=weights_only, mmap=mmap)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(
-            f"Can't read the checkpoint {file}: it is damaged, or was not written by training ({reason})."
-        ) from error
-    return loaded
 
 
 def _not_written(file: Path, cause: OSError) -> str:

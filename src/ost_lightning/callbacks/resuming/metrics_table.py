@@ -1,6 +1,7 @@
 """The metrics table of a run: adapter to Lightning's CSV logger, overriding private methods of its writer."""
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class MetricsTable(CSVLogger):
     def experiment(self) -> Any:
         """Writer of the file; exists in the first process only."""
         if private(self, "_experiment") is None:
-            Path(self.root_dir).mkdir(parents=True, exist_ok=True)
+            create_folder_of_runs(Path(self.root_dir))
             self._experiment = _TableWriter(self.log_dir, self._kept_rows)
         return self._experiment
 
@@ -50,6 +51,44 @@ class MetricsTable(CSVLogger):
         self.save()
         count: int = self.experiment.rows
         return count
+
+
+def create_folder_of_runs(folder: Path) -> None:
+    """Creates the folder of an experiment's runs.
+
+    Args:
+        folder: Folder below `tracking.folder`.
+
+    Raises:
+        UserError: If it can't be created, for example because a part of its path is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_creatable(folder, error.strerror or str(error)) from error
+
+
+def check_folder_of_runs(folder: Path) -> None:
+    """Checks that the folder of an experiment's runs can be created and written, without creating it.
+
+    Args:
+        folder: Folder below `tracking.folder`.
+
+    Raises:
+        UserError: If a part of its path is a file, or can't be written.
+    """
+    path = folder.absolute()
+    existing = next(part for part in (path, *path.parents) if os.path.lexists(part))
+    if not existing.is_dir():
+        raise _not_creatable(folder, f"{existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise _not_creatable(folder, f"{existing} can't be written")
+
+
+def _not_creatable(folder: Path, reason: str) -> UserError:
+    return UserError(
+        f"Can't create the folder of the run, {folder}: {reason}. Set tracking.folder to a folder that can be written."
+    )
 
 
 class _TableWriter(ExperimentWriter):

@@ -40,8 +40,9 @@ class ResumableCheckpoint(Checkpoint):
     """Keeps `checkpoints/last.ckpt` in the run's folder; training resumes from it as if it had not been interrupted.
 
     The checkpoint is written at the end of every epoch, before every validation, periodically in between, and when a
-    signal (SIGTERM, SIGUSR1) requests a stop. It is always written after a complete optimizer step, which is the same
-    in all processes. A stopped process exits with status 128 + signal; a SLURM job is requeued first.
+    signal (SIGTERM, SIGUSR1, Ctrl-C) requests a stop. It is always written after a complete optimizer step, which is
+    the same in all processes. A stopped process exits with status 128 + signal; a SLURM job is requeued first, unless
+    Ctrl-C stopped it.
 
     Args:
         every_n_steps: Number of optimizer steps between two checkpoints; None for no such interval.
@@ -75,7 +76,8 @@ class ResumableCheckpoint(Checkpoint):
         if not _is_fast_dev_run(trainer):
             lock_run(folder)
         self._step, self._written_at = trainer.global_step, time.monotonic()
-        self._signals.listen()
+        if not _is_fast_dev_run(trainer):
+            self._signals.listen(announce=trainer.is_global_zero)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops on request, after the previous epoch's checkpoint was written and its metrics were logged."""
@@ -187,7 +189,7 @@ class ResumableCheckpoint(Checkpoint):
             f"Stopped by {reason.name} after optimizer step {trainer.global_step}; {self._file} was written. To "
             "resume, add --ckpt_path last to the same command."
         )
-        if self.requeue and trainer.is_global_zero:
+        if self.requeue and reason != signal.SIGINT and trainer.is_global_zero:
             requeue_slurm_job()
         trainer.strategy.barrier()
         # only the first process exits with an error status: if others did, the launcher would kill all processes

@@ -8,14 +8,17 @@ from typing import Any, Final
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1)
-"""Signals that request a stop: SIGTERM precedes a preemption; SLURM can send SIGUSR1 before the time limit."""
+SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+"""Signals that request a stop: SIGTERM before a preemption, SIGUSR1 before a time limit of SLURM, SIGINT for Ctrl-C."""
+
+_ANNOUNCEMENT: Final = b"\nCtrl-C: saving after this step; press it again to end at once, without saving.\n"
 
 
 class StopSignals:
     """Records a request to stop.
 
-    The signal handler does nothing else, because it may run between any two lines, even inside an optimizer step.
+    The signal handler does hardly anything else, because it may run between any two lines, even inside an optimizer
+    step. A second SIGINT ends the process at once.
 
     Attributes:
         received: Last signal received; None before the first.
@@ -23,14 +26,26 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self._announce = False
 
-    def listen(self) -> None:
-        """Replaces the trainer's signal handlers; the trainer restores the original handlers at the end."""
+    def listen(self, *, announce: bool = False) -> None:
+        """Replaces the trainer's signal handlers; the trainer restores the original handlers at the end.
+
+        Args:
+            announce: Whether to print what the first Ctrl-C does, and what a second one would do.
+        """
+        self._announce = announce
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self._record)
 
     def _record(self, number: int, _: Any) -> None:
+        if number == signal.SIGINT:
+            if self.received == signal.SIGINT:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                signal.raise_signal(signal.SIGINT)
+            if self._announce:
+                os.write(2, _ANNOUNCEMENT)  # print may be interrupted in the middle of another print
         self.received = signal.Signals(number)
 
 

@@ -10,13 +10,15 @@ from lightning.pytorch.utilities import rank_zero_info
 from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import locate
+from ost_lightning.datamodules.own.below_root import label_space
+from ost_lightning.datamodules.own.class_folders import videos_below
 from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
 from ost_lightning.files import is_utf8
 from ost_lightning.text import LabelSpace
-from ost_lightning.text.label_files import subfolders
-from ost_lightning.video import VideoRecord
+from ost_lightning.text.label_files import CLASSES, SELECTION, subfolders
+from ost_lightning.video import UNLABELED, VideoRecord
 from ost_lightning.video.annotations import ClassIndex
 from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
 from ost_lightning.vocabulary import EvaluationStage, Part
@@ -31,9 +33,12 @@ class VideoFolder(VideoDataModule):
     those of `labels`, else those of `root/classes.txt`. Without either, they are the folder names with a blank for
     every `_`, with the descriptors of `root/descriptors.json`. A folder name may use `_` for any blank of its class.
 
+    Prediction needs no classes in the folders. It takes all videos at any depth of the test folder, or of the root if
+    that has no test folder; `labels` or `root/classes.txt` says which classes there are.
+
     Args:
         root: Folder that contains the folders of the parts.
-        labels: Name or folder of the label space.
+        labels: Name of the label space, or its folder below `root` or relative to the working folder.
         train: Training folder below the root.
         val: Validation folder below the root; no validation if it does not exist.
         test: Test folder below the root; `.` is the root itself.
@@ -64,10 +69,10 @@ class VideoFolder(VideoDataModule):
         return self._read(self.train)
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
-        """Returns the validation folder, if it exists, or the test folder."""
+        """Returns the validation folder, if it exists, or the videos to test on or to recognize."""
         if stage == "val":
             return {"val": self._read(self.val)} if self.has_part("val") else {}
-        return {"test": self._read(self.test)}
+        return {"test": self._read_unlabeled() if stage == "predict" else self._read(self.test)}
 
     def has_part(self, part: Part) -> bool:
         """Returns whether the folder of a part exists."""
@@ -107,12 +112,38 @@ class VideoFolder(VideoDataModule):
             rank_zero_info(f"{folder}: {notes}")
         return locate(records, str(folder), labels)
 
+    def _read_unlabeled(self) -> LabeledVideos:
+        """Returns all videos of the test folder; those in a class folder have its label."""
+        folder = self.root / self.test if self.has_part("test") else self.root
+        if not folder.is_dir():
+            raise UserError(f"The folder {folder} does not exist. Set the data's `root`.")
+        labels = self._label_space(subfolders(folder))
+        index = ClassIndex(labels.names, labels.published)
+        known = _by_folder(index)
+        records: list[VideoRecord] = []
+        skipped: list[str] = []
+        for path in sorted(videos_below(folder, skipped)):
+            top = path.partition("/")[0] if "/" in path else ""
+            label = index.index_of.get(top, known.get(top.replace(" ", "_"), UNLABELED))
+            records.append(VideoRecord(path, label, path))
+        notes = _notes(skipped, ())
+        if not records:
+            raise UserError(f"The folder {folder} contains no videos. {notes}".rstrip())
+        if notes:
+            rank_zero_info(f"{folder}: {notes}")
+        return locate(records, str(folder), labels)
+
     def _label_space(self, classes: Sequence[str]) -> LabelSpace:
         if self.labels is not None:
-            return LabelSpace.load(self.labels)
-        if (self.root / "classes.txt").is_file():
+            return label_space(self.labels, str(self.root))
+        if any((self.root / name).is_file() for name in (CLASSES, SELECTION)):
             return LabelSpace.load(self.root)
         training = subfolders(self.root / self.train) if (self.root / self.train).is_dir() else ()
+        if not training and not classes:
+            raise UserError(
+                f"Nothing says which classes the videos of {self.root} may show. Set the data's `labels` to the name "
+                "or folder of a label space."
+            )
         return LabelSpace.of_class_folders(self.root, (*training, *classes))
 
 

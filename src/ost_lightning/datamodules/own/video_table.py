@@ -6,6 +6,8 @@ from pathlib import Path
 from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import locate
+from ost_lightning.datamodules.own.below_root import label_space, list_file
+from ost_lightning.datamodules.own.named_sets import named_sets
 from ost_lightning.datamodules.settings import LoadingSettings
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
@@ -18,10 +20,12 @@ class VideoTable(VideoDataModule):
     """Videos from CSV or Parquet tables, with one row per video or segment of a video.
 
     Args:
-        root: Base of the tables' paths: a folder of videos, frame folders or tar shards, or a URL.
+        root: Base of the tables' paths: a folder of videos, frame folders or tar shards, or a URL. The tables
+            themselves and the label space are searched for there first, and then in the working folder.
         train: Training table.
-        val: Validation tables, by name.
-        test: Test tables, by name; also used by `predict`, which needs no labels.
+        val: Validation table, or several by name; a single one is named `val`.
+        test: Test table, or several by name; a single one is named `test`. Also used by `predict`, without labels if
+            need be.
         labels: Name or folder of the label space. If not given, the classes are the labels of the training table or,
             without one, of the first test table.
         columns: Names of the columns.
@@ -38,15 +42,16 @@ class VideoTable(VideoDataModule):
         self,
         root: str,
         train: Path | None = None,
-        val: dict[str, Path] | None = None,
-        test: dict[str, Path] | None = None,
+        val: Path | dict[str, Path] | None = None,
+        test: Path | dict[str, Path] | None = None,
         labels: str | None = None,
         columns: Columns = Columns(),  # frozen
         clips: ClipSettings = ClipSettings(),  # frozen
         loading: LoadingSettings = LoadingSettings(),  # frozen
     ) -> None:
         super().__init__(clips, loading)
-        self.root, self.train, self.val, self.test = root, train, val or {}, test or {}
+        self.root, self.train = root, train
+        self.val, self.test = named_sets(val, "val"), named_sets(test, "test")
         self.labels, self.columns = labels, columns
 
     def has_part(self, part: Part) -> bool:
@@ -65,12 +70,13 @@ class VideoTable(VideoDataModule):
         return {name: self._read(table, labeled=labeled) for name, table in tables.items()}
 
     def _read(self, table: Path, *, labeled: bool = True) -> LabeledVideos:
+        table = list_file(table, str(self.root))
         labels = self._label_space(table)
         records = read_table(table, ClassIndex(labels.names, labels.published), self.columns, labeled=labeled)
         return locate(records, self.root, labels, source=str(table))
 
     def _label_space(self, table: Path) -> LabelSpace:
         if self.labels is not None:
-            return LabelSpace.load(self.labels)
-        origin = self.train or next(iter(self.test.values()), table)
+            return label_space(self.labels, str(self.root))
+        origin = list_file(self.train or next(iter(self.test.values()), table), str(self.root))
         return LabelSpace(table_classes(origin, self.columns), source=f"labels of {origin}", origin=str(origin))

@@ -4,9 +4,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-import yaml
-
-from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT
+from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT, parsed_config
 from ost_lightning.models.encoders import NAMED_STATISTICS, Preprocessing
 from ost_lightning.renamed_settings import with_new_names
 
@@ -30,7 +28,7 @@ def read_clip_record(checkpoint: Mapping[str, Any], own: Preprocessing) -> Prepr
         return Preprocessing(**record)
     if (config := checkpoint.get(CONFIG_IN_CHECKPOINT)) is None:
         return None
-    settings = with_new_names(yaml.safe_load(config))
+    settings = with_new_names(parsed_config(config))
     clips = (settings["data"].get("init_args") or {}).get("clips") or {}
     if clips.get("frames") is None:
         return None

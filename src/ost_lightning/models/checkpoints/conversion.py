@@ -1,10 +1,12 @@
 """Conversion of foreign checkpoints to folders in HF format, and back."""
 
 import hashlib
+import pickle
 from pathlib import Path
 from typing import Final
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
@@ -20,7 +22,9 @@ from ost_lightning.models.checkpoints.foreign_layouts import (
 )
 from ost_lightning.models.checkpoints.safe_checkpoints import read_frame_count, read_weights
 from ost_lightning.models.encoders import NAMED_STATISTICS, Preprocessing
+from ost_lightning.models.encoders.hub import local_files_only
 from ost_lightning.models.encoders.loading import load_tokenizer, source_of
+from ost_lightning.models.unreadable_weights import problem_in
 
 RELEASED_NOTICE: Final = (
     "If the authors of OST released these weights: the page that hosts them licenses them under CC BY-NC-SA 4.0 "
@@ -91,7 +95,11 @@ def export_checkpoint(folder: Path, file: Path, layout: Layout) -> int:
     if not weights.is_file() or not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} lacks config.json or {_WEIGHTS_FILE}: expected a complete CLIP in HF format.")
     config = CLIPConfig.from_pretrained(folder)
-    renamed = from_hugging_face(config, load_file(weights), layout)
+    try:
+        tensors = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{weights} can't be read: {problem_in(error)}") from error
+    renamed = from_hugging_face(config, tensors, layout)
     # saving a view would save its entire storage
     content = {name: tensor.clone() if _is_view(tensor) else tensor for name, tensor in renamed.items()}
     with atomic_write(file) as partial:
@@ -117,12 +125,14 @@ def _preprocessing(file: Path, layout: Layout, config: CLIPConfig) -> Preprocess
 
 def _token_embedding(clip: str) -> Tensor:
     try:
-        model = CLIPModel.from_pretrained(source_of(clip))
+        model = CLIPModel.from_pretrained(source_of(clip), local_files_only=local_files_only(clip))
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"The checkpoint omits its token embedding, and there is no CLIP '{clip}' to take it from: name the CLIP "
             "that it was tuned from (--pretrained)."
         ) from error
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
+        raise CheckpointError(f"The weights of {clip} can't be read: {problem_in(error)}") from error
     embedding: Tensor = model.text_model.embeddings.token_embedding.weight.detach()
     return embedding
 

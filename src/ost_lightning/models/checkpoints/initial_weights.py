@@ -1,17 +1,16 @@
 """Initial weights from the checkpoint of an earlier training run."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.checkpoints.checkpoint_digest import verify_weights
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
+from ost_lightning.models.checkpoints.safe_checkpoints import load_as_data
 from ost_lightning.models.checkpoints.temporal_head_file import temporal_head_weights
 from ost_lightning.models.encoders.loading import load_model
 
@@ -53,14 +52,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"There is no checkpoint {file}: expected a file that training wrote, or a folder in HF format."
         )
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(
-            f"{file} can't be read as a checkpoint: it is damaged, or contains something other than plain data "
-            f"({reason})."
-        ) from error
+    content = load_as_data(file)
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         verify_weights(content, file)
         use_current_names(content["state_dict"])

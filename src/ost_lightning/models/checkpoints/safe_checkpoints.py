@@ -1,39 +1,28 @@
 """Reads untrusted checkpoints as data: code in them is never executed.
 
-A `.pt` or `.pth` file is a pickle, and unpickling can execute arbitrary code. Checkpoints are read with
-`torch.load(weights_only=True)`, which here allows one additional class; TorchScript archives are rejected.
+A `.pt`, `.pth` or `.ckpt` file is a pickle, and unpickling can execute arbitrary code. `load_as_data` is the only place
+that reads one, with `torch.load(weights_only=True)`. No setting changes that.
 """
 
-import pickle
 import re
-import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import torch
 from torch import Tensor
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.unreadable_weights import DAMAGED, problem_in
 
 # OST and ViFi-CLIP store their configuration beside the weights; it is read as an OrderedDict, so yacs isn't needed
 _ALLOWED: Final[list[Any]] = [(OrderedDict, "yacs.config.CfgNode")]
 _WEIGHTS: Final = ("model", "state_dict", "model_state_dict")
-_DAMAGED: Final = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    struct.error,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-)
-_REFUSED: Final = re.compile(r"GLOBAL ([\w.]+)|global(?:\s|:)+([\w.]+)|find_class ([\w.]+)|class ([\w.]+)")
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(:|//)")
+_FILE_URL: Final = re.compile(r"file:(//localhost)?/+", re.IGNORECASE)
 # elements of the vision tower's position embedding, (patches + class token) * width: its file size within an archive
 # (2 or 4 bytes per element) identifies OpenAI's model without unpickling anything
 _POSITIONS: Final = {
@@ -55,7 +44,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         CheckpointError: If the file is missing, is damaged, contains no weights, tries to execute code, or is a
             TorchScript archive.
     """
-    return _state_dictionary(_content(file), file)
+    return _state_dictionary(load_as_data(file, allowed=_ALLOWED), file)
 
 
 def read_frame_count(file: Path) -> int | None:
@@ -64,26 +53,59 @@ def read_frame_count(file: Path) -> int | None:
     Args:
         file: Checkpoint that `read_weights` can read.
     """
-    content = _content(file)
+    content = load_as_data(file, allowed=_ALLOWED)
     config = content.get("config") if isinstance(content, Mapping) else None
     data = config.get("DATA") if isinstance(config, Mapping) else None
     frames = data.get("NUM_FRAMES") if isinstance(data, Mapping) else None
     return frames if isinstance(frames, int) and frames > 0 else None
 
 
-def _content(file: Path) -> Any:
+def local_file(checkpoint: str | Path) -> Path:
+    """Returns the path of a checkpoint that is given as a path or a `file:` URL.
+
+    Raises:
+        CheckpointError: If it is the URL of another machine; those are not read, because a file can be checked first.
+    """
+    text = str(checkpoint)
+    if found := _FILE_URL.match(text):
+        literal = Path("/" + text[found.end() :])
+        return literal if literal.exists() else Path(unquote(str(literal)))
+    if _URL.match(text):
+        raise CheckpointError(
+            f"The checkpoint {text} is a URL, and checkpoints are read from local files only. Download it first, and "
+            "give the path of the file."
+        )
+    return Path(checkpoint)
+
+
+def load_as_data(
+    file: Path,
+    map_location: str | Callable[..., Any] | None = "cpu",
+    *,
+    mmap: bool = True,
+    allowed: Sequence[Any] = (),
+) -> Any:
+    """Reads a file that `torch.save` wrote: tensors and plain values. Code in it is not executed, but refused.
+
+    Args:
+        file: Checkpoint.
+        map_location: Device for the tensors, as for `torch.load`.
+        mmap: Whether tensors are memory-mapped from the file, if its format allows that.
+        allowed: Additional classes, as for `torch.serialization.safe_globals`.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged or a TorchScript archive, or if it tries to execute code.
+    """
     if not file.is_file():
         raise CheckpointError(f"There is no checkpoint {file}.")
-    zipped = zipfile.is_zipfile(file)
     try:
+        zipped = zipfile.is_zipfile(file)
         if zipped and _is_torchscript(file):
             raise CheckpointError(_torchscript_message(file))
-        with torch.serialization.safe_globals(_ALLOWED):
-            return torch.load(file, map_location="cpu", weights_only=True, mmap=zipped)
-    except CheckpointError:
-        raise
-    except _DAMAGED as error:
-        raise CheckpointError(_unreadable_message(file, error)) from error
+        with torch.serialization.safe_globals(list(allowed)):
+            return torch.load(file, map_location=map_location, weights_only=True, mmap=mmap and zipped)
+    except DAMAGED as error:
+        raise CheckpointError(f"{file} can't be read as a checkpoint: {problem_in(error)}") from error
 
 
 def _state_dictionary(content: Any, file: Path) -> dict[str, Tensor]:
@@ -96,21 +118,6 @@ def _state_dictionary(content: Any, file: Path) -> dict[str, Tensor]:
     raise CheckpointError(
         f"{file} contains no weights: expected a dictionary of tensors at the top level or under one of "
         f"{', '.join(_WEIGHTS)}."
-    )
-
-
-def _unreadable_message(file: Path, error: Exception) -> str:
-    if isinstance(error, pickle.UnpicklingError) and (found := _REFUSED.search(str(error))):
-        return _unsafe_message(file, next(name for name in found.groups() if name))
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return f"{file} can't be read as a PyTorch checkpoint: it is damaged or has a different format ({first[:200]})."
-
-
-def _unsafe_message(file: Path, name: str) -> str:
-    return (
-        f"{file} would call Python's `{name}` when it is loaded, which tensors don't need. It was rejected, and none "
-        "of its code was executed. If you trust its origin, save only its weights (torch.save(checkpoint['model'], "
-        "...)) in the environment that wrote it."
     )
 
 

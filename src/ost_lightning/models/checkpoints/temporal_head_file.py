@@ -3,18 +3,27 @@
 from pathlib import Path
 from typing import Final
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.unreadable_weights import problem_in
 
 _FILE: Final = "temporal_head.safetensors"
 
 
 def temporal_head_weights(folder: Path) -> dict[str, Tensor]:
-    """Reads name to weight of the head in a folder; empty if the folder has no head."""
+    """Reads name to weight of the head in a folder; empty if the folder has no head.
+
+    Raises:
+        CheckpointError: If the file is damaged.
+    """
     file = folder / _FILE
-    return load_file(file) if file.is_file() else {}
+    try:
+        return load_file(file) if file.is_file() else {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file} can't be read: {problem_in(error)}") from error
 
 
 def load_temporal_head(head: nn.Module | None, folder: Path) -> None:

@@ -13,6 +13,7 @@ from transformers import AutoConfig, PreTrainedModel
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.encoders.end_token import correct_end_token, end_token
+from ost_lightning.models.encoders.hub import local_files_only
 from ost_lightning.models.encoders.loading import load_model, load_tokenizer, source_of
 from ost_lightning.models.encoders.preprocessing import (
     NAMED_STATISTICS,
@@ -108,9 +109,7 @@ class DualEncoder(nn.Module, ABC):
             CheckpointError: If the model doesn't exist or is incomplete.
         """
         model = load_model(cls.architecture, pretrained, attention)
-        known = NAMED_STATISTICS[cls.statistics]
-        default = Preprocessing(model.config.vision_config.image_size, known.mean, known.std, cls.resize)
-        return cls(model, cls._tokenizer(pretrained, model.config), read_preprocessing(pretrained, default))
+        return cls(model, cls._tokenizer(pretrained, model.config), cls._preprocessing(pretrained, model.config))
 
     @classmethod
     def load_tokenizer(cls, pretrained: str) -> SentenceTokenizer:
@@ -119,7 +118,22 @@ class DualEncoder(nn.Module, ABC):
         Raises:
             CheckpointError: If the tokenizer is missing or belongs to another model.
         """
-        return cls._tokenizer(pretrained, AutoConfig.from_pretrained(source_of(pretrained)))
+        return cls._tokenizer(pretrained, _config(pretrained))
+
+    @classmethod
+    def load_preprocessing(cls, pretrained: str) -> Preprocessing:
+        """Reads only the preprocessing, without any weights.
+
+        Raises:
+            CheckpointError: If the checkpoint's pixel statistics are malformed.
+        """
+        return cls._preprocessing(pretrained, _config(pretrained))
+
+    @classmethod
+    def _preprocessing(cls, pretrained: str, config: Any) -> Preprocessing:
+        known = NAMED_STATISTICS[cls.statistics]
+        default = Preprocessing(config.vision_config.image_size, known.mean, known.std, cls.resize)
+        return read_preprocessing(pretrained, default)
 
     @classmethod
     def _tokenizer(cls, pretrained: str, config: Any) -> SentenceTokenizer:
@@ -250,3 +264,7 @@ class DualEncoder(nn.Module, ABC):
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         (preprocessing or self.preprocessing).save(folder)
+
+
+def _config(pretrained: str) -> Any:
+    return AutoConfig.from_pretrained(source_of(pretrained), local_files_only=local_files_only(pretrained))

@@ -1,14 +1,20 @@
 """Loading a pre-trained model from the hub or a folder: its type, weights and tokenizer."""
 
-from collections.abc import Sequence
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import set_tqdm_hook
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.encoders.hub import local_files_only
 from ost_lightning.models.encoders.pixels import as_patch_convolution
+from ost_lightning.models.unreadable_weights import problem_in
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
 
 
@@ -24,7 +30,9 @@ def model_type_of(pretrained: str) -> str:
         CheckpointError: If the model doesn't exist, or its config.json has no `model_type`.
     """
     try:
-        config, _ = PreTrainedConfig.get_config_dict(source_of(pretrained))
+        config, _ = PreTrainedConfig.get_config_dict(
+            source_of(pretrained), local_files_only=local_files_only(pretrained)
+        )
     except (OSError, ValueError) as error:
         raise _not_found(pretrained, "config.json is", error) from error
     model_type = config.get("model_type")
@@ -46,14 +54,22 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
         attention: Attention implementation, by its name in transformers.
 
     Raises:
-        CheckpointError: If the model doesn't exist, or its weights are missing or incomplete.
+        CheckpointError: If the model doesn't exist, or its weights are missing, damaged or incomplete. Weights in a
+            pickle that would execute code are refused.
     """
     try:
-        loaded: Any = architecture.from_pretrained(
-            source_of(pretrained), dtype=torch.float32, attn_implementation=attention, output_loading_info=True
-        )
+        with _without_bar_of_weights():
+            loaded: Any = architecture.from_pretrained(
+                source_of(pretrained),
+                dtype=torch.float32,
+                attn_implementation=attention,
+                output_loading_info=True,
+                local_files_only=local_files_only(pretrained),
+            )
     except (OSError, ValueError) as error:
         raise _not_found(pretrained, "its weights are", error) from error
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
+        raise CheckpointError(f"The weights of {pretrained} can't be read: {problem_in(error)}") from error
     model, report = loaded
     missing: Sequence[str] = sorted(report["missing_keys"])
     mismatched = sorted(str(key) for key in report["mismatched_keys"])
@@ -68,6 +84,21 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
     return model
 
 
+@contextmanager
+def _without_bar_of_weights() -> Iterator[None]:
+    """Hides the progress bar over weights, which takes seconds and appears for every copy; downloads keep theirs."""
+
+    def create(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        hidden = {"disable": True} if kwargs.get("desc") == "Loading weights" else {}
+        return factory(*args, **(kwargs | hidden))
+
+    before = set_tqdm_hook(create)
+    try:
+        yield
+    finally:
+        set_tqdm_hook(before)
+
+
 def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
     """Loads the tokenizer of a checkpoint.
 
@@ -80,7 +111,9 @@ def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
             installed.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source_of(pretrained))
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source_of(pretrained), trust_remote_code=False, local_files_only=local_files_only(pretrained)
+        )
     except ImportError as error:
         raise CheckpointError(
             f"The tokenizer of {pretrained} needs a package that is not installed "

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from transformers import ImageProcessingMixin
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.encoders.hub import local_files_only
 from ost_lightning.models.encoders.loading import source_of
 
 Triple = tuple[float, float, float]
@@ -138,7 +139,9 @@ def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing
 
 def _image_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing:
     try:
-        found, _ = ImageProcessingMixin.get_image_processor_dict(source_of(pretrained))
+        found, _ = ImageProcessingMixin.get_image_processor_dict(
+            source_of(pretrained), local_files_only=local_files_only(pretrained)
+        )
     except OSError:  # a folder that an earlier version of this package wrote, or that contains only the model
         return default
     statistics = PixelStatistics(default.mean, default.std)

@@ -98,13 +98,24 @@ class Journal:
 
         Returns:
             Event as written.
+
+        Raises:
+            UserError: If it can't be written, for example because the disk is full.
         """
         entry = {"event": event, "run": run, "at": datetime.now(UTC).isoformat(timespec="seconds"), **content}
         line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
-        written = os.write(self._descriptor, line)
-        while written < len(line):
-            written += os.write(self._descriptor, line[written:])
-        os.fsync(self._descriptor)
+        size = os.fstat(self._descriptor).st_size
+        try:
+            written = os.write(self._descriptor, line)
+            while written < len(line):
+                written += os.write(self._descriptor, line[written:])
+            os.fsync(self._descriptor)
+        except OSError as error:
+            os.ftruncate(self._descriptor, size)  # no half line before the next event
+            raise UserError(
+                f"Can't write to {self.file}: {error.strerror or error}. All earlier answers are in it: free some "
+                "space, and continue with the same command."
+            ) from error
         self._events.append(entry)
         return entry
 

@@ -11,7 +11,7 @@ from ost_lightning.text.generation.reading import Reading, read_answer
 from ost_lightning.text.generation.settings import Limits, Sampling, Usage
 from ost_lightning.text.label_files import Descriptors
 from ost_lightning.text.label_space import LabelSpace
-from ost_lightning.vocabulary import DESCRIPTOR_KINDS
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, counted
 
 _TOKENS_PER_MESSAGE = 8
 _CHARACTERS_PER_TOKEN = 4
@@ -143,7 +143,7 @@ class Generation:
             return f"no answer: {reason}"
         if question in self._readings:
             count = self._attempts[question]
-            return f"{count} answer{'s' if count > 1 else ''}, last problem: {self._readings[question].problem}"
+            return f"{counted(count, 'answer')}, last problem: {self._readings[question].problem}"
         return "not requested yet"
 
     def _add(self, question: Question, answer: Answer) -> Reading:

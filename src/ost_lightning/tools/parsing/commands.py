@@ -38,10 +38,11 @@ class Tool:
 
 SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
     "Recognition": (
-        Tool("recognize", "recognize:recognize", "ost recognize clips --labels kinetics400"),
-        Tool("explain", "explain:explain", "ost explain clip.mp4 --labels kinetics400 --output why"),
+        Tool("recognize", "recognition.recognize:recognize", "ost recognize clips --labels kinetics400"),
+        Tool("explain", "recognition.explain:explain", "ost explain clip.mp4 --labels kinetics400 --output why"),
     ),
     "Videos and lists of videos": (
+        Tool("new", "new:new", "ost new videos"),
         Tool("data check", "data:check", "ost data check --list videos/test.txt --root videos"),
         Tool("data stats", "data:stats", "ost data stats --list videos/train.txt --root videos"),
         Tool("data leak", "lists:leak", "ost data leak train.txt test.txt"),

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from docstring_parser import parse as parse_docstring
-from jsonargparse import ArgumentParser
 
+from ost_lightning.experiment.settings_parser import SettingsParser
 from ost_lightning.tools.parsing.arguments import HELP, as_options, spelling, takes_several, usage
 from ost_lightning.tools.parsing.commands import Tool
 
@@ -34,7 +34,7 @@ def run_tool(tool: Tool, args: Sequence[str]) -> None:
     tool.function(**{name: values[spelling(name)] for name in inspect.signature(tool.function).parameters})
 
 
-def tool_parser(tool: Tool, *, for_help: bool = False) -> ArgumentParser:
+def tool_parser(tool: Tool, *, for_help: bool = False) -> SettingsParser:
     """Creates the parser of a tool.
 
     Quoted annotations name types that take seconds to import; they are imported for parsing, but not for help.
@@ -45,7 +45,7 @@ def tool_parser(tool: Tool, *, for_help: bool = False) -> ArgumentParser:
     """
     function = tool.function
     described = parse_docstring(inspect.getdoc(function) or "")
-    parser = ArgumentParser(
+    parser = SettingsParser(
         prog=f"ost {tool.name}",
         usage=usage(tool),
         description=described.description,

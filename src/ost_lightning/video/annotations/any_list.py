@@ -1,6 +1,5 @@
 """Entries of video lists in any format, read without a label space and without access to the videos."""
 
-import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import atomic_write, write_text_atomically
 from ost_lightning.video.annotations.annotation_files import parse_span, read_text
 from ost_lightning.video.annotations.path_lines import read_path_lines
@@ -105,7 +105,7 @@ def _table(videos: Sequence[ListedVideo]) -> str:
     text = io.StringIO(newline="")
     # Python 3.11 only quotes carriage returns that are part of the line end
     line_end = "\r\n" if any("\r" in f"{video.path}{video.label}{video.id}" for video in videos) else "\n"
-    rows = csv.writer(text, lineterminator=line_end)
+    rows = CsvWriter(text, lineterminator=line_end, keep_passwords=True)
     rows.writerow([_PATH, *optional])
     rows.writerows([video.path, *(getattr(video, name) for name in optional)] for video in videos)
     return text.getvalue()

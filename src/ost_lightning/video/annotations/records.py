@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import without_passwords
 from ost_lightning.video.storage.addresses import VideoAddress
 
 Span = tuple[float | None, float | None]
@@ -25,7 +26,7 @@ class VideoRecord:
         path: File, frame folder, shard member or URL; right after parsing relative to the videos' root (see
             `VideoRoot`).
         label: Class index, from 0, or UNLABELED.
-        id: Name in reports; unique within its list by convention.
+        id: Name in reports, without passwords; unique within its list by convention.
         start: Start of the part in seconds, or None for the beginning of the video.
         end: End of the part in seconds, or None for the end of the video.
         frames: Number of frames to use of a frame folder, from the first one on; None for all.
@@ -39,6 +40,10 @@ class VideoRecord:
     end: float | None = None
     frames: int | None = None
     line: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        if "://" in self.id:
+            object.__setattr__(self, "id", without_passwords(self.id))
 
     @property
     def span(self) -> Span:

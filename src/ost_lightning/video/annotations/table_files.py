@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import csv_text
 from ost_lightning.files import unescape_bytes
 from ost_lightning.video.annotations.annotation_files import read_names
 from ost_lightning.video.annotations.records import AnnotationError
@@ -86,7 +87,7 @@ def _open_csv(file: Path) -> TableFile:
                         f"{file}:{reader.line_num}: {len(row)} fields where the header has {len(header)}. Put "
                         f"quotes around paths that contain commas."
                     )
-                yield reader.line_num, dict(zip(header, row, strict=True))
+                yield reader.line_num, dict(zip(header, map(csv_text, row), strict=True))
         except csv.Error as error:
             raise AnnotationError(f"{file}:{reader.line_num}: not valid CSV ({error}).") from error
 

@@ -14,6 +14,7 @@ from ost_lightning.video.clips.dataset import (
 from ost_lightning.video.clips.listed_frames import listed_frames
 from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
 from ost_lightning.video.clips.transforms import (
+    CropOffsets,
     EvaluationTransform,
     Framing,
     MultiScaleCrop,
@@ -24,6 +25,7 @@ from ost_lightning.video.clips.transforms import (
 __all__ = [
     "Clip",
     "ClipBatch",
+    "CropOffsets",
     "EvaluationClips",
     "EvaluationSampler",
     "EvaluationTransform",

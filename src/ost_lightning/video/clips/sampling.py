@@ -17,6 +17,8 @@ class FrameSampler:
     Attributes:
         frames: T, number of frames per view.
         views: V, number of views of one video in time; 1 in training.
+        keep_tail_frames: Whether `random` draws from the whole video. Otherwise its segments have floor(n / T) of n
+            frames, so that it never draws the n mod T last ones, as mmaction2 and the released code do.
 
     Raises:
         UserError: If a number is below 1.
@@ -28,6 +30,7 @@ class FrameSampler:
 
     frames: int
     views: int = 1
+    keep_tail_frames: bool = True
 
     def __post_init__(self) -> None:
         for name in ("frames", "views"):
@@ -52,22 +55,40 @@ class FrameSampler:
     def random(self, available: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws the frames of a training sample: a uniformly random point of each segment, for each view.
 
+        Without tail frames, a video of T frames or fewer always gives the same frames. If it has fewer, they are
+        repeated, and the last ones may start over at frame 0.
+
         Args:
             available: Number of frames in the video, at least 1.
             generator: Source of randomness; torch's global generator if not given.
 
         Returns:
-            (V, T) int64, each row non-decreasing, in [0, available).
+            (V, T) int64 in [0, available). Rows are non-decreasing, except where frames start over.
         """
-        return self._at(available, torch.rand((self.views, self.frames), dtype=torch.float64, generator=generator))
+        offsets = torch.rand((self.views, self.frames), dtype=torch.float64, generator=generator)
+        return self._at(available, offsets) if self.keep_tail_frames else self._without_tail(available, offsets)
+
+    def _without_tail(self, available: int, offsets: Tensor) -> Tensor:
+        """Frames drawn by the arithmetic of mmaction2's `SampleFrames`, as for the released weights."""
+        _check_available(available)
+        segment, numbers = available // self.frames, torch.arange(self.frames)
+        if segment == 0:
+            repeated = (numbers.double() * (available / self.frames)).round().to(torch.int64) % available
+            return repeated.expand(self.views, -1)
+        # an offset just below 1 may be rounded up to the next segment
+        return numbers * segment + (offsets * segment).floor().to(torch.int64).clamp_(max=segment - 1)
 
     def _at(self, available: int, offsets: Tensor) -> Tensor:
         """Indices (V, T) of the frames at `offsets` in [0, 1) of each segment."""
-        if available < 1:
-            raise ValueError(f"can't sample from {available} frames")
+        _check_available(available)
         positions = (torch.arange(self.frames, dtype=torch.float64) + offsets) * (available / self.frames)
         # an offset just below 1 may be rounded up to the end
         return positions.floor().to(torch.int64).clamp_(max=available - 1)
+
+
+def _check_available(frames: int) -> None:
+    if frames < 1:
+        raise ValueError(f"can't sample from {frames} frames")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from ost_lightning.video.decoding.scaling import Box
 
 Framing = Literal["crop", "squash"]
 """How a frame becomes a square: `crop` takes a square part of it, `squash` scales the whole frame."""
+CropOffsets = Literal["round", "floor"]
+"""Rounding of the positions of crops: `round` to the nearest pixel, or `floor` as in the released code."""
 _MULTI_SCALE: Final = (1.0, 0.875, 0.75, 0.66)
 _MAX_MAGNITUDE: Final = 30
 _LARGEST_RATIO: Final = 2
@@ -56,10 +58,12 @@ class MultiScaleCrop:
 
     Args:
         scales: Fractions of the short side, descending.
+        offsets: Rounding of the positions: `floor` takes multiples of a quarter of the free space, rounded down, so
+            that the crops at the far end may miss it by up to three pixels.
     """
 
-    def __init__(self, scales: Sequence[float] = _MULTI_SCALE) -> None:
-        self.scales = tuple(scales)
+    def __init__(self, scales: Sequence[float] = _MULTI_SCALE, offsets: CropOffsets = "round") -> None:
+        self.scales, self.offsets = tuple(scales), offsets
 
     def draw(self, height: int, width: int, generator: Generator) -> Box:
         """Draws one crop for a whole clip.
@@ -73,6 +77,8 @@ class MultiScaleCrop:
         pairs = [(a, b) for i, a in enumerate(sides) for j, b in enumerate(sides) if abs(i - j) <= 1]
         crop_height, crop_width = pairs[_draw(len(pairs), generator)]
         down, across = height - crop_height, width - crop_width
+        if self.offsets == "floor":
+            down, across = down // 4 * 4, across // 4 * 4
         corners = [(0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)]
         return Box(*corners[_draw(len(corners), generator)], crop_height, crop_width)
 
@@ -92,6 +98,7 @@ class TrainingTransform(nn.Module):
         rand_augment: Number of RandAugment operations per clip and their magnitude, 0 to 30 (Cubuk et al., 2020), such
             as (2, 9) in the fully supervised recipe; None for no RandAugment.
         framing: `crop` for multi-scale crops, `squash` for the whole frame scaled to the square.
+        crop_offsets: Rounding of the positions of crops.
 
     Raises:
         UserError: If an argument is outside its range.
@@ -108,6 +115,7 @@ class TrainingTransform(nn.Module):
         scales: Sequence[float] = _MULTI_SCALE,
         rand_augment: tuple[int, int] | None = None,
         framing: Framing = "crop",
+        crop_offsets: CropOffsets = "round",
     ) -> None:
         from torchvision.transforms import v2
 
@@ -118,7 +126,8 @@ class TrainingTransform(nn.Module):
                 f"rand_augment is {list(rand_augment)}, but it is a number of operations (at least 1) and a magnitude "
                 f"(0 to {_MAX_MAGNITUDE})."
             )
-        self.size, self.flip, self.crop, self.framing = size, flip, MultiScaleCrop(scales), framing
+        self.size, self.flip, self.framing = size, flip, framing
+        self.crop = MultiScaleCrop(scales, crop_offsets)
         jitter: nn.Module = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
         if jitter_each_frame:
             jitter = _EachFrame(jitter)
@@ -180,19 +189,22 @@ class EvaluationTransform:
         size: Side of the square in pixels.
         crops: Number of crops per frame: 1 (center) or 3 (start, center, end).
         framing: `crop` for crops, `squash` for the whole frame scaled to the square.
+        offsets: Rounding of the positions of crops.
 
     Raises:
         UserError: If several crops of squashed frames are requested.
     """
 
-    def __init__(self, size: int, crops: Literal[1, 3] = 1, framing: Framing = "crop") -> None:
+    def __init__(
+        self, size: int, crops: Literal[1, 3] = 1, framing: Framing = "crop", offsets: CropOffsets = "round"
+    ) -> None:
         _check_framing(framing)
         if framing == "squash" and crops != 1:
             raise UserError(
                 f"{crops} crops were requested, but a squashed frame has only one: set clips.crops to 1, or "
                 f"clips.framing to crop."
             )
-        self.size, self.crops, self.framing = size, crops, framing
+        self.size, self.crops, self.framing, self.offsets = size, crops, framing, offsets
 
     def crop_spec(self, height: int, width: int) -> CropSpec:
         """Returns the crops of frames of a height and width.
@@ -207,10 +219,14 @@ class EvaluationTransform:
         if self.framing == "squash":
             return CropSpec((Box(0, 0, height, width),), self.size)
         check_crop_size(self.size, min(height, width))
-        if self.crops == 3:
-            return CropSpec(_three_boxes(height, width, self.size), self.size)
-        top, left = round((height - self.size) / 2), round((width - self.size) / 2)
-        return CropSpec((Box(top, left, self.size, self.size),), self.size)
+        if self.offsets == "floor":
+            boxes = _boxes_rounded_down(height, width, self.size, self.crops)
+        elif self.crops == 3:
+            boxes = _three_boxes(height, width, self.size)
+        else:
+            top, left = round((height - self.size) / 2), round((width - self.size) / 2)
+            boxes = (Box(top, left, self.size, self.size),)
+        return CropSpec(boxes, self.size)
 
 
 @cache
@@ -221,6 +237,20 @@ def _three_boxes(height: int, width: int, side: int) -> tuple[Box, ...]:
     grid = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))[:, None]
     corners = (uniform_crop(grid, side, position)[:, 0, 0, 0].tolist() for position in range(3))
     return tuple(Box(top, left, side, side) for top, left in corners)
+
+
+def _boxes_rounded_down(height: int, width: int, side: int, crops: int) -> tuple[Box, ...]:
+    """Crops of mmaction2's `CenterCrop` and `ThreeCrop`, in the order start, center, end along the longer side.
+
+    The three crops are one step of whole pixels apart; across the longer side they are centered, where mmaction2
+    refuses frames that are larger than the crop.
+    """
+    down, right = (height - side) // 2, (width - side) // 2
+    if crops == 1:
+        return (Box(down, right, side, side),)
+    if height > width:
+        return tuple(Box(step * down, right, side, side) for step in range(3))
+    return tuple(Box(down, step * right, side, side) for step in range(3))
 
 
 def _check_framing(framing: str) -> None:

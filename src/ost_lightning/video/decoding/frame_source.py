@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import without_passwords
 from ost_lightning.video.decoding.scaling import Box, FrameScaler, Pixels
 from ost_lightning.video.storage.addresses import VideoAddress
 
@@ -30,7 +31,7 @@ class VideoReadError(UserError):
 
     def __init__(self, path: VideoAddress, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
-        self.path, self.reason = str(path), reason
+        self.path, self.reason = without_passwords(str(path)), without_passwords(reason)
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
         return type(self), (self.path, self.reason)

@@ -13,12 +13,18 @@ from av.container import InputContainer
 from av.stream import Discard
 from torch import Tensor
 
+from ost_lightning.video.decoding.coded_stream import CodedStream
 from ost_lightning.video.decoding.frame_folder import FrameFolder
 from ost_lightning.video.decoding.frame_source import FrameSource, VideoReadError, error_text
-from ost_lightning.video.decoding.packets import CodedStream
 from ost_lightning.video.decoding.scaling import FrameScaler, ResizeFilter
 from ost_lightning.video.decoding.tracks import main_video_stream
-from ost_lightning.video.decoding.truncation import first_bytes, missing_bytes
+from ost_lightning.video.decoding.truncation import (
+    ends_with_index,
+    ends_within_element,
+    first_bytes,
+    has_wrong_length,
+    missing_bytes,
+)
 from ost_lightning.video.storage.addresses import (
     TRANSFER_ERRORS,
     ShardMember,
@@ -91,7 +97,11 @@ class VideoReader(FrameSource):
         except (av.error.FFmpegError, ValueError) as error:
             raise VideoReadError(path, f"not a readable video file ({error_text(error)})") from error
         try:
-            self._prepare(container, threads, missing_bytes(head, size), in_memory=fetched is not None)
+            self._prepare(container, threads, in_memory=fetched is not None)
+            if self._is_cut_off(head, size, fetched):
+                raise VideoReadError(path, self._what_is_left(missing_bytes(head, size)))
+            if not len(self):
+                raise VideoReadError(path, "no frame can be decoded")
             ratio = float(main_video_stream(container).sample_aspect_ratio or 1)
             self.scaler = FrameScaler(ratio if sample_aspect else 1.0, resize)
             if self._stream.declares_orientation:  # for the frames after the one that says it, too
@@ -101,7 +111,7 @@ class VideoReader(FrameSource):
             self.close()
             raise
 
-    def _prepare(self, container: InputContainer, threads: int, missing: int, *, in_memory: bool) -> None:
+    def _prepare(self, container: InputContainer, threads: int, *, in_memory: bool) -> None:
         try:
             video = main_video_stream(container)
         except ValueError as error:
@@ -111,16 +121,33 @@ class VideoReader(FrameSource):
         try:
             self._stream = CodedStream(container, threads, None if in_memory else self._file.open)
         except (av.error.FFmpegError, ValueError) as error:
-            what = f"cut off: {missing} bytes are missing" if missing else f"cut off or damaged ({error_text(error)})"
-            raise VideoReadError(self.path, f"the file is {what}") from error
-        frames = len(self._stream.presentation_order)
-        if missing or self._stream.missing_frames:
-            what = f"{missing} bytes" if missing else f"{self._stream.missing_frames} frames"
-            raise VideoReadError(self.path, f"the file is cut off: {what} are missing after its first {frames} frames")
-        if not frames:
-            raise VideoReadError(self.path, "no frame can be decoded")
+            raise VideoReadError(self.path, f"the file is cut off or damaged ({error_text(error)})") from error
         self.width, self.height = self._stream.codec.width, self._stream.codec.height
-        self.codec, self.rate = self._stream.codec.name, float(video.average_rate or 0)
+        self.codec, self.rate = self._stream.codec.name, self._stream.rate
+
+    def _is_cut_off(self, head: bytes, size: int, fetched: BytesIO | None) -> bool:
+        """Whether the end is missing; the lengths in the header are not decisive, since they may be wrong."""
+        stream = self._stream
+        if stream.is_truncated or stream.damage is not None or ends_within_element(self.path, fetched, head, size):
+            return True
+        if head[:4] != b"RIFF":
+            return stream.lacks_frames or (has_wrong_length(head, size) and not stream.reaches_its_duration())
+        if not has_wrong_length(head, size) or ends_with_index(self.path, fetched, size):
+            return False
+        return stream.lacks_frames if stream.listed_frames else bool(missing_bytes(head, size))
+
+    def _what_is_left(self, missing: int) -> str:
+        """Describes a file that is cut off or damaged.
+
+        Args:
+            missing: Number of missing bytes; 0 if unknown.
+        """
+        stream = self._stream
+        left = _what_can_be_decoded(stream.decodable(), stream.listed_frames)
+        if stream.damage is not None and not (stream.is_truncated or stream.lacks_frames or missing):
+            return f"the file is cut off or damaged: {left} ({error_text(stream.damage)})"
+        lost = f"{missing} bytes are missing; " if missing and not stream.lacks_frames else ""
+        return f"the file is cut off: {lost}{left}"
 
     def close(self) -> None:
         """Closes the file."""
@@ -134,14 +161,11 @@ class VideoReader(FrameSource):
         return self._stream.seconds
 
     def _frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        index_of = {self._stream.presentation_order[index]: index for index in wanted}
         try:
-            for position, frame in self._stream.frames(index_of):
-                yield index_of[position], frame
+            yield from self._stream.frames(wanted)
         except (av.error.FFmpegError, ValueError) as error:
-            readable = self._stream.decodable()
-            reason = f"only the first {readable} of {len(self)} frames can be decoded ({error_text(error)})"
-            raise VideoReadError(self.path, reason) from error
+            left = _what_can_be_decoded(self._stream.decodable(), len(self))
+            raise VideoReadError(self.path, f"{left} ({error_text(error)})") from error
 
 
 def open_video(
@@ -190,6 +214,14 @@ def read_frames(path: VideoAddress, indices: Sequence[int] | Tensor, short_side:
     """
     with open_video(path) as video:
         return video.read(indices, short_side)
+
+
+def _what_can_be_decoded(readable: int, total: int) -> str:
+    """Describes a number of frames; the total is 0 if unknown."""
+    if not readable:
+        return "no frame can be decoded"
+    frames = f"{readable} of {total} frames" if total else "frame" if readable == 1 else f"{readable} frames"
+    return f"only the first {frames} can be decoded"
 
 
 def _probing(head: bytes) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
+from ost_lightning.escaping import without_passwords
 from ost_lightning.video.annotations import VideoRecord
 from ost_lightning.video.clips import FrameSampler, listed_frames
 from ost_lightning.video.decoding import FrameSource, VideoReadError, open_video
@@ -53,7 +54,7 @@ class Inspection:
     def key(cls, record: VideoRecord) -> tuple[str, str, str]:
         """Key of a part of a file: path, start, end."""
         start, end = ("" if time is None else f"{time:g}" for time in (record.start, record.end))
-        return str(record.path), start, end
+        return without_passwords(str(record.path)), start, end
 
     @property
     def seconds(self) -> float:

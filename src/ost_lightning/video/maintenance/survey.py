@@ -10,6 +10,7 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import CsvWriter, csv_text
 from ost_lightning.files import ESCAPE_BYTES, atomic_write, open_csv, unescape_bytes
 from ost_lightning.video.annotations import VideoRecord
 from ost_lightning.video.maintenance.inspection import Inspection, inspect_video
@@ -45,7 +46,7 @@ def survey_videos(records: Sequence[VideoRecord], file: Path, *, decode: int = 8
     killed = partial(Inspection.failure, reason="reading it kills the process", decode=decode)
     _write(file, entries.values())
     with file.open("a", newline="", encoding="utf-8", errors=ESCAPE_BYTES, buffering=1) as handle:
-        rows = csv.writer(handle)
+        rows = CsvWriter(handle)
         found = map_in_processes(inspect, rest, workers, killed)
         for entry in tqdm(found, total=len(wanted), initial=len(wanted) - len(rest), unit="video"):
             rows.writerow(astuple(entry))
@@ -64,7 +65,7 @@ def _read(file: Path) -> dict[tuple[str, str, str], Inspection]:
     entries = {}
     for row in rows:
         try:
-            values: list[Any] = [kind(text) for kind, text in zip(_TYPES, row, strict=True)]
+            values: list[Any] = [kind(csv_text(text)) for kind, text in zip(_TYPES, row, strict=True)]
         except ValueError:
             continue
         entry = Inspection(*values)
@@ -74,6 +75,6 @@ def _read(file: Path) -> dict[tuple[str, str, str], Inspection]:
 
 def _write(file: Path, entries: Iterable[Inspection]) -> None:
     with atomic_write(file) as temporary, open_csv(temporary) as handle:
-        rows = csv.writer(handle)
+        rows = CsvWriter(handle)
         rows.writerow(_HEADER)
         rows.writerows(astuple(entry) for entry in entries)

@@ -1,6 +1,7 @@
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import torch
 from av.stream import Disposition
 
 from ost_lightning.video import VideoReader, VideoReadError, read_frames
-from ost_lightning.video.decoding import packets
-from tests.video.decoding.coded_files import FILES, written
+from ost_lightning.video.decoding import coded_stream, packets
+from ost_lightning.video.decoding.bitstream import parser_for
+from tests.video.decoding.coded_files import FILES, assert_shows, decoded, remux, written
 from tests.videos import copy_stream, decode_all, pictures, without_reorder_depth, write_video
 
 
@@ -175,6 +177,30 @@ def test_stream_cut_between_keyframes(tmp_path: Path) -> None:
     assert torch.equal(read_frames(path, range(len(reference)), None), reference)
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg2video"])
+@pytest.mark.parametrize("cut", [2, 9])
+def test_stream_that_begins_between_keyframes_begins_where_players_do(tmp_path: Path, codec: str, cut: int) -> None:
+    options = {"x265-params": "log-level=none:keyint=8"} if codec == "libx265" else {"g": "8"}
+    whole = write_video(tmp_path / "whole.ts", 30, codec=codec, options=options)
+    path = tmp_path / "cut.ts"
+    with av.open(str(whole)) as original, av.open(str(path), "w") as output:
+        copy = output.add_stream_from_template(original.streams.video[0])
+        for packet in [packet for packet in original.demux(video=0) if packet.size][cut:]:
+            packet.stream = copy
+            output.mux(packet)
+    assert_shows(path, decoded(path))
+
+
+def test_random_access_points_that_fail_are_given_up(tmp_path: Path) -> None:
+    """Some recovery points of open groups of pictures can't be decoded from in a transport stream."""
+    params = "open-gop=1:keyint=8:min-keyint=8:bframes=3:b-pyramid=normal"
+    path = write_video(tmp_path / "a.ts", 25, seed=3, options={"x264-params": params})
+    reference = decoded(path)
+    with VideoReader(path) as video:
+        for index in (24, 12, 24):
+            assert torch.equal(video.read([index]), reference[[index]])
+
+
 @pytest.mark.parametrize("kept", [0, 3000])
 @pytest.mark.parametrize("name", FILES)
 def test_packets_that_are_not_kept_are_read_again(
@@ -215,3 +241,137 @@ print(peak() - before)
     ]
     assert taken[1] > 160
     assert taken[0] < 80
+
+
+B_FRAMES: dict[str, dict[str, object]] = {
+    "h264": {"options": {"g": "12", "bf": "3", "x264-params": "b-pyramid=normal:b-adapt=0"}},
+    "hevc": {"codec": "libx265", "options": {"x265-params": "log-level=none:keyint=12:bframes=3:b-adapt=0"}},
+    "mpeg4": {"codec": "mpeg4", "options": {"bf": "2", "g": "12"}},
+    "mpeg2": {"codec": "mpeg2video", "options": {"bf": "2", "g": "12"}},
+}
+
+
+def in_decoding_order(position: int, packet: "av.Packet[av.VideoStream]", ticks: int) -> None:
+    packet.pts = packet.dts = position * ticks
+
+
+def all_equal(position: int, packet: "av.Packet[av.VideoStream]", ticks: int) -> None:
+    packet.pts, packet.dts = 0, (position - 100) * ticks
+
+
+def exchanged_in_pairs(position: int, packet: "av.Packet[av.VideoStream]", ticks: int) -> None:
+    packet.pts, packet.dts = ((position ^ (position > 1)) + 4) * ticks, position * ticks
+
+
+def wrong_from_the_second_half(position: int, packet: "av.Packet[av.VideoStream]", ticks: int) -> None:
+    shown = packet.pts or 0
+    packet.pts, packet.dts = (shown if position < 12 else position * ticks) + 9 * ticks, position * ticks
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "change"),
+    [
+        *(("h264", suffix, in_decoding_order) for suffix in ("mp4", "mov", "mkv", "flv", "ts", "asf")),
+        *(("hevc", suffix, in_decoding_order) for suffix in ("mp4", "mkv")),
+        *(("mpeg4", suffix, in_decoding_order) for suffix in ("mp4", "mkv")),
+        *(("mpeg2", suffix, in_decoding_order) for suffix in ("mkv", "ts")),
+        *((codec, "mkv", all_equal) for codec in B_FRAMES),
+        *(("h264", suffix, exchanged_in_pairs) for suffix in ("mp4", "mkv", "ts")),
+        *((codec, "mp4", wrong_from_the_second_half) for codec in B_FRAMES),
+    ],
+)
+def test_wrong_times_do_not_change_the_order_of_frames(
+    folder: Path, tmp_path: Path, codec: str, suffix: str, change: Callable[..., None]
+) -> None:
+    source = folder / f"b_frames_{codec}.mp4"
+    if not source.exists():
+        write_video(source, 28, **B_FRAMES[codec])
+    assert_shows(remux(source, tmp_path / f"a.{suffix}", change), decoded(source))
+
+
+def test_avi_copied_to_containers_with_times(tmp_path: Path) -> None:
+    """AVI has no presentation times, and a copy takes the packets' order for one."""
+    source = write_video(tmp_path / "a.avi", 28, **B_FRAMES["h264"])
+    for suffix in ("mp4", "mkv"):
+        path = remux(source, tmp_path / f"copy.{suffix}", lambda position, packet, ticks: None)
+        assert_shows(path, decoded(source))
+        with VideoReader(path) as video:
+            assert video._seconds() == pytest.approx([k / 25 for k in range(28)])
+            assert video.span(0.4, 0.8) == range(10, 20)
+
+
+def test_a_codec_that_reorders_and_has_unknown_headers_is_decoded_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_video(tmp_path / "source.mp4", 28, **B_FRAMES["h264"])
+    path = remux(source, tmp_path / "a.mp4", in_decoding_order)
+    monkeypatch.setattr(coded_stream, "parser_for", lambda codec, extradata: parser_for("unknown", extradata))
+    monkeypatch.setattr(coded_stream, "headers_contain_order", lambda codec: False)
+    monkeypatch.setattr(coded_stream.CodedStream, "_decoder_reorders", lambda stream: True)
+    assert_shows(path, decoded(source))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not name.endswith(".avi")])
+def test_correct_times_are_believed(folder: Path, name: str) -> None:
+    """An ordinary file is never decoded just to find the order of its frames."""
+    with VideoReader(written(folder, name)) as video:
+        video.read(range(len(video)))
+        assert video._stream._follows_times
+
+
+PREDICTED = {"g": "60", "sc_threshold": "1000000000"}
+FALSE_KEYFRAMES: dict[str, dict[str, object]] = {
+    "h263.3gp": {"codec": "h263", "width": 176, "height": 144, "options": PREDICTED},
+    "h263.avi": {"codec": "h263", "width": 176, "height": 144, "options": PREDICTED},
+    "h261.avi": {"codec": "h261", "width": 176, "height": 144, "options": PREDICTED},
+    "flv1.flv": {"codec": "flv", "options": PREDICTED},
+    "wmv1.wmv": {"codec": "wmv1", "options": PREDICTED},
+    "wmv2.wmv": {"codec": "wmv2", "options": PREDICTED},
+    "msmpeg4v2.avi": {"codec": "msmpeg4v2", "options": PREDICTED},
+    "msmpeg4v3.mkv": {"codec": "msmpeg4", "options": PREDICTED},
+    "svq1.mov": {"codec": "svq1", "pixels": "yuv410p"},
+    "h264.mkv": {},
+    "hevc.mkv": {"codec": "libx265", "options": {"x265-params": "log-level=none:keyint=9"}},
+    "mpeg4.avi": {"codec": "mpeg4", "options": PREDICTED},
+    "mpeg2.mkv": {"codec": "mpeg2video", "options": {**PREDICTED, "bf": "2"}},
+    "vp8.mkv": {"codec": "libvpx", "options": {"g": "60", "deadline": "realtime"}},
+    "mjpeg.mov": {"codec": "mjpeg", "pixels": "yuvj420p"},
+}
+
+
+@pytest.mark.parametrize("name", FALSE_KEYFRAMES)
+@pytest.mark.parametrize("first", [0, 3])
+def test_pictures_that_are_falsely_called_keyframes(tmp_path: Path, name: str, first: int) -> None:
+    source = write_video(tmp_path / f"true_{name}", 20, **FALSE_KEYFRAMES[name])
+
+    def mark(position: int, packet: "av.Packet[av.VideoStream]", ticks: int) -> None:
+        packet.is_keyframe = position % 7 == first
+
+    assert_shows(remux(source, tmp_path / name, mark), decoded(source))
+
+
+@pytest.mark.parametrize("name", ["h261", "h263"])
+def test_raw_streams_without_keyframe_flags(tmp_path: Path, name: str) -> None:
+    path = write_video(tmp_path / f"a.{name}", 20, codec=name, width=176, height=144, options=PREDICTED)
+    assert_shows(path, decoded(path))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"codec": "libx265", "options": {"x265-params": "log-level=none"}},
+        {"codec": "mpeg4", "options": PREDICTED},
+        {"codec": "libvpx-vp9", "options": {"g": "60", "deadline": "realtime"}},
+        {"codec": "libsvtav1"},
+    ],
+)
+def test_mp4_that_calls_every_sample_a_keyframe(tmp_path: Path, settings: dict[str, object]) -> None:
+    """Without a table of sync samples (stss), an MP4 file says that decoding can start anywhere."""
+    path = write_video(tmp_path / "a.mp4", 20, **settings)
+    data = path.read_bytes()
+    assert b"stss" in data
+    path.write_bytes(data.replace(b"stss", b"free"))
+    with VideoReader(path) as video:
+        assert all(video._stream._packets[position].is_keyframe for position in range(20))
+    assert_shows(path, decoded(path))

@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from ost_lightning.errors import UserError
+from ost_lightning.escaping import without_passwords
 from ost_lightning.resources import TINY_CLIP
 from ost_lightning.tools.options import class_names, output_file, processes
 
@@ -60,7 +61,7 @@ def recognize(
     done = frozenset() if file is None else file.done
     unreadable = 0
     with file or nullcontext():
-        remaining = (video for video in videos if video not in done)
+        remaining = (video for video in videos if without_passwords(video) not in done)
         for result in recognizer.stream(remaining, threads=threads, batch_size=batch_size):
             unreadable += isinstance(result, Unreadable)
             print(result if isinstance(result, Unreadable) else result.summary(top), flush=True)

@@ -1,0 +1,1 @@
+"""Commands that recognize videos, and explain why."""

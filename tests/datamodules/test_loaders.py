@@ -1,0 +1,24 @@
+from ost_lightning.datamodules.batching import BatchPlan
+from ost_lightning.datamodules.labeled_videos import LabeledVideos
+from ost_lightning.datamodules.loaders import LoaderFactory
+from ost_lightning.datamodules.settings import LoadingSettings
+from ost_lightning.datamodules.training_loader import TrainingPosition
+from ost_lightning.evaluation import ClipSettings
+from ost_lightning.text import LabelSpace
+from ost_lightning.video import TrainingClips, VideoRecord
+
+
+def test_training_follows_the_settings_of_the_released_code() -> None:
+    def training(**settings: object) -> TrainingClips:
+        clips = ClipSettings(frames=2, crop_size=224, short_side=256, crops=3, **settings)
+        loading = LoadingSettings(global_batch_size=1, workers=0)
+        factory = LoaderFactory(clips, loading, seed=0, rank=0, devices=1, on_gpu=False)
+        videos = LabeledVideos([VideoRecord("a.mp4", 0, "a")], LabelSpace.load("hmdb51"))
+        transform = factory.training_transform(videos)
+        return factory.training(videos, transform, BatchPlan(1, 1, 1), TrainingPosition(), whole_steps=False).dataset
+
+    released = training(keep_tail_frames=False, three_crop_scale="crop_size", crop_offsets="floor")
+    assert (released.sampler.keep_tail_frames, released.transform.crop.offsets) == (False, "floor")
+    plain = training()
+    assert (plain.sampler.keep_tail_frames, plain.transform.crop.offsets) == (True, "round")
+    assert released.short_side == plain.short_side == 256  # three crops are of tests only
