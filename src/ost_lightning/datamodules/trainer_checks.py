@@ -39,8 +39,8 @@ def check_batch_size(videos: int, global_batch_size: int) -> None:
     """
     if videos < global_batch_size:
         raise UserError(
-            f"The training set has {counted(videos, "video")}, fewer than loading.global_batch_size ({global_batch_size}). Set "
-            f"--data.loading.global_batch_size to {videos} or less."
+            f"The training set has {counted(videos, 'video')}, fewer than loading.global_batch_size "
+            f"({global_batch_size}). Set --data.loading.global_batch_size to {videos} or less."
         )
 
 
