@@ -4,8 +4,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning.datamodules.batching import BatchPlan
-from ost_lightning.datamodules.decode_report import count
 from ost_lightning.errors import UserError
+from ost_lightning.vocabulary import counted
 
 
 def validate_samplers(trainer: Trainer | None) -> None:
@@ -39,8 +39,8 @@ def check_batch_size(videos: int, global_batch_size: int) -> None:
     """
     if videos < global_batch_size:
         raise UserError(
-            f"The training set has {count(videos)}, fewer than loading.global_batch_size ({global_batch_size}). Set "
-            f"--data.loading.global_batch_size to {videos} or less."
+            f"The training set has {counted(videos, 'video')}, fewer than loading.global_batch_size "
+            f"({global_batch_size}). Set --data.loading.global_batch_size to {videos} or less."
         )
 
 
