@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+from ost_lightning.characters import escaped
 from ost_lightning.errors import UserError
 from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import open_csv
@@ -26,7 +27,7 @@ class DecodeReport:
         for failure in failures:
             if failure.id not in self.reasons:
                 self.reasons[failure.id] = failure.reason
-                warnings.warn(failure.reason, UndecodableVideoWarning, stacklevel=2)
+                warnings.warn(escaped(failure.reason), UndecodableVideoWarning, stacklevel=2)
 
     def stop_beyond(self, limit: int) -> None:
         """Raises if more than `limit` videos could not be read.

@@ -5,6 +5,7 @@ from typing import Literal
 
 from lightning.pytorch.utilities import rank_zero_info
 
+from ost_lightning.characters import escaped
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.errors import UserError
 from ost_lightning.vocabulary import EvaluationStage
@@ -26,7 +27,7 @@ def check_presence(sets: Mapping[str, LabeledVideos], on_missing: Literal["stop"
         message = videos.missing_message(name)
         if on_missing == "stop" or not videos.found:
             raise UserError(f"{message} {videos.remedy}")
-        rank_zero_info(f"{message} They are skipped.")
+        rank_zero_info(escaped(f"{message} They are skipped."))
 
 
 def require_sets(sets: Mapping[str, LabeledVideos], stage: EvaluationStage) -> None:
@@ -48,4 +49,4 @@ def report_repeats(sets: Mapping[str, LabeledVideos]) -> None:
     """
     for name, videos in sets.items():
         if videos.repeats:
-            rank_zero_info(videos.repeats_message(name))
+            rank_zero_info(escaped(videos.repeats_message(name)))

@@ -7,6 +7,7 @@ from typing import Final
 
 from lightning.pytorch.utilities import rank_zero_info
 
+from ost_lightning.characters import escaped
 from ost_lightning.datamodules.base import VideoDataModule
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.locate import locate
@@ -109,7 +110,7 @@ class VideoFolder(VideoDataModule):
         if not records:
             raise UserError(f"The class folders in {folder} contain no videos. {notes}")
         if notes:
-            rank_zero_info(f"{folder}: {notes}")
+            rank_zero_info(escaped(f"{folder}: {notes}"))
         return locate(records, str(folder), labels)
 
     def _read_unlabeled(self) -> LabeledVideos:
@@ -130,7 +131,7 @@ class VideoFolder(VideoDataModule):
         if not records:
             raise UserError(f"The folder {folder} contains no videos. {notes}".rstrip())
         if notes:
-            rank_zero_info(f"{folder}: {notes}")
+            rank_zero_info(escaped(f"{folder}: {notes}"))
         return locate(records, str(folder), labels)
 
     def _label_space(self, classes: Sequence[str]) -> LabelSpace:
