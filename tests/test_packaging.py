@@ -52,5 +52,5 @@ def test_the_wheel_contains_data_prompts_experiments_and_the_tiny_clip(installed
 def test_the_command_works_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     options = ["--config=toyworld", "--data.test_clips=1", "--data.loading.workers=0", "--tracking.wandb=false"]
     printed = run(installed, tmp_path, "-m", "ost_lightning", "test", *options)
-    assert "test/unseen/top1" in printed
+    assert "| unseen | pretrained |" in printed
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]

@@ -43,7 +43,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
         ("test", ["--data.clips.short_side=300"], "a crop shows 16 % of a frame"),
         ("test", ["--model.video_clip.init_from=no.ckpt"], "There is no checkpoint no.ckpt (video_clip.init_from)"),
         ("test", ["--trainer.barebones=true"], "trainer.barebones is true"),
-        ("test", ["--tracking.folder=a_file"], "because a_file is a file"),
+        ("test", ["--tracking.folder=a_file"], "a_file is not a folder"),
         ("test", ["--model.video_clip.pretrained=tiny", "--data.clips.crop_size=40"], "the checkpoint reads 48 x 48"),
         ("test", [], "There is no pre-trained model 'nobody/nothing'"),
     ],

@@ -85,7 +85,7 @@ def test_dotted_settings_of_lists() -> None:
 
 
 def test_keys_of_a_list_are_not_names_of_sets() -> None:
-    message = r"`test` has the keys list, lables\. Expected the keys of one set \(list, labels, root\)"
+    message = r"`test` has the keys list, lables\. Expected the keys of one set \(list, labels, root, optional\)"
     with pytest.raises(ValueError, match=message) as error:
         parsed("--data.test={list: new.txt, lables: videos}", settings=LISTS)
     assert isinstance(error.value.__cause__, UserError)
@@ -115,9 +115,12 @@ def test_lists_share_a_label_space(tmp_path: Path) -> None:
     assert labels(labels="a") == "a"
     assert labels(train=VideoList(LIST, "a")) == "a"
     assert labels(labels="b", train=VideoList(LIST, "a")) == "b"
-    for unclear in ({}, {"train": VideoList(LIST, "a"), "val": VideoList(LIST, "b")}):
-        with pytest.raises(UserError, match=r"list new\.txt has no label space\. Set the data's `labels`"):
-            labels(**unclear)
+    with pytest.raises(
+        UserError, match=r"list new\.txt has no label space, and the other lists have several\. Set the"
+    ):
+        labels(train=VideoList(LIST, "a"), val=VideoList(LIST, "b"))
+    with pytest.raises(UserError, match=r"no label space '\.'\. Expected a folder with a file classes\.txt"):
+        labels()
 
 
 @pytest.mark.parametrize("file", ["new.txt", "one.txt", "settings.yaml", "broken.yaml"])

@@ -126,6 +126,7 @@ def compare(folder: Path, world: int, matcher: str) -> None:
     assert relative_error(expected["at once"][1], expected["accumulated"][1]) > 0.05
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_loss_and_gradients_of_one(tmp_path: Path) -> None:
     compare(tmp_path, 2, "solver")
 

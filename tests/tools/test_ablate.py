@@ -34,6 +34,7 @@ def table_of(run: str) -> AblationTable:
     return AblationTable.load(Path("runs/toyworld") / run / "ablation.json")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_table_4_of_a_trained_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("OST_CACHE", str(Path("cache").resolve()))

@@ -82,7 +82,8 @@ def test_every_switch_works_without_a_value(tool: Tool, switch: str) -> None:
 
 def test_names_of_options_are_the_same_everywhere() -> None:
     names = {name for tool in TOOLS.values() for name in signature(tool.function).parameters}
-    assert not names & {"ckpt", "clip", "folder", "out", "per_class", "report"}
+    options = names.difference(*(positional(tool) for tool in TOOLS.values()))
+    assert not options & {"ckpt", "clip", "folder", "out", "per_class", "report"}
     assert {"descriptors_per_class", "label_space", "output", "pretrained"} <= names
 
 

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 from ost_lightning.datamodules import training_loader
 from ost_lightning.datamodules.training_loader import TrainingLoader, TrainingPosition
 from ost_lightning.evaluation import EvaluationLoader
-from ost_lightning.video import TrainingSampler
+from ost_lightning.video import FrameSampler, TrainingSampler
 
 
 def blocked() -> bool:
@@ -17,6 +17,8 @@ def blocked() -> bool:
 
 class Blocked(Dataset[bool]):
     """Tells of the process that reads it whether SIGINT is blocked."""
+
+    sampler = FrameSampler(1)
 
     def __len__(self) -> int:
         return 1
@@ -38,6 +40,7 @@ def test_workers_of_a_training_are_not_interrupted(monkeypatch: pytest.MonkeyPat
         sampler,
         1,
         labels=None,
+        geometry=None,
         whole_steps=None,
         position=TrainingPosition(),
         workers=1,

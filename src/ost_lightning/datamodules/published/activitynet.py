@@ -6,7 +6,7 @@ from typing import Any, Final
 from ost_lightning.datamodules.published.base import PublishedDataModule
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex, read_activitynet
-from ost_lightning.video.annotations.activitynet import Unit
+from ost_lightning.video.annotations.published.activitynet import Unit
 from ost_lightning.vocabulary import Part
 
 _FILES: Final = ("activity_net.v1-3.min.json", "activity_net.v1-3.json")
