@@ -13,6 +13,8 @@ from ost_lightning.cli import main
 from ost_lightning.resources import shipped
 
 MODES = sorted(path.stem for path in (shipped("experiments") / "modes").glob("*.yaml"))
+SLOW = ("compiled", "frozen_text", "frozen_vision", "layer_decay", "swa")
+"""Modes that take long, and those whose settings have quick tests of their own."""
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0"]
 SMALL += ["--data.clips.frames=4"]
 SMALL += ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -20,7 +22,7 @@ SMALL += ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--tr
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
-    "mode", [pytest.param(mode, marks=pytest.mark.slow) if mode == "compiled" else mode for mode in MODES]
+    "mode", [pytest.param(mode, marks=pytest.mark.slow) if mode in SLOW else mode for mode in MODES]
 )
 def test_every_mode_can_be_trained_and_tested(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -107,7 +107,7 @@ def same_run(found: Path, expected: Path, interruptions: int = 1) -> None:
         ("before_update", 3, EPOCHS),  # mid-epoch, with accumulated gradients; the checkpoint is one step old
         pytest.param("batch_start", 7, EPOCHS, marks=pytest.mark.slow),  # in the second epoch
         pytest.param("validation", 10, EPOCHS, marks=pytest.mark.slow),
-        ("epoch_end", 10, EPOCHS),  # after the validation
+        pytest.param("epoch_end", 10, EPOCHS, marks=pytest.mark.slow),  # after the validation
         pytest.param("before_update", 3, STEPS, marks=pytest.mark.slow),
         pytest.param("batch_start", 7, STEPS, marks=pytest.mark.slow),
         pytest.param("validation", 10, STEPS, marks=pytest.mark.slow),
@@ -155,6 +155,7 @@ def test_a_training_that_ended_with_a_validation_within_an_epoch_resumes_there(l
     same_run(RUN, Path("runs/uninterrupted/version_0"), interruptions=0)
 
 
+@pytest.mark.slow
 def test_a_validation_during_accumulation_writes_no_checkpoint() -> None:
     # five micro-batches are two and a half steps
     options = [*SETTINGS, "--trainer.max_epochs=1", "--trainer.check_val_every_n_epoch=1"]

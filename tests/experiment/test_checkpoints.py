@@ -97,6 +97,7 @@ SMALL = [*QUIET, "--data.train_clips=1", "--data.test_clips=1", "--data.clips.fr
 SMALL += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_can_be_tested_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monitor = ["--trainer.callbacks=ModelCheckpoint", "--trainer.callbacks.monitor=val/seen/top1"]

@@ -233,6 +233,7 @@ def test_a_training_resumed_with_other_videos_has_seen_both() -> None:
         assert results["sets"]["own"]["card"]["in_training"] == (3 if changed else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_an_initial_folder_is_recorded_by_name() -> None:
     VideoCLIP("tiny").save_pretrained(Path("tuned_elsewhere"))
