@@ -179,4 +179,5 @@ def attention_maps(
             one = attention_rollout(attentions) if method == "rollout" else class_attention(attentions)
             maps = [one] * len(texts)
     side = round(maps[0].shape[-1] ** 0.5)
-    return torch.stack([row.detach().float().cpu() for row in maps]).unflatten(-1, (side, side))
+    found: Tensor = torch.stack([row.detach().float().cpu() for row in maps]).unflatten(-1, (side, side))
+    return found

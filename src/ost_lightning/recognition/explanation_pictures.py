@@ -61,8 +61,8 @@ def draw_maps(explanation: Explanation, matches: Sequence[SentenceMatch], maps: 
     frames = explanation.frames
     size = frames.shape[-2:]
     # zero stays zero, so that a frame without evidence stays gray
-    heat = F.interpolate(maps, size=size, mode="bicubic").clamp_min(0)
-    heat = (heat / heat.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)).numpy()
+    enlarged = F.interpolate(maps, size=size, mode="bicubic").clamp_min(0)
+    heat = (enlarged / enlarged.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)).numpy()
     rows, columns = len(matches), len(frames)
     figure = new_figure(1.15 * columns + 3.6, 1.2 * rows + 0.8)
     figure.suptitle(f"{explanation.label} ({100 * explanation.probability:.0f} %)")
