@@ -163,9 +163,9 @@ def _differences(groups: list[Parts]) -> Iterator[str]:
 
 
 def _title(parts: Parts, alternatives: list[Parts]) -> str:
-    """Returns the name of a group, with what tells it from the others of its data set."""
-    told = [field for field in _differences(alternatives) if field != "list"]
-    words = [getattr(parts, field)[: _SHORT if field == "sentences" else None] for field in told]
+    """Returns the name of a group, with what distinguishes it from the others of its data set."""
+    differing = [field for field in _differences(alternatives) if field != "list"]
+    words = [getattr(parts, field)[: _SHORT if field == "sentences" else None] for field in differing]
     listed = [parts.list] if parts.list else []
     apart = f" ({', '.join(word for word in words if word)})" if any(words) else ""
     return ", ".join([f"{parts.benchmark}{apart}", *listed])

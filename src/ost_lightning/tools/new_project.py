@@ -36,7 +36,7 @@ class _Video:
     part: Part
     source: str
     """Recording that the video belongs to; unique if nothing is known."""
-    told: bool
+    known_source: bool
     """Whether the name of the video says which recording it belongs to."""
 
 
@@ -143,8 +143,8 @@ def _without_common_names(videos: Sequence[_Video]) -> list[_Video]:
         classes.setdefault(video.source, set()).add(video.folder)
     limit = max(2, len({video.folder for video in videos}) // 2)
     return [
-        _Video(video.path, video.folder, video.part, f"{video.folder}/{video.source}", video.told)
-        if video.told and len(classes[video.source]) > limit
+        _Video(video.path, video.folder, video.part, f"{video.folder}/{video.source}", video.known_source)
+        if video.known_source and len(classes[video.source]) > limit
         else video
         for video in videos
     ]
@@ -181,7 +181,7 @@ def _draw(videos: Sequence[_Video], shares: Mapping[Part, float], seed: int) -> 
     training = [video for video in videos if video.part == "train"]
     parts = split_by_source([(video.folder, video.source) for video in training], drawn, seed)
     moved = [
-        _Video(video.path, video.folder, part, video.source, video.told)
+        _Video(video.path, video.folder, part, video.source, video.known_source)
         for video, part in zip(training, parts, strict=True)
     ]
     return [*moved, *(video for video in videos if video.part != "train")]
@@ -211,7 +211,7 @@ def _summary(videos: Sequence[_Video], labels: LabelSpace, skipped: Sequence[str
     parts = ", ".join(f"{part} {counts[part]:,}" for part in _PARTS if counts[part])
     sources = len({video.source for video in videos})
     lines = [f"{output}: {len(labels)} classes, {len(videos):,} videos ({parts})"]
-    if any(video.told for video in videos):
+    if any(video.known_source for video in videos):
         lines.append(f"{sources:,} recordings, as far as the names tell; none is in two of the drawn parts.")
     else:
         lines.append("No name tells which videos are clips of one recording. If some are, set --source.")

@@ -40,5 +40,5 @@ def _before_times(stem: str) -> str | None:
     if match is None:
         return None
     name, start, unit, end, last_unit = match.groups()
-    told = bool(unit or last_unit or "." in start or (len(start) == len(end) == 6))
-    return name if told and float(start) < float(end) else None
+    is_time = bool(unit or last_unit or "." in start or (len(start) == len(end) == 6))
+    return name if is_time and float(start) < float(end) else None
