@@ -125,7 +125,7 @@ def test_an_interrupted_run_resumes_exactly(uninterrupted: Path, moment: str, st
     ("step", "limit"),
     [
         pytest.param(5, EPOCHS, marks=pytest.mark.slow),
-        (5, STEPS),
+        pytest.param(5, STEPS, marks=pytest.mark.slow),
         pytest.param(10, STEPS, marks=pytest.mark.slow),  # with a validation
     ],
 )

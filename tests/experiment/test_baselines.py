@@ -118,6 +118,7 @@ def test_x_clip_is_an_overlay_of_an_experiment(capsys: pytest.CaptureFixture[str
     assert video_clip["init_args"]["pixel_statistics"] is None
 
 
+@pytest.mark.slow
 def test_supervised_fit_checkpoint_test_gives_the_same_metric() -> None:
     options = [*SMALL, *OST_ON_TEXT4VIS]
     # two epochs, because the first step has the learning rate 0

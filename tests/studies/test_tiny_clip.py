@@ -39,6 +39,7 @@ def test_captions_describe_only_what_is_visible() -> None:
         assert not mentioned
 
 
+@pytest.mark.slow
 def test_pretraining_learns_and_writes_a_loadable_folder(tmp_path: Path) -> None:
     recipe = Recipe(stills=300, held_out=100, warmup_steps=12, caption_steps=1, caption_batch=16)
     scores = pretrain(tmp_path / "tiny", recipe, device="cpu", workers=2)

@@ -23,6 +23,7 @@ SMALL += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary
 SMALL += ["--trainer.max_epochs=3", "--trainer.check_val_every_n_epoch=1"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_figures_of_every_second_validation_in_the_folder_and_in_wandb(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

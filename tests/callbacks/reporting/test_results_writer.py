@@ -198,6 +198,7 @@ def test_settings_that_differ_from_the_training_are_remarked(
     assert not [remark for remark in same if "in this run" in remark]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_training_records_its_initial_weights() -> None:
     start = f"--model.video_clip.init_from={RUNS}/version_0/checkpoints/last.ckpt"
