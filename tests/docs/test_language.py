@@ -28,8 +28,9 @@ def test_prose_is_easy_to_read(file: Path) -> None:
     assert check_markdown(file.read_text(encoding="utf-8")) == []
 
 
-def test_rows_of_the_tables_of_protocols_fit_on_a_screen() -> None:
-    lines = (CHECKOUT / "docs" / "protocols.md").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("file", PROSE, ids=path)
+def test_rows_of_tables_fit_on_a_screen(file: Path) -> None:
+    lines = file.read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if line.startswith("|") and len(line) > 200] == []
 
 

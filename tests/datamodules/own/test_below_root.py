@@ -18,8 +18,8 @@ def _projects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write(tmp_path / name / "other/classes.txt", f"{name}1\n{name}2\n")
         write(tmp_path / name / "test.txt", "1.mp4 1\n")
         write(tmp_path / name / "test.csv", f"path,label\n1.mp4,{name}2\n")
-    write(tmp_path / "work/here.txt", "1.mp4 0\n")
-    monkeypatch.chdir(tmp_path / "work")
+    write(tmp_path / "project/here.txt", "1.mp4 0\n")
+    monkeypatch.chdir(tmp_path / "project")
 
 
 def found(data: VideoLists | VideoTable) -> tuple[str, str]:
@@ -44,7 +44,7 @@ def test_paths_relative_to_the_working_folder_go_on_working() -> None:
 
 def test_a_path_with_two_meanings_is_refused() -> None:
     write(Path("test.txt"), "1.mp4 0\n")
-    with pytest.raises(UserError, match=r"both \.\./a/test\.txt and /.*/work/test\.txt, so that test\.txt has two"):
+    with pytest.raises(UserError, match=r"both \.\./a/test\.txt and /.*/project/test\.txt, so that test\.txt has two"):
         found(VideoLists("../a", test={"own": VideoList(Path("test.txt"))}))
     assert found(VideoLists("../a", test={"own": VideoList(Path("test.txt").absolute())}))[1] == "run"
     write(Path("1.mp4"), "")
