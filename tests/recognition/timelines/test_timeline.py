@@ -15,7 +15,7 @@ def test_segments_with_impossible_times_are_refused(start: float, end: float) ->
 
 
 def test_scores_are_finite() -> None:
-    with pytest.raises(ValueError, match="'archery' at 0.0 s is nan"):
+    with pytest.raises(ValueError, match=r"'archery' at 0\.0 s is nan"):
         Segment(0.0, 1.0, "archery", math.nan)
 
 
