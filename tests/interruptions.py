@@ -1,7 +1,9 @@
 """Callbacks that interrupt runs in tests at a chosen point of training."""
 
 import os
+import shutil
 import signal
+from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -78,6 +80,23 @@ class InterruptAt(Callback):
             trainer.should_stop = True
             return
         os.kill(os.getpid(), getattr(signal, self.how))
+
+
+class FillDisk(Callback):
+    """Fills a disk after a number of optimizer steps, except for some space.
+
+    Args:
+        file: File that takes up the space.
+        step: Number of optimizer steps.
+        free: Number of bytes that stay free.
+    """
+
+    def __init__(self, file: str, step: int, free: int) -> None:
+        self.file, self.step, self.free = Path(file), step, free
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step == self.step and not self.file.exists():
+            self.file.write_bytes(bytes(shutil.disk_usage(self.file.parent).free - self.free))
 
 
 class Dropout(Callback):

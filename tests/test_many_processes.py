@@ -117,12 +117,13 @@ def test_every_video_is_scored_once_even_if_a_process_has_none_of_a_set(tmp_path
         assert counts == [("many", "7", "7"), ("one", "1", "1")]
         rows[devices] = last_row(folder)
         run(["predict", *options, *on(devices)], folder / "predicted")
-        ids = [
-            row["video"]
-            for table in folder.rglob("predictions*.csv")
-            for row in csv.DictReader(table.read_text().splitlines())
-        ]
-        assert sorted(ids) == [f"{k}.mp4" for k in range(8)]
+        for written in ("runs", "predicted"):
+            ids = [
+                row["video"]
+                for table in (folder / written).rglob("predictions*.csv")
+                for row in csv.DictReader(table.read_text().splitlines())
+            ]
+            assert sorted(ids) == [f"{k}.mp4" for k in range(8)]
     assert rows[1] == rows[2] == rows[3]
 
 

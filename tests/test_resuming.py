@@ -304,9 +304,13 @@ def test_a_slurm_job_is_requeued_unless_it_was_canceled(uninterrupted: Path) -> 
 def test_a_full_disk_is_reported_and_the_last_checkpoint_stays_intact(uninterrupted: Path) -> None:
     disk = Path("disk").absolute()
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=22m", "tmpfs", disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", disk], check=True)
     try:
-        full = ost(["fit", *SETTINGS, "--tracking.wandb=false", f"--tracking.folder={disk}/runs"], Path())
+        # cheap checks refuse a disk that is full from the start, so it fills up after the first checkpoint
+        fill = ["--trainer.callbacks+=tests.interruptions.FillDisk", f"--trainer.callbacks.file={disk}/filler"]
+        fill += ["--trainer.callbacks.step=2", "--trainer.callbacks.free=8_000_000"]
+        settings = [*SETTINGS, "--tracking.wandb=false", f"--tracking.folder={disk}/runs"]
+        full = ost(["fit", *settings, *fill], Path())
         assert full.returncode == 1
         message = " ".join(full.stderr.split("ost: ")[-1].split())
         assert "last.ckpt: No space left on device" in message
@@ -315,10 +319,8 @@ def test_a_full_disk_is_reported_and_the_last_checkpoint_stays_intact(uninterrup
         last = disk / RUN / "checkpoints/last.ckpt"
         assert torch.load(last, weights_only=True)["global_step"] == 2
         assert not list(disk.rglob("*.partial*"))
-        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
-        done = ost(
-            ["fit", *SETTINGS, "--tracking.wandb=false", f"--tracking.folder={disk}/runs", "--ckpt_path=last"], Path()
-        )
+        (disk / "filler").unlink()
+        done = ost(["fit", *settings, "--ckpt_path=last"], Path())
         assert done.returncode == 0, done.stderr
         same_run(disk / RUN, uninterrupted)
     finally:
