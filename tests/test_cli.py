@@ -1,7 +1,9 @@
 """Experiments through the command line: every shipped file parses, and runs write their files."""
 
 import csv
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -123,6 +125,21 @@ def test_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OST_TRACEBACK", "1")
     with pytest.raises(UserError, match="nonsense"):
         main(["test", "--config=nonsense"])
+
+
+def test_warnings_are_sentences_without_code(tmp_path: Path) -> None:
+    space = tmp_path / "space"
+    space.mkdir()
+    (space / "classes.txt").write_text("archery\n")
+    entry = {"spatio": ["a bow"], "temporal": ["an arrow flies"]}
+    (space / "descriptors.json").write_text(
+        json.dumps({"provenance": {}, "classes": {"archery": entry, "surf\u202eing": entry}})
+    )
+    command = [sys.executable, "-m", "ost_lightning", "descriptors", "diff", str(space), str(space)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = {line for line in done.stderr.splitlines() if line}
+    assert line.startswith("warning: ")
+    assert "surf\\u202eing" in line
 
 
 def test_toyworld_render_prints_its_folder(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from io import TextIOWrapper
 from pkgutil import resolve_name
 from types import TracebackType
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 from ost_lightning.characters import escaped
 from ost_lightning.cli_errors import mistake_in, parse_error_as_mistake
@@ -168,9 +168,25 @@ def _is_relevant(record: logging.LogRecord) -> bool:
     return not any(words in message for words in _IRRELEVANT)
 
 
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Shows a warning for users as a sentence, and any other one with the line of code that gives it."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    if issubclass(category, UserWarning):
+        text = f"warning: {escaped(str(message).strip())}\n"
+    (file or sys.stderr).write(text)
+
+
 def entry_point() -> None:
     """Runs the console script `ost`."""
     sys.excepthook = _print_traceback
+    warnings.showwarning = _show_warning
     sys.exit(main())
 
 

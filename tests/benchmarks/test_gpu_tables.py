@@ -21,7 +21,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_every_part_runs_on_a_cpu(name: str, tmp_path: Path) -> None:
     output = tmp_path / "gpu.md"
     command = [sys.executable, str(SCRIPT), "--device=cpu", f"--part={name}", f"--output={output}"]
-    subprocess.run(command, check=True, timeout=600)  # noqa: S603
+    subprocess.run(command, check=True, timeout=600)
     written = output.read_text()
     assert "status" not in written
     assert "stopped after" not in written

@@ -131,13 +131,16 @@ def test_mistakes_are_reported(arguments: Sequence[str], message: str, capsys: p
         ({"ratio": "much"}, "ratio"),
         ({"ratio": 1.5}, "share of the original weights"),
         ({"templates": "nonsense"}, "no sentence templates 'nonsense'"),
+        ({"label_spaces": {"own": "nonsense"}}, "no label space 'nonsense'"),
+        ({"label_spaces": {"other": "hmdb51"}}, "evaluation set other, which this experiment doesn't have"),
         ({"rows": [{"part": "a", "name": "b", "paper": {"HMDB51": "good"}}]}, "good"),
     ],
 )
 def test_mistakes_in_a_table_are_reported(
     setting: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(small_table(Path(), **setting)) == 1
+    # told before a model is loaded
+    assert main([*small_table(Path(), **setting), "--model.video_clip.pretrained=nobody/nothing"]) == 1
     assert message in " ".join(capsys.readouterr().err.split("ost: ")[-1].split())
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ost_lightning.cli import main
+from ost_lightning.models import VideoCLIP
 from ost_lightning.text import LabelSpace, compare
 from ost_lightning.text.label_files import known_names
 
@@ -132,6 +133,14 @@ def test_density(capsys: pytest.CaptureFixture[str]) -> None:
         "hmdb51": 51,
     }
     assert "the tiny CLIP of the rendered world" in capsys.readouterr().out
+
+
+def test_density_of_a_model_with_nan_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    model = VideoCLIP("tiny")
+    model.encoder.model.text_projection.weight.data[0, 0] = float("nan")
+    model.save_pretrained(Path("damaged"))
+    assert main(["descriptors", "density", "toyworld-0-unseen", "--pretrained=damaged"]) == 1
+    assert "text_projection.weight has 1 NaN or infinite" in " ".join(capsys.readouterr().err.split())
 
 
 def test_density_of_a_missing_label_space(capsys: pytest.CaptureFixture[str]) -> None:

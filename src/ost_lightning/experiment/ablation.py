@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from jsonargparse import ArgumentParser, Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from ost_lightning.callbacks import Ablation, ClassificationReport, PredictionWriter, WeightEnsembling
+from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.experiment.arguments import CONFIG, split_option
 from ost_lightning.experiment.cli import ExperimentCLI
 from ost_lightning.experiment.experiment_files import table_file, table_names
@@ -81,6 +83,14 @@ class AblationCLI(ExperimentCLI):
             for callback in settings["callbacks"] or []
             if callback["class_path"].rpartition(".")[2] not in _REMOVED
         ]
+
+    def check_command(self, data: VideoDataModule) -> None:
+        """Checks the rows of the table."""
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(Ablation, "ablation")
+        settings: Any = Namespace(ablation=self.parsed_setting("ablation"))  # type: ignore[no-untyped-call] # jsonargparse doesn't annotate it
+        ablation: Ablation = parser.instantiate(settings)["ablation"]
+        ablation.check_settings(None if data.needs_preparation else list(data.evaluation_sets("test")))
 
 
 def _with_table(args: Sequence[str]) -> list[str]:

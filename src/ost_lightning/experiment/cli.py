@@ -136,6 +136,7 @@ class ExperimentCLI(AdaptedLightningCLI):
         validate_trainer_settings(settings["trainer"], training=stage == "fit")
         check_output(Path(settings["tracking"]["folder"]), settings, training=stage == "fit")
         check_data(data, settings, "test" if stage == "ablate" else stage)
+        self.check_command(data)
         check_model(data, settings)
         super().instantiate_classes()
         self.datamodule = data  # this one has read the lists
@@ -143,6 +144,13 @@ class ExperimentCLI(AdaptedLightningCLI):
             listed = stage == "fit" and not data.needs_preparation
             connect(self.model, data, self.trainer if listed else None, self.parsed_setting("data"))
         self.setting("results").setting_differences = list(self._differences)
+
+    def check_command(self, data: VideoDataModule) -> None:
+        """Checks the settings of a subclass's command, before a model is loaded.
+
+        Args:
+            data: Data module, which has read its lists unless it has to prepare its videos first.
+        """
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the progress bar and the loggers; the metrics table comes first, because its folder is the run's."""

@@ -35,6 +35,7 @@ from ost_lightning.recognition.trained_model import TrainedModel, load_trained_m
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import UNLABELED, FrameSampler, SampleKey, VideoRecord, open_video
 from ost_lightning.video.storage import is_remote
+from ost_lightning.vocabulary import counted
 
 
 class Recognizer:
@@ -245,7 +246,8 @@ class Recognizer:
 
     def _index(self, name: str) -> int:
         if name not in self.labels.names:
-            raise UserError(f"There is no class {name!r}: expected one of the recognizer's {len(self.labels)} classes.")
+            classes = counted(len(self.labels), "class", "classes")
+            raise UserError(f"There is no class {name!r}: expected one of the recognizer's {classes}.")
         return self.labels.names.index(name)
 
     @torch.inference_mode()
@@ -334,10 +336,10 @@ class Recognizer:
         return {"weights": self._video_clip.pretrained, "matcher": type(self.matcher).__name__, "digest": digest}
 
     def __repr__(self) -> str:
-        size = self.clips.crop_size
+        size, classes = self.clips.crop_size, counted(len(self.labels), "class", "classes")
         return (
-            f"Recognizer({self._video_clip.pretrained!r}, {len(self.labels)} classes, {type(self.matcher).__name__}, "
-            f"{self._frames} frames of {size} x {size} pixels, {self.device})"
+            f"Recognizer({self._video_clip.pretrained!r}, {classes}, {type(self.matcher).__name__}, "
+            f"{counted(self._frames, 'frame')} of {size} x {size} pixels, {self.device})"
         )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ost_lightning.errors import CheckpointError, UserError
+from ost_lightning.vocabulary import counted
 
 if TYPE_CHECKING:
     from ost_lightning.text import LabelSpace
@@ -96,7 +97,11 @@ def _export(source: Path, output: Path, config: str, labels: str | None) -> str:
         model.video_clip.save_pretrained(partial)
         if space is not None:
             space.save(partial)
-    what = f"{len(space)} classes and {len(space.descriptors)} with descriptors" if space is not None else "no classes"
+    what = (
+        f"{counted(len(space), 'class', 'classes')} and {len(space.descriptors)} with descriptors"
+        if space is not None
+        else "no classes"
+    )
     head = " The temporal head is read by this package only." if model.video_clip.temporal_head is not None else ""
     return (
         f"{output}: {model.video_clip.encoder.architecture.__name__} and tokenizer, {what}\n"

@@ -48,12 +48,13 @@ def density(
 
     from ost_lightning.analysis import class_embeddings, density_results, draw_density, draw_map
     from ost_lightning.analysis import density as measure_density
-    from ost_lightning.models import VideoCLIP
+    from ost_lightning.models import VideoCLIP, require_finite_weights
 
     output_folder(output)
     found = {Path(name).name: _labels(name) for name in label_spaces.split(",")}
     sentences = Templates.load(templates)
     encoder = VideoCLIP(pretrained).eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    require_finite_weights(encoder)
     encoded = {
         name: class_embeddings(encoder, labels, sentences, descriptors_per_class) for name, labels in found.items()
     }

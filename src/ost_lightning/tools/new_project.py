@@ -21,7 +21,7 @@ from ost_lightning.video.annotations import ClassIndex
 from ost_lightning.video.annotations.any_list import ListedVideo, write_list
 from ost_lightning.video.annotations.source_videos import source_in_name
 from ost_lightning.video.annotations.split import split_by_source
-from ost_lightning.vocabulary import Part
+from ost_lightning.vocabulary import Part, counted
 
 _PARTS: Final[tuple[Part, ...]] = ("train", "val", "test")
 _SHOWN: Final = 5
@@ -210,7 +210,7 @@ def _summary(videos: Sequence[_Video], labels: LabelSpace, skipped: Sequence[str
     counts = Counter(video.part for video in videos)
     parts = ", ".join(f"{part} {counts[part]:,}" for part in _PARTS if counts[part])
     sources = len({video.source for video in videos})
-    lines = [f"{output}: {len(labels)} classes, {len(videos):,} videos ({parts})"]
+    lines = [f"{output}: {counted(len(labels), 'class', 'classes')}, {counted(len(videos), 'video')} ({parts})"]
     if any(video.known_source for video in videos):
         lines.append(f"{sources:,} recordings, as far as the names tell; none is in two of the drawn parts.")
     else:

@@ -120,6 +120,24 @@ class Ablation(Callback):
         self._hits: dict[str, list[tuple[str, list[bool | None]]]] = {}
         self._scored = self._cached = 0
 
+    def check_settings(self, sets: Sequence[str] | None) -> None:
+        """Checks what needs no model: matchers, templates, label spaces, names of evaluation sets.
+
+        Args:
+            sets: Names of the evaluation sets; None if they are not known yet.
+
+        Raises:
+            UserError: If one of them is missing, or a matcher would have to be trained.
+        """
+        for setting in self.settings:
+            _validate_matcher(setting)
+            if setting.templates is not None:
+                Templates.load(setting.templates)
+            for labels in setting.label_spaces.values():
+                LabelSpace.load(labels)
+        if sets is not None:
+            _validate_sets(self.settings, sets)
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Checks that the trainer runs a test.
 
@@ -216,11 +234,7 @@ class Ablation(Callback):
 
     def _scorer(self, task: RecognitionTask, setting: AblationSetting, sets: Sequence[EvaluationSet]) -> Scorer:
         """Returns the scorer of a setting, for the evaluation sets whose label spaces have enough descriptors."""
-        if next(setting.matcher.parameters(), None) is not None:
-            raise UserError(
-                f"The matcher of the ablation's row '{setting.rows[0].name}' has trainable weights, which an ablation "
-                "doesn't train. Train an experiment with this matcher, and run `ost test` on it."
-            )
+        _validate_matcher(setting)
         setting.matcher.to(task.device).eval()
         templates = Templates.load(setting.templates) if setting.templates is not None else task.templates
         count = setting.descriptors_per_class or task.descriptors_per_class
@@ -277,6 +291,14 @@ def _hits(scored: ScoredBatch, scorer: str) -> list[bool] | list[None]:
     right = torch.zeros(len(videos), dtype=torch.bool)
     right[videos.decoded] = (scored.probabilities[scorer].topk(1).indices[:, 0] == videos.readable_labels).cpu()
     return right.tolist()
+
+
+def _validate_matcher(setting: AblationSetting) -> None:
+    if next(setting.matcher.parameters(), None) is not None:
+        raise UserError(
+            f"The matcher of the ablation's row '{setting.rows[0].name}' has trainable weights, which an ablation "
+            "doesn't train. Train an experiment with this matcher, and run `ost test` on it."
+        )
 
 
 def _validate_sets(settings: Sequence[AblationSetting], names: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from ost_lightning.escaping import CsvWriter
 from ost_lightning.evaluation import SCORED, ConfusionCounts, EvaluationSet, ScoredBatch, evaluation_sets
 from ost_lightning.files import write_text_atomically
 from ost_lightning.video import ClipBatch
-from ost_lightning.vocabulary import AS_TRAINED
+from ost_lightning.vocabulary import AS_TRAINED, counted
 
 _COLUMNS = ("class", "videos", "recall", "precision", "mistaken for", "mistakes")
 
@@ -84,10 +84,10 @@ class ClassificationReport(Callback):
         videos, right = int(confusion.sum() + unreadable.sum()), int(confusion.diagonal().sum())
         if not videos:
             return
-        shown = (
-            f"the {len(worst)} worst of {len(every)} classes" if len(worst) < len(every) else f"{len(every)} classes"
-        )
-        title = f"{name}: Top-1 {right / videos:.1%} of {videos:,} videos, {shown}".replace("%", " %")
+        shown = counted(len(every), "class", "classes")
+        if len(worst) < len(every):
+            shown = f"the {len(worst)} worst of {shown}"
+        title = f"{name}: Top-1 {right / videos:.1%} of {counted(videos, 'video')}, {shown}".replace("%", " %")
         _print_table(worst, title)
         files = [folder / f"{name}_classes.csv"]
         write_text_atomically(files[0], _csv(every))

@@ -16,7 +16,7 @@ from ost_lightning.evaluation import ClipSettings
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import VideoRecord
 from ost_lightning.video.annotations import ClassIndex, read_records
-from ost_lightning.vocabulary import EvaluationStage, Part
+from ost_lightning.vocabulary import EvaluationStage, Part, counted
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,8 @@ class PublishedDataModule(VideoDataModule):
         for label, name in enumerate(listed.labels.names):
             if counts[label] != self.shots:
                 raise UserError(
-                    f"{self.lists.train} is not a list of {self.shots} shots: it has {counts[label]} videos of "
-                    f"'{name}'."
+                    f"{self.lists.train} is not a list of {self.shots} shots: it has "
+                    f"{counted(counts[label], 'video')} of '{name}'."
                 )
 
     def _check_names(self, records: Sequence[VideoRecord], labels: LabelSpace, file: Path) -> None:

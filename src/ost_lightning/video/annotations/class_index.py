@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ost_lightning.video.annotations.records import AnnotationError
+from ost_lightning.vocabulary import counted
 
 _NEAREST: Final = 2
 """Number of folders above a video that may be named after its class; farther ones belong to the computer."""
@@ -73,8 +74,8 @@ class ClassIndex:
             if first == 0 and int(text) == last + 1:
                 advice += " If the list, or part of it, numbers the classes from 1, subtract 1 there."
             raise AnnotationError(
-                f"{where}: the label {int(text)} is outside the label space, which has {len(self)} classes ({first} to "
-                f"{last}). {advice}"
+                f"{where}: the label {int(text)} is outside the label space, which has "
+                f"{counted(len(self), 'class', 'classes')} ({first} to {last}). {advice}"
             )
         return int(text) - first
 

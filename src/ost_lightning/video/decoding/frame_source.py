@@ -16,6 +16,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.escaping import without_passwords
 from ost_lightning.video.decoding.scaling import Box, FrameScaler, Pixels
 from ost_lightning.video.storage.addresses import VideoAddress
+from ost_lightning.vocabulary import counted
 
 _BATCH_PIXELS: Final = 8 * 340 * 256
 """Number of decoded pixels that are collected before they are converted."""
@@ -230,7 +231,8 @@ class FrameSource(ABC):
         for slot, index in enumerate(int(index) for index in indices):
             if not 0 <= index < len(self):
                 raise VideoReadError(
-                    self.path, f"frame {index} does not exist: the video has {len(self)} frames (0 to {len(self) - 1})"
+                    self.path,
+                    f"frame {index} does not exist: the video has {counted(len(self), 'frame')} (0 to {len(self) - 1})",
                 )
             slots.setdefault(index, []).append(slot)
         return slots

@@ -16,6 +16,7 @@ from ost_lightning.video.decoding import FrameSource, VideoReader, VideoReadErro
 from ost_lightning.video.decoding.orientation import AS_STORED
 from ost_lightning.video.decoding.scaling import FrameScaler
 from ost_lightning.video.storage import VideoAddress, size_and_mtime
+from ost_lightning.vocabulary import counted
 
 _CLOCK: Final = Fraction(1, 90_000)
 _TIMED_READS: Final = 3
@@ -115,7 +116,7 @@ def _write(video: FrameSource, job: TranscodingJob) -> None:
         _encode(video, temporary, job.settings)
         with VideoReader(temporary) as copy:
             if len(copy) != len(video):
-                raise VideoReadError(job.source, f"it has {len(video)} frames, but its copy has {len(copy)}")
+                raise VideoReadError(job.source, f"it has {counted(len(video), 'frame')}, but its copy has {len(copy)}")
 
 
 def _encode(video: FrameSource, path: Path, settings: TranscodeSettings) -> None:
