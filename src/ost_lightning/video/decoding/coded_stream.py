@@ -94,9 +94,7 @@ class CodedStream:
         self.rate = float(self._times.rate)
         self._headers_decide = headers_contain_order(self.codec.name)
         self._random_access_points = [
-            position
-            for position in range(len(self._packets))
-            if self._packets[position].is_keyframe and self._packets.picture(position).is_random_access_point
+            position for position in self._packets.keyframes if self._packets.picture(position).is_random_access_point
         ]
         self._highest_temporal_id = (
             max((self._packets.picture(position).temporal_id for position in range(len(self._packets))), default=0)
@@ -166,7 +164,7 @@ class CodedStream:
             return None
         if not self._headers_decide and ticks == sorted(ticks) and self._decoder_reorders():
             return None
-        shown = [position for position in range(len(ticks)) if not self._packets[position].is_discard]
+        shown = [position for position in range(len(ticks)) if position not in self._packets.discarded]
         if self.codec.name == "vp8":
             shown = [position for position in shown if self._packets.picture(position).is_shown]
         shown.sort(key=ticks.__getitem__)

@@ -29,7 +29,6 @@ class PacketHeader:
     """Properties of a packet whose payload is not kept in memory."""
 
     is_keyframe: bool
-    is_discard: bool
     size: int
 
 
@@ -45,6 +44,8 @@ class PacketList:
         has_joined_fields: Whether some packets were joined of two fields.
         stored: Number of packets in the container, where a field may have a packet of its own.
         is_truncated: Whether the last packet is incomplete.
+        keyframes: Positions that the container marks as keyframes, ascending.
+        discarded: Positions of packets that are decoded, but not shown.
 
     Args:
         container: Container, opened and at its beginning.
@@ -74,6 +75,8 @@ class PacketList:
         self.presentation_times: list[int | None] = []
         self.decoding_times: list[int | None] = []
         self.is_truncated = False
+        self.keyframes: list[int] = []
+        self.discarded: set[int] = set()
         self._read_all(container)
 
     def __len__(self) -> int:
@@ -114,19 +117,23 @@ class PacketList:
         """Reads all packets; once they exceed the limit, keeps only their headers."""
         packets, size, first_kept = self._packets, 0, 0
         limit = float("inf") if self._reopen is None else KEPT_BYTES
-        counted = _Counted(_stored_packets(container))
+        counted = _StoredPackets(container)
         for packet in _one_per_frame(counted, main_video_stream(container), self._unpack, self._field_of):
             self.presentation_times.append(packet.pts)
             self.decoding_times.append(packet.dts)
             self.is_truncated = packet.is_corrupt
-            packet.pts = len(packets)
+            packet.pts = position = len(packets)
+            if packet.is_keyframe:
+                self.keyframes.append(position)
+            if packet.is_discard:
+                self.discarded.add(position)
             packets.append(packet)
             size += packet.size
             if size > limit:
                 for position in range(first_kept, len(packets)):
                     self.picture(position)
                     known = packets[position]
-                    packets[position] = PacketHeader(known.is_keyframe, known.is_discard, known.size)
+                    packets[position] = PacketHeader(known.is_keyframe, known.size)
                 first_kept = len(packets)
         self.stored = counted.count
         self.has_joined_fields = self._field_of is not None and self.stored > len(packets)
@@ -139,23 +146,20 @@ class PacketList:
             raise RuntimeError("packets are only dropped from memory if the container can be reopened")
         self._reopened, self._next = self._reopen(), 0
         stream = main_video_stream(self._reopened)
-        self._remaining = _one_per_frame(_stored_packets(self._reopened), stream, self._unpack, self._field_of)
+        self._remaining = _one_per_frame(_StoredPackets(self._reopened), stream, self._unpack, self._field_of)
 
 
-class _Counted:
-    """Iterates over packets and counts them."""
+class _StoredPackets:
+    """Iterates over the packets of the main video stream that are not empty, and counts them."""
 
-    def __init__(self, packets: Iterable["VideoPacket"]) -> None:
-        self._packets, self.count = packets, 0
+    def __init__(self, container: InputContainer) -> None:
+        self._container, self.count = container, 0
 
     def __iter__(self) -> Iterator["VideoPacket"]:
-        for packet in self._packets:
-            self.count += 1
-            yield packet
-
-
-def _stored_packets(container: InputContainer) -> Iterator["VideoPacket"]:
-    return (packet for packet in container.demux(main_video_stream(container)) if packet.size)
+        for packet in self._container.demux(main_video_stream(self._container)):
+            if packet.size:
+                self.count += 1
+                yield packet
 
 
 def _one_per_frame(

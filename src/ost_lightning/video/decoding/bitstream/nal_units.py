@@ -1,6 +1,6 @@
 """Headers of H.264 and HEVC pictures, which consist of NAL units."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -28,11 +28,12 @@ class H264Parser:
         header: SliceHeader | None = None
         seen = reference = random_access = restarts = False
         for unit in self._units(data):
-            unit_type = unit[0] & 31 if len(unit) else 0
+            first = unit[0] if len(unit) else 0
+            unit_type = first & 31
             if 1 <= unit_type <= 5:
                 if not seen:
-                    header = self.parameter_sets.slice_header(unit)
-                seen, reference = True, reference or bool(unit[0] & 0x60)
+                    seen, header = True, self.parameter_sets.slice_header(unit)
+                reference = reference or bool(first & 0x60)
                 restarts = restarts or unit_type == 5
                 if reference and (restarts or random_access or not keyframe):
                     break  # no later unit can change the answer
@@ -40,16 +41,8 @@ class H264Parser:
                 random_access = random_access or (keyframe and _recovers_at_once(unit[:_SEI_BYTES]))
             elif unit_type in (7, 8):
                 self._take(unit)
-        return PictureInfo(
-            reference or not seen,
-            restarts or random_access,
-            0,
-            "",
-            True,
-            header.order_count if header else None,
-            header.order_period if header else 0,
-            restarts,
-        )
+        count, period = (None, 0) if header is None else (header.order_count, header.order_period)
+        return PictureInfo(reference or not seen, restarts or random_access, 0, "", True, count, period, restarts)
 
     def field(self, data: Data) -> SliceHeader | None:
         """Returns the header of a packet's only field; None if the packet contains a whole frame or no picture."""
@@ -65,7 +58,7 @@ class H264Parser:
                 first = header
         return first
 
-    def _units(self, data: Data) -> Iterator[Data]:
+    def _units(self, data: Data) -> Iterable[Data]:
         return _length_prefixed(self._length, data) if self._length else start_coded(data)
 
     def _take(self, unit: Data) -> None:
@@ -137,13 +130,13 @@ def start_coded(data: Data) -> Iterator[Data]:
         offset = raw.find(b"\0\0\1", offset + 3)
 
 
-def _length_prefixed(length: int, data: Data) -> Iterator[Data]:
-    offset, end = 0, len(data)
+def _length_prefixed(length: int, data: Data) -> list[Data]:
+    units, offset, end = [], 0, len(data)
     while offset + length < end:
-        size = int.from_bytes(data[offset : offset + length], "big")
-        offset += length
-        yield data[offset : offset + size]
-        offset += size
+        start = offset + length
+        offset = start + int.from_bytes(data[offset:start], "big")
+        units.append(data[start:offset])
+    return units
 
 
 def _units_of_avcc(data: Data) -> Iterator[Data]:

@@ -137,10 +137,13 @@ class H264ParameterSets:
             data = data.replace(b"\0\0\3", b"\0\0")
         rest, left = int.from_bytes(data, "big"), 8 * len(data)
         try:
-            for _ in range(3):  # first macroblock, type and picture parameter set: Exp-Golomb codes
-                left = 2 * rest.bit_length() - left - 1
-                code = rest >> left
-                rest -= code << left
+            # first macroblock, type and picture parameter set: Exp-Golomb codes
+            left = 2 * rest.bit_length() - left - 1
+            rest &= (1 << left) - 1
+            left = 2 * rest.bit_length() - left - 1
+            rest &= (1 << left) - 1
+            left = 2 * rest.bit_length() - left - 1
+            code = rest >> left
             sequence = self._sequences[self._sequence_of[code - 1]]
             left -= sequence.number_bits + 2 * sequence.separate_planes
             number = rest >> left & sequence.number_mask
