@@ -131,11 +131,12 @@ def test_files_of_callbacks_are_independent_of_the_number_of_processes(tmp_path:
     written: dict[int, dict[str, bytes]] = {}
     for devices in (1, 2):
         folder = tmp_path / str(devices)
-        run(["test", *WORLD, "--trainer.callbacks=DescriptorUsage", *on(devices)], folder)
+        order = ["--order_report=2", "--model.matcher.temporal.order_sigma=0.1"]
+        run(["test", *WORLD, "--trainer.callbacks=DescriptorUsage", *order, *on(devices)], folder)
         run(["validate", *WORLD, "--trainer.callbacks=SampleFigures", *on(devices)], folder)
-        files = [*folder.rglob("descriptor_usage.*"), *folder.rglob("figures/**/*.png")]
+        files = [*folder.rglob("descriptor_usage.*"), *folder.rglob("*_order.csv"), *folder.rglob("figures/**/*.png")]
         written[devices] = {str(file.relative_to(folder)): file.read_bytes() for file in files}
-    assert len(written[1]) == 5  # three tables, two pictures
+    assert len(written[1]) == 6  # four tables, two pictures
     assert written[1].keys() == written[2].keys()
     for name, content in written[1].items():
         assert written[2][name] == content, name

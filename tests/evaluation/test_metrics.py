@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from ost_lightning.errors import NonFiniteError
-from ost_lightning.evaluation import ConfusionCounts, RecognitionAccuracy
+from ost_lightning.evaluation import ConfusionCounts, OrderHits, RecognitionAccuracy
 
 
 @settings(max_examples=30)
@@ -69,3 +69,23 @@ def test_confusion_counts_what_the_reference_counts_and_the_unreadable_videos() 
     reference = MulticlassConfusionMatrix(6)(scores, labels)
     torch.testing.assert_close(counts.compute()["matrix"], reference)
     assert counts.compute()["unreadable"].tolist() == [1, 0, 0, 2, 0, 0]
+
+
+@settings(max_examples=20)
+@given(videos=st.integers(2, 40), shuffles=st.integers(1, 4), batch=st.integers(1, 9), seed=st.integers(0, 99))
+def test_hits_in_several_orders(videos: int, shuffles: int, batch: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.rand(2 + shuffles, videos, 3, generator=generator)
+    labels = torch.randint(0, 3, (videos,), generator=generator)
+    metric = OrderHits(2 + shuffles, slice(2, None), 3)
+    for part, truth in zip(scores.split(batch, dim=1), labels.split(batch), strict=True):
+        metric.update(part, truth)
+    metric.update(scores[:, :0], labels[:0], unreadable=torch.tensor([2]))
+    found = metric.compute()
+    hits = (scores.argmax(2) == labels).double()
+    for k in range(3):
+        assert found["right"][:, k].tolist() == hits[:, labels == k].sum(1).tolist()
+    assert found["videos"].tolist() == [int((labels == k).sum()) + (k == 2) for k in range(3)]
+    # the unreadable video is wrong in every order
+    lead = torch.cat([hits[0] - hits[2:].mean(0), torch.zeros(1)])
+    torch.testing.assert_close(found["error"], lead.std(correction=0) / (videos + 1) ** 0.5)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
+from ost_lightning.analysis.order_report import OrderScore, score_table
 from ost_lightning.analysis.published_lists import list_named
 from ost_lightning.errors import UserError
 from ost_lightning.escaping import markdown_line, markdown_text
@@ -84,10 +85,12 @@ class SetResult:
     Attributes:
         card: Conditions of the set.
         scores: Accuracy by name of the weights.
+        order: Accuracy in several orders of the frames, by name of the weights; empty without an order report.
     """
 
     card: DataCard
     scores: Mapping[str, Score]
+    order: Mapping[str, OrderScore] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +169,9 @@ class RunResults:
             content["clips"].setdefault("framing", "crop")  # the only one that earlier versions had
             sets = {
                 name: SetResult(
-                    _checked(DataCard(**entry["card"])), {key: Score(**score) for key, score in entry["scores"].items()}
+                    _checked(DataCard(**entry["card"])),
+                    {key: Score(**score) for key, score in entry["scores"].items()},
+                    {key: OrderScore(**score) for key, score in entry.get("order", {}).items()},
                 )
                 for name, entry in content.pop("sets").items()
             }
@@ -178,7 +183,7 @@ class RunResults:
             raise UserError(f"{file} is not the results.json of a test run ({error}).") from error
 
     def markdown(self) -> str:
-        """Returns a Markdown table with one row per set and summary, and the remarks."""
+        """Returns a Markdown table with one row per set and summary, any order report, and the remarks."""
         lines = [
             "| set | weights | Top-1 | Top-5 | scored / listed | undecodable | frames x views | matcher |",
             "| --- | --- | ---: | ---: | ---: | ---: | --- | --- |",
@@ -197,6 +202,8 @@ class RunResults:
             about = f"{markdown_text(summary.what)} | {markdown_text(summary.weights)}"
             lines.append(f"| {about} | {first} | {fifth} | | | {conditions} | {matcher} |")
         head = f"{markdown_text(self.run)}; protocol: {self.protocol or 'none named'}; seed {self.seed}"
+        if ordered := {name: result.order for name, result in self.sets.items() if result.order}:
+            lines += ["", "Order of frames (order: Top-1 minus shuffled):", "", score_table(ordered)]
         remarks = [f"- {markdown_line(remark)}" for remark in self.remarks]
         return "\n".join([head, "", *lines, *(["", "Remarks:", "", *remarks] if remarks else [])]) + "\n"
 

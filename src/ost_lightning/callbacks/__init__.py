@@ -3,6 +3,7 @@
 from ost_lightning.callbacks.evaluation.ablation import Ablation, AblationSetting, ShownRow
 from ost_lightning.callbacks.evaluation.classification_report import ClassificationReport
 from ost_lightning.callbacks.evaluation.descriptor_usage import DescriptorUsage
+from ost_lightning.callbacks.evaluation.order_report import OrderReport
 from ost_lightning.callbacks.evaluation.prediction_writer import PredictionWriter
 from ost_lightning.callbacks.evaluation.sample_figures import SampleFigures
 from ost_lightning.callbacks.evaluation.weight_ensembling import WeightEnsembling
@@ -28,6 +29,7 @@ __all__ = [
     "ExactResume",
     "GradientNorm",
     "NonFiniteLossGuard",
+    "OrderReport",
     "ParameterCount",
     "PredictionWriter",
     "ResultsWriter",

@@ -6,8 +6,9 @@ from ost_lightning.evaluation.clip_settings import ClipGeometry, ClipSettings, c
 from ost_lightning.evaluation.embedding_cache import EmbeddingCache, EmbeddingCacheWarning
 from ost_lightning.evaluation.embedding_store import EmbeddingStore
 from ost_lightning.evaluation.evaluation import Evaluation
+from ost_lightning.evaluation.frame_orders import FrameOrder, ReversedFrames, ShuffledFrames
 from ost_lightning.evaluation.loader import EvaluationLoader, evaluation_loaders, evaluation_sets
-from ost_lightning.evaluation.metrics import NON_FINITE_HINT, ConfusionCounts, RecognitionAccuracy
+from ost_lightning.evaluation.metrics import NON_FINITE_HINT, ConfusionCounts, OrderHits, RecognitionAccuracy
 from ost_lightning.evaluation.prediction import SHOWN_CLASSES, PendingPredictions, Prediction, predictions
 from ost_lightning.evaluation.scoring import Scorer, embed, probabilities, similarities
 from ost_lightning.evaluation.sets import EvaluationSet
@@ -29,12 +30,16 @@ __all__ = [
     "EvaluationBatch",
     "EvaluationLoader",
     "EvaluationSet",
+    "FrameOrder",
     "KeyedClipBatch",
+    "OrderHits",
     "PendingPredictions",
     "Prediction",
     "RecognitionAccuracy",
+    "ReversedFrames",
     "ScoredBatch",
     "Scorer",
+    "ShuffledFrames",
     "WeightSets",
     "check_ranges",
     "embed",

@@ -8,12 +8,14 @@ from torch import Tensor
 from ost_lightning.errors import NonFiniteError
 from ost_lightning.evaluation.batches import EmbeddedBatch, EvaluationBatch, KeyedClipBatch, ScoredBatch
 from ost_lightning.evaluation.embedding_store import EmbeddingStore
+from ost_lightning.evaluation.frame_orders import reordered
 from ost_lightning.evaluation.metrics import RecognitionAccuracy
 from ost_lightning.evaluation.scoring import Scorer, embed, probabilities
 from ost_lightning.evaluation.sets import EvaluationSet
 from ost_lightning.evaluation.weight_sets import WeightSets
 from ost_lightning.models import DescriptorEmbeddings, FrameEmbeddings, VideoCLIP
 from ost_lightning.text import SentenceSet
+from ost_lightning.video import ClipBatch
 
 _Texts = tuple[str, tuple[object, ...]]
 
@@ -73,7 +75,8 @@ class Evaluation:
                     embeddings[weights] = self._embed(batch, weights, embeddings)
                 for name, scorer in used.items():
                     if scorer.weights == weights:
-                        found[name] = self._probabilities(scorer, evaluation_set, embeddings.get(weights))
+                        ordered = self._in_order(scorer, batch, embeddings.get(weights))
+                        found[name] = self._probabilities(scorer, evaluation_set, ordered)
         videos = EmbeddedBatch(embeddings, batch.labels, batch.decoded, batch.ids, batch.failures, batch.spans)
         return ScoredBatch(evaluation_set, videos, found)
 
@@ -119,6 +122,19 @@ class Evaluation:
             return torch.zeros((0, len(evaluation_set.labels)), device=self._device)
         return probabilities(self._video_clip, scorer.matcher, self.texts(evaluation_set.name, scorer), embedded)
 
+    def _in_order(
+        self, scorer: Scorer, batch: EvaluationBatch, embedded: FrameEmbeddings | None
+    ) -> FrameEmbeddings | None:
+        """Returns the embeddings in the scorer's order; the encoder must have the scorer's weights."""
+        if scorer.order is None or embedded is None:
+            return embedded
+        ids = [id_ for id_, decoded in zip(batch.ids, batch.decoded.tolist(), strict=True) if decoded]
+        if not self._video_clip.relates_frames:
+            return reordered(embedded, scorer.order.indices(ids, embedded.shape[2]))
+        if isinstance(batch, EmbeddedBatch):
+            raise ValueError("an encoder that relates frames needs the pixels to score them in another order")
+        return embed(self._video_clip, reordered(_readable(batch), scorer.order.indices(ids, batch.frames.shape[2])))
+
     def _embed(self, batch: EvaluationBatch, weights: str, known: Mapping[str, FrameEmbeddings]) -> FrameEmbeddings:
         """Embeds the frames of the readable videos, fp32 (B', V, T, d); the encoder must have these weights."""
         equivalent = self._weights.equivalent(weights)
@@ -126,9 +142,13 @@ class Evaluation:
             return known[equivalent]
         if isinstance(batch, EmbeddedBatch):
             raise ValueError(f"expected embeddings with the weights {weights}, found {list(batch.embeddings)}")
-        readable = batch.frames if bool(batch.decoded.all()) else batch.frames[batch.decoded.to(batch.frames.device)]
-        embedded = embed(self._video_clip, readable)
+        embedded = embed(self._video_clip, _readable(batch))
         if self._store is not None and isinstance(batch, KeyedClipBatch):
             keys = [key for key, decoded in zip(batch.keys, batch.decoded.tolist(), strict=True) if decoded]
             self._store.save(weights, keys, embedded)
         return embedded
+
+
+def _readable(batch: ClipBatch) -> Tensor:
+    """Returns the frames of the readable videos, uint8 (B', V, T, 3, S, S)."""
+    return batch.frames if bool(batch.decoded.all()) else batch.frames[batch.decoded.to(batch.frames.device)]

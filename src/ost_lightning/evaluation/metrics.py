@@ -107,3 +107,63 @@ class ConfusionCounts(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Returns `matrix`, int64 (K, K), with a row per true class, and `unreadable`, int64 (K,)."""
         return {"matrix": self.matrix, "unreadable": self.unreadable}
+
+
+class OrderHits(Metric):
+    """Number of videos that are recognized with their frames in several orders, by class.
+
+    The first order is the frames' own; it is compared with the mean of some of the others, video by video. All states
+    are integers, so the result does not depend on the order of batches or processes.
+
+    Args:
+        orders: Number of orders, O.
+        compared: Orders that the first one is compared with.
+        classes: Number of classes, K.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+
+    right: Tensor
+    videos: Tensor
+    difference: Tensor
+    squares: Tensor
+
+    def __init__(self, orders: int, compared: slice, classes: int) -> None:
+        super().__init__()
+        self.compared = compared
+        self.add_state("right", default=torch.zeros((orders, classes), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("videos", default=torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
+        for name in ("difference", "squares"):
+            self.add_state(name, default=torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, labels: Tensor, unreadable: Tensor | None = None) -> None:
+        """Counts a batch.
+
+        Args:
+            scores: Scores of the readable videos in each order, (O, B, K); a higher score means more likely.
+            labels: Labels of the readable videos, int64 (B,).
+            unreadable: Labels of the other videos, int64 (n,), which count as wrong; None for none.
+        """
+        # breaks ties as the accuracy does
+        hits = (scores.topk(1, dim=2).indices[..., 0] == labels).long()
+        self.right.index_add_(1, labels, hits)
+        every = labels if unreadable is None else torch.cat([labels, unreadable])
+        self.videos.index_add_(0, every, torch.ones_like(every))
+        others = hits[self.compared]
+        lead = len(others) * hits[0] - others.sum(0)
+        self.difference += lead.sum()
+        self.squares += lead.square().sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        """Returns counts and the standard error of the first order's lead.
+
+        Returns:
+            `right` int64 (O, K), `videos` int64 (K,), and `error`, fp64: the standard error, over videos, of the first
+            order's Top-1 minus the mean Top-1 of the orders that it is compared with.
+        """
+        count = self.videos.sum().clamp(min=1)
+        others = len(self.right[self.compared])
+        mean = self.difference.double() / count
+        variance = (self.squares.double() / count - mean.square()).clamp(min=0)
+        return {"right": self.right, "videos": self.videos, "error": (variance / count).sqrt() / others}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ost_lightning.evaluation.frame_orders import FrameOrder
 from ost_lightning.matching import Matcher
 from ost_lightning.models import DescriptorEmbeddings, FrameEmbeddings, VideoCLIP
 from ost_lightning.text import SentenceSet
@@ -20,12 +21,14 @@ class Scorer:
         sentences: Sentences of all classes, by the name of the evaluation set; missing sets are not scored.
         matcher: Mechanism that compares frames and sentences.
         reported: Whether the task logs the results. Callbacks that add a scorer for their own table set this to False.
+        order: Order in which the frames of each video are scored; None for their own.
     """
 
     weights: str
     sentences: Mapping[str, SentenceSet]
     matcher: Matcher
     reported: bool = True
+    order: FrameOrder | None = None
 
 
 def embed(video_clip: VideoCLIP, clips: Tensor) -> FrameEmbeddings:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from jsonargparse.typing import NonNegativeInt
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelSummary, ProgressBar
@@ -17,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_info
 # imported so that YAML can use short class names
 from ost_lightning import callbacks, datamodules, matching, models, tasks  # noqa: F401
 from ost_lightning.callbacks import ResumableCheckpoint
+from ost_lightning.callbacks.evaluation.order_report import DEFAULT_SHUFFLES
 from ost_lightning.callbacks.resuming import (
     AtomicCheckpointIO,
     CheckpointNotes,
@@ -44,6 +46,8 @@ from ost_lightning.experiment.trainer_settings import (
 )
 from ost_lightning.models.checkpoints.safe_checkpoints import local_file
 from ost_lightning.tasks import RecognitionTask
+
+_ORDER_REPORT: Final = "--order_report"
 
 
 class ExperimentCLI(AdaptedLightningCLI):
@@ -86,13 +90,22 @@ class ExperimentCLI(AdaptedLightningCLI):
             raise complaint from error
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds `--tracking`, and the callbacks that every run has."""
+        """Adds `--tracking`, `--order_report`, and the callbacks that every run has."""
         parser.add_class_arguments(Tracking, "tracking")
         parser.add_lightning_class_args(ResumableCheckpoint, "checkpoint")
         parser.add_lightning_class_args(callbacks.Throughput, "throughput")
         parser.add_lightning_class_args(callbacks.GradientNorm, "gradient_norm")
         parser.add_lightning_class_args(callbacks.NonFiniteLossGuard, "loss_guard")
         parser.add_lightning_class_args(callbacks.ResultsWriter, "results")
+        parser.add_argument(
+            _ORDER_REPORT,
+            type=NonNegativeInt,
+            nargs="?",
+            const=DEFAULT_SHUFFLES,
+            default=0,
+            help="Number of random orders of the frames in which a test also scores every video, as well as reversed; "
+            f"{DEFAULT_SHUFFLES} if no number is given. 0 for no such report.",
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses the command line; checkpoints are read as data only, never as code.
@@ -165,6 +178,12 @@ class ExperimentCLI(AdaptedLightningCLI):
         others: list[Logger] = (
             [configured] if isinstance(configured, Logger) else list(configured) if isinstance(configured, list) else []
         )
+        if shuffles := self.setting("order_report"):
+            if any(isinstance(c, callbacks.OrderReport) for c in added):
+                raise UserError(
+                    f"The experiment has an OrderReport already: set its `shuffles`, or omit {_ORDER_REPORT}."
+                )
+            added.append(callbacks.OrderReport(shuffles))
         plugins = settings["plugins"] or []
         tracking: Tracking = self.setting("tracking")
         experiment = experiment_folder(tracking, self.parsed_setting("config"))

@@ -48,6 +48,7 @@ EXPERIMENT_COMMANDS: Final[dict[str, ExperimentCommand]] = {
         (
             "ost test --config own_videos",
             "ost test --config own_videos --ckpt_path last",
+            "ost test --config own_videos --ckpt_path last --order_report",
             "ost test --config own_videos --data HMDB51 --data.root /data/hmdb51",
         ),
     ),

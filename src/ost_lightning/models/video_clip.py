@@ -135,6 +135,11 @@ class VideoCLIP(nn.Module):
         """The checkpoint's own preprocessing, with any pixel statistics that were set."""
         return self.encoder.preprocessing
 
+    @property
+    def relates_frames(self) -> bool:
+        """Whether the embedding of a frame depends on the other frames of its clip."""
+        return self.temporal_head is not None or self.encoder.relates_frames
+
     def encode_frames(self, frames: Tensor) -> FrameEmbeddings:
         """Embeds every frame separately; a temporal head then relates or pools the frames of a clip.
 

@@ -210,11 +210,13 @@ class RecognitionTask(LightningModule, ABC):
         if self.trainer.state.fn != TrainerFn.FITTING:  # otherwise training is about to train the positions
             for loader in loaders:
                 self.video_clip.require_trained_positions(loader.frames)
+        scorers = {AS_TRAINED: self.scorer(sets), **(self.scorers if self.trainer.testing else {})}
         store = next((loader.store for loader in loaders if loader.store is not None), None)
         if store is not None:
             arithmetic = f"{self.trainer.precision} {self.device.type} {torch.get_float32_matmul_precision()}"
-            store.open(self.weight_sets.fingerprints(arithmetic))
-        scorers = {AS_TRAINED: self.scorer(sets), **(self.scorers if self.trainer.testing else {})}
+            # an encoder that relates frames needs the pixels to score them in another order
+            reordered = self.video_clip.relates_frames and any(one.order is not None for one in scorers.values())
+            store.open({} if reordered else self.weight_sets.fingerprints(arithmetic))
         self._evaluation = Evaluation(self.video_clip, sets, scorers, self.weight_sets, self.device, store)
 
     def _evaluate(self, batch: EvaluationBatch, set_index: int) -> STEP_OUTPUT:

@@ -11,6 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning import __version__
+from ost_lightning.analysis.order_report import OrderScore
 from ost_lightning.analysis.protocols import Protocol, remarks
 from ost_lightning.analysis.run_results import RESULTS_FILE, RunResults, Score, SetResult
 from ost_lightning.analysis.summaries import not_combined, summarize
@@ -42,6 +43,8 @@ class ResultsWriter(Callback):
     Attributes:
         setting_differences: Sentences on model settings that differ from the training and affect scores, for the
             remarks. The `ost` command, which knows both configurations, prints and sets them.
+        order_scores: Scores in several orders of the frames, by set and name of the weights. `OrderReport` sets them
+            during a test.
 
     Args:
         protocol: Published protocol that the run is compared with; deviations are printed and saved.
@@ -55,6 +58,7 @@ class ResultsWriter(Callback):
         self._training: TrainingRecord | None = None
         self._own_weights = AS_TRAINED
         self.setting_differences: list[str] = []
+        self.order_scores: Mapping[str, Mapping[str, OrderScore]] = {}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keeps the training record of the checkpoint that training is resumed from."""
@@ -94,7 +98,7 @@ class ResultsWriter(Callback):
         report_weights(trainer, task)
         _report_differences(task, recognition_data(self, trainer))
         path = trainer.ckpt_path if trainer.ckpt_path is not None else task.video_clip.init_from
-        self._checkpoint, self._training, self._own_weights = None, None, AS_TRAINED
+        self._checkpoint, self._training, self._own_weights, self.order_scores = None, None, AS_TRAINED, {}
         if trainer.is_global_zero and path is not None and Path(path).is_file():
             self._checkpoint, self._training = tested_checkpoint(Path(path))
         if trainer.is_global_zero and path is None and self._record is None and task.weight_sets.are_original():
@@ -136,6 +140,10 @@ class ResultsWriter(Callback):
             name: SetResult(
                 data_card(labeled, task, identified[name].list, seen[name]),
                 _scores(trainer.callback_metrics, name, videos, self._own_weights),
+                {
+                    self._own_weights if weights == AS_TRAINED else weights: score
+                    for weights, score in self.order_scores.get(name, {}).items()
+                },
             )
             for name, labeled in videos.items()
         }

@@ -73,6 +73,7 @@ class DualEncoder(nn.Module, ABC):
         unit_length: Whether embeddings are L2-normalized. If not, they are for matchers from `adapt_matcher`, which
             normalize them.
         trainable: Whether the encoder can be tuned; if not, it is for evaluation only.
+        relates_frames: Whether the embedding of a frame depends on the other frames of its clip.
         model: The Hugging Face model.
         tokenizer: Tokenizer of the checkpoint.
         preprocessing: Preprocessing that the checkpoint expects.
@@ -91,6 +92,7 @@ class DualEncoder(nn.Module, ABC):
     canonicalize: ClassVar[Callable[[str], str] | None] = None
     unit_length: ClassVar[bool] = True
     trainable: ClassVar[bool] = True
+    relates_frames: ClassVar[bool] = False
 
     def __init__(self, model: Any, tokenizer: SentenceTokenizer, preprocessing: Preprocessing) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ class XCLIPEncoder(DualEncoder):
     statistics: ClassVar[StatisticsName] = "imagenet"
     unit_length: ClassVar[bool] = False
     trainable: ClassVar[bool] = False
+    relates_frames: ClassVar[bool] = True
 
     @property
     def embedding_dim(self) -> int:
