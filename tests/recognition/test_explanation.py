@@ -1,15 +1,17 @@
 """Explanations of rendered videos whose content is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor
 
 from ost_lightning import Recognizer
 from ost_lightning.errors import UserError
 from ost_lightning.matching import MaxSimilarity, OptimalDescriptorSolver, PooledDescriptors, TermWeights
-from ost_lightning.models import VideoCLIP
+from ost_lightning.models import MeanPooling, VideoCLIP
+from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.recognition import TrainedModel, attention_maps, draw_maps, draw_matches, load_trained_model
 from ost_lightning.recognition.explanation import MapMethod, sentence_matches
 from ost_lightning.text import LabelSpace
@@ -120,12 +122,15 @@ def test_maps_leave_the_encoder_as_it_was(model: TrainedModel) -> None:
 
 
 def test_maps_that_would_be_incomplete_are_rejected() -> None:
-    class Head(nn.Identity):
+    class Head(TemporalHead):
         pools = False
 
-    clip = VideoCLIP("tiny", temporal_head=lambda _: Head())  # type: ignore[arg-type, return-value]
+        def forward(self, frames: Tensor) -> Tensor:
+            return frames
+
+    clip = VideoCLIP("tiny", temporal_head=Head)
     frames, texts = torch.zeros(1, 3, 48, 48, dtype=torch.uint8), embeddings(1, 128)
-    with pytest.raises(UserError, match="temporal head relates frames"):
+    with pytest.raises(UserError, match="temporal head relates frames: Head"):
         attention_maps(clip, frames, texts)
     with pytest.raises(UserError, match="There is no map 'grad_cam'"):
         attention_maps(VideoCLIP("tiny"), frames, texts, "grad_cam")  # type: ignore[arg-type]
@@ -137,4 +142,17 @@ def test_pictures(recognizer: Recognizer, video: Path, tmp_path: Path) -> None:
     draw_matches(explained, tmp_path / "matches.png")
     shown = explained.matches[:2]
     draw_maps(explained, shown, recognizer.maps(explained, "relevance", shown), tmp_path / "maps.png")
+    assert all((tmp_path / name).stat().st_size > 10_000 for name in ("matches.png", "maps.png"))
+
+
+def test_a_clip_that_is_pooled_to_one_embedding_has_one_share(model: TrainedModel, video: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pooled = replace(model, video_clip=VideoCLIP("tiny", temporal_head=MeanPooling))
+    recognizer = Recognizer(pooled, label_space(0, "unseen"))
+    (explained,) = recognizer.explain(video, [ACTION.name])
+    for match in explained.matches:
+        assert match.shares.tolist() == pytest.approx([1])
+        assert "best seen" not in str(match)
+    draw_matches(explained, tmp_path / "matches.png")
+    draw_maps(explained, explained.matches[:1], recognizer.maps(explained)[:1], tmp_path / "maps.png")
     assert all((tmp_path / name).stat().st_size > 10_000 for name in ("matches.png", "maps.png"))

@@ -22,7 +22,8 @@ class MatchingFlow:
 
     Attributes:
         frames: Pixels, uint8 (T, 3, S, S).
-        plan: Share of a frame's mass that goes to each descriptor, fp32 (T, N); rows sum to 1.
+        plan: Share of a frame's mass that goes to each descriptor, fp32 (T, N); rows sum to 1. One row if a temporal
+            head pools the frames.
         cosines: Cosine between each frame and descriptor, fp32 (T, N).
         descriptors: Texts of the N descriptors.
     """
@@ -56,7 +57,7 @@ def matching_flow(
         kind: Kind of the descriptors.
     """
     cosines, plan = matcher.cosines_and_plan(video_clip.encode_frames(frames[None]), embeddings[None], kind)
-    return MatchingFlow(frames.cpu(), (plan[0, 0] * len(frames)).cpu(), cosines[0, 0].cpu(), tuple(texts))
+    return MatchingFlow(frames.cpu(), (plan[0, 0] * plan.shape[2]).cpu(), cosines[0, 0].cpu(), tuple(texts))
 
 
 def draw_matching_flows(
@@ -88,7 +89,7 @@ def draw_matching_flows(
         axis.set_title(heading, fontsize=10, loc="left")
         axis.set_yticks(range(len(flow.descriptors)), flow.descriptors, fontsize=9)
         axis.set_xticks([])
-        for t in range(count):
+        for t in range(len(flow.plan)):
             for n in range(len(flow.descriptors)):
                 share = float(flow.plan[t, n])
                 axis.text(

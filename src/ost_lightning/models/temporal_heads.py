@@ -16,6 +16,7 @@ class TemporalHead(nn.Module, ABC):
 
     Attributes:
         pools: Whether the output has one embedding per clip instead of one per frame.
+        averages: Whether the output is the plain mean of the frames, so that no frame affects what another contributes.
         learns_positions: Whether it learns an embedding of each frame's position, so that it can't be used with more
             frames than it was trained with.
 
@@ -24,6 +25,7 @@ class TemporalHead(nn.Module, ABC):
     """
 
     pools: bool
+    averages: ClassVar[bool] = False
     learns_positions: ClassVar[bool] = False
 
     def __init__(self, width: int) -> None:
@@ -52,6 +54,7 @@ class MeanPooling(TemporalHead):
     """
 
     pools = True
+    averages: ClassVar[bool] = True
 
     def forward(self, frames: Tensor) -> Tensor:
         """Maps (B, T, d) to (B, 1, d)."""

@@ -25,7 +25,7 @@ class SentenceMatch:
         sentence: Sentence as it was encoded.
         kind: Kind of the sentence.
         cosine: Mean cosine of the frames, weighted by their shares.
-        shares: Share of each frame in the match, (T,); the sum is 1.
+        shares: Share of each frame in the match, (T,); the sum is 1. One share if a temporal head pools the frames.
         cosines: Cosine of each frame, (T,).
         seconds: Time of each frame from the video's first one; empty if frames have no times.
     """
@@ -57,7 +57,8 @@ class SentenceMatch:
 
     def __str__(self) -> str:
         shown = f"frame {self.frame + 1}" if self.second is None else f"{self.second:.1f} s"
-        return f"{self.sentence!r} (cosine {self.cosine:.3f}, best seen at {shown})"
+        seen = f", best seen at {shown}" if len(self.shares) > 1 else ""  # a temporal head may pool all frames
+        return f"{self.sentence!r} (cosine {self.cosine:.3f}{seen})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,39 +145,43 @@ def attention_maps(
     """Returns where in each frame the encoder looked, for each sentence.
 
     Args:
-        video_clip: Encoder without a temporal head.
+        video_clip: Encoder without a temporal head, or with one that averages frames.
         frames: Frames of one video, uint8 (T, 3, S, S).
         texts: Embeddings of N sentences, (N, d), L2-normalized.
         method: `relevance` of patches for the sentence's logit (Chefer et al., ICCV 2021); `rollout` (Abnar and
-            Zuidema, ACL 2020) and `class_attention` (last layer) are the same for every sentence.
+            Zuidema, ACL 2020) and `class_attention` (last layer, or the pooling of SigLIP) are the same for every
+            sentence.
         first_layer: First layer that relevance is accumulated from; the last one alone is -1.
 
     Returns:
         Non-negative fp32 (N, T, G, G), G patches per side. Values are comparable between frames, not between methods.
 
     Raises:
-        UserError: If the encoder has no class token per frame, or a temporal head, whose paths between frames the maps
-            would leave out.
+        UserError: If the encoder or its temporal head relates frames, because maps would leave out the paths between
+            them.
     """
     if method not in get_args(MapMethod):
         raise UserError(f"There is no map {method!r}: choose one of {', '.join(get_args(MapMethod))}.")
-    if video_clip.temporal_head is not None:
-        raise UserError("Attention maps are of single frames, but this model's temporal head relates frames.")
+    head = video_clip.temporal_head
+    if head is not None and not head.averages:
+        raise UserError(
+            "Attention maps are of single frames, but this model's temporal head relates frames: "
+            f"{type(head).__name__}."
+        )
     # a graph is needed although the weights may be frozen
     pixels = video_clip.normalization(frames).requires_grad_()
     with torch.enable_grad():
-        features, attentions = video_clip.encoder.encode_with_attention(pixels)
-        unit = torch.nn.functional.normalize(features.float(), dim=-1)
+        features, attention = video_clip.encoder.encode_with_attention(pixels)
+        embedded = features if head is None else head(features[None])[0]
+        unit = torch.nn.functional.normalize(embedded.float(), dim=-1)
         if method == "relevance":
             logits = video_clip.similarity_to_logits(unit @ texts.T)
-            maps = [
-                descriptor_relevance(
-                    attentions, torch.autograd.grad(logits[:, n].sum(), attentions, retain_graph=True), first_layer
-                )
-                for n in range(len(texts))
-            ]
+            maps = []
+            for n in range(len(texts)):
+                gradients = torch.autograd.grad(logits[:, n].sum(), attention.tensors, retain_graph=True)
+                maps.append(descriptor_relevance(attention, attention.with_tensors(gradients), first_layer))
         else:
-            one = attention_rollout(attentions) if method == "rollout" else class_attention(attentions)
+            one = attention_rollout(attention) if method == "rollout" else class_attention(attention)
             maps = [one] * len(texts)
     side = round(maps[0].shape[-1] ** 0.5)
     found: Tensor = torch.stack([row.detach().float().cpu() for row in maps]).unflatten(-1, (side, side))

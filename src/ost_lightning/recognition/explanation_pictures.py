@@ -38,8 +38,9 @@ def draw_matches(explanation: Explanation, file: Path) -> None:
     for kind, heading in _HEADINGS.items():
         matches = [match for match in explanation.matches if match.kind == kind]
         if matches:
+            shares = torch.stack([match.shares for match in matches], dim=1)
             # a sentence gets 1 / N of the mass and a frame gives 1 / T of it
-            plan = torch.stack([match.shares for match in matches], dim=1) * len(frames) / len(matches)
+            plan = shares * len(shares) / len(matches)
             cosines = torch.stack([match.cosines for match in matches], dim=1)
             flows[heading] = MatchingFlow(frames, plan, cosines, tuple(match.sentence for match in matches))
     title = f"{explanation.label} ({100 * explanation.probability:.0f} %)"

@@ -144,8 +144,13 @@ class Recognizer:
             One explanation per class, in the same order. With several views, it is of the first one.
 
         Raises:
-            UserError: If a class is unknown, the video can't be read, or the matcher can't be explained.
+            UserError: If a class is unknown, the video can't be read, or the matcher or encoder can't be explained.
         """
+        if self._video_clip.adapt_matcher(self.matcher) is not self.matcher:
+            raise UserError(
+                f"{self._video_clip.pretrained} can't be explained by sentences and frames: it embeds each clip as a "
+                "whole, and its texts depend on the video."
+            )
         read = self._read(video)
         if read.frames is None:
             raise UserError(read.error)
@@ -183,7 +188,7 @@ class Recognizer:
             Non-negative fp32 (N, T, G, G), G patches per side.
 
         Raises:
-            UserError: If the encoder has no class token per frame, or a temporal head.
+            UserError: If the encoder or its temporal head relates frames.
         """
         k = self._index(explanation.label)
         every = [row for kind in self.matcher.kinds for row in self._texts[kind][k]]

@@ -10,7 +10,6 @@ from torch.nn.functional import normalize
 from transformers import SiglipModel
 
 from ost_lightning.cli import main
-from ost_lightning.errors import UserError
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import VideoCLIP, ensemble_weights, frame_fingerprint, weights_digest
 from ost_lightning.models.encoders.siglip import canonicalize
@@ -278,8 +277,3 @@ def test_the_vision_tower_is_compiled(folder: Path) -> None:
     for name, weight in states[0].items():
         if not name.endswith(("k_proj.bias", "head.attention.in_proj_bias")):  # their gradients are pure rounding error
             torch.testing.assert_close(states[1][name], weight, atol=1e-5, rtol=1e-4)
-
-
-def test_attention_maps_are_rejected_without_a_class_token(video_clip: VideoCLIP) -> None:
-    with pytest.raises(UserError, match="siglip has none"):
-        video_clip.encoder.encode_with_attention(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE))

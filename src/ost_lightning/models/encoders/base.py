@@ -23,6 +23,7 @@ from ost_lightning.models.encoders.preprocessing import (
     read_preprocessing,
 )
 from ost_lightning.models.encoders.sentences import SentenceTokenizer
+from ost_lightning.models.encoders.vision_attention import VisionAttention
 
 TowerName = Literal["vision", "text"]
 TOWERS: Final[tuple[TowerName, ...]] = ("vision", "text")
@@ -162,20 +163,22 @@ class DualEncoder(nn.Module, ABC):
             (n, d), not normalized.
         """
 
-    def encode_with_attention(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Embeds images, and returns the attention of every layer of the vision tower.
+    def encode_with_attention(self, pixels: Tensor) -> tuple[Tensor, VisionAttention]:
+        """Embeds images, and returns the attention of the vision tower.
 
         Args:
             pixels: Normalized pixels, fp32 (n, 3, S, S).
 
         Returns:
-            Embeddings (n, d), not normalized, and the attention of each layer after the softmax, (n, heads, L, L).
-            Token 0 is the class token, the others are patches in rows. Gradients flow from the embeddings to it.
+            Embeddings (n, d), not normalized, and the attention, which gradients flow to from the embeddings.
 
         Raises:
-            UserError: If this kind of encoder has no class token that attends to the patches of a single image.
+            UserError: If an image's embedding is not computed by attention to its own patches alone.
         """
-        raise UserError(f"Attention maps need a CLIP with a class token per frame: {self.model_type} has none.")
+        raise UserError(
+            f"There are no attention maps for {self.model_type}: they need an encoder whose frames are embedded one by "
+            "one, by attention to their patches, such as clip or siglip."
+        )
 
     @abstractmethod
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:

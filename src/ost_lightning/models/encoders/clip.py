@@ -12,6 +12,7 @@ from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.end_token import embed_end_tokens
 from ost_lightning.models.encoders.preprocessing import Preprocessing
 from ost_lightning.models.encoders.sentences import SentenceTokenizer
+from ost_lightning.models.encoders.vision_attention import VisionAttention
 
 Layer = TypeVar("Layer", bound=CLIPEncoderLayer)
 
@@ -43,8 +44,8 @@ class CLIPEncoder(DualEncoder):
         features: Tensor = self.model.get_image_features(pixel_values=pixels).pooler_output
         return features
 
-    def encode_with_attention(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Embeds images (n, 3, S, S) as (n, d), and returns each layer's attention (n, heads, L, L)."""
+    def encode_with_attention(self, pixels: Tensor) -> tuple[Tensor, VisionAttention]:
+        """Embeds images (n, 3, S, S) as (n, d), and returns each layer's attention, with a class token."""
         layers, implementation = self.model.vision_model.encoder.layers, self.model.config._attn_implementation
         last = layers[-1]
         try:
@@ -56,7 +57,7 @@ class CLIPEncoder(DualEncoder):
         finally:
             layers[-1] = last
             self.model.set_attn_implementation(implementation)
-        return self.model.visual_projection(outputs.pooler_output), tuple(outputs.attentions)
+        return self.model.visual_projection(outputs.pooler_output), VisionAttention(tuple(outputs.attentions))
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeds sentences (n, L) as (n, d). Attention is causal, so padding after the end token needs no mask."""

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import PreTrainedModel, SiglipModel
+from transformers.models.siglip.modeling_siglip import SiglipMultiheadAttentionPoolingHead
 
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.preprocessing import Preprocessing, Resize, StatisticsName
 from ost_lightning.models.encoders.sentences import SentenceTokenizer
+from ost_lightning.models.encoders.vision_attention import VisionAttention
 
 _PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 
@@ -55,6 +58,17 @@ class SiglipEncoder(DualEncoder):
         features: Tensor = self.model.get_image_features(pixel_values=pixels).pooler_output
         return features
 
+    def encode_with_attention(self, pixels: Tensor) -> tuple[Tensor, VisionAttention]:
+        """Embeds images (n, 3, S, S) as (n, d), and returns the attention of layers and pooling."""
+        vision, implementation = self.model.vision_model, self.model.config._attn_implementation
+        try:
+            self.model.set_attn_implementation("eager")  # fused attention returns no probabilities
+            outputs = vision(pixel_values=pixels, output_attentions=True)
+        finally:
+            self.model.set_attn_implementation(implementation)
+        features, pooling = _pool_with_attention(vision.head, outputs.last_hidden_state)
+        return features, VisionAttention(tuple(outputs.attentions), pooling)
+
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeds sentences (n, L) as (n, d), read from the last position."""
         features: Tensor = self.model.get_text_features(input_ids=tokens).pooler_output
@@ -74,3 +88,21 @@ class SiglipEncoder(DualEncoder):
         """Returns the parts of one tower; the backbones include the pooling."""
         backbone = self.model.vision_model if name == "vision" else self.model.text_model
         return Tower(backbone, (backbone.embeddings,), backbone.encoder.layers)
+
+
+def _pool_with_attention(head: SiglipMultiheadAttentionPoolingHead, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Pools tokens (n, L, d) to (n, d) as the head does, and returns its attention (n, heads, 1, L).
+
+    `torch.nn.MultiheadAttention` returns a copy of its attention, through which no gradient flows.
+    """
+    attention = head.attention
+    inputs = (head.probe.expand(len(tokens), -1, -1), tokens, tokens)
+    query, key, value = (
+        F.linear(rows, weight, bias).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        for rows, weight, bias in zip(
+            inputs, attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3), strict=True
+        )
+    )
+    shares = (query @ key.mT * attention.head_dim**-0.5).softmax(-1)
+    pooled = attention.out_proj((shares @ value).transpose(1, 2).flatten(2))
+    return (pooled + head.mlp(head.layernorm(pooled)))[:, 0], shares

@@ -12,6 +12,7 @@ from ost_lightning.matching import Matcher
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.end_token import embed_end_tokens
 from ost_lightning.models.encoders.preprocessing import StatisticsName
+from ost_lightning.models.encoders.vision_attention import VisionAttention
 
 
 class XCLIPEncoder(DualEncoder):
@@ -61,6 +62,17 @@ class XCLIPEncoder(DualEncoder):
         patches = model.prompts_visual_layernorm(vision.last_hidden_state[:, 1:]) @ model.prompts_visual_projection
         context = patches.unflatten(0, (-1, length)).mean(1)
         return torch.cat([clip.float()[:, None], context.float()], dim=1)
+
+    def encode_with_attention(self, pixels: Tensor) -> tuple[Tensor, VisionAttention]:
+        """Refuses, because every layer passes messages between frames, and texts depend on the video.
+
+        Raises:
+            UserError: Always.
+        """
+        raise UserError(
+            "There are no attention maps for X-CLIP: its frames exchange messages in every layer, and its texts depend "
+            "on the video, so that maps of single frames would leave out a part of the evidence."
+        )
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeds sentences (n, L) as (n, d). Attention is causal, so padding after the end token needs no mask."""
