@@ -41,7 +41,7 @@ def render_clip(action: ActionClass, seed: str) -> NDArray[np.uint8]:
     appearance = vary(action.appearance, rng, rate=DEVIATION, settings=list(SETTINGS), extras=list(EXTRAS))
     scene = Scene(appearance, rng)
     frames = [scene.draw(pose, rng) for pose in _performance(action.steps, rng)]
-    return _film(frames, rng)
+    return film(frames, rng)
 
 
 def _performance(steps: tuple[str, ...], rng: random.Random) -> list[Pose]:
@@ -71,7 +71,7 @@ def _performance(steps: tuple[str, ...], rng: random.Random) -> list[Pose]:
     return poses
 
 
-def _film(frames: list[Image.Image], rng: random.Random) -> NDArray[np.uint8]:
+def film(frames: list[Image.Image], rng: random.Random) -> NDArray[np.uint8]:
     """Simulates a camera: exposure, color cast, blur and strength of the noise are constant within a clip."""
     gamma, blur, noise = rng.uniform(0.5, 1.9), rng.uniform(0.6, 1.3), rng.uniform(10, 28)
     cast = np.array([rng.uniform(0.55, 1.15) for _ in range(3)], np.float32)
