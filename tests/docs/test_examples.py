@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).parents[2]
 SOURCES = CHECKOUT / "src" / "ost_lightning"
 PAGES = [
     page
-    for page in [CHECKOUT / "README.md", CHECKOUT / "docs/index.md", *sorted((CHECKOUT / "docs").glob("*/*.md"))]
+    for page in [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
     if "```python" in page.read_text(encoding="utf-8")
 ]
 MODULES = [module for module in sorted(SOURCES.rglob("*.py")) if ">>> " in module.read_text(encoding="utf-8")]

@@ -75,6 +75,25 @@ def test_steps_are_found_in_their_order(recognizer: Recognizer, video: Path) -> 
     assert 0 <= steps[0].second < steps[-1].second < 4
 
 
+def test_frames_that_speak_for_one_class_and_not_for_another(recognizer: Recognizer, video: Path) -> None:
+    first, second = recognizer.explain(video)
+    for one in (first, second):
+        mean = sum(match.cosine for match in one.matches) / len(one.matches)
+        assert float(one.frame_scores.sum()) == pytest.approx(mean, abs=1e-6)
+    lead = first.frame_scores - second.frame_scores
+    frames = first.frames_against(second)
+    assert frames == sorted(frames)
+    assert 1 <= len(frames) <= 3
+    assert int(lead.argmax()) in frames
+    assert all(lead[frame] > 0 for frame in frames)
+    assert not set(first.frames_against(second, 8)) & set(second.frames_against(first, 8))
+    assert first.frames_against(first) == []
+    alone = Recognizer(load_trained_model("tiny"), LabelSpace((ACTION.name,))).explain(video)[0]
+    short = replace(alone, matches=tuple(replace(m, shares=m.shares[:4], cosines=m.cosines[:4]) for m in alone.matches))
+    with pytest.raises(UserError, match="have 4 and 8 frames"):
+        short.frames_against(first)
+
+
 def test_names_alone_are_explained_with_equal_shares(model: TrainedModel, video: Path) -> None:
     recognizer = Recognizer(model, LabelSpace((ACTION.name,)))
     (explained,) = recognizer.explain(video)

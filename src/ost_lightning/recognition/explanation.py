@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -47,6 +47,14 @@ class SentenceMatch:
         """Index of the frame that contributes most to the match."""
         return int((self.shares * self.cosines).argmax())
 
+    def when(self, frame: int) -> str:
+        """Returns a frame's time in words, or its number if frames have no times.
+
+        Args:
+            frame: Index of the frame.
+        """
+        return f"{self.seconds[frame]:.1f} s" if self.seconds else f"frame {frame + 1}"
+
     @property
     def second(self) -> float | None:
         """Time of that frame; None if frames have no times."""
@@ -56,7 +64,7 @@ class SentenceMatch:
         return f"SentenceMatch({self.sentence!r}, {self.kind!r}, cosine={self.cosine:.3f}, frame={self.frame})"
 
     def __str__(self) -> str:
-        shown = f"frame {self.frame + 1}" if self.second is None else f"{self.second:.1f} s"
+        shown = self.when(self.frame)
         seen = f", best seen at {shown}" if len(self.shares) > 1 else ""  # a temporal head may pool all frames
         return f"{self.sentence!r} (cosine {self.cosine:.3f}{seen})"
 
@@ -88,13 +96,58 @@ class Explanation:
         steps = [match for match in self.matches if match.kind == "temporal"]
         return min(steps, key=lambda match: match.cosine) if steps else None
 
+    @property
+    def frame_scores(self) -> Tensor:
+        """Contribution of each frame to the mean cosine of all sentences, (T,); the sum is that mean."""
+        return torch.stack([match.shares * match.cosines for match in self.matches]).mean(0)
+
+    def frames_against(self, other: "Explanation", count: int = 3) -> list[int]:
+        """Returns the frames that speak most for this class and not for another one, in the order of the video.
+
+        Args:
+            other: Explanation of another class, for the same video.
+            count: Largest number of frames; only those that speak for this class count.
+
+        Raises:
+            UserError: If the explanations have different numbers of frames.
+        """
+        own, others = self.frame_scores, other.frame_scores
+        if len(own) != len(others):
+            raise UserError(
+                f"The explanations have {len(own)} and {len(others)} frames: compare explanations of one video."
+            )
+        lead = own - others
+        best = lead.argsort(descending=True, stable=True)[:count].tolist()
+        return sorted(frame for frame in best if lead[frame] > 0)
+
+    def record(self) -> dict[str, Any]:
+        """Returns label, probability and all matches as plain values, for JSON."""
+        return {
+            "label": self.label,
+            "probability": self.probability,
+            "sentences": [
+                {
+                    "kind": match.kind,
+                    "sentence": match.sentence,
+                    "cosine": match.cosine,
+                    "frame": match.frame,
+                    "second": match.second,
+                    "shares": match.shares.tolist(),
+                    "cosines": match.cosines.tolist(),
+                }
+                for match in self.matches
+            ],
+        }
+
     def __repr__(self) -> str:
         return f"Explanation({self.label!r}, {self.probability:.4f}, {len(self.matches)} sentences)"
 
     def __str__(self) -> str:
         lines = [f"{self.label} ({100 * self.probability:.1f} %)", f"  for it: {self.best}"]
         if self.worst_step is not None:
-            lines.append(f"  against it: {self.worst_step.sentence!r} is hardly seen (cost {self.worst_step.cost:.3f})")
+            step = self.worst_step
+            best = f", best at {step.when(step.frame)}" if len(step.shares) > 1 else ""
+            lines.append(f"  against it: {step.sentence!r} is hardly seen (cost {step.cost:.3f}{best})")
         return "\n".join(lines)
 
 

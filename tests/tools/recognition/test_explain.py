@@ -1,5 +1,6 @@
 """`ost explain` on a rendered video with the tiny CLIP."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -27,7 +28,18 @@ def test_a_class_is_explained_against_another(
     assert "is hardly seen (cost " in printed
     names = [f"{rank}_{action.name.replace(' ', '_')}" for rank, action in ((1, third), (2, second))]
     expected = sorted(f"{name}_{picture}.png" for name in names for picture in ("matches", "rollout"))
-    assert sorted(path.name for path in Path("why").iterdir()) == expected
+    assert sorted(path.name for path in Path("why").iterdir()) == [*expected, "explanation.json"]
+    written = json.loads(Path("why/explanation.json").read_text())
+    assert [entry["label"] for entry in written["classes"]] == [third.name, second.name]
+    assert (written["video"], written["weights"], len(written["seconds"])) == ("clip.mp4", "tiny", 8)
+    for entry in written["classes"]:
+        assert len(entry["sentences"]) == 8
+        for sentence in entry["sentences"]:
+            assert sentence["cosine"] == pytest.approx(
+                sum(share * cosine for share, cosine in zip(sentence["shares"], sentence["cosines"], strict=True))
+            )
+            assert f"{sentence['second']:.1f} s" in printed or sentence["second"] in written["seconds"]
+    assert f"  rather than '{second.name}': " in printed or f"  rather than '{third.name}': " in printed
 
 
 @pytest.mark.parametrize(

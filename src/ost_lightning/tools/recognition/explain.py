@@ -1,9 +1,11 @@
 """`ost explain`: why a video was recognized as a class, and not as another one."""
 
+import json
 from pathlib import Path
 from typing import Literal
 
 from ost_lightning.errors import UserError
+from ost_lightning.files import write_text_atomically
 from ost_lightning.tools.options import class_names, output_folder
 
 
@@ -20,8 +22,9 @@ def explain(
 ) -> None:
     """Explains why a video was recognized as a class and not as another one, by sentences, frames and patches.
 
-    Prints the sentence that speaks most for a class, and the step of it that is hardly seen. With `output`, draws which
-    frames match which sentences, and with `maps`, where in the frames the encoder looked.
+    Prints the sentence that speaks most for a class, the step of it that is hardly seen, and the frames that speak for
+    one class and not for the other. With `output`, draws which frames match which sentences, and writes all figures to
+    explanation.json; with `maps`, draws where in the frames the encoder looked.
 
     Args:
         video: File, folder of frames, or URL.
@@ -30,9 +33,9 @@ def explain(
         classes: Class names separated by commas, such as `archery, surfing`.
         class_: Class to explain; the most likely one if not given.
         against: Class to compare with; the next most likely one if not given.
-        output: Folder for the pictures; none are drawn if not given.
+        output: Folder for pictures and explanation.json; none are written if not given.
         maps: Attention maps to draw: `relevance` for each sentence, or `rollout` or `class_attention`, which are the
-            same for all sentences; none if not given.
+            same for all sentences; none if not given. They need a CLIP or SigLIP without a head that relates frames.
         device: Device for computation; a GPU if available and otherwise the CPU, if not given.
     """
     chosen = class_names(labels, classes)
@@ -48,8 +51,13 @@ def explain(
     first = class_ or found.label
     second = against or next((name for name in found.classes if name != first), None)
     compared = [name for name in (first, second) if name is not None]
-    for rank, explanation in enumerate(recognizer.explain(video, compared), start=1):
+    explained = recognizer.explain(video, compared)
+    for rank, explanation in enumerate(explained, start=1):
         print(explanation)
+        for other in explained:
+            if other is not explanation and (frames := explanation.frames_against(other)):
+                when = ", ".join(explanation.matches[0].when(frame) for frame in frames)
+                print(f"  rather than '{other.label}': {when}")
         if output is not None:
             letters = "".join(letter if letter.isalnum() else "_" for letter in explanation.label)
             name = f"{rank}_{letters}"
@@ -58,4 +66,8 @@ def explain(
                 shown = recognizer.maps(explanation, maps)
                 draw_maps(explanation, explanation.matches, shown, output / f"{name}_{maps}.png")
     if output is not None:
-        print(f"Pictures written to {output}")
+        seconds = [*explained[0].matches[0].seconds]
+        records = [explanation.record() for explanation in explained]
+        content = {"video": found.video, **recognizer.conditions(), "seconds": seconds, "classes": records}
+        write_text_atomically(output / "explanation.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        print(f"Pictures and explanation.json written to {output}")
