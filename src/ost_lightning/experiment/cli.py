@@ -103,8 +103,8 @@ class ExperimentCLI(AdaptedLightningCLI):
             nargs="?",
             const=DEFAULT_SHUFFLES,
             default=0,
-            help="Number of random orders of the frames in which a test also scores every video, as well as reversed; "
-            f"{DEFAULT_SHUFFLES} if no number is given. 0 for no such report.",
+            help="Number of random orders of the frames in which a test or validation also scores every video, as well "
+            f"as reversed; {DEFAULT_SHUFFLES} if no number is given. 0 for no such report. Training has none.",
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:

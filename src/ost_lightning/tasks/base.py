@@ -48,7 +48,8 @@ class RecognitionTask(LightningModule, ABC):
 
     Attributes:
         weight_sets: Sets of weights that a test scores; callbacks add mixtures when the test starts.
-        scorers: Additional scorers by name; callbacks add them when the test starts, and remove them when it ends.
+        scorers: Additional scorers by name; callbacks add them when a test or a validation of its own starts, and
+            remove them when it ends.
 
     Args:
         video_clip: Encoder of frames and sentences.
@@ -210,7 +211,8 @@ class RecognitionTask(LightningModule, ABC):
         if self.trainer.state.fn != TrainerFn.FITTING:  # otherwise training is about to train the positions
             for loader in loaders:
                 self.video_clip.require_trained_positions(loader.frames)
-        scorers = {AS_TRAINED: self.scorer(sets), **(self.scorers if self.trainer.testing else {})}
+        more = self.scorers if self.trainer.state.fn in (TrainerFn.TESTING, TrainerFn.VALIDATING) else {}
+        scorers = {AS_TRAINED: self.scorer(sets), **more}
         store = next((loader.store for loader in loaders if loader.store is not None), None)
         if store is not None:
             arithmetic = f"{self.trainer.precision} {self.device.type} {torch.get_float32_matmul_precision()}"

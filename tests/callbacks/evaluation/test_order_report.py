@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 
 from ost_lightning.callbacks import OrderReport, ResultsWriter, WeightEnsembling
 from ost_lightning.cli import main
-from ost_lightning.datamodules import ClipSettings
+from ost_lightning.datamodules import ClipSettings, LoadingSettings, VideoList, VideoLists
 from ost_lightning.errors import UserError
 from ost_lightning.matching import CategoryName, OptimalDescriptorSolver, TransportProblem
 from ost_lightning.models import TemporalTransformer, VideoCLIP
@@ -19,17 +19,17 @@ from tests.callbacks.evaluation.test_descriptor_usage import videos
 from tests.callbacks.evaluation.test_weight_ensembling import tuned_task
 from tests.small_experiments import metrics, own_videos
 
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+}
+
 
 def trainer(folder: Path, *callbacks: object) -> Trainer:
-    return Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        default_root_dir=folder,
-        callbacks=list(callbacks),
-    )
+    return Trainer(**QUIET, default_root_dir=folder, callbacks=list(callbacks))
 
 
 @pytest.mark.filterwarnings("ignore:.*(broken|not converged)")
@@ -104,6 +104,32 @@ def test_the_command_has_an_option_for_it(
     assert "own: no class depends on the order of frames" in capsys.readouterr().out
     assert main(["test", "--order_report=2", *options, "--trainer.callbacks=OrderReport"]) != 0
     assert "has an OrderReport already" in capsys.readouterr().err
+
+
+def test_a_validation_has_a_report_too_but_not_during_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos(tmp_path)
+    (tmp_path / "list.txt").write_text("0.mp4 0\n1.mp4 1\n2.mp4 1\n3.mp4 0\n")
+    listed = VideoList(tmp_path / "list.txt", str(tmp_path))
+    data = VideoLists(
+        tmp_path,
+        train=listed,
+        val={"seen": listed},
+        clips=ClipSettings(frames=2, short_side=54, crop_size=48),
+        loading=LoadingSettings(workers=0, global_batch_size=4),
+    )
+    task = ContrastiveRecognition(VideoCLIP("tiny"), CategoryName())
+    running = trainer(tmp_path, OrderReport(2))
+    running.validate(task, datamodule=data, verbose=False)
+    assert {"val/seen/top1_reversed", "val/seen/top1_shuffled"} <= running.callback_metrics.keys()
+    assert "| seen | as trained |" in capsys.readouterr().out
+    assert (tmp_path / "seen_order.csv").read_text().count("\n") == 3
+    assert not task.scorers
+    training = Trainer(**{**QUIET, "default_root_dir": tmp_path / "fit"}, max_steps=1, callbacks=[OrderReport(2)])
+    training.fit(task, datamodule=data)
+    assert not (tmp_path / "fit" / "seen_order.csv").exists()
+    assert not [key for key in training.callback_metrics if "shuffled" in key]
 
 
 def test_mistakes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Report of a test on the order of frames: what is recognized with reversed and shuffled frames."""
+"""Report of an evaluation on the order of frames: what is recognized with reversed and shuffled frames."""
 
 import copy
 from pathlib import Path
@@ -6,9 +6,17 @@ from typing import Any, Final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
-from ost_lightning.analysis.order_report import OrderScore, class_orders, class_table, order_csv, order_score
+from ost_lightning.analysis.order_report import (
+    OrderScore,
+    class_orders,
+    class_table,
+    order_csv,
+    order_score,
+    score_table,
+)
 from ost_lightning.analysis.terminal_table import print_markdown
 from ost_lightning.callbacks.recognition import recognition_task, run_folder
 from ost_lightning.callbacks.reporting.results_writer import ResultsWriter
@@ -27,18 +35,19 @@ from ost_lightning.evaluation import (
 )
 from ost_lightning.files import write_text_atomically
 from ost_lightning.tasks import RecognitionTask
-from ost_lightning.vocabulary import AS_TRAINED, counted
+from ost_lightning.vocabulary import AS_TRAINED, EvaluationStage, counted
 
 DEFAULT_SHUFFLES: Final = 5
 """Number of random orders of each video, unless it is set."""
 
 
 class OrderReport(Callback):
-    """Scores every video of a test also with its frames reversed and shuffled.
+    """Scores every video of a test or validation also with its frames reversed and shuffled.
 
     What is recognized with shuffled frames shows in single frames; the rest of the accuracy depends on their order.
-    The report covers the task's weights and all mixtures that are reported. It is printed, added to `results.json` and
-    `results.md`, and written by class to `{set}_order.csv` in the run's folder.
+    The report covers the task's weights and all mixtures that are reported. It is printed, added to a test's
+    `results.json` and `results.md`, and written by class to `{set}_order.csv` in the run's folder. A validation during
+    training has no report.
 
     Embeddings are reordered, so no frame is decoded or encoded again. Only with a temporal head, or an encoder that
     relates frames, is every order encoded; the embedding cache is not used then.
@@ -63,8 +72,20 @@ class OrderReport(Callback):
         Raises:
             UserError: If the clips have a single frame.
         """
-        task, sets = recognition_task(self, pl_module), evaluation_sets(trainer.test_dataloaders)
-        if min(loader.frames for loader in evaluation_loaders(trainer.test_dataloaders)) < 2:
+        self._start(recognition_task(self, pl_module), trainer.test_dataloaders)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Adds the scorers to a validation, unless it belongs to a training.
+
+        Raises:
+            UserError: If the clips have a single frame.
+        """
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._start(recognition_task(self, pl_module), trainer.val_dataloaders)
+
+    def _start(self, task: RecognitionTask, dataloaders: object) -> None:
+        sets, loaders = evaluation_sets(dataloaders), evaluation_loaders(dataloaders)
+        if min((loader.frames for loader in loaders), default=2) < 2:
             raise UserError("An order report needs clips of 2 frames or more, but data.clips.frames is 1.")
         orders: list[FrameOrder] = [ReversedFrames(), *(ShuffledFrames(self.seed, k) for k in range(self.shuffles))]
         reported = {AS_TRAINED: task.scorer(sets)}
@@ -102,28 +123,57 @@ class OrderReport(Callback):
             found = torch.stack([scored.probabilities[scorer] for scorer in scorers])
             self._hits[scored.set.name, name].update(found, videos.readable_labels, unreadable)
 
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Counts a batch."""
+        if self._scorers:
+            self.on_test_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
+
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints and writes the report, and passes it to the results."""
-        task = recognition_task(self, pl_module)
+        scores = self._finish(trainer, recognition_task(self, pl_module), trainer.test_dataloaders, "test")
+        for callback in trainer.callbacks:  # type: ignore[attr-defined] # set at run time
+            if isinstance(callback, ResultsWriter):
+                callback.order_scores = scores
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints and writes the report."""
+        if self._scorers:
+            scores = self._finish(trainer, recognition_task(self, pl_module), trainer.val_dataloaders, "val")
+            if trainer.is_global_zero:
+                print_markdown(f"\n{score_table(scores)}\n")
+
+    def _finish(
+        self, trainer: Trainer, task: RecognitionTask, dataloaders: object, stage: EvaluationStage
+    ) -> dict[str, dict[str, OrderScore]]:
         task.evaluation.results()  # raises an error if scores are not finite, before anything is written
         folder, scores = run_folder(trainer), dict[str, dict[str, OrderScore]]()
-        for one in evaluation_sets(trainer.test_dataloaders):
+        for one in evaluation_sets(dataloaders):
             counts = {name: self._hits[one.name, name].compute() for name in self._scorers}
             scores[one.name] = {
                 name: order_score(found["right"].cpu(), found["videos"].cpu(), float(found["error"]), self.seed)
                 for name, found in counts.items()
             }
             for name, score in scores[one.name].items():
-                prefix = f"test/{one.name}" if name == AS_TRAINED else f"test/{one.name}/{name}"
+                prefix = f"{stage}/{one.name}" if name == AS_TRAINED else f"{stage}/{one.name}/{name}"
                 for figure in ("reversed", "shuffled"):
-                    pl_module.log(f"{prefix}/top1_{figure}", getattr(score, figure), sync_dist=False)
+                    task.log(f"{prefix}/top1_{figure}", getattr(score, figure), sync_dist=False)
             if trainer.is_global_zero and folder is not None:
                 self._write(one, counts, folder)
-        for callback in trainer.callbacks:  # type: ignore[attr-defined] # set at run time
-            if isinstance(callback, ResultsWriter):
-                callback.order_scores = scores
+        return scores
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Removes the scorers."""
+        self._remove_scorers(recognition_task(self, pl_module))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Removes the scorers."""
         self._remove_scorers(recognition_task(self, pl_module))
 
