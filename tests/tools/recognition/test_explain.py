@@ -40,6 +40,9 @@ def test_a_class_is_explained_against_another(
             )
             assert f"{sentence['second']:.1f} s" in printed or sentence["second"] in written["seconds"]
     assert f"  rather than '{second.name}': " in printed or f"  rather than '{third.name}': " in printed
+    same = ["--class", third.name, "--against", third.name]
+    assert main(["explain", "clip.mp4", "--weights=tiny", "--labels=labels", *same]) == 1
+    assert f"--against is '{third.name}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

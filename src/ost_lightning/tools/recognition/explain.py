@@ -49,6 +49,8 @@ def explain(
     found = recognizer(video)
     print(found)
     first = class_ or found.label
+    if first == against:
+        raise UserError(f"--against is {against!r}, which is the class to explain: choose another one.")
     second = against or next((name for name in found.classes if name != first), None)
     compared = [name for name in (first, second) if name is not None]
     explained = recognizer.explain(video, compared)
