@@ -16,6 +16,7 @@ from ost_lightning.recognition.timelines.exports.fiftyone import write_labels
 from ost_lightning.recognition.timelines.exports.label_studio import write_configuration, write_tasks
 from ost_lightning.recognition.timelines.exports.labeled_video import write_labeled_video
 from ost_lightning.recognition.timelines.exports.names import by_name, video_stem
+from ost_lightning.recognition.timelines.exports.page import write_page
 from ost_lightning.recognition.timelines.exports.picture import draw_timeline
 from ost_lightning.recognition.timelines.exports.subtitles import write_srt, write_webvtt
 from ost_lightning.recognition.timelines.exports.table import write_csv
@@ -43,6 +44,7 @@ class TimelineFormat:
 FORMATS: Final[dict[str, TimelineFormat]] = {
     "json": TimelineFormat(write_json, (".json",), many=True),
     "csv": TimelineFormat(write_csv, (".csv",), many=True),
+    "html": TimelineFormat(write_page, (".html", ".htm")),
     "webvtt": TimelineFormat(write_webvtt, (".vtt",)),
     "srt": TimelineFormat(write_srt, (".srt",)),
     "elan": TimelineFormat(write_elan, (".eaf",)),

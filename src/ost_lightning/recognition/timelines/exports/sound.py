@@ -28,8 +28,8 @@ class Sound:
 
     def __init__(self, video: str) -> None:
         self._video = video
-        self._packets: Iterator["av.Packet[av.AudioStream]"] = iter(())
-        self._next: "av.Packet[av.AudioStream] | None" = None
+        self._packets: Iterator[av.Packet[av.AudioStream]] = iter(())
+        self._next: av.Packet[av.AudioStream] | None = None
         self._source: InputContainer | None = None
         if is_remote(video):
             self._source = av.open(read_bytes(video), "r", metadata_errors="ignore")

@@ -1,0 +1,119 @@
+"""Writes the page of a timeline from `page.html`, `style.css` and `script.js` in this folder."""
+
+import base64
+import hashlib
+import html
+import json
+import mimetypes
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+from urllib.parse import quote
+
+from ost_lightning.recognition.timelines.exports.frame_pictures import FramePictures, read_pictures
+from ost_lightning.recognition.timelines.exports.names import one_line, reference
+from ost_lightning.recognition.timelines.timeline import Segment, Timeline
+from ost_lightning.video.storage import is_remote
+
+EMBED_LIMIT: Final = 8_000_000
+"""Size in bytes up to which a video becomes part of its page."""
+_SENTENCES: Final = 3
+"""Number of sentences that a segment shows."""
+
+
+def write_page(
+    file: Path,
+    timelines: Sequence[Timeline],
+    pictures: FramePictures = read_pictures,
+    embed_limit: int = EMBED_LIMIT,
+) -> None:
+    """Writes the page of one video.
+
+    A small video becomes part of the page. A larger one is referred to by its path from the page's folder, so both have
+    to be moved together. A video at a URL is not played, because the page doesn't use the network.
+
+    Args:
+        file: File to write.
+        timelines: One timeline.
+        pictures: Reader of the frames that decided.
+        embed_limit: Largest size in bytes of a video that becomes part of the page.
+    """
+    (timeline,) = timelines
+    folder = files(__package__)
+    template, style, script = (
+        (folder / name).read_text(encoding="utf-8") for name in ("page.html", "style.css", "script.js")
+    )
+    content = Template(template).substitute(
+        title=html.escape(one_line(Path(timeline.video).name)),
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        data=_script_json(_data(timeline, file.parent, pictures, embed_limit)),
+    )
+    file.write_text(content, encoding="utf-8")
+
+
+def _data(timeline: Timeline, folder: Path, pictures: FramePictures, embed_limit: int) -> dict[str, Any]:
+    shown = sorted({segment.evidence[0].second for segment in timeline.segments if segment.evidence})
+    frames = dict(zip(shown, map(_data_url, pictures(timeline.video, shown) if shown else ()), strict=False))
+    return {
+        "name": one_line(timeline.video if is_remote(timeline.video) else Path(timeline.video).name),
+        "video": _video(timeline.video, folder, embed_limit),
+        "duration": timeline.duration,
+        "classes": [one_line(name) for name in timeline.classes],
+        "segments": [_segment(segment, frames) for segment in timeline.segments],
+        "gaps": [{"start": gap.start, "end": gap.end, "reason": one_line(gap.reason)} for gap in timeline.gaps],
+        "conditions": [[one_line(name), one_line(str(value))] for name, value in timeline.conditions.items()],
+    }
+
+
+def _segment(segment: Segment, frames: dict[float, str]) -> dict[str, Any]:
+    return {
+        "start": segment.start,
+        "end": segment.end,
+        "label": one_line(segment.label),
+        "score": segment.score,
+        "picture": frames.get(segment.evidence[0].second) if segment.evidence else None,
+        "evidence": [
+            {"sentence": one_line(found.sentence), "second": found.second, "cosine": found.cosine}
+            for found in segment.evidence[:_SENTENCES]
+        ],
+    }
+
+
+def _video(video: str, folder: Path, embed_limit: int) -> dict[str, str]:
+    """The content of a video, the URL from the page, or why neither can be played."""
+    if is_remote(video):
+        return {"missing": "The video is on the network, which this page does not use."}
+    path = Path(video)
+    if path.is_dir():
+        return {"missing": "The video is a folder of pictures, which browsers do not play."}
+    if not path.is_file():
+        return {"missing": "There was no video file when this page was made."}
+    if path.stat().st_size <= embed_limit:
+        kind = mimetypes.guess_type(path.name)[0] or "video/mp4"
+        return {"type": kind, "content": base64.b64encode(path.read_bytes()).decode("ascii")}
+    relative = reference(video, folder)
+    # ./ because a name with a colon would be taken for a URL
+    return {"url": Path(relative).as_uri() if Path(relative).is_absolute() else f"./{quote(os.fsencode(relative))}"}
+
+
+def _data_url(picture: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}"
+
+
+def _script_json(data: dict[str, Any]) -> str:
+    """JSON that can't end the script element which it stands in."""
+    text = json.dumps(data, allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _hash(text: str) -> str:
+    """Source expression of a Content Security Policy for an inline script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
