@@ -6,10 +6,10 @@ from typing import Final
 
 from PIL import Image
 
-from ost_lightning.video.decoding import VideoReadError, open_video
+from ost_lightning.video.decoding import FrameSource, VideoReadError, open_video
 
-FramePictures = Callable[[str, Sequence[float]], Sequence[bytes]]
-"""Reader of frames: path or URL of a video and ascending times in seconds -> one JPEG each, or none at all."""
+FramePictures = Callable[[str, Sequence[float]], Sequence[bytes | None]]
+"""Reader of frames: path or URL of a video, ascending times in seconds -> one JPEG each, None where there is none."""
 
 _SHORT_SIDE: Final = 120
 _QUALITY: Final = 80
@@ -17,7 +17,7 @@ _AT_ONCE: Final = 32
 """Frames that are held in memory together."""
 
 
-def read_pictures(video: str, seconds: Sequence[float]) -> list[bytes]:
+def read_pictures(video: str, seconds: Sequence[float]) -> list[bytes | None]:
     """Returns a small JPEG of the frame that is on screen at each time.
 
     Args:
@@ -25,18 +25,26 @@ def read_pictures(video: str, seconds: Sequence[float]) -> list[bytes]:
         seconds: Ascending times from the first frame.
 
     Returns:
-        One JPEG per time; none at all if the video can't be read.
+        One JPEG per time; None for frames that can't be decoded, and for all frames of a video that can't be opened.
     """
-    pictures = []
+    pictures: list[bytes | None] = []
     try:
         with open_video(video) as opened:
             indices = opened.indices_at(seconds)
             for first in range(0, len(indices), _AT_ONCE):
-                frames = opened.read(indices[first : first + _AT_ONCE], min(_SHORT_SIDE, opened.width, opened.height))
-                pictures += [_jpeg(Image.fromarray(frame.permute(1, 2, 0).numpy())) for frame in frames]
+                pictures += _pictures(opened, indices[first : first + _AT_ONCE])
     except VideoReadError:
-        return []
+        return [None] * len(seconds)
     return pictures
+
+
+def _pictures(video: FrameSource, indices: Sequence[int]) -> list[bytes | None]:
+    try:
+        frames = video.read(indices, min(_SHORT_SIDE, video.width, video.height))
+    except VideoReadError:
+        # one by one, around the damage
+        return [None] if len(indices) == 1 else [picture for index in indices for picture in _pictures(video, [index])]
+    return [_jpeg(Image.fromarray(frame.permute(1, 2, 0).numpy())) for frame in frames]
 
 
 def _jpeg(picture: Image.Image) -> bytes:

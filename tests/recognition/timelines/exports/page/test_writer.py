@@ -96,7 +96,7 @@ def test_a_video_that_cannot_be_played_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, video: str, reason: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_page(tmp_path / "x.html", [ordinary(video)], pictures=lambda video, seconds: [])
+    write_page(tmp_path / "x.html", [ordinary(video)], pictures=lambda video, seconds: [None])
     assert reason in read(tmp_path / "x.html")[1]["video"]["missing"]
 
 

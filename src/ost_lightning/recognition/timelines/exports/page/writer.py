@@ -59,7 +59,8 @@ def write_page(
 
 def _data(timeline: Timeline, folder: Path, pictures: FramePictures, embed_limit: int) -> dict[str, Any]:
     shown = sorted({segment.evidence[0].second for segment in timeline.segments if segment.evidence})
-    frames = dict(zip(shown, map(_data_url, pictures(timeline.video, shown) if shown else ()), strict=False))
+    found = pictures(timeline.video, shown) if shown else ()
+    frames = {second: _data_url(picture) for second, picture in zip(shown, found, strict=True) if picture}
     return {
         "name": one_line(timeline.video if is_remote(timeline.video) else Path(timeline.video).name),
         "video": _video(timeline.video, folder, embed_limit),
