@@ -29,7 +29,7 @@ def ordinary(video: str = "match.mp4") -> Timeline:
         ("archery", "surfing", "juggling"),
         (first, second),
         (first, second, Segment(2.5, 6.0, "juggling", 0.1)),
-        (Gap(52.0, 53.5, "the connection was lost"),),
+        (Gap(10.0, 11.5, "the connection was lost"),),
         {"weights": "tiny", "digest": "00ff", "level": 0.25},
     )
 

@@ -47,6 +47,14 @@ def test_times_of_a_variable_frame_rate_stay(tmp_path: Path) -> None:
         assert copy.times(range(6)) == pytest.approx([tick / 100 for tick in ticks], abs=1e-3)
 
 
+def test_colors_stay(tmp_path: Path) -> None:
+    shots = np.zeros((3, 96, 128, 3), np.uint8)
+    shots[:, :, :64], shots[:, :, 64:] = (210, 40, 60), (30, 160, 220)
+    video = write_video(tmp_path / "x.mp4", 3, width=128, height=96, shots=shots, options={"crf": "4"})
+    before, after = decode_all(video), decode_all(labeled(video, tmp_path / "out.mp4"))
+    assert abs(after.astype(int) - before)[..., :60].max() <= 6
+
+
 @pytest.mark.parametrize("rotate", [90, 180, 270])
 def test_turned_videos_are_upright(tmp_path: Path, rotate: int) -> None:
     video = write_video(tmp_path / "x.mp4", 4, rotate=rotate, width=96, height=64)
@@ -112,9 +120,10 @@ def test_sound_is_copied(tmp_path: Path, suffix: str, codec: str) -> None:
 
 
 @pytest.mark.parametrize("late", [0.0, 0.4])
-@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "aac"), (".mkv", "pcm_s16le")])
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "aac"), (".mkv", "pcm_s16le"), (".ts", "aac"), (".ts", "mp2")])
 def test_sound_stays_in_time(tmp_path: Path, suffix: str, codec: str, late: float) -> None:
     video = with_sound(tmp_path / f"x{suffix}", codec, late)
+    """Both begin 1.4 s after zero in a transport stream."""
     with av.open(str(labeled(video, tmp_path / "out.mp4"))) as container:
         assert container.streams.audio[0].codec_context.name == "aac"
         frames = list(container.decode(audio=0))

@@ -14,7 +14,7 @@ def rows(file: Path) -> list[dict[str, str]]:
 
 def test_segments_and_gaps_are_rows_in_order_of_time(tmp_path: Path) -> None:
     save_timeline([ordinary(), empty()], tmp_path / "x.csv")
-    first, second, gap = rows(tmp_path / "x.csv")
+    first, gap, second = rows(tmp_path / "x.csv")
     assert first == {
         "video": "match.mp4",
         "start": "2.0",
@@ -31,7 +31,7 @@ def test_segments_and_gaps_are_rows_in_order_of_time(tmp_path: Path) -> None:
         "level": "0.25",
     }
     assert (second["label"], second["sentence"]) == ("surfing", "")
-    assert (gap["start"], gap["label"], gap["gap"]) == ("52.0", "", "the connection was lost")
+    assert (gap["start"], gap["label"], gap["gap"]) == ("10.0", "", "the connection was lost")
 
 
 def test_names_are_no_formulas_and_do_not_break_rows(tmp_path: Path) -> None:

@@ -50,7 +50,11 @@ def test_other_files_are_refused(tmp_path: Path, content: str, message: str) -> 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
-    [("end", "late", r"segments\[1\].end: .*number"), ("end", 1.0, r"segments\[1\]: .*expected 0 <= start < end")],
+    [
+        ("start", "41.5", r"segments\[1\].start: .*number"),
+        ("end", "late", r"segments\[1\].end: .*number"),
+        ("end", 1.0, r"segments\[1\]: .*expected 0 <= start < end"),
+    ],
 )
 def test_a_wrong_entry_is_named(tmp_path: Path, key: str, value: object, message: str) -> None:
     file = tmp_path / "x.json"
