@@ -34,6 +34,8 @@ def test_times_are_exact_to_the_millisecond_and_gaps_are_named(tmp_path: Path, s
         (10000, 11500, "unknown: the connection was lost"),
         (41500, 50000, "surfing"),
     ]
+    content = (tmp_path / f"x{suffix}").read_text()
+    assert content.index("archery") < content.index("unknown") < content.index("surfing")
 
 
 @pytest.mark.parametrize("suffix", [".vtt", ".srt"])
