@@ -1,20 +1,37 @@
 """Timelines: which action happens when in a long video."""
 
-from ost_lightning.recognition.timelines.exports import (
-    load_timeline,
-    load_timelines,
-    save_timeline,
-    timeline_format,
+from ost_lightning.recognition.timelines.decoders import (
+    Decoding,
+    StepDecoder,
+    StretchDecoder,
+    ThresholdDecoder,
+    TimelineDecoder,
+    TransportDecoder,
+    ViterbiDecoder,
 )
+from ost_lightning.recognition.timelines.embedded_video import EmbeddedVideo
+from ost_lightning.recognition.timelines.exports import load_timeline, load_timelines, save_timeline, timeline_format
+from ost_lightning.recognition.timelines.stretches import StretchScores, StretchSettings, stretch_scores
 from ost_lightning.recognition.timelines.timeline import Evidence, Gap, Segment, Timeline
 
 __all__ = [
+    "Decoding",
+    "EmbeddedVideo",
     "Evidence",
     "Gap",
     "Segment",
+    "StepDecoder",
+    "StretchDecoder",
+    "StretchScores",
+    "StretchSettings",
+    "ThresholdDecoder",
     "Timeline",
+    "TimelineDecoder",
+    "TransportDecoder",
+    "ViterbiDecoder",
     "load_timeline",
     "load_timelines",
     "save_timeline",
+    "stretch_scores",
     "timeline_format",
 ]

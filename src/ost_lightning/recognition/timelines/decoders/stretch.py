@@ -1,0 +1,132 @@
+"""Decoder that chooses whole stretches: the default."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ost_lightning.errors import UserError
+from ost_lightning.recognition.timelines.decoders.base import Decoding, TimelineDecoder, check_positive
+from ost_lightning.recognition.timelines.stretches import StretchScores
+from ost_lightning.recognition.timelines.timeline import Segment
+
+
+@dataclass(frozen=True)
+class StretchDecoder(TimelineDecoder):
+    r"""Chooses the stretches without overlap that gain most, by dynamic programming.
+
+    A stretch with the best class k gains
+
+    .. math:: (s_k - b) \cdot \text{seconds} - \text{cost}
+
+    where s is the mean of transported similarity and worst step, and b the level. The ranked list holds all stretches
+    above the level, without those that overlap a better one of the same class.
+
+    Attributes:
+        level: Evidence above which a class counts, on the scale of cosines. It depends on the weights and the style of
+            the descriptors, so choose it with videos of other classes, or with `measure_background`. None for a
+            quantile of the video's own scores, which finds segments in any video, even if it shows none of the classes.
+        quantile: Share of the video's stretches whose best class is below the level, if `level` is None; 0 to 1.
+        cost: Cost of each segment, in evidence times seconds, at least 0; more gives fewer segments.
+        max_overlap: Largest temporal intersection over union of two stretches of a class in the ranked list, 0 to 1.
+
+    Raises:
+        UserError: If a value is out of range.
+    """
+
+    quantile: float = 0.8
+    cost: float = 0.0
+    max_overlap: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(self, "cost", zero=True)
+        if not 0 <= self.max_overlap < 1:
+            raise UserError(f"StretchDecoder.max_overlap is {self.max_overlap}: expected 0 to less than 1.")
+
+    def decode(self, scores: StretchScores) -> Decoding:
+        """Returns the chosen stretches as segments, and the ranked list.
+
+        Args:
+            scores: Evidence of the video's stretches.
+        """
+        evidence = scores.evidence
+        level = self._level(evidence)
+        best, labels = evidence.max(1) if len(evidence) else (torch.empty(0), torch.empty(0, dtype=torch.int64))
+        seconds = scores.seconds()
+        above = (best > level).nonzero().flatten()
+        gains = (best.double() - level) * seconds.diff(dim=1).flatten() - self.cost
+        chosen = above[_best_chain(scores.spans[above], gains[above])]
+        ranked = above[
+            _suppressed(seconds[above].numpy(), best[above].numpy(), labels[above].numpy(), self.max_overlap)
+        ]
+
+        def segments(places: Tensor) -> tuple[Segment, ...]:
+            rows = zip(seconds[places].tolist(), labels[places].tolist(), best[places].tolist(), strict=True)
+            return tuple(Segment(start, end, scores.classes[label], score) for (start, end), label, score in rows)
+
+        return Decoding(segments(chosen), segments(ranked), level)
+
+
+def _best_chain(spans: Tensor, gains: Tensor) -> list[int]:
+    """Finds the spans without overlap whose gains have the largest sum.
+
+    Args:
+        spans: Start and end (exclusive), int64 (M, 2).
+        gains: Gain of each span, (M,); only positive ones are chosen.
+
+    Returns:
+        Positions of the chosen spans, in order of time.
+    """
+    ending: dict[int, list[tuple[int, float, int]]] = {}
+    for position, ((start, end), gain) in enumerate(zip(spans.tolist(), gains.tolist(), strict=True)):
+        if gain > 0:
+            ending.setdefault(end, []).append((start, gain, position))
+    last = max(ending, default=0)
+    total, last_span = [0.0] * (last + 1), [(-1, -1)] * (last + 1)
+    for step in range(1, last + 1):
+        total[step] = total[step - 1]
+        for start, gain, position in ending.get(step, ()):
+            if total[start] + gain > total[step]:
+                total[step], last_span[step] = total[start] + gain, (start, position)
+    chosen, step = [], last
+    while step > 0:
+        start, position = last_span[step]
+        if position < 0:
+            step -= 1
+        else:
+            chosen.append(position)
+            step = start
+    return chosen[::-1]
+
+
+def _suppressed(
+    seconds: NDArray[np.float64], scores: NDArray[np.float32], labels: NDArray[np.int64], max_overlap: float
+) -> list[int]:
+    """Greedy suppression of overlaps within each class.
+
+    Args:
+        seconds: Start and end of each candidate, (M, 2).
+        scores: Score of each candidate, (M,).
+        labels: Class of each candidate, (M,).
+        max_overlap: Largest temporal intersection over union that is kept.
+
+    Returns:
+        Positions of the kept candidates, by decreasing score.
+    """
+    kept: list[int] = []
+    order = np.argsort(-scores, kind="stable")
+    for label in np.unique(labels):
+        left = order[labels[order] == label]
+        while len(left):
+            best, others = left[0], left[1:]
+            kept.append(int(best))
+            (start, end), (starts, ends) = seconds[best], seconds[others].T
+            shared = np.minimum(end, ends) - np.maximum(start, starts)
+            union = np.maximum(end, ends) - np.minimum(start, starts)
+            left = others[shared.clip(min=0) <= max_overlap * union]
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return sorted(kept, key=rank.__getitem__)
