@@ -4,6 +4,7 @@ from ost_lightning.video.decoding.frame_folder import PICTURE_SUFFIXES, FrameFol
 from ost_lightning.video.decoding.frame_source import CropChooser, CropSpec, FrameSource, VideoReadError
 from ost_lightning.video.decoding.reader import VideoReader, open_video, read_frames
 from ost_lightning.video.decoding.scaling import Box, ResizeFilter
+from ost_lightning.video.decoding.sequential import DamagedPart, stream_readable
 from ost_lightning.video.decoding.timeout import READ_TIMEOUT, run_with_timeout
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Box",
     "CropChooser",
     "CropSpec",
+    "DamagedPart",
     "FrameFolder",
     "FrameSource",
     "ResizeFilter",
@@ -20,4 +22,5 @@ __all__ = [
     "open_video",
     "read_frames",
     "run_with_timeout",
+    "stream_readable",
 ]

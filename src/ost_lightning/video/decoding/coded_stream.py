@@ -104,6 +104,8 @@ class CodedStream:
         self._first = self._first_decodable()
         self.declares_orientation = self._declares_orientation()
         self._checked: set[int] = set()
+        self._fed = 0
+        self._damaged_at = len(self._packets)  # first packet that decoding from the beginning has failed at
         self.damage: Exception | None = None
         order = self._order_by_times() if timed else self._order_by_headers()
         self._follows_times = timed and order is not None
@@ -133,6 +135,7 @@ class CodedStream:
         """
         index_of = {self.presentation_order[index]: index for index in wanted}
         if self._follows_times and not self._headers_agree(self._runs(index_of)):
+            self._require_undamaged(index_of)
             self._follow_decoder()
             index_of = {self.presentation_order[index]: index for index in wanted}
         # parsed before decoding begins, because decoding evicts all of it from the processor's caches
@@ -143,15 +146,27 @@ class CodedStream:
         try:
             for positions in runs:
                 yield from self._decode(positions, index_of)
-        except (av.error.FFmpegError, _UnreliableStartError):
-            yield from self._decode(range(self._first, len(self._packets)), index_of)
+        except (av.error.FFmpegError, _UnreliableStartError) as error:
+            self._require_undamaged(index_of, error)
+            yield from self._decode_from_beginning(index_of)
             self._random_access_points = [0]
             self._checked.clear()
-        if index_of:  # frames missing from a partial decode may appear in a full one
-            yield from self._decode(range(self._first, len(self._packets)), index_of)
+        if index_of and min(index_of) < self._damaged_at:
+            # frames missing from a partial decode may appear in a full one
+            yield from self._decode_from_beginning(index_of)
+
+    def starts(self) -> list[int]:
+        """Returns the indices of the frames at which decoding can begin, ascending."""
+        ranks = (self._rank[position] for position in self._random_access_points)
+        return sorted({0, *(rank for rank in ranks if rank > 0)})
 
     def decodable(self) -> int:
         """Counts the frames from the first one on that can be decoded."""
+        if self._decodable is None:
+            self._decodable = self._count_decodable()
+        return self._decodable
+
+    def _count_decodable(self) -> int:
         shown = set(self._shown(len(self._packets) - self.is_truncated)[0])
         if self._order_is_wrong:
             return len(shown)
@@ -201,6 +216,7 @@ class CodedStream:
         self._follows_times, self._order_is_wrong = False, True
         shown, error = self._shown(len(self._packets))
         if error is not None:
+            self._damaged_at = self._fed + 1
             raise error
         if len(shown) != len(self.presentation_order):
             raise ValueError("the pictures contradict their times")
@@ -208,6 +224,7 @@ class CodedStream:
 
     def _set_order(self, order: list[int]) -> None:
         self.presentation_order, self._order_is_wrong = order, False
+        self._decodable: int | None = None
         self._rank = [-1] * len(self._packets)
         for index, position in enumerate(order):
             self._rank[position] = index
@@ -281,9 +298,22 @@ class CodedStream:
                 if not missing:
                     return
 
+    def _require_undamaged(self, wanted: Collection[int], error: Exception | None = None) -> None:
+        """Raises an error if decoding from the beginning would fail before these positions, as it has before."""
+        if min(wanted) >= self._damaged_at:
+            raise error if isinstance(error, av.error.FFmpegError) else ValueError("it follows a damaged part")
+
+    def _decode_from_beginning(self, missing: dict[int, int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        try:
+            yield from self._decode(range(self._first, len(self._packets)), missing)
+        except (av.error.FFmpegError, ValueError):
+            self._damaged_at = self._fed
+            raise
+
     def _feed(self, positions: Iterable[int]) -> Iterator[av.VideoFrame]:
         try:
             for packet in self._packets.fetch(positions):
+                self._fed = packet.pts or 0
                 yield from self.codec.decode(packet)
             yield from self.codec.decode(None)
         finally:

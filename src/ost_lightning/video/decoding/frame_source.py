@@ -196,24 +196,41 @@ class FrameSource(ABC):
             VideoReadError: If a frame does not exist or can't be decoded.
         """
         slots = self._slots(indices)
-        size: tuple[int, int] | None = None
         clips: Pixels | None = None
-        for index, frame in _batched(self._checked_frames(slots)):
-            if size is None:
-                size = self.scaler.size(frame, short_side)
-                crops = choose(*size)
-            elif size != self.scaler.size(frame, short_side):
-                raise VideoReadError(self.path, f"the pictures change their size at frame {index}")
-            for crop, box in enumerate(crops.boxes):
-                pixels = self.scaler.part(frame, short_side, box, crops.side)
-                if clips is None:
-                    clips = _empty_like(pixels, (len(crops.boxes), len(indices)))
+        for index, crops, parts in self._cropped(slots, short_side, choose):
+            flip = crops.flip
+            if clips is None:
+                clips = _empty_like(parts[0], (len(parts), len(indices)))
+            for crop, pixels in enumerate(parts):
                 clips[crop, slots[index]] = pixels
         if clips is None:
             raise ValueError("no frames were requested")
         frames = torch.from_numpy(clips)
         # all frames in one call: torch mirrors with vector instructions in either memory layout
-        return frames.flatten(0, 1).flip(-1).unflatten(0, frames.shape[:2]) if crops.flip else frames
+        return frames.flatten(0, 1).flip(-1).unflatten(0, frames.shape[:2]) if flip else frames
+
+    def stream_crops(
+        self, indices: Iterable[int], short_side: int, choose: CropChooser
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Decodes frames one after the other, so that memory does not grow with their number.
+
+        Args:
+            indices: Frames in presentation order; each is decoded once.
+            short_side: Length in pixels of the shorter side that the boxes refer to.
+            choose: Chooses C crops, without flip; called once, with height and width of the resized frame.
+
+        Yields:
+            Index of a frame and its crops as in `read_crops`, uint8 (C, 3, S, S); almost in the order of the indices.
+
+        Raises:
+            VideoReadError: If a frame does not exist or can't be decoded.
+        """
+        for index, _, parts in self._cropped(self._slots(list(indices)), short_side, choose):
+            yield index, torch.from_numpy(np.stack(parts))
+
+    def starts(self) -> Sequence[int]:
+        """Returns the indices of the frames at which decoding can begin, ascending."""
+        return range(len(self))
 
     def frames_in_order(self) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decodes all frames one after the other and yields each with its time in seconds.
@@ -224,6 +241,19 @@ class FrameSource(ABC):
         seconds = self._seconds()
         for index, frame in self._checked_frames({index: [index] for index in range(len(self))}):
             yield seconds[index], frame
+
+    def _cropped(
+        self, slots: dict[int, list[int]], short_side: int, choose: CropChooser
+    ) -> Iterator[tuple[int, CropSpec, list[Pixels]]]:
+        """Decodes frames and yields each with its index and its crops, each (3, S, S)."""
+        size: tuple[int, int] | None = None
+        for index, frame in _batched(self._checked_frames(slots)):
+            if size is None:
+                size = self.scaler.size(frame, short_side)
+                crops = choose(*size)
+            elif size != self.scaler.size(frame, short_side):
+                raise VideoReadError(self.path, f"the pictures change their size at frame {index}")
+            yield index, crops, [self.scaler.part(frame, short_side, box, crops.side) for box in crops.boxes]
 
     def _slots(self, indices: Sequence[int] | Tensor) -> dict[int, list[int]]:
         """Positions of each wanted frame in the clip, by frame index."""
@@ -259,12 +289,16 @@ def _batched(frames: Iterable[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int,
     """
     held: list[tuple[int, av.VideoFrame]] = []
     pixels = 0
-    for entry in frames:
-        held.append(entry)
-        pixels += entry[1].width * entry[1].height
-        if pixels >= _BATCH_PIXELS:
-            yield from held
-            held, pixels = [], 0
+    try:
+        for entry in frames:
+            held.append(entry)
+            pixels += entry[1].width * entry[1].height
+            if pixels >= _BATCH_PIXELS:
+                yield from held
+                held, pixels = [], 0
+    except VideoReadError:
+        yield from held  # not lost with the damaged frame behind them
+        raise
     yield from held
 
 

@@ -157,6 +157,10 @@ class VideoReader(FrameSource):
         """Number of frames, in presentation order."""
         return len(self._stream.presentation_order)
 
+    def starts(self) -> Sequence[int]:
+        """Returns the indices of keyframes, ascending."""
+        return self._stream.starts()
+
     def _seconds(self) -> Sequence[float]:
         return self._stream.seconds
 
