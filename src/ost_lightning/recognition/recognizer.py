@@ -20,7 +20,7 @@ from ost_lightning.evaluation import (
     similarities,
 )
 from ost_lightning.matching import CategoryName
-from ost_lightning.models import FrameEmbeddings, constructor_settings, require_finite_weights, weights_digest
+from ost_lightning.models import FrameEmbeddings, constructor_settings, require_finite_weights
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator, Nonconformity
 from ost_lightning.recognition.explanation import (
     Explanation,
@@ -31,6 +31,7 @@ from ost_lightning.recognition.explanation import (
 )
 from ost_lightning.recognition.read_ahead import ReadVideo, read_ahead
 from ost_lightning.recognition.recognition import Recognition, Unreadable
+from ost_lightning.recognition.timelines import LongVideos
 from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import UNLABELED, FrameSampler, SampleKey, VideoRecord, open_video
@@ -38,7 +39,7 @@ from ost_lightning.video.storage import is_remote
 from ost_lightning.vocabulary import counted
 
 
-class Recognizer:
+class Recognizer(LongVideos):
     """Recognizes actions in videos. Probabilities equal those of `ost predict` in full precision (fp32).
 
     Args:
@@ -329,7 +330,7 @@ class Recognizer:
             digits.
         """
         settings = {
-            "weights": weights_digest(self._video_clip),
+            "weights": self._weights_digest,
             "classes": self.labels.names,
             "sentences": dict(self._sentences.sentences),
             "matcher": constructor_settings(self.matcher),

@@ -53,6 +53,14 @@ class StretchSettings:
         if self.looks < 1:
             raise UserError(f"StretchSettings.looks is {self.looks}: expected at least 1 frame per stretch.")
 
+    def conditions(self) -> dict[str, str | float]:
+        """Returns the settings as entries of a timeline's conditions."""
+        lengths = ", ".join(f"{length:g}" for length in self.lengths)
+        order_sigma = "none" if self.order_sigma is None else self.order_sigma
+        settings = {"lengths": lengths, "stride": self.stride, "looks": self.looks}
+        settings |= {"order_sigma": order_sigma, "epsilon": self.epsilon}
+        return {f"stretches.{name}": value for name, value in settings.items()}
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StretchScores:
@@ -112,7 +120,7 @@ def stretch_scores(
         TransportWarning: If transport problems have not converged.
     """
     spans = _spans(video, settings)
-    kinds: list[DescriptorKind] = [kind for kind in DESCRIPTOR_KINDS if kind in texts]
+    kinds: list[DescriptorKind] = [kind for kind in scored_kinds(texts) if kind != "name"]
     if kinds:
         scored_by = " and ".join(["transport", *(["worst step"] if "temporal" in kinds else [])])
     else:
@@ -138,6 +146,12 @@ def stretch_scores(
     return StretchScores(
         video, tuple(classes), spans, torch.cat([empty, *transported]), torch.cat([empty, *worst]), scored_by
     )
+
+
+def scored_kinds(texts: Mapping[SentenceKind, Tensor]) -> list[SentenceKind]:
+    """Returns the kinds of sentences that scores depend on: descriptors, or else names."""
+    descriptors: list[SentenceKind] = [kind for kind in DESCRIPTOR_KINDS if kind in texts]
+    return descriptors or ["name"]
 
 
 def _spans(video: EmbeddedVideo, settings: StretchSettings) -> Tensor:

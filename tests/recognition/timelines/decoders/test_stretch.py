@@ -99,7 +99,7 @@ def test_settings_name_what_segments_depend_on() -> None:
         "decoder.cost": 0.1,
         "decoder.max_overlap": 0.0,
     }
-    assert StretchDecoder().settings()["decoder.quantile"] == 0.8
+    assert StretchDecoder().settings()["decoder.quantile"] == 0.7
 
 
 @pytest.mark.parametrize("setting", [{"level": float("nan")}, {"quantile": 1.0}, {"cost": -1.0}, {"max_overlap": 1.0}])

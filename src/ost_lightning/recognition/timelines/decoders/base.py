@@ -64,6 +64,14 @@ class TimelineDecoder(ABC):
             scores: Evidence of the video's stretches.
         """
 
+    @abstractmethod
+    def best_evidence(self, scores: StretchScores) -> Tensor:
+        """Returns what is compared with the level: the best class's evidence for each stretch or step, (n,).
+
+        Args:
+            scores: Evidence of the video's stretches.
+        """
+
     def settings(self) -> dict[str, str | float]:
         """Returns what the segments depend on besides the evidence."""
         values = {name: value for name, value in asdict(self).items() if value is not None}
@@ -71,11 +79,11 @@ class TimelineDecoder(ABC):
             del values["quantile"]
         return {"decoder": type(self).__name__, **{f"decoder.{name}": value for name, value in values.items()}}
 
-    def _level(self, evidence: Tensor) -> float:
-        """Level for evidence (n, K) of one video."""
+    def _level(self, scores: StretchScores) -> float:
         if self.level is not None:
             return self.level
-        return float(evidence.amax(1).quantile(self.quantile)) if len(evidence) else 0.0
+        best = self.best_evidence(scores)
+        return float(best.quantile(self.quantile)) if len(best) else 0.0
 
 
 def check_positive(decoder: TimelineDecoder, *names: str, zero: bool = False) -> None:
@@ -129,14 +137,18 @@ class StepDecoder(TimelineDecoder):
         Args:
             scores: Evidence of the video's stretches.
         """
-        runs = scores.video.runs()
-        values = [self._steps(scores, start, end) for start, end in runs]
-        level = self._level(torch.cat(values)) if values else self._level(scores.transported)
+        level = self._level(scores)
         segments: list[Segment] = []
-        for (start, _), evidence in zip(runs, values, strict=True):
+        for start, end in scores.video.runs():
+            evidence = self._steps(scores, start, end)
             labels = self.labels(evidence, level, scores.video.rate)
             segments += _segments(labels, evidence, scores.video.edges[start:].tolist(), scores.classes)
         return Decoding(tuple(segments), tuple(sorted(segments, key=lambda segment: -segment.score)), level)
+
+    def best_evidence(self, scores: StretchScores) -> Tensor:
+        """Returns the best class's evidence for each step outside of gaps, (n,)."""
+        values = [self._steps(scores, start, end).amax(1) for start, end in scores.video.runs()]
+        return torch.cat([torch.empty(0), *values])
 
     def _steps(self, scores: StretchScores, start: int, end: int) -> Tensor:
         """Evidence of the steps from start to end, interpolated between the centers of windows: (n, K)."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -36,7 +35,7 @@ class StretchDecoder(TimelineDecoder):
         UserError: If a value is out of range.
     """
 
-    quantile: float = 0.8
+    quantile: float = 0.7
     cost: float = 0.0
     max_overlap: float = 0.0
 
@@ -52,9 +51,8 @@ class StretchDecoder(TimelineDecoder):
         Args:
             scores: Evidence of the video's stretches.
         """
-        evidence = scores.evidence
-        level = self._level(evidence)
-        best, labels = evidence.max(1) if len(evidence) else (torch.empty(0), torch.empty(0, dtype=torch.int64))
+        level = self._level(scores)
+        best, labels = scores.evidence.max(1)
         seconds = scores.seconds()
         above = (best > level).nonzero().flatten()
         gains = (best.double() - level) * seconds.diff(dim=1).flatten() - self.cost
@@ -68,6 +66,10 @@ class StretchDecoder(TimelineDecoder):
             return tuple(Segment(start, end, scores.classes[label], score) for (start, end), label, score in rows)
 
         return Decoding(segments(chosen), segments(ranked), level)
+
+    def best_evidence(self, scores: StretchScores) -> Tensor:
+        """Returns the best class's evidence for each stretch, (M,)."""
+        return scores.evidence.amax(1)
 
 
 def _best_chain(spans: Tensor, gains: Tensor) -> list[int]:
