@@ -1,7 +1,7 @@
 """Real video files, encoded in the test. All frames differ, so that a wrong frame is detected."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -144,3 +144,17 @@ def _restriction_ends(bits: str, index: int) -> bool:
         numbers.append(int(bits[index : index + 2 * zeros + 1] or "0", 2) - 1)
         index += 2 * zeros + 1
     return index == len(bits) and len(numbers) == 6 and numbers[:2] == [0, 0] and numbers[4] <= numbers[5] <= 16
+
+
+def damage_packets(file: Path, packets: Iterable[int]) -> Path:
+    """Writes a copy of a video with some packets overwritten but for their start; counted in decoding order."""
+    with av.open(str(file)) as container:
+        payloads = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    content = file.read_bytes()
+    for number in packets:
+        payload = payloads[number]
+        assert content.count(payload) == 1
+        content = content.replace(payload, payload[:8] + bytes([0x5A]) * (len(payload) - 8))
+    damaged = file.with_name(f"damaged_{file.name}")
+    damaged.write_bytes(content)
+    return damaged

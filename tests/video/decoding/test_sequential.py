@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from ost_lightning.video import CropSpec, VideoReadError, open_video
 from ost_lightning.video.decoding import Box, DamagedPart, FrameSource, stream_readable
-from tests.videos import pictures, write_video
+from tests.videos import damage_packets, pictures, write_video
 
 GOP = {"g": "10", "keyint_min": "10", "sc_threshold": "0", "bf": "2"}
 
@@ -20,20 +19,6 @@ GOP = {"g": "10", "keyint_min": "10", "sc_threshold": "0", "bf": "2"}
 def whole(height: int, width: int) -> CropSpec:
     side = min(height, width)
     return CropSpec((Box(0, 0, height, width), Box(height - side, 0, side, side)), 16)
-
-
-def damage(file: Path, packets: Iterable[int]) -> Path:
-    """Overwrites the middle of some packets, counted in decoding order."""
-    with av.open(str(file)) as container:
-        payloads = [bytes(packet) for packet in container.demux(video=0) if packet.size]
-    content = file.read_bytes()
-    for number in packets:
-        payload = payloads[number]
-        assert content.count(payload) == 1
-        content = content.replace(payload, payload[:8] + bytes([0x5A]) * (len(payload) - 8))
-    damaged = file.with_name(f"damaged_{file.name}")
-    damaged.write_bytes(content)
-    return damaged
 
 
 def read_around(video: FrameSource, indices: Iterable[int]) -> tuple[dict[int, Tensor], list[DamagedPart]]:
@@ -67,7 +52,7 @@ def test_a_damaged_part_in_the_middle_is_left_out(tmp_path: Path, stride: int, s
     good = write_video(tmp_path / f"good{suffix}", 60, options=GOP)
     with open_video(good) as video:
         expected, _ = read_around(video, range(0, 60, stride))
-    with open_video(damage(good, [20, 40, 43])) as video:
+    with open_video(damage_packets(good, [20, 40, 43])) as video:
         frames, parts = read_around(video, range(0, 60, stride))
     lost = sorted(index for part in parts for index in part.indices)
     assert lost
@@ -81,7 +66,7 @@ def test_a_damaged_part_in_the_middle_is_left_out(tmp_path: Path, stride: int, s
 def test_many_damaged_parts_are_not_decoded_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = write_video(tmp_path / "good.mp4", 100, options=GOP)
     fed = 0
-    with open_video(damage(good, range(10, 100, 10))) as video:
+    with open_video(damage_packets(good, range(10, 100, 10))) as video:
         fetch = video._stream._packets.fetch  # type: ignore[attr-defined]
 
         def counted(positions: Iterable[int]) -> Iterable[object]:
