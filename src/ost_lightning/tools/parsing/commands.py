@@ -39,6 +39,11 @@ class Tool:
 SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
     "Recognition": (
         Tool("recognize", "recognition.recognize:recognize", "ost recognize clips --labels kinetics400"),
+        Tool(
+            "timeline",
+            "recognition.timeline:timeline",
+            "ost timeline match.mp4 --labels kinetics400 --output match.html",
+        ),
         Tool("explain", "recognition.explain:explain", "ost explain clip.mp4 --labels kinetics400 --output why"),
     ),
     "Videos and lists of videos": (

@@ -1,1 +1,1 @@
-"""Commands that recognize videos, and explain why."""
+"""Commands that recognize videos, find what happens when in long ones, and explain why."""
