@@ -33,7 +33,7 @@ def looks(of: EmbeddedVideo, start: int, end: int, count: int = 8) -> Tensor:
 def test_transport_is_that_of_the_od_solver_with_an_order() -> None:
     scores = stretch_scores(video(), TEXTS, CLASSES)
     solver = OptimalDescriptorSolver(
-        max_iterations=200, terms=TermWeights(0, 0, 1, 1), temporal=TransportProblem(order_sigma=0.3)
+        max_iterations=1000, terms=TermWeights(0, 0, 1, 1), temporal=TransportProblem(order_sigma=0.3)
     )
     for m in (0, 7, len(scores.spans) - 1):
         frames = looks(scores.video, *scores.spans[m].tolist())[None]
@@ -95,6 +95,12 @@ def test_a_frame_that_stays_on_screen_counts_at_every_step() -> None:
     still = stretch_scores(embedded_video(frames, rows=rows), TEXTS, CLASSES)
     repeated = stretch_scores(embedded_video(frames[rows]), TEXTS, CLASSES)
     torch.testing.assert_close(still.evidence, repeated.evidence)
+
+
+def test_problems_that_converge_late_are_solved_as_well_as_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = stretch_scores(video(), TEXTS, CLASSES).evidence
+    monkeypatch.setattr(stretches, "_FIRST_ITERATIONS", 3)
+    torch.testing.assert_close(stretch_scores(video(), TEXTS, CLASSES).evidence, expected)
 
 
 def test_transport_that_has_not_converged_is_told() -> None:

@@ -17,7 +17,9 @@ from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind, SentenceK
 
 _ENTRIES: Final = 1 << 23
 """Number of cosines that are transported at once: 32 MB, and a few times that for the solver."""
-_MAX_ITERATIONS: Final = 200
+_FIRST_ITERATIONS: Final = 30
+"""Iterations after which the problems that have not converged are solved by themselves, without waiting for them."""
+_MAX_ITERATIONS: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,13 @@ class StretchSettings:
 
     def conditions(self) -> dict[str, str | float]:
         """Returns the settings as entries of a timeline's conditions."""
-        lengths = ", ".join(f"{length:g}" for length in self.lengths)
-        order_sigma = "none" if self.order_sigma is None else self.order_sigma
-        settings = {"lengths": lengths, "stride": self.stride, "looks": self.looks}
-        settings |= {"order_sigma": order_sigma, "epsilon": self.epsilon}
+        settings: dict[str, str | float] = {
+            "lengths": ", ".join(f"{length:g}" for length in self.lengths),
+            "stride": self.stride,
+            "looks": self.looks,
+            "order_sigma": "none" if self.order_sigma is None else self.order_sigma,
+            "epsilon": self.epsilon,
+        }
         return {f"stretches.{name}": value for name, value in settings.items()}
 
 
@@ -135,7 +140,7 @@ def stretch_scores(
         if len(part)
     ]
     transported, worst, unconverged = zip(*found, strict=True) if found else ((), (), ())
-    if lost := sum(int(count) for count in unconverged):
+    if lost := sum(unconverged):
         warnings.warn(
             f"{video.video}: {lost} transport problems have not converged after {_MAX_ITERATIONS} iterations. Raise "
             f"epsilon ({settings.epsilon:g}) or order_sigma ({settings.order_sigma}).",
@@ -180,30 +185,41 @@ def _looks(video: EmbeddedVideo, spans: Tensor, looks: int) -> tuple[Tensor, Ten
 
 def _transported(
     video: EmbeddedVideo, spans: Tensor, texts: Mapping[DescriptorKind, Tensor], settings: StretchSettings
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, int]:
     """Transported similarity and worst step, each (m, K), and the number of problems that have not converged."""
     device = next(iter(texts.values())).device
     frames, rows = (part.to(device) for part in _looks(video, spans, settings.looks))
-    similarities, worst, unconverged = [], None, torch.zeros((), dtype=torch.int64, device=device)
+    similarities, worst, unconverged = [], None, 0
     for kind, descriptors in texts.items():
         # every frame is compared once, though many stretches look at it
         cosines = torch.einsum("fd,knd->fkn", frames, descriptors)[rows].transpose(1, 2)
         problem = TransportProblem(order_sigma=settings.order_sigma) if kind == "temporal" else BALANCED
-        solved = solve_transport(cosines, problem=problem, epsilon=settings.epsilon, max_iterations=_MAX_ITERATIONS)
-        matched = (solved.plan * cosines).sum(-2)
+        plan, lost = _solved(cosines, problem, settings.epsilon)
+        matched = (plan * cosines).sum(-2)
         similarities.append(matched.sum(-1))
-        unconverged += (~solved.converged).sum()
+        unconverged += lost
         if kind == "temporal":
             worst = matched.shape[-1] * matched.amin(-1)
     similarity = torch.stack(similarities).mean(0)
     return similarity.cpu(), (similarity if worst is None else worst).cpu(), unconverged
 
 
+def _solved(cosines: Tensor, problem: TransportProblem, epsilon: float) -> tuple[Tensor, int]:
+    """Plans, and the number of problems that have not converged."""
+    solved = solve_transport(cosines, problem=problem, epsilon=epsilon, max_iterations=_FIRST_ITERATIONS)
+    slow = ~solved.converged
+    if not bool(slow.any()):
+        return solved.plan, 0
+    again = solve_transport(cosines[slow], problem=problem, epsilon=epsilon, max_iterations=_MAX_ITERATIONS)
+    solved.plan[slow] = again.plan
+    return solved.plan, int((~again.converged).sum())
+
+
 def _pooled(
     video: EmbeddedVideo, spans: Tensor, names: Tensor, settings: StretchSettings
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, int]:
     """Cosine of the mean frame and the name, as in `CategoryName`, twice, and 0."""
     frames, rows = (part.to(names.device) for part in _looks(video, spans, settings.looks))
     cosines = frames @ F.normalize(names.mean(1), dim=-1).T
     similarity = cosines[rows].mean(1).cpu()
-    return similarity, similarity, torch.zeros((), dtype=torch.int64)
+    return similarity, similarity, 0

@@ -76,7 +76,7 @@ def timeline(
     empty = list(find_videos([background])) if background is not None else []
     if files is not None:
         files.check(videos)
-    stretches = StretchSettings(stride=stride, **({} if durations is None else {"lengths": durations}))
+    stretches = StretchSettings(stride=stride) if durations is None else StretchSettings(durations, stride)
     settings: dict[str, Any] = {"stretches": stretches, "rate": rate, "frame_rate": frame_rate}
     recognizer = Recognizer.load(weights, chosen, device)
     print(recognizer)

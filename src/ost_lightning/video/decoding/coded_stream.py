@@ -105,6 +105,7 @@ class CodedStream:
         self.declares_orientation = self._declares_orientation()
         self._checked: set[int] = set()
         self._fed = 0
+        self._decodable: int | None = None
         self._damaged_at = len(self._packets)  # first packet that decoding from the beginning has failed at
         self.damage: Exception | None = None
         order = self._order_by_times() if timed else self._order_by_headers()
@@ -224,7 +225,7 @@ class CodedStream:
 
     def _set_order(self, order: list[int]) -> None:
         self.presentation_order, self._order_is_wrong = order, False
-        self._decodable: int | None = None
+        self._decodable = None
         self._rank = [-1] * len(self._packets)
         for index, position in enumerate(order):
             self._rank[position] = index
