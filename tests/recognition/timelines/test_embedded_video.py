@@ -34,7 +34,7 @@ def test_a_saved_video_is_loaded_unchanged(tmp_path: Path) -> None:
     loaded = EmbeddedVideo.load(file)
     assert torch.equal(loaded.embeddings, video.embeddings)
     assert torch.equal(loaded.rows, video.rows)
-    for name in ("video", "duration", "rate", "digest", "gaps"):
+    for name in ("video", "duration", "rate", "digest", "gaps", "frame_rate"):
         assert getattr(loaded, name) == getattr(video, name)
     assert file.stat().st_size < 1000
 

@@ -132,6 +132,7 @@ def test_a_folder_of_frames_needs_a_frame_rate(recognizer: Recognizer, tmp_path:
     video = recognizer.embed(tmp_path, rate=2, frame_rate=5)
     assert video.duration == 2
     assert video.rows.tolist() == [0, 1, 2, 3]
+    assert recognizer.timeline(video).conditions["frame_rate"] == 5
     expected = expected_embeddings(recognizer, tmp_path, [0, 2, 5, 7])
     torch.testing.assert_close(video.embeddings, expected, atol=1e-5, rtol=1e-5)
 

@@ -33,6 +33,7 @@ class EmbeddedVideo:
         rows: Row in `embeddings` for each of G steps, int64 (G,); -1 in gaps.
         digest: Digest of the weights and of the settings with which frames were read.
         gaps: Parts that could not be read, in order of time.
+        frame_rate: Frame rate that was given for a video without times; None for the video's own times.
 
     Raises:
         ValueError: If shapes or numbers contradict one another.
@@ -45,6 +46,7 @@ class EmbeddedVideo:
     rows: Tensor
     digest: str
     gaps: tuple[Gap, ...] = ()
+    frame_rate: float | None = None
 
     def __post_init__(self) -> None:
         steps = steps_in(self.duration, self.rate)
@@ -74,7 +76,7 @@ class EmbeddedVideo:
             file: File to write.
         """
         about = {"format": _FORMAT, "video": self.video, "duration": self.duration, "rate": self.rate}
-        about |= {"digest": self.digest, "gaps": [asdict(gap) for gap in self.gaps]}
+        about |= {"frame_rate": self.frame_rate, "digest": self.digest, "gaps": [asdict(gap) for gap in self.gaps]}
         tensors = {"embeddings": self.embeddings.contiguous(), "rows": self.rows.contiguous()}
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(file) as temporary:
@@ -98,7 +100,8 @@ class EmbeddedVideo:
         except (OSError, SafetensorError) as error:
             raise UserError(f"The embedded video {file} can't be read ({error}).") from error
         gaps = tuple(Gap(**gap) for gap in about["gaps"])
-        return cls(about["video"], about["duration"], about["rate"], **tensors, digest=about["digest"], gaps=gaps)
+        numbers = {name: about[name] for name in ("video", "duration", "rate", "digest", "frame_rate")}
+        return cls(**numbers, **tensors, gaps=gaps)
 
     def __repr__(self) -> str:
         frames, width = self.embeddings.shape

@@ -72,7 +72,7 @@ def embed_video(
     rows = torch.tensor([rank.get(index, -1) for index in on_screen])
     embedded = embeddings[[row_of[index] for index in order]]
     gaps = _gaps(on_screen, damaged, [*steps, duration])
-    return EmbeddedVideo(name, duration, rate, embedded, rows, digest, gaps)
+    return EmbeddedVideo(name, duration, rate, embedded, rows, digest, gaps, frame_rate)
 
 
 def frame_digest(weights: str, video_clip: VideoCLIP, clips: ClipSettings) -> str:

@@ -106,6 +106,8 @@ class LongVideos(ABC):
         scores = self.stretch_scores(self.embed(video, rate, frame_rate), stretches)
         decoding, embedded = decoder.decode(scores), scores.video
         depends = {**self.conditions(), "scored_by": scores.scored_by, "rate": embedded.rate, **stretches.conditions()}
+        if embedded.frame_rate is not None:
+            depends["frame_rate"] = embedded.frame_rate
         return Timeline(
             embedded.video,
             embedded.duration,
