@@ -4,15 +4,19 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from ost_lightning import Recognizer
 from ost_lightning.cli import main
 from ost_lightning.evaluation import similarities
 from ost_lightning.matching import OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition
+from ost_lightning.toyworld.clips import render_clip, write_mp4
 from ost_lightning.toyworld.dataset import label_space
+from ost_lightning.toyworld.grammar import draw_classes
 from ost_lightning.video import TrainingTransform
 from tests.interruptions import Interrupted
 
@@ -89,6 +93,19 @@ def test_embeddings_agree_with_the_cpu() -> None:
         torch.testing.assert_close(rounded.cpu(), on_cpu.encode_frames(frames), atol=0.03, rtol=0)
         exact = similarities(on_cpu, task.matcher, texts, rounded.cpu())
         torch.testing.assert_close(scores.cpu(), exact, atol=0.01, rtol=0)
+
+
+def test_a_timeline_on_a_gpu_is_that_of_the_cpu(tmp_path: Path) -> None:
+    write_mp4(
+        tmp_path / "long.mp4", np.concatenate([render_clip(action, "a") for action in draw_classes(0)["unseen"][:4]])
+    )
+    on_cpu, on_gpu = (Recognizer.load("tiny", label_space(0, "unseen"), device) for device in ("cpu", "cuda"))
+    video = on_gpu.embed(tmp_path / "long.mp4")
+    torch.testing.assert_close(video.embeddings, on_cpu.embed(tmp_path / "long.mp4").embeddings, atol=1e-4, rtol=0)
+    # embeddings are interchangeable
+    scores, expected = on_gpu.stretch_scores(video).evidence, on_cpu.stretch_scores(video).evidence
+    torch.testing.assert_close(scores, expected, atol=1e-3, rtol=0)
+    assert all(segment.evidence for segment in on_gpu.timeline(video).segments)
 
 
 def test_the_gradient_cache_equals_a_large_batch_in_less_memory() -> None:
