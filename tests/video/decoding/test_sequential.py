@@ -63,6 +63,14 @@ def test_a_damaged_part_in_the_middle_is_left_out(tmp_path: Path, stride: int, s
         assert torch.equal(crops, expected[index])
 
 
+def test_frames_before_the_damage_in_a_group_of_pictures_are_read(tmp_path: Path) -> None:
+    options = GOP | {"bf": "0"}
+    with open_video(damage_packets(write_video(tmp_path / "good.mp4", 60, options=options), [25])) as video:
+        frames, parts = read_around(video, range(60))
+    assert sorted(frames) == [*range(25), *range(30, 60)]
+    assert [part.indices for part in parts] == [tuple(range(25, 30))]
+
+
 def test_many_damaged_parts_are_not_decoded_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = write_video(tmp_path / "good.mp4", 100, options=GOP)
     fed = 0

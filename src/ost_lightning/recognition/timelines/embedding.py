@@ -59,7 +59,7 @@ def embed_video(
     with open_video(address, sample_aspect=geometry.sample_aspect, resize=geometry.resize) as video:
         times, duration = _times(video, frame_rate, rate)
         steps = [step / rate for step in range(steps_in(duration, rate))]
-        on_screen = [bisect_right(times, second + 1e-6) - 1 for second in steps]
+        on_screen = [bisect_right(times, second) - 1 for second in steps]
         readable = stream_readable(video, dict.fromkeys(on_screen), geometry.short_side, transform.crop_spec)
         row_of, embeddings, damaged = _encoded(readable, video_clip)
     name = without_passwords(str(address))
