@@ -35,18 +35,20 @@ def run(installed: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_wheel_contains_data_prompts_experiments_and_the_tiny_clip(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_contains_data_prompts_experiments_the_tiny_clip_and_pages(installed: Path, tmp_path: Path) -> None:
     program = (
         "from ost_lightning import resources, text\n"
         "from ost_lightning.models import VideoCLIP\n"
         "print(resources.shipped('data'), resources.shipped('prompts'), resources.shipped('experiments'))\n"
         "print(len(text.LabelSpace.load('kinetics400')), text.Templates.load('ost').temporal)\n"
         "print(VideoCLIP('tiny').image_size)\n"
+        "from ost_lightning.recognition.timelines import Timeline, save_timeline\n"
+        "print(*save_timeline(Timeline('x.mp4', 1.0, ('archery',), ()), 'x.html'))\n"
     )
-    folders, labels, size = run(installed, tmp_path, "-c", program).splitlines()
+    folders, labels, size, page = run(installed, tmp_path, "-c", program).splitlines()
     assert folders.split() == [str(installed / "ost_lightning" / kind) for kind in ("data", "prompts", "experiments")]
     assert labels.startswith("400 A video of {name}")
-    assert size == "48"
+    assert (size, page) == ("48", "x.html")
 
 
 def test_the_command_works_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.experiment.cli import ExperimentCLI
 from ost_lightning.matching import PlanMatcher
 from ost_lightning.tasks import RecognitionTask
+from ost_lightning.tools.demo_timeline import write_demo_timeline
 
 Weights = Literal["pretrained", "finetuned", "ensembled"]
 MATCHERS: Final = {
@@ -50,10 +51,10 @@ class Score:
 
 
 def run_demo(output: Path, draws: Sequence[int], seeds: Sequence[int], epochs: int) -> None:
-    """Runs every matcher with every kind of weights, draws a matching flow, writes and prints the table.
+    """Runs every matcher with every kind of weights, draws a matching flow, writes the table and a timeline.
 
     Args:
-        output: Folder for results.json, results.md, matching_flow.png and the runs.
+        output: Folder for results.json, results.md, matching_flow.png, timeline.html with its video, and the runs.
         draws: Draws of classes, 0 to 4 each.
         seeds: Training seeds.
         epochs: Number of passes over the training videos.
@@ -79,6 +80,13 @@ def run_demo(output: Path, draws: Sequence[int], seeds: Sequence[int], epochs: i
     console.print(
         f"Matching flow of the first test video: {picture}\nResults: {output / 'results.json'} and "
         f"{output / 'results.md'}"
+    )
+    console.rule("finding what happens when in a long video", align="left")
+    found = write_demo_timeline(checkpoint, draws[-1], output)  # the last run's
+    console.print(str(found.timeline), markup=False, highlight=False)
+    console.print(
+        f"Timeline of a long video of unseen classes, with {found.found} of {len(found.actions)} actions found: "
+        f"{found.page}"
     )
 
 

@@ -40,12 +40,17 @@ def render_clip(action: ActionClass, seed: str) -> NDArray[np.uint8]:
     rng = random.Random(seed)
     appearance = vary(action.appearance, rng, rate=DEVIATION, settings=list(SETTINGS), extras=list(EXTRAS))
     scene = Scene(appearance, rng)
-    frames = [scene.draw(pose, rng) for pose in _performance(action.steps, rng)]
+    frames = [scene.draw(pose, rng) for pose in perform(action.steps, rng)]
     return film(frames, rng)
 
 
-def _performance(steps: tuple[str, ...], rng: random.Random) -> list[Pose]:
-    """Draws the pose in each frame: each state lasts for a random time and blends into the next."""
+def perform(steps: tuple[str, ...], rng: random.Random) -> list[Pose]:
+    """Draws the pose in each of `FRAMES` frames: each state lasts for a random time and blends into the next.
+
+    Args:
+        steps: States in order.
+        rng: Source of randomness for durations and deviations.
+    """
     states = list(steps)
     if rng.random() < INTRUSION:
         states.insert(rng.randint(0, len(states)), rng.choice(list(STATES)))
@@ -72,7 +77,15 @@ def _performance(steps: tuple[str, ...], rng: random.Random) -> list[Pose]:
 
 
 def film(frames: list[Image.Image], rng: random.Random) -> NDArray[np.uint8]:
-    """Simulates a camera: exposure, color cast, blur and strength of the noise are constant within a clip."""
+    """Simulates a camera: exposure, color cast, blur and strength of the noise are constant within a clip.
+
+    Args:
+        frames: Rendered frames, `FRAME_SIDE` pixels square.
+        rng: Source of randomness for the camera.
+
+    Returns:
+        uint8 (T, FRAME_SIDE, FRAME_SIDE, 3).
+    """
     gamma, blur, noise = rng.uniform(0.5, 1.9), rng.uniform(0.6, 1.3), rng.uniform(10, 28)
     cast = np.array([rng.uniform(0.55, 1.15) for _ in range(3)], np.float32)
     grain = np.random.default_rng(rng.getrandbits(32))

@@ -66,6 +66,16 @@ def test_a_video_without_frame_rate_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_video_that_has_changed_is_opened_again(tmp_path: Path) -> None:
+    video, found = tmp_path / "x.mp4", []
+    for ticks in (None, [0, 20, 40, 60, 80]):
+        write_video(video, 5, ticks=ticks)
+        save_timeline(Timeline(str(video), 1.0, ("archery",), ()), tmp_path / "x.xml")
+        found.append((tmp_path / "x.xml").read_text())
+    assert 'frameRate="25"' in found[0]
+    assert 'frameRate="25"' not in found[1]
+
+
 def test_one_project_has_one_frame_rate(tmp_path: Path) -> None:
     fast = write_video(tmp_path / "fast.mp4", 4, ticks=[0, 2, 4, 6])
     slow = write_video(tmp_path / "slow.mp4", 4)

@@ -5,6 +5,7 @@ The tag counts frames from 1 at the project's frame rate: https://labelstud.io/t
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil, floor
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.recognition.timelines.exports.names import one_line, reference
 from ost_lightning.recognition.timelines.timeline import Segment, Timeline
 from ost_lightning.video.decoding import open_video
-from ost_lightning.video.storage import is_remote
+from ost_lightning.video.storage import is_remote, size_and_mtime
 
 _TAG: Final = "timelineLabels"
 _ROUNDING: Final = 1e-6
@@ -97,6 +98,12 @@ def _result(number: int, segment: Segment, rate: float) -> dict[str, Any]:
 
 
 def _frame_rate(video: str) -> float:
+    return _read_frame_rate(video, size_and_mtime(video))
+
+
+@lru_cache(maxsize=4096)
+def _read_frame_rate(video: str, version: tuple[int, int]) -> float:
+    """Opens each version of a video once, though a file of many videos is written again with each of them."""
     with open_video(video) as opened:
         if not opened.rate:
             raise UserError(f"{video}: its frame rate is unknown, but Label Studio counts frames. Use another format.")

@@ -6,13 +6,14 @@ from dataclasses import asdict, replace
 from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import Any, Final
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, Final
 
 from ost_lightning.errors import UserError
 from ost_lightning.files import ESCAPE_BYTES, unescape_bytes
 from ost_lightning.recognition.timelines.timeline import Timeline
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 _FORMAT: Final = "ost_lightning timelines"
 _VERSION: Final = 1
@@ -33,6 +34,8 @@ def load_timelines(file: str | Path) -> tuple[Timeline, ...]:
     Raises:
         UserError: If there is no such file, or it is not such a file; the message names the entry.
     """
+    from pydantic import ValidationError  # reading is rare, and the import takes time
+
     path = Path(file)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -78,7 +81,9 @@ def _as_object(timeline: Timeline) -> dict[str, Any]:
 
 
 @cache
-def _adapter() -> TypeAdapter[tuple[Timeline, ...]]:
+def _adapter() -> "TypeAdapter[tuple[Timeline, ...]]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(tuple[Timeline, ...])
 
 
