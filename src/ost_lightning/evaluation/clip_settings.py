@@ -194,6 +194,7 @@ def evaluation_clips(
     *,
     read_timeout: float | None = READ_TIMEOUT,
     view_seed: int | None = None,
+    with_times: bool = False,
 ) -> EvaluationClips:
     """Returns the clips of videos for evaluation, with deterministic frames and crops.
 
@@ -202,6 +203,7 @@ def evaluation_clips(
         clips: Settings that define how a video becomes a clip.
         read_timeout: Timeout for reading a video, in seconds; None for no limit.
         view_seed: Seed for drawing the frames of several views, if `view_frames` is `random`.
+        with_times: Whether clips have the times of their frames.
     """
     geometry = clips.geometry()
     full_height = clips.crops == 3 and clips.three_crop_scale == "crop_size"
@@ -212,6 +214,7 @@ def evaluation_clips(
         short_side=geometry.crop_size if full_height else geometry.short_side,
         reading=ReadSettings(geometry.sample_aspect, read_timeout, geometry.resize),
         view_seed=view_seed if clips.view_frames == "random" and clips.views > 1 else None,
+        with_times=with_times,
     )
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -43,10 +44,17 @@ class Calibration:
     def __repr__(self) -> str:
         return f"Calibration({self.nonconformity!r}, {len(self.positives)} labeled, {len(self.negatives)} of none)"
 
+    @property
+    def digest(self) -> str:
+        """Digest of the calibration, 16 hexadecimal digits."""
+        return blake2b(json.dumps(self._content(), sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    def _content(self) -> dict[str, object]:
+        return {**vars(self), "positives": self.positives.tolist(), "negatives": self.negatives.tolist()}
+
     def save(self, file: Path) -> None:
         """Writes the calibration as a JSON file."""
-        content = {**vars(self), "positives": self.positives.tolist(), "negatives": self.negatives.tolist()}
-        write_text_atomically(file, json.dumps(content, indent=2) + "\n")
+        write_text_atomically(file, json.dumps(self._content(), indent=2) + "\n")
 
     @classmethod
     def load(cls, file: Path) -> Self:

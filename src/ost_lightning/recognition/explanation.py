@@ -151,6 +151,11 @@ class Explanation:
         return "\n".join(lines)
 
 
+def is_explainable(matcher: Matcher) -> bool:
+    """Returns whether `sentence_matches` can tell which sentences and frames decided."""
+    return isinstance(matcher, CategoryName | PooledDescriptors | PlanMatcher)
+
+
 @torch.inference_mode()
 def sentence_matches(
     matcher: Matcher,
@@ -178,7 +183,7 @@ def sentence_matches(
             batched = matcher.cosines_and_plan(embedded[None], texts[kind][None], kind)
             cosines, plan = (part[0, 0] for part in batched)
             shares = plan / plan.sum(0, keepdim=True).clamp_min(torch.finfo(plan.dtype).tiny)
-        elif isinstance(matcher, CategoryName | PooledDescriptors | PlanMatcher):
+        elif is_explainable(matcher):
             cosines = embedded @ texts[kind].T
             shares = torch.full_like(cosines, 1 / len(embedded))
         else:

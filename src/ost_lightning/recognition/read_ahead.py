@@ -20,11 +20,13 @@ class ReadVideo:
         name: Path or URL of the video, without passwords.
         frames: Frames of all views, uint8 (V, T, 3, S, S); None if the video could not be read.
         error: Reason for which the video could not be read; empty if it was.
+        seconds: Times of the frames of the first view; empty if frames have no times.
     """
 
     name: str
     frames: Tensor | None
     error: str
+    seconds: tuple[float, ...] = ()
 
 
 def read_ahead(

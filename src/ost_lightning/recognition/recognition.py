@@ -1,8 +1,11 @@
 """The results of recognizing a video."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from rich.cells import cell_len
 
 from ost_lightning.errors import UserError
+from ost_lightning.recognition.explanation import SentenceMatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,8 @@ class Recognition:
         p_values: Conformal p-value of each entry of `classes`; empty without calibration.
         background_p_value: P-value of the hypothesis that the video shows none of the classes; None if the recognizer
             was not calibrated with such videos.
+        evidence: Sentence of the most likely class that fits best, and the frames that show it; None if it was not
+            asked for, or the matcher can't be explained.
 
     Examples:
         >>> found = Recognition("clip.mp4", ("archery", "surfing"), (0.9, 0.1))
@@ -30,6 +35,7 @@ class Recognition:
     probabilities: tuple[float, ...]
     p_values: tuple[float, ...] = ()
     background_p_value: float | None = None
+    evidence: SentenceMatch | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:
@@ -76,6 +82,29 @@ class Recognition:
         """
         classes = (f"{name} ({probability:.1%})".replace("%", " %") for name, probability in self.top(count))
         return f"{self.video}: {', '.join(classes)}"
+
+    def table(self, count: int = 5, alpha: float = 0.1) -> str:
+        """Returns the most likely classes in lines of their own, what decided, and the label set if calibrated.
+
+        Args:
+            count: Largest number of classes.
+            alpha: Risk of the label set, between 0 and 1.
+        """
+        names = [name for name, _ in self.top(count)]
+        width = max(map(cell_len, names))
+        p_values = [f"  p-value {value:.3f}" for value in self.p_values[:count]] or [""] * len(names)
+        lines = [
+            f"  {name}{' ' * (width - cell_len(name))}  {100 * probability:5.1f} %{p_value}"
+            for name, probability, p_value in zip(names, self.probabilities, p_values, strict=False)
+        ]
+        if self.evidence is not None:
+            lines.append(f"  decided by {self.evidence}")
+        if self.p_values:
+            chosen = ", ".join(self.label_set(alpha)) or "none of these"
+            lines.append(f"  label set ({100 * (1 - alpha):g} %): {chosen}")
+        if self.background_p_value is not None:
+            lines.append(f"  p-value of none of these: {self.background_p_value:.3f}")
+        return "\n".join([self.video, *lines])
 
     def __repr__(self) -> str:
         return f"Recognition({self.video!r}, label={self.label!r}, probability={self.probability:.4f})"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Self
@@ -14,10 +15,7 @@ from ost_lightning.errors import NonFiniteError, UserError
 from ost_lightning.evaluation import (
     NON_FINITE_HINT,
     SHOWN_CLASSES,
-    embed,
     evaluation_clips,
-    probabilities,
-    similarities,
 )
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import FrameEmbeddings, constructor_settings, require_finite_weights
@@ -27,26 +25,30 @@ from ost_lightning.recognition.explanation import (
     MapMethod,
     SentenceMatch,
     attention_maps,
+    is_explainable,
     sentence_matches,
 )
+from ost_lightning.recognition.live import LiveVideos
 from ost_lightning.recognition.read_ahead import ReadVideo, read_ahead
 from ost_lightning.recognition.recognition import Recognition, Unreadable
+from ost_lightning.recognition.replicas import Devices, Replica, devices, share_out
 from ost_lightning.recognition.timelines import LongVideos
 from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
 from ost_lightning.text import LabelSpace
-from ost_lightning.video import UNLABELED, FrameSampler, SampleKey, VideoRecord, open_video
+from ost_lightning.video import UNLABELED, SampleKey, VideoRecord
 from ost_lightning.video.storage import is_remote
 from ost_lightning.vocabulary import counted
 
 
-class Recognizer(LongVideos):
+class Recognizer(LongVideos, LiveVideos):
     """Recognizes actions in videos. Probabilities equal those of `ost predict` in full precision (fp32).
 
     Args:
         model: Weights, and the settings that belong to them.
         labels: Classes to choose from. If they have no descriptors, videos are compared with the class names alone
             (`CategoryName`), regardless of the model's own matcher.
-        device: Device for computation.
+        device: Device for computation. Of several devices, each gets a copy of the model, and `stream` shares the
+            videos out among them.
 
     Attributes:
         labels: Classes to choose from.
@@ -63,8 +65,9 @@ class Recognizer(LongVideos):
         Recognizer('tiny', 2 classes, CategoryName, 8 frames of 48 x 48 pixels, cpu)
     """
 
-    def __init__(self, model: TrainedModel, labels: LabelSpace, device: torch.device | str = "cpu") -> None:
-        self.labels, self.clips, self.device = labels, model.clips.resolved(), torch.device(device)
+    def __init__(self, model: TrainedModel, labels: LabelSpace, device: Devices = "cpu") -> None:
+        self.device, *others = devices(device)
+        self.labels, self.clips = labels, model.clips.resolved()
         self._video_clip = model.video_clip.to(self.device).eval()
         self._frames = self.clips.geometry().frames
         self._video_clip.require_trained_positions(self._frames)
@@ -76,13 +79,15 @@ class Recognizer(LongVideos):
         self._video_clip.warn_about_names(model.templates.spelling(labels))
         with torch.inference_mode():
             self._texts = self._video_clip.encode_sentences(self._video_clip.tokenize(self._sentences))
+        self._replica = Replica(self._video_clip, self.matcher, self._texts, self.device)
+        self._replicas = (self._replica, *map(self._replica.copy_to, others))
 
     @classmethod
     def load(
         cls,
         weights: str | Path,
         labels: str | Path | Sequence[str] | LabelSpace,
-        device: torch.device | str | None = None,
+        device: Devices | None = None,
     ) -> Self:
         """Loads weights and labels.
 
@@ -90,15 +95,14 @@ class Recognizer(LongVideos):
             weights: Hub id (`openai/clip-vit-base-patch16`), `tiny` (the CLIP of the rendered world), folder in HF
                 format, checkpoint (`.ckpt`), or the folder of a run or experiment, whose newest `last.ckpt` is used.
             labels: Name of a label space (`kinetics400`), folder of a label space, or list of class names.
-            device: Device for computation; None for a GPU if available, otherwise the CPU.
+            device: Device for computation, or several (`cuda:0,cuda:1`); None for a GPU if available, otherwise the
+                CPU.
 
         Raises:
-            UserError: If weights or labels don't exist, or don't match.
+            UserError: If weights, labels or devices don't exist, or weights and labels don't match.
         """
-        if device is None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        space = _label_space(labels)  # first, because weights may have to be downloaded
-        return cls(load_trained_model(weights), space, device)
+        space, found = _label_space(labels), devices(device)  # first, because weights may have to be downloaded
+        return cls(load_trained_model(weights), space, found)
 
     def __call__(self, video: str | Path) -> Recognition:
         """Recognizes one video.
@@ -115,7 +119,7 @@ class Recognizer(LongVideos):
         return found
 
     def stream(
-        self, videos: Iterable[str | Path], *, threads: int = 0, batch_size: int = 8
+        self, videos: Iterable[str | Path], *, threads: int = 0, batch_size: int = 8, evidence: bool = False
     ) -> Iterator[Recognition | Unreadable]:
         """Recognizes many videos, and yields each result as soon as it is known, in the order of the videos.
 
@@ -127,12 +131,15 @@ class Recognizer(LongVideos):
             threads: Threads that read videos ahead; 0 reads each one when it is needed.
             batch_size: Largest number of videos that are encoded together, at least 1. Only videos that have already
                 been read share a batch, so none waits for another.
+            evidence: Whether results say which sentence of the most likely class fits best, and when it is seen.
 
         Yields:
             One result per video; an `Unreadable` for a video that can't be read.
         """
-        for clips in read_ahead(videos, self._read, threads, batch_size):
-            yield from self._recognized(clips)
+        batches = read_ahead(videos, self._read, threads, batch_size)
+        workers = [partial(self._recognized, replica=replica, evidence=evidence) for replica in self._replicas]
+        for results in share_out(batches, workers):
+            yield from results
 
     def explain(self, video: str | Path, classes: Sequence[str] | None = None) -> list[Explanation]:
         """Explains why a video was recognized as a class and not as another one.
@@ -156,20 +163,14 @@ class Recognizer(LongVideos):
         if read.frames is None:
             raise UserError(read.error)
         with torch.inference_mode():
-            embedded = embed(self._video_clip, read.frames[None].to(self.device))
-            found = self._probabilities(embedded)[0]
+            embedded = self._replica.embed(read.frames[None])
+            found = self._replica.probabilities(embedded)[0]
         chosen = found.topk(min(2, len(found))).indices.tolist() if classes is None else map(self._index, classes)
         return [
             Explanation(
                 self.labels.names[k],
                 float(found[k]),
-                sentence_matches(
-                    self.matcher,
-                    embedded[0, 0],
-                    {kind: self._texts[kind][k] for kind in self.matcher.kinds},
-                    {kind: self._sentences.sentences[kind][k] for kind in self.matcher.kinds},
-                    self._times(video) if embedded.shape[2] == self._frames else (),
-                ),
+                self._matches(self._replica, embedded[0, 0], k, read.seconds),
                 read.frames[0],
             )
             for k in chosen
@@ -197,13 +198,17 @@ class Recognizer(LongVideos):
         texts = torch.stack([every[explanation.matches.index(match)] for match in shown])
         return attention_maps(self._video_clip, explanation.frames.to(self.device), texts.clone(), method)
 
-    def _times(self, video: str | Path) -> tuple[float, ...]:
-        """Times of the frames of the first view; empty if they have none."""
-        with open_video(_address(video)) as opened:
-            if not opened.rate:
-                return ()
-            indices = FrameSampler(self._frames, self.clips.views).middle(len(opened))[0]
-            return tuple(opened.times(indices.tolist()))
+    def _matches(
+        self, replica: Replica, embedded: Tensor, k: int, seconds: tuple[float, ...]
+    ) -> tuple[SentenceMatch, ...]:
+        """Matches of the frames of one view, (T, d), with the sentences of class k."""
+        return sentence_matches(
+            replica.matcher,
+            embedded,
+            {kind: replica.texts[kind][k] for kind in replica.matcher.kinds},
+            {kind: self._sentences.sentences[kind][k] for kind in replica.matcher.kinds},
+            seconds if len(embedded) == self._frames else (),
+        )
 
     def calibrate(
         self,
@@ -263,42 +268,48 @@ class Recognizer(LongVideos):
         for (video,) in read_ahead(videos, self._read, 0, 1):
             if video.frames is None:
                 raise UserError(video.error)
-            embedded = embed(self._video_clip, video.frames[None].to(self.device))
-            found[0].append(self._probabilities(embedded))
-            found[1].append(self._similarities(embedded))
+            embedded = self._replica.embed(video.frames[None])
+            found[0].append(self._replica.probabilities(embedded))
+            found[1].append(self._replica.similarities(embedded))
         return torch.cat(found[0]), torch.cat(found[1])
 
     def _read(self, video: str | Path) -> ReadVideo:
         record = VideoRecord(_address(video), UNLABELED, str(video))
-        clip = evaluation_clips([record], self.clips)[SampleKey(0, 0)]
+        clip = evaluation_clips([record], self.clips, with_times=True)[SampleKey(0, 0)]
         if isinstance(clip, UserError):
             return ReadVideo(record.id, None, str(clip))
-        return ReadVideo(record.id, clip.frames, clip.failures[0].reason if clip.frames is None else "")
+        reason = clip.failures[0].reason if clip.frames is None else ""
+        return ReadVideo(record.id, clip.frames, reason, clip.seconds)
 
     @torch.inference_mode()
-    def _recognized(self, videos: Sequence[ReadVideo]) -> list[Recognition | Unreadable]:
-        scores: Iterator[tuple[Tensor, Tensor]] = iter(())
-        if clips := [video.frames for video in videos if video.frames is not None]:
-            embedded = embed(self._video_clip, torch.stack(clips).to(self.device))
-            found = self._probabilities(embedded)
-            # only a calibration needs similarities
-            similar = found if self._calibration is None else self._similarities(embedded)
-            scores = zip(found, similar, strict=True)
-        return [
-            self._recognition(video.name, *next(scores))
-            if video.frames is not None
-            else Unreadable(video.name, video.error)
-            for video in videos
+    def _recognized(
+        self, videos: Sequence[ReadVideo], replica: Replica, *, evidence: bool
+    ) -> list[Recognition | Unreadable]:
+        readable = [(video, video.frames) for video in videos if video.frames is not None]
+        found: Iterator[Recognition] = iter(())
+        if readable:
+            embedded = replica.embed(torch.stack([frames for _, frames in readable]))
+            found = iter(self._answers(replica, [video for video, _ in readable], embedded, evidence=evidence))
+        return [Unreadable(video.name, video.error) if video.frames is None else next(found) for video in videos]
+
+    def _answers(
+        self, replica: Replica, videos: Sequence[ReadVideo], embedded: FrameEmbeddings, *, evidence: bool
+    ) -> list[Recognition]:
+        """Recognitions of videos from their frame embeddings, (B, V, T, d)."""
+        found = replica.probabilities(embedded)
+        # only a calibration needs similarities
+        similar = found if self._calibration is None else replica.similarities(embedded)
+        answers = [
+            self._recognition(video.name, *scores) for video, *scores in zip(videos, found, similar, strict=True)
         ]
-
-    def _probabilities(self, embedded: FrameEmbeddings) -> Tensor:
-        return probabilities(self._video_clip, self.matcher, self._texts, embedded).cpu()
-
-    def _similarities(self, embedded: FrameEmbeddings) -> Tensor:
-        """Similarities averaged over views, (B, K)."""
-        views = similarities(self._video_clip, self.matcher, self._texts, embedded.flatten(0, 1))
-        averaged: Tensor = views.unflatten(0, tuple(embedded.shape[:2])).mean(1)
-        return averaged.cpu()
+        if not (evidence and is_explainable(self.matcher) and self._video_clip.encoder.unit_length):
+            return answers
+        matches = [
+            self._matches(replica, embedded[k, 0], self._index(answer.label), video.seconds)
+            for k, (video, answer) in enumerate(zip(videos, answers, strict=True))
+        ]
+        best = [max(rows, key=lambda match: match.cosine) for rows in matches]
+        return [replace(answer, evidence=match) for answer, match in zip(answers, best, strict=True)]
 
     def _recognition(self, video: str, found: Tensor, similar: Tensor) -> Recognition:
         if not bool(found.isfinite().all()):

@@ -6,7 +6,7 @@ from inspect import signature
 import pytest
 
 from ost_lightning.errors import UserError
-from ost_lightning.tools.parsing.arguments import as_options, positional, usage
+from ost_lightning.tools.parsing.arguments import as_options, positional, takes_several, usage
 from ost_lightning.tools.parsing.commands import TOOLS, Tool
 from ost_lightning.tools.parsing.parser import tool_parser
 from ost_lightning.tools.toyworld import Group, Split
@@ -72,7 +72,7 @@ SWITCHES = [
 def test_every_switch_works_without_a_value(tool: Tool, switch: str) -> None:
     parser = tool_parser(tool)
     required = [
-        f"--{name}=1"
+        f"--{name}={'[a]' if takes_several(tool, name) else 1}"
         for name, parameter in signature(tool.function).parameters.items()
         if parameter.default is parameter.empty
     ]

@@ -9,6 +9,8 @@ from ost_lightning.errors import UserError
 from ost_lightning.escaping import without_passwords
 from ost_lightning.resources import TINY_CLIP
 from ost_lightning.tools.options import class_names, output_file, processes
+from ost_lightning.tools.recognition.watch import live_source, watch_source
+from ost_lightning.vocabulary import counted
 
 
 def recognize(
@@ -16,59 +18,98 @@ def recognize(
     weights: str = "openai/clip-vit-base-patch16",
     labels: str | None = None,
     classes: str | None = None,
+    calibration: Path | None = None,
+    alpha: float = 0.1,
     output: Path | None = None,
     top: int = 5,
     device: str | None = None,
     workers: int | None = None,
     batch_size: int = 8,
+    live: bool = False,
+    window: float = 4.0,
+    stride: float = 2.0,
+    timeout: float = 10.0,
+    reconnects: int = 10,
+    duration: float | None = None,
 ) -> None:
-    """Recognizes the actions in videos and prints the most likely classes of each.
+    """Recognizes the actions in videos, a camera or a stream, and prints the most likely classes and what decided.
 
     Classes come from `labels` or `classes`. Without descriptors, videos are compared with the class names alone, which
     is less accurate. If the command is interrupted, the same command continues an unfinished output file. Unreadable
-    videos are named, the others are recognized, and the exit status is 1.
+    videos are named, the others are recognized, and the exit status is 1. A camera or stream is recognized while it
+    runs, until Ctrl-C.
 
     Args:
-        sources: Files, folders (with subfolders), patterns (`clips/*.mp4`), URLs, or `-` for a list on standard input.
+        sources: Files, folders (with subfolders), patterns (`clips/*.mp4`), URLs, or `-` for a list on standard input;
+            or one camera (`0`, `/dev/video0`) or stream (`rtsp://...`, `udp://...`, `https://host/live.m3u8`).
         weights: Hub id, `tiny`, folder in HF format, checkpoint (.ckpt), or folder of a run or experiment.
         labels: Name of a label space (`kinetics400`) or folder of one.
         classes: Class names separated by commas, such as `archery, surfing`.
-        output: File for the results (.csv, .json, .jsonl or .parquet); if not given, they are only printed.
+        calibration: File that `Calibration.save` wrote, for label sets and "none of these".
+        alpha: Risk that a label set misses the true class, between 0 and 1.
+        output: File for the results (.csv, .json, .jsonl or .parquet; .csv or .jsonl of a stream); if not given, they
+            are only printed.
         top: Number of classes per video.
-        device: Device for computation; a GPU if available and otherwise the CPU, if not given.
+        device: Device for computation, or several (`cuda:0,cuda:1`); a GPU if available and otherwise the CPU, if not
+            given.
         workers: Threads that read videos; the number of usable cores if not given.
         batch_size: Largest number of videos that are encoded together.
+        live: Whether the source is live although it doesn't look so: a stream by HTTP, or a file to play like one.
+        window: Length of what is recognized at a time in a stream, in seconds.
+        stride: Time between two results of a stream, in seconds.
+        timeout: Seconds after which a silent stream counts as lost.
+        reconnects: Attempts to connect to a lost stream again, in a row.
+        duration: Seconds after which to stop watching a stream; no limit if not given.
     """
     chosen = class_names(labels, classes)
     for name, value in (("top", top), ("batch_size", batch_size)):
         if value < 1:
             raise UserError(f"--{name} is {value}: expected at least 1.")
+    if not 0 < alpha < 1:
+        raise UserError(f"--alpha is {alpha}: expected a risk between 0 and 1, such as 0.1.")
     threads = processes(workers)
     if output is not None:
         output_file(output)
-    from ost_lightning.recognition import Recognizer, ResultFile, Unreadable, check_format, find_videos
+    from ost_lightning.recognition import Calibration, Recognizer, ResultFile, Unreadable, check_format, find_videos
+    from ost_lightning.recognition.live import LiveFile, LiveSource, WatchSettings, check_live_format
 
+    source = live_source(sources, live=live)
+    settings = WatchSettings(window, stride, timeout, reconnects, duration)
+    if source is not None:
+        LiveSource.of(source)
     if output is not None:
-        check_format(output)
-    videos = _checked(find_videos(sources))
+        (check_format if source is None else check_live_format)(output)
+    saved = None if calibration is None else Calibration.load(calibration)
+    videos = iter(()) if source is not None else _checked(find_videos(sources))
     recognizer = Recognizer.load(weights, chosen, device)
+    if saved is not None:
+        recognizer.use_calibration(saved)
     print(recognizer)
     if weights == TINY_CLIP:
         print("This CLIP knows only the rendered world: its answers about other videos mean nothing.")
     if not recognizer.labels.descriptors:
         print("The classes have no descriptors: videos are compared with the class names alone.")
-    file = None if output is None else ResultFile(output, recognizer.conditions(), top)
-    done = frozenset() if file is None else file.done
+    if len(recognizer.labels) == 1:
+        print("There is only one class, so its probability is always 100 %: add classes, or calibrate.")
+    conditions = recognizer.conditions()
+    if saved is not None:
+        conditions |= {"calibration": saved.digest, "alpha": f"{alpha:g}"}
+    if source is not None:
+        file = None if output is None else LiveFile(output, conditions, top, alpha)
+        watch_source(recognizer, source, settings, file, top)
+        return
+    results = None if output is None else ResultFile(output, conditions, top, alpha)
+    done = frozenset() if results is None else results.done
     unreadable = 0
-    with file or nullcontext():
+    with results or nullcontext():
         remaining = (video for video in videos if without_passwords(video) not in done)
-        for result in recognizer.stream(remaining, threads=threads, batch_size=batch_size):
+        for result in recognizer.stream(remaining, threads=threads, batch_size=batch_size, evidence=True):
             unreadable += isinstance(result, Unreadable)
-            print(result if isinstance(result, Unreadable) else result.summary(top), flush=True)
-            if file is not None:
-                file.add(result)
+            print(result if isinstance(result, Unreadable) else result.table(top, alpha), flush=True)
+            if results is not None:
+                results.add(result)
     if done:
-        print(f"{len(done)} of the videos had been recognized by an interrupted run.")
+        print(f"{counted(len(done), 'video')} had been recognized by an interrupted run.")
     if output is not None:
         print(f"Results written to {output}")
     if unreadable:

@@ -77,6 +77,8 @@ class Clip:
         failures: Videos that could not be read.
         seed: Seed for augmenting the clip on the device; None in evaluation.
         span: Start and end of the record; None in training.
+        seconds: Times of the frames of the first view, from the video's first frame on; empty unless they were asked
+            for, or if frames have no times.
     """
 
     frames: Tensor | None
@@ -85,6 +87,7 @@ class Clip:
     failures: tuple[ReadFailure, ...] = ()
     seed: int | None = None
     span: Span | None = None
+    seconds: tuple[float, ...] = ()
 
     def __repr__(self) -> str:
         frames = None if self.frames is None else tuple(self.frames.shape)
@@ -222,7 +225,7 @@ class TrainingClips(Dataset[Clip | UserError]):
             choose = partial(self.sampler.random, generator=generator)
             crop_spec = partial(self.transform.crop_spec, generator=generator)
             try:
-                frames = _read(record, choose, self.short_side, crop_spec, self.reading)
+                frames, _ = _read(record, choose, self.short_side, crop_spec, self.reading)
             except VideoReadError as error:
                 failures.append(ReadFailure(record.id, str(error)))
             except UserError as error:
@@ -249,6 +252,7 @@ class EvaluationClips(Dataset[Clip | UserError]):
         reading: Settings for reading the files.
         view_seed: Seed that, together with a video's id, determines randomly drawn frames as in training; None for
             fixed frames.
+        with_times: Whether clips have the times of their frames.
     """
 
     def __init__(
@@ -260,9 +264,10 @@ class EvaluationClips(Dataset[Clip | UserError]):
         short_side: int,
         reading: ReadSettings = ReadSettings(),  # immutable
         view_seed: int | None = None,
+        with_times: bool = False,
     ) -> None:
         self.records, self.sampler, self.transform, self.short_side = records, sampler, transform, short_side
-        self.reading, self.view_seed = reading, view_seed
+        self.reading, self.view_seed, self.with_times = reading, view_seed, with_times
 
     def __len__(self) -> int:
         return len(self.records)
@@ -270,12 +275,19 @@ class EvaluationClips(Dataset[Clip | UserError]):
     def __getitem__(self, key: SampleKey) -> Clip | UserError:
         record = self.records[key.index]
         try:
-            frames = _read(record, self._choice(record), self.short_side, self.transform.crop_spec, self.reading)
+            frames, seconds = _read(
+                record,
+                self._choice(record),
+                self.short_side,
+                self.transform.crop_spec,
+                self.reading,
+                with_times=self.with_times,
+            )
         except VideoReadError as error:
             return Clip(None, record.label, record.id, (ReadFailure(record.id, str(error)),), span=record.span)
         except UserError as error:
             return error
-        return Clip(frames, record.label, record.id, span=record.span)
+        return Clip(frames, record.label, record.id, span=record.span, seconds=seconds)
 
     def _choice(self, record: VideoRecord) -> Callable[[int], Tensor]:
         if self.view_seed is None:
@@ -287,16 +299,23 @@ class EvaluationClips(Dataset[Clip | UserError]):
 
 
 def _read(
-    record: VideoRecord, choose: Callable[[int], Tensor], short_side: int, crop_spec: CropChooser, reading: ReadSettings
-) -> Tensor:
-    """Reads the crops of one record, uint8 (V x C, T, 3, S, S); the C crops of a view are adjacent."""
+    record: VideoRecord,
+    choose: Callable[[int], Tensor],
+    short_side: int,
+    crop_spec: CropChooser,
+    reading: ReadSettings,
+    *,
+    with_times: bool = False,
+) -> tuple[Tensor, tuple[float, ...]]:
+    """Reads the crops of one record, uint8 (V x C, T, 3, S, S), and times; the C crops of a view are adjacent."""
 
-    def read() -> Tensor:
+    def read() -> tuple[Tensor, tuple[float, ...]]:
         with open_video(record.path, sample_aspect=reading.sample_aspect, resize=reading.resize) as video:
             span = listed_frames(video, record)
             indices = choose(len(span)) + span.start
             crops = video.read_crops(indices.flatten(), short_side, crop_spec)
+            seconds = tuple(video.times(indices[0].tolist())) if with_times and video.rate else ()
         views: Tensor = crops.unflatten(1, tuple(indices.shape)).transpose(0, 1).flatten(0, 1)
-        return views
+        return views, seconds
 
     return run_with_timeout(reading.timeout, record.path, read)
