@@ -47,8 +47,8 @@ class Recognizer(LongVideos, LiveVideos):
         model: Weights, and the settings that belong to them.
         labels: Classes to choose from. If they have no descriptors, videos are compared with the class names alone
             (`CategoryName`), regardless of the model's own matcher.
-        device: Device for computation. Of several devices, each gets a copy of the model, and `stream` shares the
-            videos out among them.
+        device: Device for computation; None for a GPU if available, otherwise the CPU. Of several devices, each gets a
+            copy of the model, and `stream` shares the videos out among them.
 
     Attributes:
         labels: Classes to choose from.
@@ -65,7 +65,7 @@ class Recognizer(LongVideos, LiveVideos):
         Recognizer('tiny', 2 classes, CategoryName, 8 frames of 48 x 48 pixels, cpu)
     """
 
-    def __init__(self, model: TrainedModel, labels: LabelSpace, device: Devices = "cpu") -> None:
+    def __init__(self, model: TrainedModel, labels: LabelSpace, device: Devices | None = "cpu") -> None:
         self.device, *others = devices(device)
         self.labels, self.clips = labels, model.clips.resolved()
         self._video_clip = model.video_clip.to(self.device).eval()

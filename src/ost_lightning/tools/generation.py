@@ -68,17 +68,17 @@ def generate(
             folder = Path(stack.enter_context(TemporaryDirectory()))
         journal = stack.enter_context(Journal(folder / JOURNAL))
         generation = Generation(labels, loaded, sampling, limits, journal, structured=structured)
-        print(_estimate(generation))
+        print(estimate(generation))
         if dry_run:
             return
         end: UserError | None = None
         if generation.open_questions():
             generation.record_settings()
-            end = _ask(generation)
+            end = ask(generation)
         _finish(generation, output, end)
 
 
-def _ask(generation: Generation) -> UserError | None:
+def ask(generation: Generation) -> UserError | None:
     """Sends the open requests, and returns the error that ended them early; None if all were sent."""
     # imports the openai package, which no other command needs
     from ost_lightning.text.generation.server import Server
@@ -121,13 +121,14 @@ def _check_folder(output: Path, labels: LabelSpace) -> None:
         raise UserError(f"{output} contains descriptors that were not generated there. Choose another folder.")
 
 
-def _estimate(generation: Generation) -> str:
-    estimate = generation.estimate()
+def estimate(generation: Generation) -> str:
+    """Returns a line with the number of requests and an estimate of tokens."""
+    expected = generation.estimate()
     return (
-        f"{counted(len(generation.labels), 'class', 'classes')}; {estimate.answered:,} of "
-        f"{counted(len(generation.questions), 'list')} already written; {counted(estimate.requests, 'request')} to "
-        f"send to {generation.sampling.model}: about {counted(estimate.prompt_tokens, 'token')} in, "
-        f"{estimate.completion_tokens:,} out"
+        f"{counted(len(generation.labels), 'class', 'classes')}; {expected.answered:,} of "
+        f"{counted(len(generation.questions), 'list')} already written; {counted(expected.requests, 'request')} to "
+        f"send to {generation.sampling.model}: about {counted(expected.prompt_tokens, 'token')} in, "
+        f"{expected.completion_tokens:,} out"
     )
 
 

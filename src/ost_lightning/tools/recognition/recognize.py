@@ -4,13 +4,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ost_lightning.errors import UserError
 from ost_lightning.escaping import without_passwords
 from ost_lightning.resources import TINY_CLIP
+from ost_lightning.text import LabelSpace
 from ost_lightning.tools.options import class_names, output_file, processes
 from ost_lightning.tools.recognition.watch import live_source, watch_source
 from ost_lightning.vocabulary import counted
+
+if TYPE_CHECKING:
+    from ost_lightning.recognition import Recognizer
 
 
 def recognize(
@@ -18,6 +23,9 @@ def recognize(
     weights: str = "openai/clip-vit-base-patch16",
     labels: str | None = None,
     classes: str | None = None,
+    describe: bool = False,
+    llm: str = "gpt-3.5-turbo",
+    fall_back: bool = False,
     calibration: Path | None = None,
     alpha: float = 0.1,
     output: Path | None = None,
@@ -35,9 +43,9 @@ def recognize(
     """Recognizes the actions in videos, a camera or a stream, and prints the most likely classes and what decided.
 
     Classes come from `labels` or `classes`. Without descriptors, videos are compared with the class names alone, which
-    is less accurate. If the command is interrupted, the same command continues an unfinished output file. Unreadable
-    videos are named, the others are recognized, and the exit status is 1. A camera or stream is recognized while it
-    runs, until Ctrl-C.
+    is less accurate; `describe` has an LLM write descriptors. If the command is interrupted, the same command continues
+    an unfinished output file. Unreadable videos are named, the others are recognized, and the exit status is 1. A
+    camera or stream is recognized while it runs, until Ctrl-C.
 
     Args:
         sources: Files, folders (with subfolders), patterns (`clips/*.mp4`), URLs, or `-` for a list on standard input;
@@ -45,6 +53,10 @@ def recognize(
         weights: Hub id, `tiny`, folder in HF format, checkpoint (.ckpt), or folder of a run or experiment.
         labels: Name of a label space (`kinetics400`) or folder of one.
         classes: Class names separated by commas, such as `archery, surfing`.
+        describe: Whether an LLM first writes descriptors for `classes` (OPENAI_API_KEY, OPENAI_BASE_URL). They are kept
+            in the cache.
+        llm: Name of that LLM as the server knows it.
+        fall_back: Whether to compare with the class names alone if the LLM can't describe all classes.
         calibration: File that `Calibration.save` wrote, for label sets and "none of these".
         alpha: Risk that a label set misses the true class, between 0 and 1.
         output: File for the results (.csv, .json, .jsonl or .parquet; .csv or .jsonl of a stream); if not given, they
@@ -62,6 +74,10 @@ def recognize(
         duration: Seconds after which to stop watching a stream; no limit if not given.
     """
     chosen = class_names(labels, classes)
+    if describe and isinstance(chosen, str):
+        raise UserError("--describe is for class names (--classes): label spaces have descriptors of their own.")
+    if fall_back and not describe:
+        raise UserError("--fall_back is for --describe: without it, class names are compared as they are.")
     for name, value in (("top", top), ("batch_size", batch_size)):
         if value < 1:
             raise UserError(f"--{name} is {value}: expected at least 1.")
@@ -81,7 +97,11 @@ def recognize(
         (check_format if source is None else check_live_format)(output)
     saved = None if calibration is None else Calibration.load(calibration)
     videos = iter(()) if source is not None else _checked(find_videos(sources))
-    recognizer = Recognizer.load(weights, chosen, device)
+    recognizer = (
+        Recognizer.load(weights, chosen, device)
+        if isinstance(chosen, str) or not describe
+        else _with_descriptors(weights, chosen, device, llm, fall_back=fall_back)
+    )
     if saved is not None:
         recognizer.use_calibration(saved)
     print(recognizer)
@@ -122,3 +142,21 @@ def _checked(videos: Iterator[str]) -> Iterator[str]:
     if first is None:
         raise UserError("There are no videos: the list on standard input is empty.")
     return chain([first], videos)
+
+
+def _with_descriptors(
+    weights: str, names: Sequence[str], device: str | None, llm: str, *, fall_back: bool
+) -> "Recognizer":
+    """Loads weights, and classes that an LLM describes."""
+    from ost_lightning.recognition import Recognizer, load_trained_model
+    from ost_lightning.tools.recognition.describe import describe
+
+    model = load_trained_model(weights)
+    try:
+        labels = describe(names, llm, model.descriptors_per_class)
+    except UserError as error:
+        if not fall_back:
+            raise UserError(f"{error} To compare with the class names alone then, add --fall_back.") from error
+        print(f"No descriptors: {error}")
+        labels = LabelSpace(tuple(names))
+    return Recognizer(model, labels, device)
