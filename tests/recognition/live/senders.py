@@ -12,7 +12,7 @@ import av
 
 from tests.videos import write_video
 
-OPTIONS = {"g": "5", "bf": "0", "tune": "zerolatency"}
+OPTIONS = {"g": "5", "bf": "0", "sc_threshold": "0", "tune": "zerolatency"}
 
 
 def write_stream(file: Path, count: int = 100, seed: int = 0) -> Path:

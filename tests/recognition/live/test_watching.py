@@ -125,10 +125,10 @@ def test_a_model_that_is_too_slow_drops_frames_and_stays_on_time(
     monkeypatch.setattr(recognizer._video_clip, "encode_frames", slow)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = list(recognizer.watch(write_video(tmp_path / "clip.mp4", 75), window=0.8, stride=0.4))
+        found = list(recognizer.watch(write_video(tmp_path / "clip.mp4", 50), window=0.8, stride=0.4))
     last = found[-1]
     assert isinstance(last, LiveRecognition)
-    assert last.dropped >= 5
+    assert last.dropped >= 3
     assert all(result.latency < 0.45 for result in found[1:] if isinstance(result, LiveRecognition))
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
-from typing import Final
+from typing import Final, Literal
 
 import av
 import torch
@@ -24,8 +24,8 @@ _LONGEST_JUMP: Final = 10.0
 """Seconds between two frames from which on a stream's clock was set anew (FFmpeg's dts_delta_threshold)."""
 _JITTER: Final = 1.0
 """Seconds by which a frame may come before its predecessor without a clock that was set anew."""
-_BUSY: Final = 0.99
-"""Share of a period without waiting for packets from which on the decoder doesn't keep up."""
+_IDLE: Final = 0.05
+"""Share of a period spent waiting for packets below which the decoder doesn't keep up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +124,7 @@ class Connection:
         self._scaler = FrameScaler(aspect, self._reading.reading.resize)
         self.frame_seconds = float(1 / self._stream.average_rate) if self._stream.average_rate else 0.04
         self.is_behind = False
+        self._skipped: Literal["NONKEY", "DEFAULT"] = "DEFAULT"
 
     def frames(self, elapsed: Callable[[], float]) -> Iterator[LiveFrame]:
         """Yields frames as they arrive, until the connection ends.
@@ -160,8 +161,9 @@ class Connection:
             if packet is None:
                 return
             if not self._source.is_file and now - since >= self._period:
-                self._keep_up(waited < (1 - _BUSY) * (now - since))
+                self.is_behind = waited < _IDLE * (now - since)
                 waited, since = 0.0, now
+            self._skip(packet)
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError:
@@ -170,11 +172,11 @@ class Connection:
                 if isinstance(frame, av.VideoFrame) and not frame.is_corrupt:
                     yield frame
 
-    def _keep_up(self, behind: bool) -> None:
-        """Decodes keyframes only while packets arrive faster than all of them can be decoded."""
-        if behind != self.is_behind:
-            self.is_behind = behind
-            self._stream.codec_context.skip_frame = "NONKEY" if behind else "DEFAULT"
+    def _skip(self, packet: av.Packet) -> None:
+        """Skips all but keyframes while decoding is behind, and goes on with all frames at a keyframe."""
+        wanted: Literal["NONKEY", "DEFAULT"] = "NONKEY" if self.is_behind else "DEFAULT"
+        if wanted != self._skipped and (self.is_behind or packet.is_keyframe):
+            self._stream.codec_context.skip_frame = self._skipped = wanted
 
     def _crops(self, frame: av.VideoFrame) -> Tensor:
         """Crops of a frame, uint8 (C, 3, S, S)."""
