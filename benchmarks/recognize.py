@@ -148,20 +148,25 @@ def compare_first_answer(clip: Path, recognizer: Recognizer, folder: Path, round
     return row("first answer of 20 videos, to one video alone", ratios, firsts, alone)
 
 
+def resident() -> float:
+    """Memory of this process in MB, on Linux."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
 def watch(file: Path, recognizer: Recognizer, duration: float) -> list[str]:
     """Rows for latency and memory of a video that is played for some time."""
     memory, results = [], []
     for result in recognizer.watch(file, WINDOW, STRIDE, duration=duration):
         if isinstance(result, LiveRecognition):
             results.append(result)
-            memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # kB on Linux
+            memory.append(resident())
     latencies = [result.latency for result in results]
     lost = f"{results[-1].dropped} frames dropped, {results[-1].skipped} windows left out"
     print(f"live: {len(results)} results, {lost}")
     settled = memory[min(2, len(memory) - 1)]
     return [
         row("latency of a live result, to the stride", [x / STRIDE for x in latencies], latencies, [STRIDE]),
-        f"| peak memory at the end of the stream, to that after three results | {memory[-1] / settled:.3g} | | "
+        f"| memory at the end of the stream, to that after three results | {memory[-1] / settled:.3g} | | "
         f"{memory[-1]:.0f} MB | {settled:.0f} MB |",
     ]
 
@@ -181,10 +186,8 @@ def main() -> None:
         folder = Path(name)
         file = long_video(clip, folder / "long.mp4", max(1, round(60 * options.minutes / SECONDS)))
         clips = recognizer.clips
-        same = torch.stack(read_grid(file, clips)), torch.stack(decode_in_sequence(file, clips))
-        print(
-            f"{options.minutes:g} min, {len(same[0])} frames of the grid; both readings agree: {same[0].equal(same[1])}"
-        )
+        ours, plain = (torch.stack(read(clip, clips)) for read in (read_grid, decode_in_sequence))
+        print(f"{options.minutes:g} min; both readings of {len(ours)} frames agree: {ours.equal(plain)}")
         rows = [
             compare_decoding(file, clips, options.rounds),
             compare_label_spaces(file, model, options.device, options.rounds),

@@ -3,6 +3,7 @@
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator
 from ost_lightning.recognition.explanation import Explanation, SentenceMatch, attention_maps
 from ost_lightning.recognition.explanation_pictures import draw_maps, draw_matches
+from ost_lightning.recognition.live import LiveRecognition, StreamLostWarning
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.recognizer import Recognizer
 from ost_lightning.recognition.result_files import ResultFile, check_format
@@ -14,10 +15,12 @@ __all__ = [
     "Calibration",
     "ConformalCalibrator",
     "Explanation",
+    "LiveRecognition",
     "Recognition",
     "Recognizer",
     "ResultFile",
     "SentenceMatch",
+    "StreamLostWarning",
     "TrainedModel",
     "Unreadable",
     "attention_maps",

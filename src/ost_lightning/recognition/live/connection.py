@@ -163,7 +163,7 @@ class Connection:
             if not self._source.is_file and now - since >= self._period:
                 self.is_behind = waited < _IDLE * (now - since)
                 waited, since = 0.0, now
-            self._skip(packet)
+            self._skip(at_keyframe=packet.is_keyframe)
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError:
@@ -172,10 +172,10 @@ class Connection:
                 if isinstance(frame, av.VideoFrame) and not frame.is_corrupt:
                     yield frame
 
-    def _skip(self, packet: av.Packet) -> None:
+    def _skip(self, *, at_keyframe: bool) -> None:
         """Skips all but keyframes while decoding is behind, and goes on with all frames at a keyframe."""
         wanted: Literal["NONKEY", "DEFAULT"] = "NONKEY" if self.is_behind else "DEFAULT"
-        if wanted != self._skipped and (self.is_behind or packet.is_keyframe):
+        if wanted != self._skipped and (self.is_behind or at_keyframe):
             self._stream.codec_context.skip_frame = self._skipped = wanted
 
     def _crops(self, frame: av.VideoFrame) -> Tensor:
