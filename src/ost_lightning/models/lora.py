@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ost_lightning.errors import UserError
 from ost_lightning.models.checkpoints.initial_weights import checkpoint_weights
-from ost_lightning.models.encoders import TOWERS, DualEncoder
+from ost_lightning.models.encoders import TOWERS, DualEncoder, TowerName
 from ost_lightning.models.video_clip import VideoCLIP
 
 _BASE: Final = ".base_layer"
@@ -86,31 +86,42 @@ def add_adapters(encoder: DualEncoder, settings: LoRA) -> None:
     """Adds adapters to the layers of an encoder, and freezes everything else except the temperature.
 
     Raises:
-        UserError: If peft is not installed, or no layer of the towers has one of the names.
+        UserError: If peft is not installed, or no layer of a tower has one of the names.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise UserError("LoRA needs peft: install it with `pip install 'ost-lightning[lora]'`.") from error
     temperature = [parameter for parameter in encoder.logit_parameters if parameter.requires_grad]
-    names = {module: name for name, module in encoder.model.named_modules()}
-    adapted = TOWERS if settings.towers == "both" else (settings.towers,)
-    towers = "|".join(re.escape(names[encoder.tower(tower).layers]) for tower in adapted)
+    targets: list[str] = []
+    for tower in TOWERS if settings.towers == "both" else (settings.towers,):
+        linear = _linear_layers(encoder, tower)
+        found = [name for name in linear if name.rpartition(".")[2] in settings.layers]
+        if not found:
+            choice = sorted({name.rpartition(".")[2] for name in linear})
+            raise UserError(
+                f"No layer of the {tower} tower is called {' or '.join(settings.layers)}: set lora.layers to names of "
+                f"its linear layers ({', '.join(choice)})."
+            )
+        targets += found
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=rf"({towers})\..*\.({'|'.join(settings.layers)})",
+        target_modules="|".join(map(re.escape, targets)),
     )
-    try:
-        inject_adapter_in_model(config, encoder.model)
-    except ValueError as error:
-        raise UserError(
-            f"No layer of the {settings.towers} tower is called {' or '.join(settings.layers)}: set lora.layers to "
-            f"names of linear layers, such as q_proj, v_proj, fc1."
-        ) from error
+    inject_adapter_in_model(config, encoder.model)
     for parameter in temperature:
         parameter.requires_grad_(True)
+
+
+def _linear_layers(encoder: DualEncoder, tower: TowerName) -> list[str]:
+    """Returns the names of the linear layers in a tower's layers, by which the encoder's model knows them."""
+    names = {module: name for name, module in encoder.model.named_modules()}
+    attention = (part for part in encoder.model.modules() if isinstance(part, nn.MultiheadAttention))
+    uncalled = {part.out_proj for part in attention}  # torch reads its weight, so an adapter would have no effect
+    parts = (part for layer in encoder.tower(tower).layers for part in layer.modules())
+    return [names[part] for part in parts if isinstance(part, nn.Linear) and part not in uncalled]
 
 
 def _has_adapters(source: Path) -> bool:
@@ -142,19 +153,13 @@ def with_zero_adapters(original: Mapping[str, Tensor], adapted: Mapping[str, Ten
 
 @torch.no_grad()
 def merge_adapters(adapted: Any) -> Any:
-    """Returns a plain Hugging Face model with the adapters merged into its weights; the argument is unchanged."""
+    """Returns a plain model with the adapters merged into its weights; the argument is unchanged."""
     from peft.tuners.lora import Linear
 
-    deltas = {
-        f"{name}.weight": module.get_delta_weight("default")
-        for name, module in adapted.named_modules()
-        if isinstance(module, Linear)
-    }
-    state: dict[str, Any] = {}
-    for name, weight in adapted.state_dict().items():
-        if _UP not in name and _DOWN not in name:
-            plain = name.replace(_BASE, "")
-            state[plain] = weight + deltas[plain] if plain in deltas else weight
-    model = type(adapted)(deepcopy(adapted.config))
-    model.load_state_dict(state)
+    model = deepcopy(adapted)
+    for name, module in adapted.named_modules():
+        if isinstance(module, Linear):
+            plain = model.get_submodule(name).get_base_layer()
+            plain.weight += module.get_delta_weight("default")
+            model.set_submodule(name, plain)
     return model

@@ -30,9 +30,8 @@ from ost_lightning.models.encoders import (
     StatisticsName,
     encoder_class,
 )
-from ost_lightning.models.encoders.loading import load_model, source_of
+from ost_lightning.models.encoders.loading import source_of
 from ost_lightning.models.encoders.pixels import PixelNormalization
-from ost_lightning.models.encoders.preprocessing import read_preprocessing
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
 from ost_lightning.text import LabelSpace, SentenceSet, alike_names, describe_alike
@@ -113,10 +112,7 @@ class VideoCLIP(nn.Module):
         load_temporal_head(self.temporal_head, Path(source_of(pretrained)))
         self._freeze(freeze_vision, freeze_text)
         if gradient_checkpointing:
-            with warnings.catch_warnings():
-                # the oldest supported transformers doesn't have the replacement yet
-                warnings.simplefilter("ignore", FutureWarning)
-                self.encoder.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            self.encoder.enable_gradient_checkpointing()
         if init_from is not None:
             self._load_initial_weights(init_from)
 
@@ -235,7 +231,7 @@ class VideoCLIP(nn.Module):
         Raises:
             CheckpointError: If the weights of the model that this one was tuned from differ in name or shape.
         """
-        model = load_model(self.encoder.architecture, self.tuned_from)
+        model = self.encoder.load_model(self.tuned_from)
         plain = {name: parameter.detach() for name, parameter in model.named_parameters()}
         original = {f"{_MODEL}{name}": weight for name, weight in self._with_encoder_names(plain).items()}
         current = dict(self.named_parameters())
@@ -305,8 +301,8 @@ class VideoCLIP(nn.Module):
     def _load_initial_weights(self, source: Path) -> None:
         """Replaces the pre-trained weights with those of a checkpoint or folder."""
         if source.is_dir():
-            weights = folder_weights(source, self.encoder.architecture, _MODEL)
-            self.trained_with = _trained_with(read_preprocessing(str(source), self._own_preprocessing))
+            weights = folder_weights(source, self.encoder.load_model(str(source)), _MODEL)
+            self.trained_with = _trained_with(self.encoder.load_preprocessing(str(source)))
         else:
             content = read_checkpoint(source)
             weights = weights_of(content, VIDEO_CLIP)

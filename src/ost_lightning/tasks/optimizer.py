@@ -98,8 +98,7 @@ def layer_factors(encoder: DualEncoder, decay: float) -> dict[Parameter, float]:
     for name in TOWERS:
         tower = encoder.tower(name)
         depth = len(tower.layers)
-        for below in tower.embeddings:
-            factors |= dict.fromkeys(below.parameters(), decay ** (depth + 1))
+        factors |= dict.fromkeys(tower.embedding_parameters, decay ** (depth + 1))
         for index, layer in enumerate(tower.layers):
             factors |= dict.fromkeys(layer.parameters(), decay ** (depth - index))
     return factors

@@ -104,7 +104,7 @@ def _export(source: Path, output: Path, config: str, labels: str | None) -> str:
     )
     head = " The temporal head is read by this package only." if model.video_clip.temporal_head is not None else ""
     return (
-        f"{output}: {model.video_clip.encoder.architecture.__name__} and tokenizer, {what}\n"
+        f"{output}: {type(model.video_clip.encoder.model).__name__} and tokenizer, {what}\n"
         f"Trained with {type(model.matcher).__name__}, {model.descriptors_per_class} descriptors of each kind and "
         f"{model.clips.frames} frames per clip.{head}{problem}"
     )

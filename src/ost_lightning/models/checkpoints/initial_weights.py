@@ -4,35 +4,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.checkpoints.checkpoint_digest import verify_weights
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.safe_checkpoints import load_as_data
 from ost_lightning.models.checkpoints.temporal_head_file import temporal_head_weights
-from ost_lightning.models.encoders.loading import load_model
 
 VIDEO_CLIP: Final = "video_clip"
 """Attribute of a task that holds the encoder."""
 _MODEL_HINT: Final = "Set the model (`pretrained`, heads, adapters, matcher) to what it was in the training run."
 
 
-def folder_weights(folder: Path, architecture: type[PreTrainedModel], prefix: str) -> dict[str, Tensor]:
-    """Reads the encoder weights of a folder in HF format, under the names of `VideoCLIP.state_dict`.
+def folder_weights(folder: Path, model: nn.Module, prefix: str) -> dict[str, Tensor]:
+    """Returns the weights of a folder's model and temporal head, under the names of `VideoCLIP.state_dict`.
 
     Args:
-        folder: Folder in HF format.
-        architecture: Class of the model.
+        folder: Folder of the model.
+        model: Model that was loaded from the folder.
         prefix: Prefix of the model's weights in `VideoCLIP.state_dict`.
 
     Raises:
-        CheckpointError: If the weights are missing or incomplete.
+        CheckpointError: If the weights of the temporal head are damaged.
     """
-    model = load_model(architecture, str(folder)).state_dict()
     head = temporal_head_weights(folder)
-    return {prefix + name: weight for name, weight in model.items()} | {
+    return {prefix + name: weight for name, weight in model.state_dict().items()} | {
         f"temporal_head.{name}": weight for name, weight in head.items()
     }
 

@@ -1,5 +1,6 @@
 """The interface between this package and pre-trained dual encoders."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,20 +39,26 @@ class Tower:
 
     Attributes:
         backbone: The tower without its projection, the part that is compiled.
-        embeddings: Modules below the first layer.
-        layers: Transformer layers, from input to output.
+        embeddings: Modules and single weights below the first layer.
+        layers: Transformer layers, or stages of a convolutional network, from input to output.
         projection: Linear map to the joint space; None if the tower has none or the backbone contains it.
     """
 
     backbone: nn.Module
-    embeddings: tuple[nn.Module, ...]
-    layers: nn.ModuleList
+    embeddings: tuple[nn.Module | nn.Parameter, ...]
+    layers: nn.ModuleList | nn.Sequential | tuple[nn.Module, ...]
     projection: nn.Module | None = None
 
     @property
     def parts(self) -> tuple[nn.Module, ...]:
         """Backbone and, if there is one, projection."""
         return (self.backbone,) if self.projection is None else (self.backbone, self.projection)
+
+    @property
+    def embedding_parameters(self) -> Iterator[nn.Parameter]:
+        """All weights below the first layer."""
+        for part in self.embeddings:
+            yield from [part] if isinstance(part, nn.Parameter) else part.parameters()
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """All weights of the tower."""
@@ -111,8 +118,21 @@ class DualEncoder(nn.Module, ABC):
         Raises:
             CheckpointError: If the model doesn't exist or is incomplete.
         """
-        model = load_model(cls.architecture, pretrained, attention)
+        model = cls.load_model(pretrained, attention)
         return cls(model, cls._tokenizer(pretrained, model.config), cls._preprocessing(pretrained, model.config))
+
+    @classmethod
+    def load_model(cls, pretrained: str, attention: str = "sdpa") -> Any:
+        """Loads only the model, as the constructor expects it.
+
+        Args:
+            pretrained: Hub id, folder or `tiny`, of this class's `model_type`.
+            attention: Attention implementation, by its name in transformers.
+
+        Raises:
+            CheckpointError: If the model doesn't exist or is incomplete.
+        """
+        return load_model(cls.architecture, pretrained, attention)
 
     @classmethod
     def load_tokenizer(cls, pretrained: str) -> SentenceTokenizer:
@@ -247,10 +267,18 @@ class DualEncoder(nn.Module, ABC):
     def backbone_name(self) -> str:
         """Name of the vision transformer: `ViT-B/16`, or layers, width and patch size if it has no standard size."""
         vision = self.model.config.vision_config
-        size = _SIZES.get(vision.hidden_size) if vision.num_hidden_layers >= 12 else None
-        name = f"ViT-{size}" if size else f"ViT-{vision.num_hidden_layers}x{vision.hidden_size}"
-        pixels = f" at {vision.image_size}" if vision.image_size != 224 else ""
-        return f"{name}/{vision.patch_size}{pixels}"
+        return vit_name(vision.num_hidden_layers, vision.hidden_size, vision.patch_size, vision.image_size)
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Has activations of both towers recomputed in the backward pass.
+
+        Raises:
+            UserError: If the architecture has no support for it.
+        """
+        with warnings.catch_warnings():
+            # the oldest supported transformers doesn't have the replacement yet
+            warnings.simplefilter("ignore", FutureWarning)
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     def vision_settings(self) -> dict[str, Any]:
         """Returns the settings that frame embeddings depend on, in addition to the weights."""
@@ -269,6 +297,14 @@ class DualEncoder(nn.Module, ABC):
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         (preprocessing or self.preprocessing).save(folder)
+
+
+def vit_name(layers: int, width: int, patch_size: int, image_size: int) -> str:
+    """Returns the name of a vision transformer, such as `ViT-B/16`; layers and width if it has no standard size."""
+    size = _SIZES.get(width) if layers >= 12 else None
+    name = f"ViT-{size}" if size else f"ViT-{layers}x{width}"
+    pixels = f" at {image_size}" if image_size != 224 else ""
+    return f"{name}/{patch_size}{pixels}"
 
 
 def _config(pretrained: str) -> Any:
