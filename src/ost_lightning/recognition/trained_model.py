@@ -13,6 +13,7 @@ from ost_lightning.matching import Matcher, OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP, check_weights_match
 from ost_lightning.models.checkpoints.initial_weights import read_checkpoint, weights_of
 from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT, last_checkpoint, parsed_config
+from ost_lightning.models.encoders import is_open_clip
 from ost_lightning.renamed_settings import with_new_names
 from ost_lightning.text import Templates
 
@@ -63,7 +64,7 @@ def load_trained_model(weights: str | Path) -> TrainedModel:
 
 
 def find_checkpoint(path: Path) -> Path | None:
-    """Finds the checkpoint that a path refers to; None for a folder in HF format, or if the path doesn't exist.
+    """Finds the checkpoint that a path refers to; None for the folder of a model, or if the path doesn't exist.
 
     Args:
         path: Checkpoint, or folder of a run or experiment.
@@ -73,7 +74,7 @@ def find_checkpoint(path: Path) -> Path | None:
     """
     if path.is_file():
         return path
-    if not path.is_dir() or (path / "config.json").is_file():
+    if not path.is_dir() or (path / "config.json").is_file() or is_open_clip(str(path)):
         return None
     in_run = path / "checkpoints" / "last.ckpt"
     found = in_run if in_run.is_file() else last_checkpoint(path)

@@ -6,6 +6,7 @@ from ost_lightning.errors import CheckpointError
 from ost_lightning.models.encoders.base import TOWERS, DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.clip import CLIPEncoder
 from ost_lightning.models.encoders.loading import model_type_of
+from ost_lightning.models.encoders.open_clip import OpenCLIPEncoder, is_open_clip
 from ost_lightning.models.encoders.preprocessing import (
     NAMED_STATISTICS,
     PixelStatistics,
@@ -25,6 +26,7 @@ __all__ = [
     "Tower",
     "TowerName",
     "encoder_class",
+    "is_open_clip",
 ]
 
 _ENCODERS: Final[dict[str, type[DualEncoder]]] = {
@@ -36,11 +38,13 @@ def encoder_class(pretrained: str) -> type[DualEncoder]:
     """Returns the encoder class for a checkpoint, reading only the `model_type` in its config.json.
 
     Args:
-        pretrained: Hub id, folder or `tiny`.
+        pretrained: Hub id, folder, `tiny`, or the name of a model of open_clip.
 
     Raises:
         CheckpointError: If the checkpoint doesn't exist, or its type is not supported.
     """
+    if is_open_clip(pretrained):
+        return OpenCLIPEncoder
     model_type = model_type_of(pretrained)
     if model_type not in _ENCODERS:
         raise CheckpointError(

@@ -6,13 +6,14 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from huggingface_hub import constants, is_offline_mode, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub import constants, hf_hub_download, is_offline_mode, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError, RemoteEntryNotFoundError
 
 from ost_lightning.errors import CheckpointError
 from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
@@ -20,6 +21,8 @@ from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
 PATIENCE: Final = "HF_HUB_ETAG_TIMEOUT"
 """Environment variable of huggingface_hub: time limit for the first answer of the hub, in seconds."""
 _PATIENCE: Final = 4.0
+OPEN_CLIP: Final = "open_clip:"
+"""Prefix of models that the library open_clip loads."""
 _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
 _TOKENIZERS: Final = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
 _reached: set[str] = set()
@@ -48,11 +51,77 @@ def local_files_only(pretrained: str) -> bool:
         return False
     if _has(pretrained, "config.json"):  # whatever is missing may be optional
         return True
-    raise CheckpointError(
-        f"There is no pre-trained model '{pretrained}' on this machine: it is neither a folder nor in the cache "
-        f"{constants.HF_HUB_CACHE}, and {reason}. Check the path and the network connection, or use `{TINY_CLIP}`, "
-        "which comes with the package."
-    )
+    raise _not_on_this_machine(pretrained, reason)
+
+
+def hub_file(repository: str, *names: str) -> Path:
+    """Returns the first of several files that a repository has: from the local cache, or else downloaded.
+
+    Args:
+        repository: Hub id.
+        names: Names of the file in order of preference.
+
+    Raises:
+        CheckpointError: If the repository has no such file, doesn't exist or can't be reached.
+    """
+    expected = " or ".join(names)
+    try:
+        for name in names:
+            if isinstance(cached := try_to_load_from_cache(repository, name), str):
+                return Path(cached)
+        reason = "HF_HUB_OFFLINE is set" if is_offline_mode() else _unreachable(constants.ENDPOINT)
+        if reason is not None:
+            raise _not_on_this_machine(repository, reason)
+        for name in names:
+            with suppress(RemoteEntryNotFoundError):
+                return Path(hf_hub_download(repository, name))
+    except (OSError, HFValidationError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"{expected} of '{repository}' can't be downloaded from the Hugging Face hub ({reason}). Check the id and "
+            "the network connection."
+        ) from error
+    raise CheckpointError(f"The repository '{repository}' on the Hugging Face hub has no {expected}.")
+
+
+def tokenizer_is_local(repository: str) -> bool:
+    """Returns whether a tokenizer is loaded without asking the hub; see `local_files_only`.
+
+    Args:
+        repository: Hub id or folder.
+
+    Raises:
+        CheckpointError: If the tokenizer has to be downloaded, but the hub can't be reached.
+    """
+    if Path(repository).is_dir() or is_offline_mode():
+        return True
+    if any(all(_has(repository, name) for name in names) for names in _TOKENIZERS):
+        return True
+    if (reason := _unreachable(constants.ENDPOINT)) is not None:
+        raise _not_on_this_machine(repository, reason)
+    return False
+
+
+def folder_of(pretrained: str) -> Path:
+    """Returns the path of a model's folder, which doesn't exist if the model is on the hub."""
+    if pretrained == TINY_CLIP:
+        return tiny_clip_folder()
+    return Path(pretrained.removeprefix(OPEN_CLIP).removeprefix("local-dir:"))
+
+
+def require_connection(address: str, file: str) -> None:
+    """Checks that a server can be reached.
+
+    Args:
+        address: URL of a file on the server.
+        file: Name of the file, for messages.
+
+    Raises:
+        CheckpointError: If it can't.
+    """
+    parts = urlsplit(address)
+    if (reason := _unreachable(f"{parts.scheme}://{parts.netloc}")) is not None:
+        raise CheckpointError(f"{file} has to be downloaded, but {reason}.")
 
 
 def weights_bytes(pretrained: str) -> int:
@@ -61,7 +130,7 @@ def weights_bytes(pretrained: str) -> int:
     Args:
         pretrained: Hub id, folder or `tiny`.
     """
-    folder = tiny_clip_folder() if pretrained == TINY_CLIP else Path(pretrained)
+    folder = folder_of(pretrained)
     if not folder.is_dir():
         try:
             config = try_to_load_from_cache(pretrained, "config.json")
@@ -72,6 +141,14 @@ def weights_bytes(pretrained: str) -> int:
         folder = Path(config).parent
     sizes = (sum(file.stat().st_size for file in folder.glob(f"*{Path(name).suffix}")) for name in _WEIGHTS)
     return next((size for size in sizes if size), 0)  # a folder may hold the same weights in both formats
+
+
+def _not_on_this_machine(pretrained: str, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"There is no pre-trained model '{pretrained}' on this machine: it is neither a folder nor in the cache "
+        f"{constants.HF_HUB_CACHE}, and {reason}. Check the path and the network connection, or use `{TINY_CLIP}`, "
+        "which comes with the package."
+    )
 
 
 def _is_cached(repository: str) -> bool:

@@ -12,15 +12,15 @@ from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTr
 from transformers.utils.logging import set_tqdm_hook
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.models.encoders.hub import local_files_only
+from ost_lightning.models.encoders.hub import OPEN_CLIP, folder_of, local_files_only
 from ost_lightning.models.encoders.pixels import as_patch_convolution
 from ost_lightning.models.unreadable_weights import problem_in
-from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
+from ost_lightning.resources import TINY_CLIP
 
 
 def source_of(pretrained: str) -> str:
-    """Returns the hub id or folder that transformers loads from; `tiny` is a folder in this package."""
-    return str(tiny_clip_folder()) if pretrained == TINY_CLIP else pretrained
+    """Returns the hub id or folder of a model; `tiny` is a folder in this package."""
+    return str(folder_of(pretrained)) if pretrained == TINY_CLIP or pretrained.startswith(OPEN_CLIP) else pretrained
 
 
 def model_type_of(pretrained: str) -> str:
@@ -40,7 +40,7 @@ def model_type_of(pretrained: str) -> str:
         found = "is missing or empty" if not config else "has no model_type"
         raise CheckpointError(
             f"config.json of {pretrained} {found}: expected a model in Hugging Face format, as written by "
-            "`save_pretrained`."
+            f"`save_pretrained`. A hub id with open_clip's weights alone is {OPEN_CLIP}hf-hub:ID."
         )
     return model_type
 
@@ -141,5 +141,5 @@ def _not_found(pretrained: str, what: str, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"There is no pre-trained model '{pretrained}': it is neither a folder nor a model on the Hugging Face hub or "
         f"in its local cache ({first_line}). Check the id and the network connection, or use `{TINY_CLIP}`, which "
-        "comes with the package."
+        f"comes with the package. Models of open_clip begin with {OPEN_CLIP}"
     )

@@ -98,11 +98,13 @@ class Preprocessing:
 
     def save(self, folder: Path) -> None:
         """Writes preprocessor_config.json and, if the settings of clips are known, clip_settings.json."""
-        files = {"preprocessor_config.json": self.as_image_processor()}
+        _write_json(folder / "preprocessor_config.json", self.as_image_processor())
+        self.save_clip_settings(folder)
+
+    def save_clip_settings(self, folder: Path) -> None:
+        """Writes clip_settings.json, if the settings of clips are known."""
         if self.knows_clips:
-            files[_CLIP_FILE] = {name: getattr(self, name) for name in _CLIP_SETTINGS}
-        for name, settings in files.items():
-            (folder / name).write_text(f"{json.dumps(settings, indent=2)}\n", encoding="utf-8")
+            _write_json(folder / _CLIP_FILE, {name: getattr(self, name) for name in _CLIP_SETTINGS})
 
     def as_image_processor(self) -> dict[str, Any]:
         """Returns the content of preprocessor_config.json for this preprocessing."""
@@ -134,7 +136,7 @@ def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing
         CheckpointError: If the file's mean or standard deviation is not three numbers, or clip_settings.json is
             damaged.
     """
-    return replace(_image_preprocessing(pretrained, default), **_clip_settings(Path(source_of(pretrained))))
+    return replace(_image_preprocessing(pretrained, default), **read_clip_settings(Path(source_of(pretrained))))
 
 
 def _image_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing:
@@ -158,8 +160,12 @@ def _image_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessi
     )
 
 
-def _clip_settings(folder: Path) -> dict[str, Any]:
-    """Reads clip_settings.json; empty if there is none."""
+def read_clip_settings(folder: Path) -> dict[str, Any]:
+    """Reads clip_settings.json as arguments of `Preprocessing`; empty if there is none.
+
+    Raises:
+        CheckpointError: If the file is damaged.
+    """
     file = folder / _CLIP_FILE
     if not file.is_file():
         return {}
@@ -174,6 +180,10 @@ def _clip_settings(folder: Path) -> dict[str, Any]:
     ):
         raise CheckpointError(f"{file} contains {settings}. {_EXPECTED}")
     return settings
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(f"{json.dumps(content, indent=2)}\n", encoding="utf-8")
 
 
 def _triple(value: Any, key: str, pretrained: str) -> Triple:
