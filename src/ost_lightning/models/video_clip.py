@@ -51,11 +51,11 @@ DescriptorEmbeddings = Mapping[SentenceKind, Tensor]
 class VideoCLIP(nn.Module):
     """A pre-trained dual encoder for clips and sentences.
 
-    The checkpoint determines the kind of encoder (`model_type` in its config.json): CLIP, SigLIP or X-CLIP.
+    The checkpoint determines the kind of encoder: by the `model_type` in its config.json, or open_clip's own format.
 
     Args:
-        pretrained: Hub id (`openai/clip-vit-base-patch16`), folder in HF format, or `tiny`, which comes with the
-            package.
+        pretrained: Hub id (`openai/clip-vit-base-patch16`), folder in HF format, `tiny`, which comes with the package,
+            or a model of open_clip (`open_clip:PE-Core-B-16/meta`, or a folder in its format).
         freeze_vision: Whether to freeze the vision tower and its projection.
         freeze_text: Whether to freeze the text tower and its projection.
         gradient_checkpointing: Whether to recompute activations in the backward pass, which saves memory and takes

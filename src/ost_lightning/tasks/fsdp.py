@@ -143,7 +143,7 @@ def _units_of(video_clip: VideoCLIP) -> Iterator[nn.Module]:
     for name in TOWERS:
         tower = video_clip.encoder.tower(name)
         yield from tower.layers
-        yield from (part for part in tower.embeddings if isinstance(part, nn.Module))
+        yield from (part for part in tower.embeddings if isinstance(part, nn.Module) and list(part.parameters()))
     yield video_clip
 
 

@@ -86,6 +86,19 @@ def test_embeddings_are_independent_of_the_batch(name: str, folders: dict[str, P
     )
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", KINDS)
+def test_mixed_precision_changes_embeddings_slightly(name: str, folders: dict[str, Path]) -> None:
+    video_clip = VideoCLIP(str(folders[name])).eval()
+    videos, tokens = clips(video_clip), video_clip.tokenize(SENTENCES)
+    full = [video_clip.encode_frames(videos), video_clip.encode_sentences(tokens)["name"]]
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = [video_clip.encode_frames(videos), video_clip.encode_sentences(tokens)["name"]]
+    for found, expected in zip(mixed, full, strict=True):
+        assert found.dtype == torch.float32
+        assert float((found * expected).sum(-1).min()) > 0.99
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_preprocessing_is_that_of_the_configuration(name: str, folders: dict[str, Path]) -> None:
     found, family = OpenCLIPEncoder.load_preprocessing(str(folders[name])), FAMILIES[name]
