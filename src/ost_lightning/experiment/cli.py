@@ -44,7 +44,7 @@ from ost_lightning.experiment.trainer_settings import (
     strategy_for,
     validate_trainer_settings,
 )
-from ost_lightning.models.checkpoints.safe_checkpoints import local_file
+from ost_lightning.models.safe_checkpoints import local_file
 from ost_lightning.tasks import RecognitionTask
 
 _ORDER_REPORT: Final = "--order_report"

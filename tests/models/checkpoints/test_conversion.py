@@ -11,7 +11,7 @@ from ost_lightning.matching import OptimalDescriptorSolver
 from ost_lightning.models import CheckpointError, VideoCLIP
 from ost_lightning.models.checkpoints.conversion import export_checkpoint, import_checkpoint
 from ost_lightning.models.checkpoints.foreign_layouts import correspondences, from_hugging_face, to_hugging_face
-from ost_lightning.models.checkpoints.safe_checkpoints import read_weights
+from ost_lightning.models.safe_checkpoints import read_weights
 from ost_lightning.recognition import load_trained_model
 from ost_lightning.resources import tiny_clip_folder
 from tests.models.foreign import RELEASED, RELEASED_IO, tokenizer

@@ -26,7 +26,7 @@ from ost_lightning.callbacks.reporting.training_differences import clip_differen
 from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord
 from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.files import write_text_atomically
-from ost_lightning.models.checkpoints.safe_checkpoints import load_as_data
+from ost_lightning.models.safe_checkpoints import load_as_data
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.vocabulary import AS_TRAINED, PRETRAINED
 

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from ost_lightning.callbacks.reporting.training_record import TrainingRecord
 from ost_lightning.callbacks.resuming import CONFIG_IN_CHECKPOINT, last_checkpoint
 from ost_lightning.models.checkpoints.run_folders import parsed_config
-from ost_lightning.models.checkpoints.safe_checkpoints import load_as_data
+from ost_lightning.models.safe_checkpoints import load_as_data
 from ost_lightning.tasks import RecognitionTask
 
 _SHAPING: Final = (

@@ -17,7 +17,7 @@ from ost_lightning.models.checkpoints.checkpoint_digest import (
     without_digests,
 )
 from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT
-from ost_lightning.models.checkpoints.safe_checkpoints import load_as_data, local_file
+from ost_lightning.models.safe_checkpoints import load_as_data, local_file
 
 _NOTES: Final = "ost_run"
 _RENAMED_STATES: Final = {"SeveralSets": "CombinedDataModule"}

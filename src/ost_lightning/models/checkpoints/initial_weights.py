@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.checkpoints.checkpoint_digest import verify_weights
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
-from ost_lightning.models.checkpoints.safe_checkpoints import load_as_data
 from ost_lightning.models.checkpoints.temporal_head_file import temporal_head_weights
+from ost_lightning.models.safe_checkpoints import load_as_data
 
 VIDEO_CLIP: Final = "video_clip"
 """Attribute of a task that holds the encoder."""

@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.models.checkpoints.safe_checkpoints import read_weights
 from ost_lightning.models.encoders.open_clip.source import Source, library
 from ost_lightning.models.encoders.pixels import as_patch_convolution
+from ost_lightning.models.safe_checkpoints import read_weights
 from ost_lightning.models.unreadable_weights import problem_in
 
 _SCALARS: Final = ("logit_scale", "logit_bias")
@@ -76,10 +76,10 @@ def _read(file: Path) -> dict[str, Tensor]:
 
 def _converted(model: nn.Module, weights: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
     """Returns weights under the model's names, from any layout that open_clip reads."""
-    found = {name.removeprefix(_PARALLEL): weight for name, weight in weights.items()}
+    plain = {name.removeprefix(_PARALLEL): weight for name, weight in weights.items()}
     try:
-        found = library("open_clip.convert").convert_state_dict(model, found)
-        found = library("open_clip.model").convert_to_custom_text_state_dict(found)
+        converted = library("open_clip.convert").convert_state_dict(model, plain)
+        found: dict[str, Tensor] = library("open_clip.model").convert_to_custom_text_state_dict(converted)
     except (LookupError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"The weights in {file} are for another architecture ({error}).") from error
     for name in _SCALARS:  # checkpoints have them with and without a dimension

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ost_lightning.models import CheckpointError
-from ost_lightning.models.checkpoints.safe_checkpoints import local_file, read_weights
+from ost_lightning.models.safe_checkpoints import local_file, read_weights
 from tests.models.foreign import RELEASED, Payload, payloads
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
