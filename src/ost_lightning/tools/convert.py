@@ -35,7 +35,13 @@ def convert(
             if not given.
     """
     from ost_lightning.models.checkpoints.conversion import RELEASED_NOTICE, export_checkpoint, import_checkpoint
+    from ost_lightning.models.encoders import is_open_clip
 
+    if is_open_clip(str(source)):
+        raise CheckpointError(
+            f"{source} is a model of open_clip, which is not converted: the layouts are those of OpenAI's CLIP. "
+            "video_clip.pretrained takes the folder as it is."
+        )
     if (source / "config.json").is_file():
         count = export_checkpoint(source, output, layout)
         print(f"{output}: {count} tensors in the layout '{layout}'")

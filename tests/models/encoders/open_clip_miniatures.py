@@ -147,7 +147,7 @@ def write_open_clip(folder: Path, name: str, seed: int = 0, **changes: Any) -> P
     """Writes a folder as open_clip does, with every weight random; `changes` are further settings of the model."""
     family = FAMILIES[name]
     torch.manual_seed(seed)
-    text = {"width": 32, "heads": 2, "layers": 2, "context_length": family.positions, **family.text}
+    text = {"width": 16, "heads": 2, "layers": 2, "context_length": family.positions, **family.text}
     if family.letters:
         tokenizer().save_pretrained(folder)
         text["vocab_size"] = len(tokenizer())

@@ -11,10 +11,11 @@ import pytest
 
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models import VideoCLIP
-from ost_lightning.models.encoders import encoder_class, hub
+from ost_lightning.models.encoders import encoder_class
 from ost_lightning.models.encoders.hub import weights_bytes
 from ost_lightning.models.encoders.open_clip.source import CONFIG_FILE, WEIGHTS_FILE, find_source
 from ost_lightning.models.token_count import token_count
+from ost_lightning.tools.convert import convert
 from tests.models.encoders.open_clip_miniatures import write_open_clip
 from tests.models.encoders.test_hub import cache, closed_port
 
@@ -46,8 +47,8 @@ def test_weights_known_by_name_are_found_in_the_cache(cached: Cached) -> None:
     source = find_source("open_clip:ViT-B-32-quickgelu/openai")
     assert source.weights() == folder / WEIGHTS_FILE
     assert find_source("open_clip:ViT-B/32-quickgelu/openai").model == source.model
-    folder = cached("apple/mobileclip", {"mobileclip.pt": "weights"})
-    assert hub.hub_file("apple/mobileclip", "mobileclip.safetensors", "mobileclip.pt") == folder / "mobileclip.pt"
+    folder = cached("jienengchen/ViTamin-S", {"pytorch_model.bin": "weights"})
+    assert find_source("open_clip:ViTamin-S/datacomp1b").weights() == folder / "pytorch_model.bin"
 
 
 @pytest.mark.usefixtures("closed_port")
@@ -143,6 +144,19 @@ def test_the_missing_package_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     for name in ("open_clip:PE-Core-B-16/meta", str(tmp_path)):
         with pytest.raises(CheckpointError, match=r"`pip install 'ost-lightning\[open_clip\]'`"):
             VideoCLIP(name)
+
+
+def test_weights_elsewhere_are_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    tag = {"url": "https://host/weights.pt", "quick_gelu": False}
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda *_: tag)
+    with pytest.raises(CheckpointError, match=r"Download https://host/weights\.pt, and name the file"):
+        find_source("open_clip:ViT-B-32/mine").weights()
+
+
+def test_only_the_layouts_of_openai_are_converted(tmp_path: Path) -> None:
+    write_open_clip(tmp_path, "laion")
+    with pytest.raises(CheckpointError, match="is a model of open_clip, which is not converted"):
+        convert(tmp_path, tmp_path / "weights.pth")
 
 
 def test_the_weights_of_a_folder_are_measured(tmp_path: Path) -> None:

@@ -109,21 +109,6 @@ def folder_of(pretrained: str) -> Path:
     return Path(pretrained.removeprefix(OPEN_CLIP).removeprefix("local-dir:"))
 
 
-def require_connection(address: str, file: str) -> None:
-    """Checks that a server can be reached.
-
-    Args:
-        address: URL of a file on the server.
-        file: Name of the file, for messages.
-
-    Raises:
-        CheckpointError: If it can't.
-    """
-    parts = urlsplit(address)
-    if (reason := _unreachable(f"{parts.scheme}://{parts.netloc}")) is not None:
-        raise CheckpointError(f"{file} has to be downloaded, but {reason}.")
-
-
 def weights_bytes(pretrained: str) -> int:
     """Returns the size of a model's weights on this machine, in bytes; 0 if they are yet to be downloaded.
 

@@ -8,10 +8,9 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.models.encoders.hub import OPEN_CLIP, folder_of, hub_file, require_connection
+from ost_lightning.models.encoders.hub import OPEN_CLIP, folder_of, hub_file
 from ost_lightning.models.encoders.preprocessing import NAMED_STATISTICS
 
 CONFIG_FILE: Final = "open_clip_config.json"
@@ -166,7 +165,7 @@ def _built_in(pretrained: str, name: str) -> Source:
     tags: Sequence[str] = open_clip.list_pretrained_tags_by_model(model)
     if tag := open_clip.get_pretrained_cfg(model, weights):
         _check_activation(pretrained, model, weights, config, tag)
-        return Source(pretrained, config, _pixels(tag), None, lambda: _download(tag))
+        return Source(pretrained, config, _pixels(tag), None, lambda: _download(pretrained, tag))
     if not Path(weights).is_file():
         near = get_close_matches(weights, tags, n=5, cutoff=0.4) or list(tags[:8])
         raise CheckpointError(
@@ -202,19 +201,15 @@ def _check_activation(
     )
 
 
-def _download(tag: Mapping[str, Any]) -> Path:
+def _download(pretrained: str, tag: Mapping[str, Any]) -> Path:
     """Returns the file of weights that open_clip knows by name."""
-    if address := tag.get("hf_hub"):
-        repository, _, file = address.rpartition("/")
-        if not file:
-            return hub_file(repository, WEIGHTS_FILE, _PICKLE)
-        safe = [f"{file[:-4]}.safetensors"] if file.endswith((".bin", ".pth")) and file != _PICKLE else []
-        return hub_file(repository, *safe, file)
-    url = tag["url"]
-    file = urlsplit(url).path.rpartition("/")[2]
-    if not (Path("~/.cache/clip").expanduser() / file).is_file():
-        require_connection(url, file)
-    try:
-        return Path(library().download_pretrained(dict(tag)))
-    except (OSError, RuntimeError) as error:  # also a wrong checksum
-        raise CheckpointError(f"{file} can't be downloaded from {url} ({error}).") from error
+    if not (address := tag.get("hf_hub")):
+        raise CheckpointError(
+            f"The weights of {pretrained} are not on the Hugging Face hub. Download {tag.get('url')}, and name the "
+            "file in their place."
+        )
+    repository, _, file = address.rpartition("/")
+    if not file:
+        return hub_file(repository, WEIGHTS_FILE, _PICKLE)
+    safe = [f"{Path(file).stem}.safetensors"] if file.endswith((".bin", ".pth")) else []
+    return hub_file(repository, *safe, file)
