@@ -92,7 +92,7 @@ class Variant:
 
 
 BASELINE = Variant("threshold and merge, windows", ThresholdDecoder, {"shortest": (0.5, 1.25, 1.75)})
-DEFAULT = Variant("**stretches, transport and worst step (default)**", StretchDecoder, {})
+DEFAULT = Variant("**stretches, order_sigma 0.3 (default)**", StretchDecoder, {})
 VARIANTS = (
     BASELINE,
     Variant("Viterbi, windows", ViterbiDecoder, {"switch": (0.005, 0.01, 0.02, 0.05)}),
