@@ -27,8 +27,8 @@ class StretchSettings:
     """Settings of the stretches that are scored.
 
     Attributes:
-        lengths: Lengths of stretches in seconds. By default nine from 2 to 6 s, as for the actions of the rendered world;
-            longer actions need longer stretches, e.g. 4, 6, 8, 12, 16, 24, 32. Few lengths find worse boundaries.
+        lengths: Lengths of stretches in seconds. Nine from 2 to 6 s by default, as for the actions of the rendered
+            world; longer actions need longer stretches, such as 4, 8, 16, 32. Few lengths find boundaries worse.
         stride: Distance between the starts of stretches in seconds; at least one step of the grid.
         looks: Number of frames that represent a stretch, evenly spread.
         order_sigma: Width of the prior that prefers steps in their order, as a fraction of the stretch; None for none.
