@@ -14,7 +14,17 @@ SCRIPTS = sorted(
     for file in [*TOP.glob("studies/**/*.py"), *TOP.glob("benchmarks/*.py")]
     if not file.with_name("__init__.py").is_file()
 )
-SHARED = ("world", "variants", "random_clip", "film_clips", "other_readers")
+SHARED = (
+    "world",
+    "variants",
+    "random_clip",
+    "film_clips",
+    "other_readers",
+    "footage",
+    "measures",
+    "comparison",
+    "unknown",
+)
 
 
 @pytest.fixture(autouse=True)

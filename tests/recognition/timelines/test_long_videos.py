@@ -90,7 +90,7 @@ def test_conditions_name_what_segments_depend_on(recognizer: Recognizer, folder:
         **recognizer.conditions(),
         "scored_by": "transport and worst step",
         "rate": 4.0,
-        "stretches.lengths": "2, 2.6, 3.5, 4.6, 6",
+        "stretches.lengths": "2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6",
         "stretches.stride": 0.5,
         "stretches.looks": 8,
         "stretches.order_sigma": 0.3,

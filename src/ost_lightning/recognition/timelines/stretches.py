@@ -27,8 +27,8 @@ class StretchSettings:
     """Settings of the stretches that are scored.
 
     Attributes:
-        lengths: Lengths of stretches in seconds. By default five from 2 to 6 s, each about a third longer than the last
-            one, as for the actions of the rendered world; longer actions need longer stretches, e.g. 4, 8, 16, 32.
+        lengths: Lengths of stretches in seconds. Nine from 2 to 6 s by default, as for the actions of the rendered
+            world; longer actions need longer stretches, such as 4, 8, 16, 32. Few lengths find boundaries worse.
         stride: Distance between the starts of stretches in seconds; at least one step of the grid.
         looks: Number of frames that represent a stretch, evenly spread.
         order_sigma: Width of the prior that prefers steps in their order, as a fraction of the stretch; None for none.
@@ -38,7 +38,7 @@ class StretchSettings:
         UserError: If a value is out of range.
     """
 
-    lengths: tuple[float, ...] = (2.0, 2.6, 3.5, 4.6, 6.0)
+    lengths: tuple[float, ...] = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0)
     stride: float = 0.5
     looks: int = 8
     order_sigma: float | None = 0.3
