@@ -29,14 +29,15 @@ class LoRA:
         alpha: Scale of the product, before it is divided by the rank.
         dropout: Dropout probability on the adapters' input.
         towers: Towers that get adapters; all other weights except the temperature of the logits are frozen.
-        layers: Names of the linear layers that get adapters.
+        layers: Names of the linear layers that get adapters; None for those of attention, whose names depend on the
+            kind of encoder.
     """
 
     rank: int = 8
     alpha: int = 16
     dropout: float = 0.0
     towers: Literal["vision", "text", "both"] = "both"
-    layers: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "out_proj")
+    layers: tuple[str, ...] | None = None
 
 
 class AdaptedVideoCLIP(VideoCLIP):
@@ -86,28 +87,34 @@ def add_adapters(encoder: DualEncoder, settings: LoRA) -> None:
     """Adds adapters to the layers of an encoder, and freezes everything else except the temperature.
 
     Raises:
-        UserError: If peft is not installed, or no layer of the towers has one of the names.
+        UserError: If peft is not installed, the encoder is for evaluation only, or no layer of the towers has one of
+            the names.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise UserError("LoRA needs peft: install it with `pip install 'ost-lightning[lora]'`.") from error
+    if not encoder.trainable:
+        raise UserError(f"LoRA trains a model, but {encoder.model_type} is for evaluation only: use VideoCLIP.")
     temperature = [parameter for parameter in encoder.logit_parameters if parameter.requires_grad]
     names = {module: name for name, module in encoder.model.named_modules()}
     adapted = TOWERS if settings.towers == "both" else (settings.towers,)
-    towers = "|".join(re.escape(names[encoder.tower(tower).layers]) for tower in adapted)
+    towers = [encoder.tower(tower) for tower in adapted]
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=rf"({towers})\..*\.({'|'.join(settings.layers)})",
+        target_modules="|".join(
+            rf"{re.escape(names[tower.layers])}\..*\.({'|'.join(settings.layers or tower.attention)})"
+            for tower in towers
+        ),
     )
     try:
         inject_adapter_in_model(config, encoder.model)
     except ValueError as error:
         raise UserError(
-            f"No layer of the {settings.towers} tower is called {' or '.join(settings.layers)}: set lora.layers to "
-            f"names of linear layers, such as q_proj, v_proj, fc1."
+            f"No layer of the {settings.towers} tower is called {' or '.join(settings.layers or ())}: set lora.layers "
+            f"to names of linear layers, such as {', '.join(towers[0].attention)}, or null for these."
         ) from error
     for parameter in temperature:
         parameter.requires_grad_(True)

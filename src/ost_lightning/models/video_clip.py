@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from ost_lightning.models.checkpoints.initial_weights import (
 from ost_lightning.models.checkpoints.temporal_head_file import load_temporal_head, save_temporal_head
 from ost_lightning.models.encoders import (
     NAMED_STATISTICS,
+    TOWERS,
     DualEncoder,
     PixelStatistics,
     Preprocessing,
@@ -52,7 +53,7 @@ DescriptorEmbeddings = Mapping[SentenceKind, Tensor]
 class VideoCLIP(nn.Module):
     """A pre-trained dual encoder for clips and sentences.
 
-    The checkpoint determines the kind of encoder (`model_type` in its config.json): CLIP, SigLIP or X-CLIP.
+    The checkpoint determines the kind of encoder: CLIP, SigLIP or another `model_type` in its config.json.
 
     Args:
         pretrained: Hub id (`openai/clip-vit-base-patch16`), folder in HF format, or `tiny`, which comes with the
@@ -119,6 +120,15 @@ class VideoCLIP(nn.Module):
                 self.encoder.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if init_from is not None:
             self._load_initial_weights(init_from)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets training mode, in which frozen towers remain without dropout."""
+        super().train(mode)
+        for name, frozen in zip(TOWERS, (self.freeze_vision, self.freeze_text), strict=True):
+            if frozen:
+                for part in self.encoder.tower(name).parts:
+                    part.eval()
+        return self
 
     @property
     def embedding_dim(self) -> int:
@@ -287,7 +297,7 @@ class VideoCLIP(nn.Module):
         if not self.encoder.trainable:
             if self.temporal_head is not None:
                 raise UserError(
-                    f"{self.pretrained} is for evaluation only and embeds each clip as a whole: it takes no "
+                    f"{self.pretrained} is for evaluation only and relates the frames of a clip itself: it takes no "
                     "video_clip.temporal_head. Unset it."
                 )
             vision = text = True
@@ -297,6 +307,7 @@ class VideoCLIP(nn.Module):
             parameter.requires_grad_(not vision)
         for parameter in self.encoder.tower("text").parameters():
             parameter.requires_grad_(not text)
+        self.train(self.training)
 
     def _unit_vectors(self, embedded: Tensor) -> Tensor:
         return F.normalize(embedded.float(), dim=-1) if self.encoder.unit_length else embedded.float()

@@ -21,7 +21,13 @@ PATIENCE: Final = "HF_HUB_ETAG_TIMEOUT"
 """Environment variable of huggingface_hub: time limit for the first answer of the hub, in seconds."""
 _PATIENCE: Final = 4.0
 _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
-_TOKENIZERS: Final = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
+_TOKENIZERS: Final = (
+    ("tokenizer.json",),
+    ("vocab.json", "merges.txt"),
+    ("vocab.txt",),
+    ("spiece.model",),
+    ("sentencepiece.bpe.model",),
+)
 _reached: set[str] = set()
 
 

@@ -5,7 +5,7 @@ Sources: Zhai et al., "Sigmoid Loss for Language Image Pre-Training", ICCV 2023;
 
 import string
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,7 +29,7 @@ def canonicalize(sentence: str) -> str:
 
 
 class SiglipEncoder(DualEncoder):
-    """A `SiglipModel`. SigLIP 2 has the same model and model type, except for NaFlex, which is not supported.
+    """A `SiglipModel`. SigLIP 2 has the same model and model type, except for NaFlex (`Siglip2Encoder`).
 
     The text embedding is read from the last position, and attention includes the padding without a mask. A sentence
     that is padded to a different length therefore has a different embedding. The logit bias is not trained.
@@ -40,6 +40,7 @@ class SiglipEncoder(DualEncoder):
     statistics: ClassVar[StatisticsName] = "half"
     resize: ClassVar[Resize] = "squash"
     fixed_length: ClassVar[bool] = True
+    read_at: ClassVar[Literal["end", "start"] | None] = None
     canonicalize: ClassVar[Callable[[str], str] | None] = staticmethod(canonicalize)
 
     def __init__(self, model: Any, tokenizer: SentenceTokenizer, preprocessing: Preprocessing) -> None:
