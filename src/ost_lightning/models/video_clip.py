@@ -65,8 +65,8 @@ class VideoCLIP(nn.Module):
         attention: Attention implementation. `eager` gives access to attention maps, and computes CLIP's last vision
             layer for all tokens instead of the class token alone.
         pixel_statistics: Mean and standard deviation for normalizing pixels: `clip`, `imagenet` (used to tune the
-            released OST and ViFi-CLIP weights), `half` (0.5 each), or `mean` and `std` of three numbers each. None
-            uses the checkpoint's own.
+            released OST and ViFi-CLIP weights), `half` (0.5 each), `none` (pixels from 0 to 1), or `mean` and `std` of
+            three numbers each. None uses the checkpoint's own.
         tuned_from: Hub id or folder of the model that `pretrained` was tuned from, used as the original in weight-space
             ensembling; None for `pretrained` itself.
         temporal_head: Factory of a head for embeddings of a given width, applied to the frame embeddings before they

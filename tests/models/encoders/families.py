@@ -4,7 +4,8 @@ Each sentence is spelled: a token per letter or character.
 """
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,15 @@ from transformers import (
     VideoPrismTokenizer,
     XLMRobertaTokenizer,
 )
+from transformers.models.siglip2.image_processing_siglip2 import convert_image_to_patches
 
+from ost_lightning.models import VideoCLIP
+from ost_lightning.text import SentenceSet
 from tests.models.encoders.siglip_miniature import tokenizer as siglip_tokenizer
 from tests.models.encoders.siglip_miniature import write_siglip
 
+PLAIN = ("kick drum", "drum", "a dog s tail on a beach", "x")
+SENTENCES = SentenceSet({"name": tuple((text,) for text in PLAIN)})
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 FOREIGN = "äöüßéñабвгд打篮球手"
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -138,7 +144,7 @@ class Family:
         normalized: Tensor = (frames / 255 - mean) / std
         return normalized
 
-    def tokens(self, sentences: list[str], padded: bool) -> dict[str, Tensor]:
+    def tokens(self, sentences: Sequence[str], padded: bool) -> dict[str, Tensor]:
         """Tokens as the authors' documentation makes them, with a mask where the model needs one."""
         always = self.architecture in (SiglipModel, Siglip2Model)
         padding = "max_length" if padded or always else True
@@ -160,7 +166,13 @@ def _naflex(tokenizer: PreTrainedTokenizerBase) -> Siglip2Config:
 
 
 def _videoprism(tokenizer: PreTrainedTokenizerBase) -> VideoPrismConfig:
-    vision = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_frames": 4, "image_size": [48, 48]}
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_attention_heads": 2,
+        "num_frames": 4,
+        "image_size": [48, 48],
+    }
     vision |= {"tubelet_size": [1, 16, 16], "num_spatial_layers": 2, "num_temporal_layers": 1}
     text = _text(tokenizer, vocab_size=len(tokenizer) - 100)
     return VideoPrismConfig(vision_config=vision | {"num_auxiliary_layers": 1}, text_config=text)
@@ -202,3 +214,38 @@ FAMILIES = {
         clean=lambda text: text + ".",
     ),
 }
+
+
+def clips(batch: int = 2, frames: int = 4, size: int = 48) -> Tensor:
+    return torch.randint(0, 256, (batch, frames, 3, size, size), dtype=torch.uint8)
+
+
+def inputs_of(family: Family, frames: Tensor) -> dict[str, Tensor]:
+    """Frames (n, 3, S, S) as the library's forward pass takes them, each as a picture or a video of one frame."""
+    pixels = family.pixels(frames)
+    if "VideoPrism" in family.architecture.__name__:
+        # otherwise transformers adds the positions of all frames to a single one, which then counts as many
+        return {"pixel_values_videos": pixels[:, None], "interpolate_pos_encoding": True}
+    if "Siglip2" not in family.architecture.__name__:
+        return {"pixel_values": pixels}
+    shape, patches = pixels.shape[-1] // 16, torch.stack([convert_image_to_patches(image, 16) for image in pixels])
+    padded = torch.nn.functional.pad(patches, (0, 0, 0, 3))  # the processor pads to the largest number of patches
+    mask = (torch.arange(padded.shape[1]) < shape**2).long().expand(len(pixels), -1)
+    return {
+        "pixel_values": padded,
+        "pixel_attention_mask": mask,
+        "spatial_shapes": torch.full((len(pixels), 2), shape),
+    }
+
+
+def text_vectors(model: VideoCLIP, sentences: SentenceSet = SENTENCES) -> Tensor:
+    return model.encode_sentences(model.tokenize(sentences))["name"]
+
+
+def changed_config(folder: Path, target: Path, tower: str, **values: Any) -> Path:
+    """Copies a folder and changes the configuration of one tower."""
+    shutil.copytree(folder, target, dirs_exist_ok=True)
+    config = json.loads((target / "config.json").read_text())
+    config[f"{tower}_config"] |= values
+    (target / "config.json").write_text(json.dumps(config))
+    return target

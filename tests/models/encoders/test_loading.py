@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,19 @@ def test_missing_packages_of_a_tokenizer_are_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", missing)
     with pytest.raises(CheckpointError, match=r"requires the SentencePiece library.*pip install .*siglip"):
         load_tokenizer("tiny", 10)
+
+
+def test_sentencepiece_is_named_where_transformers_asks_for_tiktoken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "metaclip_2"}')
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "XLMRobertaTokenizer"}')
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(b"model")
+    with pytest.raises(CheckpointError, match="has 5 tokens, but the model has 100"):
+        load_tokenizer(str(tmp_path), 100)
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(CheckpointError, match=r"it is a SentencePiece model.*pip install 'ost-lightning\[siglip\]'"):
+        load_tokenizer(str(tmp_path), 100)
 
 
 def test_code_that_comes_with_a_tokenizer_is_not_run(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +126,11 @@ def load_tokenizer(pretrained: str, vocabulary: int, unembedded: int = 0) -> Pre
             source_of(pretrained), trust_remote_code=False, local_files_only=local_files_only(pretrained)
         )
     except ImportError as error:
-        raise CheckpointError(
-            f"The tokenizer of {pretrained} needs a package that is not installed "
-            f"({' '.join(str(error).split())[:200]}). SentencePiece tokenizers, such as SigLIP's, need "
-            "`pip install 'ost-lightning[siglip]'`."
-        ) from error
+        raise _missing_package(pretrained, " ".join(str(error).split())[:200]) from error
     except (OSError, ValueError) as error:
+        if "tiktoken" in str(error) and find_spec("sentencepiece") is None:
+            # transformers then tries tiktoken, and asks for it
+            raise _missing_package(pretrained, "it is a SentencePiece model") from error
         raise _not_found(pretrained, "its tokenizer is", error) from error
     # transformers creates an empty tokenizer when the files are missing
     if not 0.9 * vocabulary <= len(tokenizer) <= vocabulary + unembedded:
@@ -140,6 +140,13 @@ def load_tokenizer(pretrained: str, vocabulary: int, unembedded: int = 0) -> Pre
             "Use a folder that contains the model's own tokenizer."
         )
     return tokenizer
+
+
+def _missing_package(pretrained: str, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"The tokenizer of {pretrained} needs a package that is not installed ({reason}). SentencePiece tokenizers, "
+        "such as SigLIP's, need `pip install 'ost-lightning[siglip]'`."
+    )
 
 
 def _not_found(pretrained: str, what: str, error: Exception) -> CheckpointError:

@@ -56,15 +56,19 @@ class SiglipEncoder(DualEncoder):
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Embeds images (n, 3, S, S) as (n, d), pooled by attention without a projection."""
-        features: Tensor = self.model.get_image_features(pixel_values=pixels).pooler_output
+        features: Tensor = self._run_vision(pixels).pooler_output
         return features
+
+    def _run_vision(self, pixels: Tensor, **options: Any) -> Any:
+        """Returns the outputs of the vision tower."""
+        return self.model.vision_model(pixel_values=pixels, **options)
 
     def encode_with_attention(self, pixels: Tensor) -> tuple[Tensor, VisionAttention]:
         """Embeds images (n, 3, S, S) as (n, d), and returns the attention of layers and pooling."""
         vision, implementation = self.model.vision_model, self.model.config._attn_implementation
         try:
             self.model.set_attn_implementation("eager")  # fused attention returns no probabilities
-            outputs = vision(pixel_values=pixels, output_attentions=True)
+            outputs = self._run_vision(pixels, output_attentions=True)
         finally:
             self.model.set_attn_implementation(implementation)
         features, pooling = _pool_with_attention(vision.head, outputs.last_hidden_state)

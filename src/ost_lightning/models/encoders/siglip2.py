@@ -53,11 +53,9 @@ class Siglip2Encoder(SiglipEncoder):
         default = Preprocessing(side, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), cls.resize, "bilinear")
         return replace(read_preprocessing(pretrained, default), resize=cls.resize)
 
-    def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """Embeds images (n, 3, S, S) as (n, d), pooled by attention without a projection."""
-        vision = self.model.vision_model
-        features: Tensor = vision(pixel_values=pixels, pixel_attention_mask=None, spatial_shapes=None).pooler_output
-        return features
+    def _run_vision(self, pixels: Tensor, **options: Any) -> Any:
+        # the shape is known from the pixels, and there is no padding to mask
+        return self.model.vision_model(pixels, pixel_attention_mask=None, spatial_shapes=None, **options)
 
     def save_pretrained(self, folder: Path, preprocessing: Preprocessing | None = None) -> None:
         """Writes the current weights, the tokenizer and the preprocessing as a folder in HF format.
