@@ -36,7 +36,7 @@ from ost_lightning.models.encoders.pixels import PixelNormalization
 from ost_lightning.models.encoders.preprocessing import read_preprocessing
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
-from ost_lightning.text import LabelSpace, SentenceSet, alike_names, describe_alike
+from ost_lightning.text import LabelSpace, SentenceSet, TokenCount, alike_names, describe_alike
 from ost_lightning.vocabulary import SentenceKind
 
 _SENTENCES_PER_PASS: Final = 512
@@ -174,6 +174,12 @@ class VideoCLIP(nn.Module):
         if self.temporal_head is not None:
             embedded = self.temporal_head(embedded)
         return self._unit_vectors(embedded)
+
+    @property
+    def token_count(self) -> TokenCount:
+        """Token counter of the checkpoint, for choosing templates that fit."""
+        tokenizer = self.encoder.tokenizer
+        return TokenCount(tokenizer.count, tokenizer.max_tokens, f"tokenizer of {self.pretrained}", tokenizer.read)
 
     def tokenize(self, sentences: SentenceSet) -> TokenizedSentences:
         """Tokenizes sentences with the checkpoint's own tokenizer.

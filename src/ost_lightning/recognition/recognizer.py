@@ -75,7 +75,8 @@ class Recognizer(LongVideos, LiveVideos):
         for module in (self._video_clip, self.matcher):
             require_finite_weights(module)
         self._calibration: Calibration | None = None
-        self._sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class)
+        tokens = self._video_clip.token_count
+        self._sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class, tokens)
         self._video_clip.warn_about_names(model.templates.spelling(labels))
         with torch.inference_mode():
             self._texts = self._video_clip.encode_sentences(self._video_clip.tokenize(self._sentences))
