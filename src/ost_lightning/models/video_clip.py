@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,9 @@ from ost_lightning.text import LabelSpace, SentenceSet, TokenCount, alike_names,
 from ost_lightning.vocabulary import SentenceKind
 
 _SENTENCES_PER_PASS: Final = 512
+Scores = Literal["softmax", "sigmoid"]
+"""Probabilities that a video shows a class: of all classes together, or of each class by itself."""
+
 _MODEL: Final = "encoder.model."
 """Prefix of the pre-trained weights in `VideoCLIP.state_dict`."""
 
@@ -71,6 +74,8 @@ class VideoCLIP(nn.Module):
             ensembling; None for `pretrained` itself.
         temporal_head: Factory of a head for embeddings of a given width, applied to the frame embeddings before they
             are normalized. Its weights are new unless the folder `pretrained` contains them.
+        scores: Probabilities of classes: `softmax` distributes 1 over all classes; `sigmoid` gives each class a
+            probability of its own, for encoders with a logit bias such as SigLIP. Training is the same with both.
         init_from: Initial weights: a checkpoint that training wrote (`.ckpt`) or a folder in HF format. Only the
             weights are loaded, so training starts a new schedule; `--ckpt_path` resumes the old one. Weight-space
             ensembling still uses `pretrained` (or `tuned_from`) as the original.
@@ -99,11 +104,13 @@ class VideoCLIP(nn.Module):
         pixel_statistics: StatisticsName | PixelStatistics | None = None,
         tuned_from: str | None = None,
         temporal_head: Callable[[int], TemporalHead] | None = None,
+        scores: Scores = "softmax",
         init_from: Path | None = None,
     ) -> None:
         super().__init__()
         self.pretrained, self.tuned_from, self.init_from = pretrained, tuned_from or pretrained, init_from
         self.encoder: DualEncoder = encoder_class(pretrained).from_pretrained(pretrained, attention).train()
+        self.use_scores(scores)
         self._own_preprocessing = self.encoder.preprocessing
         self.trained_with = _trained_with(self.preprocessing)
         if pixel_statistics is not None:
@@ -238,6 +245,29 @@ class VideoCLIP(nn.Module):
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
         """Scales similarities (B, K) to logits with the encoder's learned temperature, and bias if it has one."""
         return self.encoder.similarity_to_logits(similarities)
+
+    def use_scores(self, scores: Scores) -> None:
+        """Sets the kind of probabilities.
+
+        Args:
+            scores: `softmax` or `sigmoid`.
+
+        Raises:
+            UserError: If the encoder has no logit bias, which `sigmoid` needs.
+        """
+        if scores not in get_args(Scores):
+            raise UserError(f"scores is '{scores}': expected softmax or sigmoid.")
+        if scores == "sigmoid" and self.encoder.logit_bias is None:
+            raise UserError(
+                f"{self.pretrained} is a {self.encoder.model_type}, whose logits have no bias and only compare "
+                "classes: scores can't be sigmoid. Use softmax, or an encoder with a bias, such as SigLIP."
+            )
+        self.scores = scores
+
+    def class_probabilities(self, similarities: Tensor) -> Tensor:
+        """Returns probabilities of classes, fp32 (B, K), from similarities (B, K), in the way of `scores`."""
+        logits = self.similarity_to_logits(similarities).float()
+        return logits.sigmoid() if self.scores == "sigmoid" else logits.softmax(dim=-1)
 
     def adapt_matcher(self, matcher: Matcher) -> Matcher:
         """Returns the matcher to use with this encoder: the same one, or a wrapper if texts depend on the video."""

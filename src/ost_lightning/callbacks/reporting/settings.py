@@ -27,6 +27,7 @@ def model_settings(task: RecognitionTask) -> dict[str, Any]:
             if name != "origin" and (name != "short" or value)
         },
         "descriptors_per_class": task.descriptors_per_class,
+        "scores": clip.scores,
     }
 
 

@@ -225,6 +225,11 @@ class DualEncoder(nn.Module, ABC):
         """Weights of `similarity_to_logits`, all scalars."""
         return (self.model.logit_scale,)
 
+    @property
+    def logit_bias(self) -> nn.Parameter | None:
+        """Bias with which logits are log-odds that image and text match; None if they only compare texts."""
+        return None
+
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
         """Scales cosine similarities by the learned inverse temperature."""
         logits: Tensor = self.model.logit_scale.exp() * similarities

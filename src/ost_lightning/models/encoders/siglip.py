@@ -84,9 +84,15 @@ class SiglipEncoder(DualEncoder):
         """Logit scale and bias."""
         return self.model.logit_scale, self.model.logit_bias
 
+    @property
+    def logit_bias(self) -> nn.Parameter:
+        """Learned bias."""
+        bias: nn.Parameter = self.model.logit_bias
+        return bias
+
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
         """Scales similarities and adds the learned bias, which gives the log-odds that image and text match."""
-        logits: Tensor = super().similarity_to_logits(similarities) + self.model.logit_bias
+        logits: Tensor = super().similarity_to_logits(similarities) + self.logit_bias
         return logits
 
     def tower(self, name: TowerName) -> Tower:
