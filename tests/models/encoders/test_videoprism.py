@@ -11,6 +11,7 @@ from ost_lightning.models import CheckpointError, VideoCLIP
 from ost_lightning.models.encoders import encoder_class
 from ost_lightning.models.encoders.videoprism import canonicalize
 from ost_lightning.models.lora import AdaptedVideoCLIP
+from ost_lightning.recognition.timelines.embedding import require_single_frames
 from tests.models.encoders.families import FAMILIES, changed_config, clips
 
 FAMILY = FAMILIES["VideoPrism"]
@@ -59,6 +60,17 @@ def test_vectors_of_videoprism_are_the_parts_of_the_vector_of_the_clip(
     torch.testing.assert_close(
         torch.nn.functional.normalize(vectors[0], dim=-1), whole.pooler_output[:, 0], atol=1e-5, rtol=0
     )
+
+
+@torch.no_grad()
+def test_a_frame_depends_on_its_clip_and_nothing_treats_it_as_single(folder: Path, model: VideoCLIP) -> None:
+    videos = clips(2, 4)
+    videos[1, 0] = videos[0, 0]
+    first, second = model.encode_frames(videos)[:, 0]
+    assert float((first - second).abs().max()) > 1e-3
+    assert model.relates_frames
+    with pytest.raises(UserError, match="the encoder VideoPrismEncoder, which relates the frames of a clip"):
+        require_single_frames(model)
 
 
 @torch.no_grad()

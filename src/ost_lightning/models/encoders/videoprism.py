@@ -40,6 +40,7 @@ class VideoPrismEncoder(DualEncoder):
     resize: ClassVar[Resize] = "squash"
     read_at: ClassVar[Literal["end", "start"] | None] = None
     canonicalize: ClassVar[Callable[[str], str] | None] = staticmethod(canonicalize)
+    relates_frames: ClassVar[bool] = True
     trainable: ClassVar[bool] = False
     unembedded_tokens: ClassVar[int] = 100  # <extra_id_0> and so on, which T5's tokenizer adds
 
