@@ -195,3 +195,21 @@ def test_sentences_that_do_not_fit_have_the_short_form(tmp_path: Path) -> None:
         warnings.simplefilter("error")  # nothing is truncated
         module.tokenize(labels)
     assert module.sentences(labels).sentences["temporal"] == ((longest,), ("a video video",))
+
+
+def test_sentences_that_are_too_long_are_counted_before_the_first_video(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        f"name: ['{{name}}', '{{name}} {'video ' * 90}']\nspatio: '{{descriptor}}'\ntemporal: '{{descriptor}}'\n"
+    )
+    module = ContrastiveRecognition(VideoCLIP("tiny"), CategoryName(), str(file))
+
+    class FirstBatch(Callback):
+        def on_test_batch_start(self, *_: object) -> None:
+            raise RuntimeError("the first video")
+
+    with (
+        pytest.warns(UserWarning, match=r"20 of 40 name sentences have more than 77 tokens and are truncated"),
+        pytest.raises(RuntimeError, match="the first video"),
+    ):
+        trainer(tmp_path, callbacks=[FirstBatch()]).test(module, loaders(), verbose=False)

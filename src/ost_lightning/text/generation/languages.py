@@ -43,7 +43,6 @@ _NAMES: Final = {
     "sv": "Swedish",
     "sw": "Swahili",
     "ta": "Tamil",
-    "te": "Telugu",
     "th": "Thai",
     "tr": "Turkish",
     "uk": "Ukrainian",
