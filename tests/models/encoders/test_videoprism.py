@@ -7,7 +7,7 @@ import torch
 from tokenizers import processors
 
 from ost_lightning.errors import UserError
-from ost_lightning.models import CheckpointError, VideoCLIP
+from ost_lightning.models import CheckpointError, VideoCLIP, frame_fingerprint
 from ost_lightning.models.encoders import encoder_class
 from ost_lightning.models.encoders.videoprism import canonicalize
 from ost_lightning.models.lora import AdaptedVideoCLIP
@@ -84,6 +84,19 @@ def test_videoprism_is_not_trained(folder: Path, model: VideoCLIP) -> None:
     assert model.encoder.backbone_name == "VideoPrism-2+1+1x32/16 at 48"
     with pytest.raises(UserError, match="videoprism is for evaluation only"):
         AdaptedVideoCLIP(str(folder))
+
+
+@torch.no_grad()
+def test_saving_and_fingerprints(folder: Path, model: VideoCLIP, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path)
+    again, videos = VideoCLIP(str(tmp_path)).eval(), clips()
+    assert torch.equal(again.encode_frames(videos), model.encode_frames(videos))
+    assert frame_fingerprint(again, "fp32") == frame_fingerprint(model, "fp32")
+    for parameter in again.encoder.tower("text").parameters():
+        parameter.add_(1)
+    assert frame_fingerprint(again, "fp32") == frame_fingerprint(model, "fp32")
+    again.encoder.model.video_model.head.per_dim_scale.add_(1)
+    assert frame_fingerprint(again, "fp32") != frame_fingerprint(model, "fp32")
 
 
 @pytest.mark.parametrize(
