@@ -87,6 +87,14 @@ def test_the_configuration_in_an_old_checkpoint_is_read_with_new_names(caplog: p
     )
 
 
+def test_a_checkpoint_from_before_there_were_two_kinds_of_scores_was_trained_with_softmax() -> None:
+    old = "model: {init_args: {video_clip: {init_args: {pretrained: tiny}}}}\ndata: {}\n"
+    new = "model: {init_args: {video_clip: {init_args: {pretrained: tiny, scores: softmax}}}}\ndata: {}\n"
+    assert report_differences(old, new) == []
+    (difference,) = report_differences(old, new.replace("softmax", "sigmoid"))
+    assert difference.endswith("scores is sigmoid in this run; the checkpoint was trained with softmax")
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [

@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from ost_lightning.evaluation import EvaluationLoader
 from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
 from ost_lightning.models import TemporalTransformer, VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition
+from ost_lightning.text import Descriptors, LabelSpace
 
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
 
@@ -179,3 +181,35 @@ def test_a_temporal_head_is_not_tested_with_positions_that_it_was_not_trained_wi
     for stage in ("test", "validate", "predict"):
         with pytest.raises(UserError, match="The clips have 2 frames, but the temporal head was trained with 1"):
             getattr(trainer(tmp_path), stage)(module, dataloaders=loaders())
+
+
+def test_sentences_that_do_not_fit_have_the_short_form(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "name: '{name}'\nspatio: '{descriptor}'\ntemporal: 'a video {descriptor}'\nshort: {temporal: '{descriptor}'}\n"
+    )
+    module = ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver(), str(file), descriptors_per_class=1)
+    longest = " ".join(["video"] * 75)  # 77 tokens with start and end
+    labels = LabelSpace(("x", "y"), {"x": Descriptors(("a",), (longest,)), "y": Descriptors(("b",), ("video",))})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is truncated
+        module.tokenize(labels)
+    assert module.sentences(labels).sentences["temporal"] == ((longest,), ("a video video",))
+
+
+def test_sentences_that_are_too_long_are_counted_before_the_first_video(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        f"name: ['{{name}}', '{{name}} {'video ' * 90}']\nspatio: '{{descriptor}}'\ntemporal: '{{descriptor}}'\n"
+    )
+    module = ContrastiveRecognition(VideoCLIP("tiny"), CategoryName(), str(file))
+
+    class FirstBatch(Callback):
+        def on_test_batch_start(self, *_: object) -> None:
+            raise RuntimeError("the first video")
+
+    with (
+        pytest.warns(UserWarning, match=r"20 of 40 name sentences have more than 77 tokens and are truncated"),
+        pytest.raises(RuntimeError, match="the first video"),
+    ):
+        trainer(tmp_path, callbacks=[FirstBatch()]).test(module, loaders(), verbose=False)

@@ -134,3 +134,10 @@ def test_shipped_descriptors_have_no_errors(name: str) -> None:
     labels = LabelSpace.load(name)
     findings = lint(labels, Templates.load("condition_both"), token_count("tiny"))
     assert [str(finding) for finding in findings if SEVERITY[finding.rule] == "error"] == []
+
+
+def test_characters_of_other_languages_are_not_reported() -> None:
+    texts = {"run": Descriptors(("eine Straße", "ein Mädchen"), ("läuft", "hält an"))}
+    english = LabelSpace(("run",), texts)
+    assert {finding.rule for finding in lint(english, Templates.load("ost"), TOKENS)} == {"non-ASCII"}
+    assert lint(LabelSpace(("run",), texts, provenance={"language": "de"}), Templates.load("ost"), TOKENS) == []

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ost_lightning.errors import UserError
-from ost_lightning.text import Descriptors, LabelSpace, Templates
+from ost_lightning.text import Descriptors, LabelSpace, Templates, TokenCount, lint
 from ost_lightning.vocabulary import SENTENCE_KINDS
 
 LABELS = LabelSpace(
@@ -39,6 +39,30 @@ def test_several_name_templates_from_a_file(tmp_path: Path) -> None:
     assert sentences["spatio"][0] == ("archery: a bow",)
 
 
+def test_the_short_template_is_used_where_the_long_one_does_not_fit(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "name: ['{name}', 'someone is {name} here']\nspatio: 'about {descriptor}'\n"
+        "temporal: '{name} includes {descriptor}'\nshort: {temporal: '{descriptor}', name: 'some {name}'}\n"
+    )
+    templates = Templates.load(str(file))
+    tokens = TokenCount(lambda texts: [len(text.split()) for text in texts], 3, "spaces")
+    texts = Descriptors(("a bow and arrow", "a bow"), ("aims", "draws the bow", "aims and draws the bow"))
+    labels = LabelSpace(("archery",), {"archery": texts})
+    sentences = templates.apply(labels, SENTENCE_KINDS, 2, tokens).sentences
+    assert sentences["name"] == (("archery", "some archery"),)
+    assert sentences["spatio"] == (("about a bow and arrow", "about a bow"),)  # has no short form
+    assert sentences["temporal"] == (("archery includes aims", "draws the bow"),)
+    assert templates.apply(labels, ("temporal",), 2).sentences["temporal"][0][1] == "archery includes draws the bow"
+    long = [
+        (found.kind, found.text, found.detail) for found in lint(labels, templates, tokens) if found.rule == "too long"
+    ]
+    assert long == [
+        ("spatio", "a bow and arrow", "has 5 tokens in its template, limit 3 (spaces)"),
+        ("temporal", "aims and draws the bow", "has 5 tokens in its short template, limit 3 (spaces)"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -49,6 +73,12 @@ def test_several_name_templates_from_a_file(tmp_path: Path) -> None:
             "nothing but {descriptor} and {name} in braces",
         ),
         ("name: '{name}'", "exactly the keys"),
+        (
+            "name: '{name}'\nspatio: '{descriptor}'\ntemporal: '{descriptor}'\nshort: {spatio: '{name}'}",
+            "spatio template '{name}' .*must contain {descriptor}",
+        ),
+        ("name: '{name}'\nshort: {all: '{descriptor}'}", "short must be a mapping from name, spatio, temporal"),
+        ("name: '{name}'\nshort: {spatio: 3}", "short must be a mapping"),
         ("name: 3\nspatio: '{descriptor}'\ntemporal: '{descriptor}'", "must be a string"),
     ],
 )

@@ -53,6 +53,16 @@ def test_a_folder_of_videos_gets_the_descriptors_of_its_classes(monkeypatch: pyt
     assert found.descriptors_of("spatio", 1)[1] == ("spatio thing 0 of jump rope",)
 
 
+def test_descriptors_in_another_language(labels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    german = ["ein Platz mit Bäumen", "ein großer Ball", "kurze Hosen", "zwei Tore"]
+    with llm.serving(lambda seen: llm.says(lambda _: json.dumps({"descriptors": german}))) as server:
+        assert generate(server, monkeypatch, "--language=de") == 0
+    assert all("short German phrases" in seen.body["messages"][0]["content"] for seen in server.requests)
+    found = LabelSpace.load("new")
+    assert (found.language, found.descriptors_of("spatio", 4)[0]) == ("de", tuple(german))
+    assert found.select(["doing 3"]).language == "de"
+
+
 def make_labels(count: int) -> Path:
     folder = Path("labels")
     folder.mkdir()

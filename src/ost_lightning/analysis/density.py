@@ -86,7 +86,8 @@ def class_embeddings(
     """
     if len(labels) < 2:
         raise UserError(f"The label space {labels.origin} has only one class, but a density needs pairs.")
-    texts = video_clip.encode_sentences(video_clip.tokenize(templates.apply(labels, SENTENCE_KINDS, per_class)))
+    sentences = templates.apply(labels, SENTENCE_KINDS, per_class, video_clip.token_count)
+    texts = video_clip.encode_sentences(video_clip.tokenize(sentences))
     single = torch.cat([texts["spatio"], texts["temporal"]], dim=1)
     means = {kind: F.normalize(texts[kind].mean(1), dim=-1).cpu() for kind in SENTENCE_KINDS}
     embeddings = ClassEmbeddings(tuple(labels.names), **means, descriptors=F.normalize(single.mean(1), dim=-1).cpu())

@@ -13,18 +13,19 @@ from ost_lightning.evaluation.metrics import RecognitionAccuracy
 from ost_lightning.evaluation.scoring import Scorer, embed, probabilities
 from ost_lightning.evaluation.sets import EvaluationSet
 from ost_lightning.evaluation.weight_sets import WeightSets
-from ost_lightning.models import DescriptorEmbeddings, FrameEmbeddings, VideoCLIP
+from ost_lightning.models import DescriptorEmbeddings, FrameEmbeddings, TokenizedSentences, VideoCLIP
 from ost_lightning.text import SentenceSet
 from ost_lightning.video import ClipBatch
 
-_Texts = tuple[str, tuple[object, ...]]
+_Texts = tuple[object, ...]
 
 
 class Evaluation:
     """Embeds, scores and counts the batches of one pass over some evaluation sets.
 
-    Sentences are encoded once per set of weights, when the first video needs them. Every process has counts for all
-    sets, even for sets of which it gets no videos, because counts are summed over processes.
+    Sentences are tokenized at the beginning, and encoded once per set of weights, when the first video needs them.
+    Every process has counts for all sets, even for sets of which it gets no videos, because counts are summed over
+    processes.
 
     Attributes:
         sets: Evaluation sets, in the order of their loaders.
@@ -56,7 +57,11 @@ class Evaluation:
             for name, scorer in self.scorers.items()
             if evaluation_set.name in scorer.sentences
         }
-        self._texts: dict[_Texts, DescriptorEmbeddings] = {}
+        self._tokens: dict[_Texts, TokenizedSentences] = {}
+        self._texts: dict[tuple[str, _Texts], DescriptorEmbeddings] = {}
+        for scorer in self.scorers.values():
+            for sentences in scorer.sentences.values():
+                self._tokenize(sentences)  # warns of sentences that are too long, before the first video
 
     def score(self, batch: EvaluationBatch, set_index: int) -> ScoredBatch:
         """Computes class probabilities of a batch's readable videos with every scorer of their set.
@@ -112,10 +117,16 @@ class Evaluation:
             scorer: Scorer that determines sentences and weights; scorers with equal ones share the embeddings.
         """
         sentences: SentenceSet = scorer.sentences[set_name]
-        key = (scorer.weights, tuple(sentences.sentences.items()))
+        key = (scorer.weights, _key(sentences))
         if key not in self._texts:
-            self._texts[key] = self._video_clip.encode_sentences(self._video_clip.tokenize(sentences))
+            self._texts[key] = self._video_clip.encode_sentences(self._tokenize(sentences))
         return self._texts[key]
+
+    def _tokenize(self, sentences: SentenceSet) -> TokenizedSentences:
+        key = _key(sentences)
+        if key not in self._tokens:
+            self._tokens[key] = self._video_clip.tokenize(sentences)
+        return self._tokens[key]
 
     def _probabilities(self, scorer: Scorer, evaluation_set: EvaluationSet, embedded: FrameEmbeddings | None) -> Tensor:
         if embedded is None:  # no video of the batch could be read
@@ -147,6 +158,10 @@ class Evaluation:
             keys = [key for key, decoded in zip(batch.keys, batch.decoded.tolist(), strict=True) if decoded]
             self._store.save(weights, keys, embedded)
         return embedded
+
+
+def _key(sentences: SentenceSet) -> _Texts:
+    return tuple(sentences.sentences.items())
 
 
 def _readable(batch: ClipBatch) -> Tensor:

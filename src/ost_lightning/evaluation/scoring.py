@@ -79,6 +79,6 @@ def probabilities(
     Returns:
         fp32 (B, K).
     """
-    logits = video_clip.similarity_to_logits(similarities(video_clip, matcher, texts, embedded.flatten(0, 1)))
-    views: Tensor = logits.float().softmax(dim=-1).unflatten(0, tuple(embedded.shape[:2]))
+    found = video_clip.class_probabilities(similarities(video_clip, matcher, texts, embedded.flatten(0, 1)))
+    views: Tensor = found.unflatten(0, tuple(embedded.shape[:2]))
     return views.mean(1)

@@ -20,6 +20,8 @@ from ost_lightning.renamed_settings import with_new_names
 _PIXEL_STATISTICS: Final = "pixel_statistics"
 _SCORING: Final = tuple(f"init_args.{name}" for name in ("video_clip", "matcher", "templates", "descriptors_per_class"))
 """Beginnings of the model settings that scores depend on."""
+_IMPLICIT: Final = ("init_args.video_clip.init_args.scores", "softmax")
+"""Setting that checkpoints of earlier versions don't contain, and the value that they were trained with."""
 _TRAINING_ONLY: Final = ("freeze_vision", "freeze_text", "gradient_checkpointing", "init_from")
 
 
@@ -66,6 +68,8 @@ def report_differences(trained: str, current: str) -> list[str]:
         The sentences on settings that affect scores.
     """
     before, now = flatten(with_new_names(parsed_config(trained))["model"]), flatten(yaml.safe_load(current)["model"])
+    for settings in (before, now):
+        settings.setdefault(*_IMPLICIT)
     scores = []
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) == now.get(key) or _PIXEL_STATISTICS in key.split("."):

@@ -17,6 +17,7 @@ from ost_lightning.models.tokenized_sentences import TokenizedSentences
 from ost_lightning.models.video_clip import (
     DescriptorEmbeddings,
     FrameEmbeddings,
+    Scores,
     VideoCLIP,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "LoRA",
     "MeanPooling",
     "Preprocessing",
+    "Scores",
     "TemporalHead",
     "TemporalTransformer",
     "TokenizedSentences",

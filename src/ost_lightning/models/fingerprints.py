@@ -30,6 +30,7 @@ _IGNORED_SETTINGS: Final = frozenset(
         "freeze_text",
         "gradient_checkpointing",
         "records",
+        "scores",
     }
     # attributes of Hugging Face modules; the relevant part of their configuration is in `vision_settings`
     | {"config", "name_or_path", "all_tied_weights_keys"}

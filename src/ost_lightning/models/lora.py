@@ -29,14 +29,15 @@ class LoRA:
         alpha: Scale of the product, before it is divided by the rank.
         dropout: Dropout probability on the adapters' input.
         towers: Towers that get adapters; all other weights except the temperature of the logits are frozen.
-        layers: Names of the linear layers that get adapters.
+        layers: Names of the linear layers that get adapters; None for those of attention, whose names depend on the
+            kind of encoder.
     """
 
     rank: int = 8
     alpha: int = 16
     dropout: float = 0.0
     towers: Literal["vision", "text", "both"] = "both"
-    layers: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "out_proj")
+    layers: tuple[str, ...] | None = None
 
 
 class AdaptedVideoCLIP(VideoCLIP):
@@ -86,22 +87,25 @@ def add_adapters(encoder: DualEncoder, settings: LoRA) -> None:
     """Adds adapters to the layers of an encoder, and freezes everything else except the temperature.
 
     Raises:
-        UserError: If peft is not installed, or no layer of a tower has one of the names.
+        UserError: If peft is not installed, the encoder is for evaluation only, or no layer of a tower has one of the
+            names.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise UserError("LoRA needs peft: install it with `pip install 'ost-lightning[lora]'`.") from error
+    if not encoder.trainable:
+        raise UserError(f"LoRA trains a model, but {encoder.model_type} is for evaluation only: use VideoCLIP.")
     temperature = [parameter for parameter in encoder.logit_parameters if parameter.requires_grad]
     targets: list[str] = []
     for tower in TOWERS if settings.towers == "both" else (settings.towers,):
-        linear = _linear_layers(encoder, tower)
-        found = [name for name in linear if name.rpartition(".")[2] in settings.layers]
+        wanted, linear = settings.layers or encoder.tower(tower).attention, _linear_layers(encoder, tower)
+        found = [name for name in linear if any(f".{name}".endswith(f".{layer}") for layer in wanted)]
         if not found:
             choice = sorted({name.rpartition(".")[2] for name in linear})
             raise UserError(
-                f"No layer of the {tower} tower is called {' or '.join(settings.layers)}: set lora.layers to names of "
-                f"its linear layers ({', '.join(choice)})."
+                f"No layer of the {tower} tower is called {' or '.join(wanted)}: set lora.layers to names of its "
+                f"linear layers ({', '.join(choice)})."
             )
         targets += found
     config = LoraConfig(

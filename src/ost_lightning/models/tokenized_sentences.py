@@ -44,7 +44,7 @@ def tokenize(sentences: SentenceSet, tokenizer: SentenceTokenizer) -> TokenizedS
         if truncated:
             warnings.warn(
                 f"{len(truncated)} of {len(flat)} {kind} sentences have more than {tokenizer.max_tokens} tokens and "
-                f"are truncated (first: '{truncated[0]}'). Shorten them.",
+                f"are truncated (first: '{truncated[0]}'). Shorten them, or give the templates a short form.",
                 stacklevel=3,
             )
         shape = (len(rows), len(rows[0]))

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from ost_lightning.models.checkpoints.initial_weights import (
 from ost_lightning.models.checkpoints.temporal_head_file import load_temporal_head, save_temporal_head
 from ost_lightning.models.encoders import (
     NAMED_STATISTICS,
+    TOWERS,
     DualEncoder,
     PixelStatistics,
     Preprocessing,
@@ -34,10 +35,13 @@ from ost_lightning.models.encoders.loading import source_of
 from ost_lightning.models.encoders.pixels import PixelNormalization
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
-from ost_lightning.text import LabelSpace, SentenceSet, alike_names, describe_alike
+from ost_lightning.text import LabelSpace, SentenceSet, TokenCount, alike_names, describe_alike
 from ost_lightning.vocabulary import SentenceKind
 
 _SENTENCES_PER_PASS: Final = 512
+Scores = Literal["softmax", "sigmoid"]
+"""Probabilities that a video shows a class: of all classes together, or of each class by itself."""
+
 _MODEL: Final = "encoder.model."
 """Prefix of the pre-trained weights in `VideoCLIP.state_dict`."""
 
@@ -51,7 +55,8 @@ DescriptorEmbeddings = Mapping[SentenceKind, Tensor]
 class VideoCLIP(nn.Module):
     """A pre-trained dual encoder for clips and sentences.
 
-    The checkpoint determines the kind of encoder: by the `model_type` in its config.json, or open_clip's own format.
+    The checkpoint determines the kind of encoder: by the `model_type` in its config.json (CLIP, SigLIP and others), or
+    by open_clip's own format.
 
     Args:
         pretrained: Hub id (`openai/clip-vit-base-patch16`), folder in HF format, `tiny`, which comes with the package,
@@ -63,12 +68,14 @@ class VideoCLIP(nn.Module):
         attention: Attention implementation. `eager` gives access to attention maps, and computes CLIP's last vision
             layer for all tokens instead of the class token alone.
         pixel_statistics: Mean and standard deviation for normalizing pixels: `clip`, `imagenet` (used to tune the
-            released OST and ViFi-CLIP weights), `half` (0.5 each), or `mean` and `std` of three numbers each. None
-            uses the checkpoint's own.
+            released OST and ViFi-CLIP weights), `half` (0.5 each), `none` (pixels from 0 to 1), or `mean` and `std` of
+            three numbers each. None uses the checkpoint's own.
         tuned_from: Hub id or folder of the model that `pretrained` was tuned from, used as the original in weight-space
             ensembling; None for `pretrained` itself.
         temporal_head: Factory of a head for embeddings of a given width, applied to the frame embeddings before they
             are normalized. Its weights are new unless the folder `pretrained` contains them.
+        scores: Probabilities of classes: `softmax` distributes 1 over all classes; `sigmoid` gives each class a
+            probability of its own, for encoders with a logit bias such as SigLIP. Training is the same with both.
         init_from: Initial weights: a checkpoint that training wrote (`.ckpt`) or a folder in HF format. Only the
             weights are loaded, so training starts a new schedule; `--ckpt_path` resumes the old one. Weight-space
             ensembling still uses `pretrained` (or `tuned_from`) as the original.
@@ -97,11 +104,13 @@ class VideoCLIP(nn.Module):
         pixel_statistics: StatisticsName | PixelStatistics | None = None,
         tuned_from: str | None = None,
         temporal_head: Callable[[int], TemporalHead] | None = None,
+        scores: Scores = "softmax",
         init_from: Path | None = None,
     ) -> None:
         super().__init__()
         self.pretrained, self.tuned_from, self.init_from = pretrained, tuned_from or pretrained, init_from
         self.encoder: DualEncoder = encoder_class(pretrained).from_pretrained(pretrained, attention).train()
+        self.use_scores(scores)
         self._own_preprocessing = self.encoder.preprocessing
         self.trained_with = _trained_with(self.preprocessing)
         if pixel_statistics is not None:
@@ -115,6 +124,15 @@ class VideoCLIP(nn.Module):
             self.encoder.enable_gradient_checkpointing()
         if init_from is not None:
             self._load_initial_weights(init_from)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets training mode, in which frozen towers remain without dropout."""
+        super().train(mode)
+        for name, frozen in zip(TOWERS, (self.freeze_vision, self.freeze_text), strict=True):
+            if frozen:
+                for part in self.encoder.tower(name).parts:
+                    part.eval()
+        return self
 
     @property
     def embedding_dim(self) -> int:
@@ -160,6 +178,12 @@ class VideoCLIP(nn.Module):
         if self.temporal_head is not None:
             embedded = self.temporal_head(embedded)
         return self._unit_vectors(embedded)
+
+    @property
+    def token_count(self) -> TokenCount:
+        """Token counter of the checkpoint, for choosing templates that fit."""
+        tokenizer = self.encoder.tokenizer
+        return TokenCount(tokenizer.count, tokenizer.max_tokens, f"tokenizer of {self.pretrained}", tokenizer.read)
 
     def tokenize(self, sentences: SentenceSet) -> TokenizedSentences:
         """Tokenizes sentences with the checkpoint's own tokenizer.
@@ -218,6 +242,29 @@ class VideoCLIP(nn.Module):
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
         """Scales similarities (B, K) to logits with the encoder's learned temperature, and bias if it has one."""
         return self.encoder.similarity_to_logits(similarities)
+
+    def use_scores(self, scores: Scores) -> None:
+        """Sets the kind of probabilities.
+
+        Args:
+            scores: `softmax` or `sigmoid`.
+
+        Raises:
+            UserError: If the encoder has no logit bias, which `sigmoid` needs.
+        """
+        if scores not in get_args(Scores):
+            raise UserError(f"scores is '{scores}': expected softmax or sigmoid.")
+        if scores == "sigmoid" and self.encoder.logit_bias is None:
+            raise UserError(
+                f"{self.pretrained} is a {self.encoder.model_type}, whose logits have no bias and only compare "
+                "classes: scores can't be sigmoid. Use softmax, or an encoder with a bias, such as SigLIP."
+            )
+        self.scores = scores
+
+    def class_probabilities(self, similarities: Tensor) -> Tensor:
+        """Returns probabilities of classes, fp32 (B, K), from similarities (B, K), in the way of `scores`."""
+        logits = self.similarity_to_logits(similarities).float()
+        return logits.sigmoid() if self.scores == "sigmoid" else logits.softmax(dim=-1)
 
     def adapt_matcher(self, matcher: Matcher) -> Matcher:
         """Returns the matcher to use with this encoder: the same one, or a wrapper if texts depend on the video."""
@@ -283,7 +330,7 @@ class VideoCLIP(nn.Module):
         if not self.encoder.trainable:
             if self.temporal_head is not None:
                 raise UserError(
-                    f"{self.pretrained} is for evaluation only and embeds each clip as a whole: it takes no "
+                    f"{self.pretrained} is for evaluation only and relates the frames of a clip itself: it takes no "
                     "video_clip.temporal_head. Unset it."
                 )
             vision = text = True
@@ -293,6 +340,7 @@ class VideoCLIP(nn.Module):
             parameter.requires_grad_(not vision)
         for parameter in self.encoder.tower("text").parameters():
             parameter.requires_grad_(not text)
+        self.train(self.training)
 
     def _unit_vectors(self, embedded: Tensor) -> Tensor:
         return F.normalize(embedded.float(), dim=-1) if self.encoder.unit_length else embedded.float()

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from ost_lightning.evaluation import (
     evaluation_clips,
 )
 from ost_lightning.matching import CategoryName
-from ost_lightning.models import FrameEmbeddings, constructor_settings, require_finite_weights
+from ost_lightning.models import FrameEmbeddings, Scores, constructor_settings, require_finite_weights
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator, Nonconformity
 from ost_lightning.recognition.explanation import (
     Explanation,
@@ -75,7 +75,8 @@ class Recognizer(LongVideos, LiveVideos):
         for module in (self._video_clip, self.matcher):
             require_finite_weights(module)
         self._calibration: Calibration | None = None
-        self._sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class)
+        tokens = self._video_clip.token_count
+        self._sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class, tokens)
         self._video_clip.warn_about_names(model.templates.spelling(labels))
         with torch.inference_mode():
             self._texts = self._video_clip.encode_sentences(self._video_clip.tokenize(self._sentences))
@@ -88,6 +89,7 @@ class Recognizer(LongVideos, LiveVideos):
         weights: str | Path,
         labels: str | Path | Sequence[str] | LabelSpace,
         device: Devices | None = None,
+        scores: Scores | None = None,
     ) -> Self:
         """Loads weights and labels.
 
@@ -97,12 +99,15 @@ class Recognizer(LongVideos, LiveVideos):
             labels: Name of a label space (`kinetics400`), folder of a label space, or list of class names.
             device: Device for computation, or several (`cuda:0,cuda:1`); None for a GPU if available, otherwise the
                 CPU.
+            scores: Probabilities of classes: `softmax` distributes 1 over all of them; `sigmoid` gives each its own,
+                for encoders with a logit bias such as SigLIP. None for what a run was trained with, otherwise softmax.
 
         Raises:
-            UserError: If weights, labels or devices don't exist, or weights and labels don't match.
+            UserError: If weights, labels or devices don't exist, weights and labels don't match, or scores can't be
+                sigmoid.
         """
         space, found = _label_space(labels), devices(device)  # first, because weights may have to be downloaded
-        return cls(load_trained_model(weights), space, found)
+        return cls(load_trained_model(weights, scores), space, found)
 
     def __call__(self, video: str | Path) -> Recognition:
         """Recognizes one video.
@@ -340,7 +345,7 @@ class Recognizer(LongVideos, LiveVideos):
             Names of weights and matcher, and a digest of weights, sentences, matcher and clip settings, 16 hexadecimal
             digits.
         """
-        settings = {
+        settings: dict[str, Any] = {
             "weights": self._weights_digest,
             "classes": self.labels.names,
             "sentences": dict(self._sentences.sentences),
@@ -349,6 +354,8 @@ class Recognizer(LongVideos, LiveVideos):
             "pixels": [self._video_clip.preprocessing.mean, self._video_clip.preprocessing.std],
             "clips": asdict(self.clips),
         }
+        if self._video_clip.scores != "softmax":  # calibrations from before there was a choice remain valid
+            settings["scores"] = self._video_clip.scores
         digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
         return {"weights": self._video_clip.pretrained, "matcher": type(self.matcher).__name__, "digest": digest}
 

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
 from ost_lightning.matching import Matcher, OptimalDescriptorSolver
-from ost_lightning.models import VideoCLIP, check_weights_match
+from ost_lightning.models import Scores, VideoCLIP, check_weights_match
 from ost_lightning.models.checkpoints.initial_weights import read_checkpoint, weights_of
 from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT, last_checkpoint, parsed_config
 from ost_lightning.models.encoders import is_open_clip
@@ -41,7 +41,7 @@ class TrainedModel:
     clips: ClipSettings
 
 
-def load_trained_model(weights: str | Path) -> TrainedModel:
+def load_trained_model(weights: str | Path, scores: Scores | None = None) -> TrainedModel:
     """Loads weights, and the settings that they were trained with.
 
     Args:
@@ -50,13 +50,19 @@ def load_trained_model(weights: str | Path) -> TrainedModel:
             the templates `ost`, 4 descriptors of each kind, and 8 frames unless their folder says otherwise.
             A checkpoint names the classes of its model and matcher, which are imported: use only checkpoints of people
             you trust, or import theirs with `ost convert`.
+        scores: Probabilities of classes; None for what a run was trained with, otherwise softmax.
 
     Raises:
-        UserError: If the weights don't exist, or their settings can't be read.
+        UserError: If the weights don't exist, their settings can't be read, or scores can't be sigmoid.
     """
     checkpoint = find_checkpoint(Path(weights))
-    if checkpoint is not None:
-        return _from_checkpoint(checkpoint)
+    model = _from_weights(weights) if checkpoint is None else _from_checkpoint(checkpoint)
+    if scores is not None:
+        model.video_clip.use_scores(scores)
+    return model
+
+
+def _from_weights(weights: str | Path) -> TrainedModel:
     video_clip = VideoCLIP(str(weights))
     own = video_clip.preprocessing
     clips = ClipSettings(frames=own.frames or _FRAMES).with_defaults_from(own)

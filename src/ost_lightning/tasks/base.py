@@ -130,7 +130,8 @@ class RecognitionTask(LightningModule, ABC):
 
     def sentences(self, labels: LabelSpace) -> SentenceSet:
         """Returns all sentences that the matcher needs."""
-        return self.templates.apply(labels, self.matcher.kinds, self.descriptors_per_class)
+        tokens = self.video_clip.token_count
+        return self.templates.apply(labels, self.matcher.kinds, self.descriptors_per_class, tokens)
 
     def tokenize(self, labels: LabelSpace) -> TokenizedSentences:
         """Tokenizes all sentences that the matcher needs."""

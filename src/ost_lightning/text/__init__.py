@@ -4,8 +4,9 @@ from ost_lightning.text.alike_names import alike_names, describe_alike
 from ost_lightning.text.label_files import Descriptors, LabelSpaceError
 from ost_lightning.text.label_space import LabelSpace, OrphanDescriptorsWarning
 from ost_lightning.text.label_space_diff import compare
-from ost_lightning.text.linting import Finding, TokenCount, lint
+from ost_lightning.text.linting import Finding, lint
 from ost_lightning.text.templates import SentenceSet, Templates
+from ost_lightning.text.token_count import TokenCount
 
 __all__ = [
     "Descriptors",

@@ -162,6 +162,11 @@ class LabelSpace:
         _warn_of_orphans(descriptors, names, file)
         return cls(names, descriptors, f"folders of {root}", provenance, str(root), tuple(published.values()))
 
+    @property
+    def language(self) -> str:
+        """Language of the descriptors, from their provenance; `en` if that says nothing."""
+        return str(self.provenance.get("language", "en"))
+
     def save(self, folder: Path) -> None:
         """Writes a folder that `load` reads."""
         header = f"# {self.source}\n" if self.source else ""

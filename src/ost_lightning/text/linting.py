@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,6 +10,7 @@ from ost_lightning.characters import control_characters, escaped
 from ost_lightning.text.alike_names import alike_names
 from ost_lightning.text.label_space import LabelSpace
 from ost_lightning.text.templates import Templates
+from ost_lightning.text.token_count import TokenCount
 from ost_lightning.text.typography import BULLETS, DASHES, DOUBLE_QUOTES, QUOTES
 from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
 
@@ -80,24 +81,6 @@ class Finding:
         return escaped(f"{self.name}{kind}:{text}{f' {self.detail}' if self.detail else ''}")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCount:
-    """Token counter of a text tower.
-
-    Attributes:
-        count: Function that returns each sentence's number of tokens, including start and end token.
-        limit: Number of token positions of the tower.
-        tokenizer: Name of the tokenizer for messages.
-        read: Function that returns for each text what the tower reads of it, for finding texts that are the same to it;
-            None to compare without case and extra spaces.
-    """
-
-    count: Callable[[Sequence[str]], Sequence[int]]
-    limit: int
-    tokenizer: str
-    read: Callable[[Sequence[str]], Sequence[Hashable]] | None = None
-
-
 def lint(labels: LabelSpace, templates: Templates, tokens: TokenCount, per_class: int | None = None) -> list[Finding]:
     """Checks the descriptors of a label space without a model.
 
@@ -113,7 +96,8 @@ def lint(labels: LabelSpace, templates: Templates, tokens: TokenCount, per_class
     expected = per_class or _most_common_count(labels)
     findings = [*_class_findings(labels), *_alike_names(labels, tokens)]
     for name, kind, texts in _lists(labels):
-        findings += _list_findings(name, kind, texts, expected)
+        found = _list_findings(name, kind, texts, expected)
+        findings += [finding for finding in found if finding.rule != "non-ASCII" or labels.language == "en"]
     findings += _shared_descriptors(labels)
     findings += _long_sentences(labels, templates, tokens)
     order = list(SEVERITY)
@@ -209,19 +193,19 @@ def _shared_descriptors(labels: LabelSpace) -> Iterator[Finding]:
 
 
 def _long_sentences(labels: LabelSpace, templates: Templates, tokens: TokenCount) -> Iterator[Finding]:
-    sources: list[tuple[str, DescriptorKind, str]] = []
-    sentences: list[str] = []
-    for name, kind, texts in _lists(labels):
-        for text in texts:
-            sources.append((name, kind, text))
-            sentences.append(templates.sentence(kind, name, text))
-    for source, length in zip(sources, tokens.count(sentences) if sentences else (), strict=True):
-        if length > tokens.limit:
-            yield Finding(
-                "too long",
-                *source,
-                f"has {length} tokens in its template, limit {tokens.limit} ({tokens.tokenizer})",
-            )
+    sources = [(name, kind, text) for name, kind, texts in _lists(labels) for text in texts]
+    for short in (False, True):
+        sentences = [templates.sentence(kind, name, text, short=short) for name, kind, text in sources]
+        lengths = tokens.count(sentences) if sentences else ()
+        too_long = [(source, length) for source, length in zip(sources, lengths, strict=True) if length > tokens.limit]
+        if not templates.short:
+            break
+        sources = [source for source, _ in too_long]
+    for source, length in too_long:
+        template = "short template" if source[1] in templates.short else "template"
+        yield Finding(
+            "too long", *source, f"has {length} tokens in its {template}, limit {tokens.limit} ({tokens.tokenizer})"
+        )
 
 
 def normalized(text: str) -> str:

@@ -35,6 +35,7 @@ def generate(
     seed: int | None = 0,
     descriptors_per_class: int = 4,
     prompts: str = "ost",
+    language: str = "en",
     structured: bool = True,
     dry_run: bool = False,
     limits: Limits = Limits(),  # frozen
@@ -54,12 +55,13 @@ def generate(
         seed: Seed of the first attempt, increased by one per further attempt; null for the server's default.
         descriptors_per_class: Number of descriptors of each kind.
         prompts: Name of prompts in prompts/descriptors (ost, ranked), or a YAML file.
+        language: Language of the descriptors: ISO 639-1 code (de, zh) or English name. Class names stay as they are.
         structured: Whether to request JSON by a schema; continues without a schema if the server doesn't support it.
         dry_run: Whether to only print the number of requests and an estimate of tokens, without sending requests.
         limits: Concurrency, timeouts, retries and attempts.
     """
     labels = LabelSpace.load(label_space)
-    loaded = Prompts.load(prompts)
+    loaded = Prompts.load(prompts, language)
     sampling = Sampling(model, temperature, seed, descriptors_per_class, loaded.digest)
     _check_folder(output, labels)
     with ExitStack() as stack:

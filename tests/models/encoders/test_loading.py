@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,10 @@ from ost_lightning.models.token_count import token_count
 from ost_lightning.resources import tiny_clip_folder
 
 
-@pytest.mark.parametrize("model_type", ["metaclip_2", "siglip2", "bert", "nobody_has_heard_of_it"])
+@pytest.mark.parametrize("model_type", ["tipsv2", "aimv2", "bert", "nobody_has_heard_of_it"])
 def test_other_architectures_are_rejected_before_anything_is_loaded(
     model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`CLIPModel` would load a MetaCLIP 2 folder without a warning, with wrong text embeddings."""
     folder = tmp_path / "other"
     shutil.copytree(tiny_clip_folder(), folder)
     config = json.loads((folder / "config.json").read_text())
@@ -25,7 +25,7 @@ def test_other_architectures_are_rejected_before_anything_is_loaded(
         monkeypatch.setattr(loader, "from_pretrained", None)
     for use in (VideoCLIP, token_count):
         with pytest.raises(
-            CheckpointError, match=rf"type '{model_type}', which is not supported: .* clip, siglip, xcl"
+            CheckpointError, match=rf"type '{model_type}', which is not supported: .* altclip, .* clip, .* xcl"
         ):
             use(str(folder))
 
@@ -51,6 +51,19 @@ def test_missing_packages_of_a_tokenizer_are_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", missing)
     with pytest.raises(CheckpointError, match=r"requires the SentencePiece library.*pip install .*siglip"):
         load_tokenizer("tiny", 10)
+
+
+def test_sentencepiece_is_named_where_transformers_asks_for_tiktoken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "metaclip_2"}')
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "XLMRobertaTokenizer"}')
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(b"model")
+    with pytest.raises(CheckpointError, match="has 5 tokens, but the model has 100"):
+        load_tokenizer(str(tmp_path), 100)
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(CheckpointError, match=r"it is a SentencePiece model.*pip install 'ost-lightning\[siglip\]'"):
+        load_tokenizer(str(tmp_path), 100)
 
 
 def test_code_that_comes_with_a_tokenizer_is_not_run(tmp_path: Path) -> None:

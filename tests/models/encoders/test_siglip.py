@@ -3,13 +3,17 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from torch.nn.functional import normalize
 from transformers import SiglipModel
 
+from ost_lightning import Recognizer
 from ost_lightning.cli import main
+from ost_lightning.errors import UserError
+from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import VideoCLIP, ensemble_weights, frame_fingerprint, weights_digest
 from ost_lightning.models.encoders.siglip import canonicalize
@@ -20,6 +24,7 @@ from ost_lightning.text import SentenceSet
 from tests.interruptions import Interrupted
 from tests.models.encoders.siglip_miniature import IMAGE_SIZE, POSITIONS, pixels_of, tokens_of, write_siglip
 from tests.test_resuming import same_run
+from tests.videos import write_video
 
 PLAIN = ("kick drum", "drum", "a dog s tail on a sandy beach", "x")
 SENTENCES = SentenceSet({"name": tuple((text,) for text in PLAIN)})
@@ -60,6 +65,48 @@ def test_features_and_logits_are_those_of_transformers(
     logits = video_clip.similarity_to_logits(similarities)
     torch.testing.assert_close(logits, expected.logits_per_image, atol=1e-5, rtol=1e-5)
     assert float((logits - video_clip.encoder.model.logit_scale.exp() * similarities).mean()) == pytest.approx(-2, 1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scores", ["softmax", "sigmoid"])
+def test_probabilities_are_of_all_classes_or_of_each(
+    scores: Literal["softmax", "sigmoid"], folder: Path, reference: SiglipModel
+) -> None:
+    model, videos = VideoCLIP(str(folder), scores=scores).eval(), clips(2, 1)
+    logits = reference(pixel_values=pixels_of(videos), input_ids=tokens_of(PLAIN)).logits_per_image
+    texts = model.encode_sentences(model.tokenize(SENTENCES))
+    found = probabilities(model, CategoryName(), texts, embed(model, videos[:, None]))
+    expected = logits.sigmoid() if scores == "sigmoid" else logits.softmax(-1)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    # several views are averaged as probabilities
+    views = videos.unflatten(0, (1, 2))
+    torch.testing.assert_close(
+        probabilities(model, CategoryName(), texts, embed(model, views)), expected.mean(0, keepdim=True)
+    )
+    assert frame_fingerprint(model, "fp32") == frame_fingerprint(VideoCLIP(str(folder)), "fp32")  # frames are the same
+
+
+def test_sigmoid_scores_need_a_bias(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"tiny is a clip, whose logits have no bias .* such as SigLIP"):
+        VideoCLIP("tiny", scores="sigmoid")
+    with pytest.raises(UserError, match=r"tiny is a clip, whose logits have no bias"):
+        Recognizer.load("tiny", ["a", "b"], "cpu", scores="sigmoid")
+    with pytest.raises(UserError, match="scores is 'logit': expected softmax or sigmoid"):
+        Recognizer.load(str(folder), ["a", "b"], "cpu", scores="logit")  # type: ignore[arg-type]
+
+
+def test_a_recognizer_with_sigmoid_scores(folder: Path, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "clip.mp4", count=12)
+    together, alone = (
+        Recognizer.load(str(folder), ["kick drum", "drum"], "cpu", scores) for scores in (None, "sigmoid")
+    )
+    assert sum(together(video).probabilities) == pytest.approx(1)
+    found = alone(video)
+    assert found.label == together(video).label
+    odds = [p / (1 - p) for p in found.probabilities]  # log-odds differ by as much as the logits of the softmax
+    ratio = together(video).probabilities[0] / together(video).probabilities[1]
+    assert odds[0] / odds[1] == pytest.approx(ratio, rel=1e-4)
+    assert together.conditions()["digest"] != alone.conditions()["digest"]
 
 
 @torch.no_grad()
@@ -233,6 +280,7 @@ def test_training_resuming_testing_and_caching(folder: Path, monkeypatch: pytest
     last = RUN / "checkpoints/last.ckpt"
     test = ["test", *options(folder), f"--ckpt_path={last}", "--data.loading.embedding_cache_gigabytes=1"]
     test += ["--trainer.callbacks=WeightEnsembling", "--trainer.callbacks.ratios=[0.2]"]
+    test += ["--model.video_clip.scores=sigmoid"]
     scores = []
     for version in (1, 2):
         assert main(test) == 0
@@ -245,6 +293,7 @@ def test_training_resuming_testing_and_caching(folder: Path, monkeypatch: pytest
     results = json.loads((RUN.parent / "version_1/results.json").read_text())
     model, used = results["model"], results["clips"]
     assert (used["framing"], used["crop_size"]) == ("squash", IMAGE_SIZE)
+    assert model["scores"] == "sigmoid"
     assert (model["backbone"], model["pixel_statistics"]) == ("ViT-2x32/16 at 48", "half")
 
 

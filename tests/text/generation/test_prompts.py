@@ -50,6 +50,36 @@ def test_malformed_prompts_are_rejected(tmp_path: Path, change: dict[str, object
         Prompts.load(str(file))
 
 
+@pytest.mark.parametrize(("name", "digest"), [("ost", "e0339075125db160"), ("ranked", "1595cf218bdf0ba2")])
+def test_english_prompts_are_those_of_earlier_journals(name: str, digest: str) -> None:
+    prompts = Prompts.load(name)
+    assert (prompts.digest, prompts.language) == (digest, "en")
+    assert "short English phrases" in prompts.system
+
+
+@pytest.mark.parametrize(("language", "word"), [("de", "German"), ("zh", "Chinese"), ("Swiss German", "Swiss German")])
+def test_descriptors_are_requested_in_other_languages(language: str, word: str) -> None:
+    prompts = Prompts.load("ost", language)
+    assert f"short {word} phrases" in prompts.messages("spatio", "x", 4, as_json=True)[0]["content"]
+    assert prompts.digest != Prompts.load("ost").digest  # its answers are never mixed with English ones
+
+
+@pytest.mark.parametrize("language", ["xx", "deutsch", "", "G3rman", "de-DE"])
+def test_unknown_languages_are_rejected(language: str) -> None:
+    with pytest.raises(
+        UserError, match=f"no language '{language}'. Expected an English name such as Basque, or .* de,"
+    ):
+        Prompts.load("ost", language)
+
+
+def test_own_prompts_without_a_place_for_the_language_are_rejected(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(yaml.safe_dump(GOOD))
+    assert Prompts.load(str(file)).system == "s"
+    with pytest.raises(UserError, match=r"own.yaml: 'system' has no {language}, .* language 'de'"):
+        Prompts.load(str(file), "de")
+
+
 def test_unknown_prompts_and_invalid_yaml_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no prompts 'nonsense'.*one of: ost, ranked"):
         Prompts.load("nonsense")

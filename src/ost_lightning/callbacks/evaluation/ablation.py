@@ -244,7 +244,7 @@ class Ablation(Callback):
             if replaced := setting.label_spaces.get(one.name):
                 labels = LabelSpace.load(replaced).select(labels.names)
             try:
-                sentences[one.name] = templates.apply(labels, setting.matcher.kinds, count)
+                sentences[one.name] = templates.apply(labels, setting.matcher.kinds, count, task.video_clip.token_count)
             except LabelSpaceError as error:
                 rows = ", ".join(f"{row.part} {row.name}" for row in setting.rows)
                 remark = f"No row {rows} for `{one.name}`: some of its classes have fewer than {count} descriptors."

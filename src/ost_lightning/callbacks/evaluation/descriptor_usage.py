@@ -115,7 +115,10 @@ class DescriptorUsage(Callback):
 def _by_name(task: RecognitionTask, sets: list[EvaluationSet]) -> Scorer:
     """Returns a scorer that recognizes by category names, with the task's weights and templates."""
     sentences = {
-        one.name: task.templates.apply(one.labels, CategoryName.kinds, task.descriptors_per_class) for one in sets
+        one.name: task.templates.apply(
+            one.labels, CategoryName.kinds, task.descriptors_per_class, task.video_clip.token_count
+        )
+        for one in sets
     }
     return Scorer(AS_TRAINED, sentences, CategoryName(), reported=False)
 

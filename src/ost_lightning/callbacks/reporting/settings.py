@@ -21,8 +21,13 @@ def model_settings(task: RecognitionTask) -> dict[str, Any]:
         "weights": weights_digest(clip),
         "pixel_statistics": pixel_statistics(clip.preprocessing),
         "matcher": {"class": type(task.matcher).__name__, **constructor_settings(task.matcher)},
-        "templates": {name: value for name, value in asdict(task.templates).items() if name != "origin"},
+        "templates": {
+            name: value
+            for name, value in asdict(task.templates).items()
+            if name != "origin" and (name != "short" or value)
+        },
         "descriptors_per_class": task.descriptors_per_class,
+        "scores": clip.scores,
     }
 
 

@@ -3,9 +3,12 @@
 from typing import Final
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.encoders.altclip import AltCLIPEncoder
 from ost_lightning.models.encoders.base import TOWERS, DualEncoder, Tower, TowerName
+from ost_lightning.models.encoders.chinese_clip import ChineseCLIPEncoder
 from ost_lightning.models.encoders.clip import CLIPEncoder
 from ost_lightning.models.encoders.loading import model_type_of
+from ost_lightning.models.encoders.metaclip_2 import MetaClip2Encoder
 from ost_lightning.models.encoders.open_clip import OpenCLIPEncoder, is_open_clip
 from ost_lightning.models.encoders.preprocessing import (
     NAMED_STATISTICS,
@@ -14,6 +17,8 @@ from ost_lightning.models.encoders.preprocessing import (
     StatisticsName,
 )
 from ost_lightning.models.encoders.siglip import SiglipEncoder
+from ost_lightning.models.encoders.siglip2 import Siglip2Encoder
+from ost_lightning.models.encoders.videoprism import VideoPrismEncoder
 from ost_lightning.models.encoders.x_clip import XCLIPEncoder
 
 __all__ = [
@@ -30,7 +35,17 @@ __all__ = [
 ]
 
 _ENCODERS: Final[dict[str, type[DualEncoder]]] = {
-    encoder.model_type: encoder for encoder in (CLIPEncoder, SiglipEncoder, XCLIPEncoder)
+    encoder.model_type: encoder
+    for encoder in (
+        AltCLIPEncoder,
+        ChineseCLIPEncoder,
+        CLIPEncoder,
+        MetaClip2Encoder,
+        Siglip2Encoder,
+        SiglipEncoder,
+        VideoPrismEncoder,
+        XCLIPEncoder,
+    )
 }
 
 
@@ -49,7 +64,6 @@ def encoder_class(pretrained: str) -> type[DualEncoder]:
     if model_type not in _ENCODERS:
         raise CheckpointError(
             f"{pretrained} is a model of type '{model_type}', which is not supported: expected one of "
-            f"{', '.join(sorted(_ENCODERS))} (model_type in config.json). Only the fixed-resolution checkpoints of "
-            "SigLIP 2 are supported; their type is siglip."
+            f"{', '.join(sorted(_ENCODERS))} (model_type in config.json)."
         )
     return _ENCODERS[model_type]

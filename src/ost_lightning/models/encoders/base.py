@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Final, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from ost_lightning.errors import UserError
+from ost_lightning.errors import CheckpointError, UserError
 from ost_lightning.matching import Matcher
-from ost_lightning.models.encoders.end_token import correct_end_token, end_token
+from ost_lightning.models.encoders.end_token import check_start_token, correct_end_token, end_token
 from ost_lightning.models.encoders.hub import local_files_only
 from ost_lightning.models.encoders.loading import load_model, load_tokenizer, source_of
 from ost_lightning.models.encoders.preprocessing import (
@@ -42,12 +42,14 @@ class Tower:
         embeddings: Modules and single weights below the first layer.
         layers: Transformer layers, or stages of a convolutional network, from input to output.
         projection: Linear map to the joint space; None if the tower has none or the backbone contains it.
+        attention: Names of the linear layers of attention, from a layer of the tower down.
     """
 
     backbone: nn.Module
     embeddings: tuple[nn.Module | nn.Parameter, ...]
     layers: nn.ModuleList | nn.Sequential | tuple[nn.Module, ...]
     projection: nn.Module | None = None
+    attention: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "out_proj")
 
     @property
     def parts(self) -> tuple[nn.Module, ...]:
@@ -77,6 +79,9 @@ class DualEncoder(nn.Module, ABC):
         statistics: Mean and standard deviation of pixels for checkpoints that don't specify them.
         resize: Resizing for checkpoints that don't specify it.
         fixed_length: Whether the text tower attends to padding, so that sentences are always padded to all positions.
+        read_at: Token at which the text tower is read: the `end` or `start` token that the tokenizer adds, which
+            loading checks; None if it is read elsewhere.
+        unembedded_tokens: Number of tokens that the checkpoints' tokenizer has beyond the model's vocabulary.
         canonicalize: Function applied to a sentence before it is tokenized; None for no change.
         unit_length: Whether embeddings are L2-normalized. If not, they are for matchers from `adapt_matcher`, which
             normalize them.
@@ -97,6 +102,8 @@ class DualEncoder(nn.Module, ABC):
     statistics: ClassVar[StatisticsName] = "clip"
     resize: ClassVar[Resize] = "shortest_side"
     fixed_length: ClassVar[bool] = False
+    read_at: ClassVar[Literal["end", "start"] | None] = "end"
+    unembedded_tokens: ClassVar[int] = 0
     canonicalize: ClassVar[Callable[[str], str] | None] = None
     unit_length: ClassVar[bool] = True
     trainable: ClassVar[bool] = True
@@ -155,17 +162,34 @@ class DualEncoder(nn.Module, ABC):
     @classmethod
     def _preprocessing(cls, pretrained: str, config: Any) -> Preprocessing:
         known = NAMED_STATISTICS[cls.statistics]
-        default = Preprocessing(config.vision_config.image_size, known.mean, known.std, cls.resize)
+        default = Preprocessing(_side(config.vision_config.image_size, pretrained), known.mean, known.std, cls.resize)
         return read_preprocessing(pretrained, default)
 
     @classmethod
     def _tokenizer(cls, pretrained: str, config: Any) -> SentenceTokenizer:
-        text = config.text_config
-        tokenizer = load_tokenizer(pretrained, text.vocab_size)
-        end = None if cls.fixed_length else end_token(tokenizer, pretrained)
-        if end is not None:
+        text, end = config.text_config, None
+        tokenizer = load_tokenizer(pretrained, text.vocab_size, cls.unembedded_tokens)
+        if cls.read_at == "end":
+            end = end_token(tokenizer, pretrained)
             correct_end_token(text, tokenizer, end)
-        return SentenceTokenizer(tokenizer, text.max_position_embeddings, cls.fixed_length, cls.canonicalize, end)
+        elif cls.read_at == "start":
+            check_start_token(tokenizer, pretrained)
+        cls._check_tokenizer(tokenizer, pretrained)
+        return SentenceTokenizer(tokenizer, cls._positions(text), cls.fixed_length, cls.canonicalize, end)
+
+    @classmethod
+    def _check_tokenizer(cls, tokenizer: PreTrainedTokenizerBase, pretrained: str) -> None:
+        """Checks what the tokenizer adds to sentences, where that is special.
+
+        Raises:
+            CheckpointError: If the tokenizer belongs to another model.
+        """
+
+    @classmethod
+    def _positions(cls, text: Any) -> int:
+        """Returns the largest number of tokens of a sentence, from the configuration of the text tower."""
+        positions: int = text.max_position_embeddings
+        return positions
 
     @property
     @abstractmethod
@@ -221,6 +245,11 @@ class DualEncoder(nn.Module, ABC):
         """Weights of `similarity_to_logits`, all scalars."""
         return (self.model.logit_scale,)
 
+    @property
+    def logit_bias(self) -> nn.Parameter | None:
+        """Bias with which logits are log-odds that image and text match; None if they only compare texts."""
+        return None
+
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
         """Scales cosine similarities by the learned inverse temperature."""
         logits: Tensor = self.model.logit_scale.exp() * similarities
@@ -267,7 +296,7 @@ class DualEncoder(nn.Module, ABC):
     def backbone_name(self) -> str:
         """Name of the vision transformer: `ViT-B/16`, or layers, width and patch size if it has no standard size."""
         vision = self.model.config.vision_config
-        return vit_name(vision.num_hidden_layers, vision.hidden_size, vision.patch_size, vision.image_size)
+        return vit_name(vision.num_hidden_layers, vision.hidden_size, vision.patch_size, self.image_size)
 
     def enable_gradient_checkpointing(self) -> None:
         """Has activations of both towers recomputed in the backward pass.
@@ -305,6 +334,17 @@ def vit_name(layers: int, width: int, patch_size: int, image_size: int) -> str:
     name = f"ViT-{size}" if size else f"ViT-{layers}x{width}"
     pixels = f" at {image_size}" if image_size != 224 else ""
     return f"{name}/{patch_size}{pixels}"
+
+
+def _side(size: int | list[int] | tuple[int, int], pretrained: str) -> int:
+    """Returns the side of the square that a vision tower reads, in pixels."""
+    sides = {size} if isinstance(size, int) else set(size)
+    if len(sides) != 1:
+        raise CheckpointError(
+            f"config.json of {pretrained}: image_size is {list(sides)}, expected one number or two equal ones, because "
+            "frames are cropped to squares."
+        )
+    return sides.pop()
 
 
 def _config(pretrained: str) -> Any:

@@ -1,4 +1,4 @@
-"""The end token of a sentence, whose embedding is the embedding of the sentence."""
+"""The token of a sentence at which a text tower is read: the end token, or in BERT-like towers the first one."""
 
 from typing import Any, Final
 
@@ -9,7 +9,10 @@ from transformers import PreTrainedTokenizerBase
 from ost_lightning.errors import CheckpointError
 
 _LEGACY: Final = 2
-"""Wrong id in the configurations of OpenAI's CLIP; transformers then takes the largest id for the end token."""
+"""Wrong id in the configurations of OpenAI's CLIP; transformers then takes the largest id for the end token.
+
+MetaCLIP 2 has this id for its end token, and is read at it.
+"""
 
 
 def embed_end_tokens(model: Any, tokens: Tensor, end: int) -> Tensor:
@@ -53,6 +56,25 @@ def end_token(tokenizer: PreTrainedTokenizerBase, pretrained: str) -> int:
     return last
 
 
+def check_start_token(tokenizer: PreTrainedTokenizerBase, pretrained: str) -> None:
+    """Checks that a tokenizer adds its class token at the start of each sentence.
+
+    Args:
+        tokenizer: Tokenizer.
+        pretrained: Name of the checkpoint, for messages.
+
+    Raises:
+        CheckpointError: If it doesn't, so that the text tower would be read at a word.
+    """
+    for tokens in tokenizer(["", "a"])["input_ids"]:
+        if not tokens or tokens[0] != tokenizer.cls_token_id:
+            raise CheckpointError(
+                f"The tokenizer of {pretrained} adds no class token at the start of sentences, but the text tower is "
+                f"read there (cls_token is {tokenizer.cls_token!r}). Use a folder that contains the model's own "
+                "tokenizer."
+            )
+
+
 def correct_end_token(config: Any, tokenizer: PreTrainedTokenizerBase, end: int) -> None:
     """Corrects a configuration with which transformers would not find the end token, so that saved models have it.
 
@@ -62,5 +84,6 @@ def correct_end_token(config: Any, tokenizer: PreTrainedTokenizerBase, end: int)
         end: Id of the end token.
     """
     largest = max(tokenizer.get_vocab().values())
-    if config.eos_token_id != end and not (config.eos_token_id == _LEGACY and end == largest):
+    legacy = config.eos_token_id == _LEGACY and config.model_type != "metaclip_2_text_model"
+    if config.eos_token_id != end and not (legacy and end == largest):
         config.eos_token_id = end

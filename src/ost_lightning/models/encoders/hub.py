@@ -24,7 +24,13 @@ _PATIENCE: Final = 4.0
 OPEN_CLIP: Final = "open_clip:"
 """Prefix of models that the library open_clip loads."""
 _WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
-_TOKENIZERS: Final = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
+_TOKENIZERS: Final = (
+    ("tokenizer.json",),
+    ("vocab.json", "merges.txt"),
+    ("vocab.txt",),
+    ("spiece.model",),
+    ("sentencepiece.bpe.model",),
+)
 _reached: set[str] = set()
 
 

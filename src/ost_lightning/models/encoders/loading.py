@@ -3,11 +3,13 @@
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import set_tqdm_hook
 
@@ -49,14 +51,16 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
     """Loads a complete model in fp32.
 
     Args:
-        architecture: Class of the model, with a patch embedding at `vision_model.embeddings.patch_embedding`.
+        architecture: Class of the model.
         pretrained: Hub id, folder or `tiny`.
-        attention: Attention implementation, by its name in transformers.
+        attention: Attention implementation, by its name in transformers; `eager` for a model without fused attention.
 
     Raises:
         CheckpointError: If the model doesn't exist, or its weights are missing, damaged or incomplete. Weights in a
             pickle that would execute code are refused.
     """
+    if attention == "sdpa" and not architecture._supports_sdpa:
+        attention = "eager"
     try:
         with _without_bar_of_weights():
             loaded: Any = architecture.from_pretrained(
@@ -64,6 +68,7 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
                 dtype=torch.float32,
                 attn_implementation=attention,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are reported below, by name
                 local_files_only=local_files_only(pretrained),
             )
     except (OSError, ValueError) as error:
@@ -72,15 +77,20 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
         raise CheckpointError(f"The weights of {pretrained} can't be read: {problem_in(error)}") from error
     model, report = loaded
     missing: Sequence[str] = sorted(report["missing_keys"])
-    mismatched = sorted(str(key) for key in report["mismatched_keys"])
+    mismatched = [
+        f"{name} has shape {tuple(found)}, expected {tuple(expected)}"
+        for name, found, expected in sorted(report["mismatched_keys"])
+    ]
     if missing or mismatched:
         raise CheckpointError(
-            f"The weights of {pretrained} are not a complete {architecture.__name__}: {len(missing)} are missing and "
-            f"{len(mismatched)} have a different shape (first: {(missing or mismatched)[0]}). Expected a model with "
-            "both towers."
+            f"The weights of {pretrained} are not a complete {architecture.__name__} as in its config.json: "
+            f"{len(missing)} are missing and {len(mismatched)} have a different shape (first: "
+            f"{(missing or mismatched)[0]}). Expected a model with both towers, and the config.json that was saved "
+            "with it."
         )
-    embeddings = model.vision_model.embeddings
-    embeddings.patch_embedding = as_patch_convolution(embeddings.patch_embedding)
+    for module in model.modules():
+        if isinstance(convolution := getattr(module, "patch_embedding", None), nn.Conv2d):
+            module.patch_embedding = as_patch_convolution(convolution)
     return model
 
 
@@ -99,12 +109,13 @@ def _without_bar_of_weights() -> Iterator[None]:
         set_tqdm_hook(before)
 
 
-def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
+def load_tokenizer(pretrained: str, vocabulary: int, unembedded: int = 0) -> PreTrainedTokenizerBase:
     """Loads the tokenizer of a checkpoint.
 
     Args:
         pretrained: Hub id, folder or `tiny`.
         vocabulary: Size of the model's vocabulary, in tokens.
+        unembedded: Number of tokens beyond the vocabulary that the model's own tokenizer has, and no sentence.
 
     Raises:
         CheckpointError: If the tokenizer is missing, belongs to another model, or needs a package that is not
@@ -115,20 +126,27 @@ def load_tokenizer(pretrained: str, vocabulary: int) -> PreTrainedTokenizerBase:
             source_of(pretrained), trust_remote_code=False, local_files_only=local_files_only(pretrained)
         )
     except ImportError as error:
-        raise CheckpointError(
-            f"The tokenizer of {pretrained} needs a package that is not installed "
-            f"({' '.join(str(error).split())[:200]}). SigLIP's needs `pip install 'ost-lightning[siglip]'`."
-        ) from error
+        raise _missing_package(pretrained, " ".join(str(error).split())[:200]) from error
     except (OSError, ValueError) as error:
+        if "tiktoken" in str(error) and find_spec("sentencepiece") is None:
+            # transformers then tries tiktoken, and asks for it
+            raise _missing_package(pretrained, "it is a SentencePiece model") from error
         raise _not_found(pretrained, "its tokenizer is", error) from error
     # transformers creates an empty tokenizer when the files are missing
-    if not 0.9 * vocabulary <= len(tokenizer) <= vocabulary:
+    if not 0.9 * vocabulary <= len(tokenizer) <= vocabulary + unembedded:
         raise CheckpointError(
             f"The tokenizer of {pretrained} has {len(tokenizer)} tokens, but the model has {vocabulary}: the "
             "tokenizer's files (tokenizer.json, or vocab.json and merges.txt) are missing or belong to another model. "
             "Use a folder that contains the model's own tokenizer."
         )
     return tokenizer
+
+
+def _missing_package(pretrained: str, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"The tokenizer of {pretrained} needs a package that is not installed ({reason}). SentencePiece tokenizers, "
+        "such as SigLIP's, need `pip install 'ost-lightning[siglip]'`."
+    )
 
 
 def _not_found(pretrained: str, what: str, error: Exception) -> CheckpointError:

@@ -16,7 +16,7 @@ from ost_lightning.models.encoders.loading import source_of
 Triple = tuple[float, float, float]
 Resize = Literal["shortest_side", "squash"]
 Filter = Literal["bicubic", "bilinear"]
-StatisticsName = Literal["clip", "imagenet", "half"]
+StatisticsName = Literal["clip", "imagenet", "half", "none"]
 
 _SHORT_SIDE_RATIO: Final = 256 / 224
 """Ratio of short side to image size in the usual evaluation of CLIP on videos."""
@@ -47,6 +47,7 @@ NAMED_STATISTICS: Final[Mapping[StatisticsName, PixelStatistics]] = {
     "clip": PixelStatistics((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
     "imagenet": PixelStatistics((123.675 / 255, 116.28 / 255, 103.53 / 255), (58.395 / 255, 57.12 / 255, 57.375 / 255)),
     "half": PixelStatistics((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "none": PixelStatistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 
 
@@ -139,16 +140,25 @@ def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing
     return replace(_image_preprocessing(pretrained, default), **read_clip_settings(Path(source_of(pretrained))))
 
 
-def _image_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing:
+def image_processor_settings(pretrained: str) -> dict[str, Any]:
+    """Returns the content of a checkpoint's preprocessor_config.json; empty if there is none."""
     try:
         found, _ = ImageProcessingMixin.get_image_processor_dict(
             source_of(pretrained), local_files_only=local_files_only(pretrained)
         )
     except OSError:  # a folder that an earlier version of this package wrote, or that contains only the model
+        return {}
+    settings: dict[str, Any] = found
+    return settings
+
+
+def _image_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing:
+    found = image_processor_settings(pretrained)
+    if not found:
         return default
     statistics = PixelStatistics(default.mean, default.std)
     if not found.get("do_normalize", True):
-        statistics = PixelStatistics((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        statistics = NAMED_STATISTICS["none"]
     elif "image_mean" in found and "image_std" in found:
         statistics = PixelStatistics(*(_triple(found[key], key, pretrained) for key in ("image_mean", "image_std")))
     return Preprocessing(

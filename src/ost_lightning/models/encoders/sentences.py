@@ -9,6 +9,20 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 
+def attention_mask(tokens: Tensor, lengths: Tensor) -> Tensor:
+    """Returns the mask with which a bidirectional text tower ignores padding.
+
+    Args:
+        tokens: Token ids, padded on the right, int64 (n, L).
+        lengths: Number of tokens of each sentence, without padding, int64 (n,).
+
+    Returns:
+        int64 (n, L), on the device of the tokens: 1 for tokens, 0 for padding.
+    """
+    positions = torch.arange(tokens.shape[1], device=tokens.device)
+    return (positions < lengths.to(tokens.device, non_blocking=True)[:, None]).long()
+
+
 @dataclass(frozen=True)
 class SentenceTokenizer:
     """A checkpoint's tokenizer, with the padding, truncation and canonicalization that its text tower expects.

@@ -5,7 +5,7 @@ Sources: Zhai et al., "Sigmoid Loss for Language Image Pre-Training", ICCV 2023;
 
 import string
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,7 +29,7 @@ def canonicalize(sentence: str) -> str:
 
 
 class SiglipEncoder(DualEncoder):
-    """A `SiglipModel`. SigLIP 2 has the same model and model type, except for NaFlex, which is not supported.
+    """A `SiglipModel`. SigLIP 2 has the same model and model type, except for NaFlex (`Siglip2Encoder`).
 
     The text embedding is read from the last position, and attention includes the padding without a mask. A sentence
     that is padded to a different length therefore has a different embedding. The logit bias is not trained.
@@ -40,6 +40,7 @@ class SiglipEncoder(DualEncoder):
     statistics: ClassVar[StatisticsName] = "half"
     resize: ClassVar[Resize] = "squash"
     fixed_length: ClassVar[bool] = True
+    read_at: ClassVar[Literal["end", "start"] | None] = None
     canonicalize: ClassVar[Callable[[str], str] | None] = staticmethod(canonicalize)
 
     def __init__(self, model: Any, tokenizer: SentenceTokenizer, preprocessing: Preprocessing) -> None:
@@ -55,15 +56,19 @@ class SiglipEncoder(DualEncoder):
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Embeds images (n, 3, S, S) as (n, d), pooled by attention without a projection."""
-        features: Tensor = self.model.get_image_features(pixel_values=pixels).pooler_output
+        features: Tensor = self._run_vision(pixels).pooler_output
         return features
+
+    def _run_vision(self, pixels: Tensor, **options: Any) -> Any:
+        """Returns the outputs of the vision tower."""
+        return self.model.vision_model(pixel_values=pixels, **options)
 
     def encode_with_attention(self, pixels: Tensor) -> tuple[Tensor, VisionAttention]:
         """Embeds images (n, 3, S, S) as (n, d), and returns the attention of layers and pooling."""
         vision, implementation = self.model.vision_model, self.model.config._attn_implementation
         try:
             self.model.set_attn_implementation("eager")  # fused attention returns no probabilities
-            outputs = vision(pixel_values=pixels, output_attentions=True)
+            outputs = self._run_vision(pixels, output_attentions=True)
         finally:
             self.model.set_attn_implementation(implementation)
         features, pooling = _pool_with_attention(vision.head, outputs.last_hidden_state)
@@ -79,9 +84,15 @@ class SiglipEncoder(DualEncoder):
         """Logit scale and bias."""
         return self.model.logit_scale, self.model.logit_bias
 
+    @property
+    def logit_bias(self) -> nn.Parameter:
+        """Learned bias."""
+        bias: nn.Parameter = self.model.logit_bias
+        return bias
+
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
         """Scales similarities and adds the learned bias, which gives the log-odds that image and text match."""
-        logits: Tensor = super().similarity_to_logits(similarities) + self.model.logit_bias
+        logits: Tensor = super().similarity_to_logits(similarities) + self.logit_bias
         return logits
 
     def tower(self, name: TowerName) -> Tower:

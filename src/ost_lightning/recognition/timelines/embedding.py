@@ -96,7 +96,7 @@ def require_single_frames(video_clip: VideoCLIP) -> None:
         UserError: If it relates the frames of a clip.
     """
     encoder = video_clip.encoder
-    if video_clip.temporal_head is not None or not encoder.unit_length:
+    if video_clip.relates_frames:
         part = "a temporal head" if video_clip.temporal_head is not None else f"the encoder {type(encoder).__name__}"
         raise UserError(
             f"{video_clip.pretrained} has {part}, which relates the frames of a clip, so that the frames of a long "

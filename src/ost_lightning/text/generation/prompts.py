@@ -11,8 +11,11 @@ import yaml
 
 from ost_lightning.errors import UserError
 from ost_lightning.resources import shipped
+from ost_lightning.text.generation.languages import language_name
 from ost_lightning.vocabulary import DescriptorKind
 
+ENGLISH: Final = "en"
+_LANGUAGE: Final = "{language}"
 _SLOTS: Final = {
     "system": frozenset[str](),
     "spatio": frozenset({"name", "count"}),
@@ -31,6 +34,7 @@ class Prompts:
         temporal: Request for Temporal Descriptors; slots `{name}` and `{count}`.
         again: Addition to the request after an unusable answer; slot `{problem}`.
         origin: Name of the file, for messages and provenance.
+        language: Language of the answers, as it was given to `load`.
     """
 
     system: str
@@ -38,6 +42,7 @@ class Prompts:
     temporal: str
     again: str
     origin: str = "given in code"
+    language: str = ENGLISH
 
     def __post_init__(self) -> None:
         for key, allowed in _SLOTS.items():
@@ -50,11 +55,17 @@ class Prompts:
                 raise UserError(f"The prompt '{key}' ({self.origin}) must contain {names} in braces, and nothing else.")
 
     @classmethod
-    def load(cls, name_or_file: str) -> Self:
+    def load(cls, name_or_file: str, language: str = ENGLISH) -> Self:
         """Reads shipped prompts by name (`ost`, `ranked`), or a YAML file with the same keys.
 
+        Args:
+            name_or_file: Name of shipped prompts, or path of a YAML file.
+            language: Language of the descriptors, which replaces `{language}` in the system message: ISO 639-1 code or
+                English name.
+
         Raises:
-            UserError: If no prompts have that name, or the file is malformed.
+            UserError: If no prompts have that name, the file is malformed, or its system message has no `{language}`
+                for a language other than English.
         """
         folder = shipped("prompts") / "descriptors"
         file = Path(name_or_file) if name_or_file.endswith((".yaml", ".yml")) else folder / f"{name_or_file}.yaml"
@@ -70,7 +81,14 @@ class Prompts:
             raise UserError(f"{file} must be a mapping with exactly the keys {', '.join(_SLOTS)}.")
         if wrong := [key for key, text in content.items() if not isinstance(text, str) or not text.strip()]:
             raise UserError(f"{file}: '{wrong[0]}' must be a non-empty string.")
-        return cls(**{key: text.strip() for key, text in content.items()}, origin=file.stem)
+        texts = {key: text.strip() for key, text in content.items()}
+        if language != ENGLISH and _LANGUAGE not in texts["system"]:
+            raise UserError(
+                f"{file}: 'system' has no {_LANGUAGE}, so it can't ask for descriptors in the language '{language}'. "
+                "Add it, or remove --language and ask for the language in your own words."
+            )
+        texts["system"] = texts["system"].replace(_LANGUAGE, language_name(language))
+        return cls(**texts, origin=file.stem, language=language)
 
     @property
     def digest(self) -> str:

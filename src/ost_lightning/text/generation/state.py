@@ -169,6 +169,7 @@ class Generation:
             "per_class": self.sampling.per_class,
             "prompts": self.prompts.origin,
             "prompt_hash": self.sampling.prompt_hash,
+            "language": self.prompts.language,
         }
 
     def _provenance(self) -> dict[str, Any]:

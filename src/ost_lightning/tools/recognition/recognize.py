@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ost_lightning.errors import UserError
 from ost_lightning.escaping import without_passwords
@@ -15,6 +15,7 @@ from ost_lightning.tools.recognition.watch import live_source, watch_source
 from ost_lightning.vocabulary import counted
 
 if TYPE_CHECKING:
+    from ost_lightning.models import Scores
     from ost_lightning.recognition import Recognizer
 
 
@@ -31,6 +32,7 @@ def recognize(
     output: Path | None = None,
     top: int = 5,
     device: str | None = None,
+    scores: Literal["softmax", "sigmoid"] | None = None,
     workers: int | None = None,
     batch_size: int = 8,
     live: bool = False,
@@ -64,6 +66,8 @@ def recognize(
         top: Number of classes per video.
         device: Device for computation, or several (`cuda:0,cuda:1`); a GPU if available and otherwise the CPU, if not
             given.
+        scores: Probabilities of classes: softmax distributes 1 over all of them, sigmoid gives each its own, for
+            encoders with a logit bias such as SigLIP; as in training, if not given.
         workers: Threads that read videos; the number of usable cores if not given.
         batch_size: Largest number of videos that are encoded together.
         live: Whether the source is live although it doesn't look so: a stream by HTTP, or a file to play like one.
@@ -98,9 +102,9 @@ def recognize(
     saved = None if calibration is None else Calibration.load(calibration)
     videos = iter(()) if source is not None else _checked(find_videos(sources))
     recognizer = (
-        Recognizer.load(weights, chosen, device)
+        Recognizer.load(weights, chosen, device, scores)
         if isinstance(chosen, str) or not describe
-        else _with_descriptors(weights, chosen, device, llm, fall_back=fall_back)
+        else _with_descriptors(weights, chosen, device, scores, llm, fall_back=fall_back)
     )
     if saved is not None:
         recognizer.use_calibration(saved)
@@ -145,13 +149,13 @@ def _checked(videos: Iterator[str]) -> Iterator[str]:
 
 
 def _with_descriptors(
-    weights: str, names: Sequence[str], device: str | None, llm: str, *, fall_back: bool
+    weights: str, names: Sequence[str], device: str | None, scores: "Scores | None", llm: str, *, fall_back: bool
 ) -> "Recognizer":
     """Loads weights, and classes that an LLM describes."""
     from ost_lightning.recognition import Recognizer, load_trained_model
     from ost_lightning.tools.recognition.describe import describe
 
-    model = load_trained_model(weights)
+    model = load_trained_model(weights, scores)
     try:
         labels = describe(names, llm, model.descriptors_per_class)
     except UserError as error:
