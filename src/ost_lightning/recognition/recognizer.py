@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
@@ -11,6 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from ost_lightning.analysis.run_results import RunResults
 from ost_lightning.errors import NonFiniteError, UserError
 from ost_lightning.evaluation import (
     NON_FINITE_HINT,
@@ -254,6 +256,48 @@ class Recognizer(LongVideos, LiveVideos):
                 f"{calibration.conditions}, this one's is {digest}): calibrate this one."
             )
         self._calibration = calibration
+
+    def export(
+        self,
+        folder: Path,
+        formats: Sequence[str] = ("hf",),
+        *,
+        precision: str = "fp32",
+        iterations: int | None = None,
+        calibration: Sequence[Path] = (),
+        results: RunResults | None = None,
+    ) -> Path:
+        """Writes a folder for transformers or other runtimes; see `ost_lightning.export.write_export`.
+
+        Args:
+            folder: New folder.
+            formats: Some of `hf`, `torch_export`, `onnx` and `openvino`.
+            precision: Precision of the graphs: `fp32`, `bf16` or `int8`.
+            iterations: Number of Sinkhorn's iterations in the graphs; None for the matcher's, but at most 40.
+            calibration: Videos for choosing the ranges of int8 activations.
+            results: Scores of a test of these weights, for the model card.
+
+        Returns:
+            The folder.
+
+        Raises:
+            UserError: If the export is impossible, or doesn't reproduce these probabilities.
+        """
+        from ost_lightning.export import ExportSource, write_export  # torch.export takes a second to import
+
+        video_clip = deepcopy(self._video_clip).cpu().requires_grad_(False)
+        matcher = deepcopy(self.matcher).cpu().requires_grad_(False)
+        texts = {kind: self._texts[kind].cpu().clone() for kind in matcher.kinds}
+        source = ExportSource(video_clip, matcher, texts, self.labels, self.clips, self.conditions()["digest"])
+        return write_export(
+            source,
+            Path(folder),
+            formats,
+            precision=precision,
+            iterations=iterations,
+            calibration=calibration,
+            results=results,
+        )
 
     def _index(self, name: str) -> int:
         if name not in self.labels.names:
