@@ -1,4 +1,7 @@
-"""Graphs in int8, by the runtimes' own tools. Only the encoder is quantized: matching needs the precision of cosines."""
+"""Graphs in int8, by the runtimes' own tools.
+
+Only the encoder is quantized: matching needs the precision of cosines.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,6 +43,7 @@ def quantize(source: ExportSource, folder: Path, name: GraphFormat, videos: Sequ
 def _quantize_onnx(file: Path) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     nodes = onnx.load(file, load_external_data=False).graph.node
     layers = [
@@ -48,8 +52,10 @@ def _quantize_onnx(file: Path) -> None:
         if node.op_type in ("MatMul", "Gemm")
         and any(entry.key == SCOPE and _ENCODER in entry.value for entry in node.metadata_props)
     ]
-    quantized = file.with_name(f"int8-{file.name}")
-    quantize_dynamic(file, quantized, nodes_to_quantize=layers, per_channel=True, weight_type=QuantType.QInt8)
+    folded, quantized = (file.with_name(f"{step}-{file.name}") for step in ("folded", "int8"))
+    quant_pre_process(file, folded, skip_symbolic_shape=True)  # weights become constants that can be quantized
+    quantize_dynamic(folded, quantized, nodes_to_quantize=layers, per_channel=True, weight_type=QuantType.QInt8)
+    folded.unlink()
     quantized.replace(file)
 
 
