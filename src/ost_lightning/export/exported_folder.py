@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from ost_lightning import __version__
 from ost_lightning.analysis.run_results import RunResults
 from ost_lightning.errors import UserError
+from ost_lightning.evaluation import ClipSettings
 from ost_lightning.export.formats import (
     FILES,
     RUNTIMES,
@@ -118,13 +119,7 @@ def _settings(
         **runtime_settings(precision),
         "frames": geometry.frames,
         "views": source.clips.views,
-        "crop": {
-            "short_side": geometry.short_side,
-            "side": geometry.crop_size,
-            "squash": geometry.framing == "squash",
-            "floor": source.clips.crop_offsets == "floor",
-            "resize": geometry.resize,
-        },
+        "crop": crop_settings(source.clips),
         "classes": list(source.labels.names),
         "matcher": {"class": type(source.matcher).__name__, **constructor_settings(source.matcher)},
         "sinkhorn_iterations": graph.iterations,
@@ -135,6 +130,18 @@ def _settings(
             **{RUNTIMES[name]: version(RUNTIMES[name]) for name in formats},
         },
         "agreement": {},
+    }
+
+
+def crop_settings(clips: ClipSettings) -> dict[str, Any]:
+    """Returns the settings of a crop under the names that the exported program has for them."""
+    geometry = clips.geometry()
+    return {
+        "short_side": geometry.short_side,
+        "side": geometry.crop_size,
+        "squash": geometry.framing == "squash",
+        "floor": clips.crop_offsets == "floor",
+        "resize": geometry.resize,
     }
 
 

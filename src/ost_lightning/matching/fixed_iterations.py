@@ -100,7 +100,7 @@ class FixedIterationSolver(OptimalDescriptorSolver):
 
     def __init__(self, solver: OptimalDescriptorSolver, iterations: int) -> None:
         super().__init__(
-            float(solver.epsilon),
+            float(torch.as_tensor(solver.epsilon).detach()),
             iterations,
             solver.tolerance,
             solver.factor,
