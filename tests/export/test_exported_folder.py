@@ -26,8 +26,8 @@ from ost_lightning.text import Descriptors, LabelSpace
 from ost_lightning.toyworld.clips import render_clip, write_mp4
 from ost_lightning.toyworld.grammar import draw_classes
 from tests.full_disk import files_of_at_most
-from tests.models.encoders.siglip_miniature import write_siglip
 from tests.models.encoders import test_x_clip
+from tests.models.encoders.siglip_miniature import write_siglip
 
 x_clip = test_x_clip.folder  # the fixture with a random X-CLIP
 NAMES = [action.name for action in draw_classes(0)["unseen"]]
