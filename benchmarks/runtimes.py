@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from random_clip import random_clip
 
 from ost_lightning import Recognizer
-from ost_lightning.evaluation import ClipSettings
+from ost_lightning.evaluation import ClipSettings, probabilities
+from ost_lightning.export import ExportSettings
 from ost_lightning.export.parity import load_runner
 from ost_lightning.machine import usable_cores
 from ost_lightning.recognition import TrainedModel, load_trained_model
@@ -65,10 +66,12 @@ def render(folder: Path, count: int, seed: str) -> list[Path]:
 
 
 def ways(recognizer: Recognizer, folder: Path, calibration: list[Path]) -> list[Way]:
+    clip = recognizer._video_clip
+
     def suite(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            embedded = recognizer._video_clip.encode_frames(torch.from_numpy(frames))
-            return recognizer._probabilities(embedded[:, None]).numpy()
+            embedded = clip.encode_frames(torch.from_numpy(frames))
+            return probabilities(clip, recognizer.matcher, recognizer._texts, embedded[:, None]).numpy()
 
     def read(video: Path) -> NDArray[np.uint8]:
         frames = recognizer._read(video).frames
@@ -77,12 +80,9 @@ def ways(recognizer: Recognizer, folder: Path, calibration: list[Path]) -> list[
 
     found = [Way("suite, fp32", read, suite)]
     for name, precision in EXPORTS:
-        exported = recognizer.export(
-            folder / f"{name}-{precision}",
-            [name],
-            precision=precision,
-            calibration=calibration if (name, precision) == ("openvino", "int8") else (),
-        )
+        videos = calibration if (name, precision) == ("openvino", "int8") else ()
+        settings = ExportSettings(precision, calibration=videos)
+        exported = recognizer.export(folder / f"{name}-{precision}", [name], settings)
         runner: Any = load_runner(exported)
         found.append(Way(f"{name}, {precision}", runner.read_clip, runner.load(name)))
     return found

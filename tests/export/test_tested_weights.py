@@ -7,6 +7,7 @@ import pytest
 from ost_lightning import Recognizer
 from ost_lightning.analysis.run_results import RunResults
 from ost_lightning.errors import UserError
+from ost_lightning.export import ExportSettings
 from ost_lightning.export.tested_weights import results_of
 from tests.analysis.example_runs import outcome, run
 
@@ -30,7 +31,9 @@ def test_the_card_has_the_scores_of_these_weights(tested: tuple[Path, RunResults
     found = results_of(checkpoint)
     assert found is not None
     assert found.sets == results.sets
-    folder = Recognizer.load("tiny", labels=["a", "b"], device="cpu").export(tmp_path / "out", results=found)
+    folder = Recognizer.load("tiny", labels=["a", "b"], device="cpu").export(
+        tmp_path / "out", settings=ExportSettings(results=found)
+    )
     card = (folder / "README.md").read_text()
     assert "| hmdb51 | as trained | 55.9 |" in card
     assert "hmdb51-split1" in card

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,6 @@ from typing import Any, Final
 import torch
 from safetensors.torch import save_file
 
-from ost_lightning import __version__
 from ost_lightning.analysis.run_results import RunResults
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
@@ -34,15 +34,25 @@ EMBEDDINGS: Final = "descriptor_embeddings.safetensors"
 SETTINGS: Final = "export.json"
 
 
+@dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """Settings of an export.
+
+    Attributes:
+        precision: Precision of the graphs: `fp32`, `bf16` or `int8`.
+        iterations: Number of Sinkhorn's iterations in the graphs; None for the matcher's, but at most 40.
+        calibration: Videos for choosing the ranges of int8 activations.
+        results: Scores of a test of these weights, for the model card.
+    """
+
+    precision: str = "fp32"
+    iterations: int | None = None
+    calibration: Sequence[Path] = ()
+    results: RunResults | None = None
+
+
 def write_export(
-    source: ExportSource,
-    folder: Path,
-    formats: Sequence[str] = ("hf",),
-    *,
-    precision: str = "fp32",
-    iterations: int | None = None,
-    calibration: Sequence[Path] = (),
-    results: RunResults | None = None,
+    source: ExportSource, folder: Path, formats: Sequence[str] = ("hf",), settings: ExportSettings | None = None
 ) -> Path:
     """Writes a new folder, complete and checked, or none.
 
@@ -50,10 +60,7 @@ def write_export(
         source: Model, classes and settings.
         folder: New folder.
         formats: `hf`, `torch_export`, `onnx` or `openvino`.
-        precision: Precision of the graphs: `fp32`, `bf16` or `int8`.
-        iterations: Number of Sinkhorn's iterations in the graphs; None for the matcher's, but at most 40.
-        calibration: Videos for choosing the ranges of int8 activations.
-        results: Scores of a test of these weights, for the model card.
+        settings: Precision, iterations, calibration and scores; the defaults if not given.
 
     Returns:
         The folder.
@@ -62,10 +69,11 @@ def write_export(
         UserError: If the folder exists, a name is unknown, a package is missing, the model has no graph, or the graph
             doesn't reproduce the suite's probabilities.
     """
-    chosen = check_formats(tuple(formats), precision)
+    settings = settings or ExportSettings()
+    chosen = check_formats(tuple(formats), settings.precision)
     if folder.exists():
         raise UserError(f"{folder} already exists: choose another name, or remove it.")
-    level: Precision = precision  # type: ignore[assignment] # checked above
+    level: Precision = settings.precision  # type: ignore[assignment] # checked above
     graphs: list[GraphFormat] = [name for name in chosen if name != "hf"]
     with atomic_write(folder) as partial:
         partial.mkdir()
@@ -73,10 +81,10 @@ def write_export(
             source.video_clip.save_pretrained(partial)
         source.labels.save(partial)
         save_file({kind: texts.contiguous() for kind, texts in source.texts.items()}, partial / EMBEDDINGS)
-        settings: dict[str, Any] = {}
+        graph_settings: dict[str, Any] = {}
         if graphs:
-            settings = _write_graphs(source, partial, graphs, level, iterations, calibration)
-        card = model_card(source, chosen, level, settings, results)
+            graph_settings = _write_graphs(source, partial, graphs, level, settings.iterations, settings.calibration)
+        card = model_card(source, chosen, level, graph_settings, settings.results)
         (partial / "README.md").write_text(card, encoding="utf-8")
     return folder
 
@@ -125,7 +133,7 @@ def _settings(
         "sinkhorn_iterations": graph.iterations,
         "digest": source.digest,
         "versions": {
-            "ost_lightning": __version__,
+            "ost_lightning": version("ost-lightning"),
             "torch": torch.__version__,
             **{RUNTIMES[name]: version(RUNTIMES[name]) for name in formats},
         },

@@ -1,10 +1,10 @@
 """The model card of an export: README.md with scores, data cards, settings, use and origin."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ost_lightning import __version__
 from ost_lightning.analysis.run_results import RunResults
 from ost_lightning.escaping import markdown_line, markdown_text
 from ost_lightning.export.formats import Format, Precision
@@ -38,7 +38,8 @@ def model_card(
         f"---\nlibrary_name: ost_lightning\npipeline_tag: video-classification\n{base}---",
         f"# {markdown_line(Path(clip.pretrained).name)} for {len(labels)} classes",
         f"A {type(clip.encoder).__name__} ({clip.encoder.backbone_name}) with the matcher "
-        f"{type(source.matcher).__name__}, exported by ost_lightning {__version__}. Formats: {', '.join(formats)}.",
+        f"{type(source.matcher).__name__}, exported by ost_lightning {version('ost-lightning')}. "
+        f"Formats: {', '.join(formats)}.",
         _table(
             {
                 "frames per clip": clips.frames,

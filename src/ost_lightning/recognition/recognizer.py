@@ -7,12 +7,11 @@ from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
 
-from ost_lightning.analysis.run_results import RunResults
 from ost_lightning.errors import NonFiniteError, UserError
 from ost_lightning.evaluation import (
     NON_FINITE_HINT,
@@ -40,6 +39,9 @@ from ost_lightning.text import LabelSpace
 from ost_lightning.video import UNLABELED, SampleKey, VideoRecord
 from ost_lightning.video.storage import is_remote
 from ost_lightning.vocabulary import counted
+
+if TYPE_CHECKING:
+    from ost_lightning.export import ExportSettings
 
 
 class Recognizer(LongVideos, LiveVideos):
@@ -257,47 +259,24 @@ class Recognizer(LongVideos, LiveVideos):
             )
         self._calibration = calibration
 
-    def export(
-        self,
-        folder: Path,
-        formats: Sequence[str] = ("hf",),
-        *,
-        precision: str = "fp32",
-        iterations: int | None = None,
-        calibration: Sequence[Path] = (),
-        results: RunResults | None = None,
-    ) -> Path:
-        """Writes a folder for transformers or other runtimes; see `ost_lightning.export.write_export`.
+    def export(self, folder: Path, formats: Sequence[str] = ("hf",), settings: "ExportSettings | None" = None) -> Path:
+        """Writes a new folder for transformers or other runtimes, and returns it; see `ost_lightning.export`.
 
         Args:
             folder: New folder.
             formats: Some of `hf`, `torch_export`, `onnx` and `openvino`.
-            precision: Precision of the graphs: `fp32`, `bf16` or `int8`.
-            iterations: Number of Sinkhorn's iterations in the graphs; None for the matcher's, but at most 40.
-            calibration: Videos for choosing the ranges of int8 activations.
-            results: Scores of a test of these weights, for the model card.
-
-        Returns:
-            The folder.
+            settings: Precision, iterations, calibration and scores; the defaults if not given.
 
         Raises:
             UserError: If the export is impossible, or doesn't reproduce these probabilities.
         """
         from ost_lightning.export import ExportSource, write_export  # torch.export takes a second to import
 
-        video_clip = deepcopy(self._video_clip).cpu().requires_grad_(False)
+        clip = deepcopy(self._video_clip).cpu().requires_grad_(False)
         matcher = deepcopy(self.matcher).cpu().requires_grad_(False)
-        texts = {kind: self._texts[kind].cpu().clone() for kind in matcher.kinds}
-        source = ExportSource(video_clip, matcher, texts, self.labels, self.clips, self.conditions()["digest"])
-        return write_export(
-            source,
-            Path(folder),
-            formats,
-            precision=precision,
-            iterations=iterations,
-            calibration=calibration,
-            results=results,
-        )
+        texts = {kind: self._texts[kind].cpu().clone() for kind in self.matcher.kinds}
+        source = ExportSource(clip, matcher, texts, self.labels, self.clips, self.conditions()["digest"])
+        return write_export(source, Path(folder), formats, settings)
 
     def _index(self, name: str) -> int:
         if name not in self.labels.names:

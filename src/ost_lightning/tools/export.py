@@ -48,12 +48,13 @@ def export(
 
         write_token()
     videos = _calibration_videos(calibrate, precision, names)
+    from ost_lightning.export import ExportSettings
     from ost_lightning.export.tested_weights import results_of
     from ost_lightning.recognition import Recognizer, find_checkpoint
 
     scores = results_of(find_checkpoint(Path(source)), results)
     recognizer = Recognizer.load(source, chosen, "cpu")
-    recognizer.export(folder, names, precision=precision, iterations=iterations, calibration=videos, results=scores)
+    recognizer.export(folder, names, ExportSettings(precision, iterations, videos, scores))
     print(f"{folder}: {', '.join(names)} of {recognizer}")
     if push is not None:
         print(f"Uploaded to {upload(folder, push)}")
