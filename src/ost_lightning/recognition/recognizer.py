@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -38,6 +39,9 @@ from ost_lightning.text import LabelSpace
 from ost_lightning.video import UNLABELED, SampleKey, VideoRecord
 from ost_lightning.video.storage import is_remote
 from ost_lightning.vocabulary import counted
+
+if TYPE_CHECKING:
+    from ost_lightning.export import ExportSettings
 
 
 class Recognizer(LongVideos, LiveVideos):
@@ -259,6 +263,25 @@ class Recognizer(LongVideos, LiveVideos):
                 f"{calibration.conditions}, this one's is {digest}): calibrate this one."
             )
         self._calibration = calibration
+
+    def export(self, folder: Path, formats: Sequence[str] = ("hf",), settings: "ExportSettings | None" = None) -> Path:
+        """Writes a new folder for transformers or other runtimes, and returns it; see `ost_lightning.export`.
+
+        Args:
+            folder: New folder.
+            formats: Some of `hf`, `torch_export`, `onnx` and `openvino`.
+            settings: Precision, iterations, calibration and scores; the defaults if not given.
+
+        Raises:
+            UserError: If the export is impossible, or doesn't reproduce these probabilities.
+        """
+        from ost_lightning.export import ExportSource, write_export  # torch.export takes a second to import
+
+        clip = deepcopy(self._video_clip).cpu().requires_grad_(False)
+        matcher = deepcopy(self.matcher).cpu().requires_grad_(False)
+        texts = {kind: self._texts[kind].cpu().clone() for kind in self.matcher.kinds}
+        source = ExportSource(clip, matcher, texts, self.labels, self.clips, self.conditions()["digest"])
+        return write_export(source, Path(folder), formats, settings)
 
     def _index(self, name: str) -> int:
         if name not in self.labels.names:

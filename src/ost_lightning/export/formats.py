@@ -1,0 +1,94 @@
+"""The formats of an export: files of one graph, for PyTorch, ONNX Runtime and OpenVINO."""
+
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import torch
+from torch.export import ExportedProgram
+
+from ost_lightning.errors import UserError
+from ost_lightning.export.graph import INPUT, OUTPUT
+
+Format = Literal["hf", "torch_export", "onnx", "openvino"]
+GraphFormat = Literal["torch_export", "onnx", "openvino"]
+Precision = Literal["fp32", "bf16", "int8"]
+
+SCOPE: Final = "namespace"
+"""Key of the module that an operation of an ONNX graph comes from."""
+FILES: Final[dict[GraphFormat, str]] = {"torch_export": "model.pt2", "onnx": "model.onnx", "openvino": "model.xml"}
+RUNTIMES: Final[dict[GraphFormat, str]] = {"torch_export": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
+_PACKAGES: Final[dict[str, tuple[str, ...]]] = {
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "openvino": ("openvino", "nncf"),
+}
+"""Packages of the extra that has the name of a format."""
+_PRECISIONS: Final[dict[Precision, tuple[Format, ...]]] = {
+    "fp32": get_args(Format),
+    "bf16": ("hf", "openvino"),
+    "int8": ("hf", "onnx", "openvino"),
+}
+
+
+def check_formats(formats: tuple[str, ...], precision: str) -> tuple[Format, ...]:
+    """Checks the names of formats and a precision, and that the packages of the formats are installed.
+
+    Raises:
+        UserError: If a name is unknown, the formats don't have the precision, or a package is missing.
+    """
+    known = get_args(Format)
+    if not formats:
+        raise UserError(f"There is no format: expected some of {', '.join(known)}.")
+    for name in formats:
+        if name not in known:
+            raise UserError(f"There is no format '{name}': expected some of {', '.join(known)}.")
+    chosen: tuple[Format, ...] = tuple(name for name in known if name in formats)
+    for level, having in _PRECISIONS.items():
+        if level == precision and (lacking := [name for name in chosen if name not in having]):
+            raise UserError(f"The format {lacking[0]} has no precision {precision}: {precision} is for {having[1:]}.")
+    if precision not in _PRECISIONS:
+        raise UserError(f"The precision is '{precision}': expected one of {', '.join(_PRECISIONS)}.")
+    if precision != "fp32" and chosen == ("hf",):
+        raise UserError(f"The format hf keeps the precision of the weights: {precision} needs a format with a graph.")
+    for name in chosen:
+        if missing := [package for package in _PACKAGES.get(name, ()) if find_spec(package) is None]:
+            raise UserError(f"The format {name} needs {missing[0]}: pip install 'ost-lightning[{name}]'")
+    return chosen
+
+
+def runtime_settings(precision: Precision) -> dict[str, Any]:
+    """Returns the settings of the runtimes, for the program that reads the graphs."""
+    hint = "bf16" if precision == "bf16" else "f32"  # otherwise OpenVINO chooses, by the processor
+    return {"onnx": {"providers": ["CPUExecutionProvider"]}, "openvino": {"INFERENCE_PRECISION_HINT": hint}}
+
+
+def write_graph(program: ExportedProgram, name: GraphFormat, folder: Path) -> None:
+    """Writes a graph in fp32.
+
+    Args:
+        program: Traced graph.
+        name: Format.
+        folder: Folder for the file, and for a second one with the weights if the format has one.
+    """
+    file = folder / FILES[name]
+    if name == "torch_export":
+        torch.export.save(program, file)
+    elif name == "onnx":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the exporter's own code
+            written = torch.onnx.export(
+                program, dynamo=True, optimize=False, input_names=[INPUT], output_names=[OUTPUT], verbose=False
+            )
+        if written is None:
+            raise RuntimeError("torch.onnx.export returned nothing")
+        for node in written.model.graph:
+            scope = {key: value for key, value in node.metadata_props.items() if key == SCOPE}
+            node.metadata_props.clear()
+            node.metadata_props.update(scope)
+        written.save(file)
+    else:
+        import openvino
+
+        model = openvino.convert_model(program)
+        openvino.save_model(model, file, compress_to_fp16=False)

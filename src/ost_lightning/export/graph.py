@@ -1,0 +1,127 @@
+"""One graph from frames to probabilities: vision tower, temporal head, frozen sentence embeddings and matcher."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram, export
+
+from ost_lightning.errors import UserError
+from ost_lightning.evaluation import ClipSettings
+from ost_lightning.matching import Matcher
+from ost_lightning.matching.fixed_iterations import FixedIterationSolver, traceable
+from ost_lightning.models import DescriptorEmbeddings, VideoCLIP
+from ost_lightning.text import LabelSpace
+
+INPUT: Final = "frames"
+OUTPUT: Final = "probabilities"
+_LARGEST_BATCH: Final = 4096
+_MOST_FRAMES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSource:
+    """What an export is made of.
+
+    Attributes:
+        video_clip: Encoder with its weights, on the CPU and in evaluation mode.
+        matcher: Mechanism that scores a video against the classes.
+        texts: Sentence embeddings, kind -> (K, N, d).
+        labels: Classes.
+        clips: Settings that define how a video becomes a clip, all of them set.
+        digest: Digest of everything that probabilities depend on besides the video.
+    """
+
+    video_clip: VideoCLIP
+    matcher: Matcher
+    texts: DescriptorEmbeddings
+    labels: LabelSpace
+    clips: ClipSettings
+    digest: str
+
+
+class RecognitionGraph(nn.Module):
+    """Maps the frames of clips to class probabilities, by the computation of the suite in a form that can be traced.
+
+    Args:
+        source: Model, classes and settings.
+        iterations: Number of Sinkhorn's iterations; None for the matcher's, but at most a default.
+
+    Raises:
+        UserError: If encoder or matcher has no such form; it names it.
+    """
+
+    def __init__(self, source: ExportSource, iterations: int | None = None) -> None:
+        super().__init__()
+        encoder = source.video_clip.encoder
+        if encoder.adapt_matcher(source.matcher) is not source.matcher:
+            raise UserError(
+                f"{type(encoder).__name__} can't be written as a graph with frozen descriptors, because its texts "
+                "depend on the video: only the format hf is possible."
+            )
+        if iterations is not None and iterations < 1:
+            raise UserError(f"The number of iterations is {iterations}: expected at least 1.")
+        self.video_clip, self.matcher = _without_text_tower(source.video_clip), traceable(source.matcher, iterations)
+        for kind in self.matcher.kinds:
+            self.register_buffer(f"texts_{kind}", source.texts[kind].clone())
+
+    @property
+    def iterations(self) -> int | None:
+        """Number of Sinkhorn's iterations; None if the matcher has none."""
+        return self.matcher.max_iterations if isinstance(self.matcher, FixedIterationSolver) else None
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Maps uint8 frames (B, T, 3, S, S) to fp32 probabilities (B, K)."""
+        embedded = self.video_clip.encode_frames(frames)
+        texts = (self.get_buffer(f"texts_{kind}") for kind in self.matcher.kinds)
+        return self.video_clip.similarity_to_logits(self.matcher(embedded, *texts)).float().softmax(-1)
+
+
+def _without_text_tower(video_clip: VideoCLIP) -> VideoCLIP:
+    """Returns a copy that shares the weights but has no text tower, which a graph would store without using it."""
+    shared = {id(weight): weight for weight in (*video_clip.parameters(), *video_clip.buffers())}
+    copied = deepcopy(video_clip, shared)
+    unused = copied.encoder.tower("text").parts
+    for name in [name for name, module in copied.named_modules() if any(module is part for part in unused)]:
+        copied.set_submodule(name, nn.Identity())
+    return copied
+
+
+def trace(graph: RecognitionGraph, frames: int) -> ExportedProgram:
+    """Traces a graph for any number of clips and frames.
+
+    Args:
+        graph: Graph in evaluation mode.
+        frames: T, number of frames of the example; the largest possible number if the temporal head learns positions.
+
+    Raises:
+        UserError: If PyTorch can't trace the model.
+    """
+    size, head = graph.video_clip.image_size, graph.video_clip.temporal_head
+    learned = head is not None and head.learns_positions
+    example = torch.zeros(2, frames if learned else max(frames, 2), 3, size, size, dtype=torch.uint8)
+    dims = {0: Dim("batch", min=1, max=_LARGEST_BATCH)}
+    if not learned:
+        dims[1] = Dim("frames", min=1, max=_MOST_FRAMES)
+    try:
+        with torch.no_grad():
+            program = export(graph, (example,), dynamic_shapes={INPUT: dims}, strict=False)
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        NotImplementedError,
+        AttributeError,
+        torch._dynamo.exc.UserError,
+    ) as error:
+        name = type(graph.video_clip.encoder).__name__
+        parts = name if head is None else f"{name} with the head {type(head).__name__}"
+        raise UserError(
+            f"{parts} can't be traced by torch.export ({' '.join(str(error).split())[:300]}): only the format hf is "
+            "possible."
+        ) from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # paths on this machine
+    return program

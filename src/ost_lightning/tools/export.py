@@ -1,0 +1,74 @@
+"""`ost export`: a recognizer as a folder for transformers, PyTorch, ONNX Runtime or OpenVINO."""
+
+from pathlib import Path
+from typing import Literal
+
+from ost_lightning.errors import UserError
+from ost_lightning.tools.options import class_names
+
+
+def export(
+    source: str,
+    folder: Path,
+    labels: str | None = None,
+    classes: str | None = None,
+    formats: str = "hf",
+    precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    calibrate: Path | None = None,
+    iterations: int | None = None,
+    results: Path | None = None,
+    push: str | None = None,
+) -> None:
+    """Writes weights, classes, sentence embeddings and graphs to a new folder, with a model card.
+
+    Graphs contain vision tower, temporal head, sentence embeddings and matcher: from frames to probabilities. The
+    program `runner.py` beside them recognizes videos without this package. Each graph is compared with this package
+    after writing; if it fails, nothing is left.
+
+    Args:
+        source: Checkpoint (.ckpt), folder of a run or experiment, folder in HF format, hub id or `tiny`.
+        folder: New folder.
+        labels: Name of a label space (`kinetics400`) or folder of one.
+        classes: Class names separated by commas, such as `archery, surfing`.
+        formats: Formats separated by commas: `hf`, `torch_export`, `onnx`, `openvino`.
+        precision: Precision of the graphs; `bf16` is for openvino, `int8` for onnx and openvino.
+        calibrate: Folder of videos for choosing the ranges of OpenVINO's int8 activations.
+        iterations: Number of Sinkhorn's iterations in the graphs; that of the matcher, but at most 40, if not given.
+        results: File results.json of a test of these weights, for the model card; that of the run if not given.
+        push: Hub id to upload the folder to; the token is read from the environment variable HF_TOKEN.
+    """
+    chosen = class_names(labels, classes)
+    from ost_lightning.export.formats import check_formats
+
+    names = check_formats(tuple(name.strip() for name in formats.split(",") if name.strip()), precision)
+    if folder.exists():
+        raise UserError(f"{folder} already exists: choose another name, or remove it.")
+    if push is not None:
+        from ost_lightning.export.hub import upload, write_token
+
+        write_token()
+    videos = _calibration_videos(calibrate, precision, names)
+    from ost_lightning.export import ExportSettings
+    from ost_lightning.export.tested_weights import results_of
+    from ost_lightning.recognition import Recognizer, find_checkpoint
+
+    scores = results_of(find_checkpoint(Path(source)), results)
+    recognizer = Recognizer.load(source, chosen, "cpu")
+    recognizer.export(folder, names, ExportSettings(precision, iterations, videos, scores))
+    print(f"{folder}: {', '.join(names)} of {recognizer}")
+    if push is not None:
+        print(f"Uploaded to {upload(folder, push)}")
+
+
+def _calibration_videos(folder: Path | None, precision: str, formats: tuple[str, ...]) -> list[Path]:
+    """Returns the videos for calibration, which only OpenVINO's int8 needs."""
+    needed = precision == "int8" and "openvino" in formats
+    if folder is None:
+        if needed:
+            raise UserError("OpenVINO's int8 is calibrated with videos: set --calibrate to a folder of about 100.")
+        return []
+    if not needed:
+        raise UserError("--calibrate is for --precision int8 with the format openvino: leave it out.")
+    from ost_lightning.recognition import find_videos
+
+    return [Path(video) for video in find_videos([str(folder)])]

@@ -1,0 +1,288 @@
+"""Exports of tiny models, executed by their runtimes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+
+from ost_lightning import Recognizer
+from ost_lightning.cli import main
+from ost_lightning.errors import UserError
+from ost_lightning.evaluation import probabilities
+from ost_lightning.export import ExportSettings, exported_folder, formats
+from ost_lightning.export.parity import load_runner
+from ost_lightning.matching import CategoryName, OptimalDescriptorSolver, TransportProblem
+from ost_lightning.models import MeanPooling, TemporalTransformer
+from ost_lightning.recognition import load_trained_model
+from ost_lightning.text import Descriptors, LabelSpace
+from ost_lightning.toyworld.clips import render_clip, write_mp4
+from ost_lightning.toyworld.grammar import draw_classes
+from tests.full_disk import files_of_at_most
+from tests.models.encoders import test_x_clip
+from tests.models.encoders.siglip_miniature import write_siglip
+
+x_clip = test_x_clip.folder  # the fixture with a random X-CLIP
+NAMES = [action.name for action in draw_classes(0)["unseen"]]
+GRAPHS = ("torch_export", "onnx", "openvino")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    video = tmp_path_factory.mktemp("videos") / "clip.mp4"
+    write_mp4(video, render_clip(draw_classes(0)["unseen"][2], seed="an unseen one"))
+    return video
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recognizer, Path]:
+    """The tiny CLIP with class names, in all formats, through the command line."""
+    recognizer = Recognizer.load("tiny", labels=NAMES, device="cpu")
+    folder = tmp_path_factory.mktemp("tiny") / "exported"
+    arguments = ["export", "tiny", str(folder), f"--classes={','.join(NAMES)}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["ost"])
+        assert main([*arguments, f"--formats=hf,{','.join(GRAPHS)}"]) == 0
+    return recognizer, folder
+
+
+def by_class(recognizer: Recognizer, video: Path) -> list[float]:
+    """Probabilities in the order of the classes."""
+    found = recognizer(video)
+    shares = dict(zip(found.classes, found.probabilities, strict=True))
+    return [shares[name] for name in recognizer.labels.names]
+
+
+def descriptors(names: list[str], count: int = 4) -> LabelSpace:
+    entries = {
+        name: Descriptors(*(tuple(f"{kind} {number} of {name}" for number in range(count)) for kind in ("a", "b")))
+        for name in names
+    }
+    return LabelSpace(tuple(names), entries)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_graph_has_the_suites_probabilities(tiny: tuple[Recognizer, Path], name: str, video: Path) -> None:
+    recognizer, folder = tiny
+    runner = load_runner(folder)
+    found = runner.load(name)(runner.read_clip(video)).mean(0)
+    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
+    assert [NAMES[k] for k in np.argsort(-found)[:5]] == [label for label, _ in recognizer(video).top(5)]
+    agreement = json.loads((folder / "export.json").read_text())["agreement"][name]
+    assert agreement["clips"] == 6
+    assert agreement["top1_equal"] == 1
+    assert 0 <= agreement["largest_difference"] < 1e-4
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("size", [(1, 5), (3, 1), (4, 8)])
+def test_batch_and_frames_are_dynamic(tiny: tuple[Recognizer, Path], name: str, size: tuple[int, int]) -> None:
+    recognizer, folder = tiny
+    frames = torch.randint(256, (*size, 3, 48, 48), dtype=torch.uint8)
+    clip = recognizer._video_clip
+    with torch.inference_mode():
+        expected = probabilities(clip, recognizer.matcher, recognizer._texts, clip.encode_frames(frames)[:, None])
+    np.testing.assert_allclose(load_runner(folder).load(name)(frames.numpy()), expected, atol=1e-4)
+
+
+def test_the_program_runs_on_its_own(tiny: tuple[Recognizer, Path], video: Path) -> None:
+    recognizer, folder = tiny
+    assert len((folder / "runner.py").read_text().splitlines()) <= 60
+    settings = json.loads((folder / "export.json").read_text())
+    del settings["graphs"]["torch_export"]  # the first one is used
+    without = folder.with_name("without_torch")
+    without.mkdir()
+    for file in ("runner.py", "model.onnx"):
+        (without / file).symlink_to(folder / file)
+    (without / "export.json").write_text(json.dumps(settings))
+    blocked = "import sys; sys.modules['torch'] = sys.modules['ost_lightning'] = None; import runpy; "
+    script = f"{blocked} sys.argv[1:] = sys.argv[2:]; runpy.run_path('runner.py', run_name='__main__')"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, "-", video],
+        cwd=without,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == str(video)
+    expected = [f"  {100 * share:5.1f} % {label}" for label, share in recognizer(video).top(5)]
+    assert lines[1:] == expected
+
+
+@torch.no_grad()
+def test_transformers_loads_the_folder_with_the_same_features(tiny: tuple[Recognizer, Path], video: Path) -> None:
+    recognizer, folder = tiny
+    clip = recognizer._video_clip
+    frames = torch.from_numpy(load_runner(folder).read_clip(video))[0]
+    model, tokenizer = CLIPModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    pixels = clip.normalization(frames)
+    features = model.get_image_features(pixel_values=pixels).pooler_output
+    torch.testing.assert_close(torch.nn.functional.normalize(features), clip.encode_frames(frames[None])[0])
+    tokens = tokenizer([NAMES[0]], return_tensors="pt")
+    length = torch.tensor([tokens["input_ids"].shape[1]])
+    own = torch.nn.functional.normalize(model.get_text_features(**tokens).pooler_output)
+    torch.testing.assert_close(own, clip.encode_tokens(tokens["input_ids"], length))
+    assert AutoImageProcessor.from_pretrained(folder, use_fast=False).image_mean == pytest.approx(
+        clip.preprocessing.mean
+    )
+    saved = load_file(folder / exported_folder.EMBEDDINGS)
+    torch.testing.assert_close(saved["name"], recognizer._texts["name"].clone())
+    assert LabelSpace.load(folder).names == tuple(NAMES)
+    assert Recognizer.load(folder, labels=folder, device="cpu")(video).probabilities == pytest.approx(
+        recognizer(video).probabilities, abs=1e-6
+    )
+
+
+def test_nothing_names_this_machine(tiny: tuple[Recognizer, Path]) -> None:
+    _, folder = tiny
+    here = os.fsencode(Path(exported_folder.__file__).parents[2])
+    for file in folder.iterdir():
+        assert here not in file.read_bytes(), file.name
+
+
+@pytest.mark.parametrize("name", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
+def test_siglip_with_transport(tmp_path: Path, name: str, video: Path) -> None:
+    model = load_trained_model(write_siglip(tmp_path / "siglip"))
+    order = OptimalDescriptorSolver(max_iterations=12, temporal=TransportProblem(order_sigma=0.3))
+    recognizer = Recognizer(replace(model, matcher=order), descriptors(["jump", "run", "swim"]))
+    folder = recognizer.export(tmp_path / "out", (name,))
+    runner = load_runner(folder)
+    found = runner.load(name)(runner.read_clip(video)).mean(0)
+    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
+    assert "12 iterations" in (folder / "README.md").read_text()
+    assert not (folder / "config.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_tiny_clip_with_transport(tmp_path: Path, name: str, video: Path) -> None:
+    recognizer = Recognizer.load("tiny", labels="hmdb51", device="cpu")
+    folder = recognizer.export(tmp_path / "out", [name])
+    runner = load_runner(folder)
+    np.testing.assert_allclose(
+        runner.load(name)(runner.read_clip(video)).mean(0), by_class(recognizer, video), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "head", [MeanPooling, lambda width: TemporalTransformer(width, layers=1, positions=8)], ids=["mean", "transformer"]
+)
+def test_temporal_heads_and_views_are_part_of_the_graph(
+    tmp_path: Path, head: Callable[[int], MeanPooling], video: Path
+) -> None:
+    model = load_trained_model("tiny")
+    model.video_clip.temporal_head = head(model.video_clip.embedding_dim)
+    recognizer = Recognizer(replace(model, clips=replace(model.clips, frames=4, views=2)), LabelSpace(tuple(NAMES)))
+    runner = load_runner(recognizer.export(tmp_path / "out", ["torch_export"]))
+    clip = runner.read_clip(video)
+    assert clip.shape == (2, 4, 3, 48, 48)
+    found = runner.load("torch_export")(clip).mean(0)
+    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_reduced_precision_is_of_the_encoder_and_its_agreement_is_stated(tmp_path: Path, video: Path) -> None:
+    recognizer = Recognizer.load("tiny", labels=NAMES, device="cpu")
+    int8 = recognizer.export(tmp_path / "int8", ["onnx", "openvino"], ExportSettings("int8", calibration=[video]))
+    bf16 = recognizer.export(tmp_path / "bf16", ["openvino"], ExportSettings("bf16"))
+    for folder, names in ((int8, ("onnx", "openvino")), (bf16, ("openvino",))):
+        settings = json.loads((folder / "export.json").read_text())
+        assert settings["openvino"]["INFERENCE_PRECISION_HINT"] == ("bf16" if folder == bf16 else "f32")
+        for name in names:
+            runner = load_runner(folder)
+            found = runner.load(name)(runner.read_clip(video)).mean(0)
+            difference = np.abs(found - by_class(recognizer, video)).max()
+            assert 0 < difference < (0.4 if folder == int8 else 0.1)  # three classes are almost as likely
+            assert f"| {name} |" in (folder / "README.md").read_text()
+            assert settings["agreement"][name]["largest_difference"] < 0.5
+    import onnx
+    import openvino
+
+    types = [node.op_type for node in onnx.load(int8 / "model.onnx").graph.node]
+    assert types.count("MatMulInteger") == 18  # six layers in each of three blocks
+    quantized = [op for op in openvino.Core().read_model(int8 / "model.xml").get_ops() if "FakeQ" in op.get_type_name()]
+    assert quantized
+
+
+def test_an_export_that_differs_leaves_nothing(tmp_path: Path) -> None:
+    sharp = replace(load_trained_model("tiny"), matcher=OptimalDescriptorSolver(epsilon=0.02))
+    recognizer = Recognizer(sharp, LabelSpace.load("hmdb51"))
+    with pytest.raises(UserError, match=r"differ from the suite's by up to .* raise the number of iterations"):
+        recognizer.export(tmp_path / "out", ["torch_export"], ExportSettings(iterations=1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_or_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer = Recognizer.load("tiny", labels=NAMES[:2], device="cpu")
+    with files_of_at_most(100_000), pytest.raises(Exception, match=r"[Ff]ile too large|I/O error|os error 27"):
+        recognizer.export(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exported_folder, "model_card", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        recognizer.export(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--formats=onnx,tflite"], "There is no format 'tflite': expected some of hf, torch_export, onnx, openvino"),
+        (["--formats=,"], "There is no format: expected"),
+        (["--formats=torch_export", "--precision=int8"], "torch_export has no precision int8"),
+        (["--precision=bf16"], "hf keeps the precision of the weights"),
+        (["--formats=openvino", "--precision=int8"], "set --calibrate to a folder"),
+        (["--calibrate=clips"], "--calibrate is for --precision int8"),
+        (["--formats=torch_export", "--iterations=0"], "expected at least 1"),
+        (["--push=me/model"], "set the environment variable HF_TOKEN"),
+        (["--results=nothing.json"], "nothing.json is not the results.json of a test run"),
+    ],
+)
+def test_mistakes_are_sentences(
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+    assert main(["export", "tiny", "out", "--classes=archery, surfing", *arguments]) == 1
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_existing_folders_missing_packages_and_models_without_graph(
+    tmp_path: Path,
+    x_clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recognizer = Recognizer.load("tiny", labels=NAMES[:2], device="cpu")
+    with pytest.raises(UserError, match="already exists: choose another name"):
+        recognizer.export(tmp_path)
+    three = replace(load_trained_model("tiny"), matcher=CategoryName())
+    three = replace(three, clips=replace(three.clips, crops=3))
+    with pytest.raises(UserError, match=r"clips.crops is 3, but runner.py reads one crop"):
+        Recognizer(three, LabelSpace(("a", "b"))).export(tmp_path / "out", ["onnx"])
+    with pytest.raises(UserError, match=r"XCLIPEncoder can't be written as a graph.*its texts depend on the video"):
+        Recognizer.load(x_clip, labels=["t1", "t2"], device="cpu").export(tmp_path / "out", ["onnx"])
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    for name in ("onnx", "openvino"):
+        with pytest.raises(UserError, match=rf"The format {name} needs .*: pip install 'ost-lightning\[{name}\]'"):
+            recognizer.export(tmp_path / "out", [name])
+    assert not list(tmp_path.iterdir())
