@@ -28,6 +28,7 @@ def test_every_part_runs_on_a_cpu(name: str, tmp_path: Path) -> None:
     assert len(written.splitlines()) > 6
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_or_takes_too_long_is_named(script: dict[str, Any]) -> None:
     part = script["Part"]("Broken", "cost.py", "", "--no_such_option")
     assert "ended with status 2" in script["section"](part, "cpu")

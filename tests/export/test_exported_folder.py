@@ -151,7 +151,8 @@ def test_nothing_names_this_machine(tiny: tuple[Recognizer, Path]) -> None:
         assert here not in file.read_bytes(), file.name
 
 
-@pytest.mark.parametrize("name", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
 def test_siglip_with_transport(tmp_path: Path, name: str, video: Path) -> None:
     model = load_trained_model(write_siglip(tmp_path / "siglip"))
     order = OptimalDescriptorSolver(max_iterations=12, temporal=TransportProblem(order_sigma=0.3))

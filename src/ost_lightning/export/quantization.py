@@ -52,11 +52,10 @@ def _quantize_onnx(file: Path) -> None:
         if node.op_type in ("MatMul", "Gemm")
         and any(entry.key == SCOPE and _ENCODER in entry.value for entry in node.metadata_props)
     ]
-    folded, quantized = (file.with_name(f"{step}-{file.name}") for step in ("folded", "int8"))
+    folded = file.with_name(f"folded-{file.name}")
     quant_pre_process(file, folded, skip_symbolic_shape=True)  # weights become constants that can be quantized
-    quantize_dynamic(folded, quantized, nodes_to_quantize=layers, per_channel=True, weight_type=QuantType.QInt8)
+    quantize_dynamic(folded, file, nodes_to_quantize=layers, per_channel=True, weight_type=QuantType.QInt8)
     folded.unlink()
-    quantized.replace(file)
 
 
 def _quantize_openvino(source: ExportSource, file: Path, videos: Sequence[Path]) -> None:
@@ -69,14 +68,13 @@ def _quantize_openvino(source: ExportSource, file: Path, videos: Sequence[Path])
         for video in videos:
             yield np.ascontiguousarray(read_views(source, video).numpy())
 
+    core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # the file of weights is overwritten
     model = nncf.quantize(
-        openvino.Core().read_model(file),
+        core.read_model(file),
         nncf.Dataset(list(clips())),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(videos),
         ignored_scope=nncf.IgnoredScope(patterns=[f"^({'|'.join(_MATCHING)})[_/].*"], validate=False),
     )
-    quantized = file.with_name(f"int8-{file.name}")
-    openvino.save_model(model, quantized, compress_to_fp16=False)
-    quantized.with_suffix(".bin").replace(file.with_suffix(".bin"))
-    quantized.replace(file)
+    openvino.save_model(model, file, compress_to_fp16=False)

@@ -54,7 +54,7 @@ def plan_after(
         UserError: If the plan is partial or has a relaxed marginal.
 
     Examples:
-        >>> plan_after(10, torch.tensor([[0.5, 0.1], [0.2, 0.4]]))
+        >>> plan_after(40, torch.tensor([[0.5, 0.1], [0.2, 0.4]]))
         tensor([[0.4763, 0.0237],
                 [0.0237, 0.4763]])
     """

@@ -100,10 +100,11 @@ def test_a_stream_that_breaks_is_opened_again_and_its_gap_is_named(recognizer: R
 def test_datagrams(recognizer: Recognizer, tmp_path: Path) -> None:
     with sending_datagrams(write_stream(tmp_path / "a.ts", 50)) as url:
         found = windows(itertools.islice(recognizer.watch(url, window=0.4, stride=0.2, timeout=5), 4))
-    # the first windows of a stream may arrive together, and the newest of them is recognized
-    first = found[0][0]
-    assert first / 0.2 == pytest.approx(round(first / 0.2))
-    assert found == [(pytest.approx(first + k * 0.2), pytest.approx(first + k * 0.2 + 0.4)) for k in range(4)]
+    starts = [start for start, _ in found]
+    # windows may arrive together, on a busy machine, and only the newest of them is recognized
+    assert [start / 0.2 for start in starts] == pytest.approx([round(start / 0.2) for start in starts])
+    assert starts == sorted(set(starts))
+    assert [end - start for start, end in found] == pytest.approx([0.4] * 4)
 
 
 def test_a_silent_stream_cannot_be_opened(recognizer: Recognizer) -> None:
