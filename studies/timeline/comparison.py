@@ -92,11 +92,11 @@ class Variant:
 
 
 BASELINE = Variant("threshold and merge, windows", ThresholdDecoder, {"shortest": (0.5, 1.25, 1.75)})
-DEFAULT = Variant("**stretches, order_sigma 0.3 (default)**", StretchDecoder, {})
+DEFAULT = Variant("**stretches, sigma 0.3 (default)**", StretchDecoder, {})
 VARIANTS = (
     BASELINE,
     Variant("Viterbi, windows", ViterbiDecoder, {"switch": (0.005, 0.01, 0.02, 0.05)}),
-    Variant("transport of the whole video (ASOT), windows", TransportDecoder, {"smoothness": (0.5, 0.7, 0.85)}),
+    Variant("transport of the video (ASOT), windows", TransportDecoder, {"smoothness": (0.5, 0.7, 0.85)}),
     DEFAULT,
     Variant("stretches, transport alone", StretchDecoder, {}, transported_only),
     Variant("five lengths instead of nine", StretchDecoder, {}, lengths=FIVE),

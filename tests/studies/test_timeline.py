@@ -74,7 +74,7 @@ def test_a_small_study_prints_its_tables(
     tables.main()
     printed = capsys.readouterr().out
     assert printed.count("| threshold and merge, windows |") == 1
-    assert "| **stretches, order_sigma 0.3 (default)** |" in printed
+    assert "| **stretches, sigma 0.3 (default)** |" in printed
     assert "| similarity and worst step |" in printed
     assert "| 95 % | cumulative | 90.0 |" in printed
     assert sorted(path.name for path in (tmp_path / "videos").rglob("*.mp4")) == [

@@ -112,7 +112,6 @@ def trace(graph: RecognitionGraph, frames: int) -> ExportedProgram:
         RuntimeError,
         ValueError,
         TypeError,
-        NotImplementedError,
         AttributeError,
         torch._dynamo.exc.UserError,
     ) as error:
