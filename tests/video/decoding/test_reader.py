@@ -141,7 +141,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
 def test_packets_are_only_dropped_if_the_file_can_be_opened_again(folder: Path) -> None:
     with av.open(str(written(folder, "h264.mp4"))) as container:
         stream = CodedStream(container)
-        stream._packets._packets[0] = packets.PacketHeader(True, 9)
+        stream._packets._packets[0] = packets.PacketHeader(True, 9, 0)
         with pytest.raises(RuntimeError, match="only dropped from memory if the container can be reopened"):
             list(stream.frames([0]))
 

@@ -68,9 +68,10 @@ class ContainerTimes:
         ticks = self.ticks
         if not ticks or random_access_points[:1] != [0]:
             return False  # a stream that was cut may be undecodable up to its first random access point
-        decoding_times = [time for time in self._packets.decoding_times if time is not None]
-        if self._restarts and any(after < before for before, after in pairwise(decoding_times)):
-            return False
+        if self._restarts:
+            decoding_times = [time for time in self._packets.decoding_times if time is not None]
+            if any(after < before for before, after in pairwise(decoding_times)):
+                return False
         latest = ticks[0]
         for start, end in pairwise([*random_access_points, len(ticks)]):
             if ticks[start] < latest:

@@ -258,7 +258,8 @@ class FrameSource(ABC):
     def _slots(self, indices: Sequence[int] | Tensor) -> dict[int, list[int]]:
         """Positions of each wanted frame in the clip, by frame index."""
         slots: dict[int, list[int]] = {}
-        for slot, index in enumerate(int(index) for index in indices):
+        whole = indices.tolist() if isinstance(indices, Tensor) else map(int, indices)
+        for slot, index in enumerate(whole):
             if not 0 <= index < len(self):
                 raise VideoReadError(
                     self.path,

@@ -6,6 +6,7 @@ are decoded, in the same order and from the beginning.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, cast
 
@@ -30,17 +31,17 @@ class PacketHeader:
 
     is_keyframe: bool
     size: int
+    dts: int | None
 
 
 class PacketList:
     """Packets of the main video stream of a container.
 
-    A position is a packet's index in decoding order. Packets are numbered: their `pts` is their position, which the
-    decoder passes on to the frame.
+    A position is a packet's index in decoding order. Packets that are fetched are numbered: their `pts` is their
+    position, which the decoder passes on to the frame.
 
     Attributes:
         presentation_times: `pts` of each packet in the container, in ticks; None where unknown.
-        decoding_times: `dts` of each packet in the container, in ticks; None where unknown.
         has_joined_fields: Whether some packets were joined of two fields.
         stored: Number of packets in the container, where a field may have a packet of its own.
         is_truncated: Whether the last packet is incomplete.
@@ -73,11 +74,15 @@ class PacketList:
         self._packets: list[VideoPacket | PacketHeader] = []
         self._pictures: dict[int, PictureInfo] = {}
         self.presentation_times: list[int | None] = []
-        self.decoding_times: list[int | None] = []
         self.is_truncated = False
         self.keyframes: list[int] = []
         self.discarded: set[int] = set()
         self._read_all(container)
+
+    @cached_property
+    def decoding_times(self) -> list[int | None]:
+        """`dts` of each packet in the container, in ticks; None where unknown."""
+        return [packet.dts for packet in self._packets]
 
     def __len__(self) -> int:
         return len(self._packets)
@@ -102,6 +107,7 @@ class PacketList:
         for position in positions:
             known = self._packets[position]
             if not isinstance(known, PacketHeader):
+                known.pts = position
                 yield known
                 continue
             if self._reopened is None or position < self._next:
@@ -115,26 +121,25 @@ class PacketList:
 
     def _read_all(self, container: InputContainer) -> None:
         """Reads all packets; once they exceed the limit, keeps only their headers."""
-        packets, size, first_kept = self._packets, 0, 0
+        packets, times, size, first_kept = self._packets, self.presentation_times, 0, 0
+        packet: VideoPacket | None = None
         limit = float("inf") if self._reopen is None else KEPT_BYTES
         counted = _StoredPackets(container)
         for packet in _one_per_frame(counted, main_video_stream(container), self._unpack, self._field_of):
-            self.presentation_times.append(packet.pts)
-            self.decoding_times.append(packet.dts)
-            self.is_truncated = packet.is_corrupt
-            packet.pts = position = len(packets)
+            times.append(packet.pts)
             if packet.is_keyframe:
-                self.keyframes.append(position)
+                self.keyframes.append(len(packets))
             if packet.is_discard:
-                self.discarded.add(position)
+                self.discarded.add(len(packets))
             packets.append(packet)
             size += packet.size
             if size > limit:
                 for position in range(first_kept, len(packets)):
                     self.picture(position)
                     known = packets[position]
-                    packets[position] = PacketHeader(known.is_keyframe, known.size)
+                    packets[position] = PacketHeader(known.is_keyframe, known.size, known.dts)
                 first_kept = len(packets)
+        self.is_truncated = packet is not None and packet.is_corrupt
         self.stored = counted.count
         self.has_joined_fields = self._field_of is not None and self.stored > len(packets)
 

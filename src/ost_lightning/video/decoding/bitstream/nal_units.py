@@ -4,7 +4,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final
 
-from ost_lightning.video.decoding.bitstream.parameter_sets import H264ParameterSets, HEVCParameterSets, SliceHeader
+from ost_lightning.video.decoding.bitstream.parameter_sets import (
+    SHORT_BYTES,
+    H264ParameterSets,
+    HEVCParameterSets,
+    SliceHeader,
+)
 from ost_lightning.video.decoding.bitstream.pictures import Data, PictureInfo
 
 _SEI_BYTES: Final = 64
@@ -25,6 +30,21 @@ class H264Parser:
 
     def __call__(self, data: Data, keyframe: bool) -> PictureInfo:
         """Rec. ITU-T H.264, 7.3.1 and 7.4.1."""
+        return (None if keyframe else self._single_slice(data)) or self._parsed(data, keyframe)
+
+    def _single_slice(self, data: Data) -> PictureInfo | None:
+        """Parses a packet that is one slice of a frame, as most are, in half of the time; None if it may be another."""
+        start = self._length
+        head = bytes(data[: start + 1 + SHORT_BYTES])
+        if not start or len(head) <= start + SHORT_BYTES or head[start] & 31 != 1:
+            return None
+        order = self.parameter_sets.order_of(head[start + 1 :])
+        is_reference = head[start] & 0x60 != 0
+        if order is None or not (is_reference or int.from_bytes(head[:start], "big") + start == len(data)):
+            return None
+        return PictureInfo(is_reference, False, 0, "", True, *order)
+
+    def _parsed(self, data: Data, keyframe: bool) -> PictureInfo:
         header: SliceHeader | None = None
         seen = reference = random_access = restarts = False
         for unit in self._units(data):
