@@ -170,13 +170,16 @@ class FrameSource(ABC):
         """
         slots = self._slots(indices)
         clip: Pixels | None = None
-        for index, frame in _batched(self._checked_frames(slots)):
-            picture = self.scaler.whole(frame, short_side)
+        for index, frame in _batched(self._same_size(slots, short_side)):
+            slot, *others = slots[index]
             if clip is None:
+                picture = self.scaler.whole(frame, short_side)
                 clip = _empty_like(picture, (len(indices),))
-            elif clip[0].shape != picture.shape:
-                raise VideoReadError(self.path, f"the pictures change their size at frame {index}")
-            clip[slots[index]] = picture
+                clip[slot] = picture
+            else:
+                self.scaler.whole(frame, short_side, clip[slot])
+            if others:
+                clip[others] = clip[slot]
         if clip is None:
             raise ValueError("no frames were requested")
         return torch.from_numpy(clip)
@@ -197,17 +200,24 @@ class FrameSource(ABC):
         """
         slots = self._slots(indices)
         clips: Pixels | None = None
-        for index, crops, parts in self._cropped(slots, short_side, choose):
-            flip = crops.flip
-            if clips is None:
+        crops: CropSpec | None = None
+        for index, frame in _batched(self._same_size(slots, short_side)):
+            slot, *others = slots[index]
+            if clips is None or crops is None:
+                crops = choose(*self.scaler.size(frame, short_side))
+                parts = [self.scaler.part(frame, short_side, box, crops.side) for box in crops.boxes]
                 clips = _empty_like(parts[0], (len(parts), len(indices)))
-            for crop, pixels in enumerate(parts):
-                clips[crop, slots[index]] = pixels
-        if clips is None:
+                clips[:, slot] = parts
+            else:
+                for crop, box in enumerate(crops.boxes):
+                    self.scaler.part(frame, short_side, box, crops.side, clips[crop, slot])
+            if others:
+                clips[:, others] = clips[:, [slot]]
+        if clips is None or crops is None:
             raise ValueError("no frames were requested")
         frames = torch.from_numpy(clips)
         # all frames in one call: torch mirrors with vector instructions in either memory layout
-        return frames.flatten(0, 1).flip(-1).unflatten(0, frames.shape[:2]) if flip else frames
+        return frames.flatten(0, 1).flip(-1).unflatten(0, frames.shape[:2]) if crops.flip else frames
 
     def stream_crops(
         self, indices: Iterable[int], short_side: int, choose: CropChooser
@@ -225,7 +235,10 @@ class FrameSource(ABC):
         Raises:
             VideoReadError: If a frame does not exist or can't be decoded.
         """
-        for index, _, parts in self._cropped(self._slots(list(indices)), short_side, choose):
+        crops: CropSpec | None = None
+        for index, frame in _batched(self._same_size(self._slots(list(indices)), short_side)):
+            crops = crops or choose(*self.scaler.size(frame, short_side))
+            parts = [self.scaler.part(frame, short_side, box, crops.side) for box in crops.boxes]
             yield index, torch.from_numpy(np.stack(parts))
 
     def starts(self) -> Sequence[int]:
@@ -242,18 +255,14 @@ class FrameSource(ABC):
         for index, frame in self._checked_frames({index: [index] for index in range(len(self))}):
             yield seconds[index], frame
 
-    def _cropped(
-        self, slots: dict[int, list[int]], short_side: int, choose: CropChooser
-    ) -> Iterator[tuple[int, CropSpec, list[Pixels]]]:
-        """Decodes frames and yields each with its index and its crops, each (3, S, S)."""
+    def _same_size(self, slots: dict[int, list[int]], short_side: int | None) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decodes frames that have the same size after resizing, and yields each with its index."""
         size: tuple[int, int] | None = None
-        for index, frame in _batched(self._checked_frames(slots)):
-            if size is None:
-                size = self.scaler.size(frame, short_side)
-                crops = choose(*size)
-            elif size != self.scaler.size(frame, short_side):
+        for index, frame in self._checked_frames(slots):
+            size = size or self.scaler.size(frame, short_side)
+            if size != self.scaler.size(frame, short_side):
                 raise VideoReadError(self.path, f"the pictures change their size at frame {index}")
-            yield index, crops, [self.scaler.part(frame, short_side, box, crops.side) for box in crops.boxes]
+            yield index, frame
 
     def _slots(self, indices: Sequence[int] | Tensor) -> dict[int, list[int]]:
         """Positions of each wanted frame in the clip, by frame index."""

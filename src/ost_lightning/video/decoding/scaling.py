@@ -78,8 +78,14 @@ class FrameScaler:
             )
         return orientation.swapped(sides)
 
-    def whole(self, frame: av.VideoFrame, short_side: int | None) -> Pixels:
-        """Converts a frame to an upright picture (3, H, W), resized."""
+    def whole(self, frame: av.VideoFrame, short_side: int | None, out: Pixels | None = None) -> Pixels:
+        """Converts a frame to an upright picture (3, H, W), resized.
+
+        Args:
+            frame: Decoded frame.
+            short_side: Length of the shorter side in pixels; None keeps the size.
+            out: Array of the same shape for the pixels, which saves a copy; None for one in FFmpeg's memory layout.
+        """
         orientation = self.orientation(frame)
         height, width = orientation.swapped(self._size(frame, short_side, orientation))
         scaled = (height, width) != (frame.height, frame.width)
@@ -92,18 +98,28 @@ class FrameScaler:
             interpolation=_FILTERS[self._resize],
             threads=1,
         )
-        return orientation.upright(_planes(picture))
+        return _pixels(picture, orientation, out)
 
-    def part(self, frame: av.VideoFrame, short_side: int | None, box: Box, side: int) -> Pixels:
+    def part(
+        self, frame: av.VideoFrame, short_side: int | None, box: Box, side: int, out: Pixels | None = None
+    ) -> Pixels:
         """Converts a box of the upright frame to a square picture (3, side, side), in one resampling.
 
         Only the pixels inside the box are converted. A box of the whole frame squashes it to the square.
+
+        Args:
+            frame: Decoded frame.
+            short_side: Length in pixels of the shorter side that the box refers to; None for that of the frame.
+            box: Part of the frame.
+            side: Side of the picture in pixels.
+            out: Array (3, side, side) for the pixels, which saves a copy; None for one in FFmpeg's memory layout.
         """
         orientation = self.orientation(frame)
         height, width = self._size(frame, short_side, orientation)
         unscaled = orientation.swapped((height, width)) == (frame.height, frame.width)
         if unscaled and (box.height, box.width) == (side, side):
-            return self.whole(frame, short_side)[:, box.top : box.top + side, box.left : box.left + side]
+            picture = self.whole(frame, short_side)[:, box.top : box.top + side, box.left : box.left + side]
+            return picture if out is None else _copied(picture, out)
         top, left, bottom, right = orientation.stored(
             box.top / height, box.left / width, (box.top + box.height) / height, (box.left + box.width) / width
         )
@@ -113,7 +129,7 @@ class FrameScaler:
         high = min(max(2, round((bottom - top) * frame.height)), frame.height - y)
         graph = self._graph(frame, f"{wide}:{high}:{x}:{y}", side)
         graph.vpush(frame)
-        return orientation.upright(_planes(graph.vpull()))
+        return _pixels(graph.vpull(), orientation, out)
 
     def _graph(self, frame: av.VideoFrame, crop: str, side: int) -> Graph:
         properties = f"{frame.width}x{frame.height}:pix_fmt={frame.format.name}"
@@ -145,13 +161,23 @@ def _build(source: str, crop: str, scale: str) -> Graph:
     return graph
 
 
-def _planes(picture: av.VideoFrame) -> Pixels:
-    """Pixels of an RGB frame as an array (3, H, W)."""
+def _pixels(picture: av.VideoFrame, orientation: Orientation, out: Pixels | None) -> Pixels:
+    """Pixels of an RGB frame, made upright, as an array (3, H, W)."""
     height, width = picture.height, picture.width
     if picture.format.name == "rgb24":
-        return _rows(picture.planes[0])[:height, : 3 * width].reshape(height, width, 3).transpose(2, 0, 1)
-    green, blue, red = (_rows(plane)[:height, :width] for plane in picture.planes)
-    return np.stack([red, green, blue])
+        rows = _rows(picture.planes[0])[:height, : 3 * width]
+        upright = orientation.upright(rows.reshape(height, width, 3).transpose(2, 0, 1))
+        return upright if out is None else _copied(upright, out)
+    green, blue, red = (orientation.upright(_rows(plane)[None, :height, :width]) for plane in picture.planes)
+    if out is None:
+        return np.concatenate([red, green, blue])
+    out[:1], out[1:2], out[2:] = red, green, blue
+    return out
+
+
+def _copied(picture: Pixels, out: Pixels) -> Pixels:
+    out[...] = picture
+    return out
 
 
 def _rows(plane: VideoPlane) -> Pixels:
