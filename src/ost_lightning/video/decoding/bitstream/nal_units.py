@@ -25,6 +25,7 @@ class H264Parser:
     def __init__(self, extradata: bytes) -> None:
         self._length = length_size("h264", extradata)
         self.parameter_sets = H264ParameterSets()
+        self._seen: dict[int, PictureInfo] = {}
         for unit in _units_of_avcc(extradata) if self._length else start_coded(extradata):
             self._take(unit)
 
@@ -33,16 +34,27 @@ class H264Parser:
         return (None if keyframe else self._single_slice(data)) or self._parsed(data, keyframe)
 
     def _single_slice(self, data: Data) -> PictureInfo | None:
-        """Parses a packet that is one slice of a frame, as most are, in half of the time; None if it may be another."""
+        """Parses a packet that is one slice of a frame, as most are, in a third of the time; None if it may be another.
+
+        Pictures repeat what others of the stream say, so that it is kept.
+        """
         start = self._length
-        head = bytes(data[: start + 1 + SHORT_BYTES])
-        if not start or len(head) <= start + SHORT_BYTES or head[start] & 31 != 1:
+        head = bytes(data[start : start + 1 + SHORT_BYTES])
+        # zeros may be followed by a byte of emulation prevention
+        if not start or len(head) <= SHORT_BYTES or head[0] & 31 != 1 or 0 in head:
             return None
-        order = self.parameter_sets.order_of(head[start + 1 :])
-        is_reference = head[start] & 0x60 != 0
-        if order is None or not (is_reference or int.from_bytes(head[:start], "big") + start == len(data)):
+        place = self.parameter_sets.order_places.get(head[1])
+        if place is None:
             return None
-        return PictureInfo(is_reference, False, 0, "", True, *order)
+        shift, mask, period = place
+        first, count = head[0], int.from_bytes(head, "big") >> shift & mask
+        if not (first & 0x60 or int.from_bytes(data[:start], "big") + start == len(data)):
+            return None
+        key = count << 8 | first
+        picture = self._seen.get(key)
+        if picture is None or picture.order_period != period:
+            picture = self._seen[key] = PictureInfo(first & 0x60 != 0, False, order_count=count, order_period=period)
+        return picture
 
     def _parsed(self, data: Data, keyframe: bool) -> PictureInfo:
         header: SliceHeader | None = None

@@ -83,8 +83,9 @@ class H264ParameterSets:
 
     _sequences: dict[int, _H264Sequence] = field(default_factory=dict)
     _sequence_of: dict[int, int] = field(default_factory=dict)
-    _orders: dict[int, tuple[int, int, int]] = field(default_factory=dict)
-    """Shift, mask and period of the order count, by the first byte of a slice's header if that determines them."""
+    order_places: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    """Shift, mask and period of the order count in the first `SHORT_BYTES` bytes of a slice of a frame that does not
+    restart the order, by the first of these bytes; as far as slices have shown that it determines them."""
 
     @property
     def may_have_fields(self) -> bool:
@@ -97,7 +98,7 @@ class H264ParameterSets:
         Raises:
             ValueError: If it is damaged.
         """
-        self._orders.clear()
+        self.order_places.clear()
         bits = Bits(bytes(unit[1:_SET_BYTES]))
         if unit[0] & 31 == 8:
             picture = bits.exp_golomb()
@@ -132,21 +133,6 @@ class H264ParameterSets:
             number_bits, order_type, order_bits, only_frames=bool(bits.read(1)), planes=separate_planes
         )
 
-    def order_of(self, short: bytes) -> tuple[int, int] | None:
-        """Returns the order count of a frame and its period.
-
-        Args:
-            short: First `SHORT_BYTES` bytes of the header of a slice, a NAL unit of type 1.
-
-        Returns:
-            None if no header with this first byte has been parsed, or these bytes do not determine the order count.
-        """
-        order = self._orders.get(short[0])
-        if order is None or 0 in short:  # zeros may be followed by a byte of emulation prevention
-            return None
-        shift, mask, period = order
-        return int.from_bytes(short, "big") >> shift & mask, period
-
     def slice_header(self, unit: Data) -> SliceHeader | None:
         """Parses the beginning of a slice, a NAL unit of type 1, 2 or 5 (7.3.3); None if it is damaged.
 
@@ -168,7 +154,7 @@ class H264ParameterSets:
             used = 8 * len(data) - left
             if used <= 8 and sequence.only_frames and sequence.order_period:
                 shift = 8 * SHORT_BYTES - used - 2 * sequence.separate_planes - sequence.number_bits
-                self._orders[data[0]] = shift - sequence.order_bits, sequence.order_mask, sequence.order_period
+                self.order_places[data[0]] = shift - sequence.order_bits, sequence.order_mask, sequence.order_period
             left -= sequence.number_bits + 2 * sequence.separate_planes
             number = rest >> left & sequence.number_mask
             is_field = is_bottom = False
