@@ -24,26 +24,39 @@ def test_order_is_kept(threads: int) -> None:
     assert found == names
 
 
-def test_the_first_video_waits_for_no_other() -> None:
+def test_the_first_video_has_the_machine_to_itself() -> None:
+    begun = []
+
+    def noted(video: object) -> ReadVideo:
+        begun.append(video)
+        return read(video)
+
+    batches = read_ahead([str(number) for number in range(6)], noted, 2, 4)
+    assert [video.name for video in next(batches)] == ["0"]
+    assert begun == ["0"]
+    assert sum(len(batch) for batch in batches) == 5
+
+
+def test_no_video_waits_for_later_ones() -> None:
     release = threading.Event()
 
     def blocking(video: object) -> ReadVideo:
-        if video != "0":
+        if int(str(video)) > 1:
             release.wait(10)
         return read(video)
 
     batches = read_ahead([str(number) for number in range(6)], blocking, 2, 4)
-    assert [video.name for video in next(batches)] == ["0"]
+    assert [[video.name for video in next(batches)] for _ in range(2)] == [["0"], ["1"]]
     release.set()
-    assert sum(len(batch) for batch in batches) == 5
+    assert sum(len(batch) for batch in batches) == 4
 
 
 def test_batches_are_filled_with_videos_that_are_ready() -> None:
-    started = read_ahead([str(number) for number in range(8)], read, 8, 4)
-    first = next(started)
+    started = read_ahead([str(number) for number in range(20)], read, 8, 4)
+    assert len(next(started)) == 1
+    assert len(next(started)) <= 4
     time.sleep(0.1)
     assert len(next(started)) == 4
-    assert len(first) <= 4
 
 
 def test_an_endless_source_is_read_only_a_little_ahead() -> None:

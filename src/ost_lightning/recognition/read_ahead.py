@@ -34,7 +34,8 @@ def read_ahead(
 ) -> Iterator[list[ReadVideo]]:
     """Yields batches of videos in the order of `videos`.
 
-    A batch holds the next video, and those after it that have been read by then.
+    A batch holds the next video, and those after it that have been read by then. The first video is read, and used by
+    the caller, before any other is begun, so that its result comes as early as that of a single video.
 
     Args:
         videos: Paths or URLs; taken only as far ahead as they are read.
@@ -56,15 +57,16 @@ def read_ahead(
     # decoding and scaling release Python's lock, so threads decode in parallel
     with ThreadPoolExecutor(threads) as pool:
         running: deque[Future[ReadVideo]] = deque()
+        ahead = 1
         try:
             while True:
-                ahead = threads + batch_size - len(running)
-                running.extend(pool.submit(read, video) for video in islice(waiting, ahead))
+                running.extend(pool.submit(read, video) for video in islice(waiting, ahead - len(running)))
                 if not running:
                     return
                 batch = [running.popleft().result()]
                 while running and len(batch) < batch_size and running[0].done():
                     batch.append(running.popleft().result())
                 yield batch
+                ahead = threads + batch_size
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
