@@ -14,7 +14,7 @@ import torch
 import yaml
 from transformers import CLIPConfig, CLIPModel
 
-from ost_lightning.analysis.published_lists import PublishedList, published_lists
+from ost_lightning.analysis.results.published_lists import PublishedList, published_lists
 from ost_lightning.cli import main
 from ost_lightning.resources import shipped
 from ost_lightning.text import LabelSpace
@@ -158,7 +158,7 @@ def _recognize_miniature_lists(monkeypatch: pytest.MonkeyPatch) -> None:
         for entry in published_lists()
         if not entry.part.endswith("validation part")
     ]
-    monkeypatch.setattr("ost_lightning.analysis.published_lists.published_lists", lambda: lists)
+    monkeypatch.setattr("ost_lightning.analysis.results.published_lists.published_lists", lambda: lists)
 
 
 def small(entry: PublishedList) -> PublishedList:

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from ost_lightning.analysis.protocols import Protocol, remarks
-from ost_lightning.analysis.published_lists import published_lists
-from ost_lightning.analysis.run_results import DataCard, RunResults, Score, SetResult
-from ost_lightning.analysis.summaries import summarize
+from ost_lightning.analysis.results.protocols import Protocol, remarks
+from ost_lightning.analysis.results.published_lists import published_lists
+from ost_lightning.analysis.results.run_results import DataCard, RunResults, Score, SetResult
+from ost_lightning.analysis.results.summaries import summarize
 
 CLIPS = {"frames": 32, "views": 1, "crops": 1, "framing": "crop"}
 

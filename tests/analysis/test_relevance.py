@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from ost_lightning.analysis.relevance import attention_rollout, class_attention, descriptor_relevance
 from ost_lightning.errors import UserError
-from ost_lightning.models.encoders.vision_attention import VisionAttention
+from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
 
 VECTORS = load_file(Path(__file__).with_name("relevance.safetensors"))
 """One image and three sentences in a CLIP of three layers, with results of the released code."""

@@ -1,6 +1,7 @@
 """Files for those who come: they parse, name what exists, and agree with the package."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,13 @@ def test_paths_in_the_guides_exist(guide: str) -> None:
     paths = named_paths(guide)
     assert len(paths) > 5
     assert [path for path in sorted(paths) if not any((root / path).exists() for root in roots)] == []
+
+
+def test_folders_and_modules_are_small() -> None:
+    modules = list(PACKAGE.rglob("*.py"))
+    crowded = [folder for folder, count in Counter(module.parent for module in modules).items() if count > 16]
+    assert crowded == []
+    assert [module for module in modules if module.read_text(encoding="utf-8").count("\n") > 400] == []
 
 
 def test_the_citation_is_of_this_version() -> None:

@@ -11,7 +11,7 @@ import pytest
 from ost_lightning.cli import main
 from ost_lightning.datamodules import CombinedDataModule, LabeledVideos, ToyWorld, VideoList, VideoLists
 from ost_lightning.experiment.preflight import device_count
-from ost_lightning.models.encoders.hub import weights_bytes
+from ost_lightning.models.encoders.pretrained.hub import weights_bytes
 from ost_lightning.vocabulary import EvaluationStage
 from tests.small_experiments import own_videos
 

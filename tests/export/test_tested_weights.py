@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ost_lightning import Recognizer
-from ost_lightning.analysis.run_results import RunResults
+from ost_lightning.analysis.results.run_results import RunResults
 from ost_lightning.errors import UserError
 from ost_lightning.export import ExportSettings
 from ost_lightning.export.tested_weights import results_of

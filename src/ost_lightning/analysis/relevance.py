@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
-from ost_lightning.models.encoders.vision_attention import VisionAttention
+from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
 
 
 def class_attention(attention: VisionAttention) -> Tensor:

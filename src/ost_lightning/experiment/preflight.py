@@ -13,7 +13,7 @@ from ost_lightning.datamodules import VideoDataModule, check_batch_size, plan_ba
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.encoders import encoder_class
-from ost_lightning.models.encoders.hub import weights_bytes
+from ost_lightning.models.encoders.pretrained.hub import weights_bytes
 from ost_lightning.text import LabelSpace, Templates
 
 _MEGABYTE: Final = 10**6

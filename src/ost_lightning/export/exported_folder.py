@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from safetensors.torch import save_file
 
-from ost_lightning.analysis.run_results import RunResults
+from ost_lightning.analysis.results.run_results import RunResults
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings
 from ost_lightning.export.formats import (

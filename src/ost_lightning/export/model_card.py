@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ost_lightning.analysis.run_results import RunResults
+from ost_lightning.analysis.results.run_results import RunResults
 from ost_lightning.escaping import markdown_line, markdown_text
 from ost_lightning.export.formats import Format, Precision
 from ost_lightning.export.graph import ExportSource

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from ost_lightning.analysis.run_results import RESULTS_FILE, RunResults
+from ost_lightning.analysis.results.run_results import RESULTS_FILE, RunResults
 from ost_lightning.errors import UserError
 
 

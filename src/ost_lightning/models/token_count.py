@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 from functools import partial
 
 from ost_lightning.models.encoders import encoder_class
-from ost_lightning.models.encoders.sentences import SentenceTokenizer
+from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 from ost_lightning.resources import TINY_CLIP
 from ost_lightning.text import TokenCount
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from torch import Tensor
 
-from ost_lightning.models.encoders.sentences import SentenceTokenizer
+from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 from ost_lightning.text import SentenceSet
 from ost_lightning.vocabulary import SentenceKind
 

@@ -31,8 +31,8 @@ from ost_lightning.models.encoders import (
     StatisticsName,
     encoder_class,
 )
-from ost_lightning.models.encoders.loading import source_of
-from ost_lightning.models.encoders.pixels import PixelNormalization
+from ost_lightning.models.encoders.pretrained.loading import source_of
+from ost_lightning.models.encoders.towers.pixels import PixelNormalization
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
 from ost_lightning.text import LabelSpace, SentenceSet, TokenCount, alike_names, describe_alike

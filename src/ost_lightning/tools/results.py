@@ -19,8 +19,8 @@ def results(runs: Sequence[Path], output: Path | None = None) -> None:
         runs: Folders that are searched for test runs, including their subfolders.
         output: Folder for the table as results.csv and results.md; if not given, the table is only printed.
     """
-    from ost_lightning.analysis.results_table import as_markdown, as_records, table
-    from ost_lightning.analysis.run_results import RESULTS_FILE, RunResults
+    from ost_lightning.analysis.results.results_table import as_markdown, as_records, table
+    from ost_lightning.analysis.results.run_results import RESULTS_FILE, RunResults
     from ost_lightning.analysis.terminal_table import print_markdown
 
     files = [file for folder in runs for file in _results_files(folder, RESULTS_FILE)]

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ost_lightning.analysis.run_results import SetResult
-from ost_lightning.analysis.run_rows import run_rows
+from ost_lightning.analysis.results.run_results import SetResult
+from ost_lightning.analysis.results.run_rows import run_rows
 from ost_lightning.callbacks.reporting.data_cards import data_card, sentence_digests, vocabulary_digest
 from ost_lightning.callbacks.reporting.training_record import TrainingRecord
 from ost_lightning.datamodules import LabeledVideos

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from ost_lightning.errors import UserError
-from ost_lightning.text.generation.reading import read_answer
-from ost_lightning.text.generation.responses import MAX_BYTES
+from ost_lightning.text.generation.answers.reading import read_answer
+from ost_lightning.text.generation.answers.responses import MAX_BYTES
 from ost_lightning.text.generation.server import NoAnswer, Server
 from ost_lightning.text.generation.settings import Limits
 from tests.text.generation.fake_llm import completion

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
-from ost_lightning.analysis.order_report import (
+from ost_lightning.analysis.results.order_report import (
     OrderScore,
     class_orders,
     class_table,

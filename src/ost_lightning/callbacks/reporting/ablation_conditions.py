@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from ost_lightning.analysis import EvaluationSetCard
-from ost_lightning.analysis.summaries import split_titles
+from ost_lightning.analysis.results.summaries import split_titles
 from ost_lightning.callbacks.reporting.data_cards import data_card, vocabulary_digest
 from ost_lightning.callbacks.reporting.published_lists import published_as
 from ost_lightning.datamodules import REAL_VIDEOS, LabeledVideos, VideoDataModule

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
-from ost_lightning.analysis.published_lists import PublishedList
-from ost_lightning.analysis.run_results import DataCard
+from ost_lightning.analysis.results.published_lists import PublishedList
+from ost_lightning.analysis.results.run_results import DataCard
 from ost_lightning.callbacks.reporting.published_lists import digest_of, labels_digest_of
 from ost_lightning.datamodules import LabeledVideos
 from ost_lightning.tasks import RecognitionTask

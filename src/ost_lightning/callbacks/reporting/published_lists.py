@@ -1,6 +1,6 @@
 """Identification of published test lists by their videos and labels."""
 
-from ost_lightning.analysis.published_lists import Identification, identify, labels_digest
+from ost_lightning.analysis.results.published_lists import Identification, identify, labels_digest
 from ost_lightning.datamodules import LabeledVideos
 from ost_lightning.video.annotations.video_ids import list_digest, video_id
 

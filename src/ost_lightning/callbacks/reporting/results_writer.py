@@ -11,10 +11,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
 from ost_lightning import __version__
-from ost_lightning.analysis.order_report import OrderScore
-from ost_lightning.analysis.protocols import Protocol, remarks
-from ost_lightning.analysis.run_results import RESULTS_FILE, RunResults, Score, SetResult
-from ost_lightning.analysis.summaries import not_combined, summarize
+from ost_lightning.analysis.results.order_report import OrderScore
+from ost_lightning.analysis.results.protocols import Protocol, remarks
+from ost_lightning.analysis.results.run_results import RESULTS_FILE, RunResults, Score, SetResult
+from ost_lightning.analysis.results.summaries import not_combined, summarize
 from ost_lightning.analysis.terminal_table import print_markdown
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.code_revision import git_state

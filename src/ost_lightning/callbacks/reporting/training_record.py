@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 import torch
 from torch import Tensor
 
-from ost_lightning.analysis.published_lists import identify
+from ost_lightning.analysis.results.published_lists import identify
 from ost_lightning.callbacks.reporting.data_cards import label_space_name
 from ost_lightning.datamodules import LabeledVideos
 from ost_lightning.video.annotations.video_ids import id_hash, list_digest, video_id

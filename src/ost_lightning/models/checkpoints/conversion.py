@@ -21,8 +21,8 @@ from ost_lightning.models.checkpoints.foreign_layouts import (
     to_hugging_face,
 )
 from ost_lightning.models.encoders import NAMED_STATISTICS, Preprocessing
-from ost_lightning.models.encoders.hub import local_files_only
-from ost_lightning.models.encoders.loading import load_tokenizer, source_of
+from ost_lightning.models.encoders.pretrained.hub import local_files_only
+from ost_lightning.models.encoders.pretrained.loading import load_tokenizer, source_of
 from ost_lightning.models.safe_checkpoints import read_frame_count, read_weights
 from ost_lightning.models.unreadable_weights import problem_in
 

@@ -7,10 +7,10 @@ from ost_lightning.models.encoders.altclip import AltCLIPEncoder
 from ost_lightning.models.encoders.base import TOWERS, DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.chinese_clip import ChineseCLIPEncoder
 from ost_lightning.models.encoders.clip import CLIPEncoder
-from ost_lightning.models.encoders.loading import model_type_of
 from ost_lightning.models.encoders.metaclip_2 import MetaClip2Encoder
 from ost_lightning.models.encoders.open_clip import OpenCLIPEncoder, is_open_clip
-from ost_lightning.models.encoders.preprocessing import (
+from ost_lightning.models.encoders.pretrained.loading import model_type_of
+from ost_lightning.models.encoders.pretrained.preprocessing import (
     NAMED_STATISTICS,
     PixelStatistics,
     Preprocessing,

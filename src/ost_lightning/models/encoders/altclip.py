@@ -7,7 +7,7 @@ from transformers import AltCLIPModel, PreTrainedModel
 
 from ost_lightning.models.encoders.base import Tower, TowerName
 from ost_lightning.models.encoders.clip import CLIPEncoder
-from ost_lightning.models.encoders.sentences import attention_mask
+from ost_lightning.models.encoders.towers.sentences import attention_mask
 
 BERT_ATTENTION: Final = ("query", "key", "value", "attention.output.dense")
 """Names of the linear layers of attention in a text tower like BERT's."""

@@ -13,18 +13,18 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ost_lightning.errors import CheckpointError, UserError
 from ost_lightning.matching import Matcher
-from ost_lightning.models.encoders.end_token import check_start_token, correct_end_token, end_token
-from ost_lightning.models.encoders.hub import local_files_only
-from ost_lightning.models.encoders.loading import load_model, load_tokenizer, source_of
-from ost_lightning.models.encoders.preprocessing import (
+from ost_lightning.models.encoders.pretrained.hub import local_files_only
+from ost_lightning.models.encoders.pretrained.loading import load_model, load_tokenizer, source_of
+from ost_lightning.models.encoders.pretrained.preprocessing import (
     NAMED_STATISTICS,
     Preprocessing,
     Resize,
     StatisticsName,
     read_preprocessing,
 )
-from ost_lightning.models.encoders.sentences import SentenceTokenizer
-from ost_lightning.models.encoders.vision_attention import VisionAttention
+from ost_lightning.models.encoders.towers.end_token import check_start_token, correct_end_token, end_token
+from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
+from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
 
 TowerName = Literal["vision", "text"]
 TOWERS: Final[tuple[TowerName, ...]] = ("vision", "text")

@@ -9,10 +9,10 @@ from transformers import CLIPModel, PreTrainedModel
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
-from ost_lightning.models.encoders.end_token import embed_end_tokens
-from ost_lightning.models.encoders.preprocessing import Preprocessing
-from ost_lightning.models.encoders.sentences import SentenceTokenizer
-from ost_lightning.models.encoders.vision_attention import VisionAttention
+from ost_lightning.models.encoders.pretrained.preprocessing import Preprocessing
+from ost_lightning.models.encoders.towers.end_token import embed_end_tokens
+from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
+from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
 
 Layer = TypeVar("Layer", bound=CLIPEncoderLayer)
 

@@ -13,9 +13,9 @@ from transformers import PreTrainedModel, SiglipModel
 from transformers.models.siglip.modeling_siglip import SiglipMultiheadAttentionPoolingHead
 
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
-from ost_lightning.models.encoders.preprocessing import Preprocessing, Resize, StatisticsName
-from ost_lightning.models.encoders.sentences import SentenceTokenizer
-from ost_lightning.models.encoders.vision_attention import VisionAttention
+from ost_lightning.models.encoders.pretrained.preprocessing import Preprocessing, Resize, StatisticsName
+from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
+from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
 
 _PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 

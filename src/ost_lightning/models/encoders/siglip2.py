@@ -13,14 +13,14 @@ from transformers import PreTrainedModel, Siglip2Model
 from transformers.models.siglip2.modeling_siglip2 import Siglip2VisionEmbeddings
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.models.encoders.preprocessing import (
+from ost_lightning.models.encoders.pretrained.preprocessing import (
     Preprocessing,
     Resize,
     image_processor_settings,
     read_preprocessing,
 )
-from ost_lightning.models.encoders.sentences import SentenceTokenizer
 from ost_lightning.models.encoders.siglip import SiglipEncoder
+from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 
 _MAX_PATCHES: Final = "max_num_patches"
 _DEFAULT_PATCHES: Final = 256

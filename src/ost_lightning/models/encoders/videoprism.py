@@ -10,8 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, VideoPrismCli
 
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
-from ost_lightning.models.encoders.preprocessing import Resize, StatisticsName
-from ost_lightning.models.encoders.sentences import attention_mask
+from ost_lightning.models.encoders.pretrained.preprocessing import Resize, StatisticsName
+from ost_lightning.models.encoders.towers.sentences import attention_mask
 
 _TEMPERATURE: Final = 0.01
 """Temperature of the publisher's demonstration; checkpoints contain none."""

@@ -10,9 +10,9 @@ from transformers import PreTrainedModel, XCLIPModel
 from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
-from ost_lightning.models.encoders.end_token import embed_end_tokens
-from ost_lightning.models.encoders.preprocessing import StatisticsName
-from ost_lightning.models.encoders.vision_attention import VisionAttention
+from ost_lightning.models.encoders.pretrained.preprocessing import StatisticsName
+from ost_lightning.models.encoders.towers.end_token import embed_end_tokens
+from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
 
 
 class XCLIPEncoder(DualEncoder):

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import openai
 
-from ost_lightning.text.generation.responses import MAX_BYTES, ServerError, read_response
+from ost_lightning.text.generation.answers.responses import MAX_BYTES, ServerError, read_response
 
 try:  # the client that openai uses since version 3
     from httpx2 import ReadTimeout, Request, Response, TooManyRedirects

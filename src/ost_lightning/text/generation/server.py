@@ -11,9 +11,9 @@ import openai
 
 from ost_lightning.characters import escaped
 from ost_lightning.errors import UserError
+from ost_lightning.text.generation.answers.parsing import DescriptorList
+from ost_lightning.text.generation.answers.responses import REDACTED
 from ost_lightning.text.generation.http_client import LimitedClient
-from ost_lightning.text.generation.parsing import DescriptorList
-from ost_lightning.text.generation.responses import REDACTED
 from ost_lightning.text.generation.settings import Limits, Sampling
 
 RESPONSE_FORMAT: Final[dict[str, Any]] = {

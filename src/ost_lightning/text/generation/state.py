@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ost_lightning.text.generation.answers.reading import Reading, read_answer
 from ost_lightning.text.generation.journal import Answer, Journal, Question
 from ost_lightning.text.generation.prompts import Prompts
-from ost_lightning.text.generation.reading import Reading, read_answer
 from ost_lightning.text.generation.settings import Limits, Sampling, Usage
 from ost_lightning.text.label_files import Descriptors
 from ost_lightning.text.label_space import LabelSpace

@@ -81,7 +81,7 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
         Tool("convert", "convert:convert", "ost convert ost_k400_vitb16.pth weights/ost"),
     ),
     "The rendered world and its tiny CLIP": (
-        Tool("demo", "demo:demo", "ost demo"),
+        Tool("demo", "demo.command:demo", "ost demo"),
         Tool("toyworld render", "toyworld:render", "ost toyworld render --group unseen"),
         Tool("toyworld sheet", "toyworld:sheet", "ost toyworld sheet sheet.png"),
     ),

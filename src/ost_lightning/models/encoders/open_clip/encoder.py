@@ -14,8 +14,8 @@ from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName, vi
 from ost_lightning.models.encoders.open_clip.source import CONFIG_FILE, WEIGHTS_FILE, Source, find_source, library
 from ost_lightning.models.encoders.open_clip.tokenizer import load_open_clip_tokenizer
 from ost_lightning.models.encoders.open_clip.weights import load_open_clip
-from ost_lightning.models.encoders.preprocessing import Preprocessing, Resize, read_clip_settings
-from ost_lightning.models.encoders.sentences import SentenceTokenizer
+from ost_lightning.models.encoders.pretrained.preprocessing import Preprocessing, Resize, read_clip_settings
+from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 
 _RESIZE: Final[dict[str, Resize]] = {"shortest": "shortest_side", "squash": "squash"}
 _TIMM_LAYERS: Final = ("blocks", "stages", "layers")

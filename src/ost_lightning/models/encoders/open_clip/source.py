@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.models.encoders.hub import OPEN_CLIP, folder_of, hub_file
-from ost_lightning.models.encoders.preprocessing import NAMED_STATISTICS
+from ost_lightning.models.encoders.pretrained.hub import OPEN_CLIP, folder_of, hub_file
+from ost_lightning.models.encoders.pretrained.preprocessing import NAMED_STATISTICS
 
 CONFIG_FILE: Final = "open_clip_config.json"
 WEIGHTS_FILE: Final = "open_clip_model.safetensors"

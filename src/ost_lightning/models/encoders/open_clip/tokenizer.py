@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.models.encoders.hub import tokenizer_is_local
 from ost_lightning.models.encoders.open_clip.source import Source, library
-from ost_lightning.models.encoders.sentences import SentenceTokenizer
+from ost_lightning.models.encoders.pretrained.hub import tokenizer_is_local
+from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 
 _POSITIONS: Final = 77
 """Positions of a text tower whose configuration doesn't specify them."""

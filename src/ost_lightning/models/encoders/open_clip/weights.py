@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.encoders.open_clip.source import Source, library
-from ost_lightning.models.encoders.pixels import as_patch_convolution
+from ost_lightning.models.encoders.towers.pixels import as_patch_convolution
 from ost_lightning.models.safe_checkpoints import read_weights
 from ost_lightning.models.unreadable_weights import problem_in
 

@@ -1,0 +1,1 @@
+"""Parts that text and vision towers of several architectures have in common."""

@@ -1,0 +1,1 @@
+"""The command `ost demo`: its options, its runs and its last page."""
