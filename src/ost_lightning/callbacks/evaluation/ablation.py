@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from ost_lightning.analysis import AblationRow, AblationTable
 from ost_lightning.analysis.terminal_table import print_markdown
-from ost_lightning.callbacks.evaluation.weight_ensembling import add_mixtures, remove_mixtures
+from ost_lightning.callbacks.evaluation.scorer_callback import ScorerCallback
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.ablation_conditions import (
     run_conditions,
@@ -25,7 +25,6 @@ from ost_lightning.callbacks.reporting.training_differences import clip_differen
 from ost_lightning.errors import UserError
 from ost_lightning.escaping import CsvWriter
 from ost_lightning.evaluation import (
-    SCORED,
     EmbeddedBatch,
     EvaluationSet,
     ScoredBatch,
@@ -82,7 +81,7 @@ class AblationSetting:
     label_spaces: dict[str, str] = field(default_factory=dict)
 
 
-class Ablation(Callback):
+class Ablation(ScorerCallback):
     """Scores many settings in one test. Each video is decoded and encoded once per set of weights.
 
     For each video a setting gives the same result as a separate test would: the same embeddings of the same batches go
@@ -104,6 +103,7 @@ class Ablation(Callback):
         source: str = "",
         folder: Path | None = None,
     ) -> None:
+        super().__init__()
         if not settings or any(not setting.rows for setting in settings):
             raise UserError("An ablation needs settings, and each setting at least one row of the table.")
         if any(setting.descriptors_per_class is not None and setting.descriptors_per_class < 1 for setting in settings):
@@ -115,7 +115,6 @@ class Ablation(Callback):
             )
         self.settings, self.parts, self.source, self.folder = settings, parts or {}, source, folder
         self._names = [f"ablation, setting {k}" for k in range(len(settings))]
-        self._mixtures: list[str] = []
         self._remarks: dict[str, str] = {}
         self._hits: dict[str, list[tuple[str, list[bool | None]]]] = {}
         self._scored = self._cached = 0
@@ -157,25 +156,16 @@ class Ablation(Callback):
         self._hits, self._remarks, self._scored, self._cached = {one.name: [] for one in sets}, {}, 0, 0
         _validate_sets(self.settings, [one.name for one in sets])
         ratios = sorted({setting.ratio for setting in self.settings} - {0.0})
-        self._mixtures = add_mixtures(task, trainer, ratios, "The ablation's ratio")
+        self.add_mixtures(task, trainer, ratios, "The ablation's ratio")
         scorers = [self._scorer(task, setting, sets) for setting in self.settings]
         if not any(scorer.sentences for scorer in scorers):
             raise UserError(f"No row of this ablation can be scored: {' '.join(self._remarks.values())}")
         for remark, reason in self._remarks.items():
             rank_zero_warn(f"{remark} {reason}")
-        task.scorers.update(zip(self._names, scorers, strict=True))
+        self.add_scorers(task, dict(zip(self._names, scorers, strict=True)))
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def observe(self, task: RecognitionTask, scored: ScoredBatch, batch: Any) -> None:
         """Records which videos each setting got right."""
-        scored: ScoredBatch = outputs[SCORED]
         self._scored += len(batch)
         self._cached += len(batch) if isinstance(batch, EmbeddedBatch) else 0
         columns = [_hits(scored, name) for name in self._names]
@@ -216,21 +206,6 @@ class Ablation(Callback):
         if folder is not None:
             table.save(folder)
             rank_zero_info(f"ablation.md, ablation.json and ablation_videos.csv written to {folder}")
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Frees the mixtures and removes the scorers."""
-        self._free(recognition_task(self, pl_module))
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Frees the mixtures and removes the scorers, because the task may be tested again."""
-        if isinstance(pl_module, RecognitionTask):
-            self._free(pl_module)
-
-    def _free(self, task: RecognitionTask) -> None:
-        remove_mixtures(task, self._mixtures)
-        self._mixtures = []
-        for name in self._names:
-            task.scorers.pop(name, None)
 
     def _scorer(self, task: RecognitionTask, setting: AblationSetting, sets: Sequence[EvaluationSet]) -> Scorer:
         """Returns the scorer of a setting, for the evaluation sets whose label spaces have enough descriptors."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
@@ -17,8 +17,9 @@ from ost_lightning.analysis.descriptor_usage import (
     usage_json,
     usage_markdown,
 )
+from ost_lightning.callbacks.evaluation.scorer_callback import ScorerCallback
 from ost_lightning.callbacks.recognition import plan_matcher, recognition_task, run_folder
-from ost_lightning.evaluation import SCORED, EvaluationSet, ScoredBatch, Scorer, evaluation_sets
+from ost_lightning.evaluation import EvaluationSet, ScoredBatch, Scorer, evaluation_sets
 from ost_lightning.files import write_text_atomically
 from ost_lightning.matching import CategoryName, PlanMatcher
 from ost_lightning.models import FrameEmbeddings
@@ -28,7 +29,7 @@ from ost_lightning.vocabulary import AS_TRAINED, DescriptorKind
 _BY_NAME: Final = "descriptor usage, category names"
 
 
-class DescriptorUsage(Callback):
+class DescriptorUsage(ScorerCallback):
     """Records how much mass each video transports to each descriptor of its true class.
 
     Writes `descriptor_usage.json`, `.csv` and `.md`. For each class and descriptor they contain the transported mass,
@@ -43,6 +44,7 @@ class DescriptorUsage(Callback):
     """
 
     def __init__(self, folder: Path | None = None) -> None:
+        super().__init__()
         self.folder = folder
         self._matcher: PlanMatcher | None = None
         self._sets: list[EvaluationSet] = []
@@ -57,34 +59,23 @@ class DescriptorUsage(Callback):
             rank_zero_info(f"DescriptorUsage records nothing: {name} computes no transport plan with this model.")
             return
         self._sets = evaluation_sets(trainer.test_dataloaders)
-        task.scorers[_BY_NAME] = _by_name(task, self._sets)
+        self.add_scorers(task, {_BY_NAME: _by_name(task, self._sets)})
         # every process needs every metric, because metrics are summed over processes
         self._flows = {
             one.name: DescriptorFlows(len(one.labels), self._counts(task, self._matcher)).to(task.device)
             for one in self._sets
         }
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def observe(self, task: RecognitionTask, scored: ScoredBatch, batch: Any) -> None:
         """Adds the batch to the statistics, unless none of its videos could be decoded."""
-        task, matcher = recognition_task(self, pl_module), self._matcher
-        found: ScoredBatch = outputs[SCORED]
-        labels = found.videos.readable_labels
+        matcher, labels = self._matcher, scored.videos.readable_labels
         if matcher is None or not len(labels):
             return
-        embedded = found.videos.embeddings[AS_TRAINED]
-        texts = task.evaluation.texts(found.set.name, task.evaluation.scorers[AS_TRAINED])
+        embedded = scored.videos.embeddings[AS_TRAINED]
+        texts = task.evaluation.texts(scored.set.name, task.evaluation.scorers[AS_TRAINED])
         flows = {kind: _true_class(matcher, embedded, texts[kind], labels, kind) for kind in matcher.kinds}
-        self._flows[found.set.name].update(
-            labels, flows, found.probabilities[AS_TRAINED], found.probabilities[_BY_NAME]
-        )
+        probabilities = scored.probabilities
+        self._flows[scored.set.name].update(labels, flows, probabilities[AS_TRAINED], probabilities[_BY_NAME])
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the tables."""
@@ -97,15 +88,6 @@ class DescriptorUsage(Callback):
         folder = self.folder or run_folder(trainer)
         if folder is not None and trainer.is_global_zero:
             _write(uses, folder)
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Removes the scorer."""
-        recognition_task(self, pl_module).scorers.pop(_BY_NAME, None)
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Removes the scorer."""
-        if isinstance(pl_module, RecognitionTask):
-            pl_module.scorers.pop(_BY_NAME, None)
 
     @staticmethod
     def _counts(task: RecognitionTask, matcher: PlanMatcher) -> dict[DescriptorKind, int]:

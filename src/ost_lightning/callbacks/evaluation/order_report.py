@@ -1,11 +1,12 @@
 """Report of an evaluation on the order of frames: what is recognized with reversed and shuffled frames."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -18,11 +19,11 @@ from ost_lightning.analysis.results.order_report import (
     score_table,
 )
 from ost_lightning.analysis.terminal_table import print_markdown
+from ost_lightning.callbacks.evaluation.scorer_callback import ScorerCallback
 from ost_lightning.callbacks.recognition import recognition_task, run_folder
 from ost_lightning.callbacks.reporting.results_writer import ResultsWriter
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import (
-    SCORED,
     EvaluationSet,
     FrameOrder,
     OrderHits,
@@ -41,7 +42,7 @@ DEFAULT_SHUFFLES: Final = 5
 """Number of random orders of each video, unless it is set."""
 
 
-class OrderReport(Callback):
+class OrderReport(ScorerCallback):
     """Scores every video of a test or validation also with its frames reversed and shuffled.
 
     What is recognized with shuffled frames shows in single frames; the rest of the accuracy depends on their order.
@@ -59,6 +60,7 @@ class OrderReport(Callback):
     """
 
     def __init__(self, shuffles: int = DEFAULT_SHUFFLES, seed: int = 0, classes: int = 10) -> None:
+        super().__init__()
         for name, value in (("shuffles", shuffles), ("classes", classes)):
             if value < 1:
                 raise UserError(f"OrderReport.{name} is {value}: it must be at least 1.")
@@ -96,7 +98,7 @@ class OrderReport(Callback):
             matcher = copy.deepcopy(scorer.matcher)
             for order in orders:
                 added = f"order report, {name}, {order}"
-                task.scorers[added] = Scorer(scorer.weights, scorer.sentences, matcher, False, order)
+                self.add_scorers(task, {added: Scorer(scorer.weights, scorer.sentences, matcher, False, order)})
                 self._scorers[name].append(added)
         # every process needs every count, because counts are summed over processes
         self._hits = {
@@ -105,36 +107,14 @@ class OrderReport(Callback):
             for name in reported
         }
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def observe(self, task: RecognitionTask, scored: ScoredBatch, batch: Any) -> None:
         """Counts a batch."""
-        scored: ScoredBatch = outputs[SCORED]
         videos = scored.videos
         lost = torch.nonzero(~videos.decoded)[:, 0]  # in host memory
         unreadable = videos.labels[lost.to(videos.labels.device)] if len(lost) else None
         for name, scorers in self._scorers.items():
             found = torch.stack([scored.probabilities[scorer] for scorer in scorers])
             self._hits[scored.set.name, name].update(found, videos.readable_labels, unreadable)
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Counts a batch."""
-        if self._scorers:
-            self.on_test_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints and writes the report, and passes it to the results."""
@@ -149,6 +129,11 @@ class OrderReport(Callback):
             scores = self._finish(trainer, recognition_task(self, pl_module), trainer.val_dataloaders, "val")
             if trainer.is_global_zero:
                 print_markdown(f"\n{score_table(scores)}\n")
+
+    def remove_scorers(self, task: RecognitionTask, names: Sequence[str] | None = None) -> None:
+        """Removes the scorers, and forgets their counts."""
+        super().remove_scorers(task, names)
+        self._scorers, self._hits = {}, {}
 
     def _finish(
         self, trainer: Trainer, task: RecognitionTask, dataloaders: object, stage: EvaluationStage
@@ -169,19 +154,6 @@ class OrderReport(Callback):
                 self._write(one, counts, folder)
         return scores
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Removes the scorers."""
-        self._remove_scorers(recognition_task(self, pl_module))
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Removes the scorers."""
-        self._remove_scorers(recognition_task(self, pl_module))
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Removes the scorers, because the task may be tested again."""
-        if isinstance(pl_module, RecognitionTask):
-            self._remove_scorers(pl_module)
-
     def _write(self, one: EvaluationSet, counts: dict[str, dict[str, torch.Tensor]], folder: Path) -> None:
         classes = {
             name: class_orders(found["right"].cpu(), found["videos"].cpu(), one.labels.names)
@@ -200,9 +172,3 @@ class OrderReport(Callback):
         file = folder / f"{one.name}_order.csv"
         write_text_atomically(file, order_csv(classes))
         rank_zero_info(f"Order report of {counted(len(every), 'class', 'classes')} written to {file}")
-
-    def _remove_scorers(self, task: RecognitionTask) -> None:
-        for _, *added in self._scorers.values():
-            for scorer in added:
-                task.scorers.pop(scorer, None)
-        self._scorers, self._hits = {}, {}
