@@ -88,7 +88,7 @@ def test_conditions_name_what_segments_depend_on(recognizer: Recognizer, folder:
     base = recognizer.timeline(video, StretchDecoder(0.2)).conditions
     assert base == {
         **recognizer.conditions(),
-        "scored_by": "transport and worst step",
+        "scored_by": "transport and a quarter of the worst step",
         "rate": 4.0,
         "stretches.lengths": "2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6",
         "stretches.stride": 0.5,

@@ -83,7 +83,11 @@ class TimelineDecoder(ABC):
         if self.level is not None:
             return self.level
         best = self.best_evidence(scores)
-        return float(best.quantile(self.quantile)) if len(best) else 0.0
+        if not len(best):
+            return 0.0
+        # something is above the level even if all values are equal, as in a video of a single frame
+        highest = torch.nextafter(best.amax(), best.new_tensor(-math.inf))
+        return float(torch.minimum(best.quantile(self.quantile), highest))
 
 
 def check_positive(decoder: TimelineDecoder, *names: str, zero: bool = False) -> None:

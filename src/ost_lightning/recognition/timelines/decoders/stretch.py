@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,16 +19,20 @@ class StretchDecoder(TimelineDecoder):
 
     A stretch with the best class k gains
 
-    .. math:: (s_k - b) \cdot \text{seconds} - \text{cost}
+    .. math:: (s_k - c \cdot a_k - b) \cdot \text{seconds} - \text{cost}
 
-    where s is the mean of transported similarity and worst step, and b the level. The ranked list holds all stretches
-    above the level, without those that overlap a better one of the same class.
+    where s is the evidence of the stretch, a the mean evidence just before and after it, c the contrast, and b the
+    level. Contrast makes boundaries sharper: where an action goes on outside of the stretch, its surroundings speak for
+    the class as well (compare the outer-inner contrast of AutoLoc, Shou et al., ECCV 2018). It takes nothing from a
+    stretch without surroundings, such as a short video. The ranked list holds all stretches above the level, without
+    those that overlap a better one of the same class.
 
     Attributes:
         level: Evidence above which a class counts, on the scale of cosines. It depends on the weights and the style of
             the descriptors, so choose it with videos of other classes, or with `measure_background`. None for a
             quantile of the video's own scores, which finds segments in any video, even if it shows none of the classes.
         quantile: Share of the video's stretches whose best class is below the level, if `level` is None; 0 to 1.
+        contrast: Share of the surroundings' evidence that is subtracted, 0 to less than 1.
         cost: Cost of each segment, in evidence times seconds, at least 0; more gives fewer segments.
         max_overlap: Largest temporal intersection over union of two stretches of a class in the ranked list, 0 to 1.
 
@@ -35,15 +40,17 @@ class StretchDecoder(TimelineDecoder):
         UserError: If a value is out of range.
     """
 
-    quantile: float = 0.7
+    quantile: float = 0.8
+    contrast: float = 0.15
     cost: float = 0.0
     max_overlap: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive(self, "cost", zero=True)
-        if not 0 <= self.max_overlap < 1:
-            raise UserError(f"StretchDecoder.max_overlap is {self.max_overlap}: expected 0 to less than 1.")
+        for name in ("contrast", "max_overlap"):
+            if not 0 <= (value := getattr(self, name)) < 1:
+                raise UserError(f"StretchDecoder.{name} is {value}: expected 0 to less than 1.")
 
     def decode(self, scores: StretchScores) -> Decoding:
         """Returns the chosen stretches as segments, and the ranked list.
@@ -52,7 +59,7 @@ class StretchDecoder(TimelineDecoder):
             scores: Evidence of the video's stretches.
         """
         level = self._level(scores)
-        best, labels = scores.evidence.max(1)
+        best, labels = self._contrasted(scores).max(1)
         seconds = scores.seconds()
         above = (best > level).nonzero().flatten()
         gains = (best.double() - level) * seconds.diff(dim=1).flatten() - self.cost
@@ -68,8 +75,33 @@ class StretchDecoder(TimelineDecoder):
         return Decoding(segments(chosen), segments(ranked), level)
 
     def best_evidence(self, scores: StretchScores) -> Tensor:
-        """Returns the best class's evidence for each stretch, (M,)."""
-        return scores.evidence.amax(1)
+        """Returns the best class's evidence for each stretch, less the share of its surroundings, (M,)."""
+        return self._contrasted(scores).amax(1)
+
+    def _contrasted(self, scores: StretchScores) -> Tensor:
+        return scores.evidence - self.contrast * _surroundings(scores)
+
+
+def _surroundings(scores: StretchScores) -> Tensor:
+    """Mean evidence of the nearest shortest stretches before and after each stretch, (M, K); 0 where there is none.
+
+    What lies beyond a gap of the video does not count.
+    """
+    around = torch.zeros_like(scores.evidence)
+    for start, end in scores.video.runs():
+        inside = ((scores.spans[:, 0] >= start) & (scores.spans[:, 1] <= end)).nonzero().flatten()
+        if not len(inside):
+            continue
+        spans, evidence = scores.spans[inside], scores.evidence[inside]
+        lengths = spans.diff(dim=1).flatten()
+        short = (lengths == lengths.amin()).nonzero().flatten()
+        starts, ends = spans[short].T.contiguous()
+        before = torch.searchsorted(ends, spans[:, 0].contiguous(), right=True) - 1
+        after = torch.searchsorted(starts, spans[:, 1].contiguous())
+        exists = torch.stack([before >= 0, after < len(short)])[..., None]
+        neighbors = evidence[short[torch.stack([before.clamp_min(0), after.clamp_max(len(short) - 1)])]]
+        around[inside] = (neighbors * exists).sum(0) / exists.sum(0).clamp_min(1)
+    return around
 
 
 def _best_chain(spans: Tensor, gains: Tensor) -> list[int]:
