@@ -36,6 +36,11 @@ def ordered(scores: dict[float | None, StretchScores]) -> tuple[Tensor, Tensor]:
     return only.transported, only.worst
 
 
+def half_worst(scores: dict[float | None, StretchScores]) -> tuple[Tensor, Tensor]:
+    both = (scores[0.3].transported + scores[0.3].worst) / 2
+    return both, both
+
+
 def transported_only(scores: dict[float | None, StretchScores]) -> tuple[Tensor, Tensor]:
     return scores[0.3].transported, scores[0.3].transported
 
@@ -53,7 +58,8 @@ def capped(scores: dict[float | None, StretchScores]) -> tuple[Tensor, Tensor]:
 
 def less_usual(scores: dict[float | None, StretchScores]) -> tuple[Tensor, Tensor]:
     """Less half of what the class has on average in the video."""
-    usual = scores[0.3].evidence - 0.5 * scores[0.3].evidence.mean(0)
+    (only,) = scores.values()
+    usual = only.evidence - 0.5 * only.evidence.mean(0)
     return usual, usual
 
 
@@ -84,28 +90,34 @@ class Variant:
             footage.scores(StretchSettings(order_sigma=sigma, lengths=self.lengths), shuffled, self.rate)
             for sigma in self.sigmas
         ]
-        found = []
-        for one in zip(*by_sigma, strict=True):
-            transported, worst = self.evidence(dict(zip(self.sigmas, one, strict=True)))
-            found.append(replace(one[0], transported=transported, worst=worst))
-        return found
+        return [self.of(dict(zip(self.sigmas, one, strict=True))) for one in zip(*by_sigma, strict=True)]
+
+    def of(self, scores: dict[float | None, StretchScores]) -> StretchScores:
+        """Returns the scores to decode from, given those for each width of the prior."""
+        transported, worst = self.evidence(scores)
+        return replace(next(iter(scores.values())), transported=transported, worst=worst)
 
 
 BASELINE = Variant("threshold and merge, windows", ThresholdDecoder, {"shortest": (0.5, 1.25, 1.75)})
-DEFAULT = Variant("**stretches, sigma 0.3 (default)**", StretchDecoder, {})
+DEFAULT = Variant("**stretches (default)**", StretchDecoder, {})
+NO_CONTRAST = Variant("no contrast", StretchDecoder, {"contrast": (0.0,)})
+RELATIVE = Variant("less half of the video's mean", StretchDecoder, {"contrast": (0.0,)}, less_usual)
 VARIANTS = (
     BASELINE,
     Variant("Viterbi, windows", ViterbiDecoder, {"switch": (0.005, 0.01, 0.02, 0.05)}),
     Variant("transport of the video (ASOT), windows", TransportDecoder, {"smoothness": (0.5, 0.7, 0.85)}),
     DEFAULT,
-    Variant("stretches, transport alone", StretchDecoder, {}, transported_only),
+    NO_CONTRAST,
+    Variant("half of the worst step, no contrast", StretchDecoder, {"contrast": (0.0,)}, half_worst),
+    RELATIVE,
+    Variant("a cost per segment", StretchDecoder, {"cost": (0.05, 0.1)}),
+    Variant("transport alone", StretchDecoder, {}, transported_only),
     Variant("five lengths instead of nine", StretchDecoder, {}, lengths=FIVE),
     Variant("8 frames per second", StretchDecoder, {}, rate=8.0),
     Variant("no order", StretchDecoder, {}, ordered, (None,)),
     Variant("order_sigma 0.15", StretchDecoder, {}, ordered, (0.15,)),
     Variant("mean of 0.3 and 0.15", StretchDecoder, {}, averaged, (0.3, 0.15)),
     Variant("0.15, at most 0.05 below no order", StretchDecoder, {}, capped, (0.15, None)),
-    Variant("less half of the video's mean", StretchDecoder, {}, less_usual),
 )
 
 
@@ -160,11 +172,17 @@ def compare(footage: Callable[[int, Group], Footage], draws: Sequence[int], vari
     return Result(rows("unseen", decoder, unseen), decoder)
 
 
-def false_alarms(footage: Footage, decoder: TimelineDecoder) -> Row:
-    """Returns the share of each kind of background that segments cover, in percent, and false segments per minute."""
+def false_alarms(footage: Footage, decoders: Sequence[TimelineDecoder]) -> Row:
+    """Returns the share of each kind of background that segments cover, in percent, and false segments per minute.
+
+    Args:
+        footage: Videos.
+        decoders: Decoder of each video.
+    """
     covered: dict[str, list[tuple[float, float]]] = {}
     false = seconds = 0.0
-    for scores, parts in zip(DEFAULT.scores(footage, shuffled=False), footage.truth, strict=True):
+    shown = zip(DEFAULT.scores(footage, shuffled=False), footage.truth, decoders, strict=True)
+    for scores, parts, decoder in shown:
         segments = decoder.decode(scores).segments
         seconds += scores.video.duration
         for part in parts:

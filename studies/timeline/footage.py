@@ -5,12 +5,14 @@ Everything is kept in a folder, so that no video is rendered, embedded or scored
 
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from ost_lightning.files import atomic_write, write_text_atomically
 from ost_lightning.recognition import Recognizer
@@ -118,20 +120,39 @@ class Footage:
             for video, part in zip(videos, torch.load(file), strict=True)
         ]
 
+    def cut_out(self) -> Iterator[tuple[LongVideoPart, EmbeddedVideo]]:
+        """Yields all parts of all videos, each as a video of its own."""
+        for video, truth in zip(self.embedded(), self.truth, strict=True):
+            for part in truth:
+                first, last = round(part.start * video.rate), max(round(part.end * video.rate), 1)
+                yield part, of_rows(video, video.rows[first:last])
+
+    def background_only(self) -> list[EmbeddedVideo]:
+        """Returns the videos without their actions, which are gaps."""
+        found = []
+        for video, truth in zip(self.embedded(), self.truth, strict=True):
+            rows = video.rows.clone()
+            for part in truth:
+                if part.label:
+                    rows[int(part.start * video.rate) : round(part.end * video.rate + 0.5)] = -1
+            found.append(of_rows(video, rows))
+        return found
+
     def whole_parts(self, order_sigma: float | None = 0.3) -> tuple[list[LongVideoPart], StretchScores]:
         """Returns all parts of all videos, and the scores of each as a whole, as if it had been cut out."""
         recognizer, whole = self.recognizer(), StretchSettings(lengths=(1000.0,), order_sigma=order_sigma)
         parts: list[LongVideoPart] = []
         found = []
-        for video, truth in zip(self.embedded(), self.truth, strict=True):
-            for part in truth:
-                first, last = round(part.start * video.rate), max(round(part.end * video.rate), 1)
-                rows = video.rows[first:last]
-                piece = replace(video, duration=len(rows) / video.rate, rows=rows, gaps=())
-                found.append(recognizer.stretch_scores(piece, whole))
-                parts.append(part)
+        for part, piece in self.cut_out():
+            found.append(recognizer.stretch_scores(piece, whole))
+            parts.append(part)
         joined = {name: torch.cat([getattr(one, name) for one in found]) for name in ("spans", "transported", "worst")}
         return parts, replace(found[0], **joined)
+
+
+def of_rows(video: EmbeddedVideo, rows: Tensor) -> EmbeddedVideo:
+    """Returns a video of these rows of another one."""
+    return replace(video, duration=len(rows) / video.rate, rows=rows, gaps=())
 
 
 def steps_shuffled(labels: LabelSpace, seed: int) -> LabelSpace:

@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 
 import comparison
+import levels
 import unknown
-from comparison import BASELINE, DEFAULT, VARIANTS, Result, Variant
+from comparison import BASELINE, DEFAULT, NO_CONTRAST, RELATIVE, VARIANTS, Result, Row, Variant
 from footage import Footage, Group
 
 from ost_lightning.recognition.timelines import TimelineDecoder
@@ -54,13 +55,25 @@ def decoders(title: str, results: dict[Variant, Result]) -> None:
     table(title, ["decoder", *MEASURES, "mAP@0.5 gained", "edit gained"], rows)
 
 
+def by_draw(title: str, first: str, found: Sequence[dict[str, Row]]) -> None:
+    """Prints one row per key with the means over draws."""
+    columns = list(found[0][next(iter(found[0]))])
+    rows = [[name, *(spread([one[name][key] for one in found]) for key in columns)] for name in found[0]]
+    table(title, [first, *columns], rows)
+
+
 def none_of_these(
-    footage: Callable[[int, Group], Footage], draws: Sequence[int], weights: str, level: TimelineDecoder
+    footage: Callable[[int, Group], Footage],
+    draws: Sequence[int],
+    weights: str,
+    chosen: dict[Variant, TimelineDecoder],
 ) -> None:
-    """Prints false alarms of the decoder, AUROC by kind of background, and coverage of label sets."""
+    """Prints false alarms of the decoder, short videos, AUROC by kind of background, and coverage of label sets."""
+    level = chosen[DEFAULT]
     print(f"Level of the default: {level.level:.3f}\n")
-    alarms = [comparison.false_alarms(footage(draw, "unseen"), level) for draw in draws]
-    table(f"False alarms, {weights} weights", list(alarms[0]), [[spread([r[k] for r in alarms]) for k in alarms[0]]])
+    tested = [footage(draw, "unseen") for draw in draws]
+    by_draw(f"False alarms, {weights} weights", "level", [levels.ways(one, level) for one in tested])
+    by_draw(f"Short videos, {weights} weights", "evidence", [levels.short_videos(one, chosen) for one in tested])
     parts = [unknown.parts_of(footage(draw, "unseen")) for draw in draws]
     aurocs = [unknown.told_apart(one) for one in parts]
     kinds = list(aurocs[0]["margin"])
@@ -95,7 +108,10 @@ def main() -> None:
         if weights == "tuned":
             shuffled = {v: comparison.compare(footage, options.draw, v, shuffled=True) for v in ORDERS}
             decoders("Steps in a wrong order", shuffled)
-        none_of_these(footage, options.draw, weights, results[DEFAULT].decoder)
+        chosen = {
+            variant: results[variant].decoder for variant in (DEFAULT, NO_CONTRAST, RELATIVE) if variant in results
+        }
+        none_of_these(footage, options.draw, weights, chosen)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ CUES = (
     "margin",
     "max similarity",
     "worst step",
-    "similarity and worst step",
-    "similarity, worst step and order",
+    "similarity and worst step, half each",
+    "evidence: a quarter of worst step",
+    "evidence and order",
 )
 
 
@@ -36,7 +37,8 @@ class Parts:
         labels: Index of its class, int64 (n,); -1 for background.
         transported: Similarity by transport, (n, K).
         worst: Cosine of the worst step, (n, K).
-        unordered: Mean of both without a prior for the order, (n, K).
+        evidence: Evidence of the default decoder, from both, (n, K).
+        unordered: The same without a prior for the order, (n, K).
         probabilities: Softmax of the similarities, (n, K).
     """
 
@@ -44,12 +46,9 @@ class Parts:
     labels: Tensor
     transported: Tensor
     worst: Tensor
+    evidence: Tensor
     unordered: Tensor
     probabilities: Tensor
-
-    @property
-    def evidence(self) -> Tensor:
-        return (self.transported + self.worst) / 2
 
     def cues(self) -> dict[str, Tensor]:
         """Returns values (n,) that should be larger if a listed class is shown."""
@@ -61,6 +60,7 @@ class Parts:
             top[:, 0] - top[:, 1],
             top[:, 0],
             self.worst.gather(1, best)[:, 0],
+            ((self.transported + self.worst) / 2).amax(1),
             self.evidence.amax(1),
             ordered.amax(1),
         )
@@ -75,7 +75,8 @@ def parts_of(footage: Footage) -> Parts:
     with torch.no_grad():
         probabilities = clip.similarity_to_logits(scores.transported).softmax(1)
     kinds = [part.kind for part in parts]
-    return Parts(kinds, torch.tensor(labels), scores.transported, scores.worst, plain.evidence, probabilities)
+    values = (scores.transported, scores.worst, scores.evidence, plain.evidence, probabilities)
+    return Parts(kinds, torch.tensor(labels), *values)
 
 
 def told_apart(parts: Parts) -> dict[str, dict[str, float]]:

@@ -57,6 +57,7 @@ def test_auroc_counts_pairs_and_halves_ties(measures: ModuleType) -> None:
     assert measures.auroc(known, none) == pytest.approx((3 + 1.5) / 6)
 
 
+@pytest.mark.slow
 def test_a_small_study_prints_its_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,8 +75,10 @@ def test_a_small_study_prints_its_tables(
     tables.main()
     printed = capsys.readouterr().out
     assert printed.count("| threshold and merge, windows |") == 1
-    assert "| **stretches, sigma 0.3 (default)** |" in printed
-    assert "| similarity and worst step |" in printed
+    assert "| **stretches (default)** |" in printed
+    assert "| evidence: a quarter of worst step |" in printed
+    assert "| none: that of `ost timeline` by default |" in printed
+    assert "| an action, 4 times |" in printed
     assert "| 95 % | cumulative | 90.0 |" in printed
     assert sorted(path.name for path in (tmp_path / "videos").rglob("*.mp4")) == [
         "00.mp4",
@@ -108,7 +111,7 @@ def test_label_sets_are_tested_with_other_actions_than_they_are_calibrated_with(
     values = torch.cat([scores, none])
     parts = unknown.Parts(
         ["action"] * 120 + ["other"] * 40,
-        torch.cat([labels, torch.full((40,), -1)]), values, values, values, values.softmax(1),
+        torch.cat([labels, torch.full((40,), -1)]), values, values, values, values, values.softmax(1),
     )  # fmt: skip
     rows = [unknown.covered(parts, "similarity", 0.1, seed) for seed in range(40)]
     coverage = sum(row["coverage"] for row in rows) / 40
