@@ -22,6 +22,7 @@ from ost_lightning.recognition.timelines import (
     TransportDecoder,
     ViterbiDecoder,
 )
+from ost_lightning.toyworld.long_videos import BACKGROUND_KINDS
 
 QUANTILES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93)
 """Levels that are tried: quantiles of the best class's evidence on seen classes' videos of all draws."""
@@ -136,10 +137,11 @@ def measured(decoded: Sequence[Decoding], truth: Sequence[Sequence[Segment]], du
 
 def settings(variant: Variant, seen: Sequence[Sequence[StretchScores]]) -> Iterator[TimelineDecoder]:
     """Yields the decoder with every setting."""
-    best = torch.cat([variant.decoder().best_evidence(one) for videos in seen for one in videos]).sort().values
-    for quantile, *values in itertools.product(QUANTILES, *variant.grid.values()):
-        level = float(best[int(quantile * len(best))])
-        yield variant.decoder(level=level, **dict(zip(variant.grid, values, strict=True)))
+    for values in itertools.product(*variant.grid.values()):
+        decoder = variant.decoder(**dict(zip(variant.grid, values, strict=True)))
+        best = torch.cat([decoder.best_evidence(one) for videos in seen for one in videos]).sort().values
+        for quantile in QUANTILES:
+            yield replace(decoder, level=float(best[int(quantile * len(best))]))
 
 
 def objective(rows: Sequence[Row]) -> float:
@@ -193,8 +195,9 @@ def false_alarms(footage: Footage, decoders: Sequence[TimelineDecoder]) -> Row:
             not any(min(part.end, s.end) - max(part.start, s.start) > s.seconds / 2 for part in actions)
             for s in segments
         )
-    row = {kind: 100 * sum(s for s, _ in v) / sum(t for _, t in v) for kind, v in covered.items()}
+    shares = {kind: 100 * sum(s for s, _ in v) / sum(t for _, t in v) for kind, v in covered.items()}
+    row = {kind: shares[kind] for kind in ("action", *BACKGROUND_KINDS) if kind in shares}
     background = [pair for kind, v in covered.items() if kind != "action" for pair in v]
-    row["all"] = 100 * sum(s for s, _ in background) / sum(t for _, t in background)
+    row["all background"] = 100 * sum(s for s, _ in background) / sum(t for _, t in background)
     row["false per minute"] = 60 * false / seconds
     return row

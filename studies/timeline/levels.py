@@ -13,7 +13,7 @@ REPEATED = 4
 
 
 def ways(footage: Footage, chosen: TimelineDecoder) -> dict[str, Row]:
-    """Returns the false alarms by way to set the level.
+    """Returns the false alarms by way to set the level, also per minute of videos whose actions were taken out.
 
     `--background` gets the background of one half of the videos for the other half, and the other way round.
     """
@@ -21,10 +21,16 @@ def ways(footage: Footage, chosen: TimelineDecoder) -> dict[str, Row]:
     background = [recognizer.stretch_scores(video) for video in footage.background_only()]
     measured = [StretchDecoder(measure_background(background[other::2], without).level) for other in (1, 0)]
     videos = range(len(background))
+    minutes = sum((scores.video.rows >= 0).sum().item() / scores.video.rate for scores in background) / 60
+
+    def row(decoders: Sequence[TimelineDecoder]) -> Row:
+        found = sum(len(own.decode(scores).segments) for own, scores in zip(decoders, background, strict=True))
+        return false_alarms(footage, decoders) | {"without actions": found / minutes}
+
     return {
-        "chosen on seen classes": false_alarms(footage, [chosen for _ in videos]),
-        "`--background`": false_alarms(footage, [measured[number % 2] for number in videos]),
-        "none: that of `ost timeline` by default": false_alarms(footage, [without for _ in videos]),
+        "chosen on seen classes": row([chosen for _ in videos]),
+        "`--background`": row([measured[number % 2] for number in videos]),
+        "none: that of `ost timeline` by default": row([without for _ in videos]),
     }
 
 

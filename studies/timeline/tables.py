@@ -19,6 +19,10 @@ from ost_lightning.recognition.timelines import TimelineDecoder
 
 MEASURES = ("mAP@0.3", "mAP@0.5", "mAP@0.7", "timeline", "frames", "edit", "segments")
 ORDERS = (BASELINE, *(v for v in VARIANTS if v.decoder is DEFAULT.decoder))
+PRETRAINED = tuple(
+    v for v in VARIANTS if (v.sigmas, v.lengths, v.rate) == (DEFAULT.sigmas, DEFAULT.lengths, DEFAULT.rate)
+)
+"""Variants for the pretrained weights: those that decode the same scores."""
 
 
 def spread(values: Sequence[float], form: str = ".1f") -> str:
@@ -103,7 +107,8 @@ def main() -> None:
         def footage(draw: int, group: Group, weights: str = weights) -> Footage:
             return Footage(options.folder, draw, group, weights, tuple(options.actions))
 
-        results = {v: comparison.compare(footage, options.draw, v, shuffled=False) for v in VARIANTS}
+        variants = VARIANTS if weights == "tuned" else PRETRAINED
+        results = {v: comparison.compare(footage, options.draw, v, shuffled=False) for v in variants}
         decoders(f"Decoders, {weights} weights", results)
         if weights == "tuned":
             shuffled = {v: comparison.compare(footage, options.draw, v, shuffled=True) for v in ORDERS}

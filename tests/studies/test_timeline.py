@@ -66,7 +66,7 @@ def test_a_small_study_prints_its_tables(
     import unknown
 
     variants = (comparison.BASELINE, comparison.DEFAULT)
-    monkeypatch.setattr(tables, "VARIANTS", variants)
+    monkeypatch.setattr(tables, "PRETRAINED", variants)
     monkeypatch.setattr(unknown, "SPLITS", 2)
     monkeypatch.setattr(unknown, "covered", lambda *_: {"coverage": 90.0})
     monkeypatch.setattr(
