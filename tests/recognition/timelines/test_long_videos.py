@@ -97,6 +97,7 @@ def test_conditions_name_what_segments_depend_on(recognizer: Recognizer, folder:
         "stretches.epsilon": 0.1,
         "decoder": "StretchDecoder",
         "decoder.level": 0.2,
+        "decoder.contrast": 0.15,
         "decoder.cost": 0.0,
         "decoder.max_overlap": 0.0,
     }
