@@ -21,8 +21,7 @@ _FIRST_ITERATIONS: Final = 30
 """Iterations after which the problems that have not converged are solved by themselves, without waiting for them."""
 _MAX_ITERATIONS: Final = 1000
 _WORST_SHARE: Final = 0.25
-"""Share of the worst step in the evidence. With more of it, other actions are told from those of the classes less well.
-"""
+"""Share of the worst step in the evidence. With more of it, other actions are recognized as such less well."""
 
 
 @dataclass(frozen=True)
