@@ -12,6 +12,13 @@ def deadly(number: int) -> tuple[int, int]:
     return number, os.getpid()
 
 
+def deadly_if_odd(number: int) -> tuple[int, int]:
+    """Returns the number and the process id; at odd numbers the process dies."""
+    if number % 2:
+        os._exit(11)
+    return number, os.getpid()
+
+
 def killed_for_memory(number: int) -> tuple[int, int]:
     """Returns the number and the process id; at 5 the process is killed, as for lack of memory."""
     if number == 5:

@@ -1,16 +1,18 @@
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from ost_lightning.video.maintenance.parallel import map_in_processes
-from tests.video.maintenance.deadly import deadly, failing, killed_for_memory, slow
+from tests.video.maintenance.deadly import deadly, deadly_if_odd, failing, killed_for_memory, slow
 
 
 def unexpected(item: int) -> int:
@@ -35,6 +37,52 @@ def test_only_the_item_that_kills_its_process_is_lost(work: Callable[[int], tupl
     assert sorted(results) == list(range(12))
     assert [number for number, process in results.items() if process == 0] == [5]
     assert os.getpid() not in results.values()
+
+
+def test_two_processes_that_die_at_the_same_time_lose_their_own_items_only() -> None:
+    lost = []
+
+    def when_killed(number: int) -> tuple[int, int]:
+        lost.append(number)
+        return number, 0
+
+    results = list(map_in_processes(deadly_if_odd, [1, 3, 0, 2, 4, 5], 2, when_killed))
+    assert Counter(number for number, _ in results) == Counter(range(6))
+    assert sorted(lost) == [1, 3, 5]
+
+
+@pytest.fixture
+def deaths_at_the_start(tmp_path: Path) -> Iterator[Path]:
+    """Folder in which each file is the death of one worker process at its start."""
+    folder, interpreter = tmp_path / "deaths", tmp_path / "python"
+    folder.mkdir()
+    interpreter.write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *spawn_main*) for death in {folder}/*; do rm "$death" 2>{os.devnull} && exit 11; done; esac\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    interpreter.chmod(0o755)
+    multiprocessing.set_executable(str(interpreter))
+    yield folder
+    multiprocessing.set_executable(sys.executable)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_processes_that_die_before_they_get_an_item_are_replaced_and_lose_none(deaths_at_the_start: Path) -> None:
+    for death in "ab":
+        (deaths_at_the_start / death).touch()
+    assert sorted(map_in_processes(failing, [0, 2, 3, 4], 2, unexpected)) == [0, 2, 3, 4]
+    assert list(deaths_at_the_start.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+def test_processes_that_always_die_at_their_start_are_an_error(deaths_at_the_start: Path) -> None:
+    for death in range(20):
+        (deaths_at_the_start / str(death)).touch()
+    with pytest.raises(RuntimeError, match=r"die before they get an item \(3 attempts\).*free memory"):
+        list(map_in_processes(failing, [0], 1, unexpected))
+    assert len(list(deaths_at_the_start.iterdir())) == 17
+    assert children() == []
 
 
 def test_without_workers_everything_runs_in_this_process() -> None:
