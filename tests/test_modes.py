@@ -28,7 +28,7 @@ def test_every_mode_can_be_trained_and_tested(mode: str, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     options = [*SMALL, f"--config=modes/{mode}"]
     # the averaged weights of two epochs are those before the first step
-    short = [f"--trainer.max_epochs={4 if mode == 'swa' else 2}", "--trainer.limit_val_batches=0"]
+    short = [f"--trainer.max_epochs={4 if mode == 'swa' else 1}", "--trainer.limit_val_batches=0"]
     few = ["--data.loading.global_batch_size=8", "--trainer.limit_train_batches=2"]
     assert main(["fit", *options, *short, *few]) == 0
     checkpoint = "runs/toyworld/version_0/checkpoints/last.ckpt"

@@ -101,19 +101,30 @@ def same_run(found: Path, expected: Path, interruptions: int = 1) -> None:
     assert not list(found.rglob("*.partial*"))
 
 
+def test_an_interrupted_run_resumes_exactly() -> None:
+    options = ["fit", *SETTINGS, "--trainer.max_epochs=1", "--tracking.wandb=false"]
+    assert main([*options, "--tracking.folder=uninterrupted"]) == 0
+    with pytest.raises(Interrupted):  # mid-epoch, with accumulated gradients; the checkpoint is one step old
+        main([*options, *interruption("before_update", 3)])
+    assert main([*options, "--ckpt_path=last"]) == 0
+    assert [run.name for run in RUN.parent.iterdir()] == ["version_0"]
+    same_run(RUN, Path("uninterrupted/toyworld/version_0"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "step", "limit"),
     [
-        ("before_update", 3, EPOCHS),  # mid-epoch, with accumulated gradients; the checkpoint is one step old
-        pytest.param("batch_start", 7, EPOCHS, marks=pytest.mark.slow),  # in the second epoch
-        pytest.param("validation", 10, EPOCHS, marks=pytest.mark.slow),
-        pytest.param("epoch_end", 10, EPOCHS, marks=pytest.mark.slow),  # after the validation
-        pytest.param("before_update", 3, STEPS, marks=pytest.mark.slow),
-        pytest.param("batch_start", 7, STEPS, marks=pytest.mark.slow),
-        pytest.param("validation", 10, STEPS, marks=pytest.mark.slow),
+        ("before_update", 3, EPOCHS),
+        ("batch_start", 7, EPOCHS),  # in the second epoch
+        ("validation", 10, EPOCHS),
+        ("epoch_end", 10, EPOCHS),  # after the validation
+        ("before_update", 3, STEPS),
+        ("batch_start", 7, STEPS),
+        ("validation", 10, STEPS),
     ],
 )
-def test_an_interrupted_run_resumes_exactly(uninterrupted: Path, moment: str, step: int, limit: str) -> None:
+def test_a_run_of_several_epochs_resumes_exactly(uninterrupted: Path, moment: str, step: int, limit: str) -> None:
     with pytest.raises(Interrupted):
         main(["fit", *SETTINGS, limit, "--tracking.wandb=false", *interruption(moment, step)])
     assert main(["fit", *SETTINGS, limit, "--tracking.wandb=false", "--ckpt_path=last"]) == 0

@@ -1,6 +1,5 @@
 """Sweeps: the command lines that a W&B agent builds are parsed by the real CLI."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,16 @@ from ost_lightning.resources import shipped
 SWEEPS = sorted((shipped("experiments") / "sweeps").glob("*.yaml"))
 
 
-def corners(parameters: dict[str, dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
-    """Returns all combinations of the first and last value of every parameter."""
-    ends = [[(name, config["values"][index]) for index in (0, -1)] for name, config in parameters.items()]
-    return [{name: {"value": value} for name, value in chosen} for chosen in itertools.product(*ends)]
+def ends(parameters: dict[str, dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+    """Returns the first value of every parameter, and the last one."""
+    return [{name: {"value": config["values"][index]} for name, config in parameters.items()} for index in (0, -1)]
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_every_command_of_a_sweep_parses(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_of_a_sweep_parse(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sweep = yaml.safe_load(path.read_text())
-    for chosen in corners(sweep["parameters"]):
+    for chosen in ends(sweep["parameters"]):
         options = create_sweep_command_args({"args": chosen})["args"]
         program, *arguments = [
             part

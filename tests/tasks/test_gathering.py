@@ -133,7 +133,8 @@ def test_processes_have_the_loss_and_gradients_of_one(tmp_path: Path, world: int
     compare(tmp_path, world, matcher)
 
 
-@pytest.mark.parametrize("world", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow  # every process imports PyTorch and Lightning for seconds
+@pytest.mark.parametrize("world", [2, 3])
 def test_gathered_rows_have_exact_gradients(tmp_path: Path, world: int) -> None:
     in_processes(world, check_gather, tmp_path)
 

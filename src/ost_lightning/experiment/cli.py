@@ -68,6 +68,8 @@ class ExperimentCLI(AdaptedLightningCLI):
 
     def __init__(self, args: ArgsType = None) -> None:
         described = {name: {"description": EXPERIMENT_COMMANDS[name].summary} for name in self.subcommands()}
+        words = sys.argv[1:] if args is None else list(args)
+        self.requested = words[0] if words and words[0] in described else None
         try:
             super().__init__(
                 RecognitionTask,

@@ -34,6 +34,9 @@ class ExperimentTrainer(Trainer):
 class AdaptedLightningCLI(LightningCLI):
     """LightningCLI with public hooks for its extra callbacks and for the run of a subcommand."""
 
+    requested: str | None = None
+    """Subcommand of the command line; only its parser gets arguments, because adding them takes time."""
+
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Creates a parser that raises exceptions instead of printing pages of usage."""
         self.parser_class = _ExperimentParser
@@ -66,8 +69,10 @@ class AdaptedLightningCLI(LightningCLI):
         """Returns the context in which a subcommand runs."""
         return nullcontext()
 
-    def _prepare_subcommand_parser(self, *args: Any, **kwargs: Any) -> LightningArgumentParser:
-        parser = super()._prepare_subcommand_parser(*args, **kwargs)
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        if self.requested not in (None, subcommand):
+            return self.init_parser(**kwargs)
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if "verbose" in parser.get_defaults():
             parser.set_defaults(verbose=False)  # results are printed in one table, with percentages
         return parser

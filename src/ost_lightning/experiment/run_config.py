@@ -1,5 +1,6 @@
 """The complete configuration of a run: stored with the run, and compared with the configuration in a checkpoint."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,15 +42,16 @@ class RunConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Writes config.yaml, and sends the configuration to W&B."""
         if self._folder is not None:
-            write_text_atomically(self._folder / self.config_filename, self._text())
+            write_text_atomically(self._folder / self.config_filename, self._text)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.experiment.config.update(yaml.safe_load(self._text()), allow_val_change=True)
+                logger.experiment.config.update(yaml.safe_load(self._text), allow_val_change=True)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Adds the configuration to a checkpoint."""
-        checkpoint[CONFIG_IN_CHECKPOINT] = self._text()
+        checkpoint[CONFIG_IN_CHECKPOINT] = self._text
 
+    @cached_property
     def _text(self) -> str:
         return without_passwords(self.parser.dump(self.config, skip_none=False))
 

@@ -85,6 +85,7 @@ def test_initial_weights(adapted: bool, tmp_path: Path) -> None:
     assert weights_digest(initialized) == weights_digest(tuned)
 
 
+@pytest.mark.slow  # three trainings; the tests above show the change of names
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_an_old_run_is_resumed_and_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
