@@ -296,6 +296,7 @@ def test_the_released_preset_is_an_overlay_of_named_settings() -> None:
     assert results["sets"]["ucf101-split1"]["card"]["name_form"] == "as published"
 
 
+@pytest.mark.slow  # the remark and the documented command have quick tests
 def test_selection_on_the_test_list_as_in_the_released_code_is_reported() -> None:
     """Runs with the options in docs/protocols.md."""
     (options,) = {command[2:] for command in documented(PROTOCOLS.read_text()) if "ModelCheckpoint" in str(command)}

@@ -13,7 +13,7 @@ from ost_lightning.cli import main
 from ost_lightning.resources import shipped
 
 MODES = sorted(path.stem for path in (shipped("experiments") / "modes").glob("*.yaml"))
-SLOW = ("compiled", "frozen_text", "frozen_vision", "layer_decay", "swa")
+SLOW = ("compiled", "frozen_text", "frozen_vision", "layer_decay", "lora", "swa")
 """Modes that take long, and those whose settings have quick tests of their own."""
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0"]
 SMALL += ["--data.clips.frames=4"]

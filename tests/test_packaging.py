@@ -3,12 +3,22 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
+from ost_lightning.resources import shipped
+
 CHECKOUT = Path(__file__).parents[1]
+
+
+def test_folders_of_the_checkout_are_in_the_wheel() -> None:
+    settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for kind in ("data", "prompts", "experiments"):
+        assert settings["force-include"][kind] == f"ost_lightning/{kind}"
+        assert shipped(kind) == CHECKOUT / kind
 
 
 @pytest.fixture
@@ -22,6 +32,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.slow  # builds a package, and imports everything in a new process
 def test_the_wheel_works_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     """It has data, prompts, experiments, the tiny CLIP and pages; one process tests all, because imports take long."""
     program = (
