@@ -10,7 +10,7 @@ from ost_lightning.recognition.timelines.decoders import (
     TransportDecoder,
     ViterbiDecoder,
 )
-from ost_lightning.recognition.timelines.embedded_video import EmbeddedVideo
+from ost_lightning.recognition.timelines.embedded_video import EmbeddedVideo, steps_in
 from ost_lightning.recognition.timelines.embedding import GRID_RATE, embed_video, frame_digest
 from ost_lightning.recognition.timelines.exports import load_timeline, load_timelines, save_timeline, timeline_format
 from ost_lightning.recognition.timelines.long_videos import LongVideos, Video
@@ -42,6 +42,7 @@ __all__ = [
     "load_timelines",
     "measure_background",
     "save_timeline",
+    "steps_in",
     "stretch_scores",
     "timeline_format",
 ]
