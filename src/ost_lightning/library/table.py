@@ -186,9 +186,7 @@ class SegmentTable:
             elif stored:
                 append_rows(self._segments, new)
             if self.error_dataset.count_rows() or failed:
-                delete_keys(
-                    self.error_dataset, {*(one.source.key for one in stored), *(one.source.key for one in failed)}
-                )
+                delete_keys(self.error_dataset, [source.key for source in attempted])
             if failed:
                 append_rows(self.error_dataset, error_rows(failed, self._schemas["errors"]))
 
