@@ -4,6 +4,7 @@ Written once, they answer every later question without opening a video again. Th
 documented schema, so that any Arrow program can read them.
 """
 
+from ost_lightning.library.indexing import IndexProgress, IndexSettings
 from ost_lightning.library.library import Library
 from ost_lightning.library.schema import SCHEMA_VERSION, Precision, error_schema, frame_schema, segment_schema
 from ost_lightning.library.segments import (
@@ -16,11 +17,14 @@ from ost_lightning.library.segments import (
     StoredSegment,
 )
 from ost_lightning.library.settings import SegmentSettings, TableSettings, table_digest
+from ost_lightning.library.sources import VideoSource, record_sources
 from ost_lightning.library.table import SegmentTable
 
 __all__ = [
     "SCHEMA_VERSION",
     "Failure",
+    "IndexProgress",
+    "IndexSettings",
     "IndexedSource",
     "Library",
     "MeanBatch",
@@ -32,8 +36,10 @@ __all__ = [
     "SegmentTable",
     "StoredSegment",
     "TableSettings",
+    "VideoSource",
     "error_schema",
     "frame_schema",
+    "record_sources",
     "segment_schema",
     "table_digest",
 ]

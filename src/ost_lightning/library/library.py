@@ -1,14 +1,20 @@
 """A library: embeddings of many videos on disk, written once, asked often."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Self
 
 from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
+from ost_lightning.library.claims import Claims
+from ost_lightning.library.embedding import SegmentEncoder
+from ost_lightning.library.indexing import IndexProgress, IndexSettings, Report, index_sources
 from ost_lightning.library.schema import SCHEMA_VERSION, lance, other_version
-from ost_lightning.library.settings import TableSettings
+from ost_lightning.library.settings import SegmentSettings, TableSettings
+from ost_lightning.library.sources import VideoSource, video_sources
 from ost_lightning.library.table import SegmentTable
+from ost_lightning.recognition import Recognizer, TrainedModel
 
 _FORMAT: Final = "ost_lightning library"
 _FILE: Final = "library.json"
@@ -102,6 +108,50 @@ class Library:
             settings.save(file)
         TableSettings.load(file).require_equal(settings, folder)
         return SegmentTable(folder)
+
+    def index(
+        self,
+        sources: Iterable[str | Path | VideoSource],
+        model: Recognizer | TrainedModel,
+        segments: SegmentSettings = SegmentSettings(),  # frozen
+        settings: IndexSettings = IndexSettings(),  # frozen
+        report: Report | None = None,
+    ) -> IndexProgress:
+        """Embeds and stores the videos that are new or have changed, in the table of the model.
+
+        Any number of processes may do this at once; they share out the videos. A video counts as changed if its file's
+        state or its label differs. One that can't be read is listed in the table's errors, and tried again when it has
+        changed.
+
+        Args:
+            sources: Paths of files or folders of frames, URLs, or sources; see `find_videos` and `record_sources`.
+            model: Recognizer, whose labels don't matter, or a loaded model on the device for computation.
+            segments: Settings of how videos are cut into segments.
+            settings: Settings of this process.
+            report: Function that is called with the progress after each batch.
+
+        Returns:
+            The progress at the end.
+
+        Raises:
+            UserError: If the table of these weights has other segments, or can't be written.
+        """
+        trained = model.model if isinstance(model, Recognizer) else model
+        encoder = SegmentEncoder(trained.video_clip, trained.clips, segments)
+        about = TableSettings.of(trained.video_clip, encoder.clips, encoder.frames(), segments)
+        return index_sources(self.create_table(about), video_sources(sources), encoder, settings, report)
+
+    def compact(self) -> int:
+        """Merges small files of all tables and deletes their earlier versions, which readers may still be showing.
+
+        Returns:
+            Number of bytes that were freed.
+        """
+        freed = 0
+        for folder in self._folders():
+            with Claims(folder) as claims:
+                freed += SegmentTable(folder).compact(alone=claims.alone())
+        return freed
 
     def _folders(self) -> list[Path]:
         return sorted(file.parent for file in self.folder.glob(f"tables/*/{_SETTINGS}"))

@@ -87,7 +87,7 @@ def frame_rows(new: NewFrames, settings: TableSettings, schema: "Schema") -> "Ta
 def error_rows(failures: Iterable[Failure], schema: "Schema") -> "Table":
     """Rows of videos that could not be read; see `error_schema`."""
     chosen = list(failures)
-    now = datetime.now(UTC).replace(microsecond=0)
+    now = datetime.now(UTC)
     columns: dict[str, Any] = _identities([one.source for one in chosen]) | {
         "reason": [_text(one.reason) for one in chosen],
         "time": [now] * len(chosen),

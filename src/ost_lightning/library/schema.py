@@ -125,7 +125,7 @@ def error_schema() -> "pyarrow.Schema":
         [
             *_identity(),
             pa.field("reason", pa.string(), nullable=False),
-            pa.field("time", pa.timestamp("s", tz="UTC"), nullable=False),
+            pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
         ]
     )
 

@@ -177,10 +177,9 @@ class SegmentTable:
         new = segment_rows(stored, self.settings, self._segments.schema)
         with writing(self.folder):
             # the frames come first, because a video counts as done when its segments are there
+            delete_keys(self.frame_dataset, changed)
             for one in frames:
-                rows = frame_rows(one, self.settings, self._schemas["frames"])
-                delete_keys(self.frame_dataset, [one.source.key] if one.source.key in changed else [])
-                append_rows(self.frame_dataset, rows)
+                append_rows(self.frame_dataset, frame_rows(one, self.settings, self._schemas["frames"]))
             if changed:
                 replace_rows(self._segments, new, changed)
             elif stored:
@@ -246,7 +245,8 @@ class SegmentTable:
     @staticmethod
     def _names(dataset: Any) -> list[tuple[str, str, str]]:
         """Key, address and name of each indexed source, once."""
-        found = dataset.to_table(columns=["key", "video", "video_id"])
+        first = "frame = 0" if "frame" in dataset.schema.names else None
+        found = dataset.to_table(columns=["key", "video", "video_id"], filter=first)
         columns = (found[name].to_pylist() for name in ("key", "video", "video_id"))
         return list(dict.fromkeys(zip(*columns, strict=True)))
 

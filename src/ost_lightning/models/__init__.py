@@ -8,7 +8,7 @@ from ost_lightning.models.checkpoints.weights_digest import weights_digest
 from ost_lightning.models.constructor_settings import constructor_settings, plain
 from ost_lightning.models.encoders import DualEncoder, Preprocessing
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
-from ost_lightning.models.fingerprints import ClipKeys, frame_fingerprint, mixture_fingerprint
+from ost_lightning.models.fingerprints import ClipKeys, file_state, frame_fingerprint, mixture_fingerprint
 from ost_lightning.models.finite_weights import require_finite_weights
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
@@ -40,6 +40,7 @@ __all__ = [
     "constructor_settings",
     "ensemble_weights",
     "exchanged_weights",
+    "file_state",
     "frame_fingerprint",
     "mixture_fingerprint",
     "plain",

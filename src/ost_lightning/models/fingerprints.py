@@ -112,7 +112,7 @@ class ClipKeys:
             return None
         try:
             path = Path(file).resolve(strict=True)
-            state = _file_state(path)
+            state = file_state(path)
         except OSError:
             return None
         # the id is included because the random choice of frames may depend on it
@@ -121,10 +121,13 @@ class ClipKeys:
         return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
-def _file_state(path: Path) -> tuple[object, ...]:
-    """Inode, size and times of a file, or of every file in a folder.
+def file_state(path: Path) -> tuple[object, ...]:
+    """Returns inode, size and times of a file, or of every file in a folder.
 
     A folder's own size and time would not change when a frame is overwritten.
+
+    Args:
+        path: File, or folder of frames.
 
     Raises:
         OSError: If the file is missing.

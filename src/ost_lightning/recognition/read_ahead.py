@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 
 from ost_lightning.errors import UserError
+
+Video = TypeVar("Video")
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,15 +33,15 @@ class ReadVideo:
 
 
 def read_ahead(
-    videos: Iterable[str | Path], read: Callable[[str | Path], ReadVideo], threads: int, batch_size: int
-) -> Iterator[list[ReadVideo]]:
-    """Yields batches of videos in the order of `videos`.
+    videos: Iterable[Video], read: Callable[[Video], Read], threads: int, batch_size: int
+) -> Iterator[list[Read]]:
+    """Yields batches of what was read, in the order of `videos`.
 
     A batch holds the next video, and those after it that have been read by then. The first video is read, and used by
     the caller, before any other is begun, so that its result comes as early as that of a single video.
 
     Args:
-        videos: Paths or URLs; taken only as far ahead as they are read.
+        videos: Paths, URLs or whatever `read` takes; taken only as far ahead as they are read.
         read: Function that reads one video; called in threads.
         threads: Number of threads; 0 reads in this thread, one video per batch.
         batch_size: Largest number of videos per batch, at least 1.
@@ -56,7 +59,7 @@ def read_ahead(
     waiting = iter(videos)
     # decoding and scaling release Python's lock, so threads decode in parallel
     with ThreadPoolExecutor(threads) as pool:
-        running: deque[Future[ReadVideo]] = deque()
+        running: deque[Future[Read]] = deque()
         ahead = 1
         try:
             while True:

@@ -37,7 +37,7 @@ from ost_lightning.recognition.timelines import LongVideos
 from ost_lightning.recognition.trained_model import TrainedModel, load_trained_model
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import UNLABELED, SampleKey, VideoRecord
-from ost_lightning.video.storage import is_remote
+from ost_lightning.video.storage import video_address
 from ost_lightning.vocabulary import counted
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Recognizer(LongVideos, LiveVideos):
         labels: Classes to choose from.
         matcher: Mechanism that scores a video against the classes.
         clips: Settings that define how a video becomes a clip.
+        model: Weights with the same settings, on the device; its matcher is not used if classes have no descriptors.
 
     Raises:
         UserError: If some classes have descriptors, but not as many as the matcher needs, or if weights are NaN or
@@ -72,8 +73,8 @@ class Recognizer(LongVideos, LiveVideos):
     def __init__(self, model: TrainedModel, labels: LabelSpace, device: Devices | None = "cpu") -> None:
         self.device, *others = devices(device)
         self.labels, self.clips = labels, model.clips.resolved()
+        self.model, self._frames = replace(model, clips=self.clips), self.clips.geometry().frames
         self._video_clip = model.video_clip.to(self.device).eval()
-        self._frames = self.clips.geometry().frames
         self._video_clip.require_trained_positions(self._frames)
         self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
         for module in (self._video_clip, self.matcher):
@@ -302,7 +303,7 @@ class Recognizer(LongVideos, LiveVideos):
         return torch.cat(found[0]), torch.cat(found[1])
 
     def _read(self, video: str | Path) -> ReadVideo:
-        record = VideoRecord(_address(video), UNLABELED, str(video))
+        record = VideoRecord(video_address(video), UNLABELED, str(video))
         clip = evaluation_clips([record], self.clips, with_times=True)[SampleKey(0, 0)]
         if isinstance(clip, UserError):
             return ReadVideo(record.id, None, str(clip))
@@ -388,10 +389,6 @@ class Recognizer(LongVideos, LiveVideos):
             f"Recognizer({self._video_clip.pretrained!r}, {classes}, {type(self.matcher).__name__}, "
             f"{counted(self._frames, 'frame')} of {size} x {size} pixels, {self.device})"
         )
-
-
-def _address(video: str | Path) -> str | Path:
-    return video if isinstance(video, str) and is_remote(video) else Path(video)
 
 
 def _label_space(labels: str | Path | Sequence[str] | LabelSpace) -> LabelSpace:

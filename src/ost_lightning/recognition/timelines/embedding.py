@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from hashlib import blake2b
 from itertools import islice, pairwise
-from pathlib import Path
 from statistics import median
 from typing import Final
 
@@ -20,7 +19,7 @@ from ost_lightning.evaluation import NON_FINITE_HINT, ClipSettings
 from ost_lightning.models import VideoCLIP
 from ost_lightning.recognition.timelines.embedded_video import EmbeddedVideo, steps_in
 from ost_lightning.recognition.timelines.timeline import Gap
-from ost_lightning.video import EvaluationTransform, FrameSource, VideoReadError, open_video
+from ost_lightning.video import EvaluationTransform, FrameSource, VideoAddress, VideoReadError, open_video
 from ost_lightning.video.decoding import DamagedPart, FrameFolder, stream_readable
 
 GRID_RATE: Final = 4.0
@@ -30,7 +29,7 @@ _Item = tuple[int, Tensor] | DamagedPart
 
 
 def embed_video(
-    address: str | Path,
+    address: VideoAddress,
     video_clip: VideoCLIP,
     clips: ClipSettings,
     digest: str,
@@ -40,7 +39,7 @@ def embed_video(
     """Embeds the frames of a video on a grid of times. Each is decoded and encoded once, while the next are read.
 
     Args:
-        address: File, folder of frames, or URL.
+        address: File, folder of frames, member of a tar shard, or URL.
         video_clip: Encoder of frames, on the device for computation.
         clips: Settings that define how frames are resized and cropped; the center crop is used.
         digest: Digest of weights and settings; see `frame_digest`.
@@ -57,7 +56,7 @@ def embed_video(
     geometry = clips.geometry()
     transform = EvaluationTransform(geometry.crop_size, 1, geometry.framing, clips.crop_offsets)
     with open_video(address, sample_aspect=geometry.sample_aspect, resize=geometry.resize) as video:
-        times, duration = _times(video, frame_rate, rate)
+        times, duration = video_times(video, frame_rate)
         steps = [step / rate for step in range(steps_in(duration, rate))]
         on_screen = [bisect_right(times, second) - 1 for second in steps]
         readable = stream_readable(video, dict.fromkeys(on_screen), geometry.short_side, transform.crop_spec)
@@ -104,8 +103,16 @@ def require_single_frames(video_clip: VideoCLIP) -> None:
         )
 
 
-def _times(video: FrameSource, frame_rate: float | None, rate: float) -> tuple[Sequence[float], float]:
-    """Time of each frame, and the length of the video, in seconds."""
+def video_times(video: FrameSource, frame_rate: float | None = None) -> tuple[Sequence[float], float]:
+    """Returns the time of each frame, and the length of the video, in seconds.
+
+    Args:
+        video: Open video.
+        frame_rate: Frame rate of a video without times; None for the video's own times.
+
+    Raises:
+        UserError: If the video has no times and no frame rate is given.
+    """
     if frame_rate is not None:
         return [index / frame_rate for index in range(len(video))], len(video) / frame_rate
     if isinstance(video, FrameFolder):
@@ -113,7 +120,7 @@ def _times(video: FrameSource, frame_rate: float | None, rate: float) -> tuple[S
     times = video.times(range(len(video)))
     steps = [after - before for before, after in pairwise(times)]
     # the last frame stays as long as an average one
-    return times, times[-1] + (1 / video.rate if video.rate else median(steps) if steps else 1 / rate)
+    return times, times[-1] + (1 / video.rate if video.rate else median(steps) if steps else 1 / GRID_RATE)
 
 
 @torch.inference_mode()

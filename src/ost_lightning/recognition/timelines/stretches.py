@@ -126,7 +126,7 @@ def stretch_scores(
     Warns:
         TransportWarning: If transport problems have not converged.
     """
-    spans = _spans(video, settings)
+    spans = stretch_spans(video.runs(), video.rate, settings)
     kinds: list[DescriptorKind] = [kind for kind in scored_kinds(texts) if kind != "name"]
     if kinds:
         scored_by = "transport and a quarter of the worst step" if "temporal" in kinds else "transport"
@@ -161,12 +161,21 @@ def scored_kinds(texts: Mapping[SentenceKind, Tensor]) -> list[SentenceKind]:
     return descriptors or ["name"]
 
 
-def _spans(video: EmbeddedVideo, settings: StretchSettings) -> Tensor:
-    """Stretches within the parts between gaps; a part shorter than all lengths is one stretch."""
-    lengths = sorted({max(1, round(length * video.rate)) for length in settings.lengths})
-    stride = max(1, round(settings.stride * video.rate))
+def stretch_spans(runs: Sequence[tuple[int, int]], rate: float, settings: StretchSettings) -> Tensor:
+    """Returns the stretches within the parts between gaps; a part shorter than all lengths is one stretch.
+
+    Args:
+        runs: Parts between gaps as steps [start, end) of the grid.
+        rate: Number of steps per second.
+        settings: Settings of the stretches.
+
+    Returns:
+        First step and end (exclusive) of each stretch, int64 (M, 2), ordered by start, then length.
+    """
+    lengths = sorted({max(1, round(length * rate)) for length in settings.lengths})
+    stride = max(1, round(settings.stride * rate))
     found: set[tuple[int, int]] = set()
-    for start, end in video.runs():
+    for start, end in runs:
         if end - start < lengths[0]:
             found.add((start, end))
         for length in lengths:
@@ -176,11 +185,20 @@ def _spans(video: EmbeddedVideo, settings: StretchSettings) -> Tensor:
     return torch.tensor(sorted(found), dtype=torch.int64).view(-1, 2)
 
 
+def look_steps(spans: Tensor, looks: int) -> Tensor:
+    """Returns the steps of the grid that represent each stretch, evenly spread, int64 (M, looks).
+
+    Args:
+        spans: First step and end (exclusive) of each stretch, int64 (M, 2).
+        looks: Number of frames that represent a stretch.
+    """
+    middles = (torch.arange(looks) + 0.5) / looks
+    return (spans[:, :1] + middles * (spans[:, 1:] - spans[:, :1])).long()
+
+
 def _looks(video: EmbeddedVideo, spans: Tensor, looks: int) -> tuple[Tensor, Tensor]:
     """Embeddings of the frames that some stretches need, (F', d), and the rows of each stretch's looks, (m, looks)."""
-    middles = (torch.arange(looks) + 0.5) / looks
-    steps = (spans[:, :1] + middles * (spans[:, 1:] - spans[:, :1])).long()
-    rows = video.rows[steps]
+    rows = video.rows[look_steps(spans, looks)]
     first, last = int(rows.min()), int(rows.max())
     return video.embeddings[first : last + 1], rows - first
 

@@ -10,6 +10,7 @@ from ost_lightning.video.clips.dataset import (
     ReadSettings,
     TrainingClips,
     collate_clips,
+    read_views,
 )
 from ost_lightning.video.clips.listed_frames import listed_frames
 from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
@@ -43,4 +44,5 @@ __all__ = [
     "check_crop_size",
     "collate_clips",
     "listed_frames",
+    "read_views",
 ]

@@ -17,7 +17,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.video.annotations import Span, VideoRecord
 from ost_lightning.video.clips.listed_frames import listed_frames
 from ost_lightning.video.clips.sampling import FrameSampler, SampleKey
-from ost_lightning.video.decoding.frame_source import CropChooser, CropSpec, VideoReadError
+from ost_lightning.video.decoding.frame_source import CropChooser, CropSpec, FrameSource, VideoReadError
 from ost_lightning.video.decoding.reader import open_video
 from ost_lightning.video.decoding.scaling import ResizeFilter
 from ost_lightning.video.decoding.timeout import READ_TIMEOUT, run_with_timeout
@@ -311,11 +311,40 @@ def _read(
 
     def read() -> tuple[Tensor, tuple[float, ...]]:
         with open_video(record.path, sample_aspect=reading.sample_aspect, resize=reading.resize) as video:
-            span = listed_frames(video, record)
-            indices = choose(len(span)) + span.start
-            crops = video.read_crops(indices.flatten(), short_side, crop_spec)
-            seconds = tuple(video.times(indices[0].tolist())) if with_times and video.rate else ()
-        views: Tensor = crops.unflatten(1, tuple(indices.shape)).transpose(0, 1).flatten(0, 1)
-        return views, seconds
+            return read_views(video, record, choose, short_side, crop_spec, with_times=with_times)
 
     return run_with_timeout(reading.timeout, record.path, read)
+
+
+def read_views(
+    video: FrameSource,
+    record: VideoRecord,
+    choose: Callable[[int], Tensor],
+    short_side: int,
+    crop_spec: CropChooser,
+    *,
+    with_times: bool = False,
+) -> tuple[Tensor, tuple[float, ...]]:
+    """Reads the views of one record from an open video.
+
+    Args:
+        video: Video of the record.
+        record: Record, which may select a part of the video.
+        choose: Chooses the frames of each view from a number of frames: indices (V, T).
+        short_side: Length in pixels of the shorter side that crops refer to.
+        crop_spec: Chooses C crops, from height and width of the resized frame.
+        with_times: Whether to return the times of the frames.
+
+    Returns:
+        Crops uint8 (V x C, T, 3, S, S), those of a view adjacent; and times of the first view's frames in seconds,
+        empty if they were not asked for or the frames have no times.
+
+    Raises:
+        VideoReadError: If a frame does not exist or can't be decoded.
+    """
+    span = listed_frames(video, record)
+    indices = choose(len(span)) + span.start
+    crops = video.read_crops(indices.flatten(), short_side, crop_spec)
+    seconds = tuple(video.times(indices[0].tolist())) if with_times and video.rate else ()
+    views: Tensor = crops.unflatten(1, tuple(indices.shape)).transpose(0, 1).flatten(0, 1)
+    return views, seconds

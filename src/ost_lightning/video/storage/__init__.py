@@ -7,6 +7,7 @@ from ost_lightning.video.storage.addresses import (
     VideoRoot,
     is_remote,
     size_and_mtime,
+    video_address,
 )
 from ost_lightning.video.storage.shard_index import MemberLocation, ShardIndex
 from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
@@ -21,4 +22,5 @@ __all__ = [
     "VideoRoot",
     "is_remote",
     "size_and_mtime",
+    "video_address",
 ]

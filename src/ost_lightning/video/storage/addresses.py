@@ -152,6 +152,11 @@ def is_remote(address: VideoAddress) -> bool:
     return isinstance(address, str) and "://" in address
 
 
+def video_address(video: Path | str) -> Path | str:
+    """Returns the address of a video that a person named: a URL unchanged, and anything else as a path."""
+    return video if isinstance(video, str) and is_remote(video) else Path(video)
+
+
 def size_and_mtime(address: VideoAddress) -> tuple[int, int]:
     """Size of a video in bytes and its modification time (ns since 1970; 0 if unknown); zeros if it does not exist.
 
