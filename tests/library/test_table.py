@@ -19,6 +19,7 @@ from ost_lightning.library import (
     TableSettings,
 )
 from ost_lightning.library.segments import Failure
+from ost_lightning.library.video_names import VideoNames
 from ost_lightning.recognition.timelines import EmbeddedVideo, Gap
 
 pytest.importorskip("lance", reason="needs the extra `library`")
@@ -81,7 +82,7 @@ def test_names_that_are_not_utf8(table: SegmentTable, new_segments: Make) -> Non
     table.append([NewSegment(source, 0, 0.0, 1.0, 1.0, (), segment.embeddings)])
     (found,) = table.segments([0])
     assert (found.video, found.video_id, found.label) == ("/v/caf\udce9.mp4", "caf\udce9", "日本 🏄")
-    assert table.remove(["/v/caf\udce9.mp4"]) == 1
+    assert table.remove(VideoNames(["/v/caf\udce9.mp4"])) == 1
 
 
 def test_a_table_shows_what_others_have_written_only_after_a_refresh(table: SegmentTable, new_segments: Make) -> None:
@@ -111,15 +112,29 @@ def test_segments_of_a_changed_video_are_replaced_in_one_commit(table: SegmentTa
 
 def test_videos_are_removed_by_path_folder_pattern_and_name(table: SegmentTable, new_segments: Make) -> None:
     table.append([segment for name in ("a", "b", "x/c", "x/d", "y1", "y2") for segment in new_segments(name, 2)])
+    library = Library.open(table.folder.parents[1])
     with pytest.raises(UserError, match=r"no video /videos/z\.mp4"):
-        table.remove(["/videos/a.mp4", "/videos/z.mp4"])
-    assert len(table) == 12
-    assert table.remove(["/videos/a.mp4", "b"]) == 4
-    assert table.remove(["/videos/x/"]) == 4
-    assert table.remove(["/videos/y[1]*"]) == 2
+        library.remove(["/videos/a.mp4", "/videos/z.mp4"])
+    assert library.remove(["/videos/a.mp4", "b"]) == 4
+    assert library.remove(["/videos/x/"]) == 4
+    assert library.remove(["/videos/y[1]*"]) == 2
+    table.refresh()
     assert videos(table) == ["y2", "y2"]
-    assert table.compact(alone=True) > 0
+    assert library.compact() > 0
     assert videos(SegmentTable(table.folder)) == ["y2", "y2"]
+
+
+def test_a_video_is_removed_from_all_tables_that_have_it(
+    table: SegmentTable, settings: TableSettings, new_segments: Make
+) -> None:
+    library = Library.open(table.folder.parents[1])
+    other = library.create_table(replace(settings, digest="f" * 16))
+    table.append([*new_segments("a"), *new_segments("b")])
+    other.append(new_segments("a"), failures=[Failure(new_segments("c")[0].source, "unreadable")])
+    assert library.remove(["a", "c"]) == 2
+    table.refresh()
+    other.refresh()
+    assert (len(table), len(other), other.error_dataset.count_rows()) == (1, 0, 0)
 
 
 def test_a_failure_is_stored_once_until_the_video_is_read(table: SegmentTable, new_segments: Make) -> None:

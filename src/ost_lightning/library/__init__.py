@@ -17,7 +17,7 @@ from ost_lightning.library.segments import (
     StoredSegment,
 )
 from ost_lightning.library.settings import SegmentSettings, TableSettings, table_digest
-from ost_lightning.library.sources import VideoSource, record_sources
+from ost_lightning.library.sources import VideoSource, record_sources, video_sources
 from ost_lightning.library.table import SegmentTable
 
 __all__ = [
@@ -42,4 +42,5 @@ __all__ = [
     "record_sources",
     "segment_schema",
     "table_digest",
+    "video_sources",
 ]

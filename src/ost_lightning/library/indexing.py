@@ -54,6 +54,7 @@ class IndexProgress:
         indexed: Number of videos that this process has stored.
         segments: Number of their segments.
         failures: Videos that this process could not read.
+        unreadable: Number of videos that no process could read in this run, at the end.
         seconds: Time since the start.
     """
 
@@ -64,6 +65,7 @@ class IndexProgress:
     indexed: int = 0
     segments: int = 0
     failures: tuple[Failure, ...] = ()
+    unreadable: int = 0
     seconds: float = 0.0
 
     @property
@@ -152,7 +154,8 @@ class _Indexing:
             self._index(busy)
             if len(self._busy) == len(busy):
                 time.sleep(_WAIT)
-        self._tell()
+        self._known.refresh()
+        self._tell(unreadable=sum(self._known.has_failed(source.key) for source in todo))
         return self._progress
 
     def _state(self, about: IndexedSource) -> VideoState:

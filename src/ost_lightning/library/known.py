@@ -57,6 +57,10 @@ class KnownVideos:
         """Returns the digest of a stored video, None if it is not stored."""
         return self._stored[key][0] if key in self._stored else None
 
+    def has_failed(self, key: str) -> bool:
+        """Returns whether a video could not be read when it was last tried."""
+        return key in self._failed
+
     def _read_segments(self) -> set[str]:
         columns = ["key", "video_digest", "label"]
         fragments = {fragment.fragment_id: fragment for fragment in self._table.dataset.get_fragments()}

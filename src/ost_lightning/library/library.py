@@ -14,6 +14,7 @@ from ost_lightning.library.schema import SCHEMA_VERSION, lance, other_version
 from ost_lightning.library.settings import SegmentSettings, TableSettings
 from ost_lightning.library.sources import VideoSource, video_sources
 from ost_lightning.library.table import SegmentTable
+from ost_lightning.library.video_names import VideoNames
 from ost_lightning.recognition import Recognizer, TrainedModel
 
 _FORMAT: Final = "ost_lightning library"
@@ -116,6 +117,7 @@ class Library:
         segments: SegmentSettings = SegmentSettings(),  # frozen
         settings: IndexSettings = IndexSettings(),  # frozen
         report: Report | None = None,
+        weights: str | None = None,
     ) -> IndexProgress:
         """Embeds and stores the videos that are new or have changed, in the table of the model.
 
@@ -129,6 +131,7 @@ class Library:
             segments: Settings of how videos are cut into segments.
             settings: Settings of this process.
             report: Function that is called with the progress after each batch.
+            weights: Hub id or path from which the model can be loaded again; the model's own name if not given.
 
         Returns:
             The progress at the end.
@@ -138,8 +141,32 @@ class Library:
         """
         trained = model.model if isinstance(model, Recognizer) else model
         encoder = SegmentEncoder(trained.video_clip, trained.clips, segments)
-        about = TableSettings.of(trained.video_clip, encoder.clips, encoder.frames(), segments)
+        about = TableSettings.of(trained.video_clip, encoder.clips, encoder.frames(), segments, weights)
         return index_sources(self.create_table(about), video_sources(sources), encoder, settings, report)
+
+    def remove(self, videos: Iterable[str | Path]) -> int:
+        """Removes videos from all tables; `compact` frees the space.
+
+        Args:
+            videos: Paths, folders, patterns (`clips/*.mp4`), URLs, or names in lists. The files may be gone.
+
+        Returns:
+            Number of segments that were removed.
+
+        Raises:
+            UserError: If no table has one of them; then nothing is removed.
+        """
+        wanted = VideoNames(videos)
+        tables = [SegmentTable(folder) for folder in self._folders()]
+        for table in tables:
+            table.refresh()
+            table.find(wanted)
+        if unknown := wanted.unmatched():
+            raise UserError(
+                f"The library {self.folder} has no video {', '.join(unknown)}: expected paths, folders, patterns or "
+                "names of indexed videos."
+            )
+        return sum(table.remove(wanted) for table in tables)
 
     def compact(self) -> int:
         """Merges small files of all tables and deletes their earlier versions, which readers may still be showing.

@@ -55,7 +55,7 @@ class TableSettings:
 
     Attributes:
         digest: Digest of weights and clip settings, 16 hexadecimal digits; the name of the table.
-        weights: Name of the weights.
+        weights: Hub id or path of the weights.
         weights_digest: Digest of all parameters, 32 hexadecimal digits.
         frame_digest: Digest of what single frames depend on, as in `EmbeddedVideo`.
         encoder: Class of the encoder.
@@ -83,7 +83,12 @@ class TableSettings:
 
     @classmethod
     def of(
-        cls, video_clip: VideoCLIP, clips: ClipSettings, frames: int, segments: SegmentSettings = SegmentSettings()
+        cls,
+        video_clip: VideoCLIP,
+        clips: ClipSettings,
+        frames: int,
+        segments: SegmentSettings = SegmentSettings(),  # frozen
+        name: str | None = None,
     ) -> Self:
         """Returns the settings of a table for a model.
 
@@ -92,11 +97,12 @@ class TableSettings:
             clips: Settings that define how a video becomes a clip; one view with a center crop is stored.
             frames: Number of embeddings that the encoder returns per clip, T.
             segments: Settings of how videos are cut into segments.
+            name: Hub id or path of the weights; the model's own name if not given.
         """
         weights, head = weights_digest(video_clip), video_clip.temporal_head
         return cls(
             table_digest(video_clip, clips, weights),
-            video_clip.pretrained,
+            name or video_clip.pretrained,
             weights,
             frame_digest(weights, video_clip, clips),
             type(video_clip.encoder).__name__,

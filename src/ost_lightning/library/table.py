@@ -189,30 +189,30 @@ class SegmentTable:
             if failed:
                 append_rows(self.error_dataset, error_rows(failed, self._schemas["errors"]))
 
-    def remove(self, videos: Iterable[str | Path]) -> int:
-        """Removes videos with all that was stored about them; `compact` frees the space.
+    def find(self, videos: VideoNames) -> tuple[list[str], list[str], list[str]]:
+        """Returns the keys of videos among the segments, the frames of long videos, and the errors.
 
         Args:
-            videos: Paths, folders, patterns (`clips/*.mp4`), URLs, or names in lists. The files may be gone.
-
-        Returns:
-            Number of segments that were removed.
-
-        Raises:
-            UserError: If the table has nothing of one of them; then nothing is removed.
+            videos: Names of videos.
         """
-        wanted = VideoNames(videos)
+        first, second, third = (
+            [key for key, *names in self._names(one) if videos.match(*names)]
+            for one in (self._segments, self.frame_dataset, self.error_dataset)
+        )
+        return first, second, third
+
+    def remove(self, videos: VideoNames) -> int:
+        """Removes videos with all that was stored about them, and returns the number of their segments.
+
+        Args:
+            videos: Names of videos; those that the table doesn't have are ignored.
+        """
         self.refresh()
-        datasets = (self._segments, self.frame_dataset, self.error_dataset)
-        found = [[key for key, *names in self._names(one) if wanted.match(*names)] for one in datasets]
-        if unknown := wanted.unmatched():
-            raise UserError(
-                f"The table {self.folder} has no video {', '.join(unknown)}: expected paths, folders, patterns or "
-                "names of indexed videos."
-            )
         before = len(self)
         with writing(self.folder):
-            for dataset, keys in zip(datasets, found, strict=True):
+            for dataset, keys in zip(
+                (self._segments, self.frame_dataset, self.error_dataset), self.find(videos), strict=True
+            ):
                 delete_keys(dataset, keys)
         return before - len(self)
 

@@ -30,6 +30,8 @@ from ost_lightning.video.maintenance.transcoding import TranscodeSettings
         ("data check", ["--data.help", "HMDB51"], ["--data.help=HMDB51"]),
         ("data check", ["--data.help"], ["--data.help"]),
         ("convert", ["-h"], ["--help"]),
+        ("index", ["a", "b", "--library=l"], ["--library=l", '--sources=["a", "b"]']),
+        ("index", ["--library=l", "--remove", "a", "b"], ["--library=l", '--remove=["a", "b"]']),
     ],
 )
 def test_every_argument_becomes_a_named_option(tool: str, arguments: list[str], options: list[str]) -> None:
@@ -58,6 +60,7 @@ def test_usage() -> None:
     assert usage(TOOLS["descriptors diff"]) == "ost descriptors diff FIRST SECOND"
     assert usage(TOOLS["descriptors generate"]).endswith("--label_space LABEL_SPACE --output OUTPUT [options]")
     assert positional(TOOLS["descriptors generate"]) == []
+    assert usage(TOOLS["index"]) == "ost index [SOURCES ...] --library LIBRARY [options]"
 
 
 SWITCHES = [

@@ -21,12 +21,16 @@ def spelling(parameter: str) -> str:
 
 
 def positional(tool: Tool) -> list[str]:
-    """Returns the parameters without a default, which may be given by position, in order."""
+    """Returns the parameters that may be given by position, in order: those without a default, or with no values."""
     return [
         name
         for name, parameter in inspect.signature(tool.function).parameters.items()
-        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default in (parameter.empty, ())
     ]
+
+
+def _may_be_empty(tool: Tool, name: str) -> bool:
+    return bool(inspect.signature(tool.function).parameters[name].default == ())
 
 
 def takes_several(tool: Tool, name: str) -> bool:
@@ -37,13 +41,18 @@ def takes_several(tool: Tool, name: str) -> bool:
 
 def usage(tool: Tool) -> str:
     """Returns the usage line, such as `ost convert SOURCE OUTPUT [options]`."""
-    required = [f"{name.upper()}{' ...' if takes_several(tool, name) else ''}" for name in positional(tool)]
+    required = [_in_usage(tool, name) for name in positional(tool)]
     parameters = inspect.signature(tool.function).parameters.values()
     for parameter in parameters:
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
             required.append(f"--{parameter.name} {parameter.name.upper()}")
     options = [] if len(parameters) == len(required) else ["[options]"]
     return " ".join(["ost", tool.name, *required, *options])
+
+
+def _in_usage(tool: Tool, name: str) -> str:
+    text = f"{name.upper()}{' ...' if takes_several(tool, name) else ''}"
+    return f"[{text}]" if _may_be_empty(tool, name) else text
 
 
 def as_options(tool: Tool, args: Sequence[str]) -> list[str]:
@@ -79,7 +88,7 @@ def as_options(tool: Tool, args: Sequence[str]) -> list[str]:
         values, unnamed = (unnamed, []) if several else (unnamed[:1], unnamed[1:])
         if values:
             options.append(f"--{name}={_several(tool, name, values) if several else values[0]}")
-        elif "--help" not in options:
+        elif "--help" not in options and not _may_be_empty(tool, name):
             raise UserError(f"`ost {tool.name}` requires {name.upper()}. {usage_hint(tool)}")
     if unnamed:
         raise UserError(f"`ost {tool.name}` got the unexpected argument '{unnamed[0]}'. {usage_hint(tool)}")

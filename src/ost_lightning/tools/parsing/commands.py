@@ -46,6 +46,9 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
         ),
         Tool("explain", "recognition.explain:explain", "ost explain clip.mp4 --labels kinetics400 --output why"),
     ),
+    "Libraries of videos": (
+        Tool("index", "library.index:index", "ost index clips --library my_library --weights runs/my"),
+    ),
     "Videos and lists of videos": (
         Tool("new", "new:new", "ost new videos"),
         Tool("data check", "data:check", "ost data check --list videos/test.txt --root videos"),
