@@ -14,14 +14,18 @@ from ost_lightning.vocabulary import SentenceKind
 
 def random_clip(patch: int, device: str, **options: Any) -> VideoCLIP:
     """Returns ViT-B/32 or ViT-B/16, with the small packaged tokenizer, which is not timed."""
+    with tempfile.TemporaryDirectory() as folder:
+        return VideoCLIP(str(save_random_clip(patch, Path(folder))), **options).to(device)
+
+
+def save_random_clip(patch: int, folder: Path) -> Path:
+    """Writes ViT-B/32 or ViT-B/16 in HF format, with the small packaged tokenizer, and returns the folder."""
     small = CLIPConfig.from_pretrained(tiny_clip_folder())
     ends = {key: getattr(small.text_config, key) for key in ("vocab_size", "bos_token_id", "eos_token_id")}
-    config = CLIPConfig(text_config=ends, vision_config={"patch_size": patch})
-    with tempfile.TemporaryDirectory() as folder:
-        CLIPModel(config).save_pretrained(folder)
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            (Path(folder) / name).write_bytes((tiny_clip_folder() / name).read_bytes())
-        return VideoCLIP(folder, **options).to(device)
+    CLIPModel(CLIPConfig(text_config=ends, vision_config={"patch_size": patch})).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((tiny_clip_folder() / name).read_bytes())
+    return folder
 
 
 def random_sentences(clip: VideoCLIP, kinds: tuple[SentenceKind, ...], classes: int, length: int) -> TokenizedSentences:

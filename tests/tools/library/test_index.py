@@ -2,6 +2,7 @@
 
 import csv
 import io
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from ost_lightning.cli import main
 from ost_lightning.library import Library
+from tests.library.contents import rows
+from tests.processes import LIMIT, environment, ost
 from tests.videos import write_video
 
 pytest.importorskip("lance", reason="needs the extra `library`")
@@ -148,3 +151,33 @@ def test_changed_weights_do_not_begin_another_table_unnoticed(clips: Path, capsy
     assert "The weights tiny or their clip settings have changed since" in said(capsys)[1]
     assert main(["index", "clips", "--library=lib", "--weights=tiny", "--workers=0"]) == 0
     assert len(Library.open("lib").tables) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["devices", "torchrun"])
+def test_two_processes_store_what_one_does(clips: Path, launcher: str) -> None:
+    for number in range(3, 24):
+        write_video(clips / f"{number}.mp4", count=8 + number % 5, seed=number)
+    (clips / "broken.mp4").write_bytes(b"not a video")
+    options = ["index", "clips", "--weights=tiny", "--device=cpu", "--workers=0", "--precision=float32"]
+    assert main([*options, "--library=one"]) == 1
+    more = ["--library=two", "--commit_seconds=0"]
+    if launcher == "devices":
+        done = ost([*options, *more, "--devices=2"], Path.cwd())
+    else:
+        start = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29623"]
+        done = subprocess.run(
+            [*start, "-m", "ost_lightning", *options, *more],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "24 videos stored in" in done.stdout
+    assert "could not be read: 1" in " ".join(done.stderr.split())
+    assert done.stdout.count("broken.mp4: not a readable video file") == 1
+    one, two = (Library.open(name).table() for name in ("one", "two"))
+    assert rows(one) == rows(two)
+    assert two.error_dataset.count_rows() == 1
