@@ -120,7 +120,7 @@ def index(
                 print("This CLIP knows only the rendered world: what it sees in other videos means nothing.")
             _tell_about_views(model)
         settings = IndexSettings(threads, batch_size, commit_seconds, retry, process.rank, process.world_size)
-        with ShownProgress(process.rank) as shown:
+        with ShownProgress(process.rank, process.wait) as shown:
             progress = opened.index(videos, model, segments, settings, shown, name)
     if process.rank == 0:
         _summarize(progress)

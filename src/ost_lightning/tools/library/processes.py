@@ -1,7 +1,7 @@
 """The processes of a command that share out its work: started by Lightning, torchrun or SLURM."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,11 +23,13 @@ class Process:
         rank: Number of this process, from 0.
         world_size: Number of processes.
         device: Device for computation.
+        wait: Function that returns when all processes have called it.
     """
 
     rank: int
     world_size: int
     device: torch.device
+    wait: Callable[[], None]
 
 
 @contextmanager
@@ -50,7 +52,7 @@ def processes_of(devices: int | None, num_nodes: int | None, device: torch.devic
         )
     per_node, nodes = found or (devices or 1, num_nodes or 1)
     if per_node * nodes == 1:
-        yield Process(0, 1, device)
+        yield Process(0, 1, device, lambda: None)
         return
     from lightning.fabric import Fabric
     from lightning.fabric.strategies.ddp import DDPStrategy
@@ -60,7 +62,7 @@ def processes_of(devices: int | None, num_nodes: int | None, device: torch.devic
     fabric = Fabric(accelerator=device.type, devices=per_node, num_nodes=nodes, strategy=DDPStrategy(timeout=_PATIENCE))
     fabric.launch()
     try:
-        yield Process(fabric.global_rank, fabric.world_size, fabric.device)
+        yield Process(fabric.global_rank, fabric.world_size, fabric.device, fabric.barrier)
         fabric.barrier()
     finally:
         torch.distributed.destroy_process_group()

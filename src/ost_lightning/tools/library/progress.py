@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -22,10 +23,13 @@ class ShownProgress:
 
     Args:
         rank: Number of the process; only the first one shows the progress, which is that of all.
+        wait: Function that waits for the other processes; called once, before any of them has stored anything, so that
+            they count from the same state.
     """
 
-    def __init__(self, rank: int) -> None:
+    def __init__(self, rank: int, wait: Callable[[], None]) -> None:
         self._first, self._named, self._last = rank == 0, 0, time.monotonic()
+        self._wait: Callable[[], None] | None = wait
         columns = (TextColumn("videos"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"))
         self._bar = Progress(*columns, disable=not (self._first and sys.stdout.isatty()))
         self._task = self._bar.add_task("", total=None, speed="")
@@ -39,6 +43,9 @@ class ShownProgress:
 
     def __call__(self, progress: "IndexProgress") -> None:
         """Shows the progress."""
+        if self._wait is not None:
+            self._wait, wait = None, self._wait
+            wait()
         for failure in progress.failures[self._named :]:
             self._bar.console.print(escaped(failure.reason), markup=False, highlight=False, soft_wrap=True)
         self._named = len(progress.failures)
