@@ -44,7 +44,7 @@ class ShownProgress:
     def __call__(self, progress: "IndexProgress") -> None:
         """Shows the progress."""
         if self._wait is not None:
-            self._wait, wait = None, self._wait
+            wait, self._wait = self._wait, None
             wait()
         for failure in progress.failures[self._named :]:
             self._bar.console.print(escaped(failure.reason), markup=False, highlight=False, soft_wrap=True)
