@@ -1,12 +1,12 @@
 """Libraries of videos, as ratios within one run.
 
-* `--part index`: time to index, against the bare reader and encoder on the same frames, with the same threads and
-  batches; and the time of two processes against that of one, each with one thread for computation.
+* `--part index`: the bare reader and encoder, against indexing of the same frames with the same threads and batches.
+* `--part processes`: two processes against one, each with one thread for computation.
 
 Rounds are interleaved; medians are printed with least and most. The weights are random, and take the time of trained
 ones; `--weights tiny` is the worst case, in which encoding costs nothing.
 
-Indexing: library.py --part index --clips 24
+On a CPU: library.py --part index --clips 24
 """
 
 import argparse
@@ -35,8 +35,8 @@ from ost_lightning.video import UNLABELED, Clip, SampleKey, VideoRecord
 
 SETTINGS = IndexSettings(threads=1, batch_size=8)
 AS_LONG = SegmentSettings(longest_clip=0)
-LONG = 4
-"""Videos that are also indexed as long ones."""
+LONG = 1
+"""Videos of 10 s that are also indexed as long ones, with 40 frames each."""
 _STORED = re.compile(r"stored in ([\d.]+) s")
 
 
@@ -112,26 +112,34 @@ def compare_processes(videos: Path, weights: str, folder: Path, device: str, rou
     return row("two processes, to one", two, one)
 
 
-def index_part(options: argparse.Namespace, folder: Path) -> list[str]:
-    """Rows about indexing."""
+def prepared(options: argparse.Namespace, folder: Path) -> tuple[list[Path], str]:
+    """Copies of a video, and the weights."""
     weights = "tiny"
     if options.weights != "tiny":
-        weights = str(folder / "weights")
-        save_random_clip(int(options.weights.removeprefix("b")), Path(weights))
+        weights = str(save_random_clip(int(options.weights.removeprefix("b")), folder / "weights"))
     film = make(Film(480, 360, 250, 0), cache_folder() / "benchmarks")
     (folder / "videos").mkdir()
     videos = [folder / "videos" / f"{number}.mp4" for number in range(options.clips)]
     for video in videos:
         shutil.copy(film, video)
+    return videos, weights
+
+
+def index_part(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Rows about indexing in one process."""
+    videos, weights = prepared(options, folder)
     model = load_trained_model(weights)
     model.video_clip.to(options.device).eval()
-    return [
-        *compare_with_bare(videos, model, folder / "library", options.rounds),
-        compare_processes(folder / "videos", weights, folder / "library", options.device, options.rounds),
-    ]
+    return compare_with_bare(videos, model, folder / "library", options.rounds)
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, Path], list[str]]] = {"index": index_part}
+def processes_part(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Row about indexing in two processes."""
+    videos, weights = prepared(options, folder)
+    return [compare_processes(videos[0].parent, weights, folder / "library", options.device, options.rounds)]
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Path], list[str]]] = {"index": index_part, "processes": processes_part}
 
 
 def main() -> None:

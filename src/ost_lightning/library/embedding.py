@@ -72,6 +72,8 @@ class SegmentEncoder:
     def frames(self) -> int:
         """Returns the number of embeddings per clip, T, which is 1 for some encoders of whole clips."""
         geometry = self.clips.geometry()
+        if not self.video_clip.relates_frames:
+            return geometry.frames
         size = (1, 1, geometry.frames, 3, geometry.crop_size, geometry.crop_size)
         clip = torch.zeros(size, dtype=torch.uint8, device=self.video_clip.encoder.device)
         return embed(self.video_clip, clip).shape[2]

@@ -144,6 +144,7 @@ class _Indexing:
         todo = [source for source, state in zip(different, states, strict=True) if state in ("new", "changed")]
         self._remaining = {source.key for source in todo}
         self._tell(stored=states.count("stored"), failed=states.count("failed"), todo=len(todo))
+        self._began = self._committed = time.monotonic()  # the report may have waited for other processes
         # by place among all videos, which is the same in all processes
         share = {source.key for source in different[self._settings.rank :: self._settings.world_size]}
         # those of the others from their end, which their own processes reach last
