@@ -9,7 +9,14 @@ from ost_lightning.evaluation.evaluation import Evaluation
 from ost_lightning.evaluation.frame_orders import FrameOrder, ReversedFrames, ShuffledFrames
 from ost_lightning.evaluation.loader import EvaluationLoader, evaluation_loaders, evaluation_sets
 from ost_lightning.evaluation.metrics import NON_FINITE_HINT, ConfusionCounts, OrderHits, RecognitionAccuracy
-from ost_lightning.evaluation.prediction import SHOWN_CLASSES, PendingPredictions, Prediction, predictions
+from ost_lightning.evaluation.prediction import (
+    SHOWN_CLASSES,
+    PendingPredictions,
+    Prediction,
+    prediction_columns,
+    prediction_row,
+    predictions,
+)
 from ost_lightning.evaluation.scoring import Scorer, embed, probabilities, similarities
 from ost_lightning.evaluation.sets import EvaluationSet
 from ost_lightning.evaluation.weight_sets import WeightSets, mixture_name
@@ -47,6 +54,8 @@ __all__ = [
     "evaluation_loaders",
     "evaluation_sets",
     "mixture_name",
+    "prediction_columns",
+    "prediction_row",
     "predictions",
     "probabilities",
     "similarities",

@@ -126,3 +126,19 @@ def predictions(scored: ScoredBatch, scorer: str = AS_TRAINED) -> list[Predictio
         NonFiniteError: If the probabilities of a video are NaN.
     """
     return PendingPredictions.of(scored, scorer).read()
+
+
+def prediction_columns() -> list[str]:
+    """Returns the columns of `predictions.csv`."""
+    likeliest = [column for k in range(1, SHOWN_CLASSES + 1) for column in (f"class_{k}", f"probability_{k}")]
+    return ["video", "set", "start", "end", "label", "error", *likeliest]
+
+
+def prediction_row(prediction: Prediction) -> list[str]:
+    """Returns the fields of a prediction, one per column; unknown ones are empty."""
+    start, end = ("" if time is None else f"{time}" for time in (prediction.start, prediction.end))
+    guesses = zip(prediction.classes, prediction.probabilities, strict=True)
+    likeliest = [field for name, share in guesses for field in (name, f"{share:.4f}")]
+    missing = 2 * SHOWN_CLASSES - len(likeliest)
+    about = [prediction.id, prediction.set, start, end, prediction.label, prediction.error]
+    return [*about, *likeliest, *[""] * missing]

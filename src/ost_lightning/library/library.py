@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
@@ -11,11 +11,15 @@ from ost_lightning.library.claims import Claims
 from ost_lightning.library.embedding import SegmentEncoder
 from ost_lightning.library.indexing import IndexProgress, IndexSettings, Report, index_sources
 from ost_lightning.library.schema import SCHEMA_VERSION, lance, other_version
-from ost_lightning.library.settings import SegmentSettings, TableSettings
+from ost_lightning.library.settings import SegmentSettings, TableSettings, table_digest
 from ost_lightning.library.sources import VideoSource, video_sources
 from ost_lightning.library.table import SegmentTable
 from ost_lightning.library.video_names import VideoNames
-from ost_lightning.recognition import Recognizer, TrainedModel
+from ost_lightning.recognition import Recognizer, TrainedModel, load_trained_model
+from ost_lightning.text import LabelSpace
+
+if TYPE_CHECKING:
+    from ost_lightning.library.asking import Classification, FoundSegments, Query, RankedBy, Searcher
 
 _FORMAT: Final = "ost_lightning library"
 _FILE: Final = "library.json"
@@ -34,6 +38,7 @@ class Library:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._searchers: dict[tuple[str | Path | None, str | None, str | None], Searcher] = {}
 
     @classmethod
     def open(cls, folder: str | Path, *, create: bool = False) -> Self:
@@ -180,5 +185,107 @@ class Library:
                 freed += SegmentTable(folder).compact(alone=claims.alone())
         return freed
 
+    def searcher(
+        self,
+        weights: str | Path | None = None,
+        table: str | None = None,
+        device: str | None = None,
+    ) -> "Searcher":
+        """Returns a table with the model that its embeddings are from, for several questions.
+
+        Args:
+            weights: Weights that the videos were indexed with; None for those that the table names.
+            table: Digest of the table; None for the only one, or that of the weights.
+            device: Device for computation; None for the CPU.
+
+        Raises:
+            UserError: If there is no such table, it is empty, or the weights are others.
+        """
+        from ost_lightning.library.asking import Searcher, one_view
+
+        asked = (weights, table, device)
+        if asked not in self._searchers:
+            if weights is not None and table is None and self._folders():
+                model = load_trained_model(weights)
+                opened = self.table(table_digest(model.video_clip, one_view(model)))
+            else:
+                opened = self.table(table)
+                model = load_trained_model(weights or opened.settings.weights)
+            self._searchers[asked] = Searcher(opened, model, device)
+        found = self._searchers[asked]
+        found.table.refresh()
+        return found
+
+    def find(
+        self,
+        query: "str | Query",
+        labels: str | Path | LabelSpace | None = None,
+        n: int = 20,
+        *,
+        coarse: bool = False,
+        per_video: bool = False,
+        ranked_by: "RankedBy | None" = None,
+        order_sigma: float | None = None,
+        weights: str | Path | None = None,
+    ) -> "FoundSegments":
+        """Finds the segments that fit a query best; see `Searcher.find`.
+
+        Args:
+            query: Name of an action or class, or a `Query` with sentences.
+            labels: Label space that the class is from, or its name or folder; None to compare with the query's words.
+            n: Number of segments.
+            coarse: Whether a coarse stage first chooses candidates, which takes a fraction of the time.
+            per_video: Whether each video is found once, with its best segment.
+            ranked_by: What decides the order; None for the probability among the classes, or the similarity without a
+                label space.
+            order_sigma: Width of the preference for steps in their order; None for the query's own.
+            weights: Weights that the videos were indexed with; None for those that the table names.
+
+        Raises:
+            UserError: If the query is empty or no class of the label space, or the weights are others.
+        """
+        from ost_lightning.library.asking import SearchSettings
+
+        settings = SearchSettings(n, coarse, per_video=per_video)
+        space = None if labels is None else _label_space(labels)
+        return self.searcher(weights).find(query, space, settings, ranked_by=ranked_by, order_sigma=order_sigma)
+
+    def classify(self, labels: str | Path | LabelSpace, weights: str | Path | None = None) -> "Classification":
+        """Recognizes every segment, with the probabilities of `ost predict`; see `Searcher.classify`.
+
+        Args:
+            labels: Classes to choose from: a label space, or its name or folder.
+            weights: Weights that the videos were indexed with; None for those that the table names.
+
+        Raises:
+            UserError: If there is no such label space, or the weights are others.
+        """
+        space = _label_space(labels)
+        return self.searcher(weights).classify(space)
+
+    def to_fiftyone(self, table: str | None = None, field: str = "segments") -> list[Any]:
+        """Returns one sample of FiftyOne per local video that is still there, with its indexed segments.
+
+        Segments have the stored label; `Classification.to_fiftyone` gives recognized classes.
+
+        Args:
+            table: Digest of the table; None for the only one.
+            field: Field of the samples that holds the segments.
+
+        Raises:
+            UserError: If FiftyOne is not installed, or a video can't be read.
+        """
+        from ost_lightning.library.asking.found import samples, timelines
+
+        opened = self.table(table)
+        segments = opened.segments(range(len(opened)))
+        scored = [(segment, segment.label or "unlabeled", 1.0) for segment in segments]
+        names = dict.fromkeys(label for _, label, _ in scored)
+        return samples(timelines(scored, tuple(names), {"weights": opened.settings.weights}), field)
+
     def _folders(self) -> list[Path]:
         return sorted(file.parent for file in self.folder.glob(f"tables/*/{_SETTINGS}"))
+
+
+def _label_space(labels: str | Path | LabelSpace) -> LabelSpace:
+    return labels if isinstance(labels, LabelSpace) else LabelSpace.load(labels)

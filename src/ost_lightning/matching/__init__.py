@@ -10,6 +10,7 @@ from ost_lightning.matching.matchers import (
     SoftmaxMatching,
 )
 from ost_lightning.matching.od_solver import OptimalDescriptorSolver, TermWeights
+from ost_lightning.matching.order_contrast import OrderContrast
 from ost_lightning.matching.transport import TransportSolution, TransportWarning, solve_transport, transport_plan
 from ost_lightning.matching.transport_problem import BALANCED, TransportProblem
 
@@ -19,6 +20,7 @@ __all__ = [
     "Matcher",
     "MaxSimilarity",
     "OptimalDescriptorSolver",
+    "OrderContrast",
     "PlanMatcher",
     "PooledDescriptors",
     "SoftmaxMatching",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
@@ -11,10 +11,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from ost_lightning.callbacks.recognition import recognition_task, run_folder
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights
 from ost_lightning.escaping import CsvWriter
-from ost_lightning.evaluation import SCORED, SHOWN_CLASSES, PendingPredictions, Prediction
+from ost_lightning.evaluation import SCORED, PendingPredictions, Prediction, prediction_columns, prediction_row
 from ost_lightning.files import open_csv
-
-_ABOUT: Final = ("video", "set", "start", "end", "label", "error")
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -71,8 +69,7 @@ class PredictionWriter(BasePredictionWriter):
         folder.mkdir(parents=True, exist_ok=True)
         suffix = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
         self._file = folder / f"predictions{suffix}.csv"
-        columns = [column for k in range(1, SHOWN_CLASSES + 1) for column in (f"class_{k}", f"probability_{k}")]
-        self._file.write_text(",".join([*_ABOUT, *columns]) + "\n", encoding="utf-8")
+        self._file.write_text(",".join(prediction_columns()) + "\n", encoding="utf-8")
 
     def write_on_batch_end(
         self,
@@ -95,14 +92,4 @@ class PredictionWriter(BasePredictionWriter):
     def _append(self, predictions: Sequence[Prediction]) -> None:
         if self._file is not None:
             with open_csv(self._file, "a") as handle:
-                CsvWriter(handle).writerows(_row(video) for video in predictions)
-
-
-def _row(prediction: Prediction) -> list[str]:
-    """Returns the fields of a row, one per column."""
-    start, end = ("" if time is None else f"{time}" for time in (prediction.start, prediction.end))
-    guesses = zip(prediction.classes, prediction.probabilities, strict=True)
-    likeliest = [field for name, share in guesses for field in (name, f"{share:.4f}")]
-    missing = 2 * SHOWN_CLASSES - len(likeliest)
-    about = [prediction.id, prediction.set, start, end, prediction.label, prediction.error]
-    return [*about, *likeliest, *[""] * missing]
+                CsvWriter(handle).writerows(prediction_row(video) for video in predictions)

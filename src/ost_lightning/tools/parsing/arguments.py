@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Final, get_args, get_origin
@@ -12,6 +13,7 @@ from ost_lightning.renamed_settings import reject_renamed_option
 from ost_lightning.tools.parsing.commands import Tool
 
 _TRUTH_VALUES: Final = frozenset({"true", "false", "yes", "no"})
+_LETTER: Final = re.compile("-[a-z]")
 HELP: Final = ("--help", "-h")
 
 
@@ -42,6 +44,8 @@ def takes_several(tool: Tool, name: str) -> bool:
 def usage(tool: Tool) -> str:
     """Returns the usage line, such as `ost convert SOURCE OUTPUT [options]`."""
     required = [_in_usage(tool, name) for name in positional(tool)]
+    if tool.by_position:
+        required.append(f"[{tool.by_position.upper()}]")
     parameters = inspect.signature(tool.function).parameters.values()
     for parameter in parameters:
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
@@ -71,6 +75,8 @@ def as_options(tool: Tool, args: Sequence[str]) -> list[str]:
     rest = list(args)
     while rest:
         argument = rest.pop(0)
+        if _LETTER.fullmatch(argument) and argument[1] in parameters:
+            argument = f"-{argument}"  # -n 20
         if argument in HELP:
             options.append("--help")
         elif not argument.startswith("--"):
@@ -90,6 +96,8 @@ def as_options(tool: Tool, args: Sequence[str]) -> list[str]:
             options.append(f"--{name}={_several(tool, name, values) if several else values[0]}")
         elif "--help" not in options and not _may_be_empty(tool, name):
             raise UserError(f"`ost {tool.name}` requires {name.upper()}. {usage_hint(tool)}")
+    if unnamed and tool.by_position and tool.by_position not in named:
+        options.append(f"--{tool.by_position}={unnamed.pop(0)}")
     if unnamed:
         raise UserError(f"`ost {tool.name}` got the unexpected argument '{unnamed[0]}'. {usage_hint(tool)}")
     return options

@@ -1,20 +1,23 @@
 """Writes the page of a timeline from `page.html`, `style.css` and `script.js` in this folder."""
 
 import base64
-import hashlib
 import html
-import json
 import mimetypes
-import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any, Final
-from urllib.parse import quote
 
 from ost_lightning.recognition.timelines.exports.frame_pictures import FramePictures, read_pictures
-from ost_lightning.recognition.timelines.exports.names import one_line, reference
+from ost_lightning.recognition.timelines.exports.names import one_line
+from ost_lightning.recognition.timelines.exports.page.parts import (
+    data_url,
+    script_json,
+    source_hash,
+    unplayable,
+    video_url,
+)
 from ost_lightning.recognition.timelines.timeline import Segment, Timeline
 from ost_lightning.video.storage import is_remote
 
@@ -49,10 +52,10 @@ def write_page(
     content = Template(template).substitute(
         title=html.escape(one_line(Path(timeline.video).name)),
         style=style,
-        style_hash=_hash(style),
+        style_hash=source_hash(style),
         script=script,
-        script_hash=_hash(script),
-        data=_script_json(_data(timeline, file.parent, pictures, embed_limit)),
+        script_hash=source_hash(script),
+        data=script_json(_data(timeline, file.parent, pictures, embed_limit)),
     )
     file.write_text(content, encoding="utf-8")
 
@@ -60,7 +63,7 @@ def write_page(
 def _data(timeline: Timeline, folder: Path, pictures: FramePictures, embed_limit: int) -> dict[str, Any]:
     shown = sorted({segment.evidence[0].second for segment in timeline.segments if segment.evidence})
     found = pictures(timeline.video, shown) if shown else ()
-    frames = {second: _data_url(picture) for second, picture in zip(shown, found, strict=True) if picture}
+    frames = {second: data_url(picture) for second, picture in zip(shown, found, strict=True) if picture}
     return {
         "name": one_line(timeline.video if is_remote(timeline.video) else Path(timeline.video).name),
         "video": _video(timeline.video, folder, embed_limit),
@@ -88,33 +91,10 @@ def _segment(segment: Segment, frames: dict[float, str]) -> dict[str, Any]:
 
 def _video(video: str, folder: Path, embed_limit: int) -> dict[str, str]:
     """The content of a video, the URL from the page, or why neither can be played."""
-    if is_remote(video):
-        return {"missing": "The video is on the network, which this page does not use."}
+    if missing := unplayable(video):
+        return {"missing": missing}
     path = Path(video)
-    if path.is_dir():
-        return {"missing": "The video is a folder of pictures, which browsers do not play."}
-    if not path.is_file():
-        return {"missing": "There was no video file when this page was made."}
     if path.stat().st_size <= embed_limit:
         kind = mimetypes.guess_type(path.name)[0] or "video/mp4"
         return {"type": kind, "content": base64.b64encode(path.read_bytes()).decode("ascii")}
-    relative = reference(video, folder)
-    # ./ because a name with a colon would be taken for a URL
-    return {"url": Path(relative).as_uri() if Path(relative).is_absolute() else f"./{quote(os.fsencode(relative))}"}
-
-
-def _data_url(picture: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}"
-
-
-def _script_json(data: dict[str, Any]) -> str:
-    """JSON that can't end the script element which it stands in."""
-    text = json.dumps(data, allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
-def _hash(text: str) -> str:
-    """Source expression of a Content Security Policy for an inline script or style."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+    return {"url": video_url(video, folder)}

@@ -1,0 +1,70 @@
+"""Writes the page of a search from `page.html`, `style.css` and `script.js` in this folder."""
+
+import html
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from ost_lightning.library.asking.found import FoundSegment, FoundSegments
+from ost_lightning.recognition.timelines.exports import FramePictures, read_pictures
+from ost_lightning.recognition.timelines.exports.names import one_line
+from ost_lightning.recognition.timelines.exports.page.parts import (
+    data_url,
+    script_json,
+    source_hash,
+    unplayable,
+    video_url,
+)
+from ost_lightning.video.storage import is_remote
+
+
+def write_found_page(found: FoundSegments, file: Path, pictures: FramePictures = read_pictures) -> None:
+    """Writes the page of a search.
+
+    The frame of each segment that fits best is read from its video now, and becomes part of the page. Local videos are
+    played from where they are, by their paths from the page's folder. Those at URLs are not, because the page doesn't
+    use the network.
+
+    Args:
+        found: Segments that were found.
+        file: File to write.
+        pictures: Reader of frames.
+    """
+    folder = files(__package__)
+    template, style, script = (
+        (folder / name).read_text(encoding="utf-8") for name in ("page.html", "style.css", "script.js")
+    )
+    data = {
+        "query": one_line(found.query),
+        "summary": one_line(found.summary()),
+        "segments": [_segment(one, file.parent, pictures) for one in found.segments],
+        "conditions": [[one_line(name), one_line(value)] for name, value in found.conditions.items()],
+    }
+    content = Template(template).substitute(
+        title=html.escape(one_line(found.query)),
+        style=style,
+        style_hash=source_hash(style),
+        script=script,
+        script_hash=source_hash(script),
+        data=script_json(data),
+    )
+    file.write_text(content, encoding="utf-8")
+
+
+def _segment(found: FoundSegment, folder: Path, pictures: FramePictures) -> dict[str, Any]:
+    stored = found.segment
+    second = stored.start if found.second is None else found.second
+    picture = None if found.moved or is_remote(stored.video) else pictures(stored.video, [second])[0]
+    missing = unplayable(stored.video)
+    return {
+        "name": one_line(stored.video if is_remote(stored.video) else Path(stored.video).name),
+        "path": one_line(stored.video),
+        "score": found.score,
+        "start": stored.start,
+        "end": stored.end,
+        "label": None if stored.label is None else one_line(stored.label),
+        "picture": data_url(picture) if picture else None,
+        "url": None if missing else video_url(stored.video, folder),
+        "missing": missing,
+    }

@@ -1,0 +1,137 @@
+"""Scores of stored segments, by the matchers of the suite."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from ost_lightning.evaluation import similarities
+from ost_lightning.matching import (
+    CategoryName,
+    Matcher,
+    MaxSimilarity,
+    OptimalDescriptorSolver,
+    OrderContrast,
+    PooledDescriptors,
+    SoftmaxMatching,
+)
+from ost_lightning.models import DescriptorEmbeddings, VideoCLIP
+
+_BILINEAR: Final = (CategoryName, PooledDescriptors, MaxSimilarity, SoftmaxMatching, OptimalDescriptorSolver)
+"""Matchers that see frames only through their inner products with sentences."""
+_FRAMES_AT_ONCE: Final = 1024
+"""Frames that are converted to fp32 together; they fit a CPU's cache."""
+_COSINES_AT_ONCE: Final = 1 << 23
+"""Number of cosines that are matched at once: 32 MB, and a few times that for transport."""
+
+
+@dataclass(frozen=True)
+class SegmentScorer:
+    """Similarities of segments and K classes.
+
+    Attributes:
+        video_clip: Encoder that the embeddings are from; None if the texts are embeddings of frames.
+        matcher: Mechanism that compares frames and sentences.
+        texts: Embeddings of the sentences, kind -> (K, N, d), for all kinds that the matcher needs.
+    """
+
+    video_clip: VideoCLIP | None
+    matcher: Matcher
+    texts: DescriptorEmbeddings
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, K."""
+        return len(self.texts[self.matcher.kinds[0]])
+
+    @torch.inference_mode()
+    def similarities(self, embeddings: Tensor) -> Tensor:
+        """Scores segments with the matcher, in parts that bound memory.
+
+        A few sentences span a small part of the embedding space. Matchers that only take inner products then get
+        the frames' coordinates in that part, so that a frame is read once and takes R numbers in place of d.
+
+        Args:
+            embeddings: Unit vectors of the frames, fp16 or fp32 (n, T, d), in host memory.
+
+        Returns:
+            fp32 (n, K), in host memory.
+        """
+        basis, texts = self._coordinates
+        if basis is not None:
+            embeddings = projected(embeddings, basis)
+        device = texts[self.matcher.kinds[0]].device
+        found = [
+            self._matched(part.to(device).float(), texts).cpu()
+            for part in embeddings.split(self._segments_at_once(embeddings.shape[1]))
+        ]
+        return torch.cat(found) if found else torch.empty(0, self.classes)
+
+    def coarse_vectors(self) -> Tensor:
+        """Returns vectors whose inner products with a mean frame approximate the similarities, fp32 (K, d).
+
+        They are the mean sentences, each kind with its weight in the matcher, in host memory. For a segment whose
+        frames are all equal, they give the matcher's similarities, up to a factor for other matchers than the OD
+        Solver.
+        """
+        solver = _base(self.matcher)
+        if not isinstance(solver, OptimalDescriptorSolver):
+            return torch.stack([self.texts[kind].mean(1) for kind in self.matcher.kinds]).mean(0).cpu()
+        parts = [sum(solver.terms.of(kind)) * self.texts[kind].mean(1) for kind in solver.kinds]
+        return (4 * solver.factor / solver.terms.total * torch.stack(parts).sum(0)).cpu()
+
+    @cached_property
+    @torch.inference_mode()
+    def _coordinates(self) -> tuple[Tensor | None, DescriptorEmbeddings]:
+        """Orthonormal basis of the space that the sentences span, (d, R), and their coordinates; None for all of it."""
+        every = torch.cat([self.texts[kind].flatten(0, 1) for kind in self.matcher.kinds])
+        adapted = self.video_clip is not None and self.video_clip.adapt_matcher(self.matcher) is not self.matcher
+        known = type(_base(self.matcher)) in _BILINEAR and not adapted
+        if not known or 2 * len(every) > every.shape[1] or every.is_cuda:
+            return None, self.texts
+        basis = torch.linalg.qr(every.double().T).Q
+        texts = {kind: (self.texts[kind].double() @ basis).float() for kind in self.matcher.kinds}
+        return basis.float(), texts
+
+    def _matched(self, frames: Tensor, texts: DescriptorEmbeddings) -> Tensor:
+        if self.video_clip is not None:
+            return similarities(self.video_clip, self.matcher, texts, frames)
+        found: Tensor = self.matcher(frames, *(texts[kind] for kind in self.matcher.kinds))
+        return found
+
+    def _segments_at_once(self, frames: int) -> int:
+        sentences = sum(self.texts[kind][0].shape[0] for kind in self.matcher.kinds)
+        return max(1, _COSINES_AT_ONCE // (frames * self.classes * sentences))
+
+
+def _base(matcher: Matcher) -> Matcher:
+    """The matcher without a preference for order."""
+    return matcher.matcher if isinstance(matcher, OrderContrast) else matcher
+
+
+def projected(embeddings: Tensor, basis: Tensor) -> Tensor:
+    """Returns the coordinates of vectors, fp32 (..., R), without a copy of all of them in fp32.
+
+    Args:
+        embeddings: Vectors in host memory, fp16 or fp32 (..., d).
+        basis: Orthonormal columns, fp32 (d, R).
+    """
+    rows = embeddings.reshape(-1, len(basis))
+    found = torch.empty(len(rows), basis.shape[1])
+    for start in range(0, len(rows), _FRAMES_AT_ONCE):
+        torch.mm(rows[start : start + _FRAMES_AT_ONCE].float(), basis, out=found[start : start + _FRAMES_AT_ONCE])
+    return found.unflatten(0, embeddings.shape[:-1]) if embeddings.ndim > 2 else found
+
+
+def best(scores: Tensor, count: int) -> list[int]:
+    """Returns the positions of the highest scores, in decreasing order; equal scores in their own order.
+
+    Args:
+        scores: Scores, (n,).
+        count: Largest number of positions.
+    """
+    order: Sequence[int] = scores.argsort(descending=True, stable=True)[:count].tolist()
+    return list(order)
