@@ -20,9 +20,11 @@ class OrderContrast(Matcher):
 
     .. math:: S + w \, (\langle P^\sigma(D), \cos(V, D) \rangle - \langle P^\sigma(\bar D), \cos(V, \bar D) \rangle)
 
-    with the transport plan of the Temporal Descriptors D under an order-preserving prior of width sigma, and their
-    reverse. What frames and descriptors have in common cancels in the difference, which is 0 on average for a video
-    without an order. The sum may leave [-1, 1]. An order-preserving plan alone prefers videos that fit at all to those that fit in order.
+    with the transport plan of the Temporal Descriptors D under an order-preserving prior of width sigma, and that of
+    the reversed ones. What frames and descriptors have in common cancels in the difference, which is 0 on average for a
+    video without an order. The sum may leave [-1, 1].
+
+    An order-preserving plan alone prefers videos that fit at all to those that fit in order.
 
     Args:
         matcher: Matcher whose similarity is S.

@@ -1,5 +1,6 @@
 """`ost find`: what in a library shows an action, what is like a video, and which class each segment is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def find(
-    query: str | None = None,
+    query: Sequence[str] = (),
     *,
     library: Path,
     n: int = 20,
@@ -40,7 +41,7 @@ def find(
     table like that of `ost predict`. What the order is by, and videos that are no longer there, are named.
 
     Args:
-        query: Name of an action or class, such as `archery`.
+        query: Name of an action or class, such as `archery`; words are joined by spaces.
         library: Folder of a library, which `ost index` wrote.
         n: Number of segments to find.
         labels: Name of a label space (`kinetics400`) or folder of one.
@@ -65,8 +66,9 @@ def find(
         device: Device for computation; the CPU if not given.
     """
     by_hand = spatio is not None or temporal is not None
-    classify = labels is not None and query is None and similar is None and not by_hand
-    _check_choice(query, labels, similar, describe=describe, by_hand=by_hand)
+    text = " ".join(query) if query else None
+    classify = labels is not None and text is None and similar is None and not by_hand
+    _check_choice(text, labels, similar, describe=describe, by_hand=by_hand)
     if classify and output is None:
         raise UserError("--labels alone recognizes the whole library: name a table with --output predictions.csv.")
     if output is not None:
@@ -80,11 +82,11 @@ def find(
     if output is not None and not classify:
         check_found_file(output)
     settings = SearchSettings(n, coarse, candidates, per_video)
-    asked: str | Query | None = query
+    asked: str | Query | None = text
     if by_hand:
-        asked = Query.by_hand(query or "", spatio, temporal, order_sigma)
-    elif query is not None:
-        Query(query)
+        asked = Query.by_hand(text or "", spatio, temporal, order_sigma)
+    elif text is not None:
+        Query(text)
     space = None if labels is None else LabelSpace.load(labels)
     opened = Library.open(library)
     searcher = opened.searcher(weights, table, device)
@@ -98,8 +100,8 @@ def find(
     if similar is not None:
         _show(searcher.similar(similar, settings, order_sigma=order_sigma), output)
         return
-    if describe and query is not None:
-        space = _described(searcher, query, llm)
+    if describe and text is not None:
+        space = _described(searcher, text, llm)
     if asked is None:
         raise UserError("There is nothing to look for: name an action, or give --spatio, --temporal or --similar.")
     if space is None and not by_hand:

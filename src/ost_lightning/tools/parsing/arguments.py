@@ -44,8 +44,6 @@ def takes_several(tool: Tool, name: str) -> bool:
 def usage(tool: Tool) -> str:
     """Returns the usage line, such as `ost convert SOURCE OUTPUT [options]`."""
     required = [_in_usage(tool, name) for name in positional(tool)]
-    if tool.by_position:
-        required.append(f"[{tool.by_position.upper()}]")
     parameters = inspect.signature(tool.function).parameters.values()
     for parameter in parameters:
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
@@ -96,8 +94,6 @@ def as_options(tool: Tool, args: Sequence[str]) -> list[str]:
             options.append(f"--{name}={_several(tool, name, values) if several else values[0]}")
         elif "--help" not in options and not _may_be_empty(tool, name):
             raise UserError(f"`ost {tool.name}` requires {name.upper()}. {usage_hint(tool)}")
-    if unnamed and tool.by_position and tool.by_position not in named:
-        options.append(f"--{tool.by_position}={unnamed.pop(0)}")
     if unnamed:
         raise UserError(f"`ost {tool.name}` got the unexpected argument '{unnamed[0]}'. {usage_hint(tool)}")
     return options

@@ -18,13 +18,11 @@ class Tool:
         name: Name of the command, one or two words.
         target: Function in `ost_lightning.tools`, as `module:function`.
         example: Example command line.
-        by_position: Option that may also be given by position, after the required ones; empty for none.
     """
 
     name: str
     target: str
     example: str
-    by_position: str = ""
 
     @property
     def function(self) -> Callable[..., None]:
@@ -50,7 +48,7 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
     ),
     "Libraries of videos": (
         Tool("index", "library.index:index", "ost index clips --library my_library --weights runs/my"),
-        Tool("find", "library.find:find", "ost find archery --library lib --labels kinetics400", by_position="query"),
+        Tool("find", "library.find:find", "ost find archery --library lib --labels kinetics400"),
         Tool("suggest", "library.suggest:suggest", "ost suggest --library lib --labels kinetics400 --output next.csv"),
     ),
     "Videos and lists of videos": (
