@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _READ_AHEAD: Final = 4
 """Batches that Lance reads while one is used."""
+_READ_BYTES: Final = 1 << 28
+"""Bytes that Lance may read ahead; without a limit, they are 2 GB."""
 _ABOUT: Final = ["video", "video_id", "video_digest", "start", "end", "duration", "label", "frame_times", "damaged"]
 
 
@@ -238,7 +240,12 @@ class SegmentTable:
         if rows < 1:
             raise ValueError(f"rows per batch: {rows}, expected at least 1")
         scanned = self._segments.to_batches(
-            columns=[column], batch_size=rows, batch_readahead=_READ_AHEAD, scan_in_order=True, strict_batch_size=True
+            columns=[column],
+            batch_size=rows,
+            batch_readahead=_READ_AHEAD,
+            scan_in_order=True,
+            strict_batch_size=True,
+            io_buffer_size=_READ_BYTES,
         )
         return (batch[column] for batch in scanned if batch.num_rows)
 

@@ -12,7 +12,7 @@ import pytest
 
 from ost_lightning.errors import UserError
 from ost_lightning.library import Library
-from ost_lightning.library.asking import FoundSegment, FoundSegments
+from ost_lightning.library.asking import FoundSegment, FoundSegments, save_found
 from ost_lightning.library.asking.page import write_found_page
 from ost_lightning.library.segments import StoredSegment
 from ost_lightning.text import LabelSpace
@@ -35,25 +35,25 @@ def found(video: Path | str, query: str = "archery", **about: Any) -> FoundSegme
 
 def test_tables_say_what_the_order_is_by(tmp_path: Path) -> None:
     one = found("=a.mp4", query="=1+1")
-    one.save(tmp_path / "x.csv")
+    save_found(one, tmp_path / "x.csv")
     with (tmp_path / "x.csv").open(newline="") as handle:
         first, second = csv.DictReader(handle)
     assert (first["rank"], first["score"], first["video"], first["second"]) == ("1", "0.5", "'=a.mp4", "1.5")
     assert (first["query"], first["ranked_by"], first["weights"]) == ("'=1+1", "similarity", "tiny")
     assert (second["end"], second["second"], second["moved"]) == ("", "", "True")
-    one.save(tmp_path / "x.json")
+    save_found(one, tmp_path / "x.json")
     content = json.loads((tmp_path / "x.json").read_text())
     assert content["ranked_by"] == "similarity"
     assert content["conditions"] == {"weights": "tiny", "digest": "12ab"}
     assert [entry["moved"] for entry in content["segments"]] == [False, True]
     assert content["segments"][1]["end"] is None
     with pytest.raises(UserError, match=r"unknown suffix: choose one of \.json, \.csv"):
-        one.save(tmp_path / "x.pdf")
+        save_found(one, tmp_path / "x.pdf")
 
 
 def test_a_page_has_pictures_of_what_is_there(tmp_path: Path) -> None:
     video = write_video(tmp_path / "videos/a #1.mp4", 100)
-    found(video, query=HOSTILE, label=HOSTILE).save(tmp_path / "x.html")
+    save_found(found(video, query=HOSTILE, label=HOSTILE), tmp_path / "x.html")
     page = (tmp_path / "x.html").read_text()
     assert HOSTILE not in page
     data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
@@ -79,7 +79,7 @@ def test_pictures_show_the_frame_that_fits_best(tmp_path: Path) -> None:
 
 def test_a_browser_plays_the_segment(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", 100, options={"g": "10"})
-    found(video, query=HOSTILE).save(tmp_path / "x.html")
+    save_found(found(video, query=HOSTILE), tmp_path / "x.html")
     (tmp_path / "browser").mkdir()
     with running_browser(tmp_path / "browser") as browser:
         browser.open(tmp_path / "x.html")

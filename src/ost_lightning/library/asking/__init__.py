@@ -2,7 +2,7 @@
 
 from ost_lightning.library.asking.classification import Classification
 from ost_lightning.library.asking.found import FoundSegment, FoundSegments, RankedBy
-from ost_lightning.library.asking.found_files import check_found_file
+from ost_lightning.library.asking.found_files import check_found_file, save_found
 from ost_lightning.library.asking.query import Query
 from ost_lightning.library.asking.searcher import Searcher, one_view
 from ost_lightning.library.asking.settings import SearchSettings
@@ -21,4 +21,5 @@ __all__ = [
     "check_found_file",
     "check_suggestion_file",
     "one_view",
+    "save_found",
 ]

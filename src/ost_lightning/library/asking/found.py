@@ -84,19 +84,6 @@ class FoundSegments:
         scored = [(found.segment, self.query, found.score) for found in self.segments]
         return samples(timelines(scored, (self.query,), self.conditions), field)
 
-    def save(self, file: str | Path) -> Path:
-        """Saves the results as JSON, CSV, or a page (`.html`) with pictures and players.
-
-        Args:
-            file: File to write.
-
-        Raises:
-            UserError: If the suffix is unknown.
-        """
-        from ost_lightning.library.asking.found_files import save_found
-
-        return save_found(self, Path(file))
-
     def __str__(self) -> str:
         width = len(str(len(self)))
         return "\n".join([self.summary(), *(f"{rank:{width + 2}}  {one}" for rank, one in enumerate(self.segments, 1))])

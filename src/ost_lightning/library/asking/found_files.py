@@ -27,8 +27,8 @@ def check_found_file(file: Path) -> None:
         raise UserError(f"The output {file} has an unknown suffix: choose one of {', '.join(_WRITERS)}.")
 
 
-def save_found(found: FoundSegments, file: Path) -> Path:
-    """Saves results in the format of the file's suffix.
+def save_found(found: FoundSegments, file: str | Path) -> Path:
+    """Saves results as JSON, CSV, or a page (`.html`) with pictures and players.
 
     Args:
         found: Segments that were found.
@@ -37,10 +37,11 @@ def save_found(found: FoundSegments, file: Path) -> Path:
     Raises:
         UserError: If the suffix is unknown.
     """
-    check_found_file(file)
-    with atomic_write(file) as temporary:
-        _WRITERS[file.suffix.lower()](found, temporary)
-    return file
+    path = Path(file)
+    check_found_file(path)
+    with atomic_write(path) as temporary:
+        _WRITERS[path.suffix.lower()](found, temporary)
+    return path
 
 
 def _write_json(found: FoundSegments, file: Path) -> None:

@@ -132,7 +132,9 @@ def _described(searcher: "Searcher", query: str, llm: str) -> "LabelSpace":
 
 
 def _show(found: "FoundSegments", output: Path | None) -> None:
+    from ost_lightning.library.asking import save_found
+
     print(found)
     if output is not None:
-        found.save(output)
+        save_found(found, output)
         print(f"Results written to {output}")
