@@ -24,6 +24,7 @@ SHARED = (
     "measures",
     "comparison",
     "unknown",
+    "large_library",
 )
 
 

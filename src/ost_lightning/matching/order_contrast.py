@@ -68,8 +68,8 @@ class OrderContrast(Matcher):
         """Returns similarities (B, K) from frames (B, T, d) and the sentences of the matcher, (K, N, d) per kind."""
         steps = texts[self.kinds.index("temporal")]
         forward, backward = (self._ordered(frames, one) for one in (steps, steps.flip(1)))
-        similarity: Tensor = self.matcher(frames, *texts)
-        return similarity + self.weight * (forward - backward)
+        similarity: Tensor = self.matcher(frames, *texts) + self.weight * (forward - backward)
+        return similarity
 
     def unconverged(self) -> Tensor | None:
         """Returns how many transport problems failed to converge since the last call."""
