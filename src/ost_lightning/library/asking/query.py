@@ -27,8 +27,8 @@ class Query:
 
     Attributes:
         name: Name of an action; may be empty if there are descriptors.
-        spatio: What is visible at any time.
-        temporal: What happens; the steps of the action.
+        spatio: Sentences about what is visible at any time.
+        temporal: Sentences about what happens: the steps of the action.
         order_sigma: Width of the preference for steps in their order, as a fraction of the segment; None for no
             preference beyond what the matcher was trained with. See `OrderContrast`.
 

@@ -39,7 +39,7 @@ class Suggestion:
     Attributes:
         segment: The stored segment.
         label: Most likely class.
-        probability: Its probability.
+        probability: Probability of the most likely class.
         disagreement: Divergence (Jensen-Shannon) of the probabilities by Spatio and by Temporal Descriptors alone, from
             0 for equal ones to 1.
         plan_entropy: Entropy of the most likely class's transport plans, from 0 for one frame per descriptor, or one
@@ -224,7 +224,8 @@ def plan_entropy(plan: Tensor) -> Tensor:
     sides = torch.tensor(plan.shape[-2:], dtype=torch.float64).log()
     if float(sides.min()) == 0:
         return torch.zeros_like(entropy)
-    return ((entropy - float(sides.max())) / float(sides.min())).clamp(0, 1)
+    scaled: Tensor = (entropy - float(sides.max())) / float(sides.min())
+    return scaled.clamp(0, 1)
 
 
 def _divergence(first: Tensor, second: Tensor) -> Tensor:
