@@ -2,6 +2,10 @@
 
 * `--part index`: the bare reader and encoder, against indexing of the same frames with the same threads and batches.
 * `--part processes`: two processes against one, each with one thread for computation.
+* `--part scan`: exact transport against a plain cosine scan of the same synthetic table, and memory.
+* `--part coarse`: coarse stage against the exact scan, and recall of the exact top 100.
+* `--part classify`: 400 classes of a stored segment against reading and encoding a video again.
+* `--part open`: time to open the synthetic library.
 
 Rounds are interleaved; medians are printed with least and most. The weights are random, and take the time of trained
 ones; `--weights tiny` is the worst case, in which encoding costs nothing.
@@ -23,6 +27,7 @@ from pathlib import Path
 
 import torch
 from film_clips import Film, make
+from large_library import measure
 from random_clip import save_random_clip
 
 from ost_lightning.evaluation import ClipSettings, embed, evaluation_clips
@@ -139,7 +144,19 @@ def processes_part(options: argparse.Namespace, folder: Path) -> list[str]:
     return [compare_processes(videos[0].parent, weights, folder / "library", options.device, options.rounds)]
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, Path], list[str]]] = {"index": index_part, "processes": processes_part}
+def question_part(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Rows about questions to a large synthetic library."""
+    return measure(options.part, options.folder or folder, options.segments, options.uniform, options.rounds)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Path], list[str]]] = {
+    "index": index_part,
+    "processes": processes_part,
+    "scan": question_part,
+    "coarse": question_part,
+    "open": question_part,
+    "classify": question_part,
+}
 
 
 def main() -> None:
@@ -151,6 +168,9 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--segments", type=int, default=1_000_000, help="synthetic segments; a million take 10 GB")
+    parser.add_argument("--uniform", action="store_true", help="independent embeddings instead of clusters")
+    parser.add_argument("--folder", type=Path, help="folder that keeps the synthetic library for other parts")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = PARTS[options.part](options, Path(folder))
