@@ -21,6 +21,7 @@ SHARED = (
     "film_clips",
     "other_readers",
     "footage",
+    "levels",
     "measures",
     "comparison",
     "unknown",
