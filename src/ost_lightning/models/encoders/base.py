@@ -119,7 +119,7 @@ class DualEncoder(nn.Module, ABC):
         """Loads a checkpoint.
 
         Args:
-            pretrained: Hub id, folder or `tiny`, of this class's `model_type`.
+            pretrained: Hub id, folder, or name of a tiny model, of this class's `model_type`.
             attention: Attention implementation, by its name in transformers.
 
         Raises:
@@ -133,7 +133,7 @@ class DualEncoder(nn.Module, ABC):
         """Loads only the model, as the constructor expects it.
 
         Args:
-            pretrained: Hub id, folder or `tiny`, of this class's `model_type`.
+            pretrained: Hub id, folder, or name of a tiny model, of this class's `model_type`.
             attention: Attention implementation, by its name in transformers.
 
         Raises:

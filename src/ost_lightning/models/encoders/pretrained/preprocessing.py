@@ -129,7 +129,7 @@ def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing
     """Reads the checkpoint's own preprocessor_config.json, and clip_settings.json if a folder has one.
 
     Args:
-        pretrained: Hub id, folder or `tiny`.
+        pretrained: Hub id, folder, or name of a tiny model.
         default: Preprocessing of the architecture, for settings that the file doesn't specify, or if it is missing.
             The image size is always taken from here, because the vision tower reads no other size.
 
