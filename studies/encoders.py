@@ -28,7 +28,7 @@ from ost_lightning.toyworld.grammar import Group
 
 RATIO: Final = 0.2
 WEIGHTS: Final = ("pre-trained", "tuned", "ensembled")
-LEVELS: Final = (0.1, 0.5, 0.9)
+LEVELS: Final = (0.001, 0.002, 0.005, 0.5)
 GROUPS: Final[tuple[Group, ...]] = ("seen", "unseen")
 
 
@@ -170,17 +170,20 @@ def main() -> None:
     for pretrained, draws in found.items():
         if VideoCLIP(pretrained).encoder.logit_bias is None:
             continue
-        cues, rates = [], []
-        for weights in WEIGHTS:
-            for group in GROUPS:
-                own = [one[weights][group] for one in draws]
-                begin = [weights, group]
-                cues.append([*begin, *(spread([one.auroc(kind) for one in own]) for kind in ("softmax", "sigmoid"))])
-                for level in LEVELS:
-                    shares = [[one.missed(level) for one in own], [one.false_alarms(level) for one in own]]
-                    rates.append([*begin, f"{level:g}", *map(spread, shares)])
-        table(f"AUROC of none of these, {pretrained}", ["weights", "classes", "softmax", "sigmoid"], cues)
-        table(f"Levels, {pretrained}", ["weights", "classes", "level", "missed", "false alarms"], rates)
+        kinds = ("softmax", "sigmoid")
+        cues = [
+            [weights, group, *(spread([one[weights][group].auroc(kind) for one in draws]) for kind in kinds)]
+            for weights in WEIGHTS
+            for group in GROUPS
+        ]
+        table(f"AUROC of none of these, {pretrained}", ["weights", "listed classes", *kinds], cues)
+        rates = []
+        for group in GROUPS:
+            own = [one["tuned"][group] for one in draws]
+            for level in LEVELS:
+                shares = [one.missed(level) for one in own], [one.false_alarms(level) for one in own]
+                rates.append([group, f"{level:g}", *map(spread, shares)])
+        table(f"Levels, {pretrained} tuned", ["listed classes", "level", "missed", "false alarms"], rates)
 
 
 if __name__ == "__main__":
