@@ -18,7 +18,7 @@ def check_none_below(level: float | None, video_clip: VideoCLIP) -> float | None
     if level is None:
         return None
     if not 0 < level < 1:
-        raise UserError(f"none_below is {level}: expected a probability between 0 and 1, such as 0.5.")
+        raise UserError(f"none_below is {level}: expected a probability between 0 and 1, such as 0.01.")
     if video_clip.scores != "sigmoid":
         advice = (
             "add scores sigmoid"

@@ -116,7 +116,7 @@ def test_none_of_these_by_absolute_probabilities(folder: Path, tmp_path: Path) -
         found = Recognizer.load(str(folder), names, "cpu", "sigmoid", level)(video)
         assert (found.none_of_these, found.none_below, found.probability) == (none, level, best)
     for level in (0.0, 1.0, float("nan")):
-        with pytest.raises(UserError, match=r"none_below is .*: expected a probability between 0 and 1, such as 0.5"):
+        with pytest.raises(UserError, match=r"none_below is .*: expected a probability between 0 and 1, such as 0.01"):
             Recognizer.load(str(folder), names, "cpu", "sigmoid", level)
     with pytest.raises(UserError, match=r"none_below needs .* but scores are softmax, .*: add scores sigmoid"):
         Recognizer.load(str(folder), names, "cpu", none_below=0.5)

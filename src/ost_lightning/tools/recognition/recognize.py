@@ -70,8 +70,8 @@ def recognize(
             given.
         scores: Probabilities of classes: softmax distributes 1 over all of them, sigmoid gives each its own, for
             encoders with a logit bias such as SigLIP; as in training, if not given.
-        none_below: Probability, such as 0.5: a video whose classes are all below it shows none of these. It needs
-            sigmoid scores, and no labeled videos.
+        none_below: Probability between 0 and 1: a video whose classes are all below it shows none of these. It needs
+            sigmoid scores, and no labeled videos; the right level depends on weights, matcher and sentences.
         workers: Threads that read videos; the number of usable cores if not given.
         batch_size: Largest number of videos that are encoded together.
         live: Whether the source is live although it doesn't look so: a stream by HTTP, or a file to play like one.
