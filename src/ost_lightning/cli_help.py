@@ -61,8 +61,8 @@ def experiment_help(name: str) -> str:
         ),
         (
             "--model.video_clip.pretrained CLIP",
-            "Initial CLIP: a hub id, a folder in Hugging Face format, `tiny`, or a model of open_clip such as "
-            "`open_clip:PE-Core-B-16/meta`.",
+            "Initial CLIP: a hub id, a folder in Hugging Face format, `tiny`, `tiny_siglip`, or a model of "
+            "open_clip such as `open_clip:PE-Core-B-16/meta`.",
         ),
         ("--data.root FOLDER", "Folder of the videos. `--data CLASS` selects another data module."),
         (

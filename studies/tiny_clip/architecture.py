@@ -1,65 +1,99 @@
-"""The tiny CLIP before training: architecture, initial weights, tokenizer."""
+"""The tiny models before training: architectures, initial weights, tokenizer."""
 
 import math
 import random
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer, SiglipConfig, SiglipModel
 
+from ost_lightning.models.encoders import NAMED_STATISTICS, DualEncoder, Preprocessing
+from ost_lightning.models.encoders.clip import CLIPEncoder
+from ost_lightning.models.encoders.siglip import SiglipEncoder
+from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 from studies.tiny_clip.captions import caption
 from studies.tiny_clip.stills import sample_still
 
+Architecture = Literal["clip", "siglip"]
+
 IMAGE_SIDE: Final = 48
 WIDTH: Final = 128
-POSITIONS: Final = 77
+_CLIP_POSITIONS: Final = 77
+_SIGLIP_POSITIONS: Final = 48  # sentences are always padded to them, and those of the rendered world have at most 41
 _HEADS: Final = 4
 _PATCH: Final = 8
 _VOCABULARY: Final = 1000
 
 
-def train_tokenizer(seed: str) -> CLIPTokenizer:
-    """Learns byte-pair merges from captions; otherwise as in CLIP: lower case, 77 positions, end token as padding."""
+def train_tokenizer(seed: str, stills: int = 20_000) -> CLIPTokenizer:
+    """Learns byte-pair merges from captions of stills; otherwise as in CLIP: lower case, end token as padding."""
     rng = random.Random(seed)
-    stills = (sample_still(rng) for _ in range(20_000))
-    corpus = [caption(still.appearance, still.state, rng) for still in stills]
-    tokenizer: CLIPTokenizer = CLIPTokenizer(model_max_length=POSITIONS).train_new_from_iterator(corpus, _VOCABULARY)
+    shown = (sample_still(rng) for _ in range(stills))
+    corpus = [caption(still.appearance, still.state, rng) for still in shown]
+    tokenizer: CLIPTokenizer = CLIPTokenizer().train_new_from_iterator(corpus, _VOCABULARY)
     return tokenizer
 
 
-def tiny_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
+def tiny_clip(tokenizer: CLIPTokenizer) -> CLIPEncoder:
     """Returns a CLIP of 1.1 million parameters with 8-pixel patches, initialized from torch's global generator."""
+    text, vision = _tower_settings(tokenizer, _CLIP_POSITIONS)
+    own = {"hidden_act": "gelu", "projection_dim": WIDTH}
+    model = CLIPModel(CLIPConfig(text_config=text | own, vision_config=vision | own, projection_dim=WIDTH))
+    _initialize_like_trained(model)
+    sentences = SentenceTokenizer(tokenizer, _CLIP_POSITIONS, end_token=tokenizer.eos_token_id)
+    return CLIPEncoder(model, sentences, _preprocessing(CLIPEncoder))
+
+
+def tiny_siglip(tokenizer: CLIPTokenizer) -> SiglipEncoder:
+    """Returns a SigLIP of 1.3 million parameters, otherwise as the tiny CLIP.
+
+    Logit scale and bias begin at 10 and -10 and are trained (Zhai et al., "Sigmoid Loss for Language Image
+    Pre-Training", ICCV 2023).
+    """
+    text, vision = _tower_settings(tokenizer, _SIGLIP_POSITIONS)
+    model = SiglipModel(SiglipConfig(text_config=text | {"projection_size": WIDTH}, vision_config=vision))
+    _initialize_like_trained(model)
+    nn.init.constant_(model.logit_scale, math.log(10.0))
+    nn.init.constant_(model.logit_bias, -10.0)
+    sentences = SentenceTokenizer(
+        tokenizer, _SIGLIP_POSITIONS, fixed_length=True, canonicalize=SiglipEncoder.canonicalize
+    )
+    encoder = SiglipEncoder(model, sentences, _preprocessing(SiglipEncoder))
+    encoder.logit_bias.requires_grad_()
+    return encoder
+
+
+ARCHITECTURES: Final[Mapping[Architecture, Callable[[CLIPTokenizer], DualEncoder]]] = {
+    "clip": tiny_clip,
+    "siglip": tiny_siglip,
+}
+
+
+def _tower_settings(tokenizer: CLIPTokenizer, positions: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the settings of the text tower and of the vision tower that the architectures share."""
+    tokenizer.model_max_length = positions
+    both = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_attention_heads": _HEADS}
     text = {
         "vocab_size": len(tokenizer),
-        "hidden_size": WIDTH,
-        "intermediate_size": 4 * WIDTH,
         "num_hidden_layers": 2,
-        "num_attention_heads": _HEADS,
-        "max_position_embeddings": POSITIONS,
+        "max_position_embeddings": positions,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
-        "hidden_act": "gelu",
-        "projection_dim": WIDTH,
     }
-    vision = {
-        "hidden_size": WIDTH,
-        "intermediate_size": 4 * WIDTH,
-        "num_hidden_layers": 3,
-        "num_attention_heads": _HEADS,
-        "image_size": IMAGE_SIDE,
-        "patch_size": _PATCH,
-        "hidden_act": "gelu",
-        "projection_dim": WIDTH,
-    }
-    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
-    _initialize_like_trained(model)
-    return model
+    return both | text, both | {"num_hidden_layers": 3, "image_size": IMAGE_SIDE, "patch_size": _PATCH}
+
+
+def _preprocessing(encoder: type[DualEncoder]) -> Preprocessing:
+    """Returns the architecture's statistics, and cropping for both, because the recipe crops its stills."""
+    statistics = NAMED_STATISTICS[encoder.statistics]
+    return Preprocessing(IMAGE_SIDE, statistics.mean, statistics.std, "shortest_side")
 
 
 @torch.no_grad()
-def _initialize_like_trained(model: CLIPModel) -> None:
+def _initialize_like_trained(model: CLIPModel | SiglipModel) -> None:
     """Applies mimetic initialization (Trockman and Kolter, ICML 2023) to the vision tower.
 
     Q K^T starts near the identity, V W near its negative, and position embeddings are sinusoids.
@@ -82,7 +116,8 @@ def _initialize_like_trained(model: CLIPModel) -> None:
     waves = [
         wave(axis.flatten()[:, None] * frequencies) for axis in (rows_of, columns_of) for wave in (torch.sin, torch.cos)
     ]
-    vision.embeddings.position_embedding.weight[1:] = 0.5 * torch.cat(waves, dim=1)
+    patches = vision.embeddings.position_embedding.weight[-(side**2) :]  # CLIP's class token is before them
+    patches.copy_(0.5 * torch.cat(waves, dim=1))
 
 
 def _near_identity(noise: float, identity: float) -> Tensor:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES, VERBS
 from ost_lightning.toyworld.wording import (
@@ -15,7 +16,8 @@ from ost_lightning.toyworld.wording import (
 from studies.tiny_clip.captions import PREFIXES, hat_phrase
 from studies.tiny_clip.stills import Still
 
-_NO_ANSWER = -100
+NO_ANSWER: Final = -100
+"""Answer of stills that no phrase describes, which cross-entropy ignores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,9 @@ class PhraseBank:
     shown: Callable[[Still], object]
 
     def answer(self, still: Still) -> int:
-        """Returns the index of the matching phrase, or -100 (ignored by the loss) if none matches."""
+        """Returns the index of the matching phrase, or `NO_ANSWER` if none matches."""
         value = self.shown(still)
-        return self.values.index(value) if value in self.values else _NO_ANSWER
+        return self.values.index(value) if value in self.values else NO_ANSWER
 
 
 def phrase_banks(focus: list[str], rng: random.Random) -> list[PhraseBank]:

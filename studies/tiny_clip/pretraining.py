@@ -1,9 +1,9 @@
-"""Pre-training of the tiny CLIP on rendered stills: attribute warm-up, then captions and phrases.
+"""Pre-training of the tiny CLIP or SigLIP on rendered stills: attribute warm-up, then captions and phrases.
 
 A vision tower of this size does not learn small shapes from captions alone in an affordable time on a CPU. So it first
 learns to classify every visible attribute with learned class vectors (supervised). Then, together with the text tower,
-it learns to match stills with captions and phrases (contrastive). It is therefore not a plain CLIP, and figures
-measured with it say nothing about one.
+it learns to match stills with captions and phrases (contrastive). It is therefore not a plain CLIP or SigLIP, and
+figures measured with it say nothing about one.
 """
 
 import json
@@ -21,19 +21,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
-from transformers import CLIPModel, CLIPTokenizer
 
+from ost_lightning.models.encoders import DualEncoder, Preprocessing
 from ost_lightning.toyworld.scene import FRAME_SIDE
 from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, PROPS, SETTINGS, STATES
-from studies.tiny_clip.architecture import IMAGE_SIDE, CosineHead, tiny_clip, train_tokenizer
+from studies.tiny_clip.architecture import ARCHITECTURES, Architecture, CosineHead, train_tokenizer
 from studies.tiny_clip.captions import caption
-from studies.tiny_clip.phrase_banks import phrase_banks
+from studies.tiny_clip.phrase_banks import NO_ANSWER, phrase_banks
 from studies.tiny_clip.probe import probe
 from studies.tiny_clip.stills import Still, render_stills
 
 _CROP: Final = 64
-_MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
-_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 _VALUES: Final[dict[str, list[str | None]]] = {
     "setting": [*SETTINGS],
     "outfit": [*COLORS],
@@ -47,9 +45,10 @@ _VALUES: Final[dict[str, list[str | None]]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training recipe of the tiny CLIP.
+    """Training recipe of the tiny models.
 
     Attributes:
+        architecture: Architecture of the model; it also decides on the loss, softmax or sigmoid.
         seed: Seed for stills, weights and order.
         stills: Number of rendered training stills.
         held_out: Number of rendered stills for measuring accuracy.
@@ -62,6 +61,7 @@ class Recipe:
         caption_rate: Fraction of both peak learning rates that the second part starts with.
     """
 
+    architecture: Architecture = "clip"
     seed: int = 0
     stills: int = 60_000
     held_out: int = 1000
@@ -77,19 +77,22 @@ class Recipe:
 class _Stills:
     """Stills on a device, cropped and normalized for the model."""
 
-    def __init__(self, count: int, seed: str, workers: int, device: str) -> None:
+    def __init__(self, count: int, seed: str, workers: int, device: str, preprocessing: Preprocessing) -> None:
         self.stills, pixels = render_stills(count, seed, workers)
         self.pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(device)
-        self._mean, self._std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_MEAN, _STD))
+        self._side = preprocessing.image_size
+        self._mean, self._std = (
+            torch.tensor(values, device=device).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std)
+        )
 
     def images(self, chosen: Tensor | slice, rng: random.Random | None = None) -> Tensor:
-        """Returns (n, 3, IMAGE_SIDE, IMAGE_SIDE): one random crop and flip for the batch, or the center crop."""
+        """Returns (n, 3, S, S): one random crop and flip for the batch, or the center crop."""
         free = FRAME_SIDE - _CROP
         top, left = (rng.randint(0, free), rng.randint(0, free)) if rng else (free // 2, free // 2)
         crops = self.pixels[chosen, :, top : top + _CROP, left : left + _CROP].float() / 255
         if rng and rng.random() < 0.5:
             crops = crops.flip(-1)
-        return (F.interpolate(crops, size=IMAGE_SIDE, mode="area") - self._mean) / self._std
+        return (F.interpolate(crops, size=self._side, mode="area") - self._mean) / self._std
 
 
 class FullPrecision(TorchFunctionMode):
@@ -108,7 +111,7 @@ class FullPrecision(TorchFunctionMode):
 
 
 class Pretraining:
-    """A pre-training run, from random weights to a folder that `CLIPModel.from_pretrained` reads.
+    """A pre-training run, from random weights to a folder in Hugging Face format.
 
     Args:
         recipe: Training recipe.
@@ -121,11 +124,11 @@ class Pretraining:
         self.recipe, self.device = recipe, device
         self.log: list[dict[str, Any]] = []
         self._rng = random.Random(recipe.seed)
-        self._train = _Stills(recipe.stills, f"pretraining {recipe.seed}", workers, device)
-        self._held_out = _Stills(recipe.held_out, f"held out {recipe.seed}", workers, device)
-        self.tokenizer: CLIPTokenizer = train_tokenizer(f"tokenizer {recipe.seed}")
-        self.model: CLIPModel = tiny_clip(self.tokenizer)
-        nn.Module.to(self.model, device)
+        tokenizer = train_tokenizer(f"tokenizer {recipe.seed}")
+        self.encoder: DualEncoder = ARCHITECTURES[recipe.architecture](tokenizer).to(device)
+        shape = self.encoder.preprocessing
+        self._train = _Stills(recipe.stills, f"pretraining {recipe.seed}", workers, device, shape)
+        self._held_out = _Stills(recipe.held_out, f"held out {recipe.seed}", workers, device, shape)
         slow = device == "cpu" and torch.backends.cpu.get_cpu_capability() != "AVX512"
         self._products: AbstractContextManager[object] = FullPrecision() if slow else nullcontext()
 
@@ -135,7 +138,7 @@ class Pretraining:
         heads = nn.ModuleDict({key: CosineHead(len(values)) for key, values in _VALUES.items()}).to(self.device)
         truth = {key: self._truth(self._train.stills, key) for key in _VALUES}
         held_truth = {key: self._truth(self._held_out.stills, key) for key in _VALUES}
-        vision = nn.ModuleList([self.model.vision_model, self.model.visual_projection, heads])
+        vision = nn.ModuleList([*self.encoder.tower("vision").parts, heads])
         optimizers = self._optimizers(vision, 1.0)
         for step in self._steps("attribute warm-up", recipe.warmup_steps, optimizers):
             chosen = torch.tensor(self._rng.choices(range(recipe.stills), k=recipe.warmup_batch), device=self.device)
@@ -151,12 +154,12 @@ class Pretraining:
                 self._record("attribute warm-up, linear heads", step, loss, accuracy)
 
     def learn_captions(self) -> None:
-        """Runs the second part: both towers, stills against captions (InfoNCE) and phrases for every attribute."""
+        """Runs the second part: both towers, stills against captions and phrases for every attribute."""
         recipe = self.recipe
         by_prop = {
             prop: [i for i, still in enumerate(self._train.stills) if still.appearance.prop == prop] for prop in PROPS
         }
-        optimizers = self._optimizers(self.model, recipe.caption_rate)
+        optimizers = self._optimizers(self.encoder, recipe.caption_rate)
         for step in self._steps("captions and phrases", recipe.caption_steps, optimizers):
             # half of each batch shows only two props, so that their names alone do not separate the stills
             focus = self._rng.sample(PROPS, 2)
@@ -166,7 +169,7 @@ class Pretraining:
             stills = [self._train.stills[i] for i in chosen]
             seen = self._encode_images(self._train.images(torch.tensor(chosen, device=self.device), self._rng))
             loss = self._caption_loss(seen, stills) + self._phrase_loss(seen, stills, focus)
-            self._update(loss, optimizers, self.model)
+            self._update(loss, optimizers, self.encoder)
             if self._is_due(step, recipe.caption_steps):
                 self._record("captions and phrases, zero-shot by text", step, loss, self.probe())
 
@@ -176,17 +179,18 @@ class Pretraining:
             return probe(self._held_out_embeddings(), self._held_out.stills, self._encode_text)
 
     def save(self, folder: Path) -> None:
-        """Writes weights in half precision, configuration, tokenizer and the log."""
+        """Writes weights in half precision, configuration, tokenizer, preprocessing and the log."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.model.half().save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        self.encoder.half().save_pretrained(folder)
         content = {"recipe": asdict(self.recipe), "log": self.log}
         (folder / "pretraining.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def _caption_loss(self, seen: Tensor, stills: Sequence[Still]) -> Tensor:
         read = self._encode_text([caption(still.appearance, still.state, self._rng) for still in stills])
-        logits = self.model.logit_scale.exp() * seen @ read.T
+        logits = self.encoder.similarity_to_logits(seen @ read.T)
         truth = torch.arange(len(stills), device=self.device)
+        if self.encoder.logit_bias is not None:
+            return sigmoid_loss(logits, truth)
         return (F.cross_entropy(logits, truth) + F.cross_entropy(logits.T, truth)) / 2
 
     def _phrase_loss(self, seen: Tensor, stills: Sequence[Still], focus: list[str]) -> Tensor:
@@ -197,15 +201,19 @@ class Pretraining:
         losses = []
         for bank, texts in zip(banks, read, strict=True):
             truth = torch.tensor([bank.answer(still) for still in stills], device=self.device)
-            losses.append(F.cross_entropy(self.model.logit_scale.exp() * seen @ texts.T, truth, ignore_index=-100))
+            logits = self.encoder.similarity_to_logits(seen @ texts.T)
+            if self.encoder.logit_bias is not None:
+                losses.append(sigmoid_loss(logits, truth))
+            else:
+                losses.append(F.cross_entropy(logits, truth, ignore_index=NO_ANSWER))
         return torch.stack(losses).mean()
 
     def _encode_images(self, images: Tensor) -> Tensor:
-        return F.normalize(self.model.get_image_features(pixel_values=images).pooler_output, dim=-1)
+        return F.normalize(self.encoder.encode_pixels(images), dim=-1)
 
     def _encode_text(self, sentences: list[str]) -> Tensor:
-        tokens = self.tokenizer(sentences, padding=True, return_tensors="pt").input_ids.to(self.device)
-        return F.normalize(self.model.get_text_features(input_ids=tokens).pooler_output, dim=-1)
+        tokens, lengths = self.encoder.tokenizer(sentences)
+        return F.normalize(self.encoder.encode_tokens(tokens.to(self.device), lengths), dim=-1)
 
     def _held_out_embeddings(self) -> Tensor:
         count = len(self._held_out.stills)
@@ -264,8 +272,22 @@ class Pretraining:
         tqdm.write(json.dumps(self.log[-1]))
 
 
+def sigmoid_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Returns the sigmoid loss of SigLIP: each pair of still and sentence is a yes-or-no question.
+
+    Args:
+        logits: Log-odds that still and sentence match, (n, k).
+        truth: Index of the sentence that matches each still, int64 (n,); `NO_ANSWER` if none does.
+
+    Returns:
+        Sum over sentences, mean over stills.
+    """
+    matches = truth[:, None] == torch.arange(logits.shape[1], device=logits.device)
+    return F.binary_cross_entropy_with_logits(logits, matches.float(), reduction="sum") / len(logits)
+
+
 def pretrain(output: Path, recipe: Recipe, *, device: str | None = None, workers: int = 2) -> dict[str, float]:
-    """Trains a tiny CLIP and writes it as a folder in HF format.
+    """Trains a tiny CLIP or SigLIP and writes it as a folder in HF format.
 
     Args:
         output: Output folder.

@@ -44,6 +44,18 @@ def test_structured_formats(tmp_path: Path, suffix: str) -> None:
     assert {row["weights"] for row in rows} == {"tiny"}
 
 
+def test_rows_say_none_of_these_where_there_is_a_level(tmp_path: Path) -> None:
+    conditions = {**CONDITIONS, "none_below": "0.5"}
+    with ResultFile(tmp_path / "x.csv", conditions, 1) as opened:
+        for video, share in (("a.mp4", 0.6), ("b.mp4", 0.4)):
+            opened.add(Recognition(video, ("archery",), (share,), none_below=0.5))
+        opened.add(BROKEN)
+    with (tmp_path / "x.csv").open(newline="") as handle:
+        assert [row["none_of_these"] for row in csv.DictReader(handle)] == ["False", "True", ""]
+    write(tmp_path / "y.csv", FIRST)
+    assert "none_of_these" not in (tmp_path / "y.csv").read_text()
+
+
 def interrupt(file: Path) -> None:
     opened = ResultFile(file, CONDITIONS, 3).__enter__()
     opened.add(FIRST)

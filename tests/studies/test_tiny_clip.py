@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import logsigmoid, normalize
 
 from ost_lightning.models import VideoCLIP
+from ost_lightning.models.encoders.siglip import SiglipEncoder
 from ost_lightning.toyworld.vocabulary import COLORS, PROPS
 from studies.tiny_clip.__main__ import main
+from studies.tiny_clip.architecture import Architecture, tiny_siglip, train_tokenizer
 from studies.tiny_clip.captions import caption, visible_phrases
-from studies.tiny_clip.phrase_banks import phrase_banks
-from studies.tiny_clip.pretraining import FullPrecision, Recipe, pretrain
+from studies.tiny_clip.phrase_banks import NO_ANSWER, phrase_banks
+from studies.tiny_clip.pretraining import FullPrecision, Recipe, pretrain, sigmoid_loss
 from studies.tiny_clip.probe import ATTRIBUTES
 from studies.tiny_clip.stills import render_stills, sample_still
 
@@ -39,16 +42,56 @@ def test_captions_describe_only_what_is_visible() -> None:
         assert not mentioned
 
 
+@pytest.fixture(scope="module")
+def siglip() -> SiglipEncoder:
+    torch.manual_seed(0)
+    return tiny_siglip(train_tokenizer("test", stills=200))
+
+
+def test_the_twin_begins_as_in_the_paper(siglip: SiglipEncoder) -> None:
+    scale, bias = siglip.logit_parameters
+    assert (float(scale.detach().exp()), float(bias.detach())) == pytest.approx((10, -10))
+    assert scale.requires_grad
+    assert bias.requires_grad  # only pre-training moves it
+    positions = siglip.model.vision_model.embeddings.position_embedding.weight
+    assert float(positions.detach().norm(dim=1).std()) < 1e-4  # sinusoids, all of one length
+
+
+def test_the_sigmoid_loss_is_that_of_transformers(siglip: SiglipEncoder) -> None:
+    pixels, sentences = torch.randn(4, 3, 48, 48), ["a red drum", "a blue ball", "someone on a beach", "a hat"]
+    tokens, lengths = siglip.tokenizer(sentences)
+    assert tokens.shape == (4, 48)
+    seen, read = siglip.encode_pixels(pixels), siglip.encode_tokens(tokens, lengths)
+    similarities = normalize(seen, dim=-1) @ normalize(read, dim=-1).T
+    found = sigmoid_loss(siglip.similarity_to_logits(similarities), torch.arange(4))
+    expected = siglip.model(input_ids=tokens, pixel_values=pixels, return_loss=True).loss
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    found.backward()
+    assert siglip.logit_bias.grad is not None
+
+
+def test_a_still_that_no_phrase_describes_is_a_negative_of_all_phrases() -> None:
+    logits = torch.tensor([[2.0, -1.0], [0.5, 3.0]])
+    found = sigmoid_loss(logits, torch.tensor([1, NO_ANSWER]))
+    expected = -(logsigmoid(-logits[0, 0]) + logsigmoid(logits[0, 1]) + logsigmoid(-logits[1]).sum()) / 2
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.slow
-def test_pretraining_learns_and_writes_a_loadable_folder(tmp_path: Path) -> None:
-    recipe = Recipe(stills=300, held_out=100, warmup_steps=12, caption_steps=1, caption_batch=16)
+@pytest.mark.parametrize("architecture", ["clip", "siglip"])
+def test_pretraining_learns_and_writes_a_loadable_folder(architecture: Architecture, tmp_path: Path) -> None:
+    recipe = Recipe(architecture, stills=300, held_out=100, warmup_steps=12, caption_steps=1, caption_batch=16)
     scores = pretrain(tmp_path / "tiny", recipe, device="cpu", workers=2)
     assert set(ATTRIBUTES) < set(scores)
     assert all(0 <= score <= 1 for score in scores.values())
     log = json.loads((tmp_path / "tiny" / "pretraining.json").read_text())["log"]
     warmup = [entry for entry in log if entry["part"].startswith("attribute")]
     assert warmup[-1]["loss"] < warmup[0]["loss"]
-    assert VideoCLIP(str(tmp_path / "tiny")).image_size == 48
+    model = VideoCLIP(str(tmp_path / "tiny"))
+    assert model.encoder.model_type == architecture
+    assert (model.image_size, model.preprocessing.resize) == (48, "shortest_side")
+    texts = ["a photo of a drum", "a red ball"]
+    assert len({tuple(tokens) for tokens in model.encoder.tokenizer.read(texts)}) == 2
 
 
 def test_muon_without_bf16_products_takes_the_same_steps() -> None:

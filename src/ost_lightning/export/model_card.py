@@ -10,7 +10,7 @@ from ost_lightning.escaping import markdown_line, markdown_text
 from ost_lightning.export.formats import Format, Precision
 from ost_lightning.export.graph import ExportSource
 from ost_lightning.models import constructor_settings
-from ost_lightning.resources import TINY_CLIP
+from ost_lightning.resources import TINY_MODELS
 
 _ORIGIN: str = "ORIGIN.txt"
 
@@ -33,7 +33,9 @@ def model_card(
     """
     labels, clips, clip = source.labels, source.clips.geometry(), source.video_clip
     pixels = clip.preprocessing
-    base = "" if Path(clip.tuned_from).exists() or clip.tuned_from == TINY_CLIP else f"base_model: {clip.tuned_from}\n"
+    base = (
+        "" if Path(clip.tuned_from).exists() or clip.tuned_from in TINY_MODELS else f"base_model: {clip.tuned_from}\n"
+    )
     parts = [
         f"---\nlibrary_name: ost_lightning\npipeline_tag: video-classification\n{base}---",
         f"# {markdown_line(Path(clip.pretrained).name)} for {len(labels)} classes",
@@ -109,8 +111,8 @@ def _origin(pretrained: str, tuned_from: str) -> str:
     notice = Path(pretrained) / _ORIGIN
     if notice.is_file():
         return markdown_line(" ".join(notice.read_text(encoding="utf-8").split()))
-    if TINY_CLIP in (pretrained, tuned_from):
-        return "Tuned from the tiny CLIP that comes with ost_lightning (MIT license)."
+    if tiny := TINY_MODELS.get(pretrained) or TINY_MODELS.get(tuned_from):
+        return f"Tuned from the tiny {tiny} that comes with ost_lightning (MIT license)."
     if Path(tuned_from).exists():
         return "The license of the original weights is unknown: it is that of the model that they were tuned from."
     return f"Tuned from [{tuned_from}](https://huggingface.co/{tuned_from}), whose license applies to these weights."

@@ -144,6 +144,23 @@ class Calibration:
         as_high = len(self.negatives) - torch.searchsorted(self.negatives, best.contiguous(), right=False)
         return (1 + as_high).double() / (len(self.negatives) + 1)
 
+    def of_video(self, probabilities: Tensor, similarities: Tensor) -> tuple[Tensor, float | None]:
+        """Returns the p-values of one video.
+
+        Args:
+            probabilities: Probabilities (K,).
+            similarities: Similarities (K,).
+
+        Returns:
+            P-value of each class, fp64 (K,), and of none of them; None in place of that without negative videos.
+
+        Raises:
+            UserError: If a score is not finite.
+        """
+        scores = similarities if self.nonconformity == "similarity" else probabilities
+        none = float(self.background_p_values(similarities[None])) if len(self.negatives) else None
+        return self.p_values(scores[None])[0], none
+
     def deviation(self, alpha: float) -> float:
         """Returns the standard deviation of the coverage over draws of as many labeled videos.
 

@@ -15,12 +15,14 @@ class Recognition:
     Attributes:
         video: Path or URL of the video, as passed to the recognizer, without passwords.
         classes: Names of all K classes, in decreasing order of probability.
-        probabilities: Probability of each entry of `classes`, 0 to 1; the sum is 1.
+        probabilities: Probability of each entry of `classes`, 0 to 1; the sum is 1, unless each class has its own
+            (`scores: sigmoid`).
         p_values: Conformal p-value of each entry of `classes`; empty without calibration.
         background_p_value: P-value of the hypothesis that the video shows none of the classes; None if the recognizer
             was not calibrated with such videos.
         evidence: Sentence of the most likely class that fits best, and the frames that show it; None if it was not
             asked for, or the matcher can't be explained.
+        none_below: Probability below which no class counts as shown, 0 to 1; None if the recognizer has no such level.
 
     Examples:
         >>> found = Recognition("clip.mp4", ("archery", "surfing"), (0.9, 0.1))
@@ -36,6 +38,7 @@ class Recognition:
     p_values: tuple[float, ...] = ()
     background_p_value: float | None = None
     evidence: SentenceMatch | None = field(default=None, compare=False)
+    none_below: float | None = None
 
     @property
     def label(self) -> str:
@@ -46,6 +49,11 @@ class Recognition:
     def probability(self) -> float:
         """Probability of the most likely class, 0 to 1."""
         return self.probabilities[0]
+
+    @property
+    def none_of_these(self) -> bool | None:
+        """Whether no class is as probable as the level `none_below`; None without a level."""
+        return None if self.none_below is None else self.probability < self.none_below
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """Returns the most likely classes, each with its probability.
@@ -81,7 +89,8 @@ class Recognition:
             count: Largest number of classes.
         """
         classes = (f"{name} ({probability:.1%})".replace("%", " %") for name, probability in self.top(count))
-        return f"{self.video}: {', '.join(classes)}"
+        none = "none of these: " if self.none_of_these else ""
+        return f"{self.video}: {none}{', '.join(classes)}"
 
     def table(self, count: int = 5, alpha: float = 0.1) -> str:
         """Returns the most likely classes in lines of their own, what decided, and the label set if calibrated.
@@ -99,6 +108,8 @@ class Recognition:
         ]
         if self.evidence is not None:
             lines.append(f"  decided by {self.evidence}")
+        if self.none_below is not None and self.none_of_these:
+            lines.append(f"  none of these: all are below {100 * self.none_below:g} %")
         if self.p_values:
             chosen = ", ".join(self.label_set(alpha)) or "none of these"
             lines.append(f"  label set ({100 * (1 - alpha):g} %): {chosen}")

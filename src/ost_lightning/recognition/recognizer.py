@@ -13,11 +13,7 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import NonFiniteError, UserError
-from ost_lightning.evaluation import (
-    NON_FINITE_HINT,
-    SHOWN_CLASSES,
-    evaluation_clips,
-)
+from ost_lightning.evaluation import NON_FINITE_HINT, SHOWN_CLASSES, evaluation_clips
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import FrameEmbeddings, Scores, constructor_settings, require_finite_weights
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator, Nonconformity
@@ -30,6 +26,7 @@ from ost_lightning.recognition.explanation import (
     sentence_matches,
 )
 from ost_lightning.recognition.live import LiveVideos
+from ost_lightning.recognition.none_of_these import check_none_below
 from ost_lightning.recognition.read_ahead import ReadVideo, read_ahead
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.replicas import Devices, Replica, devices, share_out
@@ -53,6 +50,7 @@ class Recognizer(LongVideos, LiveVideos):
             (`CategoryName`), regardless of the model's own matcher.
         device: Device for computation; None for a GPU if available, otherwise the CPU. Of several devices, each gets a
             copy of the model, and `stream` shares the videos out among them.
+        none_below: Level for "none of these"; see `load`.
 
     Attributes:
         labels: Classes to choose from.
@@ -70,10 +68,13 @@ class Recognizer(LongVideos, LiveVideos):
         Recognizer('tiny', 2 classes, CategoryName, 8 frames of 48 x 48 pixels, cpu)
     """
 
-    def __init__(self, model: TrainedModel, labels: LabelSpace, device: Devices | None = "cpu") -> None:
+    def __init__(
+        self, model: TrainedModel, labels: LabelSpace, device: Devices | None = "cpu", none_below: float | None = None
+    ) -> None:
         self.device, *others = devices(device)
         self.labels, self.clips = labels, model.clips.resolved()
         self.model, self._frames = replace(model, clips=self.clips), self.clips.geometry().frames
+        self._none_below = check_none_below(none_below, model.video_clip)
         self._video_clip = model.video_clip.to(self.device).eval()
         self._video_clip.require_trained_positions(self._frames)
         self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
@@ -95,6 +96,7 @@ class Recognizer(LongVideos, LiveVideos):
         labels: str | Path | Sequence[str] | LabelSpace,
         device: Devices | None = None,
         scores: Scores | None = None,
+        none_below: float | None = None,
     ) -> Self:
         """Loads weights and labels.
 
@@ -106,13 +108,15 @@ class Recognizer(LongVideos, LiveVideos):
                 CPU.
             scores: Probabilities of classes: `softmax` distributes 1 over all of them; `sigmoid` gives each its own,
                 for encoders with a logit bias such as SigLIP. None for what a run was trained with, otherwise softmax.
+            none_below: Probability between 0 and 1; a video whose classes are all below it shows none of them. It needs
+                `sigmoid` scores, and no labeled videos. None for no such level.
 
         Raises:
             UserError: If weights, labels or devices don't exist, weights and labels don't match, or scores can't be
                 sigmoid.
         """
         space, found = _label_space(labels), devices(device)  # first, because weights may have to be downloaded
-        return cls(load_trained_model(weights, scores), space, found)
+        return cls(load_trained_model(weights, scores), space, found, none_below)
 
     def __call__(self, video: str | Path) -> Recognition:
         """Recognizes one video.
@@ -346,21 +350,15 @@ class Recognizer(LongVideos, LiveVideos):
         # ties are broken as in `ost predict`, whose topk may order them in another way than a sort
         order = found.topk(min(SHOWN_CLASSES, len(found))).indices.tolist()
         order += [index for index in found.argsort(descending=True, stable=True).tolist() if index not in order]
+        p_values, none = (None, None) if self._calibration is None else self._calibration.of_video(found, similar)
         return Recognition(
             video,
             tuple(self.labels.names[index] for index in order),
             tuple(float(found[index]) for index in order),
-            *self._plausibility(found, similar, order),
+            () if p_values is None else tuple(float(p_values[index]) for index in order),
+            none,
+            none_below=self._none_below,
         )
-
-    def _plausibility(self, found: Tensor, similar: Tensor, order: list[int]) -> tuple[tuple[float, ...], float | None]:
-        """P-values of the classes in this order, and of none of them."""
-        if self._calibration is None:
-            return (), None
-        scores = similar if self._calibration.nonconformity == "similarity" else found
-        p_values = self._calibration.p_values(scores[None])[0]
-        none = self._calibration.background_p_values(similar[None]) if len(self._calibration.negatives) else None
-        return tuple(float(p_values[index]) for index in order), None if none is None else float(none)
 
     def conditions(self) -> dict[str, str]:
         """Returns what the probabilities depend on besides the video.

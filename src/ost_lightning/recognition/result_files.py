@@ -15,6 +15,8 @@ from ost_lightning.files import ESCAPE_BYTES, atomic_write, open_csv
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 
 Row = Mapping[str, Any]
+LEVEL: Final = "none_below"
+"""Condition with which rows say whether a video shows none of the classes."""
 _EVIDENCE: Final = ("sentence", "kind", "cosine", "second")
 _NESTED: Final = frozenset({"classes", "top", "evidence", "label_set", "background_p_value"})
 """Parts of a row that are not columns of a CSV file, or that follow the classes."""
@@ -113,6 +115,8 @@ def result_row(
     """
     row: dict[str, Any] = {"video": result.video, "error": "", "classes": [], **conditions, "top": top}
     row |= {"evidence": None, "label_set": None, "background_p_value": None}
+    if LEVEL in conditions:
+        row["none_of_these"] = None if isinstance(result, Unreadable) else result.none_of_these
     if isinstance(result, Unreadable):
         return row | {"error": result.reason}
     if match := result.evidence:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from ost_lightning.files import write_text_atomically
-from ost_lightning.resources import TINY_CLIP
+from ost_lightning.resources import TINY_CLIP, TINY_MODELS
 from ost_lightning.text import LabelSpace, Templates
 from ost_lightning.tools.options import output_folder
 
@@ -61,7 +61,8 @@ def density(
     densities = {name: measure_density(*parts) for name, parts in encoded.items()}
     settings = {"clip": pretrained, "templates": templates, "per_class": descriptors_per_class}
     write_text_atomically(output / "density.json", json.dumps(density_results(densities, settings), indent=1) + "\n")
-    named = "the tiny CLIP of the rendered world" if pretrained == TINY_CLIP else pretrained
+    tiny = TINY_MODELS.get(pretrained)
+    named = pretrained if tiny is None else f"the tiny {tiny} of the rendered world"
     about = f"text tower of {named}, {descriptors_per_class} descriptors of each kind"
     draw_density(densities, f"Semantic density: {about}", output / "density.png")
     draw_map(

@@ -28,6 +28,7 @@ from transformers import (
     Siglip2Config,
     Siglip2Model,
     Siglip2Tokenizer,
+    SiglipConfig,
     SiglipModel,
     VideoPrismClipModel,
     VideoPrismConfig,
@@ -160,6 +161,10 @@ class Family:
         return {name: encoded[name] for name in ("input_ids", *(("attention_mask",) if masked else ()))}
 
 
+def _siglip2(tokenizer: PreTrainedTokenizerBase) -> SiglipConfig:
+    return SiglipConfig(vision_config=VISION, text_config=_text(tokenizer, projection_size=32))
+
+
 def _naflex(tokenizer: PreTrainedTokenizerBase) -> Siglip2Config:
     vision = {**SIZES, "patch_size": 16, "num_patches": 9}  # 48 x 48 pixels in training
     return Siglip2Config(vision_config=vision, text_config=_text(tokenizer, projection_size=32))
@@ -203,6 +208,7 @@ FAMILIES = {
     ),
     "Chinese-CLIP": Family(ChineseCLIPModel, bert_tokenizer, lambda made: _clip(ChineseCLIPConfig, made, {})),
     "SigLIP": Family(SiglipModel, siglip_tokenizer, None, (0.5,) * 3, (0.5,) * 3, 32),
+    "SigLIP 2": Family(SiglipModel, siglip2_tokenizer, _siglip2, (0.5,) * 3, (0.5,) * 3),
     "SigLIP 2 NaFlex": Family(Siglip2Model, siglip2_tokenizer, _naflex, (0.5,) * 3, (0.5,) * 3),
     "VideoPrism": Family(
         VideoPrismClipModel,

@@ -104,10 +104,23 @@ def test_sentences_as_long_as_the_model_reads(name: str, models: dict[str, Video
 def test_preprocessing(name: str, models: dict[str, VideoCLIP], tmp_path: Path) -> None:
     family, found = FAMILIES[name], models[name].preprocessing
     assert (found.image_size, found.mean, found.std) == (48, family.mean, family.std)
-    squashed = name in ("SigLIP", "VideoPrism")
+    squashed = name in ("SigLIP", "SigLIP 2", "VideoPrism")
     assert found.resize == ("squash" if squashed else "shortest_side")
     models[name].save_pretrained(tmp_path)
     assert VideoCLIP(str(tmp_path)).preprocessing == found
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", FAMILIES)
+def test_modules_for_compilation_are_called_and_contain_all_layers(name: str, models: dict[str, VideoCLIP]) -> None:
+    encoder, called = models[name].encoder, []
+    marked = encoder.vision_modules()
+    handles = [module.register_forward_pre_hook(lambda module, _: called.append(module)) for module in marked]
+    models[name].encode_frames(clips())
+    for handle in handles:
+        handle.remove()
+    assert called == list(marked)
+    assert {*encoder.tower("vision").layers} <= {part for module in marked for part in module.modules()}
 
 
 @pytest.mark.parametrize("name", TRAINABLE)

@@ -109,6 +109,34 @@ def test_a_recognizer_with_sigmoid_scores(folder: Path, tmp_path: Path) -> None:
     assert together.conditions()["digest"] != alone.conditions()["digest"]
 
 
+def test_none_of_these_by_absolute_probabilities(folder: Path, tmp_path: Path) -> None:
+    video, names = write_video(tmp_path / "clip.mp4", count=12), ["kick drum", "drum"]
+    best = Recognizer.load(str(folder), names, "cpu", "sigmoid")(video).probability
+    for level, none in ((best - 1e-3, False), (best, False), (best + 1e-3, True)):
+        found = Recognizer.load(str(folder), names, "cpu", "sigmoid", level)(video)
+        assert (found.none_of_these, found.none_below, found.probability) == (none, level, best)
+    for level in (0.0, 1.0, float("nan")):
+        with pytest.raises(UserError, match=r"none_below is .*: expected a probability between 0 and 1, such as 0.01"):
+            Recognizer.load(str(folder), names, "cpu", "sigmoid", level)
+    with pytest.raises(UserError, match=r"none_below needs .* but scores are softmax, .*: add scores sigmoid"):
+        Recognizer.load(str(folder), names, "cpu", none_below=0.5)
+    with pytest.raises(UserError, match=r"tiny has none, so calibrate with labeled videos, or use .* SigLIP"):
+        Recognizer.load("tiny", names, "cpu", none_below=0.5)
+
+
+@pytest.mark.usefixtures("_empty_folder")
+def test_none_of_these_on_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_video(Path("clip.mp4"), count=12)
+    options = ["--classes=drum", "--scores=sigmoid", "--none_below=0.999999", "--output=out.csv"]
+    assert main(["recognize", "clip.mp4", f"--weights={folder}", *options]) == 0
+    printed = capsys.readouterr().out
+    assert "none of these: all are below 99.9999 %" in printed
+    assert "only one class" not in printed  # its probability is its own
+    with Path("out.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["none_of_these"], row["none_below"]) == ("True", "0.999999")
+
+
 @torch.no_grad()
 def test_sentences_are_independent_of_each_other(video_clip: VideoCLIP, reference: SiglipModel) -> None:
     together = video_clip.encode_sentences(video_clip.tokenize(SENTENCES))["name"]

@@ -16,7 +16,7 @@ from ost_lightning.callbacks.reporting.published_lists import published_as
 from ost_lightning.datamodules import REAL_VIDEOS, LabeledVideos, VideoDataModule
 from ost_lightning.matching import Matcher
 from ost_lightning.models import constructor_settings, plain
-from ost_lightning.resources import TINY_CLIP
+from ost_lightning.resources import TINY_MODELS
 from ost_lightning.tasks import RecognitionTask
 
 _COUNTS: Final = ("videos", "undecodable")
@@ -29,8 +29,10 @@ def world_and_model(world: str, pretrained: str) -> str:
         world: Kind of videos of the data module: real, or rendered.
         pretrained: CLIP that the model was initialized from.
     """
-    toy = world != REAL_VIDEOS or pretrained == TINY_CLIP
-    return f"{world}, {pretrained} CLIP" + (": no statement about real videos or a real CLIP" if toy else "")
+    kind = TINY_MODELS.get(pretrained, "CLIP")
+    model = f"tiny {kind}" if pretrained in TINY_MODELS else f"{pretrained} {kind}"
+    toy = world != REAL_VIDEOS or pretrained in TINY_MODELS
+    return f"{world}, {model}" + (f": no statement about real videos or a real {kind}" if toy else "")
 
 
 def set_cards(

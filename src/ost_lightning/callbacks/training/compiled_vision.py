@@ -16,4 +16,5 @@ class CompiledVision(Callback):
         """Marks the tower and the pixel normalization for compilation at their first use."""
         video_clip = recognition_task(self, pl_module).video_clip
         video_clip.normalization.compile()
-        video_clip.encoder.tower("vision").backbone.compile()
+        for module in video_clip.encoder.vision_modules():
+            module.compile()

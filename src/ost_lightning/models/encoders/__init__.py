@@ -53,7 +53,7 @@ def encoder_class(pretrained: str) -> type[DualEncoder]:
     """Returns the encoder class for a checkpoint, reading only the `model_type` in its config.json.
 
     Args:
-        pretrained: Hub id, folder, `tiny`, or the name of a model of open_clip.
+        pretrained: Hub id, folder, `tiny`, `tiny_siglip`, or the name of a model of open_clip.
 
     Raises:
         CheckpointError: If the checkpoint doesn't exist, or its type is not supported.

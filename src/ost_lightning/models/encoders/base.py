@@ -38,7 +38,7 @@ class Tower:
     """Parts of one tower, for freezing, layer decay, adapters, sharding and compilation.
 
     Attributes:
-        backbone: The tower without its projection, the part that is compiled.
+        backbone: The tower without its projection.
         embeddings: Modules and single weights below the first layer.
         layers: Transformer layers, or stages of a convolutional network, from input to output.
         projection: Linear map to the joint space; None if the tower has none or the backbone contains it.
@@ -119,7 +119,7 @@ class DualEncoder(nn.Module, ABC):
         """Loads a checkpoint.
 
         Args:
-            pretrained: Hub id, folder or `tiny`, of this class's `model_type`.
+            pretrained: Hub id, folder, or name of a tiny model, of this class's `model_type`.
             attention: Attention implementation, by its name in transformers.
 
         Raises:
@@ -133,7 +133,7 @@ class DualEncoder(nn.Module, ABC):
         """Loads only the model, as the constructor expects it.
 
         Args:
-            pretrained: Hub id, folder or `tiny`, of this class's `model_type`.
+            pretrained: Hub id, folder, or name of a tiny model, of this class's `model_type`.
             attention: Attention implementation, by its name in transformers.
 
         Raises:
@@ -239,6 +239,10 @@ class DualEncoder(nn.Module, ABC):
     @abstractmethod
     def tower(self, name: TowerName) -> Tower:
         """Returns the parts of one tower."""
+
+    def vision_modules(self) -> tuple[nn.Module, ...]:
+        """Modules that do the work of `encode_clips`, each called as a whole, for `torch.compile`."""
+        return (self.tower("vision").backbone,)
 
     @property
     def logit_parameters(self) -> tuple[nn.Parameter, ...]:

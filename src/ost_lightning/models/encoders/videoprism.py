@@ -105,6 +105,11 @@ class VideoPrismEncoder(DualEncoder):
         layers = f"{vision.num_spatial_layers}+{vision.num_temporal_layers}+{vision.num_auxiliary_layers}"
         return f"VideoPrism-{layers}x{vision.hidden_size}/{vision.tubelet_size[-1]} at {self.image_size}"
 
+    def vision_modules(self) -> tuple[nn.Module, ...]:
+        """Parts of the vision tower, which as a whole makes one vector per clip and is never called."""
+        video = self.model.video_model
+        return (video.vision_model, *video.auxiliary_layers, video.head)
+
     def tower(self, name: TowerName) -> Tower:
         """Returns the parts of one tower."""
         if name == "text":

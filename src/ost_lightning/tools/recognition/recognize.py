@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ost_lightning.errors import UserError
 from ost_lightning.escaping import without_passwords
-from ost_lightning.resources import TINY_CLIP
+from ost_lightning.resources import TINY_MODELS
 from ost_lightning.text import LabelSpace
 from ost_lightning.tools.options import class_names, output_file, processes
 from ost_lightning.tools.recognition.watch import live_source, watch_source
@@ -33,6 +33,7 @@ def recognize(
     top: int = 5,
     device: str | None = None,
     scores: Literal["softmax", "sigmoid"] | None = None,
+    none_below: float | None = None,
     workers: int | None = None,
     batch_size: int = 8,
     live: bool = False,
@@ -52,7 +53,8 @@ def recognize(
     Args:
         sources: Files, folders (with subfolders), patterns (`clips/*.mp4`), URLs, or `-` for a list on standard input;
             or one camera (`0`, `/dev/video0`) or stream (`rtsp://...`, `udp://...`, `https://host/live.m3u8`).
-        weights: Hub id, `tiny`, folder in HF format, checkpoint (.ckpt), or folder of a run or experiment.
+        weights: Hub id, `tiny`, `tiny_siglip`, folder in HF format, checkpoint (.ckpt), or folder of a run or
+            experiment.
         labels: Name of a label space (`kinetics400`) or folder of one.
         classes: Class names separated by commas, such as `archery, surfing`.
         describe: Whether an LLM first writes descriptors for `classes` (OPENAI_API_KEY, OPENAI_BASE_URL). They are kept
@@ -68,6 +70,8 @@ def recognize(
             given.
         scores: Probabilities of classes: softmax distributes 1 over all of them, sigmoid gives each its own, for
             encoders with a logit bias such as SigLIP; as in training, if not given.
+        none_below: Probability between 0 and 1: a video whose classes are all below it shows none of these. It needs
+            sigmoid scores, and no labeled videos; the right level depends on weights, matcher and sentences.
         workers: Threads that read videos; the number of usable cores if not given.
         batch_size: Largest number of videos that are encoded together.
         live: Whether the source is live although it doesn't look so: a stream by HTTP, or a file to play like one.
@@ -102,20 +106,22 @@ def recognize(
     saved = None if calibration is None else Calibration.load(calibration)
     videos = iter(()) if source is not None else _checked(find_videos(sources))
     recognizer = (
-        Recognizer.load(weights, chosen, device, scores)
+        Recognizer.load(weights, chosen, device, scores, none_below)
         if isinstance(chosen, str) or not describe
-        else _with_descriptors(weights, chosen, device, scores, llm, fall_back=fall_back)
+        else _with_descriptors(weights, chosen, device, scores, none_below, llm, fall_back=fall_back)
     )
     if saved is not None:
         recognizer.use_calibration(saved)
     print(recognizer)
-    if weights == TINY_CLIP:
-        print("This CLIP knows only the rendered world: its answers about other videos mean nothing.")
+    if weights in TINY_MODELS:
+        print("This model knows only the rendered world: its answers about other videos mean nothing.")
     if not recognizer.labels.descriptors:
         print("The classes have no descriptors: videos are compared with the class names alone.")
-    if len(recognizer.labels) == 1:
+    if len(recognizer.labels) == 1 and recognizer.model.video_clip.scores == "softmax":
         print("There is only one class, so its probability is always 100 %: add classes, or calibrate.")
     conditions = recognizer.conditions()
+    if none_below is not None:
+        conditions["none_below"] = f"{none_below:g}"
     if saved is not None:
         conditions |= {"calibration": saved.digest, "alpha": f"{alpha:g}"}
     if source is not None:
@@ -149,7 +155,14 @@ def _checked(videos: Iterator[str]) -> Iterator[str]:
 
 
 def _with_descriptors(
-    weights: str, names: Sequence[str], device: str | None, scores: "Scores | None", llm: str, *, fall_back: bool
+    weights: str,
+    names: Sequence[str],
+    device: str | None,
+    scores: "Scores | None",
+    none_below: float | None,
+    llm: str,
+    *,
+    fall_back: bool,
 ) -> "Recognizer":
     """Loads weights, and classes that an LLM describes."""
     from ost_lightning.recognition import Recognizer, load_trained_model
@@ -163,4 +176,4 @@ def _with_descriptors(
             raise UserError(f"{error} To compare with the class names alone then, add --fall_back.") from error
         print(f"No descriptors: {error}")
         labels = LabelSpace(tuple(names))
-    return Recognizer(model, labels, device)
+    return Recognizer(model, labels, device, none_below)

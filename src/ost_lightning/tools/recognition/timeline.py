@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ost_lightning.errors import UserError
-from ost_lightning.resources import TINY_CLIP
+from ost_lightning.resources import TINY_MODELS
 from ost_lightning.tools.options import class_names, output_file, output_folder
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def timeline(
     settings: dict[str, Any] = {"stretches": stretches, "rate": rate, "frame_rate": frame_rate}
     recognizer = Recognizer.load(weights, chosen, device)
     print(recognizer)
-    if weights == TINY_CLIP:
-        print("This CLIP knows only the rendered world: its answers about other videos mean nothing.")
+    if weights in TINY_MODELS:
+        print("This model knows only the rendered world: its answers about other videos mean nothing.")
     if not recognizer.labels.descriptors:
         print("The classes have no descriptors: videos are compared with the class names alone.")
     if empty:

@@ -102,6 +102,13 @@ def test_statistics_follow_from_the_checkpoint_unless_they_are_set(tmp_path: Pat
     assert VideoCLIP(str(tmp_path / "saved")).preprocessing == other.preprocessing
 
 
+def test_a_damaged_image_processor_is_not_replaced_by_defaults(tmp_path: Path) -> None:
+    assert read_preprocessing(str(tmp_path), DEFAULT) == DEFAULT  # without the file
+    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": ')
+    with pytest.raises(CheckpointError, match=r"preprocessor_config.json can't be read .* Repair the file; or remove"):
+        read_preprocessing(str(tmp_path), DEFAULT)
+
+
 def test_the_settings_of_clips_are_saved_and_read(tmp_path: Path) -> None:
     known = replace(DEFAULT, frames=16, short_side=224, sample_aspect=False, filter="bilinear")
     known.save(tmp_path)

@@ -16,7 +16,7 @@ from huggingface_hub import constants, hf_hub_download, is_offline_mode, try_to_
 from huggingface_hub.errors import HFValidationError, RemoteEntryNotFoundError
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.resources import TINY_CLIP, tiny_clip_folder
+from ost_lightning.resources import TINY_CLIP, TINY_MODELS, tiny_model_folder
 
 PATIENCE: Final = "HF_HUB_ETAG_TIMEOUT"
 """Environment variable of huggingface_hub: time limit for the first answer of the hub, in seconds."""
@@ -41,12 +41,12 @@ def local_files_only(pretrained: str) -> bool:
     out whether the hub can be reached, because the retries of the hub's client take a minute.
 
     Args:
-        pretrained: Hub id, folder or `tiny`.
+        pretrained: Hub id, folder, or name of a tiny model.
 
     Raises:
         CheckpointError: If the model has to be downloaded, but the hub can't be reached.
     """
-    if pretrained == TINY_CLIP or Path(pretrained).is_dir() or is_offline_mode():
+    if pretrained in TINY_MODELS or Path(pretrained).is_dir() or is_offline_mode():
         return True
     try:
         if _is_cached(pretrained):
@@ -110,8 +110,8 @@ def tokenizer_is_local(repository: str) -> bool:
 
 def folder_of(pretrained: str) -> Path:
     """Returns the path of a model's folder, which doesn't exist if the model is on the hub."""
-    if pretrained == TINY_CLIP:
-        return tiny_clip_folder()
+    if pretrained in TINY_MODELS:
+        return tiny_model_folder(pretrained)
     return Path(pretrained.removeprefix(OPEN_CLIP).removeprefix("local-dir:"))
 
 
@@ -119,7 +119,7 @@ def weights_bytes(pretrained: str) -> int:
     """Returns the size of a model's weights on this machine, in bytes; 0 if they are yet to be downloaded.
 
     Args:
-        pretrained: Hub id, folder or `tiny`.
+        pretrained: Hub id, folder, or name of a tiny model.
     """
     folder = folder_of(pretrained)
     if not folder.is_dir():

@@ -17,12 +17,12 @@ from ost_lightning.errors import CheckpointError
 from ost_lightning.models.encoders.pretrained.hub import OPEN_CLIP, folder_of, local_files_only
 from ost_lightning.models.encoders.towers.pixels import as_patch_convolution
 from ost_lightning.models.unreadable_weights import problem_in
-from ost_lightning.resources import TINY_CLIP
+from ost_lightning.resources import TINY_CLIP, TINY_MODELS
 
 
 def source_of(pretrained: str) -> str:
-    """Returns the hub id or folder of a model; `tiny` is a folder in this package."""
-    return str(folder_of(pretrained)) if pretrained == TINY_CLIP or pretrained.startswith(OPEN_CLIP) else pretrained
+    """Returns the hub id or folder of a model; `tiny` and `tiny_siglip` are folders in this package."""
+    return str(folder_of(pretrained)) if pretrained in TINY_MODELS or pretrained.startswith(OPEN_CLIP) else pretrained
 
 
 def model_type_of(pretrained: str) -> str:
@@ -52,7 +52,7 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
 
     Args:
         architecture: Class of the model.
-        pretrained: Hub id, folder or `tiny`.
+        pretrained: Hub id, folder, or name of a tiny model.
         attention: Attention implementation, by its name in transformers; `eager` for a model without fused attention.
 
     Raises:
@@ -113,7 +113,7 @@ def load_tokenizer(pretrained: str, vocabulary: int, unembedded: int = 0) -> Pre
     """Loads the tokenizer of a checkpoint.
 
     Args:
-        pretrained: Hub id, folder or `tiny`.
+        pretrained: Hub id, folder, or name of a tiny model.
         vocabulary: Size of the model's vocabulary, in tokens.
         unembedded: Number of tokens beyond the vocabulary that the model's own tokenizer has, and no sentence.
 

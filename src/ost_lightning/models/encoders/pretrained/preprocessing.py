@@ -21,6 +21,7 @@ StatisticsName = Literal["clip", "imagenet", "half", "none"]
 _SHORT_SIDE_RATIO: Final = 256 / 224
 """Ratio of short side to image size in the usual evaluation of CLIP on videos."""
 _CLIP_SETTINGS: Final = ("frames", "short_side", "sample_aspect")
+_IMAGE_FILE: Final = "preprocessor_config.json"
 _CLIP_FILE: Final = "clip_settings.json"
 """File for the settings that Hugging Face's preprocessor_config.json, which is for images, can't hold."""
 _EXPECTED: Final = (
@@ -99,7 +100,7 @@ class Preprocessing:
 
     def save(self, folder: Path) -> None:
         """Writes preprocessor_config.json and, if the settings of clips are known, clip_settings.json."""
-        _write_json(folder / "preprocessor_config.json", self.as_image_processor())
+        _write_json(folder / _IMAGE_FILE, self.as_image_processor())
         self.save_clip_settings(folder)
 
     def save_clip_settings(self, folder: Path) -> None:
@@ -129,7 +130,7 @@ def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing
     """Reads the checkpoint's own preprocessor_config.json, and clip_settings.json if a folder has one.
 
     Args:
-        pretrained: Hub id, folder or `tiny`.
+        pretrained: Hub id, folder, or name of a tiny model.
         default: Preprocessing of the architecture, for settings that the file doesn't specify, or if it is missing.
             The image size is always taken from here, because the vision tower reads no other size.
 
@@ -141,13 +142,23 @@ def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing
 
 
 def image_processor_settings(pretrained: str) -> dict[str, Any]:
-    """Returns the content of a checkpoint's preprocessor_config.json; empty if there is none."""
+    """Returns the content of a checkpoint's preprocessor_config.json; empty if there is none.
+
+    Raises:
+        CheckpointError: If a folder has the file, but it is damaged.
+    """
     try:
         found, _ = ImageProcessingMixin.get_image_processor_dict(
             source_of(pretrained), local_files_only=local_files_only(pretrained)
         )
-    except OSError:  # a folder that an earlier version of this package wrote, or that contains only the model
-        return {}
+    except OSError as error:
+        file = Path(source_of(pretrained)) / _IMAGE_FILE
+        if file.is_file():
+            raise CheckpointError(
+                f"{file} can't be read ({str(error).strip().splitlines()[0]}). Repair the file; or remove it, to use "
+                "the defaults of this kind of encoder."
+            ) from error
+        return {}  # a folder that an earlier version of this package wrote, or that contains only the model
     settings: dict[str, Any] = found
     return settings
 
