@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel, SiglipModel
 
 from ost_lightning import Recognizer
 from ost_lightning.cli import main
@@ -28,7 +28,8 @@ from ost_lightning.toyworld.clips import render_clip, write_mp4
 from ost_lightning.toyworld.grammar import draw_classes
 from tests.full_disk import files_of_at_most
 from tests.models.encoders import test_x_clip
-from tests.models.encoders.siglip_miniature import write_siglip
+from tests.models.encoders.siglip_miniature import pixels_of, write_siglip
+from tests.small_experiments import own_videos
 
 x_clip = test_x_clip.folder  # the fixture with a random X-CLIP
 NAMES = [action.name for action in draw_classes(0)["unseen"]]
@@ -152,17 +153,63 @@ def test_nothing_names_this_machine(tiny: tuple[Recognizer, Path]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["onnx", "openvino"])
-def test_siglip_with_transport(tmp_path: Path, name: str, video: Path) -> None:
+def test_siglip_with_transport_in_all_formats(tmp_path: Path, video: Path) -> None:
     model = load_trained_model(write_siglip(tmp_path / "siglip"))
     order = OptimalDescriptorSolver(max_iterations=12, temporal=TransportProblem(order_sigma=0.3))
     recognizer = Recognizer(replace(model, matcher=order), descriptors(["jump", "run", "swim"]))
-    folder = recognizer.export(tmp_path / "out", (name,))
+    folder = recognizer.export(tmp_path / "out", ("hf", *GRAPHS))
     runner = load_runner(folder)
-    found = runner.load(name)(runner.read_clip(video)).mean(0)
-    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
+    clip = runner.read_clip(video)
+    for name in GRAPHS:
+        np.testing.assert_allclose(runner.load(name)(clip).mean(0), by_class(recognizer, video), atol=1e-4)
     assert "12 iterations" in (folder / "README.md").read_text()
-    assert not (folder / "config.json").exists()
+    frames = torch.from_numpy(clip)
+    features = SiglipModel.from_pretrained(folder).eval().get_image_features(pixel_values=pixels_of(frames))
+    expected = recognizer._video_clip.encode_frames(frames)[0]
+    torch.testing.assert_close(torch.nn.functional.normalize(features.pooler_output), expected)
+
+
+def test_sigmoid_probabilities_are_part_of_the_graph(tmp_path: Path, video: Path) -> None:
+    model = load_trained_model(write_siglip(tmp_path / "siglip"), "sigmoid")
+    recognizer = Recognizer(model, LabelSpace(("jump", "run")))
+    runner = load_runner(recognizer.export(tmp_path / "out", ["torch_export"]))
+    found = runner.load("torch_export")(runner.read_clip(video)).mean(0)
+    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
+    assert abs(found.sum() - 1) > 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["openai", "pe_core", "mobileclip2"])
+def test_models_of_open_clip_in_all_formats(tmp_path: Path, family: str, video: Path) -> None:
+    miniatures = pytest.importorskip("tests.models.encoders.open_clip_miniatures")
+    model = load_trained_model(f"open_clip:{miniatures.write_open_clip(tmp_path / 'model', family)}")
+    recognizer = Recognizer(model, LabelSpace(("jump", "run", "swim")))
+    folder = recognizer.export(tmp_path / "out", ("hf", *GRAPHS))
+    runner = load_runner(folder)
+    for name in GRAPHS:
+        found = runner.load(name)(runner.read_clip(video)).mean(0)
+        np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
+    again = Recognizer.load(f"open_clip:{folder}", labels=["jump", "run", "swim"], device="cpu")
+    assert by_class(again, video) == pytest.approx(by_class(recognizer, video), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_a_training_through_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+    assert main(["fit", *own_videos(Path("videos"))]) == 0
+    assert main(["export", "runs/own_videos", "out", "--labels=videos", f"--formats=hf,{','.join(GRAPHS)}"]) == 0
+    trained = Recognizer.load("runs/own_videos", labels="videos", device="cpu")
+    runner = load_runner(Path("out").resolve())
+    clip = runner.read_clip(Path("videos/0.mp4"))
+    assert clip.shape[1] == 4
+    for name in GRAPHS:
+        np.testing.assert_allclose(runner.load(name)(clip).mean(0), by_class(trained, Path("videos/0.mp4")), atol=1e-4)
+    weights = torch.load("runs/own_videos/version_0/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    name = "vision_model.encoder.layers.0.mlp.fc1.weight"
+    torch.testing.assert_close(
+        CLIPModel.from_pretrained("out").state_dict()[name], weights[f"video_clip.encoder.model.{name}"]
+    )
 
 
 @pytest.mark.slow
