@@ -1,8 +1,7 @@
 """Speed of exported graphs on a CPU, and their agreement with the suite's fp32 on rendered videos.
 
 All ways score the same videos in turn, one video at a time, in one process. `encode` times the frames in memory, and
-`with decoding` also the reading of the file: by the suite, or by the exported program. int8 is calibrated on other
-videos than the ones that are scored.
+`with decoding` also the reading of the file: by the suite, or by the exported program.
 """
 
 import argparse
@@ -57,15 +56,15 @@ def load(weights: str, frames: int) -> TrainedModel:
     return replace(model, video_clip=clip, clips=ClipSettings(frames=frames).with_defaults_from(clip.preprocessing))
 
 
-def render(folder: Path, count: int, seed: str) -> list[Path]:
+def render(folder: Path, count: int) -> list[Path]:
     actions = draw_classes(0)["unseen"]
-    videos = [folder / f"{seed}{number}.mp4" for number in range(count)]
+    videos = [folder / f"{number}.mp4" for number in range(count)]
     for number, video in enumerate(videos):
-        write_mp4(video, render_clip(actions[number % len(actions)], seed=f"{seed}{number}"))
+        write_mp4(video, render_clip(actions[number % len(actions)], seed=f"a{number}"))
     return videos
 
 
-def ways(recognizer: Recognizer, folder: Path, calibration: list[Path]) -> list[Way]:
+def ways(recognizer: Recognizer, folder: Path) -> list[Way]:
     clip = recognizer._video_clip
 
     def suite(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -80,9 +79,7 @@ def ways(recognizer: Recognizer, folder: Path, calibration: list[Path]) -> list[
 
     found = [Way("suite, fp32", read, suite)]
     for name, precision in EXPORTS:
-        videos = calibration if (name, precision) == ("openvino", "int8") else ()
-        settings = ExportSettings(precision, calibration=videos)
-        exported = recognizer.export(folder / f"{name}-{precision}", [name], settings)
+        exported = recognizer.export(folder / f"{name}-{precision}", [name], ExportSettings(precision))
         runner: Any = load_runner(exported)
         found.append(Way(f"{name}, {precision}", runner.read_clip, runner.load(name)))
     return found
@@ -99,19 +96,15 @@ def main() -> None:
     parser.add_argument("--weights", default="tiny", help="as in `ost export`, or B/32, B/16 for random weights")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--videos", type=int, default=100)
-    parser.add_argument("--calibration", type=int, default=100)
     parser.add_argument("--repetitions", type=int, default=3)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(usable_cores())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        tested, calibration = (
-            render(folder, count, seed) for count, seed in ((options.videos, "a"), (options.calibration, "b"))
-        )
+        tested = render(folder, options.videos)
         recognizer = Recognizer(load(options.weights, options.frames), LabelSpace(CLASSES))
-        compared = ways(recognizer, folder, calibration)
-        measure(compared, tested, options.repetitions)
+        measure(ways(recognizer, folder), tested, options.repetitions)
 
 
 def measure(compared: list[Way], videos: list[Path], repetitions: int) -> None:

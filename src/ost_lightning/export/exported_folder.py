@@ -41,13 +41,13 @@ class ExportSettings:
     Attributes:
         precision: Precision of the graphs: `fp32`, `bf16` or `int8`.
         iterations: Number of Sinkhorn's iterations in the graphs; None for the matcher's, but at most 40.
-        calibration: Videos for choosing the ranges of int8 activations.
+        videos: Videos like those that will be recognized, on which agreement is measured; rendered ones if empty.
         results: Scores of a test of these weights, for the model card.
     """
 
     precision: str = "fp32"
     iterations: int | None = None
-    calibration: Sequence[Path] = ()
+    videos: Sequence[Path] = ()
     results: RunResults | None = None
 
 
@@ -60,7 +60,7 @@ def write_export(
         source: Model, classes and settings.
         folder: New folder.
         formats: `hf`, `torch_export`, `onnx` or `openvino`.
-        settings: Precision, iterations, calibration and scores; the defaults if not given.
+        settings: Precision, iterations, videos and scores; the defaults if not given.
 
     Returns:
         The folder.
@@ -83,7 +83,7 @@ def write_export(
         save_file({kind: texts.contiguous() for kind, texts in source.texts.items()}, partial / EMBEDDINGS)
         graph_settings: dict[str, Any] = {}
         if graphs:
-            graph_settings = _write_graphs(source, partial, graphs, level, settings.iterations, settings.calibration)
+            graph_settings = _write_graphs(source, partial, graphs, level, settings.iterations, settings.videos)
         card = model_card(source, chosen, level, graph_settings, settings.results)
         (partial / "README.md").write_text(card, encoding="utf-8")
     return folder
@@ -95,7 +95,7 @@ def _write_graphs(
     formats: list[GraphFormat],
     precision: Precision,
     iterations: int | None,
-    calibration: Sequence[Path],
+    videos: Sequence[Path],
 ) -> dict[str, Any]:
     """Writes the graphs and the program that reads them, and checks them; returns the content of export.json."""
     _require_one_crop(source)
@@ -109,8 +109,8 @@ def _write_graphs(
         if precision == "int8":
             from ost_lightning.export.quantization import quantize
 
-            quantize(source, folder, name, calibration)
-        settings["agreement"][name] = check(source, folder, name, precision).as_json()
+            quantize(graph, program, folder, name)
+        settings["agreement"][name] = check(source, folder, name, precision, videos).as_json()
     _save(settings, folder)
     return settings
 

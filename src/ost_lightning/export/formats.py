@@ -24,6 +24,8 @@ _PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "openvino": ("openvino", "nncf"),
 }
 """Packages of the extra that has the name of a format."""
+_GROUP: Final = 128
+"""Number of adjacent activations with a common scale in OpenVINO's int8; more are faster and less precise."""
 _PRECISIONS: Final[dict[Precision, tuple[Format, ...]]] = {
     "fp32": get_args(Format),
     "bf16": ("hf", "openvino"),
@@ -59,8 +61,11 @@ def check_formats(formats: tuple[str, ...], precision: str) -> tuple[Format, ...
 
 def runtime_settings(precision: Precision) -> dict[str, Any]:
     """Returns the settings of the runtimes, for the program that reads the graphs."""
-    hint = "bf16" if precision == "bf16" else "f32"  # otherwise OpenVINO chooses, by the processor
-    return {"onnx": {"providers": ["CPUExecutionProvider"]}, "openvino": {"INFERENCE_PRECISION_HINT": hint}}
+    # OpenVINO would choose both by the processor
+    openvino: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
+    if precision == "int8":
+        openvino["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _GROUP
+    return {"onnx": {"providers": ["CPUExecutionProvider"]}, "openvino": openvino}
 
 
 def write_graph(program: ExportedProgram, name: GraphFormat, folder: Path) -> None:

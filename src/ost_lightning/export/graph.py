@@ -76,7 +76,7 @@ class RecognitionGraph(nn.Module):
         """Maps uint8 frames (B, T, 3, S, S) to fp32 probabilities (B, K)."""
         embedded = self.video_clip.encode_frames(frames)
         texts = (self.get_buffer(f"texts_{kind}") for kind in self.matcher.kinds)
-        return self.video_clip.similarity_to_logits(self.matcher(embedded, *texts)).float().softmax(-1)
+        return self.video_clip.class_probabilities(self.matcher(embedded, *texts))
 
 
 def _without_text_tower(video_clip: VideoCLIP) -> VideoCLIP:

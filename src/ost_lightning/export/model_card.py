@@ -78,12 +78,15 @@ def _graphs(settings: Mapping[str, Any], precision: Precision) -> str:
         + (f"Sinkhorn's algorithm has {steps} iterations for each problem. " if steps else "")
         + "Agreement with the suite in fp32, measured after writing:",
         "",
-        "| format | file | clips | equal top-1 | largest difference of a probability |",
-        "| --- | --- | ---: | ---: | ---: |",
+        "| format | file | clips | equal top-1 | equal top-5 | largest difference of a probability |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for name, found in settings["agreement"].items():
-        share, largest = 100 * found["top1_equal"], found["largest_difference"]
-        lines.append(f"| {name} | {settings['graphs'][name]} | {found['clips']} | {share:.1f} % | {largest:.1g} |")
+        clips = f"{found['clips']} {found['videos']}"
+        shares = " | ".join(f"{100 * found[share]:.1f} %" for share in ("top1_equal", "top5_equal"))
+        lines.append(
+            f"| {name} | {settings['graphs'][name]} | {clips} | {shares} | {found['largest_difference']:.1g} |"
+        )
     return "\n".join(lines)
 
 

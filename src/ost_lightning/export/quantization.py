@@ -1,80 +1,80 @@
-"""Graphs in int8, by the runtimes' own tools.
+"""Graphs with int8 weights, by the runtimes' own tools; activations are rounded to int8 while a graph is executed.
 
-Only the encoder is quantized: matching needs the precision of cosines.
+Only the linear layers of the vision tower's blocks are quantized. Rounding of pixels, attention, the projection to the
+joint space or matching costs the most agreement, and saves little time.
 """
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
+import torch
+from torch.export import ExportedProgram
 
 from ost_lightning.errors import UserError
 from ost_lightning.export.formats import FILES, SCOPE, GraphFormat
-from ost_lightning.export.graph import ExportSource
-from ost_lightning.export.parity import read_views
+from ost_lightning.export.graph import RecognitionGraph
 
-_ENCODER: Final = "video_clip."
-"""Part of the scope of the encoder's and the temporal head's operations."""
-_MATCHING: Final = ("bmm", "einsum", "matmul", "mm")
-"""Operations of matchers, by the names that OpenVINO takes from PyTorch; layers of encoders are `linear`."""
+_WITH_WEIGHTS: Final = ("MatMul", "Convolution", "GroupConvolution", "Gather")
+"""OpenVINO's operations that may have weights."""
 
 
-def quantize(source: ExportSource, folder: Path, name: GraphFormat, videos: Sequence[Path]) -> None:
-    """Replaces a written graph by one in int8.
-
-    ONNX Runtime chooses the ranges of activations anew for each input. OpenVINO's NNCF fixes them by the videos.
+def quantize(graph: RecognitionGraph, program: ExportedProgram, folder: Path, name: GraphFormat) -> None:
+    """Replaces a written graph by one in int8. The ranges of activations are found anew for each input.
 
     Args:
-        source: Model, classes and settings.
-        folder: Exported folder with a graph in fp32.
+        graph: Graph that was traced.
+        program: Traced graph.
+        folder: Exported folder with the graph in fp32.
         name: Format.
-        videos: Videos for calibration, which only OpenVINO needs.
 
     Raises:
-        UserError: If videos are needed and there are none, or one can't be read.
+        UserError: If the vision tower's blocks have no linear layers.
     """
-    if name == "onnx":
-        _quantize_onnx(folder / FILES[name])
-    else:
-        _quantize_openvino(source, folder / FILES[name], videos)
+    layers = block_layers(graph, program)
+    if not layers:
+        encoder = type(graph.video_clip.encoder).__name__
+        raise UserError(f"The blocks of {encoder}'s vision tower have no linear layers for int8: choose fp32 or bf16.")
+    {"onnx": _quantize_onnx, "openvino": _quantize_openvino}[name](folder / FILES[name], layers)
 
 
-def _quantize_onnx(file: Path) -> None:
+def block_layers(graph: RecognitionGraph, program: ExportedProgram) -> frozenset[str]:
+    """Returns the names that linear layers of the vision tower's blocks have in a traced graph: `linear_3`."""
+    blocks = {id(weight) for layer in graph.video_clip.encoder.tower("vision").layers for weight in layer.parameters()}
+    names = {name for name, weight in graph.named_parameters(remove_duplicate=False) if id(weight) in blocks}
+    inputs = program.graph_signature.inputs_to_parameters
+    return frozenset(
+        node.name
+        for node in program.graph.nodes
+        if node.target is torch.ops.aten.linear.default and inputs.get(node.args[1].name) in names
+    )
+
+
+def _quantize_onnx(file: Path, layers: frozenset[str]) -> None:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    def is_chosen(node: Any) -> bool:
+        scopes = [entry.value for entry in node.metadata_props if entry.key == SCOPE]
+        return any(scope.rpartition("/")[2].partition(":")[0] in layers for scope in scopes)
+
     nodes = onnx.load(file, load_external_data=False).graph.node
-    layers = [
-        node.name
-        for node in nodes
-        if node.op_type in ("MatMul", "Gemm")
-        and any(entry.key == SCOPE and _ENCODER in entry.value for entry in node.metadata_props)
-    ]
+    chosen = [node.name for node in nodes if node.op_type in ("MatMul", "Gemm") and is_chosen(node)]
     folded = file.with_name(f"folded-{file.name}")
     quant_pre_process(file, folded, skip_symbolic_shape=True)  # weights become constants that can be quantized
-    quantize_dynamic(folded, file, nodes_to_quantize=layers, per_channel=True, weight_type=QuantType.QInt8)
+    quantize_dynamic(folded, file, nodes_to_quantize=chosen, per_channel=True, weight_type=QuantType.QInt8)
     folded.unlink()
 
 
-def _quantize_openvino(source: ExportSource, file: Path, videos: Sequence[Path]) -> None:
-    if not videos:
-        raise UserError("OpenVINO's int8 is calibrated with videos: give a folder of about 100.")
+def _quantize_openvino(file: Path, layers: frozenset[str]) -> None:
     import nncf
     import openvino
 
-    def clips() -> Iterator[Any]:
-        for video in videos:
-            yield np.ascontiguousarray(read_views(source, video).numpy())
-
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})  # the file of weights is overwritten
-    model = nncf.quantize(
-        core.read_model(file),
-        nncf.Dataset(list(clips())),
-        model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=len(videos),
-        ignored_scope=nncf.IgnoredScope(patterns=[f"^({'|'.join(_MATCHING)})[_/].*"], validate=False),
-    )
+    model = core.read_model(file)
+    names = ((operation.get_type_name(), operation.get_friendly_name()) for operation in model.get_ops())
+    others = [name for kind, name in names if kind in _WITH_WEIGHTS and name.partition("/")[0] not in layers]
+    ignored = nncf.IgnoredScope(names=others, validate=False)
+    model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM, ignored_scope=ignored)
     openvino.save_model(model, file, compress_to_fp16=False)

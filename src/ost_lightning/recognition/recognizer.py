@@ -275,7 +275,7 @@ class Recognizer(LongVideos, LiveVideos):
         Args:
             folder: New folder.
             formats: Some of `hf`, `torch_export`, `onnx` and `openvino`.
-            settings: Precision, iterations, calibration and scores; the defaults if not given.
+            settings: Precision, iterations, videos and scores; the defaults if not given.
 
         Raises:
             UserError: If the export is impossible, or doesn't reproduce these probabilities.

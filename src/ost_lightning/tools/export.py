@@ -14,7 +14,7 @@ def export(
     classes: str | None = None,
     formats: str = "hf",
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
-    calibrate: Path | None = None,
+    compare: Path | None = None,
     iterations: int | None = None,
     results: Path | None = None,
     push: str | None = None,
@@ -32,7 +32,7 @@ def export(
         classes: Class names separated by commas, such as `archery, surfing`.
         formats: Formats separated by commas: `hf`, `torch_export`, `onnx`, `openvino`.
         precision: Precision of the graphs; `bf16` is for openvino, `int8` for onnx and openvino.
-        calibrate: Folder of videos for choosing the ranges of OpenVINO's int8 activations.
+        compare: Folder of videos like those that will be recognized; agreement with fp32 is measured on them.
         iterations: Number of Sinkhorn's iterations in the graphs; that of the matcher, but at most 40, if not given.
         results: File results.json of a test of these weights, for the model card; that of the run if not given.
         push: Hub id to upload the folder to; the token is read from the environment variable HF_TOKEN.
@@ -47,7 +47,7 @@ def export(
         from ost_lightning.export.hub import upload, write_token
 
         write_token()
-    videos = _calibration_videos(calibrate, precision, names)
+    videos = _compared_videos(compare, names)
     from ost_lightning.export import ExportSettings
     from ost_lightning.export.tested_weights import results_of
     from ost_lightning.recognition import Recognizer, find_checkpoint
@@ -60,15 +60,11 @@ def export(
         print(f"Uploaded to {upload(folder, push)}")
 
 
-def _calibration_videos(folder: Path | None, precision: str, formats: tuple[str, ...]) -> list[Path]:
-    """Returns the videos for calibration, which only OpenVINO's int8 needs."""
-    needed = precision == "int8" and "openvino" in formats
+def _compared_videos(folder: Path | None, formats: tuple[str, ...]) -> list[Path]:
     if folder is None:
-        if needed:
-            raise UserError("OpenVINO's int8 is calibrated with videos: set --calibrate to a folder of about 100.")
         return []
-    if not needed:
-        raise UserError("--calibrate is for --precision int8 with the format openvino: leave it out.")
+    if formats == ("hf",):
+        raise UserError("--compare is for formats with a graph: leave it out, or add one to --formats.")
     from ost_lightning.recognition import find_videos
 
     return [Path(video) for video in find_videos([str(folder)])]
