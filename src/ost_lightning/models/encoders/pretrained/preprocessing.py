@@ -7,8 +7,6 @@ from math import isclose
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from transformers import ImageProcessingMixin
-
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.encoders.pretrained.hub import local_files_only
 from ost_lightning.models.encoders.pretrained.loading import source_of
@@ -142,6 +140,8 @@ def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing
 
 def image_processor_settings(pretrained: str) -> dict[str, Any]:
     """Returns the content of a checkpoint's preprocessor_config.json; empty if there is none."""
+    from transformers import ImageProcessingMixin  # imports torchvision
+
     try:
         found, _ = ImageProcessingMixin.get_image_processor_dict(
             source_of(pretrained), local_files_only=local_files_only(pretrained)
