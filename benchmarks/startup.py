@@ -42,8 +42,6 @@ READING: Final = {
 }
 MISTAKES: Final = {
     "a misspelled key": ["test", *EXPERIMENT, "--data.loading.wrokers=2"],
-    "a value of the wrong kind": ["test", *EXPERIMENT, "--data.loading.workers=many"],
-    "a misspelled class": ["test", *EXPERIMENT, "--trainer.callbacks+=PredictionWritter"],
     "a list that is missing": ["test", *EXPERIMENT, "--data.test=missing.txt"],
     "a checkpoint that is missing": ["test", *EXPERIMENT, "--ckpt_path=missing.ckpt"],
     "a video that is missing (`ost recognize`)": ["recognize", "missing.mp4", "--weights=tiny", "--labels=videos"],

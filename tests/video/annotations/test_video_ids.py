@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import PurePosixPath
 
 import pytest
@@ -38,7 +39,7 @@ def test_ids_follow_the_rules_of_paths(parts: list[str]) -> None:
     path = "".join(parts)
     video = PurePosixPath(path.replace("\\", "/"))
     name = PurePosixPath(video.name.strip())
-    stem = name.stem if name.suffix in (".mp4", ".webm") else name.name
+    stem = name.stem if re.fullmatch(r"\.[A-Za-z]\w{1,4}", name.suffix) else name.name
     assert video_id(path, "file") == stem
     assert video_id(path) == str(video.parent / stem)
 
