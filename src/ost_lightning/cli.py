@@ -25,6 +25,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.escaping import without_passwords
 from ost_lightning.experiment.arguments import normalized, require_experiment
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
+from ost_lightning.lean_torchmetrics import defer_torchmetrics
 from ost_lightning.tools.parsing.arguments import HELP, usage_hint
 from ost_lightning.tools.parsing.commands import ABLATION_MEAN, GROUPS, TOOLS, Tool
 from ost_lightning.tools.parsing.parser import run_tool
@@ -78,6 +79,7 @@ def _run_experiment(command: str, args: Sequence[str]) -> None:
     require_experiment(f"ost {command}", args[1:])
     # cheap checks first: the imports below take seconds
     args = normalized(args) if help_index is None else [command, "--help"]
+    defer_torchmetrics()
     with _fast_imports():
         command_line = resolve_name(EXPERIMENT_COMMANDS[command].target)
     try:

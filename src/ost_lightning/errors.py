@@ -1,5 +1,7 @@
 """User-fixable errors."""
 
+from typing import Final
+
 from ost_lightning.escaping import without_passwords
 
 
@@ -23,3 +25,10 @@ class CheckpointError(UserError):
 
 class NonFiniteError(UserError, ValueError):
     """Error for weights, cosines or scores that are NaN or infinite, so that no number follows from them."""
+
+
+NON_FINITE_HINT: Final = (
+    "Check the weights, the pixel statistics and the learned temperature; with 16-bit precision, repeat in full "
+    "precision (--trainer.precision 32)."
+)
+"""Likely causes of scores that are not finite, for messages."""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from ost_lightning.errors import NonFiniteError
-from ost_lightning.evaluation import ConfusionCounts, OrderHits, RecognitionAccuracy
+from ost_lightning.evaluation.metrics import ConfusionCounts, OrderHits, RecognitionAccuracy
 
 
 @settings(max_examples=30)

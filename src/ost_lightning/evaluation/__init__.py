@@ -8,7 +8,6 @@ from ost_lightning.evaluation.embedding_store import EmbeddingStore
 from ost_lightning.evaluation.evaluation import Evaluation
 from ost_lightning.evaluation.frame_orders import FrameOrder, ReversedFrames, ShuffledFrames
 from ost_lightning.evaluation.loader import EvaluationLoader, evaluation_loaders, evaluation_sets
-from ost_lightning.evaluation.metrics import NON_FINITE_HINT, ConfusionCounts, OrderHits, RecognitionAccuracy
 from ost_lightning.evaluation.prediction import (
     SHOWN_CLASSES,
     PendingPredictions,
@@ -22,13 +21,11 @@ from ost_lightning.evaluation.sets import EvaluationSet
 from ost_lightning.evaluation.weight_sets import WeightSets, mixture_name
 
 __all__ = [
-    "NON_FINITE_HINT",
     "SCORED",
     "SHOWN_CLASSES",
     "CachedClips",
     "ClipGeometry",
     "ClipSettings",
-    "ConfusionCounts",
     "EmbeddedBatch",
     "EmbeddingCache",
     "EmbeddingCacheWarning",
@@ -39,10 +36,8 @@ __all__ = [
     "EvaluationSet",
     "FrameOrder",
     "KeyedClipBatch",
-    "OrderHits",
     "PendingPredictions",
     "Prediction",
-    "RecognitionAccuracy",
     "ReversedFrames",
     "ScoredBatch",
     "Scorer",

@@ -9,7 +9,6 @@ from ost_lightning.errors import NonFiniteError
 from ost_lightning.evaluation.batches import EmbeddedBatch, EvaluationBatch, KeyedClipBatch, ScoredBatch
 from ost_lightning.evaluation.embedding_store import EmbeddingStore
 from ost_lightning.evaluation.frame_orders import reordered
-from ost_lightning.evaluation.metrics import RecognitionAccuracy
 from ost_lightning.evaluation.scoring import Scorer, embed, probabilities
 from ost_lightning.evaluation.sets import EvaluationSet
 from ost_lightning.evaluation.weight_sets import WeightSets
@@ -49,6 +48,9 @@ class Evaluation:
         device: torch.device,
         store: EmbeddingStore | None = None,
     ) -> None:
+        # imports torchmetrics, which recognition and loading processes don't need
+        from ost_lightning.evaluation.metrics import RecognitionAccuracy
+
         self.sets, self.scorers = tuple(sets), dict(scorers)
         self._video_clip, self._weights, self._device, self._store = video_clip, weights, device, store
         self._accuracy = {

@@ -1,18 +1,10 @@
 """Recognition accuracy and confusion with exact counts."""
 
-from typing import Final
-
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from ost_lightning.errors import NonFiniteError
-
-NON_FINITE_HINT: Final = (
-    "Check the weights, the pixel statistics and the learned temperature; with 16-bit precision, repeat in full "
-    "precision (--trainer.precision 32)."
-)
-"""Likely causes of scores that are not finite, for messages."""
+from ost_lightning.errors import NON_FINITE_HINT, NonFiniteError
 
 
 class RecognitionAccuracy(Metric):

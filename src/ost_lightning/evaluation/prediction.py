@@ -6,9 +6,8 @@ from typing import Final, NamedTuple, Self
 
 from torch import Tensor
 
-from ost_lightning.errors import NonFiniteError
+from ost_lightning.errors import NON_FINITE_HINT, NonFiniteError
 from ost_lightning.evaluation.batches import ScoredBatch
-from ost_lightning.evaluation.metrics import NON_FINITE_HINT
 from ost_lightning.evaluation.sets import EvaluationSet
 from ost_lightning.video import UNLABELED, ReadFailure
 from ost_lightning.video.annotations import Span

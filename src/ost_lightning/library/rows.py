@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ost_lightning.errors import NonFiniteError, UserError
-from ost_lightning.evaluation import NON_FINITE_HINT
+from ost_lightning.errors import NON_FINITE_HINT, NonFiniteError, UserError
 from ost_lightning.files import ESCAPE_BYTES
 from ost_lightning.library.segments import Failure, IndexedSource, NewFrames, NewSegment
 from ost_lightning.library.settings import TableSettings

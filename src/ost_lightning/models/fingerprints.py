@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import av
 import torch
-import transformers
 from torch import Tensor, nn
 
 from ost_lightning.models.video_clip import VideoCLIP
@@ -146,6 +145,8 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
 @cache
 def _code_version() -> str:
     """Digest of the code that turns a file into embeddings: this package's source and the libraries' versions."""
+    import transformers  # takes a second, and not everyone who imports this module asks for fingerprints
+
     digest = blake2b(f"{torch.__version__} {transformers.__version__} {av.__version__}".encode(), digest_size=8)
     for package in ("ost_lightning.video", "ost_lightning.models"):
         for file in sorted(Path(str(files(package))).rglob("*.py")):

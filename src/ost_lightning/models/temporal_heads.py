@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Final
 
 from torch import Tensor, nn
-from transformers.activations import QuickGELUActivation
 
 from ost_lightning.errors import UserError
 
@@ -108,6 +107,8 @@ class TemporalTransformer(TemporalHead):
 
 
 def _block(width: int, heads: int) -> nn.TransformerEncoderLayer:
+    from transformers.activations import QuickGELUActivation  # takes half a second, and few models have this head
+
     return nn.TransformerEncoderLayer(
         width,
         heads,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor
 
-from ost_lightning.errors import NonFiniteError, UserError
-from ost_lightning.evaluation import NON_FINITE_HINT, SHOWN_CLASSES, evaluation_clips
+from ost_lightning.errors import NON_FINITE_HINT, NonFiniteError, UserError
+from ost_lightning.evaluation import SHOWN_CLASSES, evaluation_clips
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import FrameEmbeddings, Scores, constructor_settings, require_finite_weights
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator, Nonconformity

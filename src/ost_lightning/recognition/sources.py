@@ -12,7 +12,7 @@ from fsspec.core import url_to_fs
 
 from ost_lightning.errors import UserError
 from ost_lightning.video.decoding import PICTURE_SUFFIXES
-from ost_lightning.video.storage import TRANSFER_ERRORS, VIDEO_SUFFIXES, is_remote
+from ost_lightning.video.storage import VIDEO_SUFFIXES, is_remote, transfer_errors
 
 STANDARD_INPUT: Final = "-"
 _NUMBER: Final = re.compile(r"(\d+)")
@@ -81,7 +81,7 @@ def _matching_urls(pattern: str) -> list[str]:
     try:
         system, path = url_to_fs(pattern)
         matches = sorted((str(match) for match in system.glob(path)), key=_natural)
-    except TRANSFER_ERRORS as error:
+    except transfer_errors() as error:
         raise UserError(f"The pattern {pattern} can't be listed ({error}): name the videos one by one.") from error
     visible = [match for match in matches if not match.rpartition("/")[2].startswith(".")]
     found = [system.unstrip_protocol(match) for match in visible if _suffix(match) in VIDEO_SUFFIXES]

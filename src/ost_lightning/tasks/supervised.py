@@ -6,8 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import similarities
@@ -96,6 +94,9 @@ class SupervisedRecognition(RecognitionTask):
         Returns:
             The arguments, or mixed clips, again rounded to uint8, and targets (B, K).
         """
+        from torchvision import tv_tensors
+        from torchvision.transforms import v2
+
         transforms: list[v2.Transform] = []
         if self.mixing.mixup:
             transforms.append(v2.MixUp(alpha=self.mixing.mixup, num_classes=classes))

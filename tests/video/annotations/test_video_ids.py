@@ -1,4 +1,6 @@
 import os
+import re
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -29,6 +31,23 @@ from ost_lightning.video.annotations.video_ids import id_hash, list_digest, vide
 def test_ids_of_videos_and_files(path: str, video: str, file: str | None) -> None:
     assert video_id(path) == video
     assert video_id(path, "file") == (file or video)
+
+
+@given(st.lists(st.sampled_from(["a", "1.5", ".", "..", "/", "\\", " ", "\n", ".mp4", ".webm", "é"]), max_size=8))
+def test_ids_follow_the_rules_of_paths(parts: list[str]) -> None:
+    """Earlier versions took paths apart by pathlib; their results remain comparable."""
+    path = "".join(parts)
+    video = PurePosixPath(path.replace("\\", "/"))
+    name = PurePosixPath(video.name.strip())
+    stem = name.stem if re.fullmatch(r"\.[A-Za-z]\w{1,4}", name.suffix) else name.name
+    assert video_id(path, "file") == stem
+    assert video_id(path) == str(video.parent / stem)
+
+
+def test_digests_are_those_of_earlier_results() -> None:
+    paths = ["abseiling/0wR5jVB-WPk_000417_000427.mp4", "67818.webm", "jump rope/0.mp4", "val//./b.avi@1-2.5"]
+    assert [video_id(path) for path in paths] == ["0wR5jVB-WPk", "67818", "jump rope/0", "val/b"]
+    assert list_digest(map(video_id, paths)) == "c9163fa5adc52a00"
 
 
 @pytest.mark.parametrize(

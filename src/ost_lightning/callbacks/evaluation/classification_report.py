@@ -16,7 +16,8 @@ from ost_lightning.analysis.pictures import HINT, can_draw
 from ost_lightning.callbacks.recognition import run_folder
 from ost_lightning.errors import UserError
 from ost_lightning.escaping import CsvWriter
-from ost_lightning.evaluation import SCORED, ConfusionCounts, EvaluationSet, ScoredBatch, evaluation_sets
+from ost_lightning.evaluation import SCORED, EvaluationSet, ScoredBatch, evaluation_sets
+from ost_lightning.evaluation.metrics import ConfusionCounts
 from ost_lightning.files import write_text_atomically
 from ost_lightning.video import ClipBatch
 from ost_lightning.vocabulary import AS_TRAINED, counted

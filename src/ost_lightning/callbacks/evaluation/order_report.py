@@ -26,7 +26,6 @@ from ost_lightning.errors import UserError
 from ost_lightning.evaluation import (
     EvaluationSet,
     FrameOrder,
-    OrderHits,
     ReversedFrames,
     ScoredBatch,
     Scorer,
@@ -34,6 +33,7 @@ from ost_lightning.evaluation import (
     evaluation_loaders,
     evaluation_sets,
 )
+from ost_lightning.evaluation.metrics import OrderHits
 from ost_lightning.files import write_text_atomically
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.vocabulary import AS_TRAINED, EvaluationStage, counted

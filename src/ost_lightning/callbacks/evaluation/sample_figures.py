@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics import Metric
 
 from ost_lightning.analysis import MatchingFlow, draw_confusion, draw_matching_flows, worst_classes
 from ost_lightning.analysis.pictures import HINT, can_draw
@@ -39,7 +39,7 @@ class SampleFigures(Callback):
         self._validations = 0
         self._due, self._can_draw = False, False
         self._folder: Path | None = None
-        self._confusion: dict[str, MulticlassConfusionMatrix] = {}
+        self._confusion: dict[str, Metric] = {}
         self._flows: dict[str, tuple[str, dict[str, MatchingFlow]]] = {}
         self._labels: dict[str, LabelSpace] = {}
 
@@ -58,6 +58,8 @@ class SampleFigures(Callback):
         self._due = due and self._can_draw and self._folder is not None
         if not self._due:
             return
+        from torchmetrics.classification import MulticlassConfusionMatrix  # imports all of torchmetrics
+
         self._labels = {one.name: one.labels for one in evaluation_sets(trainer.val_dataloaders)}
         # every process needs every metric, because metrics are summed over processes
         self._confusion = {

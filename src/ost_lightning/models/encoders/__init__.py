@@ -1,13 +1,10 @@
 """Dual encoders behind one interface: they map pixels and sentences to vectors in one space."""
 
+from pkgutil import resolve_name
 from typing import Final
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.models.encoders.altclip import AltCLIPEncoder
 from ost_lightning.models.encoders.base import TOWERS, DualEncoder, Tower, TowerName
-from ost_lightning.models.encoders.chinese_clip import ChineseCLIPEncoder
-from ost_lightning.models.encoders.clip import CLIPEncoder
-from ost_lightning.models.encoders.metaclip_2 import MetaClip2Encoder
 from ost_lightning.models.encoders.open_clip import OpenCLIPEncoder, is_open_clip
 from ost_lightning.models.encoders.pretrained.loading import model_type_of
 from ost_lightning.models.encoders.pretrained.preprocessing import (
@@ -16,10 +13,6 @@ from ost_lightning.models.encoders.pretrained.preprocessing import (
     Preprocessing,
     StatisticsName,
 )
-from ost_lightning.models.encoders.siglip import SiglipEncoder
-from ost_lightning.models.encoders.siglip2 import Siglip2Encoder
-from ost_lightning.models.encoders.videoprism import VideoPrismEncoder
-from ost_lightning.models.encoders.x_clip import XCLIPEncoder
 
 __all__ = [
     "NAMED_STATISTICS",
@@ -34,19 +27,17 @@ __all__ = [
     "is_open_clip",
 ]
 
-_ENCODERS: Final[dict[str, type[DualEncoder]]] = {
-    encoder.model_type: encoder
-    for encoder in (
-        AltCLIPEncoder,
-        ChineseCLIPEncoder,
-        CLIPEncoder,
-        MetaClip2Encoder,
-        Siglip2Encoder,
-        SiglipEncoder,
-        VideoPrismEncoder,
-        XCLIPEncoder,
-    )
+_ENCODERS: Final = {
+    "altclip": "altclip:AltCLIPEncoder",
+    "chinese_clip": "chinese_clip:ChineseCLIPEncoder",
+    "clip": "clip:CLIPEncoder",
+    "metaclip_2": "metaclip_2:MetaClip2Encoder",
+    "siglip": "siglip:SiglipEncoder",
+    "siglip2": "siglip2:Siglip2Encoder",
+    "videoprism": "videoprism:VideoPrismEncoder",
+    "xclip": "x_clip:XCLIPEncoder",
 }
+"""Module and class by `model_type`. Only the one that is asked for is imported: its architecture takes a second."""
 
 
 def encoder_class(pretrained: str) -> type[DualEncoder]:
@@ -66,4 +57,5 @@ def encoder_class(pretrained: str) -> type[DualEncoder]:
             f"{pretrained} is a model of type '{model_type}', which is not supported: expected one of "
             f"{', '.join(sorted(_ENCODERS))} (model_type in config.json)."
         )
-    return _ENCODERS[model_type]
+    encoder: type[DualEncoder] = resolve_name(f"{__name__}.{_ENCODERS[model_type]}")
+    return encoder

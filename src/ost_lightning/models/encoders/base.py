@@ -5,11 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ost_lightning.errors import CheckpointError, UserError
 from ost_lightning.matching import Matcher
@@ -25,6 +24,9 @@ from ost_lightning.models.encoders.pretrained.preprocessing import (
 from ost_lightning.models.encoders.towers.end_token import check_start_token, correct_end_token, end_token
 from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 TowerName = Literal["vision", "text"]
 TOWERS: Final[tuple[TowerName, ...]] = ("vision", "text")
@@ -98,7 +100,7 @@ class DualEncoder(nn.Module, ABC):
     """
 
     model_type: ClassVar[str]
-    architecture: ClassVar[type[PreTrainedModel]]
+    architecture: "ClassVar[type[PreTrainedModel]]"
     statistics: ClassVar[StatisticsName] = "clip"
     resize: ClassVar[Resize] = "shortest_side"
     fixed_length: ClassVar[bool] = False
@@ -178,7 +180,7 @@ class DualEncoder(nn.Module, ABC):
         return SentenceTokenizer(tokenizer, cls._positions(text), cls.fixed_length, cls.canonicalize, end)
 
     @classmethod
-    def _check_tokenizer(cls, tokenizer: PreTrainedTokenizerBase, pretrained: str) -> None:
+    def _check_tokenizer(cls, tokenizer: "PreTrainedTokenizerBase", pretrained: str) -> None:
         """Checks what the tokenizer adds to sentences, where that is special.
 
         Raises:
@@ -352,4 +354,6 @@ def _side(size: int | list[int] | tuple[int, int], pretrained: str) -> int:
 
 
 def _config(pretrained: str) -> Any:
+    from transformers import AutoConfig
+
     return AutoConfig.from_pretrained(source_of(pretrained), local_files_only=local_files_only(pretrained))

@@ -13,9 +13,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from ost_lightning.errors import NonFiniteError, UserError
+from ost_lightning.errors import NON_FINITE_HINT, NonFiniteError, UserError
 from ost_lightning.escaping import without_passwords
-from ost_lightning.evaluation import NON_FINITE_HINT, ClipSettings
+from ost_lightning.evaluation import ClipSettings
 from ost_lightning.models import VideoCLIP
 from ost_lightning.recognition.timelines.embedded_video import EmbeddedVideo, steps_in
 from ost_lightning.recognition.timelines.timeline import Gap

@@ -14,7 +14,8 @@ from ost_lightning.resources import shipped
 
 IdKind = Literal["video", "file"]
 _PART: Final = re.compile(r"(?<=[\w)])@[\d.]+-[\d.]*$")  # a table's name for a part of a video
-_SUFFIX: Final = re.compile(r"\.[A-Za-z]\w{1,4}")
+_SUFFIX: Final = re.compile(r"[A-Za-z]\w{1,4}")
+_UNUSUAL: Final = re.compile(r"//|/$|(?:^|/)\.(?:/|$)")  # paths that have a shorter spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,26 @@ def video_id(path: str, kind: IdKind = "video") -> str:
             ActivityNet (`v_id.mp4`), so that two clips of one video have one id; the stem of any other published name;
             and the path of a name that is not a publisher's.
     """
-    video = PurePosixPath(_PART.sub("", path).replace("\\", "/"))
-    name = PurePosixPath(video.name.strip())
-    stem = name.stem if _SUFFIX.fullmatch(name.suffix) else name.name
+    if "@" in path:
+        path = _PART.sub("", path)
+    path = path.replace("\\", "/")
+    if _UNUSUAL.search(path):
+        path = str(PurePosixPath(path))  # which takes longer than everything else here
+    folder, slash, name = path.rpartition("/")
+    name = name.strip()
+    if name == ".":
+        name = ""
+    stem, _, suffix = name.rpartition(".")
+    if not stem or not _SUFFIX.fullmatch(suffix):
+        stem = name
     if kind == "file":
         return stem
-    ids = (pattern.id_in(stem, name.name, video.parent.name) for pattern in _patterns())
-    return next((id_ for id_ in ids if id_ is not None), str(video.parent / stem))
+    parent = folder.rpartition("/")[2]
+    for pattern in _patterns():
+        if (found := pattern.id_in(stem, name, parent)) is not None:
+            return found
+    id_ = f"{folder}{slash}{stem}"
+    return str(PurePosixPath(id_)) if stem in ("", ".") else id_
 
 
 def id_hash(id_: str) -> int:

@@ -26,12 +26,12 @@ from ost_lightning.video.decoding.truncation import (
     missing_bytes,
 )
 from ost_lightning.video.storage.addresses import (
-    TRANSFER_ERRORS,
     ShardMember,
     VideoAddress,
     is_remote,
     local_url,
     read_bytes,
+    transfer_errors,
 )
 
 __all__ = ["VideoReadError", "VideoReader", "open_video", "read_frames"]
@@ -89,7 +89,7 @@ class VideoReader(FrameSource):
             head, size = first_bytes(path, fetched)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise VideoReadError(path, "there is no such file") from error
-        except TRANSFER_ERRORS as error:
+        except transfer_errors() as error:
             raise VideoReadError(path, f"it can't be fetched ({error_text(error)})") from error
         self._file = _File(source, _probing(head))
         try:

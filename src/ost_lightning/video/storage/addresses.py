@@ -5,6 +5,7 @@ A record holds an address, which is small and picklable; nothing is opened befor
 
 import os
 import re
+import sys
 import tarfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,12 +22,6 @@ from ost_lightning.video.storage.shard_index import ShardIndex, has_shards, open
 _URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/+(?=[^/])")
 _HEADER_BYTES: Final = 16 * tarfile.BLOCKSIZE
 """Bytes before the data of a tar member in which its header begins, with any extra blocks for long names."""
-try:
-    from aiohttp import ClientError as _HTTPError
-except ImportError:  # installed with fsspec's http extra only
-    _HTTPError = OSError  # type: ignore[assignment, misc]
-TRANSFER_ERRORS: Final = (OSError, ValueError, ImportError, RuntimeError, _HTTPError)
-"""Exceptions of fsspec's file systems for unreadable addresses; ImportError if a protocol's package is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +168,27 @@ def size_and_mtime(address: VideoAddress) -> tuple[int, int]:
             size, modified = status.st_size, status.st_mtime_ns
     except FileNotFoundError:
         return 0, 0
-    except TRANSFER_ERRORS as error:
+    except transfer_errors() as error:
         raise UserError(f"{address} can't be accessed ({error}). Check its permissions and the connection.") from error
     return (address.size if isinstance(address, ShardMember) else size), modified
+
+
+def transfer_errors() -> tuple[type[Exception], ...]:
+    """Returns the exceptions of fsspec's file systems for unreadable addresses.
+
+    ImportError is one of them, for a protocol whose package is missing. Errors of HTTP are those of aiohttp, which
+    fsspec imports with the first such URL.
+    """
+    http = sys.modules.get("aiohttp")
+    errors: tuple[type[Exception], ...] = (OSError, ValueError, ImportError, RuntimeError)
+    return errors if http is None else (*errors, http.ClientError)
 
 
 def read_bytes(address: VideoAddress) -> BytesIO:
     """Downloads the file at a URL, or a member of a shard there, in one request.
 
     Raises:
-        OSError: If the download fails; other exceptions of `TRANSFER_ERRORS` are possible, too.
+        OSError: If the download fails; other exceptions of `transfer_errors` are possible, too.
     """
     if isinstance(address, ShardMember):
         files, path = url_to_fs(address.shard)

@@ -1,23 +1,27 @@
-"""Loading a pre-trained model from the hub or a folder: its type, weights and tokenizer."""
+"""Loading a pre-trained model from the hub or a folder: its type, weights and tokenizer.
+
+Transformers takes a second to import, so it is imported by the functions that need it.
+"""
 
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils.logging import set_tqdm_hook
 
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.encoders.pretrained.hub import OPEN_CLIP, folder_of, local_files_only
 from ost_lightning.models.encoders.towers.pixels import as_patch_convolution
 from ost_lightning.models.unreadable_weights import problem_in
 from ost_lightning.resources import TINY_CLIP, TINY_MODELS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def source_of(pretrained: str) -> str:
@@ -31,6 +35,8 @@ def model_type_of(pretrained: str) -> str:
     Raises:
         CheckpointError: If the model doesn't exist, or its config.json has no `model_type`.
     """
+    from transformers import PreTrainedConfig
+
     try:
         config, _ = PreTrainedConfig.get_config_dict(
             source_of(pretrained), local_files_only=local_files_only(pretrained)
@@ -47,7 +53,7 @@ def model_type_of(pretrained: str) -> str:
     return model_type
 
 
-def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: str = "sdpa") -> Any:
+def load_model(architecture: "type[PreTrainedModel]", pretrained: str, attention: str = "sdpa") -> Any:
     """Loads a complete model in fp32.
 
     Args:
@@ -97,6 +103,7 @@ def load_model(architecture: type[PreTrainedModel], pretrained: str, attention: 
 @contextmanager
 def _without_bar_of_weights() -> Iterator[None]:
     """Hides the progress bar over weights, which takes seconds and appears for every copy; downloads keep theirs."""
+    from transformers.utils.logging import set_tqdm_hook
 
     def create(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         hidden = {"disable": True} if kwargs.get("desc") == "Loading weights" else {}
@@ -109,7 +116,7 @@ def _without_bar_of_weights() -> Iterator[None]:
         set_tqdm_hook(before)
 
 
-def load_tokenizer(pretrained: str, vocabulary: int, unembedded: int = 0) -> PreTrainedTokenizerBase:
+def load_tokenizer(pretrained: str, vocabulary: int, unembedded: int = 0) -> "PreTrainedTokenizerBase":
     """Loads the tokenizer of a checkpoint.
 
     Args:
@@ -121,6 +128,8 @@ def load_tokenizer(pretrained: str, vocabulary: int, unembedded: int = 0) -> Pre
         CheckpointError: If the tokenizer is missing, belongs to another model, or needs a package that is not
             installed.
     """
+    from transformers import AutoTokenizer
+
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source_of(pretrained), trust_remote_code=False, local_files_only=local_files_only(pretrained)

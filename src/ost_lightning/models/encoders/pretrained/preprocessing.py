@@ -7,8 +7,6 @@ from math import isclose
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from transformers import ImageProcessingMixin
-
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.encoders.pretrained.hub import local_files_only
 from ost_lightning.models.encoders.pretrained.loading import source_of
@@ -147,6 +145,8 @@ def image_processor_settings(pretrained: str) -> dict[str, Any]:
     Raises:
         CheckpointError: If a folder has the file, but it is damaged.
     """
+    from transformers import ImageProcessingMixin  # imports torchvision
+
     try:
         found, _ = ImageProcessingMixin.get_image_processor_dict(
             source_of(pretrained), local_files_only=local_files_only(pretrained)

@@ -1,12 +1,14 @@
 """The token of a sentence at which a text tower is read: the end token, or in BERT-like towers the first one."""
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from ost_lightning.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _LEGACY: Final = 2
 """Wrong id in the configurations of OpenAI's CLIP; transformers then takes the largest id for the end token.
@@ -35,7 +37,7 @@ def embed_end_tokens(model: Any, tokens: Tensor, end: int) -> Tensor:
     return features
 
 
-def end_token(tokenizer: PreTrainedTokenizerBase, pretrained: str) -> int:
+def end_token(tokenizer: "PreTrainedTokenizerBase", pretrained: str) -> int:
     """Returns the id of the token that a tokenizer adds at the end of each sentence.
 
     Args:
@@ -56,7 +58,7 @@ def end_token(tokenizer: PreTrainedTokenizerBase, pretrained: str) -> int:
     return last
 
 
-def check_start_token(tokenizer: PreTrainedTokenizerBase, pretrained: str) -> None:
+def check_start_token(tokenizer: "PreTrainedTokenizerBase", pretrained: str) -> None:
     """Checks that a tokenizer adds its class token at the start of each sentence.
 
     Args:
@@ -75,7 +77,7 @@ def check_start_token(tokenizer: PreTrainedTokenizerBase, pretrained: str) -> No
             )
 
 
-def correct_end_token(config: Any, tokenizer: PreTrainedTokenizerBase, end: int) -> None:
+def correct_end_token(config: Any, tokenizer: "PreTrainedTokenizerBase", end: int) -> None:
     """Corrects a configuration with which transformers would not find the end token, so that saved models have it.
 
     Args:

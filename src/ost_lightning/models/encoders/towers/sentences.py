@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def attention_mask(tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -36,7 +39,7 @@ class SentenceTokenizer:
         end_token: Id of the token at which the text tower is read; None if it is read elsewhere.
     """
 
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: "PreTrainedTokenizerBase"
     max_tokens: int
     fixed_length: bool = False
     canonicalize: Callable[[str], str] | None = None

@@ -1,0 +1,73 @@
+"""Modules that a command and its loading processes do without, so that they begin at once."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import environment
+from tests.small_experiments import own_videos
+
+SLOW = ("lightning", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn", "torchvision", "wandb")
+METRICS = ("torchmetrics.classification", "torchmetrics.functional")
+ARCHITECTURES = ("accelerate", "transformers.modeling_utils")
+COMPILER = ("sympy", "torch._dynamo", "triton")
+
+
+def imported_by(program: str, folder: Path) -> set[str]:
+    """Runs a program in a new process, and returns the modules it has imported at its last line."""
+    program = f"import sys, json\n{program}\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=environment(), capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("program", "unneeded"),
+    [
+        ("import ost_lightning.cli", {*SLOW, "aiohttp", "av", "numpy", "torch", "torchmetrics", "transformers"}),
+        # what a loading process needs that doesn't inherit the memory of its parent
+        (
+            "from ost_lightning.video import EvaluationClips, TrainingClips",
+            {*SLOW, *COMPILER, "aiohttp", "torchmetrics", "transformers"},
+        ),
+        (
+            "from ost_lightning import Recognizer; from ost_lightning.evaluation import CachedClips",
+            {*SLOW, *COMPILER, *ARCHITECTURES, "aiohttp", "torchmetrics"},
+        ),
+    ],
+    ids=["command", "loading process", "recognizer"],
+)
+def test_an_import_brings_only_what_it_needs(program: str, unneeded: set[str], tmp_path: Path) -> None:
+    assert not unneeded & imported_by(program, tmp_path)
+
+
+def test_a_mistake_is_told_before_an_architecture_is_imported_and_videos_are_read_before_metrics(
+    tmp_path: Path,
+) -> None:
+    program = f"""
+import json, sys
+from ost_lightning import cli
+options = {["test", *own_videos(tmp_path / "videos")]}
+assert cli.main([*options, "--data.test=missing.txt"]) == 1
+told = sorted(sys.modules)
+from ost_lightning.video.clips.dataset import EvaluationClips
+def read(clips, index):
+    print("\\n" + json.dumps([told, sorted(sys.modules)]), flush=True)
+    raise KeyboardInterrupt
+EvaluationClips.__getitem__ = read
+cli.main(options)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    assert "[[" in done.stdout, done.stderr
+    told, reading = map(set, json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[["))))
+    others = {*SLOW, *METRICS, "aiohttp"} - {"lightning"}
+    assert not {*others, *ARCHITECTURES} & told
+    # transformers needs these for the architecture
+    assert not (others - {"scipy", "torchvision"}) & reading
+    assert "transformers.modeling_utils" in reading
