@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ost_lightning.errors import UserError
-from ost_lightning.resources import TINY_CLIP
+from ost_lightning.resources import TINY_MODELS
 from ost_lightning.tools.options import output_file
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def find(
     opened = Library.open(library)
     searcher = opened.searcher(weights, table, device)
     print(searcher)
-    if searcher.table.settings.weights == TINY_CLIP:
-        print("This CLIP knows only the rendered world: its answers about other videos mean nothing.")
+    if searcher.table.settings.weights in TINY_MODELS:
+        print("This model knows only the rendered world: its answers about other videos mean nothing.")
     if classify and space is not None and output is not None:
         searcher.classify(space).save(output)
         print(f"Predictions written to {output}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from ost_lightning.characters import escaped
 from ost_lightning.errors import UserError
 from ost_lightning.machine import usable_cores
-from ost_lightning.resources import TINY_CLIP
+from ost_lightning.resources import TINY_MODELS
 from ost_lightning.tools.library.indexed_sources import PARTS, STANDARD_INPUT, sources_of
 from ost_lightning.tools.library.maintenance import maintain
 from ost_lightning.tools.options import processes
@@ -116,8 +116,8 @@ def index(
         segments = _segments(opened, model, chosen, name if weights is None else None)
         if process.rank == 0:
             print(f"Indexing {counted(len(videos), 'video')} with {escaped(name)} into {escaped(str(opened.folder))}")
-            if name == TINY_CLIP:
-                print("This CLIP knows only the rendered world: what it sees in other videos means nothing.")
+            if name in TINY_MODELS:
+                print("This model knows only the rendered world: what it sees in other videos means nothing.")
             _tell_about_views(model)
         settings = IndexSettings(threads, batch_size, commit_seconds, retry, process.rank, process.world_size)
         with ShownProgress(process.rank, process.wait) as shown:
