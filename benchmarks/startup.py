@@ -1,18 +1,22 @@
-"""Seconds until a command opens its first video, and until it tells a mistake.
+"""CPU seconds until a command opens its first video, and until it tells a mistake.
 
 Every command runs in a process of its own, as from a shell, with the tiny CLIP and rendered videos. The kernel reports
 when one of the videos is opened (inotify, so only on Linux); the process itself is not changed. A mistake is told when
 the process has ended. Rounds are interleaved; medians are printed with least and most.
 
+Until then a command works in one thread and doesn't wait, so on an idle machine it takes as long as its CPU time. The
+time of workers that it has started isn't counted.
+
 On a CPU: startup.py
 Compared with another version: startup.py --source ../before/src src
-Where the time goes: startup.py --modules 15
+Where the time goes: startup.py --packages 15
 """
 
 import argparse
 import ctypes
 import os
 import re
+import resource
 import select
 import shutil
 import statistics
@@ -90,12 +94,12 @@ def command_line(arguments: list[str], *options: str) -> list[str]:
     return [sys.executable, *options, "-c", program, *arguments]
 
 
-def seconds_until_reading(source: Path, arguments: list[str], folder: Path) -> float:
-    """Time until a command opens a video; it is then stopped."""
+def seconds_until_reading(source: Path, arguments: list[str], folder: Path, *options: str) -> float:
+    """CPU time until a command opens a video; it is then stopped."""
     with OpenedFiles(folder / "videos") as opened, (folder / "output.txt").open("w") as output:
-        began = time.perf_counter()
+        limit = time.perf_counter() + LIMIT
         process = subprocess.Popen(  # noqa: S603  # fixed commands
-            command_line(arguments),
+            command_line(arguments, *options),
             cwd=folder,
             env=environment(source),
             stdout=output,
@@ -104,11 +108,17 @@ def seconds_until_reading(source: Path, arguments: list[str], folder: Path) -> f
         )
         try:
             while not opened.video_within(0.1):
-                if process.poll() is not None or time.perf_counter() - began > LIMIT:
+                if process.poll() is not None or time.perf_counter() > limit:
                     raise SystemExit(f"{' '.join(arguments)}:\n{(folder / 'output.txt').read_text()}")
-            return time.perf_counter() - began
+            return cpu_seconds(process.pid)
         finally:
             stop(process)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far, in user and kernel mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
@@ -119,34 +129,27 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def seconds_until_told(source: Path, arguments: list[str], folder: Path) -> float:
-    """Time until a command has told a mistake and ended."""
-    began = time.perf_counter()
+    """CPU time until a command has told a mistake and ended."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(  # noqa: S603  # fixed commands
         command_line(arguments), cwd=folder, env=environment(source), capture_output=True, text=True, timeout=LIMIT
     )
-    taken = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 1 or "ost: " not in done.stderr:
         raise SystemExit(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
-    return taken
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def heaviest_modules(source: Path, count: int) -> str:
-    """Table of the packages whose modules take longest to import until `ost test` opens a video."""
-    own: dict[str, float] = {}
-    program = "import ost_lightning.cli as cli; cli.resolve_name(cli.EXPERIMENT_COMMANDS['test'].target)"
-    done = subprocess.run(  # noqa: S603  # fixed commands
-        [sys.executable, "-X", "importtime", "-c", program],
-        env=environment(source),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for microseconds, module in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", done.stderr):
-        package = module.partition(".")[0]
-        own[package] = own.get(package, 0.0) + int(microseconds) / 1e6
-    rows = sorted(own.items(), key=lambda item: -item[1])[:count]
+def heaviest_packages(source: Path, folder: Path, count: int) -> str:
+    """Table of the packages that take longest to import until `ost test` opens a video."""
+    seconds_until_reading(source, READING["ost test"], folder, "-X", "importtime")
+    lines = re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\w+)", (folder / "output.txt").read_text())
+    taken: dict[str, float] = {}
+    for microseconds, package in lines:
+        taken[package] = taken.get(package, 0.0) + int(microseconds) / 1e6
+    rows = sorted(taken.items(), key=lambda item: -item[1])[:count]
     return "\n".join(
-        ["| package | seconds |", "| --- | ---: |", *(f"| {name} | {taken:.2f} |" for name, taken in rows)]
+        ["| package | seconds |", "| --- | ---: |", *(f"| {name} | {time_:.2f} |" for name, time_ in rows)]
     )
 
 
@@ -163,12 +166,8 @@ def main() -> None:
     parser.add_argument("--source", type=Path, nargs="+", default=[SOURCE], help="source folders to compare")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="words in the rows to measure")
-    parser.add_argument("--modules", type=int, default=0, metavar="COUNT", help="only print the heaviest packages")
+    parser.add_argument("--packages", type=int, default=0, metavar="COUNT", help="only print the heaviest imports")
     options = parser.parse_args()
-    if options.modules:
-        for source in options.source:
-            print(f"{source}\n\n{heaviest_modules(source, options.modules)}\n")
-        return
     rows = {
         **{f"first video of `{name}`": (seconds_until_reading, arguments) for name, arguments in READING.items()},
         **{f"{name} is told": (seconds_until_told, arguments) for name, arguments in MISTAKES.items()},
@@ -178,6 +177,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_project(folder)
+        if options.packages:
+            for source in options.source:
+                print(f"{source}\n\n{heaviest_packages(source, folder, options.packages)}\n")
+            return
         for number in range(options.rounds + 1):
             for (row, source), times in taken.items():
                 measure, arguments = rows[row]
