@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ost_lightning import Recognizer
@@ -32,7 +31,7 @@ def test_only_linear_layers_of_the_vision_towers_blocks_are_chosen() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "precision"), [("openvino", "bf16"), ("openvino", "int8"), ("onnx", "int8")])
 def test_rendered_videos_of_all_draws_keep_their_class(name: str, precision: str, tmp_path: Path) -> None:
-    shares = []
+    kept, clips = 0, 0
     for draw in range(DRAWS):
         actions = draw_classes(draw)["unseen"]
         entries = {action.name: Descriptors(action.spatio, action.temporal) for action in actions}
@@ -43,5 +42,6 @@ def test_rendered_videos_of_all_draws_keep_their_class(name: str, precision: str
         folder = recognizer.export(tmp_path / str(draw), [name], ExportSettings(precision, videos=videos))
         found = json.loads((folder / "export.json").read_text())["agreement"][name]
         assert found["largest_difference"] < 0.05
-        shares.append(found["top1_equal"])
-    assert np.mean(shares) >= 0.99, shares
+        kept, clips = kept + round(found["top1_equal"] * found["clips"]), clips + found["clips"]
+    assert clips == 200
+    assert kept >= 198
