@@ -45,7 +45,7 @@ READING: Final = {
     "ost recognize": ["recognize", "videos", "--weights=tiny", "--labels=videos"],
 }
 MISTAKES: Final = {
-    "a misspelled key": ["test", *EXPERIMENT, "--data.loading.wrokers=2"],
+    "a misspelled key": ["test", *EXPERIMENT, "--data.loading.wrokers=2"],  # codespell:ignore wrokers
     "a list that is missing": ["test", *EXPERIMENT, "--data.test=missing.txt"],
     "a checkpoint that is missing": ["test", *EXPERIMENT, "--ckpt_path=missing.ckpt"],
     "a video that is missing (`ost recognize`)": ["recognize", "missing.mp4", "--weights=tiny", "--labels=videos"],
