@@ -45,7 +45,7 @@ READING: Final = {
     "ost recognize": ["recognize", "videos", "--weights=tiny", "--labels=videos"],
 }
 MISTAKES: Final = {
-    "a misspelled key": ["test", *EXPERIMENT, "--data.loading.wrokers=2"],  # codespell:ignore wrokers
+    "a misspelled key": ["test", *EXPERIMENT, "--data.loading.works=2"],
     "a list that is missing": ["test", *EXPERIMENT, "--data.test=missing.txt"],
     "a checkpoint that is missing": ["test", *EXPERIMENT, "--ckpt_path=missing.ckpt"],
     "a video that is missing (`ost recognize`)": ["recognize", "missing.mp4", "--weights=tiny", "--labels=videos"],
@@ -84,8 +84,8 @@ class OpenedFiles:
 
 
 def environment(source: Path) -> dict[str, str]:
-    """Environment in which the package of a source folder is imported, and nothing is downloaded."""
-    return {**os.environ, "PYTHONPATH": str(source.resolve()), "HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline"}
+    """Environment in which the package of a source folder is imported, without the hub and W&B."""
+    return {**os.environ, "PYTHONPATH": str(source.resolve()), "HF_HUB_OFFLINE": "1", "NETRC": os.devnull}
 
 
 def command_line(arguments: list[str], *options: str) -> list[str]:

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from torch import Tensor, nn
 
+from ost_lightning.matching import Matcher
+
 _ANY_NUMBER: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -30,6 +32,8 @@ def plain(value: object) -> Any:
         return value.tolist()
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Matcher):
+        return {type(value).__name__: constructor_settings(value)}
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     if isinstance(value, Mapping):
