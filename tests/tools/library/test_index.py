@@ -179,5 +179,8 @@ def test_two_processes_store_what_one_does(clips: Path, launcher: str) -> None:
     assert "could not be read: 1" in " ".join(done.stderr.split())
     assert done.stdout.count("broken.mp4: not a readable video file") == 1
     one, two = (Library.open(name).table() for name in ("one", "two"))
-    assert rows(one) == rows(two)
+    # processes have other numbers of threads, which round sums differently
+    for alone, shared in zip(rows(one), rows(two), strict=True):
+        assert alone[:-1] == shared[:-1]
+        assert alone[-1] == pytest.approx(shared[-1], abs=1e-5)
     assert two.error_dataset.count_rows() == 1
