@@ -106,10 +106,10 @@ RELATIVE = Variant("less half of the video's mean", StretchDecoder, {"contrast":
 VARIANTS = (
     BASELINE,
     Variant("Viterbi, windows", ViterbiDecoder, {"switch": (0.005, 0.01, 0.02, 0.05)}),
-    Variant("transport of the video (ASOT), windows", TransportDecoder, {"smoothness": (0.5, 0.7, 0.85)}),
+    Variant("transport of video (ASOT), windows", TransportDecoder, {"smoothness": (0.5, 0.7, 0.85)}),
     DEFAULT,
     NO_CONTRAST,
-    Variant("half of the worst step, no contrast", StretchDecoder, {"contrast": (0.0,)}, half_worst),
+    Variant("half worst step, no contrast", StretchDecoder, {"contrast": (0.0,)}, half_worst),
     RELATIVE,
     Variant("a cost per segment", StretchDecoder, {"cost": (0.05, 0.1)}),
     Variant("transport alone", StretchDecoder, {}, transported_only),
@@ -118,7 +118,7 @@ VARIANTS = (
     Variant("no order", StretchDecoder, {}, ordered, (None,)),
     Variant("order_sigma 0.15", StretchDecoder, {}, ordered, (0.15,)),
     Variant("mean of 0.3 and 0.15", StretchDecoder, {}, averaged, (0.3, 0.15)),
-    Variant("0.15, at most 0.05 below no order", StretchDecoder, {}, capped, (0.15, None)),
+    Variant("0.15, at most 0.05 below none", StretchDecoder, {}, capped, (0.15, None)),
 )
 
 

@@ -1,21 +1,12 @@
 """Writes the page of a search from `page.html`, `style.css` and `script.js` in this folder."""
 
-import html
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from ost_lightning.library.asking.found import FoundSegment, FoundSegments
 from ost_lightning.recognition.timelines.exports import FramePictures, read_pictures
 from ost_lightning.recognition.timelines.exports.names import one_line
-from ost_lightning.recognition.timelines.exports.page.parts import (
-    data_url,
-    script_json,
-    source_hash,
-    unplayable,
-    video_url,
-)
+from ost_lightning.recognition.timelines.exports.page.parts import data_url, page_html, unplayable, video_url
 from ost_lightning.video.storage import is_remote
 
 
@@ -31,25 +22,13 @@ def write_found_page(found: FoundSegments, file: Path, pictures: FramePictures =
         file: File to write.
         pictures: Reader of frames.
     """
-    folder = files(__package__)
-    template, style, script = (
-        (folder / name).read_text(encoding="utf-8") for name in ("page.html", "style.css", "script.js")
-    )
     data = {
         "query": one_line(found.query),
         "summary": one_line(found.summary()),
         "segments": [_segment(one, file.parent, pictures) for one in found.segments],
         "conditions": [[one_line(name), one_line(value)] for name, value in found.conditions.items()],
     }
-    content = Template(template).substitute(
-        title=html.escape(one_line(found.query)),
-        style=style,
-        style_hash=source_hash(style),
-        script=script,
-        script_hash=source_hash(script),
-        data=script_json(data),
-    )
-    file.write_text(content, encoding="utf-8")
+    file.write_text(page_html(__package__, found.query, data), encoding="utf-8")
 
 
 def _segment(found: FoundSegment, folder: Path, pictures: FramePictures) -> dict[str, Any]:

@@ -1,14 +1,17 @@
-"""Parts that pages share: data for scripts, pictures, references to videos, and hashes for the security policy."""
+"""What pages share: their frame, pictures, and references to videos."""
 
 import base64
 import hashlib
+import html
 import json
 import os
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any
 from urllib.parse import quote
 
-from ost_lightning.recognition.timelines.exports.names import reference
+from ost_lightning.recognition.timelines.exports.names import one_line, reference
 from ost_lightning.video.storage import is_remote
 
 
@@ -42,7 +45,32 @@ def data_url(picture: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}"
 
 
-def script_json(data: dict[str, Any]) -> str:
+def page_html(package: str, title: str, data: dict[str, Any]) -> str:
+    """Returns a page that needs no network, and whose security policy allows only its own script and styles.
+
+    Args:
+        package: Package with the page's body (`page.html`), styles (`style.css`) and script (`script.js`). The frame
+            around the body is `shell.html`, with `shell.css`.
+        title: Title; it is escaped.
+        data: Data for the script.
+    """
+
+    def text(folder: str, name: str) -> str:
+        return (files(folder) / name).read_text(encoding="utf-8")
+
+    style, script = text(__package__, "shell.css") + text(package, "style.css"), text(package, "script.js")
+    return Template(text(__package__, "shell.html")).substitute(
+        title=html.escape(one_line(title)),
+        style=style,
+        style_hash=_source_hash(style),
+        body=text(package, "page.html"),
+        script=script,
+        script_hash=_source_hash(script),
+        data=_script_json(data),
+    )
+
+
+def _script_json(data: dict[str, Any]) -> str:
     """Returns JSON that can't end the script element which it stands in."""
     text = json.dumps(data, allow_nan=False)
     for character in "<>&":
@@ -50,6 +78,6 @@ def script_json(data: dict[str, Any]) -> str:
     return text
 
 
-def source_hash(text: str) -> str:
+def _source_hash(text: str) -> str:
     """Returns the source expression of a Content Security Policy for an inline script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

@@ -1,23 +1,14 @@
 """Writes the page of a timeline from `page.html`, `style.css` and `script.js` in this folder."""
 
 import base64
-import html
 import mimetypes
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any, Final
 
 from ost_lightning.recognition.timelines.exports.frame_pictures import FramePictures, read_pictures
 from ost_lightning.recognition.timelines.exports.names import one_line
-from ost_lightning.recognition.timelines.exports.page.parts import (
-    data_url,
-    script_json,
-    source_hash,
-    unplayable,
-    video_url,
-)
+from ost_lightning.recognition.timelines.exports.page.parts import data_url, page_html, unplayable, video_url
 from ost_lightning.recognition.timelines.timeline import Segment, Timeline
 from ost_lightning.video.storage import is_remote
 
@@ -45,19 +36,8 @@ def write_page(
         embed_limit: Largest size in bytes of a video that becomes part of the page.
     """
     (timeline,) = timelines
-    folder = files(__package__)
-    template, style, script = (
-        (folder / name).read_text(encoding="utf-8") for name in ("page.html", "style.css", "script.js")
-    )
-    content = Template(template).substitute(
-        title=html.escape(one_line(Path(timeline.video).name)),
-        style=style,
-        style_hash=source_hash(style),
-        script=script,
-        script_hash=source_hash(script),
-        data=script_json(_data(timeline, file.parent, pictures, embed_limit)),
-    )
-    file.write_text(content, encoding="utf-8")
+    data = _data(timeline, file.parent, pictures, embed_limit)
+    file.write_text(page_html(__package__, Path(timeline.video).name, data), encoding="utf-8")
 
 
 def _data(timeline: Timeline, folder: Path, pictures: FramePictures, embed_limit: int) -> dict[str, Any]:
