@@ -155,6 +155,8 @@ def test_groups_of_settings_in_one_option(capsys: pytest.CaptureFixture[str]) ->
         ("--ckpt-pth=last", "--ckpt_path"),
         ("--tracking.wandbb=false", "--tracking.wandb"),
         ("--data.clip.frames=3", "'clips.frames'"),
+        ("--data.loading.worker=2", "'loading.workers'"),
+        ("--trainer.max_epoch=1", "--trainer.max_epochs"),
         ("--data.test.own.lst=a", "'list'"),
         ("--data={class_path: VideoLists, init_arg: {root: a}}", "`init_args`"),
         ("--data=VideoList", "VideoLists"),

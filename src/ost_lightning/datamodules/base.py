@@ -83,6 +83,23 @@ class VideoDataModule(LightningDataModule, ABC):
         """Returns whether the settings select videos for a part."""
         return True
 
+    def videos_of(self, parts: Sequence[Part]) -> list[LabeledVideos]:
+        """Prepares the data and returns the videos of some parts, outside of a training or test.
+
+        Args:
+            parts: Names of the parts. Those without videos are skipped.
+
+        Raises:
+            UserError: If no part has videos.
+        """
+        self.prepare_data()
+        sets: list[LabeledVideos] = []
+        for part in filter(self.has_part, parts):
+            sets += [self.training_videos()] if part == "train" else self.evaluation_videos(part).values()
+        if not sets:
+            raise UserError(f"The data module has no videos for the sets {', '.join(parts) or '(none)'}. Check --sets.")
+        return sets
+
     @property
     def needs_preparation(self) -> bool:
         """Whether `prepare_data` has to run before the videos can be listed."""

@@ -54,7 +54,8 @@ class SettingsParser(_WithoutFiles, ArgumentParser):
     """Parser whose options take settings, but not files of settings; only `--config` reads files."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        # an abbreviation would mean something else as soon as a setting with the same beginning is added
+        super().__init__(*args, **{"allow_abbrev": False} | kwargs)
         self._group_class = _SettingsGroup
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

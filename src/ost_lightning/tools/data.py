@@ -16,7 +16,7 @@ from ost_lightning.tools.options import output_folder, processes
 from ost_lightning.vocabulary import Part, counted
 
 if TYPE_CHECKING:
-    from ost_lightning.datamodules import LabeledVideos, VideoDataModule
+    from ost_lightning.datamodules import VideoDataModule
     from ost_lightning.video import VideoRecord
     from ost_lightning.video.maintenance.inspection import Inspection
 
@@ -128,13 +128,7 @@ def _records(
         ]
     if root is not None or data is None:
         raise UserError("--root belongs to --list. Set the folder of a data module with --data.root.")
-    data.prepare_data()
-    sets: list[LabeledVideos] = []
-    for part in filter(data.has_part, parts):
-        sets += [data.training_videos()] if part == "train" else data.evaluation_videos(part).values()
-    if not sets:
-        raise UserError(f"The data module has no videos for the sets {', '.join(parts) or '(none)'}. Check --sets.")
-    return [record for videos in sets for record in videos.records]
+    return [record for videos in data.videos_of(parts) for record in videos.records]
 
 
 def _write_missing(bad: "Sequence[Inspection]", file: Path) -> None:

@@ -8,7 +8,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.vocabulary import Part
 
 if TYPE_CHECKING:
-    from ost_lightning.datamodules import LabeledVideos, VideoDataModule
+    from ost_lightning.datamodules import VideoDataModule
     from ost_lightning.library import VideoSource
 
 PARTS: Final[tuple[Part, ...]] = ("train", "val", "test")
@@ -71,10 +71,6 @@ def _of_list(list_file: Path, root: str) -> "list[VideoSource]":
 def _of_data(data: "VideoDataModule", parts: Sequence[Part]) -> "list[VideoSource]":
     from ost_lightning.library import record_sources
 
-    data.prepare_data()
-    sets: list[LabeledVideos] = []
-    for part in filter(data.has_part, parts):
-        sets += [data.training_videos()] if part == "train" else data.evaluation_videos(part).values()
-    if not sets:
-        raise UserError(f"The data module has no videos for the sets {', '.join(parts) or '(none)'}. Check --sets.")
-    return [source for videos in sets for source in record_sources(videos.records, videos.labels.names)]
+    return [
+        source for videos in data.videos_of(parts) for source in record_sources(videos.records, videos.labels.names)
+    ]
