@@ -32,6 +32,7 @@ from ost_lightning.models.encoders import (
     encoder_class,
 )
 from ost_lightning.models.encoders.pretrained.loading import source_of
+from ost_lightning.models.encoders.towers.cpu_products import fast_products
 from ost_lightning.models.encoders.towers.pixels import PixelNormalization
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
@@ -173,7 +174,7 @@ class VideoCLIP(nn.Module):
                 f"clips.short_side to {self.preprocessing.default_short_side}, or leave both unset."
             )
         pixels = self.normalization(frames.flatten(0, 1)).unflatten(0, tuple(frames.shape[:2]))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_vision):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_vision), fast_products(pixels.device):
             embedded = self.encoder.encode_clips(pixels)
         if self.temporal_head is not None:
             embedded = self.temporal_head(embedded)
@@ -234,10 +235,9 @@ class VideoCLIP(nn.Module):
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeds token ids (n, L), with sentence lengths (n,), as L2-normalized fp32 (n, d)."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_text):
-            return self._unit_vectors(
-                self.encoder.encode_tokens(tokens.to(self.encoder.device, non_blocking=True), lengths)
-            )
+        device = self.encoder.device
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_text), fast_products(device):
+            return self._unit_vectors(self.encoder.encode_tokens(tokens.to(device, non_blocking=True), lengths))
 
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
         """Scales similarities (B, K) to logits with the encoder's learned temperature, and bias if it has one."""
