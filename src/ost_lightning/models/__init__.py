@@ -10,7 +10,9 @@ from ost_lightning.models.encoders import DualEncoder, Preprocessing
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, file_state, frame_fingerprint, mixture_fingerprint
 from ost_lightning.models.finite_weights import require_finite_weights
+from ost_lightning.models.logit_scale import LogitScale
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
+from ost_lightning.models.parameter_names import matching_names
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.models.tokenized_sentences import TokenizedSentences
@@ -29,6 +31,7 @@ __all__ = [
     "DualEncoder",
     "FrameEmbeddings",
     "LoRA",
+    "LogitScale",
     "MeanPooling",
     "Preprocessing",
     "Scores",
@@ -42,6 +45,7 @@ __all__ = [
     "exchanged_weights",
     "file_state",
     "frame_fingerprint",
+    "matching_names",
     "mixture_fingerprint",
     "plain",
     "require_finite_weights",

@@ -1,7 +1,7 @@
 """A dual encoder for videos: frames and sentences become unit vectors in one space."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
@@ -33,6 +33,8 @@ from ost_lightning.models.encoders import (
 )
 from ost_lightning.models.encoders.pretrained.loading import source_of
 from ost_lightning.models.encoders.towers.pixels import PixelNormalization
+from ost_lightning.models.logit_scale import LogitScale
+from ost_lightning.models.parameter_names import matching_names
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
 from ost_lightning.text import LabelSpace, SentenceSet, TokenCount, alike_names, describe_alike
@@ -76,6 +78,8 @@ class VideoCLIP(nn.Module):
             are normalized. Its weights are new unless the folder `pretrained` contains them.
         scores: Probabilities of classes: `softmax` distributes 1 over all classes; `sigmoid` gives each class a
             probability of its own, for encoders with a logit bias such as SigLIP. Training is the same with both.
+        logit_scale: Settings of the logit scale: where it starts, whether it is trained, and its limit.
+        frozen_weights: Patterns of the names of further weights to freeze, such as `*token_embedding*`.
         init_from: Initial weights: a checkpoint that training wrote (`.ckpt`) or a folder in HF format. Only the
             weights are loaded, so training starts a new schedule; `--ckpt_path` resumes the old one. Weight-space
             ensembling still uses `pretrained` (or `tuned_from`) as the original.
@@ -105,6 +109,8 @@ class VideoCLIP(nn.Module):
         tuned_from: str | None = None,
         temporal_head: Callable[[int], TemporalHead] | None = None,
         scores: Scores = "softmax",
+        logit_scale: LogitScale = LogitScale(),  # frozen
+        frozen_weights: Sequence[str] = (),  # read only
         init_from: Path | None = None,
     ) -> None:
         super().__init__()
@@ -120,10 +126,15 @@ class VideoCLIP(nn.Module):
         self.temporal_head = temporal_head(self.embedding_dim) if temporal_head is not None else None
         load_temporal_head(self.temporal_head, Path(source_of(pretrained)))
         self._freeze(freeze_vision, freeze_text)
+        parameters = dict(self.named_parameters())
+        for name in matching_names(parameters, frozen_weights, "video_clip.frozen_weights"):
+            parameters[name].requires_grad_(False)
         if gradient_checkpointing:
             self.encoder.enable_gradient_checkpointing()
         if init_from is not None:
             self._load_initial_weights(init_from)
+        self._logit_scale = logit_scale
+        logit_scale.apply(self.encoder)
 
     def train(self, mode: bool = True) -> Self:
         """Sets training mode, in which frozen towers remain without dropout."""
@@ -242,6 +253,10 @@ class VideoCLIP(nn.Module):
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
         """Scales similarities (B, K) to logits with the encoder's learned temperature, and bias if it has one."""
         return self.encoder.similarity_to_logits(similarities)
+
+    def limit_logit_scale(self) -> None:
+        """Decreases the logit scale to its maximum, if it has one."""
+        self._logit_scale.limit(self.encoder)
 
     def use_scores(self, scores: Scores) -> None:
         """Sets the kind of probabilities.

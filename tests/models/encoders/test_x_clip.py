@@ -103,7 +103,7 @@ def test_unsupported_inputs_and_settings_are_rejected(folder: Path) -> None:
     assert not any(parameter.requires_grad for parameter in model.parameters())
     task = ContrastiveRecognition(model, CategoryName())
     with pytest.raises(UserError, match=r"nothing to train: all weights are frozen"):
-        optimizer_and_schedule(task.parameters(), task.optimizer, 1, model.encoder)
+        optimizer_and_schedule(task.named_parameters(), task.optimizer, 1, model.encoder)
 
 
 def test_evaluation_through_the_command_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
