@@ -13,7 +13,7 @@ from ost_lightning.experiment.cli import ExperimentCLI
 from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
 from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
 from ost_lightning.resources import shipped
-from ost_lightning.tasks import ContrastiveRecognition, SupervisedRecognition
+from ost_lightning.tasks import ContrastiveRecognition, SupervisedRecognition, WordBagRecognition
 
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0"]
 SMALL += ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -30,6 +30,7 @@ BASELINES = {
     "vifi_clip_contrastive": (MeanPooling, CategoryName, ContrastiveRecognition),
     "vifi_clip_supervised": (MeanPooling, CategoryName, SupervisedRecognition),
     "action_clip": (TemporalTransformer, CategoryName, ContrastiveRecognition),
+    "maxi": (MeanPooling, CategoryName, WordBagRecognition),
     "text4vis": (TemporalTransformer, CategoryName, SupervisedRecognition),
     "ost_on_text4vis": (TemporalTransformer, OptimalDescriptorSolver, SupervisedRecognition),
 }
@@ -39,6 +40,7 @@ TRAINED = {
     "vifi_clip_contrastive": (False, None, 1e-3, 1.0),
     "vifi_clip_supervised": (False, None, 1e-3, 1.0),
     "action_clip": (False, True, None, 10.0),
+    "maxi": (False, None, 1e-3, 1.0),
     "text4vis": (True, True, None, 10.0),
     "ost_on_text4vis": (True, False, None, 10.0),
 }

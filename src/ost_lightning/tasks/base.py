@@ -1,7 +1,7 @@
 """Base class of recognition tasks: model, matcher, exact evaluation and optimizer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -85,6 +85,11 @@ class RecognitionTask(LightningModule, ABC):
     def takes_whole_steps(self) -> bool:
         """Whether a training step needs all micro-batches of an optimizer step at once."""
         return False
+
+    @property
+    def training_texts(self) -> Mapping[str, str]:
+        """Digests of texts that training needs besides the classes' sentences, by their kind, for its record."""
+        return {}
 
     @property
     def evaluation(self) -> Evaluation:

@@ -81,7 +81,7 @@ class ResultsWriter(Callback):
             before=TrainingRecord.load(contents),
             began_with=Path(name).name if name is not None else None,
             name_form=name_form(task, data.training_set.labels),
-            sentences=sentence_digests(task, data.training_set.labels),
+            sentences={**sentence_digests(task, data.training_set.labels), **task.training_texts},
         )
         _report_differences(task, data)  # from the weights that training resumes from or begins with
         self._record = record.after(self._resumed) if self._resumed is not None else record

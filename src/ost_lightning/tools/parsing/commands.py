@@ -80,6 +80,10 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
             "ost descriptors density hmdb51,ucf101 --pretrained openai/clip-vit-base-patch16",
         ),
     ),
+    "Training without labels": (
+        Tool("bags match", "bags:match", "ost bags match --list all.txt --root videos --output bags"),
+        Tool("bags add", "bags:add", "ost bags add bags/bags.jsonl --classes my/verbs --videos captions.jsonl"),
+    ),
     "Results and weights": (
         Tool("results", "results:results", "ost results runs --output runs/table"),
         Tool("export", "export:export", "ost export runs/my exported --labels hmdb51 --formats hf,onnx"),
