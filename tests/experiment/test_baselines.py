@@ -10,7 +10,7 @@ import yaml
 
 from ost_lightning.cli import main
 from ost_lightning.experiment.cli import ExperimentCLI
-from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
+from ost_lightning.matching import CategoryName, MaxSimilarity, OptimalDescriptorSolver
 from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
 from ost_lightning.resources import shipped
 from ost_lightning.tasks import ContrastiveRecognition, SupervisedRecognition, WordBagRecognition
@@ -26,6 +26,7 @@ OST_ON_TEXT4VIS = [
 ]
 BASELINES = {
     "clip": (MeanPooling, CategoryName, ContrastiveRecognition),
+    "jigsawnet_matching": (type(None), MaxSimilarity, ContrastiveRecognition),
     "vifi_clip": (MeanPooling, CategoryName, SupervisedRecognition),
     "vifi_clip_contrastive": (MeanPooling, CategoryName, ContrastiveRecognition),
     "vifi_clip_supervised": (MeanPooling, CategoryName, SupervisedRecognition),

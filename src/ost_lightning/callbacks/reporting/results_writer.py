@@ -48,10 +48,11 @@ class ResultsWriter(Callback):
 
     Args:
         protocol: Published protocol that the run is compared with; deviations are printed and saved.
+        method: Name of the method in tables; None for task, temporal head and matcher.
     """
 
-    def __init__(self, protocol: Protocol | None = None) -> None:
-        self.protocol = protocol
+    def __init__(self, protocol: Protocol | None = None, method: str | None = None) -> None:
+        self.protocol, self.method = protocol, method
         self._record: TrainingRecord | None = None
         self._resumed: TrainingRecord | None = None
         self._checkpoint: dict[str, Any] | None = None
@@ -168,6 +169,7 @@ class ResultsWriter(Callback):
             sets=sets,
             summaries=summarize(sets),
             remarks=found,
+            method=self.method,
         )
 
 

@@ -119,7 +119,7 @@ def _record(
 
 
 def default_id(path: str, start: float | None, end: float | None) -> str:
-    """Returns the id of a video without one, `a.mp4@1.5-4` for a part of a video, so that the parts of one video have different ids."""
+    """Returns the id of a video that has none: its path, or `a.mp4@1.5-4` for a part, so that parts differ."""
     if start is None and end is None:
         return path
     first, last = ("" if time is None else repr(time).removesuffix(".0") for time in (start or 0.0, end))
