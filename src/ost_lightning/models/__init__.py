@@ -6,6 +6,7 @@ from ost_lightning.models.checkpoints.initial_weights import check_weights_match
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.weights_digest import weights_digest
 from ost_lightning.models.constructor_settings import constructor_settings, plain
+from ost_lightning.models.cross_frame import CrossFrameVideoCLIP
 from ost_lightning.models.encoders import DualEncoder, Preprocessing
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, file_state, frame_fingerprint, mixture_fingerprint
@@ -27,6 +28,7 @@ __all__ = [
     "AdaptedVideoCLIP",
     "CheckpointError",
     "ClipKeys",
+    "CrossFrameVideoCLIP",
     "DescriptorEmbeddings",
     "DualEncoder",
     "FrameEmbeddings",

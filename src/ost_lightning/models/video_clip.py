@@ -115,7 +115,7 @@ class VideoCLIP(nn.Module):
     ) -> None:
         super().__init__()
         self.pretrained, self.tuned_from, self.init_from = pretrained, tuned_from or pretrained, init_from
-        self.encoder: DualEncoder = encoder_class(pretrained).from_pretrained(pretrained, attention).train()
+        self.encoder: DualEncoder = self._load_encoder(pretrained, attention).train()
         self.use_scores(scores)
         self._own_preprocessing = self.encoder.preprocessing
         self.trained_with = _trained_with(self.preprocessing)
@@ -293,9 +293,8 @@ class VideoCLIP(nn.Module):
         Raises:
             CheckpointError: If the weights of the model that this one was tuned from differ in name or shape.
         """
-        model = self.encoder.load_model(self.tuned_from)
-        plain = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        original = {f"{_MODEL}{name}": weight for name, weight in self._with_encoder_names(plain).items()}
+        plain = self._with_encoder_names(self._weights_of(self.tuned_from))
+        original = {f"{_MODEL}{name}": weight for name, weight in plain.items()}
         current = dict(self.named_parameters())
         differing = [
             name for name, before in original.items() if name not in current or current[name].shape != before.shape
@@ -337,17 +336,24 @@ class VideoCLIP(nn.Module):
                 f"position embeddings are random: set data.clips.frames to at most {trained}."
             )
 
+    def _load_encoder(self, pretrained: str, attention: str) -> DualEncoder:
+        """Returns the encoder with its pre-trained weights."""
+        return encoder_class(pretrained).from_pretrained(pretrained, attention)
+
+    def _weights_of(self, pretrained: str) -> Mapping[str, Tensor]:
+        """Returns the weights of a pre-trained model."""
+        return {name: weight.detach() for name, weight in self.encoder.load_model(pretrained).named_parameters()}
+
     def _with_encoder_names(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Returns weights of a plain model under the parameter names of this encoder's model."""
         return plain
 
     def _freeze(self, vision: bool, text: bool) -> None:
+        if self.encoder.relates_frames and self.temporal_head is not None:
+            raise UserError(
+                f"{self.pretrained} relates frames by itself, so it takes no video_clip.temporal_head. Unset it."
+            )
         if not self.encoder.trainable:
-            if self.temporal_head is not None:
-                raise UserError(
-                    f"{self.pretrained} is for evaluation only and relates the frames of a clip itself: it takes no "
-                    "video_clip.temporal_head. Unset it."
-                )
             vision = text = True
             self.encoder.requires_grad_(False)
         self.freeze_vision, self.freeze_text = vision, text

@@ -105,7 +105,7 @@ def plain_clip(weights: str, templates: str, frames: int | None = None) -> Train
         templates: Name or file of the sentence templates.
         frames: Number of frames per video; None for the number in the folder, or 16.
     """
-    head = MeanPooling if encoder_class(weights).trainable else None  # other encoders make one vector per clip
+    head = None if encoder_class(weights).relates_frames else MeanPooling
     video_clip, own = VideoCLIP(weights, temporal_head=head), Templates.load(templates)
     known = video_clip.preprocessing
     clips = ClipSettings(frames=frames or known.frames or _FRAMES).with_defaults_from(known)

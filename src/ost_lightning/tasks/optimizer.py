@@ -107,10 +107,11 @@ def optimizer_and_schedule(
 
 
 def layer_factors(encoder: DualEncoder, decay: float) -> dict[Parameter, float]:
-    """Returns the learning-rate multiplier of each weight: `decay` to the power of the number of layers above it.
+    """Returns the learning-rate multiplier of each pre-trained weight: `decay` to the power of the layers above it.
 
     Args:
-        encoder: Encoder, whose weights outside the towers' layers and embeddings have the multiplier 1.
+        encoder: Encoder, whose weights outside the towers' layers and embeddings have the multiplier 1. Weights that
+            were added to the pre-trained model are left out.
         decay: Multiplier per layer, 0 to 1.
     """
     factors = dict.fromkeys(encoder.parameters(), 1.0)
@@ -120,4 +121,5 @@ def layer_factors(encoder: DualEncoder, decay: float) -> dict[Parameter, float]:
         factors |= dict.fromkeys(tower.embedding_parameters, decay ** (depth + 1))
         for index, layer in enumerate(tower.layers):
             factors |= dict.fromkeys(layer.parameters(), decay ** (depth - index))
-    return factors
+    added = set(encoder.added_parameters)
+    return {parameter: factor for parameter, factor in factors.items() if parameter not in added}
