@@ -14,3 +14,9 @@ def test_three_crops_of_the_released_code_show_the_full_height() -> None:
 def test_random_views_leave_out_the_same_frames_as_training() -> None:
     assert evaluation_clips([], ClipSettings(views=2, **SIZES, **RELEASED)).sampler.keep_tail_frames is False
     assert evaluation_clips([], ClipSettings(views=2, **SIZES)).sampler.keep_tail_frames is True
+
+
+def test_digests_from_before_a_setting_existed_remain_valid() -> None:
+    before = {"stride", "training_crop", "crop_area"}
+    assert not before & ClipSettings().known().keys()
+    assert ClipSettings(stride=16).known()["stride"] == 16

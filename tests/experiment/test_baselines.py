@@ -10,10 +10,11 @@ import yaml
 
 from ost_lightning.cli import main
 from ost_lightning.experiment.cli import ExperimentCLI
-from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
+from ost_lightning.matching import CategoryName, MaxSimilarity, OptimalDescriptorSolver
 from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
 from ost_lightning.resources import shipped
-from ost_lightning.tasks import ContrastiveRecognition, SupervisedRecognition
+from ost_lightning.tasks import ContrastiveRecognition, SupervisedRecognition, WordBagRecognition
+from tests.interruptions import Interrupted
 
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0"]
 SMALL += ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -26,20 +27,26 @@ OST_ON_TEXT4VIS = [
 ]
 BASELINES = {
     "clip": (MeanPooling, CategoryName, ContrastiveRecognition),
+    "jigsawnet_matching": (type(None), MaxSimilarity, ContrastiveRecognition),
     "vifi_clip": (MeanPooling, CategoryName, SupervisedRecognition),
     "vifi_clip_contrastive": (MeanPooling, CategoryName, ContrastiveRecognition),
     "vifi_clip_supervised": (MeanPooling, CategoryName, SupervisedRecognition),
     "action_clip": (TemporalTransformer, CategoryName, ContrastiveRecognition),
+    "maxi": (MeanPooling, CategoryName, WordBagRecognition),
     "text4vis": (TemporalTransformer, CategoryName, SupervisedRecognition),
+    "x_clip_training": (type(None), CategoryName, SupervisedRecognition),
     "ost_on_text4vis": (TemporalTransformer, OptimalDescriptorSolver, SupervisedRecognition),
 }
+FRAMES = {"x_clip_training": ["--model.video_clip.frames=4", "--data.clips.frames=4"]}  # 32 take long
 # freeze_text, the head's `pool`, weight decay (None: the experiment's), learning rate multiplier of new layers
 TRAINED = {
     "vifi_clip": (False, None, 1e-3, 1.0),
     "vifi_clip_contrastive": (False, None, 1e-3, 1.0),
     "vifi_clip_supervised": (False, None, 1e-3, 1.0),
     "action_clip": (False, True, None, 10.0),
+    "maxi": (False, None, 1e-3, 1.0),
     "text4vis": (True, True, None, 10.0),
+    "x_clip_training": (True, None, 1e-3, 10.0),
     "ost_on_text4vis": (True, False, None, 10.0),
 }
 
@@ -66,6 +73,7 @@ def test_baselines_are_overlays_of_an_experiment(name: str) -> None:
     """The overlay sets head, matcher and task, the experiment everything else."""
     head, matcher, task = BASELINES[name]
     options = [*SMALL, f"--config=baselines/{name}", "--trainer.limit_test_batches=1", "--trainer.callbacks=[]"]
+    options += FRAMES.get(name, [])
     cli = ExperimentCLI(["test", *options, "--data.loading.evaluation_batch_size=2"])
     assert isinstance(cli.model, task)
     assert isinstance(cli.model.matcher, matcher)
@@ -94,7 +102,7 @@ def test_a_baseline_trains_the_same_parts_over_any_experiment(
     video_clip, optimizer = model["video_clip"]["init_args"], model["optimizer"]
     freeze_text, pool, baseline_decay, factor = TRAINED[name]
     assert video_clip["freeze_text"] is freeze_text
-    assert video_clip["temporal_head"].get("init_args", {}).get("pool") is pool
+    assert (video_clip["temporal_head"] or {}).get("init_args", {}).get("pool") is pool
     assert optimizer["weight_decay"] == (weight_decay if baseline_decay is None else baseline_decay)
     assert optimizer["new_module_lr_multiplier"] == factor
 
@@ -136,3 +144,33 @@ def test_supervised_fit_checkpoint_test_gives_the_same_metric() -> None:
     for weights, prefix in (("as trained", "test/unseen"), ("ensembled_0.2", "test/unseen/ensembled_0.2")):
         assert scores[weights]["scored"] == 20
         assert float(tested[f"{prefix}/top1"]) == pytest.approx(scores[weights]["top1"])
+
+
+@pytest.mark.slow
+def test_x_clip_is_trained_resumed_tested_and_predicts() -> None:
+    options = [*SMALL, "--config=baselines/x_clip_training", "--model.video_clip.frames=2", "--data.clips.frames=2"]
+    options += [
+        "--data.loading.global_batch_size=8",
+        "--trainer.check_val_every_n_epoch=2",
+        "--checkpoint.every_n_steps=1",
+    ]
+    fit = ["fit", *options, "--trainer.max_epochs=2", "--checkpoint.every_n_steps=1"]
+    assert main(fit) == 0
+    checkpoint = "runs/toyworld/version_0/checkpoints/last.ckpt"
+    interrupt = ["--trainer.callbacks+=tests.interruptions.InterruptAt", "--trainer.callbacks.moment=before_update"]
+    with pytest.raises(Interrupted):
+        main([*fit, *interrupt, "--trainer.callbacks.step=7"])
+    assert main([*fit, "--ckpt_path=runs/toyworld/version_1/checkpoints/last.ckpt"]) == 0
+    ends = [torch.load(f"runs/toyworld/version_{k}/checkpoints/last.ckpt", weights_only=True) for k in (0, 2)]
+    assert ends[0]["global_step"] == ends[1]["global_step"]
+    assert all(torch.equal(ends[1]["state_dict"][name], weight) for name, weight in ends[0]["state_dict"].items())
+    cached = "--data.loading.embedding_cache_gigabytes=0.1"
+    assert main(["test", *options, cached, f"--ckpt_path={checkpoint}"]) == 0
+    results = json.loads(Path("runs/toyworld/version_3/results.json").read_text())
+    assert results["method"] == "X-CLIP"
+    assert results["sets"]["unseen"]["scores"].keys() == {"as trained", "ensembled_0.2"}
+    assert main(["test", *options, cached, f"--ckpt_path={checkpoint}"]) == 0  # from the cache
+    again = json.loads(Path("runs/toyworld/version_4/results.json").read_text())
+    assert again["sets"]["unseen"]["scores"] == results["sets"]["unseen"]["scores"]
+    assert main(["predict", *options, f"--ckpt_path={checkpoint}"]) == 0
+    assert (Path("runs/toyworld/version_5") / "predictions.csv").is_file()

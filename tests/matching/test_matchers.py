@@ -27,6 +27,7 @@ MATCHERS = [
     IN_ORDER,
     MaxSimilarity(),
     MaxSimilarity("descriptors_to_frames"),
+    MaxSimilarity(kinds=("temporal",)),
     SoftmaxMatching(),
     SoftmaxMatching(direction="descriptors_to_frames"),
 ]
@@ -137,3 +138,21 @@ def test_softmax_matching_is_transport_without_the_descriptors_marginal() -> Non
 def test_temperature_out_of_range_is_rejected(temperature: float) -> None:
     with pytest.raises(UserError, match="temperature must be a positive number"):
         SoftmaxMatching(temperature)
+
+
+def test_jigsawnet_scores_the_best_step_of_each_frame() -> None:
+    """The released code's score: the mean over time steps of the best cosine with an atom of the class."""
+    matcher = MaxSimilarity(kinds=("temporal",))
+    frames, steps = inputs(matcher)
+    expected = torch.tensor(
+        [[sum(max(float(a @ f) for a in atoms) for f in video) / len(video) for atoms in steps] for video in frames]
+    )
+    torch.testing.assert_close(matcher(frames, steps), expected)
+    both = MaxSimilarity()
+    torch.testing.assert_close(both(frames, steps, steps), matcher(frames, steps))
+
+
+@pytest.mark.parametrize("kinds", [(), ("temporal", "temporal"), ("name",)])
+def test_other_kinds_than_those_of_descriptors_are_rejected(kinds: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match=r"kinds is .* expected one or two of spatio, temporal"):
+        MaxSimilarity(kinds=kinds)

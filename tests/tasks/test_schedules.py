@@ -28,7 +28,31 @@ def test_cosine_after_warmup_rises_and_falls_without_a_jump(total: int, warmup: 
         assert after >= before if step < rising else after <= before or step - 1 < rising
 
 
-@pytest.mark.parametrize("schedule", ["cosine_after_warmup", "timm_cosine"])
+def test_slowfast_cosine_rises_to_the_cosine_and_ends_at_zero() -> None:
+    """DiST's rates: 36 epochs with 6 of warm-up from 8e-7, peak 3.2e-4."""
+
+    def rate(epoch: int) -> float:
+        return 3.2e-4 * learning_rate_factor("slowfast_cosine", epoch, 36, 6 / 36, 0.0, 8e-7 / 3.2e-4)
+
+    assert rate(0) == pytest.approx(8e-7)
+    assert rate(3) == pytest.approx((8e-7 + rate(6)) / 2)
+    assert rate(6) == pytest.approx(2.986e-4, rel=1e-3)
+    assert rate(18) == pytest.approx(1.6e-4)
+    assert rate(36) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_constant_rate_follows_the_warm_up() -> None:
+    factors = [learning_rate_factor("constant", step, 10, 0.2) for step in range(11)]
+    assert factors == [0.0, 0.5, *[1.0] * 9]
+
+
+@pytest.mark.parametrize("schedule", ["cosine_after_warmup", "timm_cosine", "slowfast_cosine"])
+@pytest.mark.parametrize("floor", [0.0, 0.01, 0.3])
+def test_cosines_end_at_their_floor(schedule: str, floor: float) -> None:
+    assert learning_rate_factor(schedule, 10, 10, 0.2, floor) == pytest.approx(floor)
+
+
+@pytest.mark.parametrize("schedule", ["cosine_after_warmup", "timm_cosine", "slowfast_cosine", "constant"])
 def test_schedules_start_at_zero_with_warmup_and_at_the_peak_without(schedule: str) -> None:
     assert learning_rate_factor(schedule, 0, 100, 0.1) == 0
     assert learning_rate_factor(schedule, 0, 100, 0.0) == 1

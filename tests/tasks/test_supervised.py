@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
-from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
+from ost_lightning.models import LogitScale, MeanPooling, TemporalTransformer, VideoCLIP
 from ost_lightning.tasks import Mixing, OptimizerSettings, SupervisedRecognition
 from ost_lightning.text import Templates
 from ost_lightning.toyworld.dataset import label_space
@@ -205,3 +205,19 @@ def test_invalid_settings_are_rejected() -> None:
         SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), label_smoothing=1.5)
     with pytest.raises(UserError, match=r"mixing is .*-1.*at least 0"):
         SupervisedRecognition(VideoCLIP("tiny"), CategoryName(), mixing=Mixing(mixup=-1.0))
+
+
+def test_the_logit_scale_stays_below_its_limit(tmp_path: Path) -> None:
+    video_clip = VideoCLIP("tiny", logit_scale=LogitScale(initial=50, maximum=50))
+    module = SupervisedRecognition(
+        video_clip, CategoryName(), optimizer=OptimizerSettings(learning_rate=0.1, warmup_fraction=0)
+    )
+    scales: list[float] = []
+
+    class Record(Callback):
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+            scales.append(float(video_clip.encoder.model.logit_scale.exp()))
+
+    trainer(tmp_path, max_steps=4, limit_val_batches=0, callbacks=[Record()]).fit(module, datamodule=OneBatch(4))
+    assert max(scales) <= 50.0001
+    assert len(scales) == 4

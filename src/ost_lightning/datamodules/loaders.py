@@ -15,6 +15,7 @@ from ost_lightning.video import (
     TrainingSampler,
     TrainingTransform,
 )
+from ost_lightning.video.clips import training_crop
 
 
 class LoaderFactory:
@@ -40,15 +41,22 @@ class LoaderFactory:
         """Returns the augmentation of training clips, both for reading and on the device."""
         clips, geometry = self._clips, self._geometry
         flip = clips.flip if clips.flip is not None else 0.5 if videos.mirrorable else 0.0
+        crop = training_crop(
+            clips.training_crop,
+            geometry.crop_size,
+            clips.crop_area,
+            clips.crop_offsets,
+            whole_frames=geometry.framing == "squash",
+        )
         return TrainingTransform(
             geometry.crop_size,
             flip=flip,
+            crop=crop,
             framing=geometry.framing,
             color_jitter=clips.color_jitter,
             grayscale=clips.grayscale,
             rand_augment=clips.rand_augment,
             jitter_each_frame=clips.jitter_each_frame,
-            crop_offsets=clips.crop_offsets,
         )
 
     def training(
@@ -72,7 +80,9 @@ class LoaderFactory:
         loading = self._loading
         dataset = TrainingClips(
             videos.found,
-            sampler=FrameSampler(self._geometry.frames, keep_tail_frames=self._clips.keep_tail_frames),
+            sampler=FrameSampler(
+                self._geometry.frames, keep_tail_frames=self._clips.keep_tail_frames, stride=self._clips.stride
+            ),
             transform=transform,
             short_side=self._geometry.short_side,
             seed=self._seed,

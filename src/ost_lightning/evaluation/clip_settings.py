@@ -7,12 +7,21 @@ from typing import Any, Final, Literal, Self
 from ost_lightning.errors import UserError
 from ost_lightning.models.encoders import Preprocessing
 from ost_lightning.video import EvaluationClips, EvaluationTransform, FrameSampler, ReadSettings, VideoRecord
-from ost_lightning.video.clips import CropOffsets, Framing, check_crop_size
+from ost_lightning.video.clips import (
+    CropOffsets,
+    Framing,
+    TrainingCrop,
+    check_crop_size,
+    check_rand_augment,
+    training_crop,
+)
 from ost_lightning.video.decoding.scaling import ResizeFilter
 from ost_lightning.video.decoding.timeout import READ_TIMEOUT
 
 _FRAMES: Final = 32
 """Frames per clip if neither the settings nor the weights say: the paper's larger setting."""
+_LATER_SETTINGS: Final = frozenset({"stride", "training_crop", "crop_area"})
+"""Settings that digests on disk are from before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,9 @@ class ClipSettings:
         view_frames: Choice of frames in the test views. `spread` takes evenly spaced frames of each segment, always
             the same. `random` draws them, as the released code does with several views, so that scores depend on the
             seed.
+        stride: Distance between the frames of a clip, in frames: a clip is a window that starts at a random frame in
+            training and is in the middle in evaluation; several views start at evenly spaced frames. None for clips
+            over the whole video.
         keep_tail_frames: Whether frames are drawn from the whole video, in training and for `view_frames: random`. If
             not, segments have floor(n / T) of n frames, as in the released code, which never shows the last frames.
         flip: Probability of a horizontal flip in training; None for 0.5, or for 0 if labels distinguish left and right.
@@ -83,8 +95,11 @@ class ClipSettings:
             stored. None for the choice of the weights' training, or true if their folder doesn't say.
         resize: Interpolation filter for resizing: `bicubic` as in CLIP, `bilinear` as in the released code; None for
             the checkpoint's.
-        rand_augment: Number of RandAugment operations per clip and their magnitude (0 to 30) in training; None for no
-            RandAugment.
+        training_crop: Crop of training clips: `random_resized`, or `center` as in evaluation; None for multi-scale
+            crops, or for the whole frame with `framing: squash`.
+        crop_area: Smallest and largest share of the frame's area in random resized crops; None for 0.08 to 1.
+        rand_augment: Number of torchvision's RandAugment operations per clip and their magnitude (0 to 30) in training,
+            or a configuration of timm's, such as `rand-m7-n4-mstd0.5-inc1`; None for no RandAugment.
         jitter_each_frame: Whether to draw the color jitter separately for every frame, as the released code does, which
             makes training clips flicker; otherwise all frames of a clip get the same jitter.
 
@@ -107,13 +122,15 @@ class ClipSettings:
     grayscale: float = 0.2
     sample_aspect: bool | None = None
     resize: Literal["bicubic", "bilinear"] | None = None
-    rand_augment: tuple[int, int] | None = None
+    rand_augment: tuple[int, int] | str | None = None
     jitter_each_frame: bool = False
+    stride: int | None = None
+    training_crop: TrainingCrop | None = None
+    crop_area: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        check_ranges(
-            "clips", self, lambda value: value >= 1, "at least 1", ("frames", "short_side", "crop_size", "views")
-        )
+        counts = ("frames", "short_side", "crop_size", "views", "stride")
+        check_ranges("clips", self, lambda value: value >= 1, "at least 1", counts)
         check_ranges(
             "clips",
             self,
@@ -121,6 +138,9 @@ class ClipSettings:
             "a probability, 0 to 1",
             ("flip", "color_jitter", "grayscale"),
         )
+        if self.rand_augment is not None:
+            check_rand_augment(self.rand_augment)
+        training_crop(self.training_crop, self.crop_size or 1, self.crop_area)  # checks them
 
     def with_defaults_from(self, preprocessing: Preprocessing) -> Self:
         """Returns these settings, with unset ones filled in from a checkpoint's preprocessing.
@@ -174,6 +194,10 @@ class ClipSettings:
             resize=self.resize or "bicubic",
         )
 
+    def known(self) -> dict[str, Any]:
+        """Returns the settings as digests have them: those of later versions only where they are set."""
+        return {name: value for name, value in asdict(self).items() if value is not None or name not in _LATER_SETTINGS}
+
     def check_crop(self) -> None:
         """Checks that crops fit into the frames and cover at least half of their shorter side, if both are known.
 
@@ -209,7 +233,7 @@ def evaluation_clips(
     full_height = clips.crops == 3 and clips.three_crop_scale == "crop_size"
     return EvaluationClips(
         records,
-        sampler=FrameSampler(geometry.frames, clips.views, clips.keep_tail_frames),
+        sampler=FrameSampler(geometry.frames, clips.views, clips.keep_tail_frames, clips.stride),
         transform=EvaluationTransform(geometry.crop_size, clips.crops, geometry.framing, clips.crop_offsets),
         short_side=geometry.crop_size if full_height else geometry.short_side,
         reading=ReadSettings(geometry.sample_aspect, read_timeout, geometry.resize),

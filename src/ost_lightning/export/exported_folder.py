@@ -158,9 +158,10 @@ def _save(settings: dict[str, Any], folder: Path) -> None:
 
 
 def _require_one_crop(source: ExportSource) -> None:
-    if source.clips.crops != 1 or not source.clips.geometry().sample_aspect:
-        setting = "crops" if source.clips.crops != 1 else "sample_aspect"
+    clips = source.clips
+    setting = "crops" if clips.crops != 1 else "stride" if clips.stride is not None else "sample_aspect"
+    if setting != "sample_aspect" or not clips.geometry().sample_aspect:
         raise UserError(
-            f"clips.{setting} is {getattr(source.clips, setting)}, but runner.py reads one crop of square pixels: "
-            "only the format hf is possible."
+            f"clips.{setting} is {getattr(clips, setting)}, but runner.py reads one crop of square pixels, from frames "
+            "over the whole video: only the format hf is possible."
         )

@@ -180,7 +180,8 @@ def table_digest(video_clip: VideoCLIP, clips: ClipSettings, weights: str | None
 
 
 def _clip_settings(clips: ClipSettings) -> dict[str, Any]:
-    return {**asdict(clips.geometry()), "crop_offsets": clips.crop_offsets}
+    stride = {} if clips.stride is None else {"stride": clips.stride}  # tables from before there was one remain valid
+    return {**asdict(clips.geometry()), "crop_offsets": clips.crop_offsets, **stride}
 
 
 def _pairs(mine: Any, theirs: Any) -> list[tuple[str, Any, Any]]:

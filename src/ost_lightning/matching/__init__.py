@@ -1,6 +1,6 @@
 """From embeddings to scores and loss: pure tensor code, without files or networks."""
 
-from ost_lightning.matching.losses import symmetric_kl
+from ost_lightning.matching.losses import Positives, bag_contrast, symmetric_kl
 from ost_lightning.matching.matchers import (
     CategoryName,
     Matcher,
@@ -23,11 +23,13 @@ __all__ = [
     "OrderContrast",
     "PlanMatcher",
     "PooledDescriptors",
+    "Positives",
     "SoftmaxMatching",
     "TermWeights",
     "TransportProblem",
     "TransportSolution",
     "TransportWarning",
+    "bag_contrast",
     "solve_transport",
     "symmetric_kl",
     "transport_plan",

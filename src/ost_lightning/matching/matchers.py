@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import torch
@@ -119,11 +120,16 @@ class MaxSimilarity(Matcher):
 
     .. math:: S^k = \frac{1}{T} \sum_t \max_n \cos_{tn} \quad or \quad \frac{1}{N} \sum_n \max_t \cos_{tn}
 
-    averaged over the two kinds k. The maxima are token-wise, as in FILIP (Yao et al., ICLR 2022). A baseline for
-    transport.
+    averaged over the kinds k. The maxima are token-wise, as in FILIP (Yao et al., ICLR 2022). With Temporal Descriptors
+    alone, it is the score of JigsawNet (Qian et al., ECCV 2022): the best atomic action of each time step, averaged. A
+    baseline for transport.
 
     Args:
         direction: Side that selects its best match: each frame, or each descriptor.
+        kinds: Kinds of descriptors that are matched.
+
+    Raises:
+        UserError: If there is no kind, or one is unknown or repeated.
 
     Examples:
         One video of two frames, one class with two descriptors, the same for both kinds.
@@ -136,14 +142,18 @@ class MaxSimilarity(Matcher):
         tensor([[0.9000]])
     """
 
-    kinds = DESCRIPTOR_KINDS
-
-    def __init__(self, direction: Direction = "frames_to_descriptors") -> None:
+    def __init__(
+        self, direction: Direction = "frames_to_descriptors", kinds: Sequence[DescriptorKind] = DESCRIPTOR_KINDS
+    ) -> None:
         super().__init__()
-        self.direction = direction
+        if not kinds or len(set(kinds)) < len(kinds) or not set(kinds) <= set(DESCRIPTOR_KINDS):
+            raise UserError(
+                f"MaxSimilarity.kinds is {list(kinds)}: expected one or two of {', '.join(DESCRIPTOR_KINDS)}."
+            )
+        self.direction, self.kinds = direction, tuple(kinds)
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
-        """Returns similarities (B, K) from frames (B, T, d), Spatio and Temporal Descriptors (K, N, d)."""
+        """Returns similarities (B, K) from frames (B, T, d) and descriptors (K, N, d), one tensor per kind."""
         candidates = _CANDIDATE_DIM[self.direction]
         scores = [pairwise_cosines(frames, descriptors).amax(candidates).mean(-1) for descriptors in texts]
         return torch.stack(scores).mean(0)

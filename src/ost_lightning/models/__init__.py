@@ -6,11 +6,14 @@ from ost_lightning.models.checkpoints.initial_weights import check_weights_match
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.weights_digest import weights_digest
 from ost_lightning.models.constructor_settings import constructor_settings, plain
+from ost_lightning.models.cross_frame import CrossFrameVideoCLIP
 from ost_lightning.models.encoders import DualEncoder, Preprocessing
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, file_state, frame_fingerprint, mixture_fingerprint
 from ost_lightning.models.finite_weights import require_finite_weights
+from ost_lightning.models.logit_scale import LogitScale
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
+from ost_lightning.models.parameter_names import matching_names
 from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.models.tokenized_sentences import TokenizedSentences
@@ -25,10 +28,12 @@ __all__ = [
     "AdaptedVideoCLIP",
     "CheckpointError",
     "ClipKeys",
+    "CrossFrameVideoCLIP",
     "DescriptorEmbeddings",
     "DualEncoder",
     "FrameEmbeddings",
     "LoRA",
+    "LogitScale",
     "MeanPooling",
     "Preprocessing",
     "Scores",
@@ -42,6 +47,7 @@ __all__ = [
     "exchanged_weights",
     "file_state",
     "frame_fingerprint",
+    "matching_names",
     "mixture_fingerprint",
     "plain",
     "require_finite_weights",

@@ -68,6 +68,8 @@ class AdaptedVideoCLIP(VideoCLIP):
         add_adapters(self.encoder, lora)
         if init_from is not None and adapted:
             self._load_initial_weights(init_from)
+        if init_from is not None:
+            self._logit_scale.apply(self.encoder)
 
     def _with_encoder_names(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Adds adapters with B = 0 to the plain weights, so that mixing with them scales the adapters' effect."""

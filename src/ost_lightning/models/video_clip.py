@@ -1,7 +1,7 @@
 """A dual encoder for videos: frames and sentences become unit vectors in one space."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, Self, get_args
@@ -34,6 +34,8 @@ from ost_lightning.models.encoders import (
 from ost_lightning.models.encoders.pretrained.loading import source_of
 from ost_lightning.models.encoders.towers.cpu_products import fast_products
 from ost_lightning.models.encoders.towers.pixels import PixelNormalization
+from ost_lightning.models.logit_scale import LogitScale
+from ost_lightning.models.parameter_names import matching_names
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
 from ost_lightning.text import LabelSpace, SentenceSet, TokenCount, alike_names, describe_alike
@@ -77,6 +79,8 @@ class VideoCLIP(nn.Module):
             are normalized. Its weights are new unless the folder `pretrained` contains them.
         scores: Probabilities of classes: `softmax` distributes 1 over all classes; `sigmoid` gives each class a
             probability of its own, for encoders with a logit bias such as SigLIP. Training is the same with both.
+        logit_scale: Settings of the logit scale: where it starts, whether it is trained, and its limit.
+        frozen_weights: Patterns of the names of further weights to freeze, such as `*token_embedding*`.
         init_from: Initial weights: a checkpoint that training wrote (`.ckpt`) or a folder in HF format. Only the
             weights are loaded, so training starts a new schedule; `--ckpt_path` resumes the old one. Weight-space
             ensembling still uses `pretrained` (or `tuned_from`) as the original.
@@ -106,11 +110,13 @@ class VideoCLIP(nn.Module):
         tuned_from: str | None = None,
         temporal_head: Callable[[int], TemporalHead] | None = None,
         scores: Scores = "softmax",
+        logit_scale: LogitScale = LogitScale(),  # frozen
+        frozen_weights: Sequence[str] = (),  # read only
         init_from: Path | None = None,
     ) -> None:
         super().__init__()
         self.pretrained, self.tuned_from, self.init_from = pretrained, tuned_from or pretrained, init_from
-        self.encoder: DualEncoder = encoder_class(pretrained).from_pretrained(pretrained, attention).train()
+        self.encoder: DualEncoder = self._load_encoder(pretrained, attention).train()
         self.use_scores(scores)
         self._own_preprocessing = self.encoder.preprocessing
         self.trained_with = _trained_with(self.preprocessing)
@@ -121,10 +127,15 @@ class VideoCLIP(nn.Module):
         self.temporal_head = temporal_head(self.embedding_dim) if temporal_head is not None else None
         load_temporal_head(self.temporal_head, Path(source_of(pretrained)))
         self._freeze(freeze_vision, freeze_text)
+        parameters = dict(self.named_parameters())
+        for name in matching_names(parameters, frozen_weights, "video_clip.frozen_weights"):
+            parameters[name].requires_grad_(False)
         if gradient_checkpointing:
             self.encoder.enable_gradient_checkpointing()
         if init_from is not None:
             self._load_initial_weights(init_from)
+        self._logit_scale = logit_scale
+        logit_scale.apply(self.encoder)
 
     def train(self, mode: bool = True) -> Self:
         """Sets training mode, in which frozen towers remain without dropout."""
@@ -243,6 +254,10 @@ class VideoCLIP(nn.Module):
         """Scales similarities (B, K) to logits with the encoder's learned temperature, and bias if it has one."""
         return self.encoder.similarity_to_logits(similarities)
 
+    def limit_logit_scale(self) -> None:
+        """Decreases the logit scale to its maximum, if it has one."""
+        self._logit_scale.limit(self.encoder)
+
     def use_scores(self, scores: Scores) -> None:
         """Sets the kind of probabilities.
 
@@ -278,9 +293,8 @@ class VideoCLIP(nn.Module):
         Raises:
             CheckpointError: If the weights of the model that this one was tuned from differ in name or shape.
         """
-        model = self.encoder.load_model(self.tuned_from)
-        plain = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        original = {f"{_MODEL}{name}": weight for name, weight in self._with_encoder_names(plain).items()}
+        plain = self._with_encoder_names(self._weights_of(self.tuned_from))
+        original = {f"{_MODEL}{name}": weight for name, weight in plain.items()}
         current = dict(self.named_parameters())
         differing = [
             name for name, before in original.items() if name not in current or current[name].shape != before.shape
@@ -322,17 +336,24 @@ class VideoCLIP(nn.Module):
                 f"position embeddings are random: set data.clips.frames to at most {trained}."
             )
 
+    def _load_encoder(self, pretrained: str, attention: str) -> DualEncoder:
+        """Returns the encoder with its pre-trained weights."""
+        return encoder_class(pretrained).from_pretrained(pretrained, attention)
+
+    def _weights_of(self, pretrained: str) -> Mapping[str, Tensor]:
+        """Returns the weights of a pre-trained model."""
+        return {name: weight.detach() for name, weight in self.encoder.load_model(pretrained).named_parameters()}
+
     def _with_encoder_names(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Returns weights of a plain model under the parameter names of this encoder's model."""
         return plain
 
     def _freeze(self, vision: bool, text: bool) -> None:
+        if self.encoder.relates_frames and self.temporal_head is not None:
+            raise UserError(
+                f"{self.pretrained} relates frames by itself, so it takes no video_clip.temporal_head. Unset it."
+            )
         if not self.encoder.trainable:
-            if self.temporal_head is not None:
-                raise UserError(
-                    f"{self.pretrained} is for evaluation only and relates the frames of a clip itself: it takes no "
-                    "video_clip.temporal_head. Unset it."
-                )
             vision = text = True
             self.encoder.requires_grad_(False)
         self.freeze_vision, self.freeze_text = vision, text

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -374,7 +374,7 @@ class Recognizer(LongVideos, LiveVideos):
             "matcher": constructor_settings(self.matcher),
             "temporal_head": type(self._video_clip.temporal_head).__name__,
             "pixels": [self._video_clip.preprocessing.mean, self._video_clip.preprocessing.std],
-            "clips": asdict(self.clips),
+            "clips": self.clips.known(),
         }
         if self._video_clip.scores != "softmax":  # calibrations from before there was a choice remain valid
             settings["scores"] = self._video_clip.scores

@@ -6,6 +6,7 @@ from ost_lightning.tasks.fsdp import FSDP2Strategy
 from ost_lightning.tasks.optimizer import OptimizerSettings
 from ost_lightning.tasks.schedules import learning_rate_factor
 from ost_lightning.tasks.supervised import Mixing, SupervisedRecognition
+from ost_lightning.tasks.word_bags import WordBagRecognition
 
 __all__ = [
     "ContrastiveRecognition",
@@ -14,5 +15,6 @@ __all__ = [
     "OptimizerSettings",
     "RecognitionTask",
     "SupervisedRecognition",
+    "WordBagRecognition",
     "learning_rate_factor",
 ]

@@ -1,7 +1,7 @@
 """Base class of recognition tasks: model, matcher, exact evaluation and optimizer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -85,6 +85,11 @@ class RecognitionTask(LightningModule, ABC):
     def takes_whole_steps(self) -> bool:
         """Whether a training step needs all micro-batches of an optimizer step at once."""
         return False
+
+    @property
+    def training_texts(self) -> Mapping[str, str]:
+        """Digests of texts that training needs besides the classes' sentences, by their kind, for its record."""
+        return {}
 
     @property
     def evaluation(self) -> Evaluation:
@@ -186,6 +191,11 @@ class RecognitionTask(LightningModule, ABC):
         """Frees the embeddings of the sentences."""
         self._evaluation = None
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Updates the weights, and keeps the logit scale below its limit."""
+        super().optimizer_step(*args, **kwargs)
+        self.video_clip.limit_logit_scale()
+
     def on_train_epoch_end(self) -> None:
         """Logs `train/unconverged`, the number of the epoch's transport problems that did not converge."""
         count = self._convergence.end_training_epoch()
@@ -199,7 +209,7 @@ class RecognitionTask(LightningModule, ABC):
             UserError: If training has no limit on its number of steps, which the schedule needs.
         """
         return optimizer_and_schedule(
-            self.parameters(), self.optimizer, total_steps(self.trainer), self.video_clip.encoder
+            self.named_parameters(), self.optimizer, total_steps(self.trainer), self.video_clip.encoder
         )
 
     def _begin(self, dataloaders: object) -> None:

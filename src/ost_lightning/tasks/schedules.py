@@ -7,17 +7,24 @@ from lightning.pytorch import Trainer
 
 from ost_lightning.errors import UserError
 
-Schedule = Literal["cosine_after_warmup", "timm_cosine"]
+Schedule = Literal["cosine_after_warmup", "timm_cosine", "slowfast_cosine", "constant"]
 
 
 def learning_rate_factor(
-    schedule: Schedule, step: int, total: int, warmup_fraction: float, floor: float = 0.01
+    schedule: Schedule,
+    step: int,
+    total: int,
+    warmup_fraction: float,
+    floor: float = 0.01,
+    warmup_start: float = 0.0,
 ) -> float:
     """Returns the fraction of the peak learning rate at one step.
 
-    `cosine_after_warmup` rises linearly from 0 during warm-up, and then follows a cosine from the peak to the floor.
+    All rise linearly during warm-up. `cosine_after_warmup` rises to the peak, and then follows a cosine to the floor.
     `timm_cosine` is the schedule of OST and ViFi-CLIP (timm's cosine without `warmup_prefix`). Its cosine spans all of
     training, so the rate drops abruptly when warm-up ends: to about half in the zero-shot recipe, after 5 of 10 epochs.
+    `slowfast_cosine` (PySlowFast's) has the same cosine, but rises only to its value at the end of warm-up, so that
+    nothing jumps. `constant` stays at the peak.
 
     Args:
         schedule: Name of the schedule.
@@ -25,12 +32,20 @@ def learning_rate_factor(
         total: Number of optimizer steps of the training run.
         warmup_fraction: Fraction of training that is warm-up, 0 to 1.
         floor: Fraction of the peak at the end, 0 to 1.
+        warmup_start: Fraction of the peak at the first step of warm-up, 0 to 1.
     """
     rising = warmup_fraction * total
     if step < rising:
-        return step / rising
-    start = 0.0 if schedule == "timm_cosine" else rising
+        highest = _cosine(warmup_fraction, floor) if schedule == "slowfast_cosine" else 1.0
+        return warmup_start + (highest - warmup_start) * step / rising
+    if schedule == "constant":
+        return 1.0
+    start = rising if schedule == "cosine_after_warmup" else 0.0
     progress = (step - start) / (total - start) if total > start else 1.0
+    return _cosine(progress, floor)
+
+
+def _cosine(progress: float, floor: float) -> float:
     return floor + (1 - floor) * (1 + math.cos(math.pi * min(progress, 1))) / 2
 
 

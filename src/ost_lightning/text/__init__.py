@@ -7,6 +7,7 @@ from ost_lightning.text.label_space_diff import compare
 from ost_lightning.text.linting import Finding, lint
 from ost_lightning.text.templates import SentenceSet, Templates
 from ost_lightning.text.token_count import TokenCount
+from ost_lightning.text.word_bags import VideoBag, WordBags
 
 __all__ = [
     "Descriptors",
@@ -17,6 +18,8 @@ __all__ = [
     "SentenceSet",
     "Templates",
     "TokenCount",
+    "VideoBag",
+    "WordBags",
     "alike_names",
     "compare",
     "describe_alike",

@@ -84,3 +84,19 @@ def test_names_cannot_break_or_enter_the_tables(table: Callable[[RunResults], st
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(re.findall(r"\|", rows[0]))}
     assert "a\\|b &lt;img src=x" in text
     assert "<img" not in text
+
+
+def test_a_method_can_have_a_name_of_its_own(tmp_path: Path) -> None:
+    results = replace(run("zero_shot", trained("kinetics400"), **three_splits()), method="ours | *new*")
+    results.save(tmp_path / "results.json")
+    assert RunResults.load(tmp_path / "results.json").method == "ours | *new*"
+    assert {row.method for row in run_rows([results])} == {"ours | *new*"}
+    assert "ours | *new*" not in results.markdown() + as_markdown(run_rows([results]))  # escaped
+
+
+def test_both_kinds_of_descriptors_were_the_only_choice_of_earlier_versions(tmp_path: Path) -> None:
+    results = run("zero_shot", trained("kinetics400"), **three_splits())
+    results = replace(results, model={**results.model, "matcher": {"class": "MaxSimilarity"}})
+    results.save(tmp_path / "results.json")
+    loaded = RunResults.load(tmp_path / "results.json")
+    assert loaded.model["matcher"]["kinds"] == ["spatio", "temporal"]

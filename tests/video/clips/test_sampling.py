@@ -184,3 +184,36 @@ def test_the_last_point_of_the_last_segment_is_a_frame(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch, "rand", lambda size, **kwargs: torch.full(size, largest, dtype=torch.float64))
     assert int(FrameSampler(2).random(50).max()) == 49
     assert FrameSampler(2, keep_tail_frames=False).random(51).tolist() == [[24, 49]]
+
+
+@given(
+    frames=st.integers(1, 16), stride=st.integers(1, 20), views=st.integers(1, 4), available=counts, seed=st.integers(0)
+)
+def test_windows_have_a_constant_stride(frames: int, stride: int, views: int, available: int, seed: int) -> None:
+    sampler = FrameSampler(frames, views, stride=stride)
+    for indices in (sampler.middle(available), sampler.random(available, torch.Generator().manual_seed(seed % 2**32))):
+        assert indices.shape == (views, frames)
+        # frames beyond the end are the last one
+        expected = (indices[:, :1] + torch.arange(frames) * stride).clamp(max=available - 1)
+        assert torch.equal(indices, expected)
+        if available <= (frames - 1) * stride:
+            assert bool((indices[:, 0] == 0).all())
+        else:
+            assert torch.equal(indices[:, -1] - indices[:, 0], torch.full((views,), (frames - 1) * stride))
+
+
+def test_windows_of_evaluation_are_evenly_spread() -> None:
+    # 8 frames at stride 16 span 113 of 300 frames, so that windows start at 0 to 187
+    assert FrameSampler(8, 3, stride=16).middle(300)[:, 0].tolist() == [0, 94, 187]
+    assert FrameSampler(8, stride=16).middle(300)[0, 0].item() == 94
+
+
+def test_random_windows_reach_both_ends() -> None:
+    sampler, generator = FrameSampler(3, stride=2), torch.Generator().manual_seed(0)
+    starts = {int(sampler.random(8, generator)[0, 0]) for _ in range(100)}
+    assert starts == {0, 1, 2, 3}
+
+
+def test_a_stride_below_one_is_rejected() -> None:
+    with pytest.raises(UserError, match=r"stride is 0: it must be at least 1"):
+        FrameSampler(8, stride=0)

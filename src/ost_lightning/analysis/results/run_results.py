@@ -12,6 +12,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.escaping import markdown_line, markdown_text
 from ost_lightning.files import write_text_atomically
 from ost_lightning.renamed_settings import with_new_names
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS
 
 FORMAT: Final = 1
 RESULTS_FILE: Final = "results.json"
@@ -134,6 +135,7 @@ class RunResults:
         sets: Results by name of the set.
         summaries: Figures over splits, or over base and novel.
         remarks: Sentences on differences from the protocol.
+        method: Name of the method in tables; None for task, temporal head and matcher.
     """
 
     run: str
@@ -147,6 +149,7 @@ class RunResults:
     sets: Mapping[str, SetResult]
     summaries: Sequence[Summary] = ()
     remarks: Sequence[str] = field(default=())
+    method: str | None = None
 
     def save(self, file: Path) -> None:
         """Writes the results as JSON."""
@@ -167,6 +170,8 @@ class RunResults:
             for part in ("model", "clips", "checkpoint"):
                 content[part] = with_new_names(content[part])
             content["clips"].setdefault("framing", "crop")  # the only one that earlier versions had
+            if content["model"]["matcher"]["class"] == "MaxSimilarity":
+                content["model"]["matcher"].setdefault("kinds", [*DESCRIPTOR_KINDS])
             sets = {
                 name: SetResult(
                     _checked(DataCard(**entry["card"])),
@@ -201,7 +206,8 @@ class RunResults:
             first, fifth = percent(summary.top1, summary.top1_std), percent(summary.top5, summary.top5_std)
             about = f"{markdown_text(summary.what)} | {markdown_text(summary.weights)}"
             lines.append(f"| {about} | {first} | {fifth} | | | {conditions} | {matcher} |")
-        head = f"{markdown_text(self.run)}; protocol: {self.protocol or 'none named'}; seed {self.seed}"
+        method = f"; {markdown_text(self.method)}" if self.method else ""
+        head = f"{markdown_text(self.run)}{method}; protocol: {self.protocol or 'none named'}; seed {self.seed}"
         if ordered := {name: result.order for name, result in self.sets.items() if result.order}:
             lines += ["", "Order of frames (order: Top-1 minus shuffled):", "", score_table(ordered)]
         remarks = [f"- {markdown_line(remark)}" for remark in self.remarks]

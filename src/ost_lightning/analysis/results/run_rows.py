@@ -176,9 +176,8 @@ def _row(
         protocol=run.protocol or "",
         benchmark=benchmark,
         setting=setting,
-        method=", ".join(
-            filter(None, (run.model["task"], run.model.get("temporal_head"), run.model["matcher"]["class"]))
-        ),
+        method=run.method
+        or ", ".join(filter(None, (run.model["task"], run.model.get("temporal_head"), run.model["matcher"]["class"]))),
         backbone=run.model["backbone"],
         frames=f"{run.clips['frames']}" + (f" x {views} views" if views > 1 else ""),
         weights=weights,

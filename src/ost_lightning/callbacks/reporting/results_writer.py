@@ -48,10 +48,11 @@ class ResultsWriter(Callback):
 
     Args:
         protocol: Published protocol that the run is compared with; deviations are printed and saved.
+        method: Name of the method in tables; None for task, temporal head and matcher.
     """
 
-    def __init__(self, protocol: Protocol | None = None) -> None:
-        self.protocol = protocol
+    def __init__(self, protocol: Protocol | None = None, method: str | None = None) -> None:
+        self.protocol, self.method = protocol, method
         self._record: TrainingRecord | None = None
         self._resumed: TrainingRecord | None = None
         self._checkpoint: dict[str, Any] | None = None
@@ -81,7 +82,7 @@ class ResultsWriter(Callback):
             before=TrainingRecord.load(contents),
             began_with=Path(name).name if name is not None else None,
             name_form=name_form(task, data.training_set.labels),
-            sentences=sentence_digests(task, data.training_set.labels),
+            sentences={**sentence_digests(task, data.training_set.labels), **task.training_texts},
         )
         _report_differences(task, data)  # from the weights that training resumes from or begins with
         self._record = record.after(self._resumed) if self._resumed is not None else record
@@ -168,6 +169,7 @@ class ResultsWriter(Callback):
             sets=sets,
             summaries=summarize(sets),
             remarks=found,
+            method=self.method,
         )
 
 

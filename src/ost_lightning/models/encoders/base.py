@@ -252,6 +252,11 @@ class DualEncoder(nn.Module, ABC):
         return (self.model.logit_scale,)
 
     @property
+    def added_parameters(self) -> Iterator[nn.Parameter]:
+        """Weights for videos, which the pre-training on images did not have."""
+        return iter(())
+
+    @property
     def logit_bias(self) -> nn.Parameter | None:
         """Bias with which logits are log-odds that image and text match; None if they only compare texts."""
         return None

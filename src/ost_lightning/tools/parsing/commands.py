@@ -80,6 +80,23 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
             "ost descriptors density hmdb51,ucf101 --pretrained openai/clip-vit-base-patch16",
         ),
     ),
+    "Training without labels": (
+        Tool("bags match", "bags:match", "ost bags match --list all.txt --root videos --output bags"),
+        Tool("bags add", "bags:add", "ost bags add bags/bags.jsonl --classes my/verbs --videos captions.jsonl"),
+    ),
+    "Features of other networks": (
+        Tool(
+            "features fit",
+            "features:train_head",
+            "ost features fit --list train.txt --features train.safetensors --concepts train.json --output head",
+        ),
+        Tool(
+            "features test",
+            "features:score_head",
+            "ost features test --list test.txt --features test.safetensors --concepts test.json "
+            "--checkpoint head/last.ckpt --output head/test",
+        ),
+    ),
     "Results and weights": (
         Tool("results", "results:results", "ost results runs --output runs/table"),
         Tool("export", "export:export", "ost export runs/my exported --labels hmdb51 --formats hf,onnx"),

@@ -115,11 +115,11 @@ def _record(
         raise AnnotationError(f"{where}: the {columns.label if path else columns.path} is empty.")
     index = classes.either(label, where) if label else UNLABELED
     start, end = parse_span(begins, ends, where, (columns.start, columns.end))
-    return VideoRecord(path, index, id_ or _id(path, start, end), start, end, line=number)
+    return VideoRecord(path, index, id_ or default_id(path, start, end), start, end, line=number)
 
 
-def _id(path: str, start: float | None, end: float | None) -> str:
-    """Default id, `a.mp4@1.5-4` for a part of a video, so that the parts of one video have different ids."""
+def default_id(path: str, start: float | None, end: float | None) -> str:
+    """Returns the id of a video that has none: its path, or `a.mp4@1.5-4` for a part, so that parts differ."""
     if start is None and end is None:
         return path
     first, last = ("" if time is None else repr(time).removesuffix(".0") for time in (start or 0.0, end))

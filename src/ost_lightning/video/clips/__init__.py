@@ -13,15 +13,16 @@ from ost_lightning.video.clips.dataset import (
     read_views,
 )
 from ost_lightning.video.clips.listed_frames import listed_frames
-from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
-from ost_lightning.video.clips.transforms import (
+from ost_lightning.video.clips.rand_augment import RandAugmentSetting, check_rand_augment
+from ost_lightning.video.clips.random_crops import (
     CropOffsets,
-    EvaluationTransform,
-    Framing,
     MultiScaleCrop,
-    TrainingTransform,
-    check_crop_size,
+    RandomResizedCrop,
+    TrainingCrop,
+    training_crop,
 )
+from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
+from ost_lightning.video.clips.transforms import EvaluationTransform, Framing, TrainingTransform, check_crop_size
 
 __all__ = [
     "Clip",
@@ -34,15 +35,20 @@ __all__ = [
     "FrameSampler",
     "Framing",
     "MultiScaleCrop",
+    "RandAugmentSetting",
     "RandomCrops",
+    "RandomResizedCrop",
     "ReadFailure",
     "ReadSettings",
     "SampleKey",
     "TrainingClips",
+    "TrainingCrop",
     "TrainingSampler",
     "TrainingTransform",
     "check_crop_size",
+    "check_rand_augment",
     "collate_clips",
     "listed_frames",
     "read_views",
+    "training_crop",
 ]

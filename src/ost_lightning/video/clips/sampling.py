@@ -14,11 +14,15 @@ from ost_lightning.errors import UserError
 class FrameSampler:
     """Sparse sampling of temporal segment networks (Wang et al., ECCV 2016): T equal segments, one frame of each.
 
+    With a stride, a view is instead a window of T frames at a constant distance (dense sampling).
+
     Attributes:
         frames: T, number of frames per view.
         views: V, number of views of one video in time; 1 in training.
         keep_tail_frames: Whether `random` draws from the whole video. Otherwise its segments have floor(n / T) of n
             frames, so that it never draws the n mod T last ones, as mmaction2 and the released code do.
+        stride: Distance between the frames of a window, in frames; None for segments. Frames beyond the end of a short
+            video are replaced by its last one.
 
     Raises:
         UserError: If a number is below 1.
@@ -31,17 +35,20 @@ class FrameSampler:
     frames: int
     views: int = 1
     keep_tail_frames: bool = True
+    stride: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("frames", "views"):
-            if getattr(self, name) < 1:
-                raise UserError(f"FrameSampler.{name} is {getattr(self, name)}: it must be at least 1")
+        for name in ("frames", "views", "stride"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"FrameSampler.{name} is {value}: it must be at least 1")
 
     def middle(self, available: int) -> Tensor:
         """Chooses fixed frames, as for evaluation.
 
         View v of V takes the point (v + 1/2) / V of each segment, so a single view takes the middle. A video with fewer
-        frames than T repeats frames, in order.
+        frames than T repeats frames, in order. With a stride, the windows start at evenly spaced frames from the first
+        possible to the last one; a single window is in the middle.
 
         Args:
             available: Number of frames in the video, at least 1.
@@ -49,14 +56,18 @@ class FrameSampler:
         Returns:
             (V, T) int64, each row non-decreasing, all in [0, available).
         """
+        if self.stride is not None:
+            first = torch.linspace(0, 1, self.views, dtype=torch.float64) if self.views > 1 else torch.tensor([0.5])
+            return self._windows((first * self._slack(available)).round().to(torch.int64), available)
         offsets = (torch.arange(self.views, dtype=torch.float64) + 0.5) / self.views
         return self._at(available, offsets[:, None].expand(-1, self.frames))
 
     def random(self, available: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws the frames of a training sample: a uniformly random point of each segment, for each view.
 
-        Without tail frames, a video of T frames or fewer always gives the same frames. If it has fewer, they are
-        repeated, and the last ones may start over at frame 0.
+        With a stride, each view is a window that starts at a uniformly random frame. Without tail frames, a video of T
+        frames or fewer always gives the same frames. If it has fewer, they are repeated, and the last ones may start
+        over at frame 0.
 
         Args:
             available: Number of frames in the video, at least 1.
@@ -65,8 +76,21 @@ class FrameSampler:
         Returns:
             (V, T) int64 in [0, available). Rows are non-decreasing, except where frames start over.
         """
+        if self.stride is not None:
+            starts = torch.randint(self._slack(available) + 1, (self.views,), generator=generator)
+            return self._windows(starts, available)
         offsets = torch.rand((self.views, self.frames), dtype=torch.float64, generator=generator)
         return self._at(available, offsets) if self.keep_tail_frames else self._without_tail(available, offsets)
+
+    def _slack(self, available: int) -> int:
+        """Last frame at which a window can start without leaving the video; 0 if the video is too short."""
+        _check_available(available)
+        return max(0, available - (self.frames - 1) * (self.stride or 1) - 1)
+
+    def _windows(self, starts: Tensor, available: int) -> Tensor:
+        """Indices (V, T) of the frames of windows that start at `starts`, int64 (V,)."""
+        steps = torch.arange(self.frames) * (self.stride or 1)
+        return (starts[:, None] + steps).clamp_(max=available - 1)
 
     def _without_tail(self, available: int, offsets: Tensor) -> Tensor:
         """Frames drawn by the arithmetic of mmaction2's `SampleFrames`, as for the released weights."""

@@ -12,15 +12,13 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ost_lightning.errors import UserError
+from ost_lightning.video.clips.rand_augment import RandAugmentSetting, clip_rand_augment
+from ost_lightning.video.clips.random_crops import CropOffsets, MultiScaleCrop, RandomCrop, center_box
 from ost_lightning.video.decoding.frame_source import CropSpec
 from ost_lightning.video.decoding.scaling import Box
 
 Framing = Literal["crop", "squash"]
 """How a frame becomes a square: `crop` takes a square part of it, `squash` scales the whole frame."""
-CropOffsets = Literal["round", "floor"]
-"""Rounding of the positions of crops: `round` to the nearest pixel, or `floor` as in the released code."""
-_MULTI_SCALE: Final = (1.0, 0.875, 0.75, 0.66)
-_MAX_MAGNITUDE: Final = 30
 _LARGEST_RATIO: Final = 2
 """Ratio of short side to crop size above which a crop shows too little of the frame."""
 
@@ -50,41 +48,8 @@ def check_crop_size(crop_size: int, short_side: int, framing: Framing = "crop") 
         )
 
 
-class MultiScaleCrop:
-    """Crops at one of a few scales and five positions (Wang et al., ECCV 2016).
-
-    Height and width are the short side times two scales that are equal or adjacent in `scales`; the position is a
-    corner or the center.
-
-    Args:
-        scales: Fractions of the short side, descending.
-        offsets: Rounding of the positions: `floor` takes multiples of a quarter of the free space, rounded down, so
-            that the crops at the far end may miss it by up to three pixels.
-    """
-
-    def __init__(self, scales: Sequence[float] = _MULTI_SCALE, offsets: CropOffsets = "round") -> None:
-        self.scales, self.offsets = tuple(scales), offsets
-
-    def draw(self, height: int, width: int, generator: Generator) -> Box:
-        """Draws one crop for a whole clip.
-
-        Args:
-            height: Height of the frames in pixels.
-            width: Width of the frames in pixels.
-            generator: Source of randomness.
-        """
-        sides = [int(min(height, width) * scale) for scale in self.scales]
-        pairs = [(a, b) for i, a in enumerate(sides) for j, b in enumerate(sides) if abs(i - j) <= 1]
-        crop_height, crop_width = pairs[_draw(len(pairs), generator)]
-        down, across = height - crop_height, width - crop_width
-        if self.offsets == "floor":
-            down, across = down // 4 * 4, across // 4 * 4
-        corners = [(0, 0), (0, across), (down, 0), (down, across), (down // 2, across // 2)]
-        return Box(*corners[_draw(len(corners), generator)], crop_height, crop_width)
-
-
 class TrainingTransform(nn.Module):
-    """Augments clips: multi-scale crop and flip while reading; RandAugment, color jitter, grayscale on the device.
+    """Augments clips: crop and flip while reading; RandAugment, color jitter, grayscale on the device.
 
     Args:
         size: Side of the square in pixels.
@@ -94,11 +59,10 @@ class TrainingTransform(nn.Module):
         grayscale: Probability of dropping the colors.
         jitter_each_frame: Whether to draw the color jitter anew for every frame, so that the clip flickers, as in the
             released code; otherwise all frames of a clip change in the same way.
-        scales: Scales of `MultiScaleCrop`; not used with `squash`.
-        rand_augment: Number of RandAugment operations per clip and their magnitude, 0 to 30 (Cubuk et al., 2020), such
-            as (2, 9) in the fully supervised recipe; None for no RandAugment.
-        framing: `crop` for multi-scale crops, `squash` for the whole frame scaled to the square.
-        crop_offsets: Rounding of the positions of crops.
+        rand_augment: Number of torchvision's RandAugment operations per clip and their magnitude, 0 to 30, such as
+            (2, 9) in the fully supervised recipe; or a configuration of timm; None for no RandAugment.
+        crop: Crop of the clips; None for multi-scale crops, or the whole frame scaled to the square with `squash`.
+        framing: Framing of clips without a `crop`: `crop` for multi-scale crops, `squash` for the whole frame.
 
     Raises:
         UserError: If an argument is outside its range.
@@ -112,28 +76,23 @@ class TrainingTransform(nn.Module):
         color_jitter: float = 0.8,
         grayscale: float = 0.2,
         jitter_each_frame: bool = False,
-        scales: Sequence[float] = _MULTI_SCALE,
-        rand_augment: tuple[int, int] | None = None,
+        rand_augment: RandAugmentSetting | None = None,
+        crop: RandomCrop | None = None,
         framing: Framing = "crop",
-        crop_offsets: CropOffsets = "round",
     ) -> None:
         from torchvision.transforms import v2
 
         super().__init__()
         _check_framing(framing)
-        if rand_augment is not None and not (rand_augment[0] >= 1 and 0 <= rand_augment[1] <= _MAX_MAGNITUDE):
-            raise UserError(
-                f"rand_augment is {list(rand_augment)}, but it is a number of operations (at least 1) and a magnitude "
-                f"(0 to {_MAX_MAGNITUDE})."
-            )
-        self.size, self.flip, self.framing = size, flip, framing
-        self.crop = MultiScaleCrop(scales, crop_offsets)
+        augment = [clip_rand_augment(rand_augment)] if rand_augment is not None else []
+        self.size, self.flip = size, flip
+        self.crop = crop if crop is not None or framing == "squash" else MultiScaleCrop()
         jitter: nn.Module = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
         if jitter_each_frame:
             jitter = _EachFrame(jitter)
         self.changes = v2.Compose(
             [
-                *([v2.RandAugment(*rand_augment, num_magnitude_bins=_MAX_MAGNITUDE + 1)] if rand_augment else []),
+                *augment,
                 v2.RandomApply([jitter], p=color_jitter),
                 v2.RandomGrayscale(grayscale),
             ]
@@ -147,8 +106,7 @@ class TrainingTransform(nn.Module):
             width: Width of the frames in pixels.
             generator: Source of randomness.
         """
-        whole = Box(0, 0, height, width)
-        box = whole if self.framing == "squash" else self.crop.draw(height, width, generator)
+        box = Box(0, 0, height, width) if self.crop is None else self.crop.draw(height, width, generator)
         return CropSpec((box,), self.size, flip=bool(torch.rand((), generator=generator) < self.flip))
 
     def forward(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -224,8 +182,7 @@ class EvaluationTransform:
         elif self.crops == 3:
             boxes = _three_boxes(height, width, self.size)
         else:
-            top, left = round((height - self.size) / 2), round((width - self.size) / 2)
-            boxes = (Box(top, left, self.size, self.size),)
+            boxes = (center_box(height, width, self.size),)
         return CropSpec(boxes, self.size)
 
 
@@ -256,7 +213,3 @@ def _boxes_rounded_down(height: int, width: int, side: int, crops: int) -> tuple
 def _check_framing(framing: str) -> None:
     if framing not in get_args(Framing):
         raise UserError(f"framing is '{framing}'; expected one of {', '.join(get_args(Framing))}.")
-
-
-def _draw(count: int, generator: Generator) -> int:
-    return int(torch.randint(count, (), generator=generator))
