@@ -166,6 +166,17 @@ def test_training_in_two_processes_equals_training_in_one(tmp_path: Path, contra
     assert (found[1][0] - found[2][0]).norm() < 1e-4 * found[1][0].norm()
 
 
+def test_x_clip_trains_alike_in_one_and_two_processes(tmp_path: Path) -> None:
+    options = ["--config=baselines/x_clip_training", "--model.video_clip.frames=2", "--data.clips.frames=2"]
+    options += ["--model.mixing.mixup=0", "--model.mixing.cutmix=0"]  # drawn by each process for itself
+    found = {}
+    for devices, limit in ((1, 6), (2, 3)):
+        more = [f"--data.loading.max_videos_per_device={limit}", "--trainer.max_steps=4"]
+        run(["fit", *TRAINING, *options, *more, *on(devices)], tmp_path / str(devices))
+        found[devices] = weights(tmp_path / str(devices))
+    assert (found[1] - found[2]).norm() < 1e-4 * found[1].norm()
+
+
 def test_two_interrupted_processes_resume_exactly(tmp_path: Path) -> None:
     fit = ["fit", *TRAINING, "--trainer.callbacks+=tests.interruptions.Dropout", *on(2), "--checkpoint.every_n_steps=2"]
     interrupt = ["--trainer.callbacks+=tests.interruptions.InterruptAt", "--trainer.callbacks.step=4"]

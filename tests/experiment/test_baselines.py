@@ -126,6 +126,23 @@ def test_x_clip_is_an_overlay_of_an_experiment(capsys: pytest.CaptureFixture[str
     assert video_clip["init_args"]["pixel_statistics"] is None
 
 
+def test_recipes_of_other_methods_are_options_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--data.clips.stride=16", "--data.clips.rand_augment=rand-m7-n4-mstd0.5-inc1"]
+    options += ["--data.clips.training_crop=random_resized", "--data.clips.crop_area=[0.4, 1]"]
+    options += ["--model.video_clip.logit_scale.initial=14.29", "--model.video_clip.logit_scale.trained=false"]
+    options += ['--model.video_clip.frozen_weights=["*token_embedding*"]', "--model.optimizer.schedule=constant"]
+    options += ['--model.optimizer.no_weight_decay=["*queries", "*position*"]', "--model.optimizer.min_lr_fraction=0"]
+    config = printed(capsys, "fit", "--config=toyworld", "--config=baselines/text4vis", *options)
+    clips, model = config["data"]["init_args"]["clips"], config["model"]["init_args"]
+    assert (clips["stride"], clips["rand_augment"]) == (16, "rand-m7-n4-mstd0.5-inc1")
+    assert (clips["training_crop"], clips["crop_area"]) == ("random_resized", [0.4, 1.0])
+    assert model["video_clip"]["init_args"]["logit_scale"] == {"initial": 14.29, "trained": False, "maximum": None}
+    assert model["video_clip"]["init_args"]["frozen_weights"] == ["*token_embedding*"]
+    optimizer = model["optimizer"]
+    assert (optimizer["schedule"], optimizer["min_lr_fraction"]) == ("constant", 0.0)
+    assert optimizer["no_weight_decay"] == ["*queries", "*position*"]
+
+
 @pytest.mark.slow
 def test_supervised_fit_checkpoint_test_gives_the_same_metric() -> None:
     options = [*SMALL, *OST_ON_TEXT4VIS]

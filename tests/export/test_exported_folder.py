@@ -319,6 +319,10 @@ def test_existing_folders_missing_packages_and_models_without_graph(
         recognizer.export(tmp_path)
     three = replace(load_trained_model("tiny"), matcher=CategoryName())
     three = replace(three, clips=replace(three.clips, crops=3))
+    strided = load_trained_model("tiny")
+    strided = replace(strided, clips=replace(strided.clips, stride=2))
+    with pytest.raises(UserError, match=r"clips.stride is 2, but runner.py reads .* frames over the whole video"):
+        Recognizer(strided, LabelSpace(("a", "b"))).export(tmp_path / "strided", ["onnx"])
     with pytest.raises(UserError, match=r"clips.crops is 3, but runner.py reads one crop"):
         Recognizer(three, LabelSpace(("a", "b"))).export(tmp_path / "out", ["onnx"])
     with pytest.raises(UserError, match=r"XCLIPEncoder can't be written as a graph.*its texts depend on the video"):

@@ -15,9 +15,11 @@ from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
 from ost_lightning.models import LogitScale, MeanPooling, VideoCLIP
 from ost_lightning.models.checkpoints.foreign_layouts import correspondences, to_hugging_face
 from ost_lightning.tasks import WordBagRecognition
+from ost_lightning.tasks.gathering import process_count, process_rank
 from ost_lightning.text import LabelSpace, VideoBag, WordBags
 from ost_lightning.video import ClipBatch, VideoRecord
 from tests.models.foreign import tokenizer
+from tests.processes import in_processes
 
 FILE = Path(__file__).parent / "maxi.safetensors"
 """Weights, inputs, outputs and gradients of MAXI's released code, at a tiny size."""
@@ -164,3 +166,37 @@ def test_matchers_of_descriptors_and_empty_bags_are_rejected() -> None:
         WordBagRecognition(clip, OptimalDescriptorSolver())
     with pytest.raises(UserError, match=r"bag_size is 0"):
         WordBagRecognition(clip, CategoryName(), bag_size=0)
+
+
+def bag_gradients(contrast: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and gradient of the own videos, of four in all processes together, with bags of two sentences."""
+    generator = torch.Generator().manual_seed(0)
+    frames, texts = torch.randn(4, 1, 128, generator=generator), torch.randn(4, 2, 128, generator=generator)
+    labels = torch.tensor([0, 1, 0, 2])
+    own = slice(None)
+    if process_count() > 1:
+        share = 4 // process_count()
+        own = slice(process_rank() * share, (process_rank() + 1) * share)
+    unit = [torch.nn.functional.normalize(part, dim=-1)[own].requires_grad_() for part in (frames, texts)]
+    task = WordBagRecognition(VideoCLIP("tiny"), CategoryName(), contrast=contrast)
+    loss = task.loss(*unit, labels[own])
+    loss.backward()
+    return loss.detach(), unit[0].grad
+
+
+def save_bag_gradients(folder: Path) -> None:
+    found = {contrast: bag_gradients(contrast) for contrast in ("device", "micro_batch")}
+    torch.save(found, folder / f"{process_rank()}.pt")
+
+
+@pytest.mark.slow  # every process imports PyTorch and Lightning for seconds
+def test_videos_are_contrasted_on_one_device_or_on_all(tmp_path: Path) -> None:
+    in_processes(2, save_bag_gradients, tmp_path)
+    found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    loss, gradient = bag_gradients("micro_batch")
+    for rank in range(2):
+        torch.testing.assert_close(found[rank]["micro_batch"][0], loss)
+        # the sum over both processes, which DDP averages
+        torch.testing.assert_close(found[rank]["micro_batch"][1], 2 * gradient[2 * rank : 2 * rank + 2])
+    assert not torch.allclose(found[0]["device"][0], loss)
+    assert not torch.allclose(found[0]["device"][0], found[1]["device"][0])

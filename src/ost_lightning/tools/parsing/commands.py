@@ -81,18 +81,18 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
         ),
     ),
     "Training without labels": (
-        Tool("bags match", "bags:match", "ost bags match --list all.txt --root videos --output bags"),
-        Tool("bags add", "bags:add", "ost bags add bags/bags.jsonl --classes my/verbs --videos captions.jsonl"),
+        Tool("bags match", "baselines.bags:match", "ost bags match --list all.txt --root videos --output bags"),
+        Tool("bags add", "baselines.bags:add", "ost bags add bags/bags.jsonl --classes verbs --videos captions.jsonl"),
     ),
     "Features of other networks": (
         Tool(
             "features fit",
-            "features:train_head",
+            "baselines.features:train_head",
             "ost features fit --list train.txt --features train.safetensors --concepts train.json --output head",
         ),
         Tool(
             "features test",
-            "features:score_head",
+            "baselines.features:score_head",
             "ost features test --list test.txt --features test.safetensors --concepts test.json "
             "--checkpoint head/last.ckpt --output head/test",
         ),

@@ -57,7 +57,8 @@ def clip_rand_augment(setting: RandAugmentSetting) -> nn.Module:
         return TimmRandAugment(setting)
     from torchvision.transforms import v2
 
-    return v2.RandAugment(*setting, num_magnitude_bins=_MAX_MAGNITUDE + 1)
+    augment: nn.Module = v2.RandAugment(*setting, num_magnitude_bins=_MAX_MAGNITUDE + 1)
+    return augment
 
 
 class TimmRandAugment(nn.Module):

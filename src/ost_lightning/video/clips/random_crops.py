@@ -81,7 +81,7 @@ class RandomResizedCrop:
             )
         if not 0 < aspect[0] <= aspect[1]:
             raise UserError(f"The aspect ratios {list(aspect)} must be positive, the smaller one first.")
-        self.area, self.aspect = tuple(area), tuple(aspect)
+        self.area, self.aspect = area, aspect
 
     def draw(self, height: int, width: int, generator: Generator) -> Box:
         """Draws one crop for a whole clip; a central one if no drawn shape fits into the frame in ten tries.
@@ -93,7 +93,8 @@ class RandomResizedCrop:
         """
         for _ in range(_TRIES):
             area = height * width * _uniform(*self.area, generator)
-            ratio = math.exp(_uniform(*torch.log(torch.tensor(self.aspect)).tolist(), generator))
+            smallest, largest = torch.log(torch.tensor(self.aspect)).tolist()  # in fp32, as torchvision
+            ratio = math.exp(_uniform(smallest, largest, generator))
             crop_width, crop_height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < crop_width <= width and 0 < crop_height <= height:
                 top = _draw(height - crop_height + 1, generator)

@@ -1,0 +1,1 @@
+"""Commands that baselines need: bags of words, and heads on features of other networks."""
