@@ -12,6 +12,7 @@ from ost_lightning.video.clips.dataset import (
     collate_clips,
     read_views,
 )
+from ost_lightning.video.clips.frame_pictures import FramePictures, read_pictures
 from ost_lightning.video.clips.listed_frames import listed_frames
 from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
 from ost_lightning.video.clips.transforms import (
@@ -31,6 +32,7 @@ __all__ = [
     "EvaluationSampler",
     "EvaluationTransform",
     "FixedCrops",
+    "FramePictures",
     "FrameSampler",
     "Framing",
     "MultiScaleCrop",
@@ -44,5 +46,6 @@ __all__ = [
     "check_crop_size",
     "collate_clips",
     "listed_frames",
+    "read_pictures",
     "read_views",
 ]

@@ -9,6 +9,7 @@ from ost_lightning.video.storage.addresses import (
     transfer_errors,
     video_address,
 )
+from ost_lightning.video.storage.references import reference, unplayable, video_url
 from ost_lightning.video.storage.shard_index import MemberLocation, ShardIndex
 from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
 
@@ -20,7 +21,10 @@ __all__ = [
     "VideoAddress",
     "VideoRoot",
     "is_remote",
+    "reference",
     "size_and_mtime",
     "transfer_errors",
+    "unplayable",
     "video_address",
+    "video_url",
 ]

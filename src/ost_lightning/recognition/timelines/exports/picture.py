@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from ost_lightning.analysis.pictures import new_figure, save_figure, set_title
-from ost_lightning.recognition.timelines.exports.names import one_line
+from ost_lightning.characters import one_line
 from ost_lightning.recognition.timelines.timeline import Timeline, clock
 
 _ROWS: Final = 30

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ost_lightning.recognition.timelines.exports import frame_pictures
-from ost_lightning.recognition.timelines.exports.frame_pictures import read_pictures
+from ost_lightning.video.clips import frame_pictures
+from ost_lightning.video.clips.frame_pictures import read_pictures
 from tests.videos import decode_all, write_video
 
 

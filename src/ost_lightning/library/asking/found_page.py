@@ -1,13 +1,13 @@
-"""Writes the page of a search from `page.html`, `style.css` and `script.js` in this folder."""
+"""Found segments as one HTML page that needs no network: pictures, players and scores."""
 
 from pathlib import Path
 from typing import Any
 
+from ost_lightning.characters import one_line
 from ost_lightning.library.asking.found import FoundSegment, FoundSegments
-from ost_lightning.recognition.timelines.exports import FramePictures, read_pictures
-from ost_lightning.recognition.timelines.exports.names import one_line
-from ost_lightning.recognition.timelines.exports.page.parts import data_url, page_html, unplayable, video_url
-from ost_lightning.video.storage import is_remote
+from ost_lightning.pages import data_url, render_page
+from ost_lightning.video.clips import FramePictures, read_pictures
+from ost_lightning.video.storage import is_remote, unplayable, video_url
 
 
 def write_found_page(found: FoundSegments, file: Path, pictures: FramePictures = read_pictures) -> None:
@@ -28,7 +28,7 @@ def write_found_page(found: FoundSegments, file: Path, pictures: FramePictures =
         "segments": [_segment(one, file.parent, pictures) for one in found.segments],
         "conditions": [[one_line(name), one_line(value)] for name, value in found.conditions.items()],
     }
-    file.write_text(page_html(__package__, found.query, data), encoding="utf-8")
+    file.write_text(render_page("found", found.query, data), encoding="utf-8")
 
 
 def _segment(found: FoundSegment, folder: Path, pictures: FramePictures) -> dict[str, Any]:

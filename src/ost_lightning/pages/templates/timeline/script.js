@@ -1,29 +1,8 @@
-"use strict";
-// Every text of the data reaches the page as text: there is no innerHTML here.
-const data = JSON.parse(document.getElementById("data").textContent);
 data.duration = data.duration || 1;
-const byId = (id) => document.getElementById(id);
 const [player, track, ticks, rows] = ["player", "track", "ticks", "rows"].map(byId);
 const found = [...new Set(data.segments.map((segment) => segment.label))];
 const buttons = [], lines = [];
 let time = 0, current = -1, chosen = null, playable = false;
-
-function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
-function name(text) {
-  return element("bdi", {textContent: text});
-}
-
-function clock(second, tenths = true) {
-  const all = Math.round(10 * second), minutes = Math.floor(all / 600), hours = Math.floor(minutes / 60);
-  const start = hours ? `${hours}:${String(minutes % 60).padStart(2, "0")}` : `${minutes}`;
-  const seconds = String(Math.floor(all / 10) % 60).padStart(2, "0");
-  return `${start}:${seconds}${tenths ? `.${all % 10}` : ""}`;
-}
 
 function colored(made, label) {
   const number = found.indexOf(label);
@@ -144,13 +123,6 @@ function addLegend() {
   }
 }
 
-function addConditions() {
-  const entries = [...data.conditions, ["classes", data.classes.join(", ")]];
-  for (const [key, value] of entries) {
-    byId("conditions").append(element("dt", {textContent: key}), element("dd", {}, name(value)));
-  }
-}
-
 function layOut() {
   const width = track.clientWidth;
   const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600]
@@ -183,22 +155,13 @@ function startPlayer() {
     say(data.video.missing);
     return;
   }
-  if (data.video.content) {
-    const bytes = Uint8Array.from(atob(data.video.content), (character) => character.charCodeAt(0));
-    player.preload = "auto";
-    player.src = URL.createObjectURL(new Blob([bytes], {type: data.video.type}));
-    data.video.content = null;
-  } else {
-    player.src = data.video.url;
-  }
   playable = true;
   player.hidden = false;
-  player.setAttribute("aria-label", data.name);
-  player.addEventListener("error", () => {
+  data.video.name = data.name;
+  load(player, data.video, (text) => {
     playable = false;
     player.hidden = true;
-    // the name stays encoded: its bytes may be no text
-    say(`This browser can't play the video${data.video.url ? `, or ${data.video.url} is not there` : ""}.`);
+    say(text);
   });
   const follow = () => {
     show(player.currentTime);
@@ -210,7 +173,6 @@ function startPlayer() {
 
 const playhead = element("div", {className: "playhead"});
 byId("name").append(name(data.name));
-const count = (number, one, many) => `${number} ${number === 1 ? one : many}`;
 const looked = count(data.classes.length, "class", "classes");
 byId("summary").textContent = data.segments.length
   ? `${count(data.segments.length, "segment", "segments")} of ${found.length} of ${looked} in ${clock(data.duration)}`
@@ -224,7 +186,7 @@ const entries = data.segments.map((segment) => [segment.start, segmentRow(segmen
 entries.push(...data.gaps.map((gap) => [gap.start, gapRow(gap)]));
 rows.append(...entries.sort((first, second) => first[0] - second[0]).map((entry) => entry[1]));
 addLegend();
-addConditions();
+describe(byId("conditions"), [...data.conditions, ["classes", data.classes.join(", ")]]);
 track.addEventListener("click", (event) => {
   const box = track.getBoundingClientRect();
   seek(data.duration * Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)));

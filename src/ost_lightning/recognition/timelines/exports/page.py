@@ -1,4 +1,4 @@
-"""Writes the page of a timeline from `page.html`, `style.css` and `script.js` in this folder."""
+"""A timeline as one HTML page that needs no network: player, segments, and the frames and sentences that decided."""
 
 import base64
 import mimetypes
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ost_lightning.recognition.timelines.exports.frame_pictures import FramePictures, read_pictures
-from ost_lightning.recognition.timelines.exports.names import one_line
-from ost_lightning.recognition.timelines.exports.page.parts import data_url, page_html, unplayable, video_url
+from ost_lightning.characters import one_line
+from ost_lightning.pages import data_url, render_page
 from ost_lightning.recognition.timelines.timeline import Segment, Timeline
-from ost_lightning.video.storage import is_remote
+from ost_lightning.video.clips import FramePictures, read_pictures
+from ost_lightning.video.storage import is_remote, unplayable, video_url
 
 EMBED_LIMIT: Final = 8_000_000
 """Size in bytes up to which a video becomes part of its page."""
@@ -37,7 +37,7 @@ def write_page(
     """
     (timeline,) = timelines
     data = _data(timeline, file.parent, pictures, embed_limit)
-    file.write_text(page_html(__package__, Path(timeline.video).name, data), encoding="utf-8")
+    file.write_text(render_page("timeline", Path(timeline.video).name, data), encoding="utf-8")
 
 
 def _data(timeline: Timeline, folder: Path, pictures: FramePictures, embed_limit: int) -> dict[str, Any]:
