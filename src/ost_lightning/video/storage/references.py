@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from ost_lightning.video.storage.addresses import is_remote
+from ost_lightning.video.storage.addresses import VideoAddress, is_remote
 
 
 def reference(video: str, folder: Path) -> str:
@@ -22,6 +22,11 @@ def reference(video: str, folder: Path) -> str:
         return Path(os.path.relpath(path, os.path.realpath(folder))).as_posix()
     except ValueError:  # another drive
         return Path(path).as_posix()
+
+
+def address_text(address: VideoAddress) -> str:
+    """Returns an address as a text that means the same in any working directory: absolute path, or URL."""
+    return os.path.abspath(address) if isinstance(address, Path) else str(address)
 
 
 def video_url(video: str, folder: Path) -> str:
