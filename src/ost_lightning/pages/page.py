@@ -13,7 +13,7 @@ from ost_lightning.characters import one_line
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-PageKind = Literal["timeline", "found"]
+PageKind = Literal["timeline", "found", "report"]
 """Kind of page: the name of a folder of templates."""
 
 _TEMPLATES: Final = files(__package__) / "templates"
@@ -22,8 +22,8 @@ _TEMPLATES: Final = files(__package__) / "templates"
 def render_page(kind: PageKind, title: str, data: Mapping[str, Any], **shown: Any) -> str:
     """Returns a page that needs no network, and whose security policy allows only its own script and styles.
 
-    Every text is escaped, by Jinja2 in HTML and by JSON in the data. Texts that can contain line ends or control
-    characters have to pass `one_line` first.
+    Every text is escaped, by Jinja2 in HTML and by JSON in the data. Jinja2 also shows control characters as their
+    codes, on one line; texts in the data have to pass `one_line` first.
 
     Args:
         kind: Kind of page.
@@ -40,7 +40,7 @@ def render_page(kind: PageKind, title: str, data: Mapping[str, Any], **shown: An
         _environment()
         .get_template(f"{kind}/page.html")
         .render(
-            title=one_line(title),
+            title=title,
             style=Markup(style),  # noqa: S704
             style_hash=Markup(_source_hash(style)),  # noqa: S704
             script=Markup(script),  # noqa: S704
@@ -65,11 +65,19 @@ def data_url(content: bytes, mime_type: str = "image/jpeg") -> str:
 def _environment() -> "Environment":
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    made = Environment(
-        loader=FunctionLoader(_source), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return Environment(
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    made.filters["one_line"] = one_line
-    return made
+
+
+def _shown(value: Any) -> Any:
+    """Returns a value as it is shown: text that is no markup on one line, without control characters."""
+    return one_line(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 @cache

@@ -25,7 +25,7 @@ function describe(list, entries) {
   for (const [term, value] of entries) list.append(element("dt", {}, name(term)), element("dd", {}, name(value)));
 }
 
-// what is folded away belongs on paper too
+// what is folded away belongs on paper too, but for tables of hundreds of rows
 addEventListener("beforeprint", () => {
-  for (const folded of document.querySelectorAll("details")) folded.open = true;
+  for (const folded of document.querySelectorAll("details:not(.long)")) folded.open = true;
 });

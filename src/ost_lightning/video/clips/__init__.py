@@ -12,7 +12,7 @@ from ost_lightning.video.clips.dataset import (
     collate_clips,
     read_views,
 )
-from ost_lightning.video.clips.frame_pictures import FramePictures, read_pictures
+from ost_lightning.video.clips.frame_pictures import FramePictures, middle_picture, read_pictures
 from ost_lightning.video.clips.listed_frames import listed_frames
 from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
 from ost_lightning.video.clips.transforms import (
@@ -46,6 +46,7 @@ __all__ = [
     "check_crop_size",
     "collate_clips",
     "listed_frames",
+    "middle_picture",
     "read_pictures",
     "read_views",
 ]

@@ -38,6 +38,25 @@ def read_pictures(video: str, seconds: Sequence[float]) -> list[bytes | None]:
     return pictures
 
 
+def middle_picture(video: str, start: float | None = None, end: float | None = None) -> bytes | None:
+    """Returns a small JPEG of the frame in the middle of a video, or of a part of it.
+
+    Args:
+        video: Path of a file or of a folder of frames, or URL.
+        start: Start of the part in seconds; None for the beginning.
+        end: End of the part in seconds; None for the end.
+
+    Returns:
+        A JPEG; None if the frame can't be decoded.
+    """
+    try:
+        with open_video(video) as opened:
+            frames = opened.span(start, end)
+            return _pictures(opened, [frames[len(frames) // 2]])[0]
+    except VideoReadError:
+        return None
+
+
 def _pictures(video: FrameSource, indices: Sequence[int]) -> list[bytes | None]:
     try:
         frames = video.read(indices, min(_SHORT_SIDE, video.width, video.height))
