@@ -1,5 +1,6 @@
 """`ost report` writes pages and PDFs, and says what it can't."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from ost_lightning.cli import main
 from ost_lightning.pages.printing import BROWSERS
 from tests.analysis.report.runs import sure, write_run
+from tests.small_experiments import SMALL
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +62,25 @@ def test_a_browser_that_fails_is_told(monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_a_folder_without_runs_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "none"]) == 1
     assert "There is no test run in none" in " ".join(capsys.readouterr().err.split())
+
+
+def test_explanations_show_the_model_that_was_tested(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    assert main(["test", *SMALL, "--trainer.callbacks=PredictionWriter"]) == 0
+    run = Path("runs/toyworld/version_0")
+    assert main(["report", str(run), "--output=page.html"]) == 0
+    assert "add --explain 1 to `ost report`" in Path("page.html").read_text()
+    assert main(["report", str(run), "--output=page.html", "--explain=1", "--device=cpu"]) == 0
+    page = Path("page.html").read_text()
+    assert page.count('<img src="data:image/webp') == 4
+    assert "Flow and attention are missing" not in page
+    labels = run / "label_spaces/unseen"
+    labels.rename("elsewhere")
+    assert main(["report", str(run), "--output=page.html", "--explain=1", "--device=cpu"]) == 0
+    assert "did not save the classes of unseen" in Path("page.html").read_text()
+    results = (run / "results.json").read_text()
+    (run / "results.json").write_text(re.sub('"weights": "[0-9a-f]+"', '"weights": "0"', results))
+    assert main(["report", str(run), "--output=page.html", "--explain=1", "--device=cpu"]) == 0
+    assert "the weights are not those of the test any more" in Path("page.html").read_text()
+    assert main(["report", str(run), "--explain=-1"]) == 1
+    assert "--explain is -1" in capsys.readouterr().err

@@ -37,7 +37,29 @@ def draw_matches(explanation: Explanation, file: Path) -> None:
     Raises:
         UserError: If matplotlib is not installed.
     """
-    frames = explanation.frames
+    draw_matching_flows(_flows(explanation), _title(explanation), file, explanation.matches[0].seconds)
+
+
+def draw_flows(explanations: Sequence[Explanation], title: str, file: Path) -> None:
+    """Draws the frames of one video above their shares for the sentences of several classes.
+
+    Args:
+        explanations: Explanations of one video by several classes.
+        title: Title of the picture.
+        file: Picture to write, `.png` or `.svg`.
+
+    Raises:
+        UserError: If matplotlib is not installed.
+    """
+    flows = {
+        f"{_title(explanation)}: {heading}": flow
+        for explanation in explanations
+        for heading, flow in _flows(explanation).items()
+    }
+    draw_matching_flows(flows, title, file, explanations[0].matches[0].seconds)
+
+
+def _flows(explanation: Explanation) -> dict[str, MatchingFlow]:
     flows = {}
     for kind, heading in _HEADINGS.items():
         matches = [match for match in explanation.matches if match.kind == kind]
@@ -46,9 +68,13 @@ def draw_matches(explanation: Explanation, file: Path) -> None:
             # a sentence gets 1 / N of the mass and a frame gives 1 / T of it
             plan = shares * len(shares) / len(matches)
             cosines = torch.stack([match.cosines for match in matches], dim=1)
-            flows[heading] = MatchingFlow(frames, plan, cosines, tuple(match.sentence for match in matches))
-    title = f"{explanation.label} ({100 * explanation.probability:.0f} %)"
-    draw_matching_flows(flows, title, file, explanation.matches[0].seconds)
+            sentences = tuple(match.sentence for match in matches)
+            flows[heading] = MatchingFlow(explanation.frames, plan, cosines, sentences)
+    return flows
+
+
+def _title(explanation: Explanation) -> str:
+    return f"{explanation.label} ({100 * explanation.probability:.0f} %)"
 
 
 def draw_maps(explanation: Explanation, matches: Sequence[SentenceMatch], maps: Tensor, file: Path) -> None:
@@ -69,8 +95,7 @@ def draw_maps(explanation: Explanation, matches: Sequence[SentenceMatch], maps: 
     enlarged = F.interpolate(maps, size=size, mode="bicubic").clamp_min(0)
     heat = (enlarged / enlarged.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)).numpy()
     rows, columns = len(matches), len(frames)
-    title = f"{explanation.label} ({100 * explanation.probability:.0f} %)"
-    with picture(file, WIDTH, 0.5 + (WIDTH - _LABELS) / columns * rows + 0.05 * rows, title) as figure:
+    with picture(file, WIDTH, 0.5 + (WIDTH - _LABELS) / columns * rows + 0.05 * rows, _title(explanation)) as figure:
         axes = figure.subplots(rows, columns, squeeze=False)
         for n, match in enumerate(matches):
             axes[n, 0].set_ylabel(textwrap.fill(match.sentence, _WRAP), rotation=0, ha="right", va="center", fontsize=7)

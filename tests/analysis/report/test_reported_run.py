@@ -73,6 +73,12 @@ def test_the_training_is_found_where_both_were_moved_to(tmp_path: Path) -> None:
     assert ReportedRun.read(folder).missing[-1].startswith("Learning curves are missing")
     (tmp_path / "x/version_0").mkdir()
     (tmp_path / "x/version_0/metrics.csv").write_text("step,train/loss\n0,2\n10,1\n")
+    drawn = [tmp_path / f"x/version_0/figures/epoch{epoch}-step{step}" for epoch, step in (("001", "9"), ("000", "10"))]
+    for place in drawn:
+        place.mkdir(parents=True)
+        for name in ("own_flow.png", "own_confusion.png"):
+            (place / name).touch()
     run = ReportedRun.read(folder)
+    assert run.flows == (drawn[1] / "own_flow.png",)
     assert run.training == tmp_path / "x/version_0"
     assert [curve.title for curve in run.curves] == ["Loss"]

@@ -12,6 +12,7 @@ from ost_lightning.analysis.report.comparison import ComparedClass, Comparison, 
 from ost_lightning.analysis.report.confused import Confusion, confusion
 from ost_lightning.analysis.report.examples import Example, Poster, examples, typical_videos, worst_videos
 from ost_lightning.analysis.report.intervals import Estimate, bootstrap
+from ost_lightning.analysis.report.pictures import picture_url
 from ost_lightning.analysis.report.reported_run import ReportedRun
 from ost_lightning.analysis.report.scored_videos import ScoredVideo, hits_by_video
 from ost_lightning.analysis.results.run_results import DataCard, RunResults, Score, SetResult
@@ -20,6 +21,7 @@ from ost_lightning.vocabulary import AS_TRAINED, PRETRAINED
 
 _SHOWN_DESCRIPTORS: Final = 12
 _SHOWN_ORDERS: Final = 10
+_NO_FIGURES: Final = "Matching flow and attention of single videos are missing: add --explain 1 to `ost report`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class RunSection:
     Attributes:
         run: The run.
         name: Name of the run, which no other run of the report has.
+        missing: What the report lacks about the run, and how to get it.
         usage: Summary of the use of descriptors, by evaluation set.
         figures: Pictures.
         conditions: What the scores depend on, by title of the part.
@@ -114,6 +117,7 @@ class RunSection:
 
     run: ReportedRun
     name: str
+    missing: tuple[str, ...]
     usage: Mapping[str, Mapping[str, Any]]
     figures: tuple[Figure, ...]
     conditions: Mapping[str, Mapping[str, str]]
@@ -166,8 +170,9 @@ def report_content(
         RunSection(
             run,
             names[run.folder],
+            run.missing if run.folder in figures else (*run.missing, _NO_FIGURES),
             {name: _usage_summary(classes) for name, classes in run.usage.items()},
-            tuple(figures.get(run.folder, ())),
+            (*_training_flows(run), *figures.get(run.folder, ())),
             _conditions(run.results) if run.results is not None else {},
         )
         for run in runs
@@ -177,6 +182,11 @@ def report_content(
         tuple(section for section in about if section.run.results is not None),
         tuple(section for section in about if section.run.results is None),
     )
+
+
+def _training_flows(run: ReportedRun) -> tuple[Figure, ...]:
+    about = "Matching flow of the first video of a set in the last validation with figures"
+    return tuple(Figure(f"{about}: {file.name.removesuffix('_flow.png')}", picture_url(file)) for file in run.flows)
 
 
 def _set_section(

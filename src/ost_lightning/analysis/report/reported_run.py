@@ -42,6 +42,7 @@ class ReportedRun:
         orders: Rows of the report on the order of frames, by evaluation set.
         curves: Learning curves of the training that the weights came from.
         training: Folder of that training; None if there is none.
+        flows: Pictures of matching flows from the last validation with figures of that training.
         missing: What the report lacks, and how to get it.
     """
 
@@ -54,6 +55,7 @@ class ReportedRun:
     orders: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
     curves: tuple[LearningCurves, ...] = ()
     training: Path | None = None
+    flows: tuple[Path, ...] = ()
     missing: tuple[str, ...] = ()
 
     @classmethod
@@ -78,7 +80,8 @@ class ReportedRun:
         if results.checkpoint is not None and not curves:
             missing.append(f"Learning curves are missing: there is no training beside {results.checkpoint['path']}.")
         orders = {name: _order_rows(folder / f"{name}_order.csv") for name in results.sets}
-        return cls(folder, results.run, results, "", videos, usage, orders, curves, training, tuple(missing))
+        flows = _last_flows(training) if training is not None else ()
+        return cls(folder, results.run, results, "", videos, usage, orders, curves, training, flows, tuple(missing))
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
@@ -177,3 +180,10 @@ def _training(folder: Path, results: RunResults) -> Path | None:
     named = Path(results.checkpoint["path"]).parent.parent
     candidates = (named, folder.parent / named.name, folder.parent.parent / named.parent.name / named.name)
     return next((place for place in candidates if (place / METRICS_FILE).is_file()), None)
+
+
+def _last_flows(training: Path) -> tuple[Path, ...]:
+    """Returns the pictures that SampleFigures drew last; their folders are named `epoch{e}-step{s}`."""
+    found = (training / "figures").glob("epoch*-step*")
+    folders = sorted(found, key=lambda folder: folder.name.rpartition("step")[2].zfill(12))
+    return tuple(sorted(folders[-1].glob("*_flow.png"))) if folders else ()
