@@ -51,7 +51,8 @@ def timeline(page: Page, demo: Path, file: Path) -> None:
     page.goto((demo / "timeline.html").absolute().as_uri())
     page.wait_for_function("player.readyState >= 2")
     page.click(".segment >> nth=1")
-    page.wait_for_function("!player.seeking")
+    page.wait_for_function("!player.seeking && player.readyState >= 2")
+    page.evaluate("player.controls = false")
     take(page, file)
 
 

@@ -89,6 +89,7 @@ def run_demo(output: Path, draws: Sequence[int], seeds: Sequence[int], epochs: i
         f"Timeline of a long video of unseen classes, with {found.found} of {len(found.actions)} actions found: "
         f"{found.page}"
     )
+    console.print(f"One page about all tests, with their classes and videos: ost report {output}", highlight=False)
 
 
 class _Runs:
