@@ -30,3 +30,13 @@ def escaped(text: str) -> str:
         'a\\u202eb'
     """
     return _CONTROL.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def one_line(text: str) -> str:
+    r"""Returns a text on one line; control characters are shown as their codes.
+
+    Examples:
+        >>> print(one_line("high\njump \u202e"))
+        high jump \u202e
+    """
+    return escaped(" ".join(text.split()))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ost_lightning.analysis.pictures import new_figure, save_figure
+from ost_lightning.analysis.pictures import COLOR_MAP, WIDTH, picture
 from ost_lightning.models import VideoCLIP
 from ost_lightning.recognition import attention_maps
 from ost_lightning.recognition.explanation import MapMethod
@@ -133,25 +133,24 @@ def draw_examples(video_clip: VideoCLIP, stills: Stills, file: Path, count: int 
         "relevance\nof the prop": sentence_maps(video_clip, shown.frames, props),
         "relevance\nof the outfit": sentence_maps(video_clip, shown.frames, outfits),
     }
-    figure = new_figure(1.5 * count + 0.9, 1.5 * (1 + len(maps)) + 0.4)
-    axes = figure.subplots(1 + len(maps), count, squeeze=False)
-    for k, seen in enumerate(shown.appearances):
-        axes[0, k].imshow(shown.frames[k].permute(1, 2, 0).numpy())
-        axes[0, k].set_title(f"{seen.prop_color} {seen.prop},\n{seen.outfit} outfit", fontsize=9)
-        for axis, (name, found) in zip(axes[1:, k], maps.items(), strict=True):
-            gray = shown.frames[k].float().mean(0).numpy()
-            heat = found[k].clamp_min(0).numpy()
-            axis.imshow(gray, cmap="gray", vmin=0, vmax=255)
-            axis.imshow(heat, cmap="inferno", alpha=0.75)
-            axis.contour(shown.masks[k].numpy(), [0.5], colors="cyan", linewidths=1)
-            row, column = divmod(int(found[k].argmax()), SIDE)
-            axis.plot(column, row, "o", color="white", markeredgecolor="black", markersize=7)
-            if k == 0:
-                axis.set_ylabel(name, fontsize=9)
-    for axis in axes.flat:
-        axis.set_xticks([])
-        axis.set_yticks([])
-    save_figure(figure, file)
+    with picture(file, WIDTH, (WIDTH - 0.6) / count * (1 + len(maps)) + 0.3) as figure:
+        axes = figure.subplots(1 + len(maps), count, squeeze=False)
+        for k, seen in enumerate(shown.appearances):
+            axes[0, k].imshow(shown.frames[k].permute(1, 2, 0).numpy())
+            axes[0, k].set_title(f"{seen.prop_color} {seen.prop},\n{seen.outfit} outfit")
+            for axis, (name, found) in zip(axes[1:, k], maps.items(), strict=True):
+                gray = shown.frames[k].float().mean(0).numpy()
+                heat = found[k].clamp_min(0).numpy()
+                axis.imshow(gray, cmap="gray", vmin=0, vmax=255)
+                axis.imshow(heat, cmap=COLOR_MAP, alpha=0.75)
+                axis.contour(shown.masks[k].numpy(), [0.5], colors="white", linewidths=1)
+                row, column = divmod(int(found[k].argmax()), SIDE)
+                axis.plot(column, row, "o", color="white", markeredgecolor="black", markersize=5)
+                if k == 0:
+                    axis.set_ylabel(name)
+        for axis in axes.flat:
+            axis.set_xticks([])
+            axis.set_yticks([])
 
 
 def _hits(maps: Tensor, stills: Stills) -> dict[str, float]:

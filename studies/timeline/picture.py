@@ -6,29 +6,29 @@ python studies/timeline/picture.py docs/figures/timeline_decoders.png
 import argparse
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+import matplotlib
 from comparison import BASELINE, DEFAULT
 from footage import Footage
+from matplotlib.patches import Patch
 
+from ost_lightning.analysis.pictures import WIDTH, picture
 from ost_lightning.recognition.timelines import Segment, StretchDecoder, ThresholdDecoder
 
 
 def draw(rows: dict[str, list[Segment]], duration: float, file: Path) -> None:
     """Draws segments as colored bars, one row per list."""
     labels = sorted({segment.label for segments in rows.values() for segment in segments})
-    colors = {label: plt.colormaps["tab20"](k % 20) for k, label in enumerate(labels)}
-    figure, axes = plt.subplots(figsize=(11, 0.6 * len(rows) + 1.6), layout="constrained")
-    for height, segments in enumerate(reversed(rows.values())):
-        for s in segments:
-            axes.barh(height, s.seconds, left=s.start, height=0.7, color=colors[s.label], edgecolor="white")
-    axes.set_yticks(range(len(rows)), list(rows)[::-1])
-    axes.set_xlim(0, duration)
-    axes.set_xlabel("seconds")
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colors[label]) for label in labels]
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=8)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=110)
-    plt.close(figure)
+    colors = {label: matplotlib.colormaps["tab20"](k % 20) for k, label in enumerate(labels)}
+    with picture(file, WIDTH, 0.45 * len(rows) + 1.6) as figure:
+        axes = figure.subplots()
+        for height, segments in enumerate(reversed(rows.values())):
+            for s in segments:
+                axes.barh(height, s.seconds, left=s.start, height=0.7, color=colors[s.label], edgecolor="white")
+        axes.set_yticks(range(len(rows)), list(rows)[::-1])
+        axes.set_xlim(0, duration)
+        axes.set_xlabel("seconds")
+        handles = [Patch(color=colors[label]) for label in labels]
+        figure.legend(handles, labels, loc="outside lower center", ncols=5)
 
 
 def main() -> None:

@@ -56,6 +56,14 @@ def test_one_video_by_hand() -> None:
     assert use.unused == (second,)
 
 
+def test_videos_that_only_the_category_name_recognizes_are_counted() -> None:
+    flows = dict.fromkeys(COUNTS, tuple(part.expand(4, -1, -1, -1) for part in flow([0.3, 0.2])))
+    right, wrong = [0.1, 0.8, 0.1], [0.8, 0.1, 0.1]
+    by_descriptors, by_name = torch.tensor([right, right, wrong, wrong]), torch.tensor([right, wrong, right, wrong])
+    (use,) = counted((torch.ones(4, dtype=torch.long), flows, by_descriptors, by_name))
+    assert (use.top1, use.name_top1, use.lost) == (0.5, 0.5, 1)
+
+
 def test_transport_forces_mass_on_descriptors_far_from_all_frames() -> None:
     cosines = torch.tensor([[0.3, 0.1], [0.3, 0.2]])[None, None]
     forced = torch.tensor([[0.4, 0.1], [0.1, 0.4]])[None, None]

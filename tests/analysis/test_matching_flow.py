@@ -32,5 +32,13 @@ def test_picture(tmp_path: Path, frames: torch.Tensor) -> None:
     file = tmp_path / "new" / "flow.png"
     draw_matching_flows({"Spatio Descriptors": flow, "Temporal Descriptors": flow}, "a title", file)
     with Image.open(file) as picture:
-        assert picture.width > 800
+        assert picture.width == 1440  # 7.2 inches of 200 dpi
         assert len(set(picture.convert("RGB").resize((50, 50)).getdata())) > 50
+
+
+def test_frames_are_named_by_their_times(tmp_path: Path, frames: torch.Tensor) -> None:
+    flow = matching_flow(VideoCLIP("tiny"), OptimalDescriptorSolver(), frames, torch.eye(3, 128), TEXTS, "spatio")
+    draw_matching_flows({"Spatio Descriptors": flow}, "a title", tmp_path / "flow.svg", [0.5, 1.0, 1.5, 2.0, 2.5])
+    text = (tmp_path / "flow.svg").read_text()
+    for shown in ("0.5 s", "2.5 s", "a drum", "a title"):
+        assert f"<!-- {shown} -->" in text

@@ -54,6 +54,8 @@ def test_without_wandb_nothing_of_it_is_written_or_printed(capfd: pytest.Capture
     assert main(["test", *args]) == 0
     assert "test/unseen/top1" in metrics(Path("runs/toyworld/version_0"))[-1]
     assert not Path("runs/toyworld/wandb").exists()
+    assert not Path("runs/toyworld/version_0/report.html").exists()
+    assert Path("runs/toyworld/version_0/label_spaces/unseen/descriptors.json").is_file()
     output = "".join(capfd.readouterr())
     assert "wandb" not in output
     for noise in ("Loading weights", "DataLoader", "TPU"):
@@ -107,5 +109,7 @@ def test_a_run_continues_offline_if_wandb_cannot_be_reached(
     with pytest.warns(UserWarning, match=rf"Can't reach W&B \({reason}"):
         assert main(["test", *args]) == 0
     assert "test/unseen/top1" in metrics(Path("runs/toyworld/version_0"))[-1]
-    assert len(list(Path("runs/toyworld/wandb").glob("offline-run-*"))) == 1
+    (logged,) = Path("runs/toyworld/wandb").glob("offline-run-*/*.wandb")
+    assert b"report.html" in logged.read_bytes()  # the artifact
+    assert "Test report" in Path("runs/toyworld/version_0/report.html").read_text()
     assert not [path for path in Path("runs").rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]

@@ -28,6 +28,14 @@ def test_several_folders_become_one_table(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == printed
 
 
+def test_the_summary_of_a_demo_is_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["results", "runs"]) == 0
+    printed = capsys.readouterr().out
+    Path("runs/results.json").write_text('{"what": "rendered world", "rows": []}')
+    assert main(["results", "runs"]) == 0
+    assert capsys.readouterr().out == printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(["runs/none"], "There is no results.json in runs/none"), ([], "`ost results` requires RUNS")],

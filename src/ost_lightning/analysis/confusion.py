@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from ost_lightning.analysis.pictures import new_figure, save_figure
+from ost_lightning.analysis.pictures import WIDTH, picture
+
+_ROOMY: Final = 24
+"""Number of classes up to which letters are large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: s
         confusion: int (K, K), number of videos of class i that are recognized as class j.
         names: K class names.
         count: Number of worst classes to show.
-        title: Title of the picture.
-        file: PNG to write.
+        title: Title of the picture; should say the metric and the number of videos.
+        file: Picture to write, `.png` or `.svg`.
 
     Raises:
         UserError: If matplotlib is not installed.
@@ -86,20 +90,22 @@ def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: s
     indices = torch.tensor([names.index(name) for name in shown], dtype=torch.long)
     part = confusion[indices][:, indices]
     share = part / confusion[indices].sum(1, keepdim=True).clamp(min=1)
-    side = 2.5 + 0.3 * len(shown)
-    figure = new_figure(side + 1, side)
-    axis = figure.subplots()
-    axis.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
-    axis.set_xticks([k - 0.5 for k in range(len(shown))], minor=True)
-    axis.set_yticks([k - 0.5 for k in range(len(shown))], minor=True)
-    axis.grid(which="minor", color="0.85", linewidth=0.5)
-    axis.tick_params(which="minor", length=0)
-    axis.set_title(title, fontsize=10)
-    axis.set_xticks(range(len(shown)), shown, rotation=90, fontsize=8)
-    axis.set_yticks(range(len(shown)), shown, fontsize=8)
-    axis.set_xlabel("recognized as")
-    axis.set_ylabel("ground truth")
-    for row, column in part.nonzero().tolist():
-        color = "white" if share[row, column] > 0.6 else "black"
-        axis.text(column, row, str(int(part[row, column])), ha="center", va="center", fontsize=7, color=color)
-    save_figure(figure, file)
+    side = min(WIDTH, 1.8 + 0.22 * len(shown))
+    with picture(file, side + 0.4, side, title) as figure:
+        axis = figure.subplots()
+        axis.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
+        axis.spines[:].set_visible(True)
+        axis.set_xticks([k - 0.5 for k in range(len(shown))], minor=True)
+        axis.set_yticks([k - 0.5 for k in range(len(shown))], minor=True)
+        axis.grid(which="minor", color="0.85", linewidth=0.5)
+        axis.tick_params(which="minor", length=0)
+        size = 7 if len(shown) <= _ROOMY else 5
+        axis.set_xticks(range(len(shown)), shown, rotation=90, fontsize=size)
+        axis.set_yticks(range(len(shown)), shown, fontsize=size)
+        axis.set_xlabel("recognized as")
+        axis.set_ylabel("ground truth")
+        for row, column in part.nonzero().tolist():
+            color = "white" if share[row, column] > 0.6 else "black"
+            axis.text(
+                column, row, str(int(part[row, column])), ha="center", va="center", fontsize=size - 1, color=color
+            )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ost_lightning.analysis.pictures import HINT, name_points, new_figure, save_figure, set_title
+from ost_lightning.analysis.pictures import COLOR_MAP, COLORS, HINT, WIDTH, name_points, picture
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace, Templates
 from ost_lightning.vocabulary import SENTENCE_KINDS, counted
@@ -19,7 +19,7 @@ from ost_lightning.vocabulary import SENTENCE_KINDS, counted
 if TYPE_CHECKING:
     from ost_lightning.models import VideoCLIP
 
-_NAME_COLOR, _DESCRIPTOR_COLOR = "#8c9bab", "#d1495b"
+_NAME_COLOR, _DESCRIPTOR_COLOR = COLORS[7], COLORS[0]
 _MARKERS: Final = "osD^vPX*<>"
 _PANELS: Final = {"name": "category names", "descriptors": "descriptors"}
 _MOST_NAMES: Final = 40
@@ -131,28 +131,25 @@ def draw_density(densities: Mapping[str, Density], title: str, file: Path) -> No
     Args:
         densities: Density by name of the data set.
         title: Title of the picture; should name the CLIP.
-        file: PNG to write.
+        file: Picture to write, `.png` or `.svg`.
 
     Raises:
         UserError: If matplotlib is not installed.
     """
-    figure = new_figure(max(4.5, 1.8 + 1.5 * len(densities)), 4.4, dpi=130)
-    axis = figure.subplots()
-    positions = np.arange(len(densities))
-    shown = (("name", "category name", _NAME_COLOR), ("descriptors", "descriptors", _DESCRIPTOR_COLOR))
-    for side, (kind, label, color) in zip((-0.2, 0.2), shown, strict=True):
-        values = [100 * getattr(found, kind) for found in densities.values()]
-        axis.bar_label(axis.bar(positions + side, values, 0.38, label=label, color=color), fmt="%.1f", fontsize=9)
-    axis.set_xticks(
-        positions, [f"{name}\n{counted(found.classes, 'class', 'classes')}" for name, found in densities.items()]
-    )
-    axis.set_xlim(-0.7, len(densities) - 0.3)
-    axis.set_ylabel("mean pairwise cosine (%)")
-    axis.set_ylim(top=1.15 * axis.get_ylim()[1])
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", frameon=False, ncols=2)
-    set_title(figure, title)
-    save_figure(figure, file)
+    with picture(file, min(WIDTH, max(3.5, 1.4 + 1.1 * len(densities))), 3.2, title) as figure:
+        axis = figure.subplots()
+        positions = np.arange(len(densities))
+        shown = (("name", "category name", _NAME_COLOR), ("descriptors", "descriptors", _DESCRIPTOR_COLOR))
+        for side, (kind, label, color) in zip((-0.2, 0.2), shown, strict=True):
+            values = [100 * getattr(found, kind) for found in densities.values()]
+            axis.bar_label(axis.bar(positions + side, values, 0.38, label=label, color=color), fmt="%.1f", fontsize=7)
+        axis.set_xticks(
+            positions, [f"{name}\n{counted(found.classes, 'class', 'classes')}" for name, found in densities.items()]
+        )
+        axis.set_xlim(-0.7, len(densities) - 0.3)
+        axis.set_ylabel("mean pairwise cosine (%)")
+        axis.set_ylim(top=1.15 * axis.get_ylim()[1])
+        figure.legend(loc="outside lower center", frameon=False, ncols=2)
 
 
 def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, seed: int = 0) -> None:
@@ -163,7 +160,7 @@ def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, 
     Args:
         embeddings: Embeddings of classes by name of the data set.
         title: Title of the picture; should name the CLIP.
-        file: PNG to write.
+        file: Picture to write, `.png` or `.svg`.
         seed: Seed for t-SNE.
 
     Raises:
@@ -171,35 +168,37 @@ def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, 
     """
     total = sum(len(found.name) for found in embeddings.values())
     named = total <= _MOST_NAMES
-    figure = new_figure(*((14.0, 7.2) if named else (10.5, 5.4)), dpi=130)
+    # names need room: one panel below the other
+    size, grid = ((WIDTH, 11.0), (2, 1)) if named else ((WIDTH, 3.9), (1, 2))
     panels = []
     # one label space is colored by closeness, several by label space
     closest = (
         {kind: _closest(next(iter(embeddings.values())), kind) for kind in _PANELS} if len(embeddings) == 1 else {}
     )
     limits = {"vmin": min(map(np.min, closest.values())), "vmax": max(map(np.max, closest.values()))} if closest else {}
-    for axis, (kind, heading) in zip(figure.subplots(1, 2), _PANELS.items(), strict=True):
-        vectors = [getattr(found, kind) for found in embeddings.values()]
-        points = tsne(torch.cat(vectors), seed)
-        parts = np.split(points, np.cumsum([len(part) for part in vectors])[:-1])
-        for k, (name, part) in enumerate(zip(embeddings, parts, strict=True)):
-            marker = _MARKERS[k % len(_MARKERS)]
-            style = {"c": closest[kind], "cmap": "plasma_r", **limits} if closest else {"alpha": 0.75}
-            dots = axis.scatter(part[:, 0], part[:, 1], s=24, marker=marker, linewidths=0, label=name, **style)
-        axis.set_title(heading, fontsize=10)
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.margins(0.12)
-        panels.append((axis, points))
-    if closest:
-        figure.colorbar(dots, ax=[axis for axis, _ in panels], shrink=0.7, label="cosine to the nearest other class")
-    else:
-        figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-    set_title(figure, title)
-    if named:
-        for axis, points in panels:
-            name_points(figure, axis, points, [name for found in embeddings.values() for name in found.classes])
-    save_figure(figure, file)
+    with picture(file, *size, f"{title}; {counted(total, 'class', 'classes')}") as figure:
+        for axis, (kind, heading) in zip(figure.subplots(*grid), _PANELS.items(), strict=True):
+            vectors = [getattr(found, kind) for found in embeddings.values()]
+            points = tsne(torch.cat(vectors), seed)
+            parts = np.split(points, np.cumsum([len(part) for part in vectors])[:-1])
+            for k, (name, part) in enumerate(zip(embeddings, parts, strict=True)):
+                marker = _MARKERS[k % len(_MARKERS)]
+                style = {"c": closest[kind], "cmap": COLOR_MAP, **limits} if closest else {"alpha": 0.75}
+                dots = axis.scatter(part[:, 0], part[:, 1], s=16, marker=marker, linewidths=0, label=name, **style)
+            axis.set_title(heading)
+            axis.spines[:].set_visible(True)
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.margins(0.12)
+            panels.append((axis, points))
+        if closest:
+            label = "cosine to the nearest other class"
+            figure.colorbar(dots, ax=[axis for axis, _ in panels], shrink=0.7, label=label)
+        else:
+            figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        if named:
+            for axis, points in panels:
+                name_points(figure, axis, points, [name for found in embeddings.values() for name in found.classes])
 
 
 def _closest(embeddings: ClassEmbeddings, kind: str) -> NDArray[np.float32]:

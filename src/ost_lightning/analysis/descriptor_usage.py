@@ -34,10 +34,11 @@ class DescriptorFlows(Metric):
     videos: Tensor
     hits: Tensor
     name_hits: Tensor
+    lost: Tensor
 
     def __init__(self, classes: int, counts: Mapping[DescriptorKind, int]) -> None:
         super().__init__()
-        for state in ("videos", "hits", "name_hits"):
+        for state in ("videos", "hits", "name_hits", "lost"):
             self.add_state(state, default=torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
         for kind, count in counts.items():
             for total in _SUMS:
@@ -61,8 +62,10 @@ class DescriptorFlows(Metric):
         """
         ones = torch.ones_like(labels)
         self.videos.index_add_(0, labels, ones)
-        self.hits.index_add_(0, labels, (scores.argmax(1) == labels).long())
-        self.name_hits.index_add_(0, labels, (name_scores.argmax(1) == labels).long())
+        right, by_name = scores.argmax(1) == labels, name_scores.argmax(1) == labels
+        self.hits.index_add_(0, labels, right.long())
+        self.name_hits.index_add_(0, labels, by_name.long())
+        self.lost.index_add_(0, labels, (by_name & ~right).long())
         for kind, (cosines, plan) in flows.items():
             cosines, plan = cosines.double(), plan.double()
             share = plan / plan.sum((-2, -1), keepdim=True)
@@ -118,6 +121,7 @@ class ClassUse:
         videos: Number of its videos.
         top1: Share of its videos that are recognized by descriptors.
         name_top1: Share of its videos that are recognized by category names, with the same weights and frames.
+        lost: Number of its videos that are recognized by category names, but not by descriptors.
         descriptors: Use of each of its descriptors.
     """
 
@@ -125,6 +129,7 @@ class ClassUse:
     videos: int
     top1: float
     name_top1: float
+    lost: int
     descriptors: tuple[DescriptorUse, ...]
 
     @property
@@ -169,7 +174,8 @@ def class_uses(
                 for n in range(count)
             ]
         hits, name_hits = int(sums["hits"][label]), int(sums["name_hits"][label])
-        found.append(ClassUse(labels.names[label], videos, hits / videos, name_hits / videos, tuple(uses)))
+        lost = int(sums["lost"][label])
+        found.append(ClassUse(labels.names[label], videos, hits / videos, name_hits / videos, lost, tuple(uses)))
     return tuple(found)
 
 

@@ -1,19 +1,29 @@
 """Matching flows: share of each frame's mass that goes to each descriptor."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
 
-from ost_lightning.analysis.pictures import new_figure, save_figure
+from ost_lightning.analysis.pictures import WIDTH, picture
 from ost_lightning.matching import PlanMatcher
 from ost_lightning.vocabulary import DescriptorKind
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from ost_lightning.models import VideoCLIP
+
+_WRAP: Final = 36
+"""Longest line of a sentence, in characters."""
+_LABELS: Final = 2.4
+"""Width of the sentences in inches."""
+_TICKS: Final = 12
+"""Number of frames up to which there is room for numbers."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,12 +73,12 @@ def matching_flow(
 def draw_matching_flows(
     flows: Mapping[str, MatchingFlow], title: str, file: Path, seconds: Sequence[float] = ()
 ) -> None:
-    """Draws the frames of a video above the plans of one or several flows.
+    """Draws the frames of a video above the plans of one or several flows: the share of each frame's mass.
 
     Args:
         flows: Flows of the same frames, by heading.
         title: Title of the picture.
-        file: PNG to write.
+        file: Picture to write, `.png` or `.svg`.
         seconds: Times of the frames; they are numbered if there are none.
 
     Raises:
@@ -76,32 +86,33 @@ def draw_matching_flows(
     """
     frames = next(iter(flows.values())).frames
     count = len(frames)
-    heights = [1.6, *(0.42 * len(flow.descriptors) + 0.35 for flow in flows.values())]
-    figure = new_figure(1.15 * count + 4.2, sum(heights) + 0.6)
-    figure.suptitle(title)
-    axes = figure.subplots(1 + len(flows), 1, gridspec_kw={"height_ratios": heights})
-    strip = frames.permute(2, 0, 3, 1).flatten(1, 2).numpy()
-    axes[0].imshow(strip, aspect="auto", extent=(-0.5, count - 0.5, 1, 0))
-    axes[0].set_yticks([])
-    axes[0].set_xticks(range(count), frame_names(count, seconds), fontsize=8)
-    for axis, (heading, flow) in zip(axes[1:], flows.items(), strict=True):
-        axis.imshow(flow.plan.T.numpy(), aspect="auto", cmap="viridis", vmin=0, vmax=1)
-        axis.set_title(heading, fontsize=10, loc="left")
-        axis.set_yticks(range(len(flow.descriptors)), flow.descriptors, fontsize=9)
-        axis.set_xticks([])
-        for t in range(len(flow.plan)):
-            for n in range(len(flow.descriptors)):
-                share = float(flow.plan[t, n])
-                axis.text(
-                    t,
-                    n,
-                    f"{share:.2f}",
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color="white" if share < 0.6 else "black",
-                )
-    save_figure(figure, file)
+    sentences = {name: [textwrap.fill(text, _WRAP) for text in flow.descriptors] for name, flow in flows.items()}
+    rows = {name: sum(0.12 + 0.13 * (1 + text.count("\n")) for text in texts) for name, texts in sentences.items()}
+    heights = [(WIDTH - _LABELS) / count * frames.shape[-2] / frames.shape[-1], *(0.2 + row for row in rows.values())]
+    with picture(file, WIDTH, sum(heights) + 0.35 * len(heights) + 0.3, title) as figure:
+        axes = figure.subplots(1 + len(flows), 1, gridspec_kw={"height_ratios": heights})
+        strip = frames.permute(2, 0, 3, 1).flatten(1, 2).numpy()
+        axes[0].imshow(strip, aspect="auto", extent=(-0.5, count - 0.5, 1, 0))
+        axes[0].set_yticks([])
+        for axis in axes:
+            axis.spines[:].set_visible(False)
+        shown = range(0, count, -(-count // _TICKS))
+        names = frame_names(count, seconds)
+        axes[0].set_xticks(shown, [names[k] for k in shown])
+        for axis, (heading, flow) in zip(axes[1:], flows.items(), strict=True):
+            axis.imshow(flow.plan.T.numpy(), aspect="auto", vmin=0, vmax=1)
+            axis.set_title(heading, loc="left")
+            axis.set_yticks(range(len(flow.descriptors)), sentences[heading])
+            axis.set_xticks([])
+            if count <= _TICKS:
+                _write_shares(axis, flow.plan)
+
+
+def _write_shares(axis: "Axes", plan: Tensor) -> None:
+    for t, row in enumerate(plan.tolist()):
+        for n, share in enumerate(row):
+            color = "white" if share < 0.55 else "black"
+            axis.text(t, n, f"{share:.2f}", ha="center", va="center", fontsize=7, color=color)
 
 
 def frame_names(count: int, seconds: Sequence[float] = ()) -> list[str]:

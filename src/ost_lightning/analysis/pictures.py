@@ -1,7 +1,12 @@
-"""Figures with matplotlib (an extra), without pyplot and its global state."""
+"""Figures with matplotlib (an extra), all in one style, without pyplot and its global state.
+
+A figure is as wide as a column of text at most, and its letters have the size that they have in print. Colors can be
+told apart by color-blind readers: Okabe and Ito's for categories, cividis for values.
+"""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,8 +20,30 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LETTERS_PER_INCH: Final = 12
+WIDTH: Final = 7.2
+"""Width in inches of a figure that is as wide as a page of text."""
+COLORS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8f7ee7", "#5b606b")
+"""Colors of categories: Okabe and Ito's without yellow and black, and two more."""
+COLOR_MAP: Final = "cividis"
+"""Colors of values."""
+_DPI: Final = 200
+_LETTERS_PER_INCH: Final = 15
 """Letters of a title per inch of the figure's width."""
+_STYLE: Final[Mapping[str, Any]] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "figure.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "image.cmap": COLOR_MAP,
+    "text.parse_math": False,  # names may contain $
+    "svg.hashsalt": "ost_lightning",  # the same file every time
+}
 
 _PLACES: Final = ((6, 0, "left"), (-6, 0, "right"), (0, 8, "center"), (0, -8, "center"))
 _PLACES_BESIDE: Final = tuple((x, y, side) for y in (8, -8, 16, -16) for x, side in ((5, "left"), (-5, "right")))
@@ -30,27 +57,39 @@ def can_draw() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def new_figure(width: float, height: float, dpi: int = 110) -> "Figure":
-    """Creates an empty figure whose layout avoids overlaps.
+@contextmanager
+def picture(file: Path, width: float, height: float, title: str = "") -> Iterator["Figure"]:
+    """Yields an empty figure in the style of the suite, and writes it afterwards.
+
+    Its layout avoids overlaps, and dollar signs in texts are no formulas.
 
     Args:
-        width: Width in inches.
+        file: File to write, in a format that matplotlib knows by its suffix: 200 dpi for `.png`, or `.svg` or `.pdf`.
+            Its folder is created if necessary.
+        width: Width in inches; `WIDTH` is that of a page.
         height: Height in inches.
-        dpi: Pixels per inch.
+        title: Title, which is broken into lines that fit the width; none if empty.
 
     Raises:
         UserError: If matplotlib is not installed.
     """
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UserError(f"Pictures need matplotlib: {HINT}.") from error
-    return Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+    from cycler import cycler  # with matplotlib
 
-
-def set_title(figure: "Figure", title: str) -> None:
-    """Sets the title of a figure, broken into lines that fit its width."""
-    figure.suptitle(textwrap.fill(title, max(20, int(_LETTERS_PER_INCH * figure.get_figwidth()))), fontsize=10)
+    style: Any = {**_STYLE, "axes.prop_cycle": cycler(color=COLORS)}
+    # an SVG otherwise contains the time
+    options: Any = {"metadata": {"Date": None}} if file.suffix.lower() == ".svg" else {}
+    with rc_context(style):
+        figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+        if title:
+            figure.suptitle(textwrap.fill(title, max(20, int(_LETTERS_PER_INCH * width))))
+        yield figure
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(file, **options)
 
 
 def name_points(figure: "Figure", axis: "Axes", points: NDArray[np.floating[Any]], names: Sequence[str]) -> None:
@@ -76,7 +115,7 @@ def name_points(figure: "Figure", axis: "Axes", points: NDArray[np.floating[Any]
         placed = None
         for x, y, side in (*_PLACES, *_PLACES_BESIDE):
             text = axis.annotate(
-                name, point, (x, y), textcoords="offset points", ha=side, va="center", fontsize=8, annotation_clip=False
+                name, point, (x, y), textcoords="offset points", ha=side, va="center", fontsize=7, annotation_clip=False
             )
             box = text.get_window_extent(renderer)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
@@ -85,11 +124,5 @@ def name_points(figure: "Figure", axis: "Axes", points: NDArray[np.floating[Any]
                 break
             text.remove()
         if placed is None:
-            placed = axis.annotate(name, point, _PLACES[0][:2], textcoords="offset points", va="center", fontsize=8)
+            placed = axis.annotate(name, point, _PLACES[0][:2], textcoords="offset points", va="center", fontsize=7)
         taken.append(placed.get_window_extent(renderer))
-
-
-def save_figure(figure: "Figure", file: Path) -> None:
-    """Writes a PNG; its folder is created if necessary."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file)

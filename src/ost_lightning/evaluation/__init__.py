@@ -15,6 +15,7 @@ from ost_lightning.evaluation.prediction import (
     prediction_columns,
     prediction_row,
     predictions,
+    probabilities_of,
 )
 from ost_lightning.evaluation.scoring import Scorer, embed, probabilities, similarities
 from ost_lightning.evaluation.sets import EvaluationSet
@@ -53,5 +54,6 @@ __all__ = [
     "prediction_row",
     "predictions",
     "probabilities",
+    "probabilities_of",
     "similarities",
 ]

@@ -21,6 +21,7 @@ class EvaluationLoader(DataLoader[Any]):
     Attributes:
         set: Evaluation set that the videos are scored against.
         store: Store of cached embeddings; None without a cache.
+        clips: Clips of the set, also if embeddings are cached.
         frames: Number of frames per clip.
 
     Args:
@@ -40,8 +41,8 @@ class EvaluationLoader(DataLoader[Any]):
         **options: Any,
     ) -> None:
         self.set, self.store = set, store
-        clips = dataset.clips if isinstance(dataset, CachedClips) else dataset
-        self.frames = clips.sampler.frames
+        self.clips = dataset.clips if isinstance(dataset, CachedClips) else dataset
+        self.frames = self.clips.sampler.frames
         if isinstance(dataset, EvaluationClips) and store is not None:
             dataset = CachedClips(dataset, store)
         collate = dataset.collate if isinstance(dataset, CachedClips) else collate_clips

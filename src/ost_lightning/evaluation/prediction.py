@@ -29,6 +29,8 @@ class Prediction(NamedTuple):
         classes: Names of the most likely classes, in decreasing order of probability.
         probabilities: Probability of each of these classes.
         error: Reason for which the video could not be read; empty if it was read.
+        label_probability: Probability of the labeled class; None without a label, or if the video could not be read.
+        path: Absolute path or URL of the video; empty if unknown.
     """
 
     id: str
@@ -39,6 +41,8 @@ class Prediction(NamedTuple):
     classes: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
     error: str = ""
+    label_probability: float | None = None
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +58,7 @@ class PendingPredictions:
         failures: Failures of the unreadable videos, in order.
         probabilities: Highest probabilities of the B' readable videos, (B', k), in decreasing order.
         classes: Indices of their classes, int64 (B', k).
+        label_probabilities: Probabilities of the labeled classes, (B',); meaningless for videos without a label.
     """
 
     set: EvaluationSet
@@ -64,6 +69,7 @@ class PendingPredictions:
     failures: tuple[ReadFailure, ...]
     probabilities: Tensor
     classes: Tensor
+    label_probabilities: Tensor
 
     @classmethod
     def of(cls, scored: ScoredBatch, scorer: str = AS_TRAINED) -> Self:
@@ -84,6 +90,7 @@ class PendingPredictions:
             videos.failures,
             best.values,
             best.indices,
+            probabilities_of(videos.readable_labels, probabilities),
         )
 
     def read(self) -> list[Prediction]:
@@ -93,7 +100,9 @@ class PendingPredictions:
             NonFiniteError: If the probabilities of a video are NaN.
         """
         names = self.set.labels.names
-        top_classes = zip(self.probabilities.tolist(), self.classes.tolist(), strict=True)
+        top_classes = zip(
+            self.probabilities.tolist(), self.classes.tolist(), self.label_probabilities.tolist(), strict=True
+        )
         failures = iter(self.failures)
         found = []
         # matched by order, because ids may repeat
@@ -102,13 +111,15 @@ class PendingPredictions:
         ):
             video = Prediction(id_, self.set.name, start, end, "" if label == UNLABELED else names[label])
             if decoded:
-                values, indices = next(top_classes)
+                values, indices, of_label = next(top_classes)
                 if not all(map(isfinite, values)):  # NaN ranks first
                     raise NonFiniteError(
                         f"{id_}: its probabilities are not finite (NaN or infinity), so nothing is predicted. "
                         f"{NON_FINITE_HINT}"
                     )
-                found.append(video._replace(classes=tuple(names[k] for k in indices), probabilities=tuple(values)))
+                known = None if label == UNLABELED else of_label
+                classes = tuple(names[k] for k in indices)
+                found.append(video._replace(classes=classes, probabilities=tuple(values), label_probability=known))
             else:
                 found.append(video._replace(error=next(failures).reason))
         return found
@@ -127,10 +138,20 @@ def predictions(scored: ScoredBatch, scorer: str = AS_TRAINED) -> list[Predictio
     return PendingPredictions.of(scored, scorer).read()
 
 
+def probabilities_of(labels: Tensor, probabilities: Tensor) -> Tensor:
+    """Returns the probability of each video's labeled class, (B,); that of the first class without a label.
+
+    Args:
+        labels: Labels, int64 (B,).
+        probabilities: Probabilities of all classes, (B, K).
+    """
+    return probabilities.gather(1, labels.clamp(min=0)[:, None])[:, 0]
+
+
 def prediction_columns() -> list[str]:
     """Returns the columns of `predictions.csv`."""
     likeliest = [column for k in range(1, SHOWN_CLASSES + 1) for column in (f"class_{k}", f"probability_{k}")]
-    return ["video", "set", "start", "end", "label", "error", *likeliest]
+    return ["video", "set", "start", "end", "label", "error", *likeliest, "label_probability", "path"]
 
 
 def prediction_row(prediction: Prediction) -> list[str]:
@@ -140,4 +161,5 @@ def prediction_row(prediction: Prediction) -> list[str]:
     likeliest = [field for name, share in guesses for field in (name, f"{share:.4f}")]
     missing = 2 * SHOWN_CLASSES - len(likeliest)
     about = [prediction.id, prediction.set, start, end, prediction.label, prediction.error]
-    return [*about, *likeliest, *[""] * missing]
+    of_label = "" if prediction.label_probability is None else f"{prediction.label_probability:.4f}"
+    return [*about, *likeliest, *[""] * missing, of_label, prediction.path]

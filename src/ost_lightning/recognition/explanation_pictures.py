@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ost_lightning.analysis.matching_flow import MatchingFlow, draw_matching_flows, frame_names
-from ost_lightning.analysis.pictures import new_figure, save_figure
+from ost_lightning.analysis.pictures import COLOR_MAP, WIDTH, picture
 from ost_lightning.recognition.explanation import Explanation, SentenceMatch
 from ost_lightning.vocabulary import SentenceKind
 
@@ -19,8 +19,12 @@ _HEADINGS: Final[dict[SentenceKind, str]] = {
     "spatio": "Spatio Descriptors",
     "temporal": "Temporal Descriptors",
 }
-_WRAP: Final = 44
+_WRAP: Final = 32
 """Longest line of a caption, in characters."""
+_LABELS: Final = 2.1
+"""Width of the captions in inches."""
+_ROOMY: Final = 12
+"""Number of frames up to which their times are large."""
 
 
 def draw_matches(explanation: Explanation, file: Path) -> None:
@@ -28,12 +32,34 @@ def draw_matches(explanation: Explanation, file: Path) -> None:
 
     Args:
         explanation: Explanation of one class.
-        file: PNG to write.
+        file: Picture to write, `.png` or `.svg`.
 
     Raises:
         UserError: If matplotlib is not installed.
     """
-    frames = explanation.frames
+    draw_matching_flows(_flows(explanation), _title(explanation), file, explanation.matches[0].seconds)
+
+
+def draw_flows(explanations: Sequence[Explanation], title: str, file: Path) -> None:
+    """Draws the frames of one video above their shares for the sentences of several classes.
+
+    Args:
+        explanations: Explanations of one video by several classes.
+        title: Title of the picture.
+        file: Picture to write, `.png` or `.svg`.
+
+    Raises:
+        UserError: If matplotlib is not installed.
+    """
+    flows = {
+        f"{_title(explanation)}: {heading}": flow
+        for explanation in explanations
+        for heading, flow in _flows(explanation).items()
+    }
+    draw_matching_flows(flows, title, file, explanations[0].matches[0].seconds)
+
+
+def _flows(explanation: Explanation) -> dict[str, MatchingFlow]:
     flows = {}
     for kind, heading in _HEADINGS.items():
         matches = [match for match in explanation.matches if match.kind == kind]
@@ -42,9 +68,13 @@ def draw_matches(explanation: Explanation, file: Path) -> None:
             # a sentence gets 1 / N of the mass and a frame gives 1 / T of it
             plan = shares * len(shares) / len(matches)
             cosines = torch.stack([match.cosines for match in matches], dim=1)
-            flows[heading] = MatchingFlow(frames, plan, cosines, tuple(match.sentence for match in matches))
-    title = f"{explanation.label} ({100 * explanation.probability:.0f} %)"
-    draw_matching_flows(flows, title, file, explanation.matches[0].seconds)
+            sentences = tuple(match.sentence for match in matches)
+            flows[heading] = MatchingFlow(explanation.frames, plan, cosines, sentences)
+    return flows
+
+
+def _title(explanation: Explanation) -> str:
+    return f"{explanation.label} ({100 * explanation.probability:.0f} %)"
 
 
 def draw_maps(explanation: Explanation, matches: Sequence[SentenceMatch], maps: Tensor, file: Path) -> None:
@@ -54,7 +84,7 @@ def draw_maps(explanation: Explanation, matches: Sequence[SentenceMatch], maps: 
         explanation: Explanation that the matches are from.
         matches: The N sentences of the maps.
         maps: Attention maps, (N, T, G, G); see `Recognizer.maps`.
-        file: PNG to write.
+        file: Picture to write, `.png` or `.svg`.
 
     Raises:
         UserError: If matplotlib is not installed.
@@ -65,19 +95,16 @@ def draw_maps(explanation: Explanation, matches: Sequence[SentenceMatch], maps: 
     enlarged = F.interpolate(maps, size=size, mode="bicubic").clamp_min(0)
     heat = (enlarged / enlarged.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)).numpy()
     rows, columns = len(matches), len(frames)
-    figure = new_figure(1.15 * columns + 3.6, 1.2 * rows + 0.8)
-    figure.suptitle(f"{explanation.label} ({100 * explanation.probability:.0f} %)")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for n, match in enumerate(matches):
-        axes[n, 0].set_ylabel(
-            textwrap.fill(match.sentence, _WRAP), rotation=0, ha="right", va="center", fontsize=8, parse_math=False
-        )
-        for t in range(columns):
-            axis = axes[n, t]
-            axis.imshow(frames[t].permute(1, 2, 0).float().mean(-1).numpy(), cmap="gray", vmin=0, vmax=255)
-            axis.imshow(heat[n, t], cmap="inferno", vmin=0, vmax=1, alpha=0.8 * heat[n, t] ** 0.5)
-            axis.set_xticks([])
-            axis.set_yticks([])
-    for axis, name in zip(axes[-1], frame_names(columns, matches[0].seconds), strict=True):
-        axis.set_xlabel(name, fontsize=8)
-    save_figure(figure, file)
+    with picture(file, WIDTH, 0.5 + (WIDTH - _LABELS) / columns * rows + 0.05 * rows, _title(explanation)) as figure:
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for n, match in enumerate(matches):
+            axes[n, 0].set_ylabel(textwrap.fill(match.sentence, _WRAP), rotation=0, ha="right", va="center", fontsize=7)
+            for t in range(columns):
+                axis = axes[n, t]
+                axis.imshow(frames[t].permute(1, 2, 0).float().mean(-1).numpy(), cmap="gray", vmin=0, vmax=255)
+                axis.imshow(heat[n, t], cmap=COLOR_MAP, vmin=0, vmax=1, alpha=0.9 * heat[n, t])
+                axis.spines[:].set_visible(False)
+                axis.set_xticks([])
+                axis.set_yticks([])
+        for axis, name in zip(axes[-1], frame_names(columns, matches[0].seconds), strict=True):
+            axis.set_xlabel(name, fontsize=7 if columns <= _ROOMY else 4)

@@ -62,6 +62,25 @@ def load_trained_model(weights: str | Path, scores: Scores | None = None) -> Tra
     return model
 
 
+def load_tested_model(config: Path, checkpoint: Path | None) -> TrainedModel:
+    """Loads a model as a run tested it.
+
+    Args:
+        config: The run's `config.yaml`, which names the classes of its model and matcher: they are imported.
+        checkpoint: Checkpoint that was tested, or given as `init_from`; None if there was none.
+
+    Raises:
+        UserError: If a file is missing or damaged, or the weights don't fit.
+    """
+    try:
+        text = config.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{config} can't be read ({error.strerror}).") from error
+    if checkpoint is not None and not checkpoint.is_file():
+        raise UserError(f"the tested checkpoint {checkpoint} is not there.")
+    return _with_weights(text, config, checkpoint)
+
+
 def _from_weights(weights: str | Path) -> TrainedModel:
     video_clip = VideoCLIP(str(weights))
     own = video_clip.preprocessing
@@ -100,13 +119,26 @@ def _from_checkpoint(file: Path) -> TrainedModel:
             f"{file} doesn't contain the settings of its model: expected a checkpoint that `ost fit` wrote. For a task "
             "trained in Python, write a folder with `task.video_clip.save_pretrained(folder)` and load that."
         )
-    settings = _settings(with_new_names(parsed_config(config)), file)
+    return _with_weights(config, file, file)
+
+
+def _with_weights(config: str, source: Path, checkpoint: Path | None) -> TrainedModel:
+    """Returns the model of a configuration with the weights of a checkpoint.
+
+    Args:
+        config: Text of the configuration.
+        source: File that it is from, for messages.
+        checkpoint: Checkpoint; None for the weights that the configuration names.
+    """
+    settings = _settings(with_new_names(parsed_config(config)), source)
     video_clip, matcher = settings["video_clip"], settings["matcher"]
-    for part, module in (("video_clip", video_clip), ("matcher", matcher)):
-        weights = weights_of(content, part)
-        check_weights_match(module.state_dict(), weights, file)
-        module.load_state_dict(weights)
-    video_clip.read_training(content)
+    if checkpoint is not None:
+        content = read_checkpoint(checkpoint)
+        for part, module in (("video_clip", video_clip), ("matcher", matcher)):
+            weights = weights_of(content, part)
+            check_weights_match(module.state_dict(), weights, checkpoint)
+            module.load_state_dict(weights)
+        video_clip.read_training(content)
     clips: ClipSettings = settings["clips"]
     return TrainedModel(
         video_clip,

@@ -1,6 +1,6 @@
 """`ost results`: a table of runs and published figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ost_lightning.errors import UserError
@@ -20,10 +20,10 @@ def results(runs: Sequence[Path], output: Path | None = None) -> None:
         output: Folder for the table as results.csv and results.md; if not given, the table is only printed.
     """
     from ost_lightning.analysis.results.results_table import as_markdown, as_records, table
-    from ost_lightning.analysis.results.run_results import RESULTS_FILE, RunResults
+    from ost_lightning.analysis.results.run_results import RESULTS_FILE, RunResults, is_of_run
     from ost_lightning.analysis.terminal_table import print_markdown
 
-    files = [file for folder in runs for file in _results_files(folder, RESULTS_FILE)]
+    files = [file for folder in runs for file in _results_files(folder, RESULTS_FILE, is_of_run)]
     rows = table([RunResults.load(file) for file in files])
     text = as_markdown(rows)
     print_markdown(text)
@@ -36,10 +36,10 @@ def results(runs: Sequence[Path], output: Path | None = None) -> None:
             writer.writerows(record.values() for record in records)
 
 
-def _results_files(folder: Path, name: str) -> list[Path]:
+def _results_files(folder: Path, name: str, is_of_run: Callable[[Path], bool]) -> list[Path]:
     if folder.is_file():
         return [folder]
-    files = sorted(folder.rglob(name))
+    files = sorted(filter(is_of_run, folder.rglob(name)))
     if not files:
         raise UserError(f"There is no {name} in {folder} or its subfolders. Expected folders that `ost test` wrote to.")
     return files

@@ -65,6 +65,10 @@ def test_every_video_has_a_row_even_an_unreadable_one(folder: Path) -> None:
         assert {row["class_1"], row["class_2"]} == {"juggling, with fire", "swimming"}
         assert float(row["probability_1"]) + float(row["probability_2"]) == pytest.approx(1, abs=1e-3)
         assert (row["error"], row["start"], row["end"], row["class_3"]) == ("", "", "", "")
+        place = 1 if row["class_1"] == row["label"] else 2
+        assert row["label_probability"] == row[f"probability_{place}"]
+    assert [unescape_bytes(row["path"]) for row in rows] == [str(folder / unescape_bytes(row["video"])) for row in rows]
+    assert rows[1]["label_probability"] == ""
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -91,6 +95,8 @@ def test_parts_of_videos_are_not_mixed_up(folder: Path, cached: bool, monkeypatc
     ]
     assert [bool(row["error"]) for row in together] == [False, False, True, False, False]
     assert len({(row["class_1"], row["probability_1"]) for row in together}) == 5
+    # an id of several videos has no path
+    assert [row["path"] for row in together] == [str(folder / "0.mp4")] * 2 + [""] * 3
 
 
 def test_videos_without_labels_can_only_be_predicted(folder: Path) -> None:
@@ -99,6 +105,7 @@ def test_videos_without_labels_can_only_be_predicted(folder: Path) -> None:
     rows = predicted(folder, {name: VideoList(folder / name, str(folder)) for name in ("list.txt", "own.csv")})
     assert [(row["video"], row["label"]) for row in rows] == [("0.mp4", ""), ("1.mp4", "swimming"), ("2.mp4@0-0.2", "")]
     assert all(row["class_1"] for row in rows)
+    assert [bool(row["label_probability"]) for row in rows] == [False, True, False]
     listed = VideoList(folder / "list.txt", str(folder))
     data = VideoLists(folder, listed, val={"own": listed}, test={"own": listed})
     for stage in ("fit", "validate", "test"):

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -78,13 +79,16 @@ class Undecided(OptimalDescriptorSolver):
         return torch.tensor([[0.30, 0.10], [0.20, 0.22], [0.20, 0.22]])
 
 
-def test_figures_show_the_prediction_that_was_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("label", "shown"), [(1, ["swimming"]), (0, ["swimming", "juggling"])])
+def test_figures_show_the_prediction_that_was_scored(
+    label: int, shown: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The mean probabilities are 0.41 and 0.59; the mean similarities, 0.23 and 0.18, would give the other class."""
     write_video(tmp_path / "0.mp4", 12, width=64, height=64)
     (tmp_path / "classes.txt").write_text("juggling\nswimming\n")
     words = {"spatio": ["a ball", "a drum"], "temporal": ["throws", "catches"]}
     (tmp_path / "descriptors.json").write_text(json.dumps({"classes": {"juggling": words, "swimming": words}}))
-    (tmp_path / "list.txt").write_text("0.mp4 1\n")
+    (tmp_path / "list.txt").write_text(f"0.mp4 {label}\n")
     data = VideoLists(
         tmp_path,
         val={"own": VideoList(tmp_path / "list.txt", str(tmp_path))},
@@ -93,12 +97,16 @@ def test_figures_show_the_prediction_that_was_scored(tmp_path: Path, monkeypatch
     )
     task = ContrastiveRecognition(VideoCLIP("tiny"), Undecided(), descriptors_per_class=2)
     task.video_clip.similarity_to_logits = lambda similarities: 100 * similarities
-    drawn = {}
+    drawn: dict[str, Any] = {}
     monkeypatch.setattr(sample_figures, "draw_confusion", lambda matrix, *_: drawn.update(confusion=matrix.tolist()))
-    monkeypatch.setattr(sample_figures, "draw_matching_flows", lambda flows, title, _: drawn.update(title=title))
+    monkeypatch.setattr(sample_figures, "draw_matching_flows", lambda *given: drawn.update(flow=given))
     quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
     trainer = Trainer(accelerator="cpu", default_root_dir=tmp_path, callbacks=[SampleFigures()], **quiet)
     trainer.validate(task, datamodule=data, verbose=False)
-    assert float(trainer.callback_metrics["val/own/top1"]) == 1
-    assert drawn["confusion"] == [[0, 0], [0, 1]]
-    assert drawn["title"].endswith("recognized as 'swimming', ground truth: 'swimming'")
+    assert float(trainer.callback_metrics["val/own/top1"]) == label
+    assert drawn["confusion"] == [[0, 1 - label], [0, label]]
+    flows, title, _, seconds = drawn["flow"]
+    assert title == f"0.mp4: recognized as 'swimming', ground truth: '{shown[-1]}'"
+    assert [*flows] == [f"{name}: {kind} Descriptors" for name in shown for kind in ("Spatio", "Temporal")]
+    assert len(seconds) == 2
+    assert 0 <= seconds[0] < seconds[1] < 12 / 25

@@ -13,7 +13,7 @@ import pytest
 from ost_lightning.errors import UserError
 from ost_lightning.library import Library
 from ost_lightning.library.asking import FoundSegment, FoundSegments, save_found
-from ost_lightning.library.asking.page import write_found_page
+from ost_lightning.library.asking.found_page import write_found_page
 from ost_lightning.library.segments import StoredSegment
 from ost_lightning.text import LabelSpace
 from tests.browser import running_browser

@@ -175,6 +175,9 @@ def test_record_with_times_reads_that_part(tmp_path: Path) -> None:
         expected = video.read_crops([26, 28], 40, EvaluationTransform(SIDE).crop_spec)
     assert torch.equal(frames, expected)
     assert not torch.equal(frames, clip_of(whole).frames)
+    clips = EvaluationClips([VideoRecord(path, 0, "a", 1.0, 1.2), VideoRecord(tmp_path / "x", 0, "gone")], **settings)
+    assert clips.seconds_of("a") == pytest.approx((26 / 25, 28 / 25))
+    assert clips.seconds_of("gone") == clips.seconds_of("unknown") == ()
 
 
 def test_mistakes_in_settings_leave_workers_as_values(records: list[VideoRecord]) -> None:

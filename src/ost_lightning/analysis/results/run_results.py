@@ -214,6 +214,20 @@ class RunResults:
         return "\n".join([head, "", *lines, *(["", "Remarks:", "", *remarks] if remarks else [])]) + "\n"
 
 
+def is_of_run(file: Path) -> bool:
+    """Returns whether a `results.json` is there and that of a test run; the summary of a demo has the same name.
+
+    A damaged file counts, so that `RunResults.load` tells what is wrong with it.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        return False
+    except ValueError:
+        return True
+    return not isinstance(content, dict) or "sets" in content
+
+
 def _checked(card: DataCard) -> DataCard:
     """Returns a card without the name of a list that has another number of videos; earlier versions gave it too."""
     published = list_named(card.list)

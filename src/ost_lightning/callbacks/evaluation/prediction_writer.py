@@ -2,25 +2,33 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import rank_zero_info
 
-from ost_lightning.callbacks.recognition import recognition_task, run_folder
+from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights
 from ost_lightning.escaping import CsvWriter
 from ost_lightning.evaluation import SCORED, PendingPredictions, Prediction, prediction_columns, prediction_row
 from ost_lightning.files import open_csv
+from ost_lightning.video.storage import address_text
+from ost_lightning.vocabulary import EvaluationStage
+
+LABEL_SPACES: Final = "label_spaces"
+"""Folder of the label spaces of a test, in the folder of its predictions."""
 
 
 class PredictionWriter(BasePredictionWriter):
     """Writes `predictions.csv` in a prediction or test, one row per video.
 
-    A row contains id, evaluation set, start and end of the part, known label, the error of an unreadable video, and
-    name and probability of each of the likeliest classes. Unknown fields are left empty. With several processes, each
-    process writes a separate file.
+    A row contains id, evaluation set, start and end of the part, known label, the error of an unreadable video, name
+    and probability of each of the likeliest classes, probability of the label, and path. Unknown fields are left empty.
+    With several processes, each process writes a separate file.
+
+    A test also writes the label space of each set to `label_spaces/{set}`, so that `ost report` can explain single
+    videos.
 
     Args:
         folder: Folder for the table; the run's folder if not given.
@@ -31,11 +39,12 @@ class PredictionWriter(BasePredictionWriter):
         self.folder = folder
         self._file: Path | None = None
         self._pending: list[PendingPredictions] = []
+        self._paths: dict[tuple[str, str], str] = {}
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Creates the file, and prints which weights are used if no checkpoint is given."""
         report_weights(trainer, recognition_task(self, pl_module))
-        self._create(trainer)
+        self._create(trainer, "predict")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts collecting."""
@@ -55,17 +64,27 @@ class PredictionWriter(BasePredictionWriter):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes all rows, and prints the path of the file; a test that was stopped leaves none."""
-        self._create(trainer)
+        self._create(trainer, "test")
         for pending in self._pending:
             self._append(pending.read())
         self._pending = []
+        if self._file is not None and trainer.is_global_zero:
+            for name, videos in recognition_data(self, trainer).evaluation_sets("test").items():
+                videos.labels.save(self._file.parent / LABEL_SPACES / name)
         self.on_predict_end(trainer, pl_module)
 
-    def _create(self, trainer: Trainer) -> None:
+    def _create(self, trainer: Trainer, stage: EvaluationStage) -> None:
         folder = self.folder or run_folder(trainer)
         self._file = None
         if folder is None:
             return
+        sets = recognition_data(self, trainer).evaluation_sets(stage)
+        self._paths = {}
+        for name, videos in sets.items():
+            for record in videos.records:
+                path = address_text(record.path)
+                # an id may be that of several videos, whose paths are then unknown
+                self._paths[name, record.id] = path if self._paths.get((name, record.id), path) == path else ""
         folder.mkdir(parents=True, exist_ok=True)
         suffix = f"-{trainer.global_rank}" if trainer.world_size > 1 else ""
         self._file = folder / f"predictions{suffix}.csv"
@@ -92,4 +111,7 @@ class PredictionWriter(BasePredictionWriter):
     def _append(self, predictions: Sequence[Prediction]) -> None:
         if self._file is not None:
             with open_csv(self._file, "a") as handle:
-                CsvWriter(handle).writerows(prediction_row(video) for video in predictions)
+                CsvWriter(handle).writerows(
+                    prediction_row(video._replace(path=self._paths.get((video.set, video.id), "")))
+                    for video in predictions
+                )

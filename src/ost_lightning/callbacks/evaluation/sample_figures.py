@@ -1,5 +1,6 @@
 """Figures of a validation: matching flow of a sample video, and confusion of the worst classes."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,20 @@ from ost_lightning.analysis import MatchingFlow, draw_confusion, draw_matching_f
 from ost_lightning.analysis.pictures import HINT, can_draw
 from ost_lightning.callbacks.recognition import plan_matcher, recognition_task, run_folder
 from ost_lightning.errors import UserError
-from ost_lightning.evaluation import SCORED, ScoredBatch, evaluation_sets
+from ost_lightning.evaluation import SCORED, ScoredBatch, evaluation_loaders, evaluation_sets
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import ClipBatch
-from ost_lightning.vocabulary import AS_TRAINED
+from ost_lightning.vocabulary import AS_TRAINED, counted
 
 
 class SampleFigures(Callback):
     """Draws the matching flow of a video and the confusion of the worst classes, every few validations.
 
-    For each validation set it writes `figures/epoch{e}-step{s}/{set}_confusion.png` and, if the matcher computes a
-    plan, `{set}_flow.png` for the first video. W&B gets the same figures, and a table of the worst classes. The figures
-    reuse the embeddings of the validation: nothing is encoded again.
+    For each validation set it writes `figures/epoch{e}-step{s}/{set}_confusion.png`. If the matcher computes a plan, it
+    also writes `{set}_flow.png`: the flow of the first video to the recognized class and to the true one. W&B gets the
+    same figures, and a table of the worst classes. The figures reuse the embeddings of the validation: nothing is
+    encoded again.
 
     Args:
         every: Number of validations per validation with figures.
@@ -40,7 +42,7 @@ class SampleFigures(Callback):
         self._due, self._can_draw = False, False
         self._folder: Path | None = None
         self._confusion: dict[str, Metric] = {}
-        self._flows: dict[str, tuple[str, dict[str, MatchingFlow]]] = {}
+        self._flows: dict[str, tuple[str, dict[str, MatchingFlow], tuple[float, ...]]] = {}
         self._labels: dict[str, LabelSpace] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -89,10 +91,12 @@ class SampleFigures(Callback):
         self._confusion[name].update(predicted, labels)
         task = recognition_task(self, pl_module)
         if name not in self._flows:
-            first, best = int(batch.decoded.nonzero()[0]), int(predicted[0])
+            first, best, true = int(batch.decoded.nonzero()[0]), int(predicted[0]), int(labels[0])
             names = self._labels[name].names
-            title = f"{batch.ids[first]}: recognized as '{names[best]}', ground truth: '{names[int(labels[0])]}'"
-            self._flows[name] = title, _flows(task, scored, batch.frames[first, 0].cpu(), best)
+            title = f"{batch.ids[first]}: recognized as '{names[best]}', ground truth: '{names[true]}'"
+            flows = _flows(task, scored, batch.frames[first, 0].cpu(), dict.fromkeys((best, true)))
+            loader = evaluation_loaders(trainer.val_dataloaders)[dataloader_idx]
+            self._flows[name] = title, flows, loader.clips.seconds_of(batch.ids[first]) if flows else ()
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the figures that are due."""
@@ -119,11 +123,13 @@ class SampleFigures(Callback):
     def _draw(self, trainer: Trainer, name: str, confusion: Tensor, folder: Path) -> None:
         names, pictures = self._labels[name].names, {}
         pictures["confusion"] = folder / f"{name}_confusion.png"
-        draw_confusion(confusion, names, self.classes, f"worst classes of {name}", pictures["confusion"])
-        title, flows = self._flows.get(name, ("", {}))
+        videos, right = int(confusion.sum()), int(confusion.diagonal().sum())
+        about = f"{name}: Top-1 {right / max(videos, 1):.1%} of {counted(videos, 'readable video')}".replace("%", " %")
+        draw_confusion(confusion, names, self.classes, f"{about}, worst classes", pictures["confusion"])
+        title, flows, seconds = self._flows.get(name, ("", {}, ()))
         if flows:
             pictures["flow"] = folder / f"{name}_flow.png"
-            draw_matching_flows(flows, title, pictures["flow"])
+            draw_matching_flows(flows, title, pictures["flow"], seconds)
         rows = [
             [entry.name, entry.videos, entry.recall, entry.taken_for, entry.mistakes]
             for entry in worst_classes(confusion, names, self.classes)
@@ -136,8 +142,10 @@ class SampleFigures(Callback):
                 logger.log_table(f"{name}/worst_classes", columns=columns, data=rows, step=trainer.global_step)
 
 
-def _flows(task: RecognitionTask, scored: ScoredBatch, frames: Tensor, best: int) -> dict[str, MatchingFlow]:
-    """Returns the flows of a batch's first readable video, in its first view, to the descriptors of one class.
+def _flows(
+    task: RecognitionTask, scored: ScoredBatch, frames: Tensor, classes: Iterable[int]
+) -> dict[str, MatchingFlow]:
+    """Returns the flows of a batch's first readable video, in its first view, to the descriptors of some classes.
 
     The result is empty if the matcher has no plan, or a temporal head pools the frames.
     """
@@ -146,12 +154,14 @@ def _flows(task: RecognitionTask, scored: ScoredBatch, frames: Tensor, best: int
         return {}
     texts = task.evaluation.texts(scored.set.name, task.evaluation.scorers[AS_TRAINED])
     embedded, labels = scored.videos.embeddings[AS_TRAINED][0, :1], scored.set.labels
-    written = labels.descriptors[labels.names[best]]
     flows = {}
-    for kind in matcher.kinds:
-        cosines, plan = matcher.cosines_and_plan(embedded, texts[kind][best, None], kind)
-        share = (plan[0, 0] * plan.shape[2]).float().cpu()
-        flows[f"{kind.capitalize()} Descriptors"] = MatchingFlow(
-            frames, share, cosines[0, 0].float().cpu(), getattr(written, kind)[: share.shape[1]]
-        )
+    for k in classes:
+        name = labels.names[k]
+        for kind in matcher.kinds:
+            cosines, plan = matcher.cosines_and_plan(embedded, texts[kind][k, None], kind)
+            share = (plan[0, 0] * plan.shape[2]).float().cpu()
+            written = getattr(labels.descriptors[name], kind)[: share.shape[1]]
+            flows[f"{name}: {kind.capitalize()} Descriptors"] = MatchingFlow(
+                frames, share, cosines[0, 0].float().cpu(), written
+            )
     return flows

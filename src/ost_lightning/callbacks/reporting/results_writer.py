@@ -24,6 +24,7 @@ from ost_lightning.callbacks.reporting.settings import clip_settings, model_sett
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights, tested_checkpoint
 from ost_lightning.callbacks.reporting.training_differences import clip_differences
 from ost_lightning.callbacks.reporting.training_record import KEY, TrainingRecord
+from ost_lightning.callbacks.reporting.wandb_report import log_report
 from ost_lightning.datamodules import VideoDataModule
 from ost_lightning.files import write_text_atomically
 from ost_lightning.models.safe_checkpoints import load_as_data
@@ -38,7 +39,8 @@ class ResultsWriter(Callback):
     """Writes the scores of a test with their conditions and every deviation from the protocol.
 
     During training it adds a record of the training videos to every checkpoint, so that a later test can count how many
-    of its videos were trained on. The `ost` command always adds this callback.
+    of its videos were trained on. The `ost` command always adds this callback. If a test is logged to W&B, a report of
+    it is an artifact there.
 
     Attributes:
         setting_differences: Sentences on model settings that differ from the training and affect scores, for the
@@ -58,6 +60,7 @@ class ResultsWriter(Callback):
         self._checkpoint: dict[str, Any] | None = None
         self._training: TrainingRecord | None = None
         self._own_weights = AS_TRAINED
+        self._written: Path | None = None
         self.setting_differences: list[str] = []
         self.order_scores: Mapping[str, Mapping[str, OrderScore]] = {}
 
@@ -125,6 +128,13 @@ class ResultsWriter(Callback):
         write_text_atomically(folder / "results.md", text)
         print_markdown(f"\n{text}")
         rank_zero_info(f"Results written to {folder / RESULTS_FILE}")
+        self._written = folder
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Logs a report to W&B, after all callbacks have written their files."""
+        if stage == TrainerFn.TESTING and self._written is not None:
+            log_report(trainer, self._written)
+        self._written = None
 
     def _task_and_data(self, trainer: Trainer, pl_module: LightningModule) -> tuple[RecognitionTask, VideoDataModule]:
         return recognition_task(self, pl_module), recognition_data(self, trainer)

@@ -16,6 +16,7 @@ from ost_lightning.evaluation import (
     Prediction,
     prediction_columns,
     prediction_row,
+    probabilities_of,
 )
 from ost_lightning.files import atomic_write, open_csv, unescape_bytes
 from ost_lightning.library.asking.scoring import SegmentScorer
@@ -92,17 +93,19 @@ class Classification:
         best = found.topk(min(SHOWN_CLASSES, len(self.labels)), dim=1)
         segments = self.table.segments(batch.rows)
         index = {name: k for k, name in enumerate(self.labels.names)}
-        labels = [index.get(segment.label or "", UNLABELED) for segment in segments]
-        return PendingPredictions(
+        labels = torch.tensor([index.get(segment.label or "", UNLABELED) for segment in segments])
+        read = PendingPredictions(
             EvaluationSet(_SET, self.labels, len(self)),
             tuple(segment.video_id for segment in segments),
             tuple(map(listed_span, segments)),
-            torch.tensor(labels),
+            labels,
             torch.ones(len(segments), dtype=torch.bool),
             (),
             best.values,
             best.indices,
+            probabilities_of(labels.to(found.device), found),
         ).read()
+        return [one._replace(path=segment.video) for one, segment in zip(read, segments, strict=True)]
 
 
 def listed_span(segment: StoredSegment) -> tuple[float | None, float | None]:

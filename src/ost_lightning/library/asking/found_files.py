@@ -9,7 +9,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import atomic_write, open_csv
 from ost_lightning.library.asking.found import FoundSegment, FoundSegments
-from ost_lightning.library.asking.page import write_found_page
+from ost_lightning.library.asking.found_page import write_found_page
 
 _COLUMNS: Final = (
     "rank", "score", "video", "start", "end", "second", "label", "video_id", "moved", "query", "ranked_by", "searched",

@@ -23,6 +23,7 @@ from ost_lightning.experiment.cli import ExperimentCLI
 from ost_lightning.matching import PlanMatcher
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.tools.demo.timeline import write_demo_timeline
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS
 
 Weights = Literal["pretrained", "finetuned", "ensembled"]
 MATCHERS: Final = {
@@ -88,6 +89,7 @@ def run_demo(output: Path, draws: Sequence[int], seeds: Sequence[int], epochs: i
         f"Timeline of a long video of unseen classes, with {found.found} of {len(found.actions)} actions found: "
         f"{found.page}"
     )
+    console.print(f"One page about all tests, with their classes and videos: ost report {output}", highlight=False)
 
 
 class _Runs:
@@ -217,22 +219,25 @@ def _caption(results: dict[str, Any]) -> str:
 
 @torch.no_grad()
 def _draw_first_video(cli: ExperimentCLI, file: Path) -> None:
-    """Draws the matching flow of the first test video to the descriptors of its recognized class."""
+    """Draws the matching flow of the first test video to the descriptors of its recognized class and its true one."""
     task, data = cli.model, cli.datamodule
     if not (isinstance(task, RecognitionTask) and isinstance(task.matcher, PlanMatcher) and isinstance(data, ToyWorld)):
         raise TypeError("the last run of the demo must use a matcher with a plan on the rendered world")
-    batch = next(iter(data.test_dataloader()[0]))
+    loader = data.test_dataloader()[0]
+    batch = next(iter(loader))
     labels = data.evaluation_labels("test")["unseen"]
     texts = task.video_clip.encode_sentences(task.tokenize(labels))
     scores = probabilities(task.video_clip, task.matcher, texts, embed(task.video_clip, batch.frames[:1]))[0]
-    best = int(scores.argmax())
-    name, clip = labels.names[best], batch.frames[0, 0]
-    written = labels.descriptors[name]
-    spatio = matching_flow(task.video_clip, task.matcher, clip, texts["spatio"][best], written.spatio, "spatio")
-    temporal = matching_flow(task.video_clip, task.matcher, clip, texts["temporal"][best], written.temporal, "temporal")
-    truth = labels.names[int(batch.labels[0])]
-    title = f"{batch.ids[0]}: recognized as '{name}' ({100 * float(scores[best]):.0f} %), ground truth: '{truth}'"
-    draw_matching_flows({"Spatio Descriptors": spatio, "Temporal Descriptors": temporal}, title, file)
+    best, true, clip, flows = int(scores.argmax()), int(batch.labels[0]), batch.frames[0, 0], {}
+    for k in dict.fromkeys((best, true)):
+        name = labels.names[k]
+        for kind in DESCRIPTOR_KINDS:
+            written = getattr(labels.descriptors[name], kind)
+            flow = matching_flow(task.video_clip, task.matcher, clip, texts[kind][k], written, kind)
+            flows[f"{name}: {kind.capitalize()} Descriptors"] = flow
+    recognized = f"recognized as '{labels.names[best]}' ({100 * float(scores[best]):.0f} %)"
+    title = f"{batch.ids[0]}: {recognized}, ground truth: '{labels.names[true]}'"
+    draw_matching_flows(flows, title, file, loader.clips.seconds_of(batch.ids[0]))
 
 
 def _reduce_output() -> None:

@@ -12,6 +12,7 @@ from ost_lightning.video.clips.dataset import (
     collate_clips,
     read_views,
 )
+from ost_lightning.video.clips.frame_pictures import FramePictures, middle_picture, read_pictures
 from ost_lightning.video.clips.listed_frames import listed_frames
 from ost_lightning.video.clips.rand_augment import RandAugmentSetting, check_rand_augment
 from ost_lightning.video.clips.random_crops import (
@@ -32,6 +33,7 @@ __all__ = [
     "EvaluationSampler",
     "EvaluationTransform",
     "FixedCrops",
+    "FramePictures",
     "FrameSampler",
     "Framing",
     "MultiScaleCrop",
@@ -49,6 +51,8 @@ __all__ = [
     "check_rand_augment",
     "collate_clips",
     "listed_frames",
+    "middle_picture",
+    "read_pictures",
     "read_views",
     "training_crop",
 ]

@@ -289,6 +289,21 @@ class EvaluationClips(Dataset[Clip | UserError]):
             return error
         return Clip(frames, record.label, record.id, span=record.span, seconds=seconds)
 
+    def seconds_of(self, id_: str) -> tuple[float, ...]:
+        """Returns the times of the frames in a record's clip; empty if it can't be read, or its frames have no times.
+
+        Args:
+            id_: Id of the record.
+        """
+        record = next((record for record in self.records if record.id == id_), None)
+        if record is None:
+            return ()
+        spec = self.transform.crop_spec
+        try:
+            return _read(record, self._choice(record), self.short_side, spec, self.reading, with_times=True)[1]
+        except UserError:
+            return ()
+
     def _choice(self, record: VideoRecord) -> Callable[[int], Tensor]:
         if self.view_seed is None:
             return self.sampler.middle

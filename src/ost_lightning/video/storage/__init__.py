@@ -9,6 +9,7 @@ from ost_lightning.video.storage.addresses import (
     transfer_errors,
     video_address,
 )
+from ost_lightning.video.storage.references import address_text, reference, unplayable, video_url
 from ost_lightning.video.storage.shard_index import MemberLocation, ShardIndex
 from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
 
@@ -19,8 +20,12 @@ __all__ = [
     "ShardMember",
     "VideoAddress",
     "VideoRoot",
+    "address_text",
     "is_remote",
+    "reference",
     "size_and_mtime",
     "transfer_errors",
+    "unplayable",
     "video_address",
+    "video_url",
 ]

@@ -24,7 +24,7 @@ def many(classes: int, found: int, duration: float) -> Timeline:
 def test_the_height_is_that_of_the_rows(tmp_path: Path, timeline: Timeline, rows: int) -> None:
     save_timeline(timeline, tmp_path / "x.png")
     with Image.open(tmp_path / "x.png") as picture:
-        assert picture.size == (1210, int(110 * (1.3 + 0.3 * rows)))
+        assert picture.size == (1440, round(200 * (1.0 + 0.24 * rows)))
         assert len(picture.convert("L").getcolors() or ()) > 20
 
 

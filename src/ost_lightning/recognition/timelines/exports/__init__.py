@@ -2,9 +2,9 @@
 
 from ost_lightning.recognition.timelines.exports.fiftyone import fiftyone_sample
 from ost_lightning.recognition.timelines.exports.formats import FORMATS, TimelineFormat, save_timeline, timeline_format
-from ost_lightning.recognition.timelines.exports.frame_pictures import FramePictures, read_pictures
 from ost_lightning.recognition.timelines.exports.page import write_page
 from ost_lightning.recognition.timelines.exports.timeline_json import load_timeline, load_timelines
+from ost_lightning.video.clips import FramePictures, read_pictures
 
 __all__ = [
     "FORMATS",

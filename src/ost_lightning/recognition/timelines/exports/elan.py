@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
 
-from ost_lightning.recognition.timelines.exports.names import milliseconds, one_line, reference
+from ost_lightning.characters import one_line
+from ost_lightning.recognition.timelines.exports.names import milliseconds
 from ost_lightning.recognition.timelines.timeline import Timeline
+from ost_lightning.video.storage import reference
 
 _SCHEMA: Final = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _ASSOCIATION: Final = "Symbolic_Association"

@@ -12,11 +12,11 @@ from typing import Any, Final
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+from ost_lightning.characters import one_line
 from ost_lightning.errors import UserError
-from ost_lightning.recognition.timelines.exports.names import one_line, reference
 from ost_lightning.recognition.timelines.timeline import Segment, Timeline
 from ost_lightning.video.decoding import open_video
-from ost_lightning.video.storage import is_remote, size_and_mtime
+from ost_lightning.video.storage import is_remote, reference, size_and_mtime
 
 _TAG: Final = "timelineLabels"
 _ROUNDING: Final = 1e-6

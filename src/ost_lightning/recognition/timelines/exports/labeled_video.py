@@ -13,7 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ost_lightning.recognition.timelines.exports.names import one_line
+from ost_lightning.characters import one_line
 from ost_lightning.recognition.timelines.exports.sound import Sound
 from ost_lightning.recognition.timelines.timeline import Timeline
 from ost_lightning.video.decoding import open_video

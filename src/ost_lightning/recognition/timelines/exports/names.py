@@ -1,28 +1,16 @@
 """Names of classes and videos in files of other programs: readable, unique, and free of control characters."""
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from ost_lightning.characters import escaped
 from ost_lightning.errors import UserError
 from ost_lightning.recognition.timelines.timeline import Timeline
 from ost_lightning.video.storage import VIDEO_SUFFIXES, is_remote
 
 _ACTIVITYNET: Final = re.compile(r"v_([\w-]{11})")
-
-
-def one_line(text: str) -> str:
-    r"""Returns a text on one line; control characters are shown as their codes.
-
-    Examples:
-        >>> print(one_line("high\njump \u202e"))
-        high jump \u202e
-    """
-    return escaped(" ".join(text.split()))
 
 
 def video_stem(video: str) -> str:
@@ -58,23 +46,6 @@ def by_name(timelines: Sequence[Timeline], names: Sequence[str]) -> dict[str, Ti
             )
         found[name] = timeline
     return found
-
-
-def reference(video: str, folder: Path) -> str:
-    """Returns how a file in a folder refers to a video: the relative path with `/`, or the URL.
-
-    Args:
-        video: Path, relative to the working directory, or URL.
-        folder: Folder of the file.
-    """
-    if is_remote(video):
-        return video
-    # links in the way are followed, but not the video's own, whose target may be called otherwise
-    path = os.path.join(os.path.realpath(os.path.dirname(video)), os.path.basename(os.path.normpath(video)))
-    try:
-        return Path(os.path.relpath(path, os.path.realpath(folder))).as_posix()
-    except ValueError:  # another drive
-        return Path(path).as_posix()
 
 
 def milliseconds(start: float, end: float) -> tuple[int, int]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from ost_lightning.recognition.timelines.exports.names import milliseconds, one_line
+from ost_lightning.characters import one_line
+from ost_lightning.recognition.timelines.exports.names import milliseconds
 from ost_lightning.recognition.timelines.timeline import Timeline
 
 # WebVTT: https://www.w3.org/TR/webvtt1/#webvtt-cue-text

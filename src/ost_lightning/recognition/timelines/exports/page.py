@@ -1,0 +1,80 @@
+"""A timeline as one HTML page that needs no network: player, segments, and the frames and sentences that decided."""
+
+import base64
+import mimetypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ost_lightning.characters import one_line
+from ost_lightning.pages import data_url, render_page
+from ost_lightning.recognition.timelines.timeline import Segment, Timeline
+from ost_lightning.video.clips import FramePictures, read_pictures
+from ost_lightning.video.storage import is_remote, unplayable, video_url
+
+EMBED_LIMIT: Final = 8_000_000
+"""Size in bytes up to which a video becomes part of its page."""
+_SENTENCES: Final = 3
+"""Number of sentences that a segment shows."""
+
+
+def write_page(
+    file: Path,
+    timelines: Sequence[Timeline],
+    pictures: FramePictures = read_pictures,
+    embed_limit: int = EMBED_LIMIT,
+) -> None:
+    """Writes the page of one video.
+
+    A small video becomes part of the page. A larger one is referred to by its path from the page's folder, so both have
+    to be moved together. A video at a URL is not played, because the page doesn't use the network.
+
+    Args:
+        file: File to write.
+        timelines: One timeline.
+        pictures: Reader of the frames that decided.
+        embed_limit: Largest size in bytes of a video that becomes part of the page.
+    """
+    (timeline,) = timelines
+    data = _data(timeline, file.parent, pictures, embed_limit)
+    file.write_text(render_page("timeline", Path(timeline.video).name, data), encoding="utf-8")
+
+
+def _data(timeline: Timeline, folder: Path, pictures: FramePictures, embed_limit: int) -> dict[str, Any]:
+    shown = sorted({segment.evidence[0].second for segment in timeline.segments if segment.evidence})
+    found = pictures(timeline.video, shown) if shown else ()
+    frames = {second: data_url(picture) for second, picture in zip(shown, found, strict=True) if picture}
+    return {
+        "name": one_line(timeline.video if is_remote(timeline.video) else Path(timeline.video).name),
+        "video": _video(timeline.video, folder, embed_limit),
+        "duration": timeline.duration,
+        "classes": [one_line(name) for name in timeline.classes],
+        "segments": [_segment(segment, frames) for segment in timeline.segments],
+        "gaps": [{"start": gap.start, "end": gap.end, "reason": one_line(gap.reason)} for gap in timeline.gaps],
+        "conditions": [[one_line(name), one_line(str(value))] for name, value in timeline.conditions.items()],
+    }
+
+
+def _segment(segment: Segment, frames: dict[float, str]) -> dict[str, Any]:
+    return {
+        "start": segment.start,
+        "end": segment.end,
+        "label": one_line(segment.label),
+        "score": segment.score,
+        "picture": frames.get(segment.evidence[0].second) if segment.evidence else None,
+        "evidence": [
+            {"sentence": one_line(found.sentence), "second": found.second, "cosine": found.cosine}
+            for found in segment.evidence[:_SENTENCES]
+        ],
+    }
+
+
+def _video(video: str, folder: Path, embed_limit: int) -> dict[str, str]:
+    """The content of a video, the URL from the page, or why neither can be played."""
+    if missing := unplayable(video):
+        return {"missing": missing}
+    path = Path(video)
+    if path.stat().st_size <= embed_limit:
+        kind = mimetypes.guess_type(path.name)[0] or "video/mp4"
+        return {"type": kind, "content": base64.b64encode(path.read_bytes()).decode("ascii")}
+    return {"url": video_url(video, folder)}

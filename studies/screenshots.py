@@ -1,0 +1,71 @@
+"""Pictures of the pages in the documentation, taken by the system's Chromium.
+
+    ost demo
+    python studies/screenshots.py docs/figures
+
+Writes report_page.png, a report on runs of the demo, and timeline_page.png, the demo's page of a long video.
+"""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from ost_lightning.analysis.report.report import write_report
+from ost_lightning.analysis.report.reported_run import ReportedRun
+from ost_lightning.pages.printing import find_browser
+
+WIDTH, COLORS = 1280, 128
+RUNS = ("category_name/version_2", "optimal_descriptor_solver/version_2")
+"""Fine-tuned weights with two matchers."""
+
+
+@contextmanager
+def browser_page(width: int = WIDTH, height: int = 900) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+        yield browser.new_page(viewport={"width": width, "height": height})
+        browser.close()
+
+
+def take(page: Page, file: Path) -> None:
+    """Writes what is visible as a small PNG."""
+    page.screenshot(path=file)
+    Image.open(file).convert("RGB").quantize(COLORS).save(file, optimize=True)
+
+
+def report(page: Page, demo: Path, file: Path) -> None:
+    with TemporaryDirectory() as folder:
+        written = Path(folder) / "report.html"
+        write_report([ReportedRun.read(demo / "runs" / run) for run in RUNS], written)
+        page.goto(written.as_uri())
+        page.evaluate("document.querySelectorAll('details.run').forEach((run, k) => { run.open = k === 1; })")
+        take(page, file)
+
+
+def timeline(page: Page, demo: Path, file: Path) -> None:
+    page.goto((demo / "timeline.html").absolute().as_uri())
+    page.wait_for_function("player.readyState >= 2")
+    page.click(".segment >> nth=1")
+    page.wait_for_function("!player.seeking && player.readyState >= 2")
+    page.evaluate("player.controls = false")
+    take(page, file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--demo", type=Path, default=Path("runs/demo"), help="folder that `ost demo` wrote")
+    chosen = parser.parse_args()
+    with browser_page(height=1000) as page:
+        report(page, chosen.demo, chosen.output / "report_page.png")
+    with browser_page(height=760) as page:
+        timeline(page, chosen.demo, chosen.output / "timeline_page.png")
+
+
+if __name__ == "__main__":
+    main()
