@@ -29,10 +29,14 @@ class World:
         data.prepare_data()
         data.setup("test")
         self.labels = data.evaluation_labels("test")[group]
-        batches = list(data.test_dataloader()[0])
+        (loader,) = data.test_dataloader()
+        self._clips, batches = loader.clips, list(loader)
         self._videos = {id_: clip for batch in batches for id_, clip in zip(batch.ids, batch.frames, strict=True)}
         self.ids = list(self._videos)
         self._clip, self._templates = VideoCLIP("tiny").eval(), Templates.load("ost")
+
+    def seconds(self, id_: str) -> tuple[float, ...]:
+        return self._clips.seconds_of(id_)
 
     def frames(self, id_: str) -> Tensor:
         return self._videos[id_][0]
@@ -74,11 +78,15 @@ def main() -> None:
     folder = parser.parse_args().folder
     unseen = World("unseen")
     id_ = unseen.ids[0]
-    name = unseen.labels.names[0]
+    name, seconds = unseen.labels.names[0], unseen.seconds(id_)
     both = {f"{kind.capitalize()} Descriptors": unseen.flow(id_, name, kind) for kind in ("spatio", "temporal")}
-    draw_matching_flows(with_scores(both), f"'{name}': the OD Solver's two flows", folder / "plan_balanced.png")
+    draw_matching_flows(
+        with_scores(both), f"'{name}': the OD Solver's two flows", folder / "plan_balanced.png", seconds
+    )
     flows = simple(both["Temporal Descriptors"])
-    draw_matching_flows(with_scores(flows), f"'{name}': the same cosines, four ways", folder / "plan_simple.png")
+    draw_matching_flows(
+        with_scores(flows), f"'{name}': the same cosines, four ways", folder / "plan_simple.png", seconds
+    )
 
     order = World("order")
     id_, (forward, backward) = order.ids[0], order.labels.names[:2]
@@ -89,7 +97,10 @@ def main() -> None:
         for which in (forward, backward)
     }
     draw_matching_flows(
-        with_scores(flows), f"a video of '{forward}', and its steps in reverse", folder / "plan_order.png"
+        with_scores(flows),
+        f"a video of '{forward}', and its steps in reverse",
+        folder / "plan_order.png",
+        order.seconds(id_),
     )
 
     id_, written = unseen.ids[0], unseen.labels.descriptors[name]
@@ -104,7 +115,7 @@ def main() -> None:
     }
     flows = {key: unseen.flow(id_, name, "temporal", value, hallucinated) for key, value in problems.items()}
     title = f"'{name}': the third step is another class's"
-    draw_matching_flows(with_scores(flows), title, folder / "plan_hallucinated.png")
+    draw_matching_flows(with_scores(flows), title, folder / "plan_hallucinated.png", seconds)
     for file in folder.glob("plan_*.png"):
         Image.open(file).convert("RGB").quantize(128).save(file, optimize=True)
 

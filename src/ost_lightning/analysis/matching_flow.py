@@ -96,6 +96,7 @@ def draw_matching_flows(
         axes[0].set_yticks([])
         for axis in axes:
             axis.spines[:].set_visible(False)
+            axis.tick_params(length=0)
         shown = range(0, count, -(-count // _TICKS))
         names = frame_names(count, seconds)
         axes[0].set_xticks(shown, [names[k] for k in shown])
