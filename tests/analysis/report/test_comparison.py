@@ -53,7 +53,7 @@ def test_parts_of_one_video_have_no_exact_test(tmp_path: Path) -> None:
 
 def test_category_names_are_compared_by_the_counts_of_a_test() -> None:
     found = compare_with_names(uses(("a", 10, 0.9, 0.5, 1), ("b", 10, 0.2, 0.4, 2)))
-    assert found.against == "category names"
+    assert (found.against, found.readable) == ("category names", True)
     assert found.difference is not None
     assert found.difference.value == pytest.approx(0.1)
     assert found.p == pytest.approx(mcnemar(5, 3))

@@ -60,6 +60,7 @@ def test_every_part_of_a_run_is_shown(browser: Browser, report: Path) -> None:
         "-28.6",
         "p 0.625",  # McNemar of 1 and 3 videos
         "Classes against category names",
+        "points on readable videos, p ",
         "Classes against x/version_0",
         "2 of 4 descriptors in own are not the closest one to any frame.",
         "Most frequent mistakes",

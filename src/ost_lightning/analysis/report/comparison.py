@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,12 +45,14 @@ class Comparison:
         difference: Top-1 accuracy minus the other's, -1 to 1; None if the videos' results can't be paired.
         p: p-value of the difference (McNemar's exact test); None if rows belong to the same video, or can't be paired.
         classes: Classes that have videos, those that gain most first.
+        readable: Whether unreadable videos are left out, instead of counting as wrong.
     """
 
     against: str
     difference: Estimate | None
     p: float | None
     classes: tuple[ComparedClass, ...]
+    readable: bool = False
 
 
 def compare_videos(videos: Sequence[ScoredVideo], others: Sequence[ScoredVideo], against: str) -> Comparison | None:
@@ -101,7 +103,8 @@ def compare_with_names(uses: Iterable[Mapping[str, Any]]) -> Comparison:
         won = right - by_name + (lost or 0)
         leads += [1] * won + [-1] * (lost or 0) + [0] * (count - won - (lost or 0))
     difference = bootstrap(leads, np.ones(len(leads), np.int64)) if paired and leads else None
-    return _comparison("category names", classes, difference, independent=difference is not None)
+    found = _comparison("category names", classes, difference, independent=difference is not None)
+    return replace(found, readable=True)
 
 
 def _comparison(

@@ -13,7 +13,7 @@ from ost_lightning.analysis.report.confused import Confusion, confusion
 from ost_lightning.analysis.report.examples import Example, Poster, examples, typical_videos, worst_videos
 from ost_lightning.analysis.report.intervals import Estimate, bootstrap
 from ost_lightning.analysis.report.pictures import picture_url
-from ost_lightning.analysis.report.reported_run import ReportedRun
+from ost_lightning.analysis.report.reported_run import ReportedRun, own_score
 from ost_lightning.analysis.report.scored_videos import ScoredVideo, hits_by_video
 from ost_lightning.analysis.results.run_results import DataCard, RunResults, Score, SetResult
 from ost_lightning.dotted_names import flatten
@@ -67,7 +67,7 @@ class RunOnSet:
     Attributes:
         run: Name of the run.
         set: Name of the set in that run.
-        top1: Top-1 accuracy of the task's own weights, 0 to 1.
+        score: Score of the task's own weights; None if only mixtures were scored.
         comparisons: Comparisons by class.
         classes: Classes by recall, the lowest first; empty if there is a comparison.
         confusion: What classes are recognized as; None without predictions.
@@ -77,7 +77,7 @@ class RunOnSet:
 
     run: str
     set: str
-    top1: float
+    score: Score | None
     comparisons: tuple[Comparison, ...]
     classes: tuple[ComparedClass, ...]
     confusion: Confusion | None
@@ -207,7 +207,7 @@ def _set_section(
             RunOnSet(
                 names[run.folder],
                 name,
-                next(score.top1 for score in result.scores.values()) if result.scores else 0.0,
+                own_score(result),
                 tuple(comparisons),
                 () if comparisons else _recalls(videos),
                 confusion(videos) if videos else None,

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from ost_lightning.analysis.report.curves import METRICS_FILE, LearningCurves, learning_curves
 from ost_lightning.analysis.report.scored_videos import ScoredVideo, read_scored_videos
-from ost_lightning.analysis.results.run_results import RESULTS_FILE, RunResults, is_of_run
+from ost_lightning.analysis.results.run_results import RESULTS_FILE, RunResults, Score, SetResult, is_of_run
 from ost_lightning.errors import UserError
 from ost_lightning.escaping import csv_text
 from ost_lightning.vocabulary import AS_TRAINED, PRETRAINED
@@ -111,6 +111,11 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def own_score(result: SetResult) -> Score | None:
+    """Returns the score of the task's own weights, whose predictions a test saves; None if there is none."""
+    return result.scores.get(AS_TRAINED) or result.scores.get(PRETRAINED)
+
+
 def _by_number(folder: Path) -> tuple[str, int, str]:
     """Sorts `version_10` after `version_9`."""
     stem, _, number = folder.name.rpartition("_")
@@ -141,7 +146,7 @@ def _agreeing(
     agreeing: dict[str, Sequence[ScoredVideo]] = {}
     doubts = []
     for name, result in results.sets.items():
-        score = result.scores.get(AS_TRAINED) or result.scores.get(PRETRAINED)
+        score = own_score(result)
         rows = videos.get(name, ())
         right = sum(row.right for row in rows)
         if score is not None and len(rows) == score.scored and abs(right / len(rows) - score.top1) <= _ROUNDING:
