@@ -1,6 +1,7 @@
 """Recognition of videos, given weights and class labels."""
 
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator
+from ost_lightning.recognition.embedded_clip import EmbeddedClip
 from ost_lightning.recognition.explanation import Explanation, SentenceMatch, attention_maps
 from ost_lightning.recognition.explanation_pictures import draw_maps, draw_matches
 from ost_lightning.recognition.live import LiveRecognition, StreamLostWarning
@@ -14,6 +15,7 @@ __all__ = [
     "STANDARD_INPUT",
     "Calibration",
     "ConformalCalibrator",
+    "EmbeddedClip",
     "Explanation",
     "LiveRecognition",
     "Recognition",

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,14 +17,9 @@ from ost_lightning.evaluation import SHOWN_CLASSES, evaluation_clips
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import FrameEmbeddings, Scores, constructor_settings, require_finite_weights
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator, Nonconformity
-from ost_lightning.recognition.explanation import (
-    Explanation,
-    MapMethod,
-    SentenceMatch,
-    attention_maps,
-    is_explainable,
-    sentence_matches,
-)
+from ost_lightning.recognition.embedded_clip import EmbeddedClip, embed_sentences
+from ost_lightning.recognition.explained_videos import ExplainedVideos
+from ost_lightning.recognition.explanation import is_explainable
 from ost_lightning.recognition.live import LiveVideos
 from ost_lightning.recognition.none_of_these import check_none_below
 from ost_lightning.recognition.read_ahead import ReadVideo, read_ahead
@@ -41,7 +36,7 @@ if TYPE_CHECKING:
     from ost_lightning.export import ExportSettings
 
 
-class Recognizer(LongVideos, LiveVideos):
+class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
     """Recognizes actions in videos. Probabilities equal those of `ost predict` in full precision (fp32).
 
     Args:
@@ -72,22 +67,49 @@ class Recognizer(LongVideos, LiveVideos):
         self, model: TrainedModel, labels: LabelSpace, device: Devices | None = "cpu", none_below: float | None = None
     ) -> None:
         self.device, *others = devices(device)
-        self.labels, self.clips = labels, model.clips.resolved()
+        self.clips = model.clips.resolved()
         self.model, self._frames = replace(model, clips=self.clips), self.clips.geometry().frames
         self._none_below = check_none_below(none_below, model.video_clip)
         self._video_clip = model.video_clip.to(self.device).eval()
         self._video_clip.require_trained_positions(self._frames)
-        self.matcher = (model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
-        for module in (self._video_clip, self.matcher):
-            require_finite_weights(module)
-        self._calibration: Calibration | None = None
-        tokens = self._video_clip.token_count
-        self._sentences = model.templates.apply(labels, self.matcher.kinds, model.descriptors_per_class, tokens)
-        self._video_clip.warn_about_names(model.templates.spelling(labels))
+        require_finite_weights(self._video_clip)
+        self._checked_names: tuple[str, ...] = ()
+        self._set_labels(labels)
         with torch.inference_mode():
             self._texts = self._video_clip.encode_sentences(self._video_clip.tokenize(self._sentences))
         self._replica = Replica(self._video_clip, self.matcher, self._texts, self.device)
         self._replicas = (self._replica, *map(self._replica.copy_to, others))
+
+    def _set_labels(self, labels: LabelSpace) -> None:
+        self.labels = labels
+        self._calibration: Calibration | None = None
+        self.matcher = (self.model.matcher if labels.descriptors else CategoryName()).to(self.device).eval()
+        require_finite_weights(self.matcher)
+        tokens, count = self._video_clip.token_count, self.model.descriptors_per_class
+        self._sentences = self.model.templates.apply(labels, self.matcher.kinds, count, tokens)
+        spelled = self.model.templates.spelling(labels)
+        if spelled.names != self._checked_names:
+            self._video_clip.warn_about_names(spelled)
+        self._checked_names = spelled.names
+
+    def with_labels(self, labels: LabelSpace) -> Self:
+        """Returns a recognizer with other classes or descriptors; only sentences that are new are encoded.
+
+        It has the same weights on the same devices, and no calibration.
+
+        Args:
+            labels: Classes to choose from.
+
+        Raises:
+            UserError: If some classes have descriptors, but not as many as the matcher needs.
+        """
+        other = copy(self)
+        other._set_labels(labels)
+        other._texts = embed_sentences(self._video_clip, other._sentences, self._sentences, self._texts)
+        other._replica = Replica(self._video_clip, other.matcher, other._texts, self.device)
+        others = (replica.with_texts(other.matcher, other._texts) for replica in self._replicas[1:])
+        other._replicas = (other._replica, *others)
+        return other
 
     @classmethod
     def load(
@@ -118,19 +140,48 @@ class Recognizer(LongVideos, LiveVideos):
         space, found = _label_space(labels), devices(device)  # first, because weights may have to be downloaded
         return cls(load_trained_model(weights, scores), space, found, none_below)
 
-    def __call__(self, video: str | Path) -> Recognition:
+    def __call__(self, video: str | Path | EmbeddedClip) -> Recognition:
         """Recognizes one video.
 
         Args:
-            video: Path of a file or folder of frames, or URL.
+            video: Path of a file or folder of frames, URL, or a video from `embed_clip`.
 
         Raises:
-            UserError: If the video can't be read, or its probabilities are not finite.
+            UserError: If the video can't be read, was embedded with other weights or settings, or its probabilities are
+                not finite.
         """
+        if isinstance(video, EmbeddedClip):
+            clip = self.embed_clip(video)
+            read = ReadVideo(clip.video, clip.frames, "", clip.seconds)
+            with torch.inference_mode():
+                return self._answers(self._replica, [read], clip.embeddings[None], evidence=False)[0]
         (found,) = self.stream([video])
         if isinstance(found, Unreadable):
             raise UserError(found.reason)
         return found
+
+    def embed_clip(self, video: str | Path | EmbeddedClip) -> EmbeddedClip:
+        """Reads and embeds a video, so that recognizers with the same weights need not open it again.
+
+        Args:
+            video: Path of a file or folder of frames, or URL. A video that was embedded before is returned unchanged.
+
+        Raises:
+            UserError: If the video can't be read, or was embedded with other weights or settings.
+        """
+        if not isinstance(video, EmbeddedClip):
+            read = self._read(video)
+            if read.frames is None:
+                raise UserError(read.error)
+            with torch.inference_mode():
+                embedded = self._replica.embed(read.frames[None])[0]
+            return EmbeddedClip(read.name, read.frames, embedded, read.seconds, self._clip_digest)
+        if video.digest != self._clip_digest:
+            raise UserError(
+                f"{video.video} was embedded with other weights or settings of clips (digest {video.digest}, this "
+                f"recognizer's is {self._clip_digest}): embed it again."
+            )
+        return video
 
     def stream(
         self, videos: Iterable[str | Path], *, threads: int = 0, batch_size: int = 8, evidence: bool = False
@@ -154,75 +205,6 @@ class Recognizer(LongVideos, LiveVideos):
         workers = [partial(self._recognized, replica=replica, evidence=evidence) for replica in self._replicas]
         for results in share_out(batches, workers):
             yield from results
-
-    def explain(self, video: str | Path, classes: Sequence[str] | None = None) -> list[Explanation]:
-        """Explains why a video was recognized as a class and not as another one.
-
-        Args:
-            video: Path of a file or folder of frames, or URL.
-            classes: Names of the classes to explain; the two most likely ones if not given.
-
-        Returns:
-            One explanation per class, in the same order. With several views, it is of the first one.
-
-        Raises:
-            UserError: If a class is unknown, the video can't be read, or the matcher or encoder can't be explained.
-        """
-        if self._video_clip.adapt_matcher(self.matcher) is not self.matcher:
-            raise UserError(
-                f"{self._video_clip.pretrained} can't be explained by sentences and frames: it embeds each clip as a "
-                "whole, and its texts depend on the video."
-            )
-        read = self._read(video)
-        if read.frames is None:
-            raise UserError(read.error)
-        with torch.inference_mode():
-            embedded = self._replica.embed(read.frames[None])
-            found = self._replica.probabilities(embedded)[0]
-        chosen = found.topk(min(2, len(found))).indices.tolist() if classes is None else map(self._index, classes)
-        return [
-            Explanation(
-                self.labels.names[k],
-                float(found[k]),
-                self._matches(self._replica, embedded[0, 0], k, read.seconds),
-                read.frames[0],
-            )
-            for k in chosen
-        ]
-
-    def maps(
-        self, explanation: Explanation, method: MapMethod = "relevance", matches: Sequence[SentenceMatch] | None = None
-    ) -> Tensor:
-        """Returns where in each frame the encoder looked, for each sentence of an explanation.
-
-        Args:
-            explanation: Explanation by this recognizer.
-            method: Kind of map; see `attention_maps`.
-            matches: Sentences of the explanation; all of them if not given.
-
-        Returns:
-            Non-negative fp32 (N, T, G, G), G patches per side.
-
-        Raises:
-            UserError: If the encoder or its temporal head relates frames.
-        """
-        k = self._index(explanation.label)
-        every = [row for kind in self.matcher.kinds for row in self._texts[kind][k]]
-        shown = explanation.matches if matches is None else matches
-        texts = torch.stack([every[explanation.matches.index(match)] for match in shown])
-        return attention_maps(self._video_clip, explanation.frames.to(self.device), texts.clone(), method)
-
-    def _matches(
-        self, replica: Replica, embedded: Tensor, k: int, seconds: tuple[float, ...]
-    ) -> tuple[SentenceMatch, ...]:
-        """Matches of the frames of one view, (T, d), with the sentences of class k."""
-        return sentence_matches(
-            replica.matcher,
-            embedded,
-            {kind: replica.texts[kind][k] for kind in replica.matcher.kinds},
-            {kind: self._sentences.sentences[kind][k] for kind in replica.matcher.kinds},
-            seconds if len(embedded) == self._frames else (),
-        )
 
     def calibrate(
         self,
@@ -287,12 +269,6 @@ class Recognizer(LongVideos, LiveVideos):
         texts = {kind: self._texts[kind].cpu().clone() for kind in self.matcher.kinds}
         source = ExportSource(clip, matcher, texts, self.labels, self.clips, self.conditions()["digest"])
         return write_export(source, Path(folder), formats, settings)
-
-    def _index(self, name: str) -> int:
-        if name not in self.labels.names:
-            classes = counted(len(self.labels), "class", "classes")
-            raise UserError(f"There is no class {name!r}: expected one of the recognizer's {classes}.")
-        return self.labels.names.index(name)
 
     @torch.inference_mode()
     def _scores(self, videos: Sequence[str | Path]) -> tuple[Tensor, Tensor]:
@@ -359,6 +335,11 @@ class Recognizer(LongVideos, LiveVideos):
             none,
             none_below=self._none_below,
         )
+
+    @cached_property
+    def _clip_digest(self) -> str:
+        settings = json.dumps([self._frame_digest, self.clips.known()], sort_keys=True)
+        return blake2b(settings.encode(), digest_size=8).hexdigest()
 
     def conditions(self) -> dict[str, str]:
         """Returns what the probabilities depend on besides the video.

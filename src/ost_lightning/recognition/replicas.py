@@ -49,6 +49,11 @@ class Replica:
             device,
         )
 
+    def with_texts(self, matcher: Matcher, texts: DescriptorEmbeddings) -> Self:
+        """Returns a replica with the same model, a copy of a matcher and other texts, on the same device."""
+        moved = {kind: rows.to(self.device) for kind, rows in texts.items()}
+        return type(self)(self.video_clip, copy.deepcopy(matcher).to(self.device), moved, self.device)
+
     def embed(self, clips: Tensor) -> FrameEmbeddings:
         """Embeds the frames of clips, uint8 (B, V, T, 3, S, S), as fp32 (B, V, T, d)."""
         return embed(self.video_clip, clips.to(self.device))

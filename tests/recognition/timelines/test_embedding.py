@@ -186,3 +186,29 @@ def test_an_embedded_video_is_returned_unchanged(recognizer: Recognizer, tmp_pat
     assert recognizer.embed(video) is video
     loaded = EmbeddedVideo.load(tmp_path / "clip.safetensors")
     torch.testing.assert_close(recognizer.stretch_scores(loaded).evidence, recognizer.stretch_scores(video).evidence)
+
+
+def test_a_part_is_looked_at_and_the_rest_is_unknown(
+    recognizer: Recognizer, encoded: list[int], tmp_path: Path
+) -> None:
+    file = write_video(tmp_path / "long.mp4", 250)
+    whole = recognizer.embed(file)
+    encoded.clear()
+    part = recognizer.embed(file, part=(2.0, 7.0))
+    assert sum(encoded) == 20
+    assert part.runs() == [(8, 28)]
+    assert part.duration == whole.duration
+    assert [(gap.start, gap.end, gap.reason) for gap in part.gaps] == [
+        (0, 2, "not looked at"),
+        (7, whole.duration, "not looked at"),
+    ]
+    assert torch.allclose(part.embeddings[part.rows[8:28]], whole.embeddings[whole.rows[8:28]], atol=1e-6)
+    found = recognizer.timeline(part)
+    assert all(2 <= segment.start < segment.end <= 7 for segment in found.detections)
+
+
+@pytest.mark.parametrize("part", [(2.0, 1.0), (-1.0, 2.0), (20.0, 30.0)])
+def test_a_part_outside_the_video_is_refused(recognizer: Recognizer, tmp_path: Path, part: tuple[float, float]) -> None:
+    file = write_video(tmp_path / "long.mp4", 110)
+    with pytest.raises(UserError, match=rf"There is no part from {part[0]} to {part[1]} s in a video of 4.4 s"):
+        recognizer.embed(file, part=part)

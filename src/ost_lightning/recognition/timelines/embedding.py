@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from hashlib import blake2b
@@ -25,6 +25,8 @@ from ost_lightning.video.decoding import DamagedPart, FrameFolder, stream_readab
 GRID_RATE: Final = 4.0
 """Default number of frames per second that are looked at."""
 _BATCH: Final = 32
+_NOT_ASKED: Final = "not looked at"
+"""Reason for gaps outside the part of a video that was asked for."""
 _Item = tuple[int, Tensor] | DamagedPart
 
 
@@ -35,6 +37,7 @@ def embed_video(
     digest: str,
     rate: float = GRID_RATE,
     frame_rate: float | None = None,
+    part: tuple[float, float] | None = None,
 ) -> EmbeddedVideo:
     """Embeds the frames of a video on a grid of times. Each is decoded and encoded once, while the next are read.
 
@@ -45,9 +48,11 @@ def embed_video(
         digest: Digest of weights and settings; see `frame_digest`.
         rate: Number of frames per second to look at. A video with fewer has each of its frames embedded.
         frame_rate: Frame rate of a video without times, such as a folder of frames; None for the video's own times.
+        part: Beginning and end of the part to look at, in seconds; the rest becomes gaps. None for the whole video.
 
     Raises:
-        UserError: If the video can't be read or has no times, a number is out of range, or the encoder relates frames.
+        UserError: If the video can't be read or has no times, a number or the part is out of range, or the encoder
+            relates frames.
     """
     for name, value in (("rate", rate), ("frame_rate", frame_rate)):
         if value is not None and not 0 < value < float("inf"):
@@ -59,7 +64,8 @@ def embed_video(
         times, duration = video_times(video, frame_rate)
         steps = [step / rate for step in range(steps_in(duration, rate))]
         on_screen = [bisect_right(times, second) - 1 for second in steps]
-        readable = stream_readable(video, dict.fromkeys(on_screen), geometry.short_side, transform.crop_spec)
+        asked = _asked(steps, on_screen, duration, part)
+        readable = stream_readable(video, asked, geometry.short_side, transform.crop_spec)
         row_of, embeddings, damaged = _encoded(readable, video_clip)
     name = without_passwords(str(address))
     if not row_of:
@@ -70,7 +76,9 @@ def embed_video(
     rank = {index: place for place, index in enumerate(order)}
     rows = torch.tensor([rank.get(index, -1) for index in on_screen])
     embedded = embeddings[[row_of[index] for index in order]]
-    gaps = _gaps(on_screen, damaged, [*steps, duration])
+    reasons = dict.fromkeys(set(on_screen).difference(asked), _NOT_ASKED)
+    reasons.update((index, one.reason) for one in damaged for index in one.indices)
+    gaps = _gaps(on_screen, reasons, [*steps, duration])
     return EmbeddedVideo(name, duration, rate, embedded, rows, digest, gaps, frame_rate)
 
 
@@ -144,14 +152,25 @@ def _encoded(readable: Iterator[_Item], video_clip: VideoCLIP) -> tuple[dict[int
     return row_of, torch.cat(embeddings), damaged
 
 
-def _gaps(on_screen: Sequence[int], damaged: Sequence[DamagedPart], edges: Sequence[float]) -> tuple[Gap, ...]:
-    """Parts of the grid whose frames could not be read; adjacent ones are joined."""
-    reasons = {index: part.reason for part in damaged for index in part.indices}
+def _asked(
+    steps: Sequence[float], on_screen: Sequence[int], duration: float, part: tuple[float, float] | None
+) -> list[int]:
+    """Frames that are looked at, in order of time."""
+    if part is None:
+        return list(dict.fromkeys(on_screen))
+    start, end = part
+    if not (0 <= start < end and start < duration):
+        raise UserError(f"There is no part from {start} to {end} s in a video of {duration:g} s.")
+    return list(dict.fromkeys(index for step, index in zip(steps, on_screen, strict=True) if start <= step < end))
+
+
+def _gaps(on_screen: Sequence[int], reasons: Mapping[int, str], edges: Sequence[float]) -> tuple[Gap, ...]:
+    """Parts of the grid without frames, by the reason for each frame; adjacent ones with the same reason are joined."""
     gaps: list[Gap] = []
     for step, index in enumerate(on_screen):
         if index not in reasons:
             continue
-        if gaps and gaps[-1].end == edges[step]:
+        if gaps and (gaps[-1].end, gaps[-1].reason) == (edges[step], reasons[index]):
             gaps[-1] = Gap(gaps[-1].start, edges[step + 1], gaps[-1].reason)
         else:
             gaps.append(Gap(edges[step], edges[step + 1], reasons[index]))

@@ -42,7 +42,13 @@ class LongVideos(ABC):
     def conditions(self) -> dict[str, str]:
         """Returns what answers depend on besides the video."""
 
-    def embed(self, video: Video, rate: float = GRID_RATE, frame_rate: float | None = None) -> EmbeddedVideo:
+    def embed(
+        self,
+        video: Video,
+        rate: float = GRID_RATE,
+        frame_rate: float | None = None,
+        part: tuple[float, float] | None = None,
+    ) -> EmbeddedVideo:
         """Embeds the frames of a long video, so that recognizers with the same weights need not open it again.
 
         Each frame is decoded and encoded once. Memory grows by 4 d bytes per frame: 30 MB for an hour with d = 512.
@@ -51,13 +57,15 @@ class LongVideos(ABC):
             video: Path of a file or folder of frames, or URL. A video that was embedded before is returned unchanged.
             rate: Number of frames per second to look at. A video with fewer has each of its frames embedded.
             frame_rate: Frame rate of a video without times, such as a folder of frames; None for the video's own times.
+            part: Beginning and end of the part to look at, in seconds, which bounds the time that a very long video
+                takes; the rest becomes gaps. None for the whole video.
 
         Raises:
-            UserError: If the video can't be read or has no times, if the encoder relates the frames of a clip, or if
-                the video was embedded with other weights or settings.
+            UserError: If the video can't be read or has no times, if the part is out of range, if the encoder relates
+                the frames of a clip, or if the video was embedded with other weights or settings.
         """
         if not isinstance(video, EmbeddedVideo):
-            return embed_video(video, self._video_clip, self.clips, self._frame_digest, rate, frame_rate)
+            return embed_video(video, self._video_clip, self.clips, self._frame_digest, rate, frame_rate, part)
         if video.digest != self._frame_digest:
             raise UserError(
                 f"{video.video} was embedded with other weights or settings of frames (digest {video.digest}, this "
