@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import Phase, settings
 
+from tests.browser import Browser, running_browser
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 for variable in [name for name in os.environ if name.startswith("WANDB_")]:  # several of these make runs go online
     os.environ.pop(variable)
@@ -73,6 +75,13 @@ def _reset_wandb() -> Iterator[None]:
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
     os.environ.pop("WANDB_MODE", None)  # left by an offline run
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real browser, started once; each page that a test opens is a new visitor's."""
+    with running_browser() as running:
+        yield running
 
 
 @pytest.fixture

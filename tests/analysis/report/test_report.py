@@ -1,6 +1,5 @@
 """The page of a report in a real browser: complete, escaped, and readable on a phone, in the dark and on paper."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +10,10 @@ from ost_lightning.analysis.report.report import report_html, write_report
 from ost_lightning.analysis.report.reported_run import ReportedRun
 from ost_lightning.analysis.results.order_report import OrderScore
 from tests.analysis.report.runs import FILE, HOSTILE, sure, uses, write_run
-from tests.browser import Browser, running_browser
+from tests.browser import Browser
 from tests.videos import write_video
 
 TEXT = "document.body.innerText.replace(/\\s+/g, ' ')"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with running_browser(tmp_path_factory.mktemp("browser")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -112,18 +105,16 @@ def test_a_click_on_a_picture_plays_its_video(browser: Browser, report: Path) ->
 
 
 def test_colors_follow_the_reader_and_paper_is_white(browser: Browser, report: Path, tmp_path: Path) -> None:
-    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
     brightness = []
     for scheme, media in (("light", ""), ("dark", ""), ("dark", "print")):
         browser.open(report, width=800, scheme=scheme)  # type: ignore[arg-type]
         if media:
             browser.value("dispatchEvent(new Event('beforeprint'))")
-            browser.call("Emulation.setEmulatedMedia", media=media, features=dark)
+            browser.do(lambda page: page.emulate_media(media="print"))
             assert browser.value("[...document.querySelectorAll('details:not(.long)')].every((found) => found.open)")
             assert browser.value("document.querySelector('nav').offsetHeight") == 0
         browser.screenshot(tmp_path / "x.png")
         brightness.append(float(np.asarray(Image.open(tmp_path / "x.png").convert("L"))[:60].mean()))
-    browser.call("Emulation.setEmulatedMedia", media="")
     assert brightness[0] > 200
     assert brightness[1] < 60
     assert brightness[2] > 200

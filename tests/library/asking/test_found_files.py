@@ -16,7 +16,7 @@ from ost_lightning.library.asking import FoundSegment, FoundSegments, save_found
 from ost_lightning.library.asking.found_page import write_found_page
 from ost_lightning.library.segments import StoredSegment
 from ost_lightning.text import LabelSpace
-from tests.browser import running_browser
+from tests.browser import Browser
 from tests.videos import write_video
 
 HOSTILE = "</script><script>alert(1)</script>"
@@ -77,18 +77,16 @@ def test_pictures_show_the_frame_that_fits_best(tmp_path: Path) -> None:
     assert asked == [(str(video), [1.5])]
 
 
-def test_a_browser_plays_the_segment(tmp_path: Path) -> None:
+def test_a_browser_plays_the_segment(browser: Browser, tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", 100, options={"g": "10"})
     save_found(found(video, query=HOSTILE), tmp_path / "x.html")
-    (tmp_path / "browser").mkdir()
-    with running_browser(tmp_path / "browser") as browser:
-        browser.open(tmp_path / "x.html")
-        assert browser.value("document.querySelectorAll('#segments li').length") == 2
-        assert browser.value("document.querySelector('h1').textContent") == HOSTILE
-        browser.value("document.querySelector('video').load()")
-        browser.wait_for("document.querySelector('video').readyState >= 1")
-        browser.wait_for("document.querySelector('video').currentTime === 1")
-        assert browser.problems == []
+    browser.open(tmp_path / "x.html")
+    assert browser.value("document.querySelectorAll('#segments li').length") == 2
+    assert browser.value("document.querySelector('h1').textContent") == HOSTILE
+    browser.value("document.querySelector('video').load()")
+    browser.wait_for("document.querySelector('video').readyState >= 1")
+    browser.wait_for("document.querySelector('video').currentTime === 1")
+    assert browser.problems == []
 
 
 class Recorded(dict[str, Any]):

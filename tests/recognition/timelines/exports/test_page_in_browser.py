@@ -1,6 +1,5 @@
 """The page in a real browser: it plays, seeks, highlights, stays inside its policy, and fits a phone."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +8,12 @@ from PIL import Image
 
 from ost_lightning.recognition.timelines import Evidence, Gap, Segment, Timeline, save_timeline
 from ost_lightning.recognition.timelines.exports import write_page
-from tests.browser import Browser, running_browser
+from tests.browser import Browser
 from tests.recognition.timelines.exports.examples import HOSTILE, hostile
 from tests.videos import write_video
 
 CURRENT = "[...document.querySelectorAll('.segment[aria-current]')].map((found) => found.textContent)"
 HIDDEN_ROWS = "[...document.querySelectorAll('#rows tr')].map((row) => row.hidden)"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with running_browser(tmp_path_factory.mktemp("browser")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -146,5 +139,4 @@ def test_a_video_that_has_gone_is_told(browser: Browser, video: Path, tmp_path: 
 def test_without_scripts_the_page_says_so(browser: Browser, tmp_path: Path) -> None:
     save_timeline(hostile(), tmp_path / "x.html")
     browser.open(tmp_path / "x.html", scripts=False)
-    browser.call("Emulation.setScriptExecutionDisabled", value=False)
     assert browser.value("document.querySelector('noscript p').offsetHeight") > 0
