@@ -14,7 +14,7 @@ READY := $(VENV)/.ready
 OST := $(VENV)/bin/ost
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train eval ablate descriptors sweep test lint docs bench clean
+.PHONY: help setup demo app train eval ablate descriptors sweep test lint docs bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY) ## Recognize unseen actions in a rendered world, without downloads, in minutes on a CPU
 	$(OST) demo $(ARGS)
+
+app: $(READY) ## Open a page that recognizes rendered videos; your own weights with ARGS="--weights runs/my"
+	$(OST) app $(if $(findstring --weights,$(ARGS)),,--weights tiny) $(ARGS)
 
 train: $(READY) ## Train an experiment: make train EXP=toyworld ARGS="--trainer.max_steps 20"
 	$(OST) fit --config experiments/$(EXP).yaml $(ARGS)

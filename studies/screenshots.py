@@ -3,7 +3,8 @@
     ost demo
     python studies/screenshots.py docs/figures
 
-Writes report_page.png, a report on runs of the demo, and timeline_page.png, the demo's page of a long video.
+Writes report_page.png, a report on runs of the demo, timeline_page.png, the demo's page of a long video, and
+app_*.png, the app with rendered videos. `--parts app` writes those of the app alone, which need no demo.
 """
 
 import argparse
@@ -11,15 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from ost_lightning.analysis.report.report import write_report
 from ost_lightning.analysis.report.reported_run import ReportedRun
+from ost_lightning.app import AppSettings
+from ost_lightning.app.server import serving
 from ost_lightning.pages.printing import find_browser
 
 WIDTH, COLORS = 1280, 128
+PARTS = ("report", "timeline", "app")
 RUNS = ("category_name/version_2", "optimal_descriptor_solver/version_2")
 """Fine-tuned weights with two matchers."""
 
@@ -56,15 +61,53 @@ def timeline(page: Page, demo: Path, file: Path) -> None:
     take(page, file)
 
 
+def recognized(page: Page, url: str, scheme: Literal["light", "dark"] = "light") -> None:
+    """Opens the app and has the example with several actions recognized."""
+    page.emulate_media(color_scheme=scheme)
+    page.goto(url)
+    page.get_by_role("button", name="one after the other").click()
+    page.locator(".ost-why img").nth(1).wait_for()
+    page.locator(".ost-segment").nth(1).click()
+    page.locator(".ost-segment[aria-current]").wait_for()
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(500)  # the player's controls fade
+
+
+def app(output: Path) -> None:
+    with serving(AppSettings(weights=("tiny",), examples=True, device="cpu")) as url:
+        with browser_page(width=1100, height=1250) as page:
+            recognized(page, url)
+            take(page, output / "app_recognize.png")
+            page.get_by_role("tab", name="Find").click()
+            page.get_by_label("What to look for").fill("balancing flag")
+            page.get_by_role("button", name="Find", exact=True).click()
+            page.locator(".ost-hits li").first.wait_for()
+            page.set_viewport_size({"width": 1100, "height": 900})
+            take(page, output / "app_find.png")
+            page.get_by_role("tab", name="Compare").click()
+            page.get_by_role("button", name="Compare", exact=True).click()
+            page.locator("#ost-right li").first.wait_for()
+            take(page, output / "app_compare.png")
+        with browser_page(width=375, height=1250) as page:
+            recognized(page, url, "dark")
+            take(page, output / "app_phone.png")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--demo", type=Path, default=Path("runs/demo"), help="folder that `ost demo` wrote")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     chosen = parser.parse_args()
-    with browser_page(height=1000) as page:
-        report(page, chosen.demo, chosen.output / "report_page.png")
-    with browser_page(height=760) as page:
-        timeline(page, chosen.demo, chosen.output / "timeline_page.png")
+    if "report" in chosen.parts:
+        with browser_page(height=1000) as page:
+            report(page, chosen.demo, chosen.output / "report_page.png")
+    if "timeline" in chosen.parts:
+        with browser_page(height=760) as page:
+            timeline(page, chosen.demo, chosen.output / "timeline_page.png")
+    if "app" in chosen.parts:
+        app(chosen.output)
 
 
 if __name__ == "__main__":

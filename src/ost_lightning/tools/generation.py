@@ -12,6 +12,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.escaping import CsvWriter
 from ost_lightning.files import atomic_write
 from ost_lightning.text import LabelSpace
+from ost_lightning.text.generation.describing import JOURNAL
 from ost_lightning.text.generation.journal import Journal, Question
 from ost_lightning.text.generation.prompts import Prompts
 from ost_lightning.text.generation.settings import Limits, Sampling
@@ -21,7 +22,6 @@ from ost_lightning.vocabulary import counted
 if TYPE_CHECKING:
     from ost_lightning.text.generation.server import Server
 
-JOURNAL: Final = "journal.jsonl"
 INCOMPLETE: Final = "incomplete.csv"
 _SHOWN: Final = 5
 

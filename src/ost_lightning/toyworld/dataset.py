@@ -51,7 +51,7 @@ class RenderedPart:
         """Folder of the part; its name depends on the rendering code, so that a change of it is rendered again."""
         return (
             cache_folder()
-            / f"toyworld-{_version()}"
+            / f"toyworld-{rendering_version()}"
             / f"draw{self.draw}-{self.group}-{self.split}-{self.clips_per_class}"
         )
 
@@ -62,7 +62,8 @@ class RenderedPart:
 
 
 @cache
-def _version() -> str:
+def rendering_version() -> str:
+    """Returns a digest of the code that renders, which names of folders contain."""
     digest = blake2b(digest_size=5)
     for module in _RENDERING:
         digest.update((files("ost_lightning.toyworld") / f"{module}.py").read_bytes())

@@ -45,6 +45,7 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
             "ost timeline match.mp4 --labels kinetics400 --output match.html",
         ),
         Tool("explain", "recognition.explain:explain", "ost explain clip.mp4 --labels kinetics400 --output why"),
+        Tool("app", "recognition.app:app", "ost app --weights runs/my --labels kinetics400"),
     ),
     "Libraries of videos": (
         Tool("index", "library.index:index", "ost index clips --library my_library --weights runs/my"),

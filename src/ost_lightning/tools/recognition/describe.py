@@ -1,20 +1,14 @@
 """`ost recognize --describe`: descriptors for class names, written by an LLM and kept in the cache."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from ost_lightning.errors import UserError
-from ost_lightning.resources import cache_folder
 from ost_lightning.text import LabelSpace
-from ost_lightning.text.generation.journal import Journal
-from ost_lightning.text.generation.prompts import Prompts
-from ost_lightning.text.generation.settings import Limits, Sampling
+from ost_lightning.text.generation.describing import describe_classes
+from ost_lightning.text.generation.settings import Limits
 from ost_lightning.text.generation.state import Generation
-from ost_lightning.tools.generation import JOURNAL, ask, estimate
+from ost_lightning.tools.generation import ask, estimate
 from ost_lightning.vocabulary import counted
-
-_SHOWN: Final = 3
-_TEMPERATURE: Final = 0.7
 
 
 def describe(
@@ -24,10 +18,7 @@ def describe(
     prompts: str = "ost",
     limits: Limits = Limits(),  # frozen
 ) -> LabelSpace:
-    """Returns a label space with descriptors, which an LLM writes for all classes that it has not described before.
-
-    Answers are kept in the cache, in a folder for each model, prompts and number of descriptors. Server and key come
-    from OPENAI_BASE_URL and OPENAI_API_KEY; if all classes are in the cache, none is needed.
+    """Returns a label space with descriptors, and prints how many requests it takes; see `describe_classes`.
 
     Args:
         names: Class names.
@@ -39,22 +30,15 @@ def describe(
     Raises:
         UserError: If there is no key, the server refuses, or descriptors are missing in the end.
     """
-    loaded = Prompts.load(prompts)
-    sampling = Sampling(model, _TEMPERATURE, 0, per_class, loaded.digest)
-    folder = cache_folder() / "descriptors" / sampling.run
-    with Journal(folder / JOURNAL) as journal:
-        generation = Generation(LabelSpace(tuple(names)), loaded, sampling, limits, journal)
-        if generation.open_questions():
-            print(estimate(generation))
-            generation.record_settings()
-            if (end := ask(generation)) is not None:
-                raise end
-        else:
-            print(f"The descriptors of {counted(len(names), 'class', 'classes')} are in {folder}")
-        if problems := generation.problems():
-            shown = "; ".join(f"{question}: {reason}" for question, reason in list(problems.items())[:_SHOWN])
-            raise UserError(
-                f"{model} has not described all classes: {len(problems)} of {len(generation.questions)} lists are "
-                f"missing ({shown}). Run the same command again, choose another --llm, or delete {folder}."
-            )
-        return generation.result(str(folder))
+    asked = False
+
+    def ask_and_tell(generation: Generation) -> UserError | None:
+        nonlocal asked
+        asked = True
+        print(estimate(generation))
+        return ask(generation)
+
+    labels = describe_classes(names, model, per_class, ask_and_tell, prompts, limits)
+    if not asked:
+        print(f"The descriptors of {counted(len(names), 'class', 'classes')} are in {labels.origin}")
+    return labels

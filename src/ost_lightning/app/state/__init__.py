@@ -1,0 +1,1 @@
+"""What sessions of the app remember: videos, classes, sentences, and weights that they share."""

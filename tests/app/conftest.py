@@ -1,0 +1,37 @@
+"""Weights and a rendered video, loaded once for all tests of the app."""
+
+from pathlib import Path
+
+import pytest
+
+from ost_lightning.app.state.models import Models
+from ost_lightning.app.state.session import Session
+from ost_lightning.text import LabelSpace
+from ost_lightning.toyworld.clips import render_clip, write_mp4
+from ost_lightning.toyworld.long_videos import LongVideoClasses
+
+CLASSES = LongVideoClasses.of(0, "unseen")
+MAX_UPLOAD = 10_000_000
+
+
+@pytest.fixture(scope="session")
+def models() -> Models:
+    return Models.load(["tiny"], "cpu")
+
+
+@pytest.fixture(scope="session")
+def space() -> LabelSpace:
+    return CLASSES.labels
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of the first class."""
+    file = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    write_mp4(file, render_clip(CLASSES.listed[0], "a"))
+    return file
+
+
+@pytest.fixture
+def session(models: Models) -> Session:
+    return Session(models, MAX_UPLOAD)
