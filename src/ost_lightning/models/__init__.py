@@ -11,7 +11,7 @@ from ost_lightning.models.encoders import DualEncoder, Preprocessing
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, file_state, frame_fingerprint, mixture_fingerprint
 from ost_lightning.models.finite_weights import require_finite_weights
-from ost_lightning.models.logit_scale import LogitScale
+from ost_lightning.models.logit_scale import LogitScale, Scores
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.parameter_names import matching_names
 from ost_lightning.models.prompts import (
@@ -22,7 +22,6 @@ from ost_lightning.models.prompts import (
     VideoPrompts,
     VisionPrompts,
 )
-from ost_lightning.models.scores import Scores
 from ost_lightning.models.side_networks import DiSTNetwork, SideNetwork, SideTunedVideoCLIP
 from ost_lightning.models.temporal_heads import MeanPooling, PlainTemporalTransformer, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count

@@ -35,9 +35,8 @@ from ost_lightning.models.encoders.pretrained.loading import source_of
 from ost_lightning.models.encoders.towers.cpu_products import fast_products
 from ost_lightning.models.encoders.towers.pixels import PixelNormalization
 from ost_lightning.models.extensible_model import ExtensibleModel
-from ost_lightning.models.logit_scale import LogitScale
+from ost_lightning.models.logit_scale import LogitScale, Scores, check_scores
 from ost_lightning.models.parameter_names import matching_names
-from ost_lightning.models.scores import Scores, check_scores
 from ost_lightning.models.temporal_heads import TemporalHead
 from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize, warn_about_names
 from ost_lightning.text import LabelSpace, SentenceSet, TokenCount
