@@ -251,4 +251,5 @@ def test_prompts_and_networks_of_two_processes_are_those_of_one(name: str, optio
     for devices in (1, 2):
         arguments = ["fit", *TRAINING, f"--config=baselines/{name}", *options, *on(devices)]
         run([*arguments, "--trainer.max_epochs=1"], tmp_path / str(devices))
-    torch.testing.assert_close(weights(tmp_path / "2"), weights(tmp_path / "1"), rtol=1e-4, atol=1e-5)
+    # Adam scales rounding errors of small gradients up; other gradients would differ by the learning rate, 3e-4
+    torch.testing.assert_close(weights(tmp_path / "2"), weights(tmp_path / "1"), rtol=1e-4, atol=1e-4)
