@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import OptimalDescriptorSolver
-from ost_lightning.models import VideoCLIP
+from ost_lightning.models import AffixPrompts, PromptedVideoCLIP, VideoCLIP
 from ost_lightning.tasks import ContrastiveRecognition, FSDP2Strategy
 from tests.models.encoders.open_clip_miniatures import write_open_clip
 from tests.models.encoders.siglip_miniature import write_siglip
@@ -244,4 +244,14 @@ def test_incompatible_settings_are_rejected(
     task.trainer = trainer
     strategy.connect(task)
     with pytest.raises(UserError, match=message):
+        strategy.configure_ddp()
+
+
+def test_learned_prompts_are_rejected(tmp_path: Path) -> None:
+    strategy = FSDP2Strategy()
+    clip = PromptedVideoCLIP("tiny", text_prompts=AffixPrompts)
+    task = ContrastiveRecognition(clip, OptimalDescriptorSolver())
+    task.trainer = Trainer(strategy=strategy, accelerator="cpu", devices=1, default_root_dir=tmp_path, logger=False)
+    strategy.connect(task)
+    with pytest.raises(UserError, match=r"trainer\.strategy fsdp runs towers as a whole.*use ddp"):
         strategy.configure_ddp()

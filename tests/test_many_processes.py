@@ -229,3 +229,27 @@ def test_two_torchrun_nodes_equal_one_process(tmp_path: Path) -> None:
     assert (weights(folder) - weights(tmp_path / "one")).norm() < 1e-4 * weights(folder).norm()
     (file,) = folder.rglob("last.ckpt")
     assert read_notes(file).metrics_rows > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a5", []),
+        ("vita_clip", ["--data.clips.frames=4", "--model.video_clip.vision_prompts.frames=4"]),
+        (
+            "dist",
+            [
+                "--data.clips.frames=4",
+                "--model.video_clip.side_network.frames=4",
+                "--model.video_clip.side_network.integration_width=64",
+                "--model.mixing={mixup: 0, cutmix: 0}",  # each process draws its own
+            ],
+        ),
+    ],
+)
+def test_prompts_and_networks_of_two_processes_are_those_of_one(name: str, options: list[str], tmp_path: Path) -> None:
+    for devices in (1, 2):
+        arguments = ["fit", *TRAINING, f"--config=baselines/{name}", *options, *on(devices)]
+        run([*arguments, "--trainer.max_epochs=1"], tmp_path / str(devices))
+    # Adam scales rounding errors of small gradients up; other gradients would differ by the learning rate, 3e-4
+    torch.testing.assert_close(weights(tmp_path / "2"), weights(tmp_path / "1"), rtol=1e-4, atol=1e-4)

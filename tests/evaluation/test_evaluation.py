@@ -99,6 +99,16 @@ def test_scorers_share_embeddings_and_texts(video_clip: Counting) -> None:
             assert torch.equal(one.probabilities[index], probabilities(video_clip, matcher, texts, embedded))
 
 
+def test_equal_sentences_of_different_label_spaces_are_not_shared(video_clip: Counting) -> None:
+    """Learned prompts may belong to one of them."""
+    names = CategoryName()
+    own = sentences(names)
+    others = (SentenceSet(own.sentences, LabelSpace(LABELS.names[::-1])), SentenceSet(own.sentences))
+    scorers = [Scorer(OWN, {"own": found}, names) for found in (own, own, *others)]
+    evaluation(video_clip, *scorers).score(batch(), 0)
+    assert video_clip.sentences == 3
+
+
 def test_unreadable_videos_are_not_encoded_and_count_as_wrong(video_clip: Counting) -> None:
     running = evaluation(video_clip)
     partial, none = running.score(batch((True, False, True)), 0), running.score(batch((False, False)), 0)

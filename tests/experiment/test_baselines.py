@@ -2,16 +2,18 @@ import csv
 import json
 import sys
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pytest
 import torch
 import yaml
 
+from ost_lightning import Recognizer
 from ost_lightning.cli import main
 from ost_lightning.experiment.cli import ExperimentCLI
 from ost_lightning.matching import CategoryName, MaxSimilarity, OptimalDescriptorSolver
-from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
+from ost_lightning.models import MeanPooling, PlainTemporalTransformer, TemporalTransformer, VideoCLIP
 from ost_lightning.resources import shipped
 from ost_lightning.tasks import ContrastiveRecognition, SupervisedRecognition, WordBagRecognition
 from tests.interruptions import Interrupted
@@ -36,6 +38,9 @@ BASELINES = {
     "text4vis": (TemporalTransformer, CategoryName, SupervisedRecognition),
     "x_clip_training": (type(None), CategoryName, SupervisedRecognition),
     "ost_on_text4vis": (TemporalTransformer, OptimalDescriptorSolver, SupervisedRecognition),
+    "a5": (PlainTemporalTransformer, CategoryName, SupervisedRecognition),
+    "vita_clip": (MeanPooling, CategoryName, SupervisedRecognition),
+    "dist": (NoneType, CategoryName, SupervisedRecognition),
 }
 FRAMES = {"x_clip_training": ["--model.video_clip.frames=4", "--data.clips.frames=4"]}  # 32 take long
 # freeze_text, the head's `pool`, weight decay (None: the experiment's), learning rate multiplier of new layers
@@ -48,6 +53,16 @@ TRAINED = {
     "text4vis": (True, True, None, 10.0),
     "x_clip_training": (True, None, 1e-3, 10.0),
     "ost_on_text4vis": (True, False, None, 10.0),
+    "a5": (True, True, 0.01, 1.0),
+    "vita_clip": (True, None, 0.05, 1.0),
+    "dist": (True, None, 1e-4, 1.0),
+}
+PROMPTED = {"a5": {"text"}, "vita_clip": {"text", "vision"}}
+# what is trained beside the frozen towers, the temperature in the encoder included
+BESIDE = {
+    "a5": {"text_prompts", "temporal_head"},
+    "vita_clip": {"text_prompts", "vision_prompts", "encoder"},
+    "dist": {"side_network"},
 }
 
 
@@ -79,6 +94,7 @@ def test_baselines_are_overlays_of_an_experiment(name: str) -> None:
     assert isinstance(cli.model.matcher, matcher)
     assert isinstance(cli.model.video_clip, VideoCLIP)
     assert cli.model.video_clip.pretrained == "tiny"
+    assert cli.model.video_clip.prompted_towers == PROMPTED.get(name, set())
     assert isinstance(cli.model.video_clip.temporal_head, head)
     assert float(cli.trainer.callback_metrics["test/unseen/videos"]) == 2
 
@@ -191,3 +207,91 @@ def test_x_clip_is_trained_resumed_tested_and_predicts() -> None:
     assert again["sets"]["unseen"]["scores"] == results["sets"]["unseen"]["scores"]
     assert main(["predict", *options, f"--ckpt_path={checkpoint}"]) == 0
     assert (Path("runs/toyworld/version_5") / "predictions.csv").is_file()
+
+
+@pytest.mark.parametrize("name", PROMPTED)
+def test_prompts_are_trained_by_their_released_recipe(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    config = printed(capsys, "fit", "--config=supervised", f"--config=baselines/{name}")
+    model, clips = config["model"]["init_args"], config["data"]["init_args"]["clips"]
+    video_clip, optimizer = model["video_clip"]["init_args"], model["optimizer"]
+    assert (video_clip["freeze_vision"], video_clip["freeze_text"]) == (True, True)
+    rate, scale, templates = {"a5": (1e-4, 14.285714, "raw_name"), "vita_clip": (4e-4, None, "coop")}[name]
+    assert (optimizer["learning_rate"], optimizer["betas"]) == (rate, [0.9, 0.999])
+    assert (optimizer["weight_decay_on_all"], optimizer["warmup_fraction"]) == (True, 0.0)
+    assert (video_clip["logit_scale"]["initial"], model["templates"]) == (scale, templates)
+    assert video_clip["logit_scale"]["trained"] == (name == "vita_clip")
+    assert (model["label_smoothing"], model["mixing"]) == (0.0, {"mixup": 0.0, "cutmix": 0.0})
+    assert (clips["flip"], clips["color_jitter"], clips["grayscale"]) == (0.0, 0.0, 0.0)
+    augmentation = (clips["rand_augment"], clips["training_crop"], clips["stride"])
+    assert (
+        augmentation
+        == {
+            "a5": (None, "center", None),
+            "vita_clip": ("rand-m7-n4-mstd0.5-inc1", "random_resized", 16),
+        }[name]
+    )
+    assert clips["frames"] == 8
+
+
+SCALE = "encoder.model.logit_scale"
+FOUR_FRAMES = {
+    "a5": [],
+    "vita_clip": ["--model.video_clip.vision_prompts.frames=4"],
+    "dist": [
+        "--model.video_clip.side_network.frames=4",
+        "--model.video_clip.side_network.integration_width=64",
+        "--model.video_clip.clip_share=0.5",
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BESIDE)
+def test_frozen_towers_from_training_to_predictions(name: str) -> None:
+    options = [*SMALL, f"--config=baselines/{name}", "--data.clips.frames=4", *FOUR_FRAMES[name]]
+    options += ["--trainer.max_epochs=2", "--trainer.check_val_every_n_epoch=2"]
+    assert main(["fit", *options, "--tracking.name=whole"]) == 0
+    checkpoint = "runs/whole/version_0/checkpoints/last.ckpt"
+    whole = torch.load(checkpoint, weights_only=True)["state_dict"]
+    before = VideoCLIP("tiny").state_dict()
+    before[SCALE] = torch.tensor(1 / 0.07).log() if name == "a5" else before[SCALE]
+    changed = {key for key, value in whole.items() if not torch.equal(value, before.get(key[11:], torch.empty(0)))}
+    assert {key.split(".")[1] for key in changed} == BESIDE[name]
+    assert {key for key in changed if ".encoder." in key} <= {f"video_clip.{SCALE}"}
+    # a training goes on from its checkpoint
+    assert main(["fit", *options, "--tracking.name=parts", "--trainer.limit_train_batches=1"]) == 0
+    assert main(["fit", *options, "--tracking.name=parts", "--trainer.max_epochs=3", "--ckpt_path=last"]) == 0
+    # the seen classes have the contexts that they were trained with
+    validated = [row["val/seen/top1"] for row in rows("runs/whole/version_0") if row["val/seen/top1"]]
+    assert main(["validate", *options, f"--ckpt_path={checkpoint}", "--tracking.name=validated"]) == 0
+    assert rows("runs/validated/version_0")[-1]["val/seen/top1"] == validated[-1]
+    for _ in range(2):  # the second time from the cache
+        cached = ["--data.loading.embedding_cache_gigabytes=1", "--tracking.name=tested"]
+        assert main(["test", *options, *cached, f"--ckpt_path={checkpoint}"]) == 0
+    found = [json.loads(Path(f"runs/tested/version_{version}/results.json").read_text()) for version in (0, 1)]
+    assert found[0]["sets"]["unseen"]["scores"] == found[1]["sets"]["unseen"]["scores"]
+    assert list(found[0]["sets"]["unseen"]["scores"]) == ["as trained"]
+    assert BESIDE[name] - {"encoder", "temporal_head"} <= found[0]["model"]["parts"].keys()
+    plain = [remark for remark in found[0]["remarks"] if "scored by sentences without contexts" in remark]
+    assert len(plain) == (name == "vita_clip")
+    assert main(["predict", *options, f"--ckpt_path={checkpoint}", "--tracking.name=predicted"]) == 0
+    assert main(["ablate", *options, f"--ckpt_path={checkpoint}", "--tracking.name=ablated"]) == 0
+    answer = Recognizer.load(checkpoint, labels=["juggling balls", "riding horse"], device="cpu")
+    assert answer.conditions()["matcher"] == "CategoryName"
+
+
+def test_the_side_network_has_its_released_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    config = printed(capsys, "fit", "--config=supervised", "--config=baselines/dist")
+    model, clips = config["model"]["init_args"], config["data"]["init_args"]["clips"]
+    network = model["video_clip"]["init_args"]["side_network"]["init_args"]
+    assert network == {
+        "frames": 16,
+        "stride": 2,
+        "integration_width": 384,
+        "temporal_width": 96,
+        "pooling_layers": 4,
+    }
+    assert model["video_clip"]["init_args"]["temporal_head"] is None
+    assert (model["optimizer"]["learning_rate"], model["templates"]) == (3.2e-4, "raw_name")
+    assert (model["label_smoothing"], model["mixing"]) == (0.1, {"mixup": 0.8, "cutmix": 1.0})
+    assert (clips["frames"], clips["color_jitter"], clips["rand_augment"]) == (16, 0.0, None)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,15 @@ from ost_lightning.evaluation import probabilities
 from ost_lightning.export import ExportSettings, exported_folder, formats
 from ost_lightning.export.parity import load_runner
 from ost_lightning.matching import CategoryName, OptimalDescriptorSolver, TransportProblem
-from ost_lightning.models import TemporalTransformer
+from ost_lightning.models import (
+    ClassContexts,
+    DiSTNetwork,
+    MeanPooling,
+    PromptedVideoCLIP,
+    SideTunedVideoCLIP,
+    TemporalTransformer,
+    VideoPrompts,
+)
 from ost_lightning.recognition import load_trained_model
 from ost_lightning.text import Descriptors, LabelSpace
 from ost_lightning.toyworld.clips import render_clip, write_mp4
@@ -209,6 +218,47 @@ def test_a_checkpoint_of_a_training_through_the_command_line(tmp_path: Path, mon
     torch.testing.assert_close(
         CLIPModel.from_pretrained("out").state_dict()[name], weights[f"video_clip.encoder.model.{name}"]
     )
+
+
+@pytest.mark.parametrize("name", ["torch_export", *(pytest.param(name, marks=pytest.mark.slow) for name in GRAPHS[1:])])
+def test_learned_prompts_are_part_of_the_graph(tmp_path: Path, name: str, video: Path) -> None:
+    model = load_trained_model("tiny")
+    torch.manual_seed(4)
+    prompted = PromptedVideoCLIP(
+        "tiny",
+        text_prompts=partial(ClassContexts, contexts_per_class=3),
+        vision_prompts=partial(VideoPrompts, frames=4),
+        temporal_head=MeanPooling,
+    )
+    labels = LabelSpace(tuple(NAMES))
+    prompted.set_training_classes(labels)
+    clips = replace(model.clips, frames=4)
+    recognizer = Recognizer(replace(model, video_clip=prompted, clips=clips), labels)
+    folder = recognizer.export(tmp_path / "out", ["hf", name])
+    runner = load_runner(folder)
+    found = runner.load(name)(runner.read_clip(video)).mean(0)
+    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
+    plain = Recognizer(replace(model, clips=clips, matcher=recognizer.matcher), labels)
+    assert np.abs(found - np.array(by_class(plain, video))).max() > 1e-3
+    card = (folder / "README.md").read_text()
+    assert "ClassContexts (text_prompts), VideoPrompts (vision_prompts)" in card.replace("\\", "")
+    assert {file.name for file in folder.glob("*_prompts.safetensors")} == {
+        "text_prompts.safetensors",
+        "vision_prompts.safetensors",
+    }
+
+
+@pytest.mark.parametrize("name", ["torch_export", *(pytest.param(name, marks=pytest.mark.slow) for name in GRAPHS[1:])])
+def test_a_side_network_and_its_share_of_clip_are_part_of_the_graph(tmp_path: Path, name: str, video: Path) -> None:
+    model = load_trained_model("tiny")
+    network = partial(DiSTNetwork, frames=4, integration_width=64, temporal_width=8, pooling_layers=1)
+    tuned = SideTunedVideoCLIP("tiny", side_network=network, clip_share=0.5)
+    recognizer = Recognizer(
+        replace(model, video_clip=tuned, clips=replace(model.clips, frames=4)), LabelSpace(tuple(NAMES))
+    )
+    runner = load_runner(recognizer.export(tmp_path / "out", [name]))
+    found = runner.load(name)(runner.read_clip(video)).mean(0)
+    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Attention maps, compared with a plain computation of the vision tower that writes every attention down."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from ost_lightning import Recognizer
 from ost_lightning.analysis.relevance import attention_rollout
 from ost_lightning.errors import UserError
-from ost_lightning.models import MeanPooling, TemporalTransformer, VideoCLIP
+from ost_lightning.models import MeanPooling, PromptedVideoCLIP, TemporalTransformer, VideoCLIP, VideoPrompts
 from ost_lightning.models.encoders import DualEncoder
 from ost_lightning.recognition import attention_maps
 from ost_lightning.recognition.explanation import MapMethod
@@ -171,6 +172,9 @@ def test_encoders_that_relate_frames_are_refused_by_name(xclip_folder: Path, tmp
         attention_maps(VideoCLIP(str(xclip_folder)), torch.zeros(4, 3, 32, 32, dtype=torch.uint8), texts)
     with pytest.raises(UserError, match="temporal head relates frames: TemporalTransformer"):
         attention_maps(VideoCLIP("tiny", temporal_head=TemporalTransformer), frames(), texts)
+    prompted = PromptedVideoCLIP("tiny", vision_prompts=partial(VideoPrompts, frames=4), temporal_head=MeanPooling)
+    with pytest.raises(UserError, match="vision tower has learned prompts, by which the frames"):
+        attention_maps(prompted, frames(), texts)
     with pytest.raises(UserError, match="no attention maps for clip: they need"):  # a kind that doesn't define them
         DualEncoder.encode_with_attention(VideoCLIP("tiny").encoder, frames())
     # its frames and texts can't be matched one by one either

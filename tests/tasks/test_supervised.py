@@ -1,19 +1,32 @@
 import random
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging
 from torch import Tensor
 from torch.nn.functional import log_softmax, normalize
 from torch.utils.data import DataLoader
 
+from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
-from ost_lightning.models import LogitScale, MeanPooling, TemporalTransformer, VideoCLIP
+from ost_lightning.models import (
+    AffixPrompts,
+    CheckpointError,
+    ClassContexts,
+    LogitScale,
+    MeanPooling,
+    PromptedVideoCLIP,
+    TemporalTransformer,
+    VideoCLIP,
+    VideoPrompts,
+)
 from ost_lightning.tasks import Mixing, OptimizerSettings, SupervisedRecognition
 from ost_lightning.text import Templates
 from ost_lightning.toyworld.dataset import label_space
@@ -45,6 +58,11 @@ class OneBatch(LightningDataModule):
 
 def trainer(folder: Path, **options: object) -> Trainer:
     return Trainer(**{"accelerator": "cpu", "default_root_dir": folder, "num_sanity_val_steps": 0, **QUIET, **options})
+
+
+def world(frames: int) -> ToyWorld:
+    clips = ClipSettings(frames=frames, short_side=54, crop_size=48)
+    return ToyWorld(train_clips=1, test_clips=1, clips=clips, loading=LoadingSettings(4, workers=0))
 
 
 class Watch(Callback):
@@ -122,6 +140,99 @@ def test_frozen_sentences_are_encoded_once(tmp_path: Path, monkeypatch: pytest.M
     assert len(calls) == (1 if frozen else 3)
     after = dict(module.video_clip.encoder.model.text_model.named_parameters())
     assert all(torch.equal(after[name], value) for name, value in before.items()) == frozen
+
+
+@pytest.mark.parametrize("prompted", [True, False])
+def test_while_prompts_are_trained_sentences_are_encoded_in_every_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompted: bool
+) -> None:
+    """And once per evaluation. The frozen towers stay as they are."""
+    affix = partial(AffixPrompts, prefix=2, postfix=1)
+    model = PromptedVideoCLIP("tiny", freeze_text=True, freeze_vision=True, text_prompts=affix)
+    if not prompted:
+        model = VideoCLIP("tiny", freeze_text=True, freeze_vision=True)  # only the temperature is trained
+    module, calls = SupervisedRecognition(model, CategoryName()), []
+    encode = model.encode_sentences
+    monkeypatch.setattr(model, "encode_sentences", lambda tokens: calls.append(1) or encode(tokens))
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    trainer(tmp_path, max_epochs=3, limit_val_batches=0).fit(module, datamodule=OneBatch())
+    assert len(calls) == (3 if prompted else 1)
+    changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert changed == {"encoder.model.logit_scale", *(["text_prompts.table.weight"] if prompted else [])}
+    calls.clear()
+    trainer(tmp_path, limit_test_batches=2).test(module, datamodule=world(2), verbose=False)
+    assert len(calls) == 1
+
+
+class WithClasses(OneBatch):
+    """The batch of four videos, and the training set as data modules have it."""
+
+    @property
+    def training_set(self) -> SimpleNamespace:
+        return SimpleNamespace(labels=self.labels)
+
+
+def contexts_task() -> SupervisedRecognition:
+    contexts = partial(ClassContexts, contexts_per_class=3)
+    model = PromptedVideoCLIP("tiny", freeze_text=True, freeze_vision=True, text_prompts=contexts)
+    optimizer = OptimizerSettings(learning_rate=0.02, warmup_fraction=0.0)
+    return SupervisedRecognition(model, CategoryName(), templates="coop", optimizer=optimizer)
+
+
+def test_contexts_of_the_training_classes_are_trained_and_resumed(tmp_path: Path) -> None:
+    data, watch = WithClasses(), Watch()
+    torch.manual_seed(0)
+    whole = contexts_task()
+    options = {"limit_val_batches": 0, "deterministic": True}
+    trainer(tmp_path, max_steps=4, callbacks=[watch], **options).fit(whole, datamodule=data)
+    assert watch.losses[-1] < watch.losses[0]
+    assert whole.video_clip.text_prompts.names == data.labels.names
+    torch.manual_seed(0)
+    part = contexts_task()
+
+    class Stop(Callback):
+        def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+            trainer.should_stop = trainer.global_step >= 2
+
+    first = trainer(tmp_path, max_steps=4, callbacks=[Stop()], **options)
+    first.fit(part, datamodule=data)
+    first.save_checkpoint(tmp_path / "part.ckpt")
+    assert first.global_step == 2
+    resumed = contexts_task()
+    rest = trainer(tmp_path, max_steps=4, **options)
+    rest.fit(resumed, datamodule=data, ckpt_path=tmp_path / "part.ckpt", weights_only=True)
+    assert rest.global_step == 4
+    for (name, value), other in zip(whole.named_parameters(), resumed.parameters(), strict=True):
+        torch.testing.assert_close(value, other, msg=name)
+
+
+def test_contexts_of_other_classes_are_not_resumed(tmp_path: Path) -> None:
+    data = WithClasses()
+    run = trainer(tmp_path, max_steps=1, limit_val_batches=0)
+    run.fit(contexts_task(), datamodule=data)
+    run.save_checkpoint(tmp_path / "old.ckpt")
+    data.labels = label_space(0, "unseen").select(label_space(0, "unseen").names[:4])
+    with pytest.raises(CheckpointError, match=r"learned contexts belong to 4 classes, .* of this run has others"):
+        trainer(tmp_path, max_steps=2, limit_val_batches=0).fit(
+            contexts_task(), datamodule=data, ckpt_path=tmp_path / "old.ckpt", weights_only=True
+        )
+
+
+def test_contexts_without_classes_or_in_averaged_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no classes have been set: .*set_training_classes\(labels\)"):
+        trainer(tmp_path, max_steps=1, limit_val_batches=0).fit(contexts_task(), datamodule=OneBatch())
+    for callback in (EMAWeightAveraging(), StochasticWeightAveraging(1e-3)):
+        with pytest.raises(UserError, match=rf"{type(callback).__name__} copies the model before its learned contexts"):
+            trainer(tmp_path, max_steps=1, callbacks=[callback]).fit(contexts_task(), datamodule=WithClasses())
+
+
+def test_clips_that_vision_prompts_cannot_read_are_refused_before_training(tmp_path: Path) -> None:
+    model = PromptedVideoCLIP("tiny", vision_prompts=partial(VideoPrompts, frames=4))
+    data = world(6)
+    with pytest.raises(UserError, match=r"6 frames, but video_clip\.vision_prompts are for 4 frames"):
+        trainer(tmp_path, max_steps=1).fit(SupervisedRecognition(model, CategoryName()), datamodule=data)
+    with pytest.raises(UserError, match=r"6 frames, but video_clip\.vision_prompts are for 4 frames"):
+        trainer(tmp_path).test(SupervisedRecognition(model, CategoryName()), datamodule=data, verbose=False)
 
 
 def test_frozen_and_trained_text_have_the_same_loss(tmp_path: Path) -> None:

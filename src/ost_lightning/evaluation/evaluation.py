@@ -163,7 +163,9 @@ class Evaluation:
 
 
 def _key(sentences: SentenceSet) -> _Texts:
-    return tuple(sentences.sentences.items())
+    # learned prompts belong to the classes of a label space, whose names may read the same in another one
+    names = () if sentences.labels is None else sentences.labels.names
+    return (names, *sentences.sentences.items())
 
 
 def _readable(batch: ClipBatch) -> Tensor:

@@ -23,7 +23,7 @@ _SCORING: Final = tuple(f"init_args.{name}" for name in ("video_clip", "matcher"
 """Beginnings of the model settings that scores depend on."""
 _IMPLICIT: Final = ("init_args.video_clip.init_args.scores", "softmax")
 """Setting that checkpoints of earlier versions don't contain, and the value that they were trained with."""
-_TRAINING_ONLY: Final = ("freeze_vision", "freeze_text", "gradient_checkpointing", "init_from")
+_TRAINING_ONLY: Final = ("freeze_vision", "freeze_text", "gradient_checkpointing", "init_from", "train_projection")
 
 
 class RunConfig(SaveConfigCallback):

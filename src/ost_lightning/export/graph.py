@@ -83,7 +83,7 @@ def _without_text_tower(video_clip: VideoCLIP) -> VideoCLIP:
     """Returns a copy that shares the weights but has no text tower, which a graph would store without using it."""
     shared = {id(weight): weight for weight in (*video_clip.parameters(), *video_clip.buffers())}
     copied = deepcopy(video_clip, shared)
-    unused = copied.encoder.tower("text").parts
+    unused = copied.text_modules
     for name in [name for name, module in copied.named_modules() if any(module is part for part in unused)]:
         copied.set_submodule(name, nn.Identity())
     return copied
@@ -94,16 +94,16 @@ def trace(graph: RecognitionGraph, frames: int) -> ExportedProgram:
 
     Args:
         graph: Graph in evaluation mode.
-        frames: T, number of frames of the example; the largest possible number if the temporal head learns positions.
+        frames: T, number of frames of the example; the only possible number if there are weights for certain frames.
 
     Raises:
         UserError: If PyTorch can't trace the model.
     """
     size, head = graph.video_clip.image_size, graph.video_clip.temporal_head
-    learned = head is not None and head.learns_positions
-    example = torch.zeros(2, frames if learned else max(frames, 2), 3, size, size, dtype=torch.uint8)
+    fixed = graph.video_clip.fixes_frames
+    example = torch.zeros(2, frames if fixed else max(frames, 2), 3, size, size, dtype=torch.uint8)
     dims = {0: Dim("batch", min=1, max=_LARGEST_BATCH)}
-    if not learned:
+    if not fixed:
         dims[1] = Dim("frames", min=1, max=_MOST_FRAMES)
     try:
         with torch.no_grad():

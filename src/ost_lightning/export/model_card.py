@@ -9,7 +9,7 @@ from ost_lightning.analysis.results.run_results import RunResults
 from ost_lightning.escaping import markdown_line, markdown_text
 from ost_lightning.export.formats import Format, Precision
 from ost_lightning.export.graph import ExportSource
-from ost_lightning.models import constructor_settings
+from ost_lightning.models import VideoCLIP, constructor_settings
 from ost_lightning.resources import TINY_MODELS
 
 _ORIGIN: str = "ORIGIN.txt"
@@ -51,6 +51,7 @@ def model_card(
                 "mean": ", ".join(f"{value:.6g}" for value in pixels.mean),
                 "standard deviation": ", ".join(f"{value:.6g}" for value in pixels.std),
                 "classes": f"{len(labels)} (classes.txt)",
+                **_parts(clip),
                 "matcher": ", ".join(f"{key} {value}" for key, value in constructor_settings(source.matcher).items()),
                 "digest of weights, sentences and settings": source.digest,
             }
@@ -108,6 +109,17 @@ def _scores(results: RunResults) -> str:
         )
         lines.append(f"| {' | '.join(markdown_text(str(cell)) for cell in cells)} |")
     return "\n".join(lines)
+
+
+def _parts(clip: VideoCLIP) -> dict[str, str]:
+    """Returns a row on what is trained beside the encoder; empty if there is nothing."""
+    parts = clip.part_settings()
+    if not parts:
+        return {}
+    named = [
+        f"{part['class']} ({name})" if isinstance(part, Mapping) else f"{name} {part}" for name, part in parts.items()
+    ]
+    return {"beside the encoder, read by ost_lightning only": ", ".join(named)}
 
 
 def _origin(pretrained: str, tuned_from: str) -> str:

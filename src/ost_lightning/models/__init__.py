@@ -11,36 +11,54 @@ from ost_lightning.models.encoders import DualEncoder, Preprocessing
 from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, file_state, frame_fingerprint, mixture_fingerprint
 from ost_lightning.models.finite_weights import require_finite_weights
-from ost_lightning.models.logit_scale import LogitScale
+from ost_lightning.models.logit_scale import LogitScale, Scores
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.models.parameter_names import matching_names
-from ost_lightning.models.temporal_heads import MeanPooling, TemporalHead, TemporalTransformer
+from ost_lightning.models.prompts import (
+    AffixPrompts,
+    ClassContexts,
+    PromptedVideoCLIP,
+    TextPrompts,
+    VideoPrompts,
+    VisionPrompts,
+)
+from ost_lightning.models.side_networks import DiSTNetwork, SideNetwork, SideTunedVideoCLIP
+from ost_lightning.models.temporal_heads import MeanPooling, PlainTemporalTransformer, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.models.tokenized_sentences import TokenizedSentences
 from ost_lightning.models.video_clip import (
     DescriptorEmbeddings,
     FrameEmbeddings,
-    Scores,
     VideoCLIP,
 )
 
 __all__ = [
     "AdaptedVideoCLIP",
+    "AffixPrompts",
     "CheckpointError",
+    "ClassContexts",
     "ClipKeys",
     "CrossFrameVideoCLIP",
     "DescriptorEmbeddings",
+    "DiSTNetwork",
     "DualEncoder",
     "FrameEmbeddings",
     "LoRA",
     "LogitScale",
     "MeanPooling",
+    "PlainTemporalTransformer",
     "Preprocessing",
+    "PromptedVideoCLIP",
     "Scores",
+    "SideNetwork",
+    "SideTunedVideoCLIP",
     "TemporalHead",
     "TemporalTransformer",
+    "TextPrompts",
     "TokenizedSentences",
     "VideoCLIP",
+    "VideoPrompts",
+    "VisionPrompts",
     "check_weights_match",
     "constructor_settings",
     "ensemble_weights",

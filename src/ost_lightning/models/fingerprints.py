@@ -30,6 +30,8 @@ _IGNORED_SETTINGS: Final = frozenset(
         "gradient_checkpointing",
         "records",
         "scores",
+        "prompted_towers",
+        "runs_layers_for",
     }
     # attributes of Hugging Face modules; the relevant part of their configuration is in `vision_settings`
     | {"config", "name_or_path", "all_tied_weights_keys"}
@@ -40,10 +42,10 @@ _IGNORED_SETTINGS: Final = frozenset(
 def frame_fingerprint(video_clip: VideoCLIP, arithmetic: str) -> str:
     """Returns a fingerprint of everything that turns pixels into frame embeddings.
 
-    It covers the parameters and buffers (names, types, shapes and values) of the vision tower, its projection, any
-    head, and the pixel statistics. It also covers the plain settings of these modules, the arithmetic, the code of
-    `models` and `video`, and the versions of the libraries. The text tower, the weights of `similarity_to_logits` and
-    the origin of the weights don't matter.
+    It covers the parameters and buffers (names, types, shapes and values) of the vision tower, its projection and
+    prompts, any head, and the pixel statistics. It also covers the plain settings of these modules, the arithmetic, the
+    code of `models` and `video`, and the versions of the libraries. The text tower and its prompts, the weights of
+    `similarity_to_logits` and the origin of the weights don't matter.
 
     Because the code is included, a new version of the package encodes everything again. Embeddings that an older
     version cached are not found, and are evicted when the cache needs space.
@@ -56,10 +58,9 @@ def frame_fingerprint(video_clip: VideoCLIP, arithmetic: str) -> str:
         32 hexadecimal digits.
     """
     encoder = video_clip.encoder
-    text = encoder.tower("text")
-    ignored = {id(submodule) for module in text.parts for submodule in module.modules()}
-    ignored |= {id(parameter) for parameter in (*text.parameters(), *encoder.logit_parameters)}
-    ignored |= {id(buffer) for module in text.parts for buffer in module.buffers()}
+    ignored = {id(parameter) for parameter in encoder.logit_parameters}
+    for module in video_clip.text_modules:
+        ignored |= {id(part) for part in (*module.modules(), *module.parameters(), *module.buffers())}
     head = f"{_code_version()}/{arithmetic}/{json.dumps(encoder.vision_settings(), sort_keys=True)}"
     digest = blake2b(head.encode(), digest_size=16)
     for name, module in video_clip.named_modules():

@@ -1,12 +1,16 @@
-"""Settings of the logit scale, the inverse temperature that turns similarities into logits."""
+"""Settings of the logit scale, which turns similarities into logits, and the kinds of probabilities of these."""
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 
 from ost_lightning.errors import UserError
 from ost_lightning.models.encoders import DualEncoder
+
+Scores = Literal["softmax", "sigmoid"]
+"""Probabilities that a video shows a class: of all classes together, or of each class by itself."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +66,23 @@ class LogitScale:
         """Decreases the scale of an encoder to the maximum if it exceeds it."""
         if self.maximum is not None and encoder.logit_parameters:
             encoder.logit_parameters[0].clamp_(max=math.log(self.maximum))
+
+
+def check_scores(scores: str, encoder: DualEncoder, pretrained: str) -> None:
+    """Checks that an encoder's logits have a kind of probabilities.
+
+    Args:
+        scores: `softmax` or `sigmoid`.
+        encoder: Encoder whose logits become probabilities.
+        pretrained: Name of the checkpoint, for messages.
+
+    Raises:
+        UserError: If the kind is unknown, or the encoder has no logit bias, which `sigmoid` needs.
+    """
+    if scores not in get_args(Scores):
+        raise UserError(f"scores is '{scores}': expected softmax or sigmoid.")
+    if scores == "sigmoid" and encoder.logit_bias is None:
+        raise UserError(
+            f"{pretrained} is a {encoder.model_type}, whose logits have no bias and only compare classes: scores can't "
+            "be sigmoid. Use softmax, or an encoder with a bias, such as SigLIP."
+        )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ost_lightning.errors import UserError
 
 _CHANNELS_PER_HEAD: Final = 64  # as in every CLIP
+_PLAIN_POSITIONS_STD: Final = 0.01
 
 
 class TemporalHead(nn.Module, ABC):
@@ -70,6 +71,10 @@ class TemporalTransformer(TemporalHead):
 
     Sources: Wang et al., "ActionCLIP", 2021; Wu et al., "Revisiting Classifier", AAAI 2023.
 
+    Attributes:
+        layer_norm_eps: Term that layer norms add to the variance.
+        has_skip: Whether there is a residual connection around the stack of blocks.
+
     Args:
         width: d, the width of the embeddings, filled in by `VideoCLIP`.
         layers: Number of blocks.
@@ -79,6 +84,8 @@ class TemporalTransformer(TemporalHead):
     """
 
     learns_positions: ClassVar[bool] = True
+    layer_norm_eps: ClassVar[float] = 1e-12
+    has_skip: ClassVar[bool] = True
 
     def __init__(
         self, width: int, layers: int = 6, heads: int | None = None, positions: int = 77, pool: bool = True
@@ -86,9 +93,9 @@ class TemporalTransformer(TemporalHead):
         super().__init__(width)
         self.pool = self.pools = pool
         self.positions = nn.Embedding(positions, width)
-        blocks = [_block(width, heads or max(1, width // _CHANNELS_PER_HEAD)) for _ in range(layers)]
-        self.blocks = nn.Sequential(*blocks)
-        self.apply(_initialize)
+        heads = heads or max(1, width // _CHANNELS_PER_HEAD)
+        self.blocks = nn.Sequential(*(_block(width, heads, self.layer_norm_eps) for _ in range(layers)))
+        self._initialize()
 
     def forward(self, frames: Tensor) -> Tensor:
         """Maps (B, T, d) to (B, T, d), or to (B, 1, d) if pooled.
@@ -102,11 +109,45 @@ class TemporalTransformer(TemporalHead):
                 f"The clips have {length} frames, but the temporal head has {self.positions.num_embeddings} positions: "
                 "increase its `positions`, or decrease the data's clips.frames."
             )
-        related: Tensor = frames + self.blocks(frames + self.positions.weight[:length])
+        related: Tensor = self.blocks(frames + self.positions.weight[:length])
+        if self.has_skip:
+            related = frames + related
         return related.mean(1, keepdim=True) if self.pool else related
 
+    def _initialize(self) -> None:
+        self.apply(_initialize)
 
-def _block(width: int, heads: int) -> nn.TransformerEncoderLayer:
+
+class PlainTemporalTransformer(TemporalTransformer):
+    r"""A transformer over the frames without a residual connection around it: the head of A5.
+
+    .. math:: V' = f(V + E_{1..T})
+
+    Its blocks have PyTorch's initialization, so that it changes the frames of the pre-trained encoder from the start.
+
+    Source: Ju et al., "Prompting visual-language models for efficient video understanding", ECCV 2022.
+
+    Args:
+        width: d, the width of the embeddings, filled in by `VideoCLIP`.
+        layers: Number of blocks.
+        heads: Number of attention heads; None for one per 64 channels.
+        positions: Number of position embeddings, the largest possible T.
+        pool: Whether to average the frames.
+    """
+
+    layer_norm_eps: ClassVar[float] = 1e-5
+    has_skip: ClassVar[bool] = False
+
+    def __init__(
+        self, width: int, layers: int = 1, heads: int | None = None, positions: int = 16, pool: bool = True
+    ) -> None:
+        super().__init__(width, layers, heads, positions, pool)
+
+    def _initialize(self) -> None:
+        nn.init.normal_(self.positions.weight, std=_PLAIN_POSITIONS_STD)
+
+
+def _block(width: int, heads: int, layer_norm_eps: float) -> nn.TransformerEncoderLayer:
     from transformers.activations import QuickGELUActivation  # takes half a second, and few models have this head
 
     return nn.TransformerEncoderLayer(
@@ -115,7 +156,7 @@ def _block(width: int, heads: int) -> nn.TransformerEncoderLayer:
         dim_feedforward=4 * width,
         dropout=0.0,
         activation=QuickGELUActivation(),
-        layer_norm_eps=1e-12,
+        layer_norm_eps=layer_norm_eps,
         batch_first=True,
         norm_first=True,
     )

@@ -1,27 +1,26 @@
 """A dual encoder for videos: frames and sentences become unit vectors in one space."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal, Self, get_args
+from typing import Any, Final, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ost_lightning.characters import escaped
-from ost_lightning.errors import CheckpointError, UserError
+from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.checkpoints.clip_record import read_clip_record
 from ost_lightning.models.checkpoints.initial_weights import (
     VIDEO_CLIP,
+    check_tuned_from,
     check_weights_match,
     folder_weights,
     read_checkpoint,
     weights_of,
 )
-from ost_lightning.models.checkpoints.temporal_head_file import load_temporal_head, save_temporal_head
+from ost_lightning.models.checkpoints.part_files import PARTS, PartName, load_part, save_part
 from ost_lightning.models.encoders import (
     NAMED_STATISTICS,
     TOWERS,
@@ -29,22 +28,21 @@ from ost_lightning.models.encoders import (
     PixelStatistics,
     Preprocessing,
     StatisticsName,
+    TowerName,
     encoder_class,
 )
 from ost_lightning.models.encoders.pretrained.loading import source_of
 from ost_lightning.models.encoders.towers.cpu_products import fast_products
 from ost_lightning.models.encoders.towers.pixels import PixelNormalization
-from ost_lightning.models.logit_scale import LogitScale
+from ost_lightning.models.extensible_model import ExtensibleModel
+from ost_lightning.models.logit_scale import LogitScale, Scores, check_scores
 from ost_lightning.models.parameter_names import matching_names
 from ost_lightning.models.temporal_heads import TemporalHead
-from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize
-from ost_lightning.text import LabelSpace, SentenceSet, TokenCount, alike_names, describe_alike
+from ost_lightning.models.tokenized_sentences import TokenizedSentences, tokenize, warn_about_names
+from ost_lightning.text import LabelSpace, SentenceSet, TokenCount
 from ost_lightning.vocabulary import SentenceKind
 
 _SENTENCES_PER_PASS: Final = 512
-Scores = Literal["softmax", "sigmoid"]
-"""Probabilities that a video shows a class: of all classes together, or of each class by itself."""
-
 _MODEL: Final = "encoder.model."
 """Prefix of the pre-trained weights in `VideoCLIP.state_dict`."""
 
@@ -55,7 +53,7 @@ DescriptorEmbeddings = Mapping[SentenceKind, Tensor]
 """kind -> (K, N, d), L2-normalized: D^s, D^t and the category names."""
 
 
-class VideoCLIP(nn.Module):
+class VideoCLIP(ExtensibleModel):
     """A pre-trained dual encoder for clips and sentences.
 
     The checkpoint determines the kind of encoder: by the `model_type` in its config.json (CLIP, SigLIP and others), or
@@ -125,7 +123,9 @@ class VideoCLIP(nn.Module):
             self.encoder.preprocessing = replace(self.preprocessing, mean=statistics.mean, std=statistics.std)
         self.normalization = PixelNormalization(self.preprocessing.mean, self.preprocessing.std)
         self.temporal_head = temporal_head(self.embedding_dim) if temporal_head is not None else None
-        load_temporal_head(self.temporal_head, Path(source_of(pretrained)))
+        self._load_part("temporal_head")
+        for part in set(PARTS) - self.parts:  # refuses weights that would otherwise be ignored
+            load_part(None, part, Path(source_of(pretrained)))
         self._freeze(freeze_vision, freeze_text)
         parameters = dict(self.named_parameters())
         for name in matching_names(parameters, frozen_weights, "video_clip.frozen_weights"):
@@ -164,7 +164,23 @@ class VideoCLIP(nn.Module):
     @property
     def relates_frames(self) -> bool:
         """Whether the embedding of a frame depends on the other frames of its clip."""
-        return self.temporal_head is not None or self.encoder.relates_frames
+        return self.temporal_head is not None or self.encoder.relates_frames or bool(self.runs_layers_for)
+
+    @property
+    def fixes_frames(self) -> bool:
+        """Whether there are weights for a certain number of frames per clip."""
+        head = self.temporal_head
+        return bool(self.runs_layers_for) or (head is not None and head.learns_positions)
+
+    @property
+    def text_modules(self) -> tuple[nn.Module, ...]:
+        """Modules that only sentences depend on."""
+        return self.encoder.tower("text").parts
+
+    def has_gradients(self, tower: TowerName) -> bool:
+        """Whether training changes what a tower returns: the tower is not frozen, or learned prompts are in it."""
+        frozen = self.freeze_vision if tower == "vision" else self.freeze_text
+        return not frozen or tower in self.prompted_towers
 
     def encode_frames(self, frames: Tensor) -> FrameEmbeddings:
         """Embeds every frame separately; a temporal head then relates or pools the frames of a clip.
@@ -185,8 +201,9 @@ class VideoCLIP(nn.Module):
                 f"clips.short_side to {self.preprocessing.default_short_side}, or leave both unset."
             )
         pixels = self.normalization(frames.flatten(0, 1)).unflatten(0, tuple(frames.shape[:2]))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_vision), fast_products(pixels.device):
-            embedded = self.encoder.encode_clips(pixels)
+        grad = torch.is_grad_enabled() and self.has_gradients("vision")
+        with torch.set_grad_enabled(grad), fast_products(pixels.device):
+            embedded = self._embed_clips(pixels)
         if self.temporal_head is not None:
             embedded = self.temporal_head(embedded)
         return self._unit_vectors(embedded)
@@ -211,17 +228,7 @@ class VideoCLIP(nn.Module):
         Warns:
             UserWarning: If there are such names.
         """
-        tokenizer = self.encoder.tokenizer
-        groups = alike_names(labels.names, tokenizer.read)
-        if message := describe_alike(groups, labels.origin, f"tokenizer of {self.pretrained}"):
-            warnings.warn(message, stacklevel=2)
-        if cut := [name for name in labels.names if tokenizer.ends_early(name)]:
-            warnings.warn(
-                f"{len(cut)} class names of the label space {labels.origin} have characters for which the tokenizer of "
-                f"{self.pretrained} has only its end token, so that nothing behind them is read (first: "
-                f"'{escaped(cut[0])}'). Replace these characters.",
-                stacklevel=2,
-            )
+        warn_about_names(labels, self.encoder.tokenizer, self.pretrained)
 
     def encode_sentences(self, sentences: TokenizedSentences) -> DescriptorEmbeddings:
         """Embeds sentences, padded to the longest of each forward pass.
@@ -229,14 +236,7 @@ class VideoCLIP(nn.Module):
         Returns:
             kind -> fp32 (K, N, d), L2-normalized.
         """
-        tokens = [row for kind in sentences.tokens for row in sentences.tokens[kind].flatten(0, 1).unbind()]
-        lengths = torch.cat([sentences.lengths[kind].flatten() for kind in sentences.tokens])
-        embedded = []
-        for start in range(0, len(tokens), _SENTENCES_PER_PASS):
-            counts = lengths[start : start + _SENTENCES_PER_PASS]
-            longest = int(counts.max())
-            part = torch.stack([_to_length(row, longest) for row in tokens[start : start + _SENTENCES_PER_PASS]])
-            embedded.append(self.encode_tokens(part, counts))
+        embedded = [self.encode_tokens(*batch) for batch in sentences.batches(_SENTENCES_PER_PASS)]
         sizes = [sentences.tokens[kind].shape[:2] for kind in sentences.tokens]
         parts = torch.cat(embedded).split([rows * columns for rows, columns in sizes])
         return {
@@ -244,11 +244,21 @@ class VideoCLIP(nn.Module):
             for kind, part, size in zip(sentences.tokens, parts, sizes, strict=True)
         }
 
-    def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Embeds token ids (n, L), with sentence lengths (n,), as L2-normalized fp32 (n, d)."""
-        device = self.encoder.device
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_text), fast_products(device):
-            return self._unit_vectors(self.encoder.encode_tokens(tokens.to(device, non_blocking=True), lengths))
+    def encode_tokens(self, tokens: Tensor, lengths: Tensor, prompts: Tensor | None = None) -> Tensor:
+        """Embeds sentences.
+
+        Args:
+            tokens: Token ids, int64 (n, L).
+            lengths: Number of tokens of each sentence, int64 (n,).
+            prompts: Row of the learned prompts of each sentence, int64 (n,); None for sentences without them.
+
+        Returns:
+            fp32 (n, d), L2-normalized.
+        """
+        tokens = tokens.to(self.encoder.device, non_blocking=True)
+        grad = torch.is_grad_enabled() and self.has_gradients("text")
+        with torch.set_grad_enabled(grad), fast_products(tokens.device):
+            return self._unit_vectors(self._embed_sentences(tokens, lengths, prompts))
 
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
         """Scales similarities (B, K) to logits with the encoder's learned temperature, and bias if it has one."""
@@ -267,13 +277,7 @@ class VideoCLIP(nn.Module):
         Raises:
             UserError: If the encoder has no logit bias, which `sigmoid` needs.
         """
-        if scores not in get_args(Scores):
-            raise UserError(f"scores is '{scores}': expected softmax or sigmoid.")
-        if scores == "sigmoid" and self.encoder.logit_bias is None:
-            raise UserError(
-                f"{self.pretrained} is a {self.encoder.model_type}, whose logits have no bias and only compare "
-                "classes: scores can't be sigmoid. Use softmax, or an encoder with a bias, such as SigLIP."
-            )
+        check_scores(scores, self.encoder, self.pretrained)
         self.scores = scores
 
     def class_probabilities(self, similarities: Tensor) -> Tensor:
@@ -296,15 +300,8 @@ class VideoCLIP(nn.Module):
         plain = self._with_encoder_names(self._weights_of(self.tuned_from))
         original = {f"{_MODEL}{name}": weight for name, weight in plain.items()}
         current = dict(self.named_parameters())
-        differing = [
-            name for name, before in original.items() if name not in current or current[name].shape != before.shape
-        ]
-        if differing or any(name.startswith(_MODEL) and name not in original for name in current):
-            raise CheckpointError(
-                f"{self.pretrained} can't have been tuned from {self.tuned_from}: their weights differ in name or shape"
-                f"{f' (first: {differing[0]})' if differing else ''}. Set video_clip.tuned_from to the model that it "
-                "was tuned from."
-            )
+        encoder = {name: parameter for name, parameter in current.items() if name.startswith(_MODEL)}
+        check_tuned_from(encoder, original, self.pretrained, self.tuned_from)
         return {
             name: original[name] if name in original else parameter.detach().cpu().clone()
             for name, parameter in current.items()
@@ -316,18 +313,20 @@ class VideoCLIP(nn.Module):
         The preprocessing is the one that the weights were trained with, or the current one if that is unknown.
         """
         self.encoder.save_pretrained(folder, self.trained_with)
-        save_temporal_head(self.temporal_head, folder)
+        for part in self.parts:
+            save_part(getattr(self, part), part, folder)
 
     def read_training(self, checkpoint: Mapping[str, Any]) -> None:
         """Sets `trained_with` from the content of the checkpoint whose weights are loaded."""
         self.trained_with = read_clip_record(checkpoint, self._own_preprocessing)
 
     def require_trained_positions(self, frames: int) -> None:
-        """Checks that the temporal head was trained with at least this many frames per clip, if that is known.
+        """Checks that the architecture allows this many frames, and that the head was not trained with fewer.
 
         Raises:
-            UserError: If it learns position embeddings, and was trained with fewer frames.
+            UserError: If it doesn't, or if the head learns position embeddings and was trained with fewer.
         """
+        self.require_possible_frames(frames)
         trained = self.trained_with.frames if self.trained_with is not None else None
         head = self.temporal_head
         if head is not None and head.learns_positions and trained is not None and frames > trained:
@@ -343,6 +342,17 @@ class VideoCLIP(nn.Module):
     def _weights_of(self, pretrained: str) -> Mapping[str, Tensor]:
         """Returns the weights of a pre-trained model."""
         return {name: weight.detach() for name, weight in self.encoder.load_model(pretrained).named_parameters()}
+
+    def _embed_clips(self, pixels: Tensor) -> Tensor:
+        """Embeds normalized pixels (B, T, 3, S, S) as (B, T, d), not normalized."""
+        return self.encoder.encode_clips(pixels)
+
+    def _embed_sentences(self, tokens: Tensor, lengths: Tensor, prompts: Tensor | None) -> Tensor:
+        """Embeds token ids (n, L) as (n, d), not normalized."""
+        return self.encoder.encode_tokens(tokens, lengths)
+
+    def _load_part(self, part: PartName) -> None:
+        load_part(getattr(self, part), part, Path(source_of(self.pretrained)))
 
     def _with_encoder_names(self, plain: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Returns weights of a plain model under the parameter names of this encoder's model."""
@@ -376,6 +386,7 @@ class VideoCLIP(nn.Module):
             content = read_checkpoint(source)
             weights = weights_of(content, VIDEO_CLIP)
             self.read_training(content)
+        self.take_classes(weights)
         current = self.state_dict()
         check_weights_match(current, weights, source)
         for name, weight in weights.items():
@@ -385,7 +396,3 @@ class VideoCLIP(nn.Module):
 def _trained_with(preprocessing: Preprocessing) -> Preprocessing | None:
     """Returns a folder's preprocessing if it was written after a training on videos; None for an image model."""
     return preprocessing if preprocessing.knows_clips else None
-
-
-def _to_length(tokens: Tensor, length: int) -> Tensor:
-    return tokens[:length] if len(tokens) >= length else F.pad(tokens, (0, length - len(tokens)), value=int(tokens[-1]))

@@ -215,8 +215,8 @@ def attention_maps(
         Non-negative fp32 (N, T, G, G), G patches per side. Values are comparable between frames, not between methods.
 
     Raises:
-        UserError: If the encoder or its temporal head relates frames, because maps would leave out the paths between
-            them.
+        UserError: If encoder, learned prompts, side network or temporal head relate frames, because maps would leave
+            out the paths between them.
     """
     if method not in get_args(MapMethod):
         raise UserError(f"There is no map {method!r}: choose one of {', '.join(get_args(MapMethod))}.")
@@ -225,6 +225,11 @@ def attention_maps(
         raise UserError(
             "Attention maps are of single frames, but this model's temporal head relates frames: "
             f"{type(head).__name__}."
+        )
+    if video_clip.runs_layers_for:
+        raise UserError(
+            f"Attention maps are of single frames, but this model's vision tower has {video_clip.runs_layers_for}, by "
+            "which the frames of a clip are related."
         )
     # a graph is needed although the weights may be frozen
     pixels = video_clip.normalization(frames).requires_grad_()

@@ -357,6 +357,8 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
             "pixels": [self._video_clip.preprocessing.mean, self._video_clip.preprocessing.std],
             "clips": self.clips.known(),
         }
+        if parts := self._video_clip.part_settings():
+            settings["parts"] = parts
         if self._video_clip.scores != "softmax":  # calibrations from before there was a choice remain valid
             settings["scores"] = self._video_clip.scores
         digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()

@@ -136,6 +136,8 @@ def _with_weights(config: str, source: Path, checkpoint: Path | None) -> Trained
         content = read_checkpoint(checkpoint)
         for part, module in (("video_clip", video_clip), ("matcher", matcher)):
             weights = weights_of(content, part)
+            if module is video_clip:
+                video_clip.take_classes(weights)
             check_weights_match(module.state_dict(), weights, checkpoint)
             module.load_state_dict(weights)
         video_clip.read_training(content)

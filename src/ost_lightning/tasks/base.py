@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import STEP_OUTPUT, OptimizerLRScheduler
 from torch import Tensor
 
+from ost_lightning.errors import UserError
 from ost_lightning.evaluation import (
     SCORED,
     ClipGeometry,
@@ -31,6 +33,7 @@ from ost_lightning.models import (
     use_current_names,
     write_clip_record,
 )
+from ost_lightning.models.checkpoints.initial_weights import VIDEO_CLIP, weights_of
 from ost_lightning.tasks.convergence import ConvergenceReport
 from ost_lightning.tasks.evaluation_log import log_results
 from ost_lightning.tasks.optimizer import OptimizerSettings, optimizer_and_schedule
@@ -114,9 +117,32 @@ class RecognitionTask(LightningModule, ABC):
         return self._training_tokens
 
     def setup(self, stage: str) -> None:
-        """Excludes buffers from DDP's synchronization, because processes have different numbers of batches."""
+        """Excludes buffers from DDP's synchronization, because processes have different numbers of batches.
+
+        Before training, it prepares parts that belong to the training classes.
+        """
         # buffers are constants, or counts of one process
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
+        if stage == "fit" and self._trainer is not None:  # it is set up without one, too
+            data: Any = self.trainer.datamodule  # type: ignore[attr-defined] # set at run time
+            if (training := getattr(data, "training_set", None)) is not None:
+                self._set_training_classes(training.labels)
+
+    def _set_training_classes(self, labels: LabelSpace) -> None:
+        """Prepares parts that belong to the training classes.
+
+        Raises:
+            UserError: If a callback has already copied the model without them.
+        """
+        sizes = [weight.shape for weight in self.parameters()]
+        self.video_clip.set_training_classes(labels)
+        if sizes != [weight.shape for weight in self.parameters()]:
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined] # set at run time
+                if isinstance(callback, StochasticWeightAveraging | WeightAveraging):
+                    raise UserError(
+                        f"{type(callback).__name__} copies the model before its learned contexts have the size of the "
+                        "training classes: remove the callback, or set text_prompts.class_specific to false."
+                    )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Updates old weight names in a checkpoint, checks the weights, and reads how they were trained.
@@ -125,6 +151,7 @@ class RecognitionTask(LightningModule, ABC):
             CheckpointError: If they belong to another model.
         """
         use_current_names(checkpoint)
+        self.video_clip.take_classes(weights_of(checkpoint, VIDEO_CLIP))
         if self.strict_loading:
             check_weights_match(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
         self.video_clip.read_training(checkpoint)
@@ -152,6 +179,8 @@ class RecognitionTask(LightningModule, ABC):
         loader: Any = self.trainer.train_dataloader
         geometry: ClipGeometry | None = getattr(loader, "geometry", None)  # absent from loaders of other data modules
         preprocessing = self.video_clip.preprocessing
+        if geometry is not None:
+            self.video_clip.require_possible_frames(geometry.frames)
         self.video_clip.trained_with = geometry.in_preprocessing(preprocessing) if geometry is not None else None
         self._training_tokens = self.tokenize(loader.labels)
 

@@ -168,6 +168,12 @@ def _validate_sharding(task: RecognitionTask) -> None:
             raise UserError(
                 f"{type(callback).__name__} copies the whole model, which trainer.strategy fsdp shards: use ddp."
             )
+    clip = task.video_clip
+    if clip.prompted_towers or clip.runs_layers_for:
+        raise UserError(
+            "trainer.strategy fsdp runs towers as a whole, but their layers are run one by one for "
+            f"{clip.runs_layers_for or 'learned prompts'}: use ddp."
+        )
     encoder = set(task.video_clip.parameters())
     for name, parameter in task.named_parameters():
         if parameter not in encoder and parameter.numel() > 1:

@@ -38,8 +38,8 @@ class SupervisedRecognition(RecognitionTask):
     a temporal transformer it is that of Text4Vis; replacing the matcher by the OD Solver gives OST on top of Text4Vis
     (Table 3).
 
-    If the text tower is frozen, sentences are encoded once; otherwise all of them are encoded at every step, with
-    gradients.
+    If the text tower is frozen and has no learned prompts, sentences are encoded once; otherwise all of them are
+    encoded at every step, with gradients.
 
     Args:
         label_smoothing: Fraction of the target that is distributed over all classes, 0 to 1.
@@ -62,10 +62,10 @@ class SupervisedRecognition(RecognitionTask):
         self._frozen_texts: DescriptorEmbeddings | None = None
 
     def on_train_start(self) -> None:
-        """Tokenizes the training classes once, and encodes them once if the text tower is frozen."""
+        """Tokenizes the training classes once, and encodes them once if training doesn't change them."""
         super().on_train_start()
         self._frozen_texts = None
-        if self.video_clip.freeze_text:
+        if not self.video_clip.has_gradients("text"):
             with torch.no_grad():
                 self._frozen_texts = self.video_clip.encode_sentences(self.training_tokens)
 

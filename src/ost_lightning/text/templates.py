@@ -29,9 +29,11 @@ class SentenceSet:
 
     Attributes:
         sentences: K rows by kind, each with the same number of sentences, in the order of the label space.
+        labels: Label space that the sentences are of; None if they are of none.
     """
 
     sentences: Mapping[SentenceKind, tuple[tuple[str, ...], ...]]
+    labels: LabelSpace | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,8 @@ class Templates:
         Raises:
             UserError: If a class has fewer than N descriptors of a requested kind.
         """
-        labels = self.spelling(labels)
-        return SentenceSet({kind: self._rows(labels, kind, count, tokens) for kind in kinds})
+        spelled = self.spelling(labels)
+        return SentenceSet({kind: self._rows(spelled, kind, count, tokens) for kind in kinds}, labels)
 
     def _rows(
         self, labels: LabelSpace, kind: SentenceKind, count: int, tokens: TokenCount | None

@@ -109,6 +109,8 @@ def _export(source: Path, output: Path, config: str, labels: str | None) -> str:
         else "no classes"
     )
     head = " The temporal head is read by this package only." if model.video_clip.temporal_head is not None else ""
+    if model.video_clip.part_settings():
+        head += " The learned prompts or the side network are read by this package only."
     return (
         f"{output}: {type(model.video_clip.encoder.model).__name__} and tokenizer, {what}\n"
         f"Trained with {type(model.matcher).__name__}, {model.descriptors_per_class} descriptors of each kind and "

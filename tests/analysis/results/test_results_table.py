@@ -88,6 +88,20 @@ def test_runs_under_different_conditions_are_not_averaged(setting: str) -> None:
     assert rows[0].method != rows[1].method
 
 
+def test_a_method_is_named_after_all_that_is_trained_beside_the_encoder() -> None:
+    plain = run("zero_shot", None, **three_splits())
+    prompts = {"text_prompts": {"class": "ClassContexts"}, "vision_prompts": {"class": "VideoPrompts"}}
+    network = {"side_network": {"class": "DiSTNetwork"}, "clip_share": 0.5}
+    for parts, named in (
+        (prompts, "MeanPooling, ClassContexts, VideoPrompts"),
+        (network, "MeanPooling, DiSTNetwork, 0.5 plain CLIP"),
+        ({**network, "clip_share": 0.0}, "MeanPooling, DiSTNetwork"),
+    ):
+        model = {**plain.model, "temporal_head": "MeanPooling", "parts": parts}
+        (row,) = run_rows([replace(plain, model=model)])
+        assert row.method == f"ContrastiveRecognition, {named}, CategoryName"
+
+
 def test_the_same_weights_count_once() -> None:
     once = tuned(run("zero_shot", None, **three_splits()), 1)
     (row,) = run_rows([once, replace(once, run="x/ablation")])

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,8 @@ from lightning.pytorch import LightningModule, Trainer
 from ost_lightning.callbacks import WeightEnsembling
 from ost_lightning.datamodules import ClipSettings, LoadingSettings, ToyWorld
 from ost_lightning.errors import UserError
-from ost_lightning.matching import OptimalDescriptorSolver
-from ost_lightning.models import VideoCLIP, ensemble_weights
+from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
+from ost_lightning.models import AffixPrompts, PromptedVideoCLIP, VideoCLIP, ensemble_weights
 from ost_lightning.tasks import ContrastiveRecognition
 
 CLIPS = ClipSettings(frames=4, short_side=54, crop_size=48)
@@ -114,6 +115,18 @@ def test_original_weights_are_not_scored_again_as_mixtures(
     assert f"nothing to mix, because these are the weights of {source}" in caplog.text
     assert (tmp_path / "saved" / "ensembled_0.2").is_dir()  # which was asked for
     assert task.weight_sets.names == ("as trained",)
+
+
+def test_prompts_between_frozen_towers_have_nothing_to_mix(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    affix = partial(AffixPrompts, prefix=2, postfix=1)
+    clip = PromptedVideoCLIP("tiny", freeze_vision=True, freeze_text=True, text_prompts=affix)
+    with torch.no_grad():
+        clip.encoder.model.logit_scale.add_(1)  # trained with the prompts
+    task = ContrastiveRecognition(clip, CategoryName(), templates="raw_name")
+    with caplog.at_level("INFO"):
+        scored = score(task, tmp_path, WeightEnsembling(ratios=[0.2]))
+    assert not [name for name in scored if "ensembled" in name]
+    assert "both towers are frozen, and what is trained beside them has no original weights" in caplog.text
 
 
 def test_a_share_of_zero_is_saved_but_not_scored_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ost_lightning import Recognizer
 from ost_lightning.errors import UserError
-from ost_lightning.models import TemporalTransformer, VideoCLIP
+from ost_lightning.models import PromptedVideoCLIP, TemporalTransformer, VideoCLIP, VideoPrompts
 from ost_lightning.recognition.timelines import EmbeddedVideo, embedding
 from ost_lightning.recognition.timelines.embedding import require_single_frames
 from ost_lightning.video import EvaluationTransform, VideoReadError, open_video
@@ -153,6 +153,8 @@ def test_other_weights_refuse_embeddings_by_digest(recognizer: Recognizer, tmp_p
 def test_encoders_that_relate_frames_are_refused() -> None:
     with pytest.raises(UserError, match="tiny has a temporal head, which relates the frames of a clip"):
         require_single_frames(VideoCLIP("tiny", temporal_head=TemporalTransformer))
+    with pytest.raises(UserError, match="tiny has a vision tower with learned prompts, which relates the frames"):
+        require_single_frames(PromptedVideoCLIP("tiny", vision_prompts=VideoPrompts))
 
 
 def write_sound(file: Path) -> Path:

@@ -176,8 +176,7 @@ def _row(
         protocol=run.protocol or "",
         benchmark=benchmark,
         setting=setting,
-        method=run.method
-        or ", ".join(filter(None, (run.model["task"], run.model.get("temporal_head"), run.model["matcher"]["class"]))),
+        method=run.method or ", ".join(_parts(run.model)),
         backbone=run.model["backbone"],
         frames=f"{run.clips['frames']}" + (f" x {views} views" if views > 1 else ""),
         weights=weights,
@@ -188,6 +187,19 @@ def _row(
         scored=f"{sum(scored for scored, _ in counts):,} / {sum(listed for _, listed in counts):,}",
         remarks=tuple(dict.fromkeys((*run.remarks, *not_combined(run.sets), *_unknown(run)))),
     )
+
+
+def _parts(model: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the classes that a run's method is made of: task, head, learned prompts or side network, matcher."""
+    yield model["task"]
+    if model.get("temporal_head"):
+        yield model["temporal_head"]
+    for name, part in model.get("parts", {}).items():
+        if isinstance(part, Mapping):
+            yield part["class"]
+        elif name == "clip_share" and part:
+            yield f"{part:g} plain CLIP"
+    yield model["matcher"]["class"]
 
 
 def _unknown(run: RunResults) -> Iterator[str]:

@@ -42,7 +42,7 @@ _ONE_MODEL: Final = (
     "Every row scores the same model, trained as its experiment says; only the evaluation differs between rows."
 )
 
-_UNTUNED: Final = "The model has its original weights, so rows with a share of these repeat the rows without."
+_UNTUNED: Final = "The encoder has its original weights, so rows with a share of these repeat the rows without."
 
 
 @dataclass(frozen=True)

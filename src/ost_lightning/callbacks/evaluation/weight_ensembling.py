@@ -50,6 +50,14 @@ class WeightEnsembling(ScorerCallback):
     def _remove_unmixed(self, task: RecognitionTask, names: Sequence[str]) -> None:
         """Removes the mixtures whose scores would repeat those of the task's own weights."""
         if names and task.weight_sets.untuned:
+            clip = task.video_clip
+            if clip.part_settings() and clip.freeze_vision and clip.freeze_text:
+                rank_zero_info(
+                    "WeightEnsembling has nothing to mix, because both towers are frozen, and what is trained beside "
+                    "them has no original weights: only the weights as trained are scored."
+                )
+                self.remove_scorers(task)
+                return
             rank_zero_info(
                 f"WeightEnsembling has nothing to mix, because these are the weights of {task.video_clip.tuned_from}: "
                 "only they are scored. If they were fine-tuned, set model.video_clip.tuned_from to the model that they "

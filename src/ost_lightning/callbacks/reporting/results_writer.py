@@ -166,6 +166,8 @@ class ResultsWriter(Callback):
         if self._checkpoint is not None:
             digests = {result.card.digest: name for name, result in sets.items()}
             found += _selection_remarks(self._checkpoint, digests)
+        about_classes = {name: task.video_clip.remark_on(labeled.labels) for name, labeled in videos.items()}
+        found += [f"{name}: {remark}" for name, remark in about_classes.items() if remark]
         found += [*self.setting_differences, *clip_differences(task, data)]
         return RunResults(
             run=f"{folder.parent.name}/{folder.name}",

@@ -3,6 +3,7 @@
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ost_lightning.callbacks.recognition import recognition_task
+from ost_lightning.errors import UserError
 
 
 class CompiledVision(Callback):
@@ -13,8 +14,17 @@ class CompiledVision(Callback):
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Marks the tower and the pixel normalization for compilation at their first use."""
+        """Marks the tower and the pixel normalization for compilation at their first use.
+
+        Raises:
+            UserError: If the tower is run layer by layer.
+        """
         video_clip = recognition_task(self, pl_module).video_clip
+        if video_clip.runs_layers_for:
+            raise UserError(
+                f"CompiledVision compiles the vision tower as a whole, but its layers are run one by one for "
+                f"{video_clip.runs_layers_for}: remove the callback."
+            )
         video_clip.normalization.compile()
         for module in video_clip.encoder.vision_modules():
             module.compile()

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.checkpoints.checkpoint_digest import verify_weights
+from ost_lightning.models.checkpoints.part_files import PARTS, part_weights
 from ost_lightning.models.checkpoints.renamed_weights import use_current_names
-from ost_lightning.models.checkpoints.temporal_head_file import temporal_head_weights
 from ost_lightning.models.safe_checkpoints import load_as_data
 
 VIDEO_CLIP: Final = "video_clip"
@@ -18,7 +18,7 @@ _MODEL_HINT: Final = "Set the model (`pretrained`, heads, adapters, matcher) to 
 
 
 def folder_weights(folder: Path, model: nn.Module, prefix: str) -> dict[str, Tensor]:
-    """Returns the weights of a folder's model and temporal head, under the names of `VideoCLIP.state_dict`.
+    """Returns the weights of a folder's model and new parts, under the names of `VideoCLIP.state_dict`.
 
     Args:
         folder: Folder of the model.
@@ -26,11 +26,10 @@ def folder_weights(folder: Path, model: nn.Module, prefix: str) -> dict[str, Ten
         prefix: Prefix of the model's weights in `VideoCLIP.state_dict`.
 
     Raises:
-        CheckpointError: If the weights of the temporal head are damaged.
+        CheckpointError: If the weights of a part are damaged.
     """
-    head = temporal_head_weights(folder)
     return {prefix + name: weight for name, weight in model.state_dict().items()} | {
-        f"temporal_head.{name}": weight for name, weight in head.items()
+        f"{part}.{name}": weight for part in PARTS for name, weight in part_weights(folder, part).items()
     }
 
 
@@ -105,3 +104,28 @@ def check_weights_match(expected: Mapping[str, Tensor], found: Mapping[str, Tens
                 f"{name} has shape {tuple(weight.shape)} in {source}, but {tuple(expected[name].shape)} in this model. "
                 f"{_MODEL_HINT}"
             )
+
+
+def check_tuned_from(
+    current: Mapping[str, Tensor], original: Mapping[str, Tensor], pretrained: str, tuned_from: str
+) -> None:
+    """Checks that an encoder can have been tuned from other weights.
+
+    Args:
+        current: Name to weight of the encoder.
+        original: Name to weight of the model that it was tuned from.
+        pretrained: Name of the encoder's checkpoint.
+        tuned_from: Name of the original checkpoint.
+
+    Raises:
+        CheckpointError: If the weights differ in name or shape.
+    """
+    differing = [
+        name for name, before in original.items() if name not in current or current[name].shape != before.shape
+    ]
+    if differing or current.keys() - original.keys():
+        raise CheckpointError(
+            f"{pretrained} can't have been tuned from {tuned_from}: their weights differ in name or shape"
+            f"{f' (first: {differing[0]})' if differing else ''}. Set video_clip.tuned_from to the model that it was "
+            "tuned from."
+        )

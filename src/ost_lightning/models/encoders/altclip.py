@@ -17,6 +17,7 @@ class BertTextEncoder(CLIPEncoder):
     """A CLIP with a text tower like BERT's: read at its first token, with attention that ignores the padding."""
 
     read_at: ClassVar[Literal["end", "start"] | None] = "start"
+    promptable_towers: ClassVar[frozenset[TowerName]] = frozenset({"vision"})
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeds sentences (n, L) as (n, d), read at the first token."""

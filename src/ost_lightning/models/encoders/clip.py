@@ -10,6 +10,14 @@ from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.pretrained.preprocessing import Preprocessing
+from ost_lightning.models.encoders.promptable import (
+    PromptableEncoder,
+    TokenPrompter,
+    TowerShape,
+    run_layer,
+    run_text_tower,
+    run_vision_tower,
+)
 from ost_lightning.models.encoders.towers.end_token import embed_end_tokens
 from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
@@ -17,7 +25,7 @@ from ost_lightning.models.encoders.towers.vision_attention import VisionAttentio
 Layer = TypeVar("Layer", bound=CLIPEncoderLayer)
 
 
-class CLIPEncoder(DualEncoder):
+class CLIPEncoder(DualEncoder, PromptableEncoder):
     """A `CLIPModel`: OpenAI's CLIP and other models with its architecture (LAION, DataComp, MetaCLIP 1, ...).
 
     The vision tower's last layer is computed for the class token only, except with `eager` attention, which keeps all
@@ -62,6 +70,44 @@ class CLIPEncoder(DualEncoder):
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeds sentences (n, L) as (n, d). Attention is causal, so padding after the end token needs no mask."""
         return embed_end_tokens(self.model, tokens, self.end_token)
+
+    def tower_shape(self, name: TowerName) -> TowerShape:
+        """Returns the sizes of one tower."""
+        vision, text = self.model.config.vision_config, self.model.config.text_config
+        if name == "text":
+            sizes = (text.hidden_size, text.num_hidden_layers, text.num_attention_heads)
+            return TowerShape(*sizes, self.tokenizer.max_tokens)
+        sizes = (vision.hidden_size, vision.num_hidden_layers, vision.num_attention_heads)
+        return TowerShape(*sizes, (self.image_size // vision.patch_size) ** 2 + 1, vision.patch_size)
+
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """Maps token ids (n, L) to token embeddings (n, L, W), without position embeddings."""
+        embedded: Tensor = self.model.text_model.embeddings.token_embedding(tokens)
+        return embedded
+
+    def encode_embedded_tokens(self, embedded: Tensor, ends: Tensor) -> Tensor:
+        """Embeds token embeddings (n, L, W), read at the end tokens' positions (n,), as (n, d)."""
+        states = run_text_tower(self.model.text_model, embedded)
+        features: Tensor = self.model.text_projection(states[torch.arange(len(states), device=states.device), ends])
+        return features
+
+    def encode_prompted_clips(self, pixels: Tensor, prompter: TokenPrompter) -> Tensor:
+        """Embeds clips (B, T, 3, S, S), with vectors that join the tokens of every layer, as (B, T, d)."""
+        class_tokens = run_vision_tower(self.model.vision_model, pixels, prompter)
+        features: Tensor = self.model.visual_projection(class_tokens).unflatten(0, tuple(pixels.shape[:2]))
+        return features
+
+    def encode_with_states(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Embeds images (n, 3, S, S) as (n, d), and returns all tokens after each layer, (n, 1 + P, D)."""
+        vision = self.model.vision_model
+        *layers, last = vision.encoder.layers
+        if isinstance(last, ClassTokenLayer):
+            last = _sharing_weights(last, CLIPEncoderLayer)
+        states = [vision.pre_layrnorm(vision.embeddings(pixels))]
+        for layer in (*layers, last):
+            states.append(run_layer(layer, states[-1]))
+        features: Tensor = self.model.visual_projection(vision.post_layernorm(states[-1][:, 0]))
+        return features, tuple(states[1:])
 
     def tower(self, name: TowerName) -> Tower:
         """Returns the parts of one tower."""

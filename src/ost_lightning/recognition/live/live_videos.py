@@ -71,7 +71,7 @@ class LiveVideos(ABC):
         settings = WatchSettings(window, stride, timeout, reconnects, duration)
         opened = LiveSource.of(source)
         # all frames of a window are encoded together if the encoder relates them
-        alone = self._replica.video_clip.temporal_head is None and self._replica.video_clip.encoder.unit_length
+        alone = not self._replica.video_clip.relates_frames
 
         @torch.inference_mode()
         def encode(pixels: Tensor) -> Tensor:

@@ -105,6 +105,8 @@ def require_single_frames(video_clip: VideoCLIP) -> None:
     encoder = video_clip.encoder
     if video_clip.relates_frames:
         part = "a temporal head" if video_clip.temporal_head is not None else f"the encoder {type(encoder).__name__}"
+        if video_clip.runs_layers_for:
+            part = f"a vision tower with {video_clip.runs_layers_for}"
         raise UserError(
             f"{video_clip.pretrained} has {part}, which relates the frames of a clip, so that the frames of a long "
             "video can't be embedded once for all stretches. Use weights that embed frames by themselves."

@@ -1,0 +1,167 @@
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from ost_lightning.errors import UserError
+from ost_lightning.models import (
+    AffixPrompts,
+    LogitScale,
+    PlainTemporalTransformer,
+    PromptedVideoCLIP,
+    TokenizedSentences,
+)
+from ost_lightning.models.encoders.promptable import TowerShape
+from tests.models.released import Released, Sizes, openai_clip, sentences, write
+
+SHAPE = TowerShape(width=6, layers=1, heads=1, positions=20)
+
+
+@pytest.fixture(scope="module")
+def released() -> Released:
+    return Released.load("prompts/a5")
+
+
+@pytest.fixture(scope="module")
+def model(released: Released, tmp_path_factory: pytest.TempPathFactory) -> PromptedVideoCLIP:
+    """The authors' model with the authors' weights."""
+    number = released.number
+    sizes = Sizes(
+        (number("vwidth"), number("vwidth") // 64, number("vlayers")),
+        (number("width"), number("theads"), number("tlayers")),
+        number("width"),
+        number("V"),
+        number("size"),
+        number("patch"),
+    )
+    clip = openai_clip(released.part("state/clipmodel."), sizes)
+    model = PromptedVideoCLIP(
+        str(write(clip, tmp_path_factory.mktemp("a5"))),
+        freeze_vision=True,
+        freeze_text=True,
+        logit_scale=LogitScale(initial=1 / 0.07, trained=False),
+        text_prompts=partial(AffixPrompts, prefix=number("prefix"), postfix=number("postfix")),
+        temporal_head=partial(
+            PlainTemporalTransformer,
+            layers=number("tfm_layers"),
+            heads=number("tfm_heads"),
+            positions=number("frames"),
+        ),
+    )
+    assert isinstance(model.text_prompts, AffixPrompts)
+    assert isinstance(model.temporal_head, PlainTemporalTransformer)
+    model.text_prompts.table.load_state_dict({"weight": released["state/embedding.weight"]})
+    model.temporal_head.positions.load_state_dict({"weight": released["state/temporalEmbedding.weight"]})
+    blocks = released.part("state/temporalModelling.resblocks.")
+    model.temporal_head.blocks.load_state_dict({_block_name(name): weight for name, weight in blocks.items()})
+    return model.train()
+
+
+def _block_name(released: str) -> str:
+    names = {"attn": "self_attn", "ln_1": "norm1", "ln_2": "norm2", "mlp.c_fc": "linear1", "mlp.c_proj": "linear2"}
+    for theirs, ours in names.items():
+        released = released.replace(theirs, ours)
+    return released
+
+
+def names(released: Released) -> TokenizedSentences:
+    found = sentences(released["inputs/token_ids"])
+    return TokenizedSentences(found.tokens, found.lengths, torch.zeros(len(found.tokens["name"]), dtype=torch.int64))
+
+
+def logits(model: PromptedVideoCLIP, released: Released) -> Tensor:
+    frames = model.encode_frames(released["inputs/frames_uint8"])
+    texts = model.encode_sentences(names(released))["name"]
+    return model.similarity_to_logits(frames[:, 0] @ texts[:, 0].T)
+
+
+def test_outputs_and_loss_are_those_of_the_authors_code(model: PromptedVideoCLIP, released: Released) -> None:
+    with torch.no_grad():
+        frames = model.encode_frames(released["inputs/frames_uint8"])
+        texts = model.encode_sentences(names(released))["name"]
+    assert_close(frames[:, 0], F.normalize(released["outputs/video_features"], dim=-1), rtol=1e-5, atol=1e-6)
+    assert_close(texts[:, 0], F.normalize(released["outputs/text_features"], dim=-1), rtol=1e-5, atol=1e-6)
+    found = logits(model, released)
+    assert_close(found.detach(), released["outputs/logits"], rtol=1e-5, atol=1e-5)
+    loss = F.cross_entropy(found, released["training/labels"])
+    assert_close(loss.detach(), released["training/loss"], rtol=1e-5, atol=0)
+
+
+def test_gradients_are_those_of_the_authors_code(model: PromptedVideoCLIP, released: Released) -> None:
+    """They pass through the frozen text tower, of which nothing gets one."""
+    model.zero_grad()
+    F.cross_entropy(logits(model, released), released["training/labels"]).backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    ours = {
+        "embedding.weight": "text_prompts.table.weight",
+        "temporalEmbedding.weight": "temporal_head.positions.weight",
+    }
+    expected = released.part("training/gradients/")
+    assert len(expected) == 5
+    for name, gradient in expected.items():
+        short = ours.get(name) or f"temporal_head.blocks.{_block_name(name.split('resblocks.')[-1])}"
+        found = gradients[short]
+        assert found is not None
+        assert (found - gradient).norm() <= 1e-4 * gradient.norm(), name
+    assert all(gradient is None for name, gradient in gradients.items() if name.startswith("encoder."))
+    # rows that no class reads before its end have no gradient, the first one included
+    table = gradients["text_prompts.table.weight"]
+    assert table is not None
+    assert torch.equal(table.any(-1), expected["embedding.weight"].any(-1))
+
+
+def test_vectors_stand_where_the_authors_code_puts_them(model: PromptedVideoCLIP, released: Released) -> None:
+    tokens = released["inputs/token_ids"]
+    assert model.text_prompts is not None
+    ends = tokens.argmax(-1)
+    embedded = model.encoder.model.text_model.embeddings.token_embedding(tokens)[:, : int(ends.max()) + 1]
+    found = model.text_prompts(embedded, ends, torch.zeros(len(tokens), dtype=torch.int64))
+    assert torch.equal(ends + model.text_prompts.count, released["features/end_positions"])
+    for row, expected, end in zip(found, released["features/prompt_embeddings"], ends.tolist(), strict=True):
+        length = end + model.text_prompts.count + 1
+        assert_close(row[:length], expected[:length])
+
+
+@pytest.mark.parametrize("postfix_by", ["position", "slot"])
+@pytest.mark.parametrize(("prefix", "postfix"), [(2, 3), (0, 2), (3, 0)])
+def test_every_sentence_keeps_its_tokens_between_the_vectors(postfix_by: str, prefix: int, postfix: int) -> None:
+    """Written out token by token, for sentences of one to four tokens."""
+    prompts = AffixPrompts(SHAPE, prefix, postfix, postfix_by)  # type: ignore[arg-type]
+    embedded, ends = torch.randn(4, 6, 6), torch.tensor([2, 3, 4, 5])
+    table = prompts.table.weight
+    found = prompts(embedded, ends, torch.zeros(4, dtype=torch.int64))
+    for row, tokens, end in zip(found, embedded, ends.tolist(), strict=True):
+        before = table[1 : prefix + 1] if postfix_by == "position" else table[:prefix]
+        start = prefix + end
+        after = table[start : start + postfix] if postfix_by == "position" else table[prefix : prefix + postfix]
+        expected = torch.cat([tokens[:1], before, tokens[1:end], after, tokens[end : end + 1]])
+        assert torch.equal(row[: len(expected)], expected)
+
+
+def test_by_slot_every_name_is_followed_by_the_same_vectors() -> None:
+    prompts = AffixPrompts(SHAPE, 1, 2, "slot")
+    assert prompts.table.weight.shape == (3, 6)
+    assert AffixPrompts(SHAPE, 1, 2).table.weight.shape == (20, 6)
+
+
+def test_new_vectors_are_small() -> None:
+    torch.manual_seed(1)
+    shape = TowerShape(width=512, layers=12, heads=8, positions=77)
+    assert float(AffixPrompts(shape).table.weight.detach().std()) == pytest.approx(0.01, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "postfix", "message"),
+    [
+        (0, 0, r"0 vectors per sentence, but the text tower has 20 positions.*choose 1 to 17"),
+        (9, 9, r"18 vectors per sentence, but the text tower has 20 positions"),
+        (-1, 3, r"prefix -1 and postfix 3: expected at least 0"),
+    ],
+)
+def test_numbers_that_leave_no_room_for_a_sentence_are_refused(prefix: int, postfix: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        AffixPrompts(SHAPE, prefix, postfix)
+    AffixPrompts(SHAPE, 9, 8)
