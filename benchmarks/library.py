@@ -2,7 +2,8 @@
 
 * `--part index`: the bare reader and encoder, against indexing of the same frames with the same threads and batches.
 * `--part processes`: two processes against one, each with one thread for computation.
-* `--part scan`: exact transport against a plain cosine scan of the same synthetic table, and memory.
+* `--part scan`: exact transport against a plain cosine scan of the same synthetic table.
+* `--part memory`: largest memory of `ost find` with that table.
 * `--part coarse`: coarse stage against the exact scan, and recall of the exact top 100.
 * `--part classify`: 400 classes of a stored segment against reading and encoding a video again.
 * `--part open`: time to open the synthetic library.
@@ -153,6 +154,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path], list[str]]] = {
     "index": index_part,
     "processes": processes_part,
     "scan": question_part,
+    "memory": question_part,
     "coarse": question_part,
     "open": question_part,
     "classify": question_part,
