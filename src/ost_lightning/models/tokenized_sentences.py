@@ -7,6 +7,7 @@ from typing import Self
 
 from torch import Tensor
 
+from ost_lightning.characters import escaped, shortened
 from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 from ost_lightning.text import SentenceSet
 from ost_lightning.vocabulary import SentenceKind
@@ -44,7 +45,8 @@ def tokenize(sentences: SentenceSet, tokenizer: SentenceTokenizer) -> TokenizedS
         if truncated:
             warnings.warn(
                 f"{len(truncated)} of {len(flat)} {kind} sentences have more than {tokenizer.max_tokens} tokens and "
-                f"are truncated (first: '{truncated[0]}'). Shorten them, or give the templates a short form.",
+                f"are truncated (first: '{escaped(shortened(truncated[0], 200))}'). Shorten them, or give the "
+                "templates a short form.",
                 stacklevel=3,
             )
         shape = (len(rows), len(rows[0]))

@@ -56,6 +56,16 @@ def test_other_questions_are_answered(library: Library, videos: Path, capsys: py
 
 
 @pytest.mark.usefixtures("folder")
+def test_queries_of_any_script_and_length(library: Library, capsys: pytest.CaptureFixture[str]) -> None:
+    assert find(library, "مرحبا 世界 🎬", "--n=1") == 0
+    assert "مرحبا 世界 🎬: the best 1 of 6" in capsys.readouterr().out
+    with pytest.warns(UserWarning, match="have more than 77 tokens") as caught:
+        assert find(library, "long " * 2000, "--n=1") == 0
+    printed = capsys.readouterr()
+    assert len(printed.out + printed.err + str(caught[0].message)) < 1500
+
+
+@pytest.mark.usefixtures("folder")
 def test_an_llm_describes_a_name_once(
     library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
