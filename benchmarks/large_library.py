@@ -7,24 +7,24 @@ draws independent frames and sentences instead, the hardest case for a coarse st
 """
 
 import json
-import resource
+import os
 import statistics
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import torch
-from random_clip import random_clip
+from random_clip import save_random_clip
 from torch import Tensor
 from torch.nn import functional as F
 
 from ost_lightning import Recognizer
-from ost_lightning.evaluation import ClipSettings
 from ost_lightning.library import Library, SegmentSettings, SegmentTable, TableSettings
 from ost_lightning.library.asking import SearchSettings
 from ost_lightning.library.asking.classification import Classification
@@ -57,7 +57,11 @@ class World:
         self.common, self.words = unit(2, WIDTH, generator=self.generator)
         self.clusters = unit(CLUSTERS, WIDTH, generator=self.generator)
         self.sizes = 1 / torch.arange(1, CLUSTERS + 1)
-        self.noise = unit(1 << 16, WIDTH, generator=self.generator)  # drawn from, which is faster than drawing anew
+
+    @cached_property
+    def noise(self) -> Tensor:
+        """What segments are drawn from, which is faster than drawing anew."""
+        return unit(1 << 16, WIDTH, generator=self.generator)
 
     def random(self, *shape: int) -> Tensor:
         rows = torch.randint(len(self.noise), shape, generator=self.generator)
@@ -80,12 +84,6 @@ class World:
             kind: F.normalize(about + 0.7 * unit(1, SENTENCES, WIDTH, generator=self.generator), dim=-1)
             for kind in DESCRIPTOR_KINDS
         }
-
-
-def model() -> TrainedModel:
-    clip = random_clip(32, "cpu")
-    clips = ClipSettings(frames=FRAMES).with_defaults_from(clip.preprocessing)
-    return replace(load_trained_model("tiny"), video_clip=clip, clips=clips)
 
 
 def create(folder: Path, world: World, trained: TrainedModel, count: int) -> SegmentTable:
@@ -143,23 +141,18 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-class Memory:
-    """Largest resident memory of this process while the block runs, in GB, looked at ten times a second."""
+class Timed:
+    """Times of several runs, in seconds and in seconds of processors."""
 
-    def __enter__(self) -> Self:
-        self.most, self._done = 0.0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.processor: list[float] = []
 
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.1):
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            self.most = max(self.most, pages * resource.getpagesize() / 1e9)
+    def run(self, work: Callable[[], object]) -> None:
+        began, used = time.perf_counter(), time.process_time()
+        work()
+        self.seconds.append(time.perf_counter() - began)
+        self.processor.append(time.process_time() - used)
 
 
 def ratio(name: str, times: list[float], others: list[float]) -> str:
@@ -171,16 +164,31 @@ def ratio(name: str, times: list[float], others: list[float]) -> str:
 
 def scan(searcher: Searcher, world: World, rounds: int) -> list[str]:
     """Exact transport against a plain cosine scan of the same table."""
-    exact, plain = [], []
+    exact, plain = Timed(), Timed()
     for number in range(rounds):
         asked = question(world.texts(number))
-        with Memory() as memory:
-            exact.append(seconds(lambda asked=asked: searcher._found(asked, SearchSettings())))  # type: ignore[misc]
         vector = asked.scorer.coarse_vectors()[0]
-        plain.append(seconds(lambda vector=vector: cosine_scan(searcher.table, vector, 20)))  # type: ignore[misc]
+        for is_exact in (True, False) if number % 2 else (False, True):
+            if is_exact:
+                exact.run(lambda asked=asked: searcher._found(asked, SearchSettings()))  # type: ignore[misc]
+            else:
+                plain.run(lambda vector=vector: cosine_scan(searcher.table, vector, 20))  # type: ignore[misc]
     name = f"exact transport, to a cosine scan ({len(searcher.table):,} segments)"
-    about = f"| largest memory of the process, of which the encoder takes 0.6 GB | | | {memory.most:.2g} GB | |"
-    return [ratio(name, exact, plain), about]
+    return [
+        ratio(name, exact.seconds, plain.seconds),
+        ratio("the same in processor time", exact.processor, plain.processor),
+    ]
+
+
+def memory(folder: Path) -> list[str]:
+    """Largest memory of a command that asks with sentences, from its start to its end."""
+    command = [sys.executable, "-m", "ost_lightning", "find", "--spatio", "a bowl; a whisk", "--temporal", "stirs"]
+    where = ["--library", str(folder / "library"), "--weights", str(folder / "weights")]
+    with subprocess.Popen([*command, *where], stdout=subprocess.DEVNULL) as process:  # noqa: S603
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert not process.returncode
+    return [f"| largest memory of `ost find`, encoder included | | | {used.ru_maxrss / 1e6:.2f} GB | |"]
 
 
 def coarse(searcher: Searcher, world: World, rounds: int) -> list[str]:
@@ -238,7 +246,7 @@ def measure(part: str, folder: Path, count: int, uniform: bool, rounds: int) -> 
     """Rows about one part; the table is made unless the folder has it.
 
     Args:
-        part: `scan`, `coarse`, `open` or `classify`.
+        part: `scan`, `memory`, `coarse`, `open` or `classify`.
         folder: Folder for the library.
         count: Number of segments.
         uniform: Whether embeddings are independent.
@@ -251,6 +259,8 @@ def measure(part: str, folder: Path, count: int, uniform: bool, rounds: int) -> 
         about.write_text(json.dumps(wanted))
     if part == "open":
         return opening(folder / "library")
+    if part == "memory":
+        return memory(folder)
     table = Library.open(folder / "library").table()
     searcher = Searcher(table, trained)
     if part == "classify":
@@ -259,7 +269,9 @@ def measure(part: str, folder: Path, count: int, uniform: bool, rounds: int) -> 
 
 
 def model_in(folder: Path) -> TrainedModel:
-    """The same random weights in each run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
-    return model()
+    """The same random weights in each run, in the folder."""
+    weights = folder / "weights"
+    if not weights.exists():
+        torch.manual_seed(0)
+        save_random_clip(32, weights)
+    return load_trained_model(weights)

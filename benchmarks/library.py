@@ -1,8 +1,10 @@
 """Libraries of videos, as ratios within one run.
 
 * `--part index`: the bare reader and encoder, against indexing of the same frames with the same threads and batches.
+* `--part long`: the same with one long video, `--minutes` 10 if not given.
 * `--part processes`: two processes against one, each with one thread for computation.
-* `--part scan`: exact transport against a plain cosine scan of the same synthetic table, and memory.
+* `--part scan`: exact transport against a plain cosine scan of the same synthetic table.
+* `--part memory`: largest memory of `ost find` with that table.
 * `--part coarse`: coarse stage against the exact scan, and recall of the exact top 100.
 * `--part classify`: 400 classes of a stored segment against reading and encoding a video again.
 * `--part open`: time to open the synthetic library.
@@ -25,13 +27,14 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import av
 import torch
 from film_clips import Film, make
 from large_library import measure
 from random_clip import save_random_clip
 
 from ost_lightning.evaluation import ClipSettings, embed, evaluation_clips
-from ost_lightning.library import IndexSettings, Library, SegmentSettings
+from ost_lightning.library import IndexSettings, Library
 from ost_lightning.recognition import TrainedModel, load_trained_model
 from ost_lightning.recognition.read_ahead import read_ahead
 from ost_lightning.recognition.timelines import embed_video
@@ -39,9 +42,6 @@ from ost_lightning.resources import cache_folder
 from ost_lightning.video import UNLABELED, Clip, SampleKey, VideoRecord
 
 SETTINGS = IndexSettings(threads=1, batch_size=8)
-AS_LONG = SegmentSettings(longest_clip=0)
-LONG = 1
-"""Videos of 10 s that are also indexed as long ones, with 40 frames each."""
 _STORED = re.compile(r"stored in ([\d.]+) s")
 
 
@@ -74,30 +74,37 @@ def read_and_encode(videos: Iterable[Path], model: TrainedModel, clips: ClipSett
         embed(model.video_clip, frames.to(model.video_clip.encoder.device)).cpu()
 
 
-def index(videos: list[Path], model: TrainedModel, folder: Path, segments: SegmentSettings) -> None:
+def index(videos: list[Path], model: TrainedModel, folder: Path) -> None:
     """Indexes videos into a new library."""
     shutil.rmtree(folder, ignore_errors=True)
-    Library.open(folder, create=True).index(videos, model, segments, SETTINGS)
+    Library.open(folder, create=True).index(videos, model, settings=SETTINGS)
 
 
-def compare_with_bare(videos: list[Path], model: TrainedModel, folder: Path, rounds: int) -> list[str]:
-    """Indexing of short videos and of long ones, against the reader and the encoder alone."""
-    clips = model.clips.resolved()
-    short, plain, long, embedded = [], [], [], []
-    for number in range(rounds + 1):
-        turns: list[tuple[list[float], Callable[[], object]]] = [
-            (plain, lambda: read_and_encode(videos, model, clips)),
-            (short, lambda: index(videos, model, folder, SegmentSettings())),
-            (embedded, lambda: [embed_video(video, model.video_clip, clips, "") for video in videos[:LONG]]),
-            (long, lambda: index(videos[:LONG], model, folder, AS_LONG)),
-        ]
+def repeat(film: Path, target: Path, times: int) -> None:
+    """Writes a video several times in a row, without encoding it again."""
+    with av.open(str(film)) as source, av.open(str(target), "w") as result:
+        video = source.streams.video[0]
+        stream = result.add_stream_from_template(video)
+        for number in range(times):
+            source.seek(0)
+            for packet in source.demux(video):
+                if packet.pts is None or packet.dts is None or video.duration is None:
+                    continue  # the empty one at the end
+                packet.pts += number * video.duration
+                packet.dts += number * video.duration
+                packet.stream = stream
+                result.mux(packet)
+
+
+def compare(bare: Callable[[], object], indexing: Callable[[], object], rounds: int) -> tuple[list[float], list[float]]:
+    """Times of the reader and the encoder alone, and of indexing, in turn."""
+    first: list[float] = []
+    second: list[float] = []
+    for number in range(rounds):
+        turns = [(first, bare), (second, indexing)]
         for times, work in turns if number % 2 else reversed(turns):
             times.append(seconds(work))
-    # the first round warms up
-    return [
-        row("reader and encoder, to indexing of short videos", plain[1:], short[1:]),
-        row("reader and encoder, to indexing of long videos", embedded[1:], long[1:]),
-    ]
+    return first, second
 
 
 def compare_processes(videos: Path, weights: str, folder: Path, device: str, rounds: int) -> str:
@@ -130,12 +137,41 @@ def prepared(options: argparse.Namespace, folder: Path) -> tuple[list[Path], str
     return videos, weights
 
 
-def index_part(options: argparse.Namespace, folder: Path) -> list[str]:
-    """Rows about indexing in one process."""
-    videos, weights = prepared(options, folder)
+def loaded(weights: str, device: str) -> TrainedModel:
+    """The model, after its first use, which takes longer."""
     model = load_trained_model(weights)
-    model.video_clip.to(options.device).eval()
-    return compare_with_bare(videos, model, folder / "library", options.rounds)
+    clip = model.video_clip.to(device).eval()
+    with torch.inference_mode():
+        clip.encode_frames(torch.zeros(1, 1, 3, *[model.clips.geometry().crop_size] * 2, dtype=torch.uint8).to(device))
+    return model
+
+
+def index_part(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Row about indexing of short videos in one process."""
+    videos, weights = prepared(options, folder)
+    model = loaded(weights, options.device)
+    clips = model.clips.resolved()
+    times = compare(
+        lambda: read_and_encode(videos, model, clips),
+        lambda: index(videos, model, folder / "library"),
+        options.rounds,
+    )
+    return [row("reader and encoder, to indexing of short videos", *times)]
+
+
+def long_part(options: argparse.Namespace, folder: Path) -> list[str]:
+    """Row about indexing of one long video in one process."""
+    options.clips = 1
+    (film,), weights = prepared(options, folder)
+    model = loaded(weights, options.device)
+    clips, video = model.clips.resolved(), folder / "long.mp4"
+    repeat(film, video, round(6 * options.minutes))
+    times = compare(
+        lambda: embed_video(video, model.video_clip, clips, ""),
+        lambda: index([video], model, folder / "library"),
+        options.rounds,
+    )
+    return [row(f"reader and encoder, to indexing of a video of {options.minutes:g} minutes", *times)]
 
 
 def processes_part(options: argparse.Namespace, folder: Path) -> list[str]:
@@ -151,8 +187,10 @@ def question_part(options: argparse.Namespace, folder: Path) -> list[str]:
 
 PARTS: dict[str, Callable[[argparse.Namespace, Path], list[str]]] = {
     "index": index_part,
+    "long": long_part,
     "processes": processes_part,
     "scan": question_part,
+    "memory": question_part,
     "coarse": question_part,
     "open": question_part,
     "classify": question_part,
@@ -168,6 +206,7 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=10, help="length of the long video")
     parser.add_argument("--segments", type=int, default=1_000_000, help="synthetic segments; a million take 10 GB")
     parser.add_argument("--uniform", action="store_true", help="independent embeddings instead of clusters")
     parser.add_argument("--folder", type=Path, help="folder that keeps the synthetic library for other parts")

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from ost_lightning.characters import control_characters, escaped, has_control_characters
+from ost_lightning.characters import control_characters, escaped, has_control_characters, shortened
 from ost_lightning.cli import main
 
 
@@ -60,3 +60,8 @@ def test_errors_are_printed_escaped(capsys: pytest.CaptureFixture[str], monkeypa
     assert "no\\x1b[31m\\u202espace" in message
     assert "\x1b" not in message
     assert "\u202e" not in message
+
+
+def test_long_texts_are_shortened() -> None:
+    assert shortened("abcdef", 4) == "abc…"
+    assert shortened("abcd", 4) == "abcd"

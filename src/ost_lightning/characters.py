@@ -40,3 +40,13 @@ def one_line(text: str) -> str:
         high jump \u202e
     """
     return escaped(" ".join(text.split()))
+
+
+def shortened(text: str, length: int = 80) -> str:
+    """Returns a text of at most so many characters.
+
+    Args:
+        text: Text of any length.
+        length: Largest number of characters.
+    """
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from ost_lightning.library.known import KnownVideos
 from ost_lightning.models import TemporalTransformer, VideoCLIP
 from ost_lightning.recognition.timelines import StretchSettings, look_steps, stretch_spans
 from ost_lightning.video import UNLABELED, VideoRecord
-from tests.full_disk import files_of_at_most
+from tests.full_disk import disk_of, files_of_at_most
 from tests.library.contents import rows
 from tests.videos import damage_packets, write_video
 
@@ -339,3 +340,23 @@ def test_a_full_disk_is_reported_and_the_library_stays_readable(
     assert rows(library.table()) == before
     assert library.index(files(clips), recognizer).indexed == 3
     assert len(library.table()) == 5
+
+
+def test_a_disk_that_is_really_full_loses_nothing(clips: Path, recognizer: Recognizer, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    with disk_of(1 << 20, disk):
+        library = Library.open(disk / "library", create=True)
+        library.index(files(clips)[:2], recognizer)
+        before = rows(library.table())
+        filler = disk / "filler"
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        with pytest.raises(UserError, match=r"can't be written.*No space left.*Free some space"):
+            library.index(files(clips), recognizer)
+        assert rows(library.table()) == before
+        assert Library.open(disk / "library").find("juggling", n=1).segments
+        filler.unlink()
+        assert library.index(files(clips), recognizer).indexed == 3
+        assert len(library.table()) == 5

@@ -58,6 +58,17 @@ def test_scans_give_all_rows_in_order(table: SegmentTable, new_segments: Make) -
     torch.testing.assert_close(means, expected.mean(1))
 
 
+def test_the_size_of_batches_is_bounded_in_bytes(
+    table: SegmentTable, new_segments: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.append(new_segments("video", 10))
+    row = table.settings.frames * table.settings.width * 4
+    monkeypatch.setattr("ost_lightning.library.table._BATCH_BYTES", 3 * row + 1)
+    assert [len(batch.rows) for batch in table.batches()] == [3, 3, 3, 1]
+    monkeypatch.setattr("ost_lightning.library.table._BATCH_BYTES", row - 1)
+    assert [len(batch.rows) for batch in table.batches()] == [1] * 10
+
+
 def test_half_precision_is_rounded_once(tmp_path: Path, settings: TableSettings, new_segments: Make) -> None:
     half = replace(settings, segments=SegmentSettings(precision="float16"))
     table = Library.open(tmp_path / "half", create=True).create_table(half)

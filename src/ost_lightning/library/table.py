@@ -30,10 +30,12 @@ from ost_lightning.recognition.timelines import EmbeddedVideo
 if TYPE_CHECKING:
     import lance
 
-_READ_AHEAD: Final = 4
-"""Batches that Lance reads while one is used."""
-_READ_BYTES: Final = 1 << 28
+_READ_AHEAD: Final = 2
+"""Batches that Lance prepares while one is used."""
+_READ_BYTES: Final = 1 << 24
 """Bytes that Lance may read ahead; without a limit, they are 2 GB."""
+_BATCH_BYTES: Final = 1 << 22
+"""Largest size of a batch, unless its number of rows is given."""
 _ABOUT: Final = ["video", "video_id", "video_digest", "start", "end", "duration", "label", "frame_times", "damaged"]
 
 
@@ -87,22 +89,23 @@ class SegmentTable:
         """Shows what other processes have written in the meantime, and returns whether there was anything."""
         return any([show_newest(one) for one in (self._segments, self.frame_dataset, self.error_dataset)])
 
-    def batches(self, rows: int = 4096) -> Iterator[SegmentBatch]:
+    def batches(self, rows: int | None = None) -> Iterator[SegmentBatch]:
         """Yields all rows in order with their frame embeddings; the next ones are read ahead.
 
-        Memory is bounded by a few batches: 4096 rows of 8 frames with 512 dimensions are 32 MB in fp16.
+        Memory is bounded by a few batches.
 
         Args:
-            rows: Largest number of rows per batch.
+            rows: Largest number of rows per batch; None for 4 MB, 512 rows of 8 frames with 512 dimensions in fp16.
         """
         shape = (-1, self.settings.frames, self.settings.width)
+        size = shape[1] * shape[2] * (2 if self.settings.segments.precision == "float16" else 4)
         first = 0
-        for batch in self._scan("embeddings", rows):
+        for batch in self._scan("embeddings", max(1, _BATCH_BYTES // size) if rows is None else rows):
             embeddings = vectors(batch).view(shape)
             yield SegmentBatch(first, embeddings)
             first += len(embeddings)
 
-    def means(self, rows: int = 65536) -> Iterator[MeanBatch]:
+    def means(self, rows: int = 8192) -> Iterator[MeanBatch]:
         """Yields all rows in order with the means of their frame embeddings.
 
         Args:

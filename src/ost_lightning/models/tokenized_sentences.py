@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ost_lightning.characters import escaped
+from ost_lightning.characters import escaped, shortened
 from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 from ost_lightning.text import LabelSpace, SentenceSet, alike_names, describe_alike
 from ost_lightning.vocabulary import SentenceKind
@@ -100,7 +100,8 @@ def tokenize(
         if truncated:
             warnings.warn(
                 f"{len(truncated)} of {len(flat)} {kind} sentences have more than {tokenizer.max_tokens} tokens and "
-                f"are truncated (first: '{truncated[0]}'). Shorten them, or give the templates a short form.",
+                f"are truncated (first: '{escaped(shortened(truncated[0], 200))}'). Shorten them, or give the "
+                "templates a short form.",
                 stacklevel=3,
             )
         shape = (len(rows), len(rows[0]))

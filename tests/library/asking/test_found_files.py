@@ -63,6 +63,8 @@ def test_a_page_has_pictures_of_what_is_there(tmp_path: Path) -> None:
     assert (gone["url"], gone["picture"]) == (None, None)
     assert "no video file" in gone["missing"]
     assert data["query"] == HOSTILE
+    assert data["summary"].startswith("The best 2 of ")
+    assert data["ranked_by"] == "similarity"
 
 
 def test_pictures_show_the_frame_that_fits_best(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from ost_lightning.errors import UserError
-from ost_lightning.library.asking.query import ORDER_SIGMA, Query, class_of, shortened
+from ost_lightning.library.asking.query import ORDER_SIGMA, Query, class_of
 from ost_lightning.text import LabelSpace
 
 SPACE = LabelSpace(("archery", "riding a horse", "Reiten Öl"))
@@ -53,8 +53,3 @@ def test_the_nearest_classes_are_named() -> None:
     with pytest.raises(UserError, match=r"no class 'x+…'") as caught:
         class_of(SPACE, "x" * 10_000)
     assert "nearest" not in str(caught.value)
-
-
-def test_long_texts_are_shortened() -> None:
-    assert shortened("abcdef", 4) == "abc…"
-    assert shortened("abcd", 4) == "abcd"

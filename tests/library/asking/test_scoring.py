@@ -49,6 +49,23 @@ def test_similarities_are_those_of_the_matcher(matcher: Matcher, classes: int, m
     torch.testing.assert_close(half, expected, atol=3e-3, rtol=0)
 
 
+@pytest.mark.parametrize("together", [1, 7, 100])
+@pytest.mark.parametrize("classes", [1, 12], ids=["projected", "complete"])
+def test_how_segments_are_read_does_not_matter(classes: int, together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ost_lightning.library.asking.scoring._MATCHED_TOGETHER", together)
+    frames = unit(40, 6, 64)
+    texts = {kind: unit(classes, 3, 64) for kind in ("spatio", "temporal")}
+    scorer = SegmentScorer(None, OptimalDescriptorSolver(), texts)
+    found = torch.cat(list(scorer.in_turn(iter(frames.split(3)))))
+    torch.testing.assert_close(found, scorer.similarities(frames), atol=5e-6, rtol=0)
+
+
+def test_few_segments_at_a_time_are_matched_together() -> None:
+    texts = {kind: unit(1, 3, 64) for kind in ("spatio", "temporal")}
+    found = list(SegmentScorer(None, OptimalDescriptorSolver(), texts).in_turn(unit(10000, 1, 64).split(1000)))
+    assert [len(part) for part in found] == [9000, 1000]
+
+
 def test_equal_sentences_leave_the_scores_as_they_are() -> None:
     frames, sentence = unit(5, 4, 32), unit(1, 1, 32)
     texts = {"spatio": sentence.expand(1, 3, 32), "temporal": sentence.expand(1, 3, 32)}

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from ost_lightning.cli import main
 from ost_lightning.library import Library
 from ost_lightning.text import LabelSpace
 from tests.library.rendered import library, recognizer, space, videos
+from tests.small_experiments import QUIET
 from tests.text.generation import fake_llm as llm
 
 __all__ = ["library", "recognizer", "space", "videos"]
@@ -54,6 +56,16 @@ def test_other_questions_are_answered(library: Library, videos: Path, capsys: py
 
 
 @pytest.mark.usefixtures("folder")
+def test_queries_of_any_script_and_length(library: Library, capsys: pytest.CaptureFixture[str]) -> None:
+    assert find(library, "مرحبا 世界 🎬", "--n=1") == 0
+    assert "مرحبا 世界 🎬: the best 1 of 6" in capsys.readouterr().out
+    with pytest.warns(UserWarning, match="have more than 77 tokens") as caught:
+        assert find(library, "long " * 2000, "--n=1") == 0
+    printed = capsys.readouterr()
+    assert len(printed.out + printed.err + str(caught[0].message)) < 1500
+
+
+@pytest.mark.usefixtures("folder")
 def test_an_llm_describes_a_name_once(
     library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +103,24 @@ def test_mistakes_are_explained(
 ) -> None:
     assert find(library, *arguments) == 1
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.usefixtures("folder")
+def test_suggested_videos_train_once_they_are_labeled(library: Library, space: LabelSpace) -> None:
+    assert main(["suggest", "--library", str(library.folder), "--labels=space", "-n", "4", "--output=next.csv"]) == 0
+    with Path("next.csv").open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    labeled = [row | {"label": space.names[number % 2]} for number, row in enumerate(rows)]
+    with Path("space/labeled.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, rows[0])
+        writer.writeheader()
+        writer.writerows(labeled)
+    lists = ["--data.root=space", "--data.train.list=labeled.csv", "--data.test.own.list=labeled.csv"]
+    model = ["--model.video_clip.pretrained=tiny", "--model.descriptors_per_class=2", "--data.loading.workers=0"]
+    steps = ["--trainer.accelerator=cpu", "--trainer.max_steps=2", *QUIET]
+    assert main(["fit", "--config=own_videos", *lists, *model, *steps]) == 0
+    (checkpoint,) = Path().rglob("last.ckpt")
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 2
 
 
 @pytest.mark.usefixtures("folder")

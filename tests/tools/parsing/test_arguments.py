@@ -38,6 +38,12 @@ def test_every_argument_becomes_a_named_option(tool: str, arguments: list[str], 
     assert as_options(TOOLS[tool], arguments) == options
 
 
+@pytest.mark.parametrize("text", ["مرحبا 世界", "🎬 👩‍🍳", 'a "b"\\ud83c', "\x7f\u2028\ufeff\n: #,]", "null", "1"])
+def test_words_in_any_script_arrive_as_they_were_written(text: str) -> None:
+    options = as_options(TOOLS["find"], [text, "b", "--library=l"])
+    assert tool_parser(TOOLS["find"]).parse_args(options).query == [text, "b"]
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "message"),
     [

@@ -27,8 +27,6 @@ from ost_lightning.video import UNLABELED
 
 _SET: Final = "library"
 """Name of the evaluation set in the predictions."""
-_ROWS: Final = 1024
-"""Rows that are classified together, at most."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Classification:
 
     def __iter__(self) -> Iterator[Prediction]:
         """Yields one prediction per segment, in the order of the table, then one per unreadable video."""
-        for batch in self.table.batches(_ROWS):
+        for batch in self.table.batches():
             yield from self._predicted(batch)
         for row in self.table.error_dataset.to_table(columns=["video_id", "reason"]).to_pylist():
             yield Prediction(unescape_bytes(row["video_id"]), _SET, None, None, "", error=unescape_bytes(row["reason"]))

@@ -64,11 +64,11 @@ class FoundSegments:
         return len(self.segments)
 
     def summary(self) -> str:
-        """Returns a sentence about the search."""
+        """Returns how many segments were found among how many, and how they were ranked, in words."""
         chosen = "" if self.scored == self.searched else f", {self.scored:,} of them after a coarse stage"
         matcher = self.conditions.get("matcher", "")
         return (
-            f"{escaped(self.query)}: the best {len(self):,} of {counted(self.searched, 'segment')}{chosen}, ranked by "
+            f"the best {len(self):,} of {counted(self.searched, 'segment')}{chosen}, ranked by "
             f"{self.ranked_by} ({matcher})"
         )
 
@@ -86,7 +86,8 @@ class FoundSegments:
 
     def __str__(self) -> str:
         width = len(str(len(self)))
-        return "\n".join([self.summary(), *(f"{rank:{width + 2}}  {one}" for rank, one in enumerate(self.segments, 1))])
+        first = f"{escaped(self.query)}: {self.summary()}"
+        return "\n".join([first, *(f"{rank:{width + 2}}  {one}" for rank, one in enumerate(self.segments, 1))])
 
 
 def is_moved(video: str) -> bool:

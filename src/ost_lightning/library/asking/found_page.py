@@ -24,11 +24,16 @@ def write_found_page(found: FoundSegments, file: Path, pictures: FramePictures =
     """
     data = {
         "query": one_line(found.query),
-        "summary": one_line(found.summary()),
+        "summary": _capitalized(one_line(found.summary())),
+        "ranked_by": found.ranked_by,
         "segments": [_segment(one, file.parent, pictures) for one in found.segments],
         "conditions": [[one_line(name), one_line(value)] for name, value in found.conditions.items()],
     }
     file.write_text(render_page("found", found.query, data), encoding="utf-8")
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _segment(found: FoundSegment, folder: Path, pictures: FramePictures) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final, Self
 
-from ost_lightning.characters import escaped
+from ost_lightning.characters import escaped, shortened
 from ost_lightning.errors import UserError
 from ost_lightning.text import LabelSpace
 
@@ -15,8 +15,6 @@ ORDER_SIGMA: Final = 0.3
 """Width of the order prior for steps that are joined by `then`; that of stretches in timelines."""
 _THEN: Final = re.compile(r"\s*,?\s*\bthen\b\s*,?\s*|\s*(?:->|→|⇒)\s*", re.IGNORECASE)
 _NEXT: Final = re.compile(r"\s*[;；]\s*")  # noqa: RUF001  # the wide form is that of Chinese and Japanese
-_SHOWN: Final = 80
-"""Characters of a query that are shown."""
 _CLOSE: Final = 3
 _CUTOFF: Final = 0.4
 
@@ -101,16 +99,6 @@ def class_of(labels: LabelSpace, name: str) -> str:
         f"The label space {labels.origin} has no class {escaped(repr(shortened(name)))}.{nearest} To look for "
         "something else, leave out the label space."
     )
-
-
-def shortened(text: str, length: int = _SHOWN) -> str:
-    """Returns a text of at most so many characters.
-
-    Args:
-        text: Text of any length.
-        length: Largest number of characters.
-    """
-    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _sentences(text: str, kind: str) -> tuple[str, ...]:

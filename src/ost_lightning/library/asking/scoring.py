@@ -1,6 +1,6 @@
 """Scores of stored segments, by the matchers of the suite."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -22,8 +22,10 @@ from ost_lightning.models import DescriptorEmbeddings, VideoCLIP
 
 _BILINEAR: Final = (CategoryName, PooledDescriptors, MaxSimilarity, SoftmaxMatching, OptimalDescriptorSolver)
 """Matchers that see frames only through their inner products with sentences."""
-_FRAMES_AT_ONCE: Final = 1024
+_FRAMES_AT_ONCE: Final = 512
 """Frames that are converted to fp32 together; they fit a CPU's cache."""
+_MATCHED_TOGETHER: Final = 8192
+"""Segments whose coordinates are matched together, at least, if there are as many."""
 _COSINES_AT_ONCE: Final = 1 << 23
 """Number of cosines that are matched at once: 32 MB, and a few times that for transport."""
 
@@ -47,12 +49,8 @@ class SegmentScorer:
         """Number of classes, K."""
         return len(self.texts[self.matcher.kinds[0]])
 
-    @torch.inference_mode()
     def similarities(self, embeddings: Tensor) -> Tensor:
         """Scores segments with the matcher, in parts that bound memory.
-
-        A few sentences span a small part of the embedding space. Matchers that only take inner products then get
-        the frames' coordinates in that part, so that a frame is read once and takes R numbers in place of d.
 
         Args:
             embeddings: Unit vectors of the frames, fp16 or fp32 (n, T, d), in host memory.
@@ -60,15 +58,28 @@ class SegmentScorer:
         Returns:
             fp32 (n, K), in host memory.
         """
+        return torch.cat(list(self.in_turn([embeddings])))
+
+    @torch.inference_mode()
+    def in_turn(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yields the similarities of all segments in order, in parts of other sizes than those given.
+
+        A few sentences span a small part of the embedding space. Matchers that only take inner products then get
+        the frames' coordinates in that part, so that a frame is read once and takes R numbers in place of d. Those of
+        several parts are matched together.
+
+        Args:
+            parts: Unit vectors of the frames, fp16 or fp32 (n, T, d) each, in host memory.
+
+        Yields:
+            fp32 (m, K), in host memory.
+        """
         basis, texts = self._coordinates
-        if basis is not None:
-            embeddings = projected(embeddings, basis)
         device = texts[self.matcher.kinds[0]].device
-        found = [
-            self._matched(part.to(device).float(), texts).cpu()
-            for part in embeddings.split(self._segments_at_once(embeddings.shape[1]))
-        ]
-        return torch.cat(found) if found else torch.empty(0, self.classes)
+        coordinates = parts if basis is None else _joined(projected(part, basis) for part in parts)
+        for frames in coordinates:
+            for some in frames.split(self._segments_at_once(frames.shape[1])):
+                yield self._matched(some.to(device).float(), texts).cpu()
 
     def coarse_vectors(self) -> Tensor:
         """Returns vectors whose inner products with a mean frame approximate the similarities, fp32 (K, d).
@@ -107,6 +118,18 @@ class SegmentScorer:
         return max(1, _COSINES_AT_ONCE // (frames * self.classes * sentences))
 
 
+def _joined(parts: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Joins consecutive parts, because matching a few segments costs as much as matching some thousand."""
+    waiting: list[Tensor] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) >= _MATCHED_TOGETHER:
+            yield torch.cat(waiting)
+            waiting = []
+    if waiting:
+        yield torch.cat(waiting)
+
+
 def _base(matcher: Matcher) -> Matcher:
     """The matcher without a preference for order."""
     return matcher.matcher if isinstance(matcher, OrderContrast) else matcher
@@ -120,10 +143,12 @@ def projected(embeddings: Tensor, basis: Tensor) -> Tensor:
         basis: Orthonormal columns, fp32 (d, R).
     """
     rows = embeddings.reshape(-1, len(basis))
-    found = torch.empty(len(rows), basis.shape[1])
+    # with few columns, the product is faster the other way round
+    found = torch.empty(basis.shape[1], len(rows))
     for start in range(0, len(rows), _FRAMES_AT_ONCE):
-        torch.mm(rows[start : start + _FRAMES_AT_ONCE].float(), basis, out=found[start : start + _FRAMES_AT_ONCE])
-    return found.unflatten(0, embeddings.shape[:-1]) if embeddings.ndim > 2 else found
+        part = slice(start, start + _FRAMES_AT_ONCE)
+        torch.mm(basis.T, rows[part].float().T, out=found[:, part])
+    return found.T.contiguous().view(*embeddings.shape[:-1], -1)
 
 
 def best(scores: Tensor, count: int) -> list[int]:

@@ -165,8 +165,9 @@ class Searcher:
         if settings.coarse and candidates < len(self.table):
             coarse = coarse_scores(self.table, lambda means: self._of_class(question, means @ vectors.T))
             rows = coarse.topk(candidates).indices.sort().values
-        embeddings = (batch.embeddings for batch in self.table.batches(_ROWS)) if rows is None else self._rows(rows)
-        scores = torch.cat([self._of_class(question, question.scorer.similarities(part)) for part in embeddings])
+        embeddings = (batch.embeddings for batch in self.table.batches()) if rows is None else self._rows(rows)
+        found = question.scorer.in_turn(embeddings)
+        scores = torch.cat([self._of_class(question, similarities) for similarities in found])
         chosen = self._best(scores, rows, settings)
         return FoundSegments(
             question.text,

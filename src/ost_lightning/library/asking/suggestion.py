@@ -26,8 +26,6 @@ from ost_lightning.recognition.timelines.timeline import clock
 from ost_lightning.text import LabelSpace
 from ost_lightning.vocabulary import DESCRIPTOR_KINDS
 
-_ROWS: Final = 1024
-"""Rows that are scored together, at most."""
 _COLUMNS: Final = ("path", "label", "start", "end", "id")
 """Columns of a list that `VideoLists` reads; the label is for the person who labels."""
 
@@ -141,7 +139,7 @@ def suggest(table: SegmentTable, model: TrainedModel, labels: LabelSpace, n: int
             "choose classes with descriptors (`ost descriptors generate`), and weights of the OptimalDescriptorSolver."
         )
     uncertainty = _Uncertainty(scorer, model.video_clip, solver)
-    parts = [uncertainty.of(batch.embeddings) for batch in table.batches(_ROWS)]
+    parts = [uncertainty.of(batch.embeddings) for batch in table.batches()]
     disagreement, entropy, classes, shares = (torch.cat(column) for column in zip(*parts, strict=True))
     unlabeled = torch.tensor([label is None for label in _labels(table)])
     if not bool(unlabeled.any()):

@@ -13,6 +13,8 @@ from ost_lightning.renamed_settings import reject_renamed_option
 from ost_lightning.tools.parsing.commands import Tool
 
 _TRUTH_VALUES: Final = frozenset({"true", "false", "yes", "no"})
+_BASIC: Final = 0xFFFF
+"""Last character that JSON escapes by one code."""
 _LETTER: Final = re.compile("-[a-z]")
 HELP: Final = ("--help", "-h")
 
@@ -128,7 +130,13 @@ def _named(tool: Tool, option: str, value: str | None, rest: list[str]) -> str:
 def _several(tool: Tool, name: str, values: Sequence[str]) -> str:
     """Returns values as one list in the parser's syntax."""
     (type_,) = get_args(inspect.signature(tool.function).parameters[name].annotation)
-    return f"[{', '.join(values)}]" if type_ is int else json.dumps(list(values))
+    return f"[{', '.join(values)}]" if type_ is int else f"[{', '.join(map(_quoted, values))}]"
+
+
+def _quoted(text: str) -> str:
+    """Returns a text in quotes for YAML, which knows no pairs of surrogates, and no DEL in the open."""
+    plain = (character if ord(character) > _BASIC else json.dumps(character)[1:-1] for character in text)
+    return f'"{"".join(plain)}"'.replace("\x7f", r"\u007f")
 
 
 def _unknown(tool: Tool, option: str) -> UserError:

@@ -1,7 +1,8 @@
 function entry(segment, index) {
   const note = element("p", {className: "note", textContent: segment.missing});
   const about = element("div", {className: "about"});
-  about.append(element("p", {className: "score", textContent: `${index + 1}. ${segment.score.toFixed(4)}`}));
+  const score = `${index + 1}. ${data.ranked_by} ${segment.score.toFixed(4)}`;
+  about.append(element("p", {className: "score", textContent: score}));
   about.append(element("p", {title: segment.path}, name(segment.name)));
   if (segment.end !== null) {
     const time = `${clock(segment.start)} to ${clock(segment.end)}`;
