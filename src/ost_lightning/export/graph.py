@@ -178,7 +178,7 @@ def _trace(
         AttributeError,
         torch._dynamo.exc.UserError,
     ) as error:
-        video_clip = getattr(module, "embedder", module).video_clip
+        video_clip = (module.embedder if isinstance(module, RecognitionGraph) else module).video_clip
         name, head = type(video_clip.encoder).__name__, video_clip.temporal_head
         parts = name if head is None else f"{name} with the head {type(head).__name__}"
         raise UserError(
