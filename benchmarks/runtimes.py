@@ -1,10 +1,12 @@
 """Speed of exported graphs on a CPU, and their agreement with the suite's fp32 on rendered videos.
 
 All ways score the same videos in turn, one video at a time, in one process. `encode` times the frames in memory, and
-`with decoding` also the reading of the file: by the suite, or by the exported program.
+`with decoding` also the reading of the file: by the suite, or by the exported program. Exports take longer than the
+measurement: with `--folder`, they are kept, and a later run with the same weights and frames reads them.
 """
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -29,16 +31,7 @@ from ost_lightning.text import LabelSpace
 from ost_lightning.toyworld.clips import render_clip, write_mp4
 from ost_lightning.toyworld.grammar import draw_classes
 
-EXPORTS = [
-    ("torch_export", "fp32"),
-    ("onnx", "fp32"),
-    ("onnx", "int8"),
-    ("openvino", "fp32"),
-    ("openvino", "bf16"),
-    ("openvino", "int8"),
-]
-
-
+EXPORTS = ("torch_export,fp32", "onnx,fp32", "onnx,int8", "openvino,fp32", "openvino,bf16", "openvino,int8")
 CLASSES = tuple(action.name for action in draw_classes(0)["unseen"])
 
 
@@ -52,6 +45,7 @@ class Way:
 def load(weights: str, frames: int) -> TrainedModel:
     random = weights in ("B/32", "B/16")
     model = load_trained_model("tiny" if random else weights)
+    torch.manual_seed(0)  # so that saved exports have the same random weights
     clip = random_clip(int(weights[2:]), "cpu") if random else model.video_clip
     return replace(model, video_clip=clip, clips=ClipSettings(frames=frames).with_defaults_from(clip.preprocessing))
 
@@ -64,7 +58,7 @@ def render(folder: Path, count: int) -> list[Path]:
     return videos
 
 
-def ways(recognizer: Recognizer, folder: Path) -> list[Way]:
+def ways(recognizer: Recognizer, folder: Path, exports: list[str]) -> list[Way]:
     clip = recognizer._video_clip
 
     def suite(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -78,8 +72,13 @@ def ways(recognizer: Recognizer, folder: Path) -> list[Way]:
         return frames.contiguous().numpy()
 
     found = [Way("suite, fp32", read, suite)]
-    for name, precision in EXPORTS:
-        exported = recognizer.export(folder / f"{name}-{precision}", [name], ExportSettings(precision))
+    for export in exports:
+        name, precision = export.split(",")
+        exported = folder / f"{name}-{precision}"
+        if not exported.exists():
+            recognizer.export(exported, [name], ExportSettings(precision))
+        elif json.loads((exported / "export.json").read_text())["digest"] != recognizer.conditions()["digest"]:
+            raise SystemExit(f"{exported} has other weights or settings: remove it, or choose another --folder.")
         runner: Any = load_runner(exported)
         found.append(Way(f"{name}, {precision}", runner.read_clip, runner.load(name)))
     return found
@@ -96,15 +95,18 @@ def main() -> None:
     parser.add_argument("--weights", default="tiny", help="as in `ost export`, or B/32, B/16 for random weights")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--videos", type=int, default=100)
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=3, help="0 only writes the exports")
+    parser.add_argument("--exports", nargs="+", choices=EXPORTS, default=EXPORTS, help="formats with precisions")
+    parser.add_argument("--folder", type=Path, help="folder in which the exports are kept; none if not given")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(usable_cores())
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        tested = render(folder, options.videos)
+        tested = render(Path(temporary), options.videos)
         recognizer = Recognizer(load(options.weights, options.frames), LabelSpace(CLASSES))
-        measure(ways(recognizer, folder), tested, options.repetitions)
+        compared = ways(recognizer, options.folder or Path(temporary), options.exports)
+        if options.repetitions:
+            measure(compared, tested, options.repetitions)
 
 
 def measure(compared: list[Way], videos: list[Path], repetitions: int) -> None:

@@ -1,17 +1,12 @@
 import csv
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer, CLIPModel
 
-from ost_lightning import Recognizer
 from ost_lightning.cli import main
-from ost_lightning.text import LabelSpace
 from tests.models.foreign import RELEASED, payloads, tokenizer
-from tests.small_experiments import own_videos
 
 EVALUATION = [
     "--config=toyworld",
@@ -80,38 +75,14 @@ def test_mistakes_are_reported_in_a_paragraph(capsys: pytest.CaptureFixture[str]
     assert not Path("mark").exists()
 
 
-def test_an_own_checkpoint_becomes_a_folder_for_transformers_with_its_classes(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    small = own_videos(Path("videos"))
-    assert main(["fit", *small]) == 0
-    checkpoint = Path("runs/own_videos/version_0/checkpoints/last.ckpt")
-    assert main(["convert", str(checkpoint), "weights/mine"]) == 0
-    printed = capsys.readouterr().out
-    assert "weights/mine: CLIPModel and tokenizer, 2 classes and 2 with descriptors" in printed
-    assert "Trained with OptimalDescriptorSolver, 2 descriptors of each kind and 4 frames per clip." in printed
-    model = CLIPModel.from_pretrained("weights/mine")
-    trained = torch.load(checkpoint, weights_only=True)["state_dict"]
-    name = "vision_model.encoder.layers.0.mlp.fc1.weight"
-    torch.testing.assert_close(model.state_dict()[name], trained[f"video_clip.encoder.model.{name}"], rtol=0, atol=0)
-    assert AutoTokenizer.from_pretrained("weights/mine")("juggling").input_ids
-    labels = LabelSpace.load("weights/mine")
-    assert labels == replace(LabelSpace.load("videos"), origin=labels.origin)
-    # the same probabilities from the folder as from the checkpoint
-    both = [Recognizer.load(weights, ["juggling", "swimming"], "cpu") for weights in (checkpoint, "weights/mine")]
-    ours, theirs = (recognizer("videos/0.mp4") for recognizer in both)
-    assert ours.probabilities == pytest.approx(theirs.probabilities, abs=1e-6)
-    # without the videos of the training
-    Path("videos").rename("moved")
-    run = "runs/own_videos"  # its newest checkpoint
-    assert main(["convert", run, "weights/bare"]) == 0
-    printed = capsys.readouterr().out
-    assert "Classes are not included (The video folder videos does not exist." in printed
-    assert "Set --labels to include them." in printed
-    assert CLIPModel.from_pretrained("weights/bare").num_parameters() > 10**6
-    assert main(["convert", run, "weights/full", "--labels=moved"]) == 0
-    assert LabelSpace.load("weights/full").names == ("juggling", "swimming")
-    assert main(["convert", run, "weights/full"]) == 1
-    assert "weights/full already exists" in capsys.readouterr().err
-    assert main(["convert", run, "weights/none", "--labels=nothing"]) == 1
-    assert not Path("weights/none").exists()
+def test_an_own_checkpoint_is_for_export(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Path("runs/a run")
+    (run / "checkpoints").mkdir(parents=True)
+    file = run / "checkpoints" / "last.ckpt"
+    torch.save({"state_dict": {"video_clip.a": torch.zeros(1)}, "pytorch-lightning_version": "2.6.6"}, file)
+    for source in (file, run):
+        assert main(["convert", str(source), "mine"]) == 1
+        message = " ".join(capsys.readouterr().err.split())
+        assert f"{source} was written by `ost fit`." in message
+        assert f"`ost export '{source}' mine`" in message
+    assert not Path("mine").exists()

@@ -20,10 +20,11 @@ from ost_lightning.export.formats import (
     GraphFormat,
     Precision,
     check_formats,
+    in_parts,
     runtime_settings,
     write_graph,
 )
-from ost_lightning.export.graph import ExportSource, RecognitionGraph, trace
+from ost_lightning.export.graph import ExportSource, RecognitionGraph, trace, trace_parts
 from ost_lightning.export.model_card import model_card
 from ost_lightning.export.parity import check
 from ost_lightning.files import atomic_write
@@ -101,15 +102,18 @@ def _write_graphs(
     _require_one_crop(source)
     graph = RecognitionGraph(source, iterations)
     settings = _settings(source, graph, formats, precision)
-    program = trace(graph, source.clips.geometry().frames)
+    frames, traced = source.clips.geometry().frames, {}
     shutil.copyfile(Path(__file__).with_name("runner.py"), folder / "runner.py")
     _save(settings, folder)
     for name in formats:
-        write_graph(program, name, folder)
+        split = in_parts(name, precision)
+        if split not in traced:
+            traced[split] = trace_parts(graph, frames) if split else (trace(graph, frames),)
+        write_graph(traced[split], name, folder)
         if precision == "int8":
             from ost_lightning.export.quantization import quantize
 
-            quantize(graph, program, folder, name)
+            quantize(graph.embedder.video_clip.encoder, traced[split][0], folder, name)
         settings["agreement"][name] = check(source, folder, name, precision, videos).as_json()
     _save(settings, folder)
     return settings

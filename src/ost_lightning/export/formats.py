@@ -1,6 +1,7 @@
 """The formats of an export: files of one graph, for PyTorch, ONNX Runtime and OpenVINO."""
 
 import warnings
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -18,6 +19,8 @@ Precision = Literal["fp32", "bf16", "int8"]
 SCOPE: Final = "namespace"
 """Key of the module that an operation of an ONNX graph comes from."""
 FILES: Final[dict[GraphFormat, str]] = {"torch_export": "model.pt2", "onnx": "model.onnx", "openvino": "model.xml"}
+MATCHING: Final = "matching.xml"
+"""OpenVINO's graph of the second part, where the first one has a lower precision."""
 RUNTIMES: Final[dict[GraphFormat, str]] = {"torch_export": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 _PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
@@ -59,24 +62,34 @@ def check_formats(formats: tuple[str, ...], precision: str) -> tuple[Format, ...
     return chosen
 
 
+def in_parts(name: GraphFormat, precision: Precision) -> bool:
+    """Returns whether a format has two graphs: the first in the given precision, and that of matching in fp32."""
+    return name == "openvino" and precision != "fp32"
+
+
 def runtime_settings(precision: Precision) -> dict[str, Any]:
     """Returns the settings of the runtimes, for the program that reads the graphs."""
-    # OpenVINO would choose both by the processor
-    openvino: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
-    if precision == "int8":
-        openvino["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _GROUP
+    first: dict[Precision, dict[str, Any]] = {
+        "fp32": {"INFERENCE_PRECISION_HINT": "f32"},  # OpenVINO would choose it by the processor
+        "bf16": {"INFERENCE_PRECISION_HINT": "bf16"},
+        # what isn't int8 is bf16 on processors that have it, and fp32 on others, where bf16 would be slow
+        "int8": {"EXECUTION_MODE_HINT": "PERFORMANCE", "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP},
+    }
+    openvino = {FILES["openvino"]: first[precision]}
+    if in_parts("openvino", precision):
+        openvino[MATCHING] = first["fp32"]
     return {"onnx": {"providers": ["CPUExecutionProvider"]}, "openvino": openvino}
 
 
-def write_graph(program: ExportedProgram, name: GraphFormat, folder: Path) -> None:
+def write_graph(programs: Sequence[ExportedProgram], name: GraphFormat, folder: Path) -> None:
     """Writes a graph in fp32.
 
     Args:
-        program: Traced graph.
+        programs: Traced graph, or both of its parts.
         name: Format.
         folder: Folder for the file, and for a second one with the weights if the format has one.
     """
-    file = folder / FILES[name]
+    file, program = folder / FILES[name], programs[0]
     if name == "torch_export":
         torch.export.save(program, file)
     elif name == "onnx":
@@ -95,5 +108,5 @@ def write_graph(program: ExportedProgram, name: GraphFormat, folder: Path) -> No
     else:
         import openvino
 
-        model = openvino.convert_model(program)
-        openvino.save_model(model, file, compress_to_fp16=False)
+        for part, of_part in zip(programs, (file, folder / MATCHING), strict=False):
+            openvino.save_model(openvino.convert_model(part), of_part, compress_to_fp16=False)

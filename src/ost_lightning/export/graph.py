@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,10 @@ class RecognitionGraph(nn.Module):
 
     Raises:
         UserError: If encoder or matcher has no such form; it names it.
+
+    Attributes:
+        embedder: First part, from frames to embeddings.
+        matching: Second part, from embeddings to probabilities.
     """
 
     def __init__(self, source: ExportSource, iterations: int | None = None) -> None:
@@ -63,20 +67,57 @@ class RecognitionGraph(nn.Module):
             )
         if iterations is not None and iterations < 1:
             raise UserError(f"The number of iterations is {iterations}: expected at least 1.")
-        self.video_clip, self.matcher = _without_text_tower(source.video_clip), traceable(source.matcher, iterations)
-        for kind in self.matcher.kinds:
-            self.register_buffer(f"texts_{kind}", source.texts[kind].clone())
+        video_clip = _without_text_tower(source.video_clip)
+        self.embedder = FrameEmbedder(video_clip)
+        self.matching = EmbeddingMatching(video_clip, traceable(source.matcher, iterations), source.texts)
 
     @property
     def iterations(self) -> int | None:
         """Number of Sinkhorn's iterations; None if the matcher has none."""
-        return self.matcher.max_iterations if isinstance(self.matcher, FixedIterationSolver) else None
+        matcher = self.matching.matcher
+        return matcher.max_iterations if isinstance(matcher, FixedIterationSolver) else None
 
     def forward(self, frames: Tensor) -> Tensor:
         """Maps uint8 frames (B, T, 3, S, S) to fp32 probabilities (B, K)."""
-        embedded = self.video_clip.encode_frames(frames)
+        probabilities: Tensor = self.matching(self.embedder(frames))
+        return probabilities
+
+
+class FrameEmbedder(nn.Module):
+    """Maps the frames of clips to embeddings: vision tower and temporal head.
+
+    Args:
+        video_clip: Model without text tower.
+    """
+
+    def __init__(self, video_clip: VideoCLIP) -> None:
+        super().__init__()
+        self.video_clip = video_clip
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Maps uint8 frames (B, T, 3, S, S) to fp32 embeddings (B, T, d)."""
+        return self.video_clip.encode_frames(frames)
+
+
+class EmbeddingMatching(nn.Module):
+    """Maps the embeddings of frames to class probabilities: sentence embeddings, matcher, logits.
+
+    Args:
+        video_clip: Model without text tower.
+        matcher: Matcher in a form that can be traced.
+        texts: Sentence embeddings, kind -> (K, N, d).
+    """
+
+    def __init__(self, video_clip: VideoCLIP, matcher: Matcher, texts: DescriptorEmbeddings) -> None:
+        super().__init__()
+        self.video_clip, self.matcher = video_clip, matcher
+        for kind in matcher.kinds:
+            self.register_buffer(f"texts_{kind}", texts[kind].clone())
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Maps embeddings (B, T, d) to fp32 probabilities (B, K)."""
         texts = (self.get_buffer(f"texts_{kind}") for kind in self.matcher.kinds)
-        return self.video_clip.class_probabilities(self.matcher(embedded, *texts))
+        return self.video_clip.class_probabilities(self.matcher(embeddings, *texts))
 
 
 def _without_text_tower(video_clip: VideoCLIP) -> VideoCLIP:
@@ -99,15 +140,36 @@ def trace(graph: RecognitionGraph, frames: int) -> ExportedProgram:
     Raises:
         UserError: If PyTorch can't trace the model.
     """
-    size, head = graph.video_clip.image_size, graph.video_clip.temporal_head
-    fixed = graph.video_clip.fixes_frames
-    example = torch.zeros(2, frames if fixed else max(frames, 2), 3, size, size, dtype=torch.uint8)
+    return _trace(graph, *_example(graph, frames))
+
+
+def trace_parts(graph: RecognitionGraph, frames: int) -> tuple[ExportedProgram, ExportedProgram]:
+    """Traces both parts of a graph, so that each can have a precision of its own; see `trace`."""
+    example, dims = _example(graph, frames)
+    embedder = _trace(graph.embedder, example, dims)
+    with torch.no_grad():
+        embeddings = graph.embedder(example)
+    if embeddings.shape[1] != example.shape[1]:
+        dims = {0: dims[0]}  # the head pools
+    return embedder, _trace(graph.matching, embeddings, dims)
+
+
+def _example(graph: RecognitionGraph, frames: int) -> tuple[Tensor, dict[int, Any]]:
+    """Returns frames to trace a graph with, and those of their dimensions that may differ."""
+    video_clip = graph.embedder.video_clip
+    size, fixed = video_clip.image_size, video_clip.fixes_frames
     dims = {0: Dim("batch", min=1, max=_LARGEST_BATCH)}
     if not fixed:
         dims[1] = Dim("frames", min=1, max=_MOST_FRAMES)
+    return torch.zeros(2, frames if fixed else max(frames, 2), 3, size, size, dtype=torch.uint8), dims
+
+
+def _trace(
+    module: RecognitionGraph | FrameEmbedder | EmbeddingMatching, example: Tensor, dims: dict[int, Any]
+) -> ExportedProgram:
     try:
         with torch.no_grad():
-            program = export(graph, (example,), dynamic_shapes={INPUT: dims}, strict=False)
+            program = export(module, (example,), dynamic_shapes=(dims,), strict=False)
     except (
         RuntimeError,
         ValueError,
@@ -115,7 +177,8 @@ def trace(graph: RecognitionGraph, frames: int) -> ExportedProgram:
         AttributeError,
         torch._dynamo.exc.UserError,
     ) as error:
-        name = type(graph.video_clip.encoder).__name__
+        video_clip = (module.embedder if isinstance(module, RecognitionGraph) else module).video_clip
+        name, head = type(video_clip.encoder).__name__, video_clip.temporal_head
         parts = name if head is None else f"{name} with the head {type(head).__name__}"
         raise UserError(
             f"{parts} can't be traced by torch.export ({' '.join(str(error).split())[:300]}): only the format hf is "

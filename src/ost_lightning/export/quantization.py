@@ -1,7 +1,7 @@
 """Graphs with int8 weights, by the runtimes' own tools; activations are rounded to int8 while a graph is executed.
 
-Only the linear layers of the vision tower's blocks are quantized. Rounding of pixels, attention, the projection to the
-joint space or matching costs the most agreement, and saves little time.
+Only the linear layers of the vision tower's middle blocks are quantized. Rounding of pixels, attention, the first and
+the last block, the projection to the joint space or matching costs the most agreement, and saves little time.
 """
 
 from pathlib import Path
@@ -12,35 +12,41 @@ from torch.export import ExportedProgram
 
 from ost_lightning.errors import UserError
 from ost_lightning.export.formats import FILES, SCOPE, GraphFormat
-from ost_lightning.export.graph import RecognitionGraph
+from ost_lightning.models import DualEncoder
 
 _WITH_WEIGHTS: Final = ("MatMul", "Convolution", "GroupConvolution", "Gather")
 """OpenVINO's operations that may have weights."""
 
 
-def quantize(graph: RecognitionGraph, program: ExportedProgram, folder: Path, name: GraphFormat) -> None:
+def quantize(encoder: DualEncoder, program: ExportedProgram, folder: Path, name: GraphFormat) -> None:
     """Replaces a written graph by one in int8. The ranges of activations are found anew for each input.
 
     Args:
-        graph: Graph that was traced.
-        program: Traced graph.
+        encoder: Encoder of the graph.
+        program: Traced graph, or its first part.
         folder: Exported folder with the graph in fp32.
         name: Format.
 
     Raises:
         UserError: If the vision tower's blocks have no linear layers.
     """
-    layers = block_layers(graph, program)
+    layers = block_layers(encoder, program)
     if not layers:
-        encoder = type(graph.video_clip.encoder).__name__
-        raise UserError(f"The blocks of {encoder}'s vision tower have no linear layers for int8: choose fp32 or bf16.")
+        raise UserError(
+            f"The blocks of {type(encoder).__name__}'s vision tower have no linear layers for int8: choose fp32 or "
+            "bf16."
+        )
     {"onnx": _quantize_onnx, "openvino": _quantize_openvino}[name](folder / FILES[name], layers)
 
 
-def block_layers(graph: RecognitionGraph, program: ExportedProgram) -> frozenset[str]:
-    """Returns the names that linear layers of the vision tower's blocks have in a traced graph: `linear_3`."""
-    blocks = {id(weight) for layer in graph.video_clip.encoder.tower("vision").layers for weight in layer.parameters()}
-    names = {name for name, weight in graph.named_parameters(remove_duplicate=False) if id(weight) in blocks}
+def block_layers(encoder: DualEncoder, program: ExportedProgram) -> frozenset[str]:
+    """Returns the names that linear layers of the vision tower's blocks have in a traced graph: `linear_3`.
+
+    Those of the first and the last block are left out, unless there are no others.
+    """
+    blocks = encoder.tower("vision").layers
+    chosen = {id(weight) for block in (blocks[1:-1] or blocks) for weight in block.parameters()}
+    names = {name for name, weight in program.named_parameters() if id(weight) in chosen}
     inputs = program.graph_signature.inputs_to_parameters
     return frozenset(
         node.name

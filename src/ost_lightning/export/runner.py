@@ -16,7 +16,8 @@ def load(name):  # returns a function from uint8 frames (V, T, 3, S, S) to proba
     if name == "onnx":
         return lambda x, run=runtime.InferenceSession(file, **SETTINGS["onnx"]).run: run(None, {"frames": x})[0]
     if name == "openvino":
-        return lambda frames, model=runtime.compile_model(file, "CPU", SETTINGS["openvino"]): model(frames)[0]
+        parts = [runtime.compile_model(Path(__file__).with_name(p), "CPU", way) for p, way in SETTINGS[name].items()]
+        return lambda x: [x := part(x)[0] for part in parts][-1]
     return lambda frames, program=runtime.export.load(file).module(): program(runtime.from_numpy(frames)).numpy()
 
 
@@ -55,6 +56,5 @@ def read_clip(path, frames=SETTINGS["frames"], views=SETTINGS["views"]):  # T mi
 
 if __name__ == "__main__":
     recognize = load(next(iter(SETTINGS["graphs"])))
-    for video in sys.argv[1:]:
-        found = recognize(read_clip(video)).mean(0)
+    for video, found in ((video, recognize(read_clip(video)).mean(0)) for video in sys.argv[1:]):
         print(video, *(f"{100 * found[k]:5.1f} % {SETTINGS['classes'][k]}" for k in np.argsort(-found)[:5]), sep="\n  ")

@@ -1,10 +1,14 @@
 """`ost export`: a recognizer as a folder for transformers, PyTorch, ONNX Runtime or OpenVINO."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ost_lightning.errors import UserError
 from ost_lightning.tools.options import class_names
+from ost_lightning.tools.training_labels import training_labels
+
+if TYPE_CHECKING:
+    from ost_lightning.text import LabelSpace
 
 
 def export(
@@ -28,7 +32,7 @@ def export(
     Args:
         source: Checkpoint (.ckpt), folder of a run or experiment, folder in HF format, hub id or `tiny`.
         folder: New folder.
-        labels: Name of a label space (`kinetics400`) or folder of one.
+        labels: Name of a label space (`kinetics400`) or folder of one; that of the training if not given.
         classes: Class names separated by commas, such as `archery, surfing`.
         formats: Formats separated by commas: `hf`, `torch_export`, `onnx`, `openvino`.
         precision: Precision of the graphs; `bf16` is for openvino, `int8` for onnx and openvino.
@@ -37,7 +41,7 @@ def export(
         results: File results.json of a test of these weights, for the model card; that of the run if not given.
         push: Hub id to upload the folder to; the token is read from the environment variable HF_TOKEN.
     """
-    chosen = class_names(labels, classes)
+    chosen = class_names(labels, classes) if labels is not None or classes is not None else None
     from ost_lightning.export.formats import check_formats
 
     names = check_formats(tuple(name.strip() for name in formats.split(",") if name.strip()), precision)
@@ -52,12 +56,32 @@ def export(
     from ost_lightning.export.tested_weights import results_of
     from ost_lightning.recognition import Recognizer, find_checkpoint
 
-    scores = results_of(find_checkpoint(Path(source)), results)
-    recognizer = Recognizer.load(source, chosen, "cpu")
+    checkpoint = find_checkpoint(Path(source))
+    scores = results_of(checkpoint, results)
+    recognizer = Recognizer.load(source, _labels_of(source, checkpoint) if chosen is None else chosen, "cpu")
     recognizer.export(folder, names, ExportSettings(precision, iterations, videos, scores))
     print(f"{folder}: {', '.join(names)} of {recognizer}")
     if push is not None:
         print(f"Uploaded to {upload(folder, push)}")
+
+
+def _labels_of(source: str, checkpoint: Path | None) -> "LabelSpace":
+    """Returns the label space of a training, or the one in a folder in HF format.
+
+    Raises:
+        UserError: If there is none.
+    """
+    from ost_lightning.text import LabelSpace
+    from ost_lightning.text.label_files import CLASSES
+
+    if checkpoint is not None:
+        return training_labels(checkpoint)
+    if (Path(source) / CLASSES).is_file():
+        return LabelSpace.load(source)
+    raise UserError(
+        f"{source} has no classes of its own: give --labels (a label space such as kinetics400) or --classes "
+        "'archery, surfing'."
+    )
 
 
 def _compared_videos(folder: Path | None, formats: tuple[str, ...]) -> list[Path]:

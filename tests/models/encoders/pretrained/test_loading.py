@@ -1,14 +1,17 @@
 import json
+import logging
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, CLIPModel, SiglipModel
 
 from ost_lightning.models import CheckpointError, VideoCLIP
 from ost_lightning.models.encoders import encoder_class
-from ost_lightning.models.encoders.pretrained.loading import load_tokenizer
+from ost_lightning.models.encoders.pretrained.loading import load_model, load_tokenizer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.resources import tiny_clip_folder
 
@@ -75,3 +78,29 @@ def test_code_that_comes_with_a_tokenizer_is_not_run(tmp_path: Path) -> None:
         load_tokenizer(str(tmp_path), 100)
     assert "trust_remote_code" not in str(refused.value)
     assert not (tmp_path / "executed").exists()
+
+
+def test_the_table_of_transformers_is_shown_only_for_weights_that_the_model_does_not_have(tmp_path: Path) -> None:
+    messages: list[str] = []
+
+    class Messages(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    shutil.copytree(tiny_clip_folder(), tmp_path / "clip")
+    file = tmp_path / "clip" / "model.safetensors"
+    weights = load_file(file)
+    logger, handler = logging.getLogger("transformers.modeling_utils"), Messages()
+    logger.addHandler(handler)
+    try:
+        save_file({name: weight for name, weight in weights.items() if "post_layernorm" not in name}, file)
+        with pytest.raises(CheckpointError, match=r"not a complete CLIPModel .* 2 are missing and 0"):
+            load_model(CLIPModel, str(tmp_path / "clip"))
+        assert not messages
+        save_file(weights | {"surplus": torch.zeros(1)}, file)
+        load_model(CLIPModel, str(tmp_path / "clip"))
+    finally:
+        logger.removeHandler(handler)
+    (message,) = messages
+    assert "surplus" in message
+    assert not logger.filters

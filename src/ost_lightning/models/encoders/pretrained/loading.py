@@ -3,6 +3,7 @@
 Transformers takes a second to import, so it is imported by the functions that need it.
 """
 
+import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ def load_model(architecture: "type[PreTrainedModel]", pretrained: str, attention
     if attention == "sdpa" and not architecture._supports_sdpa:
         attention = "eager"
     try:
-        with _without_bar_of_weights():
+        with _without_bar_of_weights(), _report_held() as held:
             loaded: Any = architecture.from_pretrained(
                 source_of(pretrained),
                 dtype=torch.float32,
@@ -94,6 +95,8 @@ def load_model(architecture: "type[PreTrainedModel]", pretrained: str, attention
             f"{(missing or mismatched)[0]}). Expected a model with both towers, and the config.json that was saved "
             "with it."
         )
+    for record in held:
+        logging.getLogger(record.name).handle(record)  # weights that the model doesn't have
     for module in model.modules():
         if isinstance(convolution := getattr(module, "patch_embedding", None), nn.Conv2d):
             module.patch_embedding = as_patch_convolution(convolution)
@@ -114,6 +117,23 @@ def _without_bar_of_weights() -> Iterator[None]:
         yield
     finally:
         set_tqdm_hook(before)
+
+
+@contextmanager
+def _report_held() -> Iterator[list[logging.LogRecord]]:
+    """Collects transformers' table of weights that don't fit, which a message of one sentence replaces."""
+    logger, held = logging.getLogger("transformers.modeling_utils"), list[logging.LogRecord]()
+
+    def hold(record: logging.LogRecord) -> bool:
+        if report := "LOAD REPORT" in record.getMessage():
+            held.append(record)
+        return not report
+
+    logger.addFilter(hold)
+    try:
+        yield held
+    finally:
+        logger.removeFilter(hold)
 
 
 def load_tokenizer(pretrained: str, vocabulary: int, unembedded: int = 0) -> "PreTrainedTokenizerBase":

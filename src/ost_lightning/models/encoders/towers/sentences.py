@@ -67,10 +67,11 @@ class SentenceTokenizer:
 
     def count(self, sentences: Sequence[str]) -> list[int]:
         """Returns the number of tokens of each sentence without truncation or padding, start and end token included."""
-        return [len(tokens) for tokens in self.tokenizer(self._prepared(sentences), verbose=False)["input_ids"]]
+        return [len(tokens) for tokens in self.read(sentences)]
 
     def read(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
         """Returns the token ids of each text, without truncation or padding; texts with equal ids are the same."""
+        # verbose would warn of errors in sentences that are too long, which are truncated before they are embedded
         return [tuple(tokens) for tokens in self.tokenizer(self._prepared(texts), verbose=False)["input_ids"]]
 
     def ends_early(self, text: str) -> bool:
