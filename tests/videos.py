@@ -1,7 +1,9 @@
 """Real video files, encoded in the test. All frames differ, so that a wrong frame is detected."""
 
+import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -60,7 +62,7 @@ def write_video(
         The path.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", options=container or {}) as output:
+    with unchanged_priority(), av.open(str(path), "w", options=container or {}) as output:
         stream = output.add_stream(codec, rate=25, options=options or {})
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         if aspect != 1:
@@ -76,6 +78,21 @@ def write_video(
     if rotate:
         set_display_matrix(path, {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[rotate])
     return path
+
+
+@contextmanager
+def unchanged_priority() -> Iterator[None]:
+    """Takes back the real-time priority that SVT-AV1 gives to a process of root: everything else would starve."""
+    if not hasattr(os, "sched_setscheduler"):  # macOS
+        yield
+        return
+    policy, setting = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread in Path("/proc/self/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setscheduler(int(thread.name), policy, setting)
 
 
 def set_display_matrix(path: Path, matrix: tuple[float, float, float, float]) -> None:

@@ -1,3 +1,4 @@
+import os
 import random
 import subprocess
 import sys
@@ -354,6 +355,13 @@ def test_pictures_that_are_falsely_called_keyframes(tmp_path: Path, name: str, f
 def test_raw_streams_without_keyframe_flags(tmp_path: Path, name: str) -> None:
     path = write_video(tmp_path / f"a.{name}", 20, codec=name, width=176, height=144, options=PREDICTED)
     assert_shows(path, decoded(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="macOS has no scheduling policies")
+def test_writing_av1_leaves_the_priority_of_the_tests(tmp_path: Path) -> None:
+    before = os.sched_getscheduler(0)
+    write_video(tmp_path / "a.mkv", 20, codec="libsvtav1")
+    assert {os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()} == {before}
 
 
 @pytest.mark.parametrize(
