@@ -65,10 +65,11 @@ def explain(
         )
     models: list[_ExplainedByModel] = []
     for name, recognizer in recognizers:
-        found = recognizer(video)
+        clip = recognizer.embed_clip(video)
+        found = recognizer(clip)
         compared = models[0].classes if models else _compared(found, class_, against)
         try:
-            explained = recognizer.explain(video, compared)
+            explained = recognizer.explain(clip, compared)
             shown = [] if maps is None else [recognizer.maps(explanation, maps) for explanation in explained]
         except UserError as error:
             if other_weights is None:
