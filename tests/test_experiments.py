@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -49,12 +50,13 @@ MAKE = re.compile(
 
 def documented(text: str) -> list[tuple[str, ...]]:
     """Returns the commands of `make train` and `make eval`; options alone belong to the preceding experiment."""
+    shell = {"SEED": "1", **dict(re.findall(r'`([A-Z]+)="([^"]*)"`', text))}  # variables that the page sets
     commands, experiment = set(), ""
     for found in MAKE.finditer(text):
         experiment = found["experiment"] or experiment
         if experiment not in ("", "x") and (found["experiment"] or found["options"]):  # x is a placeholder
             command = "test" if found["verb"] == "eval" else "fit"
-            options = shlex.split((found["options"] or "").replace("$SEED", "1").replace("\\\n", ""))
+            options = shlex.split(Template(found["options"] or "").safe_substitute(shell).replace("\\\n", ""))
             commands.add((command, f"--config={experiment}", *options))
     return sorted(commands)
 

@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from ost_lightning.analysis import class_embeddings, density, density_results, draw_density, draw_map
+from ost_lightning.analysis import Density, class_embeddings, density, density_results, draw_density, draw_map
 from ost_lightning.analysis.density import mean_cosine_between_classes, tsne
+from ost_lightning.analysis.pictures import COLORS
 from ost_lightning.errors import UserError
 from ost_lightning.models import VideoCLIP
 from ost_lightning.text import LabelSpace, Templates
@@ -58,8 +59,9 @@ def test_descriptors_separate_the_classes_of_the_rendered_world(encoder: VideoCL
     """Checks Fig. 2 in the rendered world: the tiny CLIP separates classes better by descriptors than by names."""
     for group in ("seen", "unseen", "order"):
         measured = density(*class_embeddings(encoder, label_space(0, group), Templates.load("ost"), 4))
-        assert measured.descriptors < measured.name
-        assert measured.single_descriptors < measured.descriptors
+        assert measured.descriptors is not None
+        assert measured.single_descriptors is not None
+        assert measured.single_descriptors < measured.descriptors < measured.name
 
 
 def test_pictures_and_results(encoder: VideoCLIP, tmp_path: Path) -> None:
@@ -87,6 +89,31 @@ def test_one_label_space_is_drawn_by_closeness(encoder: VideoCLIP, tmp_path: Pat
         # the colors of closeness, beyond the black of names and frames
         hues = {color for _, color in picture.convert("RGB").getcolors(10**6) if max(color) - min(color) > 60}
         assert len(hues) > 100
+
+
+def test_names_alone_are_measured_and_drawn_beside_data_sets_with_descriptors(
+    encoder: VideoCLIP, tmp_path: Path
+) -> None:
+    complete, templates = label_space(0, "unseen"), Templates.load("ost")
+    alone = class_embeddings(encoder, LabelSpace(complete.names), templates, 4)
+    both = class_embeddings(encoder, complete, templates, 4)
+    torch.testing.assert_close(alone[0].name, both[0].name)
+    measured = density(*alone)
+    assert measured == Density(20, pytest.approx(density(*both).name), None, None, None, None)
+    one = LabelSpace(complete.names, {complete.names[0]: complete.descriptors[complete.names[0]]})
+    with pytest.raises(UserError, match=r"19 of 20 classes .* fewer than 4"):  # a part of the descriptors is a mistake
+        class_embeddings(encoder, one, templates, 4)
+
+    panels, bars = [], []
+    for names, others in ((alone, {"others": both}), (alone, {}), (both, {})):
+        shown = {"names": names, **others}
+        draw_map({name: parts[0] for name, parts in shown.items()}, "", tmp_path / "map.svg")
+        draw_density({name: density(*parts) for name, parts in shown.items()}, "", tmp_path / "density.svg")
+        written = [(tmp_path / f"{name}.svg").read_text() for name in ("map", "density")]
+        panels.append(written[0].count('<g id="axes_'))
+        bars.append(written[1].count(f"fill: {COLORS[7]}") + written[1].count(f"fill: {COLORS[0]}"))
+    assert bars == [3 + 2, 1 + 1, 2 + 2]  # bars, and the legend's
+    assert panels == [2, 1 + 1, 2 + 1]  # one label space alone has a scale of colors
 
 
 def test_tsne_is_repeatable_and_keeps_clusters_together() -> None:

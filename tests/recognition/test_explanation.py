@@ -3,16 +3,25 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ost_lightning import Recognizer
 from ost_lightning.errors import UserError
-from ost_lightning.matching import MaxSimilarity, OptimalDescriptorSolver, PooledDescriptors, TermWeights
+from ost_lightning.matching import CategoryName, MaxSimilarity, OptimalDescriptorSolver, PooledDescriptors, TermWeights
 from ost_lightning.models import MeanPooling, VideoCLIP
 from ost_lightning.models.temporal_heads import TemporalHead
-from ost_lightning.recognition import TrainedModel, attention_maps, draw_maps, draw_matches, load_trained_model
+from ost_lightning.recognition import (
+    TrainedModel,
+    attention_maps,
+    draw_comparison,
+    draw_maps,
+    draw_matches,
+    load_trained_model,
+)
 from ost_lightning.recognition.explanation import MapMethod, sentence_matches
 from ost_lightning.text import LabelSpace
 from ost_lightning.toyworld.clips import render_clip, write_mp4
@@ -168,10 +177,36 @@ def test_a_clip_that_is_pooled_to_one_embedding_has_one_share(model: TrainedMode
     pytest.importorskip("matplotlib")
     pooled = replace(model, video_clip=VideoCLIP("tiny", temporal_head=MeanPooling))
     recognizer = Recognizer(pooled, label_space(0, "unseen"))
-    (explained,) = recognizer.explain(video, [ACTION.name])
+    explained, other = recognizer.explain(video)
+    assert explained.frames_against(other) == other.frames_against(explained) == []
     for match in explained.matches:
         assert match.shares.tolist() == pytest.approx([1])
         assert "best seen" not in str(match)
     draw_matches(explained, tmp_path / "matches.png")
     draw_maps(explained, explained.matches[:1], recognizer.maps(explained)[:1], tmp_path / "maps.png")
     assert all((tmp_path / name).stat().st_size > 10_000 for name in ("matches.png", "maps.png"))
+
+
+def test_two_models_are_drawn_side_by_side(
+    recognizer: Recognizer, model: TrainedModel, video: Path, tmp_path: Path
+) -> None:
+    """The model that knows only class names has fewer rows, and both have the same scale."""
+    pytest.importorskip("matplotlib")
+    averaged = replace(model, video_clip=VideoCLIP("tiny", temporal_head=MeanPooling), matcher=CategoryName())
+    recognizers = {"OST": recognizer, "ViFi-CLIP": Recognizer(averaged, label_space(0, "unseen"))}
+    explained = {name: one.explain(video, [ACTION.name])[0] for name, one in recognizers.items()}
+    maps = {name: one.maps(explained[name]) for name, one in recognizers.items()}
+    sizes = []
+    for shown in ({}, maps):
+        draw_comparison(explained, shown, "clip.mp4", tmp_path / "both.png")
+        with Image.open(tmp_path / "both.png") as file:
+            pixels = np.asarray(file.convert("L"))
+        sizes.append(pixels.shape)
+        left, right = np.hsplit(pixels, 2)
+        # rows of pixels where something is drawn, below the title
+        last = [int(np.flatnonzero(half.min(1) < 128)[-1]) for half in (left, right)]
+        assert last[0] > 0.9 * len(pixels)
+        assert 0.1 * len(pixels) < last[1] < 0.4 * len(pixels)
+    (low, width), (high, same) = sizes
+    assert width == same == 2 * 1440
+    assert high > low + 8 * 100  # a row of maps per sentence

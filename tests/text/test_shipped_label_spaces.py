@@ -14,6 +14,7 @@ COUNTS = {
     "hmdb51-base": 26,
     "hmdb51-novel": 25,
     "hmdb51-released": 51,
+    "imagenet1k": 1000,
     "k600-split1": 160,
     "k600-split2": 160,
     "k600-split3": 160,
@@ -28,7 +29,7 @@ COUNTS = {
     "ucf101-base": 51,
     "ucf101-novel": 50,
 }
-WITH_CLASS_LISTS = sorted(path.parent.name for path in shipped("data").glob("*/classes.txt"))
+WITH_DESCRIPTORS = sorted(path.parent.name for path in shipped("data").glob("*/descriptors.json"))
 
 
 def test_all_label_spaces_are_shipped() -> None:
@@ -36,7 +37,7 @@ def test_all_label_spaces_are_shipped() -> None:
     assert folders == set(COUNTS)
 
 
-@pytest.mark.parametrize("name", sorted(COUNTS))
+@pytest.mark.parametrize("name", sorted(set(COUNTS) - {"imagenet1k"}))
 def test_classes_and_descriptors_are_complete(name: str) -> None:
     labels = LabelSpace.load(name)
     assert len(labels) == COUNTS[name]
@@ -47,7 +48,7 @@ def test_classes_and_descriptors_are_complete(name: str) -> None:
         assert all(len(set(row)) == 8 for row in rows)
 
 
-@pytest.mark.parametrize("name", WITH_CLASS_LISTS)
+@pytest.mark.parametrize("name", WITH_DESCRIPTORS)
 def test_all_descriptors_belong_to_a_class(name: str) -> None:
     content = json.loads((shipped("data") / name / "descriptors.json").read_text())
     assert set(content["classes"]) <= set(LabelSpace.load(name).names)
@@ -113,6 +114,22 @@ def test_misspellings_of_activitynet_are_corrected_for_clip_only() -> None:
         "Polishing forniture": "Polishing furniture",
     }
     assert list(labels.published) == sorted(labels.published)
+
+
+def test_imagenet1k_has_distinct_names_and_no_descriptors() -> None:
+    labels = LabelSpace.load("imagenet1k")
+    assert len(labels) == len({name.casefold() for name in labels.names}) == 1000
+    assert labels.descriptors == {}
+    assert "MIT license" in labels.source
+    assert "BSD 3-Clause license" in labels.source
+    categories = pytest.importorskip("torchvision.models").ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
+    assert list(labels.published) == categories
+    for label, name in ((134, "crane bird"), (517, "construction crane"), (638, "tights"), (744, "projectile")):
+        assert labels.names[label] == name
+    names = pytest.importorskip("open_clip").IMAGENET_CLASSNAMES
+    other = {label: name for label, name in enumerate(labels.names) if name != names[label]}
+    assert other == {744: "projectile", 836: "sunglass"}
+    assert [names[label] for label in other] == ["missile", "sunglasses"]
 
 
 def test_names_of_ssv2_are_templates_without_brackets() -> None:

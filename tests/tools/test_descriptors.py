@@ -113,9 +113,15 @@ def test_diff(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "11 descriptors in both, 1 only in small, 1 only in other" in printed
 
 
-@pytest.mark.parametrize("name", known_names())
-def test_check_passes_for_every_shipped_label_space(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in known_names() if name != "imagenet1k"])
+def test_check_passes_for_every_shipped_label_space_with_descriptors(name: str) -> None:
     assert main(["descriptors", "check", name]) == 0
+
+
+def test_check_finds_no_fault_in_imagenet1k_but_its_missing_descriptors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "check", "imagenet1k", "--output=found.csv"]) == 1
+    assert "1,000 errors and 0 warnings in 1,000 classes" in " ".join(capsys.readouterr().err.split())
+    assert {line.split(",")[1] for line in Path("found.csv").read_text().splitlines()[1:]} == {"missing"}
 
 
 def test_density(capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,6 +139,45 @@ def test_density(capsys: pytest.CaptureFixture[str]) -> None:
         "hmdb51": 51,
     }
     assert "the tiny CLIP of the rendered world" in capsys.readouterr().out
+
+
+def test_density_with_a_label_space_without_descriptors(capsys: pytest.CaptureFixture[str]) -> None:
+    LabelSpace(LabelSpace.load("imagenet1k").names[:30]).save(Path("images"))
+    assert main(["descriptors", "density", "images,toyworld-0-unseen", "--output=out"]) == 0
+    images, videos = json.loads(Path("out/density.json").read_text())["label_spaces"].values()
+    assert images["classes"] == 30
+    assert [images[kind] for kind in ("descriptors", "spatio", "temporal", "single_descriptors")] == [None] * 4
+    assert None not in videos.values()
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "images" in line]
+    assert [cell.strip() for cell in row.split("│")[4:-1]] == ["-"] * 4
+
+
+@pytest.mark.slow  # 2,700 sentences and two t-SNE pictures
+def test_the_command_of_figure_2() -> None:
+    assert main(["descriptors", "density", "imagenet1k,kinetics400,ssv2", "--templates=raw_name", "--output=out"]) == 0
+    assert {path.name for path in Path("out").iterdir()} == {"density.json", "density.png", "map.png"}
+    found = json.loads(Path("out/density.json").read_text())["label_spaces"]
+    assert {name: measured["classes"] for name, measured in found.items()} == {
+        "imagenet1k": 1000,
+        "kinetics400": 400,
+        "ssv2": 174,
+    }
+    described = {name: measured["descriptors"] is not None for name, measured in found.items()}
+    assert described == {"imagenet1k": False, "kinetics400": True, "ssv2": True}
+    assert all(0 < measured["name"] < 1 for measured in found.values())
+
+
+def test_label_spaces_of_one_name_are_measured_each(small: Path) -> None:
+    """A folder is no replacement for another one of its name."""
+    shutil.copytree(small, "other/small")
+    assert main(["descriptors", "density", "small,other/small,toyworld-0-unseen", "--descriptors_per_class=2"]) == 0
+    found = json.loads(Path("runs/density/density.json").read_text())["label_spaces"]
+    assert list(found) == ["small", "other/small", "toyworld-0-unseen"]
+
+
+def test_a_label_space_given_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "density", "hmdb51,hmdb51"]) == 1
+    assert "hmdb51 is given twice" in " ".join(capsys.readouterr().err.split())
 
 
 def test_density_of_a_model_with_nan_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,9 @@ _NAME_COLOR, _DESCRIPTOR_COLOR = COLORS[7], COLORS[0]
 _MARKERS: Final = "osD^vPX*<>"
 _PANELS: Final = {"name": "category names", "descriptors": "descriptors"}
 _MOST_NAMES: Final = 40
+"""Number of classes up to which points are named."""
+_MOST_LARGE_DOTS: Final = 400
+"""Number of classes up to which points are large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +35,23 @@ class ClassEmbeddings:
     Attributes:
         classes: Names of the classes.
         name: Embeddings of the category names.
-        spatio: Normalized mean of the Spatio Descriptors.
-        temporal: Normalized mean of the Temporal Descriptors.
-        descriptors: Normalized mean of both kinds.
+        spatio: Normalized mean of the Spatio Descriptors; None without descriptors.
+        temporal: Normalized mean of the Temporal Descriptors; None without descriptors.
+        descriptors: Normalized mean of both kinds; None without descriptors.
     """
 
     classes: tuple[str, ...]
     name: Tensor
-    spatio: Tensor
-    temporal: Tensor
-    descriptors: Tensor
+    spatio: Tensor | None = None
+    temporal: Tensor | None = None
+    descriptors: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Density:
     """Mean pairwise cosines between the classes of one data set, -1 to 1; lower values are easier to tell apart.
+
+    All but the first two are None for a label space without descriptors.
 
     Attributes:
         classes: Number of classes (K).
@@ -60,10 +65,10 @@ class Density:
 
     classes: int
     name: float
-    descriptors: float
-    spatio: float
-    temporal: float
-    single_descriptors: float
+    descriptors: float | None
+    spatio: float | None
+    temporal: float | None
+    single_descriptors: float | None
 
 
 @torch.no_grad()
@@ -74,20 +79,24 @@ def class_embeddings(
 
     Args:
         video_clip: Encoder of the texts.
-        labels: Label space of at least two classes, with descriptors.
+        labels: Label space of at least two classes. Without any descriptors, only the names are encoded.
         templates: Sentence templates.
         per_class: Number of descriptors per class and kind (N).
 
     Returns:
-        One embedding per class and kind, and the single descriptors, (K, 2N, d).
+        One embedding per class and kind, and the single descriptors, (K, 2N, d); N is 0 without descriptors.
 
     Raises:
         UserError: If there are fewer than two classes, or too few descriptors.
     """
     if len(labels) < 2:
         raise UserError(f"The label space {labels.origin} has only one class, but a density needs pairs.")
-    sentences = templates.apply(labels, SENTENCE_KINDS, per_class, video_clip.token_count)
+    kinds = SENTENCE_KINDS if labels.descriptors else ("name",)
+    sentences = templates.apply(labels, kinds, per_class, video_clip.token_count)
     texts = video_clip.encode_sentences(video_clip.tokenize(sentences))
+    if not labels.descriptors:
+        names = F.normalize(texts["name"].mean(1), dim=-1).cpu()
+        return ClassEmbeddings(tuple(labels.names), names), names.new_empty(len(labels), 0, names.shape[1])
     single = torch.cat([texts["spatio"], texts["temporal"]], dim=1)
     means = {kind: F.normalize(texts[kind].mean(1), dim=-1).cpu() for kind in SENTENCE_KINDS}
     embeddings = ClassEmbeddings(tuple(labels.names), **means, descriptors=F.normalize(single.mean(1), dim=-1).cpu())
@@ -99,15 +108,19 @@ def density(embeddings: ClassEmbeddings, single: Tensor) -> Density:
 
     Args:
         embeddings: One embedding per class and kind of text.
-        single: Single descriptors, fp32 (K, 2N, d).
+        single: Single descriptors, fp32 (K, 2N, d); N is 0 without descriptors.
     """
+
+    def between(vectors: Tensor | None) -> float | None:
+        return None if vectors is None else mean_cosine_between_classes(vectors[:, None])
+
     return Density(
         classes=len(embeddings.name),
-        single_descriptors=mean_cosine_between_classes(single),
-        **{
-            kind: mean_cosine_between_classes(getattr(embeddings, kind)[:, None])
-            for kind in ("name", "descriptors", "spatio", "temporal")
-        },
+        name=mean_cosine_between_classes(embeddings.name[:, None]),
+        descriptors=between(embeddings.descriptors),
+        spatio=between(embeddings.spatio),
+        temporal=between(embeddings.temporal),
+        single_descriptors=mean_cosine_between_classes(single) if single.shape[1] else None,
     )
 
 
@@ -126,7 +139,7 @@ def mean_cosine_between_classes(embeddings: Tensor) -> float:
 
 
 def draw_density(densities: Mapping[str, Density], title: str, file: Path) -> None:
-    """Draws two bars per data set: category names and descriptors (Fig. 2, right).
+    """Draws two bars per data set, category names and descriptors, or one if it has no descriptors (Fig. 2, right).
 
     Args:
         densities: Density by name of the data set.
@@ -139,10 +152,16 @@ def draw_density(densities: Mapping[str, Density], title: str, file: Path) -> No
     with picture(file, min(WIDTH, max(3.5, 1.4 + 1.1 * len(densities))), 3.2, title) as figure:
         axis = figure.subplots()
         positions = np.arange(len(densities))
-        shown = (("name", "category name", _NAME_COLOR), ("descriptors", "descriptors", _DESCRIPTOR_COLOR))
-        for side, (kind, label, color) in zip((-0.2, 0.2), shown, strict=True):
-            values = [100 * getattr(found, kind) for found in densities.values()]
-            axis.bar_label(axis.bar(positions + side, values, 0.38, label=label, color=color), fmt="%.1f", fontsize=7)
+        measured = [*densities.values()]
+        alone = np.array([found.descriptors is None for found in measured])
+        names = [100 * found.name for found in measured]
+        # a bar without a second one stands in the middle
+        bars = [axis.bar(positions - 0.2 * ~alone, names, 0.38, label="category name", color=_NAME_COLOR)]
+        if not alone.all():
+            values = [100 * found.descriptors for found in measured if found.descriptors is not None]
+            bars.append(axis.bar(positions[~alone] + 0.2, values, 0.38, label="descriptors", color=_DESCRIPTOR_COLOR))
+        for group in bars:
+            axis.bar_label(group, fmt="%.1f", fontsize=7)
         axis.set_xticks(
             positions, [f"{name}\n{counted(found.classes, 'class', 'classes')}" for name, found in densities.items()]
         )
@@ -156,6 +175,7 @@ def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, 
     """Draws a t-SNE of the classes of all data sets: names on the left, descriptors on the right (Fig. 2, left).
 
     Up to 40 classes are named. One data set is colored by the cosine to the nearest other class, several by data set.
+    Data sets without descriptors are among the names only.
 
     Args:
         embeddings: Embeddings of classes by name of the data set.
@@ -164,46 +184,57 @@ def draw_map(embeddings: Mapping[str, ClassEmbeddings], title: str, file: Path, 
         seed: Seed for t-SNE.
 
     Raises:
-        UserError: If matplotlib or scikit-learn is not installed, or there are fewer than five classes in all.
+        UserError: If matplotlib or scikit-learn is not installed, or a panel has fewer than five classes in all.
     """
     total = sum(len(found.name) for found in embeddings.values())
+    panels = {kind: _vectors(embeddings, kind) for kind in _PANELS}
+    panels = {kind: vectors for kind, vectors in panels.items() if vectors}
     named = total <= _MOST_NAMES
     # names need room: one panel below the other
-    size, grid = ((WIDTH, 11.0), (2, 1)) if named else ((WIDTH, 3.9), (1, 2))
-    panels = []
+    count = len(panels)
+    size, grid = ((WIDTH, 5.5 * count), (count, 1)) if named else ((WIDTH, 3.9), (1, count))
+    drawn = []
     # one label space is colored by closeness, several by label space
-    closest = (
-        {kind: _closest(next(iter(embeddings.values())), kind) for kind in _PANELS} if len(embeddings) == 1 else {}
-    )
+    closest = {kind: _closest(*vectors.values()) for kind, vectors in panels.items()} if len(embeddings) == 1 else {}
     limits = {"vmin": min(map(np.min, closest.values())), "vmax": max(map(np.max, closest.values()))} if closest else {}
     with picture(file, *size, f"{title}; {counted(total, 'class', 'classes')}") as figure:
-        for axis, (kind, heading) in zip(figure.subplots(*grid), _PANELS.items(), strict=True):
-            vectors = [getattr(found, kind) for found in embeddings.values()]
-            points = tsne(torch.cat(vectors), seed)
-            parts = np.split(points, np.cumsum([len(part) for part in vectors])[:-1])
-            for k, (name, part) in enumerate(zip(embeddings, parts, strict=True)):
-                marker = _MARKERS[k % len(_MARKERS)]
-                style = {"c": closest[kind], "cmap": COLOR_MAP, **limits} if closest else {"alpha": 0.75}
-                dots = axis.scatter(part[:, 0], part[:, 1], s=16, marker=marker, linewidths=0, label=name, **style)
-            axis.set_title(heading)
+        for axis, (kind, vectors) in zip(figure.subplots(*grid, squeeze=False).flat, panels.items(), strict=True):
+            points = tsne(torch.cat([*vectors.values()]), seed)
+            parts = np.split(points, np.cumsum([len(part) for part in vectors.values()])[:-1])
+            for name, part in zip(vectors, parts, strict=True):
+                # a data set looks the same in both panels, although one of them may lack another data set
+                k = [*embeddings].index(name)
+                style = (
+                    {"c": closest[kind], "cmap": COLOR_MAP, **limits}
+                    if closest
+                    else {"alpha": 0.75, "color": COLORS[k % len(COLORS)]}
+                )
+                dot, marker = 16 if total <= _MOST_LARGE_DOTS else 7, _MARKERS[k % len(_MARKERS)]
+                dots = axis.scatter(part[:, 0], part[:, 1], s=dot, marker=marker, linewidths=0, label=name, **style)
+            axis.set_title(_PANELS[kind])
             axis.spines[:].set_visible(True)
             axis.set_xticks([])
             axis.set_yticks([])
             axis.margins(0.12)
-            panels.append((axis, points))
+            drawn.append((axis, points, [name for part in vectors for name in embeddings[part].classes]))
         if closest:
             label = "cosine to the nearest other class"
-            figure.colorbar(dots, ax=[axis for axis, _ in panels], shrink=0.7, label=label)
+            figure.colorbar(dots, ax=[axis for axis, _, _ in drawn], shrink=0.7, label=label)
         else:
-            figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+            figure.legend(*drawn[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
         if named:
-            for axis, points in panels:
-                name_points(figure, axis, points, [name for found in embeddings.values() for name in found.classes])
+            for axis, points, names in drawn:
+                name_points(figure, axis, points, names)
 
 
-def _closest(embeddings: ClassEmbeddings, kind: str) -> NDArray[np.float32]:
+def _vectors(embeddings: Mapping[str, ClassEmbeddings], kind: str) -> dict[str, Tensor]:
+    """Returns the embeddings of the data sets that have them, (K, d) each."""
+    found = {name: getattr(one, kind) for name, one in embeddings.items()}
+    return {name: vectors for name, vectors in found.items() if vectors is not None}
+
+
+def _closest(vectors: Tensor) -> NDArray[np.float32]:
     """Returns each class's cosine to the nearest other class, fp32 (K,)."""
-    vectors = getattr(embeddings, kind)
     cosines = vectors @ vectors.T
     return cast("NDArray[np.float32]", cosines.fill_diagonal_(-1).amax(1).numpy())
 

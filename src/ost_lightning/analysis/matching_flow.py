@@ -15,6 +15,7 @@ from ost_lightning.vocabulary import DescriptorKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
 
     from ost_lightning.models import VideoCLIP
 
@@ -84,29 +85,55 @@ def draw_matching_flows(
     Raises:
         UserError: If matplotlib is not installed.
     """
+    with picture(file, WIDTH, flows_height(flows) + 0.3, title) as figure:
+        fill_with_flows(figure, flows, seconds)
+
+
+def flows_height(flows: Mapping[str, MatchingFlow]) -> float:
+    """Returns the height in inches that flows need below a title.
+
+    Args:
+        flows: Flows of the same frames, by heading.
+    """
+    heights = _heights(flows)
+    return sum(heights) + 0.35 * len(heights)
+
+
+def fill_with_flows(figure: "FigureBase", flows: Mapping[str, MatchingFlow], seconds: Sequence[float] = ()) -> None:
+    """Draws the frames of a video above the plans of one or several flows into a figure, or into a part of one.
+
+    Args:
+        figure: Empty figure or part of a figure, as wide as a page.
+        flows: Flows of the same frames, by heading.
+        seconds: Times of the frames; they are numbered if there are none.
+    """
     frames = next(iter(flows.values())).frames
     count = len(frames)
-    sentences = {name: [textwrap.fill(text, _WRAP) for text in flow.descriptors] for name, flow in flows.items()}
-    rows = {name: sum(0.12 + 0.13 * (1 + text.count("\n")) for text in texts) for name, texts in sentences.items()}
-    heights = [(WIDTH - _LABELS) / count * frames.shape[-2] / frames.shape[-1], *(0.2 + row for row in rows.values())]
-    with picture(file, WIDTH, sum(heights) + 0.35 * len(heights) + 0.3, title) as figure:
-        axes = figure.subplots(1 + len(flows), 1, gridspec_kw={"height_ratios": heights})
-        strip = frames.permute(2, 0, 3, 1).flatten(1, 2).numpy()
-        axes[0].imshow(strip, aspect="auto", extent=(-0.5, count - 0.5, 1, 0))
-        axes[0].set_yticks([])
-        for axis in axes:
-            axis.spines[:].set_visible(False)
-            axis.tick_params(length=0)
-        shown = range(0, count, -(-count // _TICKS))
-        names = frame_names(count, seconds)
-        axes[0].set_xticks(shown, [names[k] for k in shown])
-        for axis, (heading, flow) in zip(axes[1:], flows.items(), strict=True):
-            axis.imshow(flow.plan.T.numpy(), aspect="auto", vmin=0, vmax=1)
-            axis.set_title(heading, loc="left")
-            axis.set_yticks(range(len(flow.descriptors)), sentences[heading])
-            axis.set_xticks([])
-            if count <= _TICKS:
-                _write_shares(axis, flow.plan)
+    axes = figure.subplots(1 + len(flows), 1, gridspec_kw={"height_ratios": _heights(flows)})
+    strip = frames.permute(2, 0, 3, 1).flatten(1, 2).numpy()
+    axes[0].imshow(strip, aspect="auto", extent=(-0.5, count - 0.5, 1, 0))
+    axes[0].set_yticks([])
+    for axis in axes:
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
+    shown = range(0, count, -(-count // _TICKS))
+    names = frame_names(count, seconds)
+    axes[0].set_xticks(shown, [names[k] for k in shown])
+    for axis, (heading, flow) in zip(axes[1:], flows.items(), strict=True):
+        axis.imshow(flow.plan.T.numpy(), aspect="auto", vmin=0, vmax=1)
+        axis.set_title(heading, loc="left")
+        axis.set_yticks(range(len(flow.descriptors)), [textwrap.fill(text, _WRAP) for text in flow.descriptors])
+        axis.set_xticks([])
+        if count <= _TICKS:
+            _write_shares(axis, flow.plan)
+
+
+def _heights(flows: Mapping[str, MatchingFlow]) -> list[float]:
+    """Heights in inches of the frames and of each flow."""
+    frames = next(iter(flows.values())).frames
+    strip = (WIDTH - _LABELS) / len(frames) * frames.shape[-2] / frames.shape[-1]
+    lines = [[len(textwrap.wrap(text, _WRAP)) for text in flow.descriptors] for flow in flows.values()]
+    return [strip, *(0.2 + sum(0.12 + 0.13 * count for count in counts) for counts in lines)]
 
 
 def _write_shares(axis: "Axes", plan: Tensor) -> None:

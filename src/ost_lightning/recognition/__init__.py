@@ -3,7 +3,7 @@
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator
 from ost_lightning.recognition.embedded_clip import EmbeddedClip
 from ost_lightning.recognition.explanation import Explanation, SentenceMatch, attention_maps
-from ost_lightning.recognition.explanation_pictures import draw_maps, draw_matches
+from ost_lightning.recognition.explanation_pictures import draw_comparison, draw_maps, draw_matches
 from ost_lightning.recognition.live import LiveRecognition, StreamLostWarning
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.recognizer import Recognizer
@@ -27,6 +27,7 @@ __all__ = [
     "Unreadable",
     "attention_maps",
     "check_format",
+    "draw_comparison",
     "draw_maps",
     "draw_matches",
     "find_checkpoint",

@@ -104,6 +104,8 @@ class Explanation:
     def frames_against(self, other: "Explanation", count: int = 3) -> list[int]:
         """Returns the frames that speak most for this class and not for another one, in the order of the video.
 
+        There are none if a temporal head pools the frames: the clip as a whole has one score.
+
         Args:
             other: Explanation of another class, for the same video.
             count: Largest number of frames; only those that speak for this class count.
@@ -116,6 +118,8 @@ class Explanation:
             raise UserError(
                 f"The explanations have {len(own)} and {len(others)} frames: compare explanations of one video."
             )
+        if len(own) == 1:
+            return []
         lead = own - others
         best = lead.argsort(descending=True, stable=True)[:count].tolist()
         return sorted(frame for frame in best if lead[frame] > 0)

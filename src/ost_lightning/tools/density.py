@@ -2,12 +2,15 @@
 
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Column, Table
 
+from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
 from ost_lightning.resources import TINY_CLIP, TINY_MODELS
 from ost_lightning.text import LabelSpace, Templates
@@ -32,7 +35,7 @@ def density(
     """Measures how similar the classes of data sets are to each other, by name and by descriptors (Fig. 2).
 
     Writes density.json, density.png (bars) and map.png (t-SNE). The figures depend on the CLIP that measures; tiny
-    knows only the rendered world.
+    knows only the rendered world. Label spaces without descriptors, such as imagenet1k, are measured by name only.
 
     Args:
         label_spaces: Names or folders of label spaces, separated by commas: kinetics400,hmdb51. toyworld-0-unseen is a
@@ -51,7 +54,7 @@ def density(
     from ost_lightning.models import VideoCLIP, require_finite_weights
 
     output_folder(output)
-    found = {Path(name).name: _labels(name) for name in label_spaces.split(",")}
+    found = _by_name(label_spaces.split(","))
     sentences = Templates.load(templates)
     encoder = VideoCLIP(pretrained).eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     require_finite_weights(encoder)
@@ -63,7 +66,8 @@ def density(
     write_text_atomically(output / "density.json", json.dumps(density_results(densities, settings), indent=1) + "\n")
     tiny = TINY_MODELS.get(pretrained)
     named = pretrained if tiny is None else f"the tiny {tiny} of the rendered world"
-    about = f"text tower of {named}, {descriptors_per_class} descriptors of each kind"
+    described = any(labels.descriptors for labels in found.values())
+    about = f"text tower of {named}" + f", {descriptors_per_class} descriptors of each kind" * described
     draw_density(densities, f"Semantic density: {about}", output / "density.png")
     draw_map(
         {name: parts[0] for name, parts in encoded.items()}, f"t-SNE of classes: {about}", output / "map.png", seed
@@ -71,9 +75,20 @@ def density(
     table = Table(Column("label space", overflow="fold"), *(Column(name, justify="right") for name in _FIGURES))
     for name, measured in densities.items():
         values = (measured.name, measured.descriptors, measured.spatio, measured.temporal, measured.single_descriptors)
-        table.add_row(name, str(measured.classes), *(f"{100 * value:.1f}" for value in values))
+        table.add_row(
+            name, str(measured.classes), *("-" if value is None else f"{100 * value:.1f}" for value in values)
+        )
     Console().print(table)
     print(f"Mean pairwise cosines (%) by the {about}. Written to {output}: density.json, density.png, map.png")
+
+
+def _by_name(given: Sequence[str]) -> dict[str, LabelSpace]:
+    """Returns label spaces by the names of their folders, or by their paths where two folders have one name."""
+    names = [Path(name).name for name in given]
+    if repeated := [name for name, count in Counter(given).items() if count > 1]:
+        raise UserError(f"The label space {repeated[0]} is given twice: name each one once.")
+    shown = [path if names.count(name) > 1 else name for path, name in zip(given, names, strict=True)]
+    return {name: _labels(path) for name, path in zip(shown, given, strict=True)}
 
 
 def _labels(name: str) -> LabelSpace:

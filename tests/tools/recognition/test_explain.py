@@ -2,11 +2,17 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from ost_lightning import Recognizer
 from ost_lightning.cli import main
+from ost_lightning.matching import MaxSimilarity
+from ost_lightning.models import VideoCLIP
+from ost_lightning.recognition import load_trained_model
 from ost_lightning.toyworld.clips import render_clip, write_mp4
 from ost_lightning.toyworld.dataset import label_space
 from ost_lightning.toyworld.grammar import draw_classes
@@ -43,6 +49,57 @@ def test_a_class_is_explained_against_another(
     same = ["--class", third.name, "--against", third.name]
     assert main(["explain", "clip.mp4", "--weights=tiny", "--labels=labels", *same]) == 1
     assert f"--against is '{third.name}'" in capsys.readouterr().err
+
+
+def test_two_models_explain_the_same_classes_in_one_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+    write_mp4(Path("clip.mp4"), render_clip(draw_classes(0)["unseen"][0], seed="a"))
+    names = [action.name for action in draw_classes(0)["unseen"][:3]]
+    tuned = VideoCLIP("tiny")
+    tuned.save_pretrained(Path("copy"))
+    with torch.no_grad():
+        tuned.encoder.model.visual_projection.weight.mul_(torch.linspace(0.2, 1.8, 128)[:, None])
+    tuned.save_pretrained(Path("tuned"))
+    options = ["explain", "clip.mp4", "--weights=tiny", f"--classes={','.join(names)}", "--maps=relevance"]
+    options.append("--output=why")
+    assert main([*options, "--other_weights=tuned"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("tiny (CategoryName)\nclip.mp4: ")
+    assert "\ntuned (CategoryName)\nclip.mp4: " in printed
+    written = json.loads(Path("why/explanation.json").read_text())
+    other = written["other_model"]
+    assert (written["loaded_from"], other["loaded_from"]) == ("tiny", "tuned")
+    assert written["digest"] != other["digest"]
+    alone = Recognizer.load("tuned", names)
+    labels = Recognizer.load("tiny", names)("clip.mp4").classes[:2]
+    assert tuple(entry["label"] for entry in written["classes"]) == labels
+    assert other["classes"] == [explanation.record() for explanation in alone.explain("clip.mp4", labels)]
+    assert other["digest"] == alone.conditions()["digest"]
+    pictures = [f"{rank}_{label.replace(' ', '_')}_both_models.png" for rank, label in enumerate(labels, start=1)]
+    assert sorted(path.name for path in Path("why").iterdir()) == [*pictures, "explanation.json"]
+    assert main([*options, "--other_weights=copy"]) == 1
+    assert "--other_weights copy has the weights and settings of --weights tiny" in (
+        " ".join(capsys.readouterr().err.split())
+    )
+
+
+def test_the_model_that_cannot_be_explained_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+    write_mp4(Path("clip.mp4"), render_clip(draw_classes(0)["unseen"][0], seed="a"))
+    models = {"tiny": load_trained_model("tiny")}
+    models["other"] = replace(models["tiny"], matcher=MaxSimilarity())
+    monkeypatch.setattr(Recognizer, "load", lambda name, *_: Recognizer(models[name], label_space(0, "unseen")))
+    options = ["--weights=tiny", "--other_weights=other", "--labels=labels", "--output=why"]
+    assert main(["explain", "clip.mp4", *options]) == 1
+    assert "other: MaxSimilarity can't be explained" in " ".join(capsys.readouterr().err.split())
+    assert not Path("why").exists()
 
 
 @pytest.mark.parametrize(

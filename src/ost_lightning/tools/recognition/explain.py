@@ -1,12 +1,19 @@
-"""`ost explain`: why a video was recognized as a class, and not as another one."""
+"""`ost explain`: why a video was recognized as a class, and not as another one; by one model or by two."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ost_lightning.errors import UserError
 from ost_lightning.files import write_text_atomically
 from ost_lightning.tools.options import class_names, output_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ost_lightning.recognition import Explanation, Recognition, Recognizer
 
 
 def explain(
@@ -16,6 +23,7 @@ def explain(
     classes: str | None = None,
     class_: str | None = None,
     against: str | None = None,
+    other_weights: str | None = None,
     output: Path | None = None,
     maps: Literal["relevance", "rollout", "class_attention"] | None = None,
     device: str | None = None,
@@ -24,7 +32,8 @@ def explain(
 
     Prints the sentence that speaks most for a class, the step of it that is hardly seen, and the frames that speak for
     one class and not for the other. With `output`, draws which frames match which sentences, and writes all figures to
-    explanation.json; with `maps`, draws where in the frames the encoder looked.
+    explanation.json; with `maps`, draws where in the frames the encoder looked. With `other_weights`, two models
+    explain the same classes of the same video, and each picture shows both.
 
     Args:
         video: File, folder of frames, or URL.
@@ -33,6 +42,8 @@ def explain(
         classes: Class names separated by commas, such as `archery, surfing`.
         class_: Class to explain; the most likely one if not given.
         against: Class to compare with; the next most likely one if not given.
+        other_weights: Second model, in the forms of `weights`, to be compared with the first one; none if not given.
+            It explains the classes that were chosen by the first one.
         output: Folder for pictures and explanation.json; none are written if not given.
         maps: Attention maps to draw: `relevance` for each sentence, or `rollout` or `class_attention`, which are the
             same for all sentences; none if not given. They need a CLIP or SigLIP without a head that relates frames.
@@ -43,33 +54,103 @@ def explain(
         raise UserError("--maps draws pictures: name a folder for them with --output.")
     if output is not None:
         output_folder(output)
-    from ost_lightning.recognition import Recognizer, draw_maps, draw_matches
+    from ost_lightning.recognition import Recognizer
 
-    recognizer = Recognizer.load(weights, chosen, device)
-    found = recognizer(video)
-    print(found)
+    recognizers = [
+        (name, Recognizer.load(name, chosen, device)) for name in (weights, other_weights) if name is not None
+    ]
+    if other_weights is not None and len({model.conditions()["digest"] for _, model in recognizers}) == 1:
+        raise UserError(
+            f"--other_weights {other_weights} has the weights and settings of --weights {weights}: name another model."
+        )
+    models: list[_ExplainedByModel] = []
+    for name, recognizer in recognizers:
+        clip = recognizer.embed_clip(video)
+        found = recognizer(clip)
+        compared = models[0].classes if models else _compared(found, class_, against)
+        try:
+            explained = recognizer.explain(clip, compared)
+            shown = [] if maps is None else [recognizer.maps(explanation, maps) for explanation in explained]
+        except UserError as error:
+            if other_weights is None:
+                raise
+            raise UserError(f"{name}: {error}") from error
+        if other_weights is not None:
+            print(f"{name} ({type(recognizer.matcher).__name__})")
+        print(found)
+        _print(explained)
+        models.append(_ExplainedByModel(name, recognizer, found.video, explained, shown))
+    if output is not None:
+        if other_weights is None:
+            _draw_one(models[0], output, maps)
+        else:
+            _draw_both(models, output)
+        first, *others = [model.record() for model in models]
+        content = {"video": models[0].video, **first, **({"other_model": others[0]} if others else {})}
+        write_text_atomically(output / "explanation.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        print(f"Pictures and explanation.json written to {output}")
+
+
+@dataclass(frozen=True, slots=True)
+class _ExplainedByModel:
+    name: str
+    recognizer: "Recognizer"
+    video: str
+    explained: "Sequence[Explanation]"
+    maps: "Sequence[Tensor]"
+    """Attention maps of each explanation; empty if there are none."""
+
+    @property
+    def classes(self) -> list[str]:
+        return [explanation.label for explanation in self.explained]
+
+    def record(self) -> dict[str, Any]:
+        """All figures as plain values, for JSON, with what they depend on."""
+        return {
+            "loaded_from": self.name,
+            **self.recognizer.conditions(),
+            "seconds": [*self.explained[0].matches[0].seconds],
+            "classes": [explanation.record() for explanation in self.explained],
+        }
+
+
+def _compared(found: "Recognition", class_: str | None, against: str | None) -> list[str]:
+    """Returns the class to explain, and the one to compare with if there is one."""
     first = class_ or found.label
     if first == against:
         raise UserError(f"--against is {against!r}, which is the class to explain: choose another one.")
     second = against or next((name for name in found.classes if name != first), None)
-    compared = [name for name in (first, second) if name is not None]
-    explained = recognizer.explain(video, compared)
-    for rank, explanation in enumerate(explained, start=1):
+    return [name for name in (first, second) if name is not None]
+
+
+def _print(explained: "Sequence[Explanation]") -> None:
+    for explanation in explained:
         print(explanation)
         for other in explained:
             if other is not explanation and (frames := explanation.frames_against(other)):
                 when = ", ".join(explanation.matches[0].when(frame) for frame in frames)
                 print(f"  rather than '{other.label}': {when}")
-        if output is not None:
-            letters = "".join(letter if letter.isalnum() else "_" for letter in explanation.label)
-            name = f"{rank}_{letters}"
-            draw_matches(explanation, output / f"{name}_matches.png")
-            if maps is not None:
-                shown = recognizer.maps(explanation, maps)
-                draw_maps(explanation, explanation.matches, shown, output / f"{name}_{maps}.png")
-    if output is not None:
-        seconds = [*explained[0].matches[0].seconds]
-        records = [explanation.record() for explanation in explained]
-        content = {"video": found.video, **recognizer.conditions(), "seconds": seconds, "classes": records}
-        write_text_atomically(output / "explanation.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-        print(f"Pictures and explanation.json written to {output}")
+
+
+def _file_stem(rank: int, label: str) -> str:
+    letters = "".join(letter if letter.isalnum() else "_" for letter in label)
+    return f"{rank}_{letters}"
+
+
+def _draw_one(model: _ExplainedByModel, output: Path, maps: str | None) -> None:
+    from ost_lightning.recognition import draw_maps, draw_matches
+
+    for k, explanation in enumerate(model.explained):
+        stem = _file_stem(k + 1, explanation.label)
+        draw_matches(explanation, output / f"{stem}_matches.png")
+        if model.maps:
+            draw_maps(explanation, explanation.matches, model.maps[k], output / f"{stem}_{maps}.png")
+
+
+def _draw_both(models: Sequence[_ExplainedByModel], output: Path) -> None:
+    from ost_lightning.recognition import draw_comparison
+
+    for k, label in enumerate(models[0].classes):
+        explanations = {model.name: model.explained[k] for model in models}
+        maps = {model.name: model.maps[k] for model in models if model.maps}
+        draw_comparison(explanations, maps, models[0].video, output / f"{_file_stem(k + 1, label)}_both_models.png")
