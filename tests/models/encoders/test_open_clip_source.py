@@ -15,7 +15,7 @@ from ost_lightning.models.encoders import encoder_class
 from ost_lightning.models.encoders.open_clip.source import CONFIG_FILE, WEIGHTS_FILE, find_source
 from ost_lightning.models.encoders.pretrained.hub import weights_bytes
 from ost_lightning.models.token_count import token_count
-from ost_lightning.tools.convert import convert
+from ost_lightning.tools.weights.convert import convert
 from tests.models.encoders.open_clip_miniatures import write_open_clip
 from tests.models.encoders.pretrained.test_hub import cache, closed_port
 

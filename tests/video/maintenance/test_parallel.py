@@ -27,7 +27,10 @@ def alive(process: psutil.Process) -> bool:
 
 
 def children() -> list[psutil.Process]:
-    workers = (child for child in psutil.Process().children() if "resource_tracker" not in " ".join(child.cmdline()))
+    """Returns the children of this process but for those of libraries: of multiprocessing, and of the browser."""
+    libraries = ("resource_tracker", "playwright")
+    commands = ((child, " ".join(child.cmdline())) for child in psutil.Process().children())
+    workers = (child for child, command in commands if not any(library in command for library in libraries))
     return [child for child in workers if alive(child)]
 
 

@@ -1,6 +1,6 @@
 """Predictions as a CSV file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,8 +8,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import rank_zero_info
 
-from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
+from ost_lightning.callbacks.recognition import recognition_task, run_folder
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights
+from ost_lightning.datamodules import LabeledVideos, VideoDataModule
 from ost_lightning.escaping import CsvWriter
 from ost_lightning.evaluation import SCORED, PendingPredictions, Prediction, prediction_columns, prediction_row
 from ost_lightning.files import open_csv
@@ -69,7 +70,7 @@ class PredictionWriter(BasePredictionWriter):
             self._append(pending.read())
         self._pending = []
         if self._file is not None and trainer.is_global_zero:
-            for name, videos in recognition_data(self, trainer).evaluation_sets("test").items():
+            for name, videos in _listed(trainer, "test").items():
                 videos.labels.save(self._file.parent / LABEL_SPACES / name)
         self.on_predict_end(trainer, pl_module)
 
@@ -78,9 +79,8 @@ class PredictionWriter(BasePredictionWriter):
         self._file = None
         if folder is None:
             return
-        sets = recognition_data(self, trainer).evaluation_sets(stage)
         self._paths = {}
-        for name, videos in sets.items():
+        for name, videos in _listed(trainer, stage).items():
             for record in videos.records:
                 path = address_text(record.path)
                 # an id may be that of several videos, whose paths are then unknown
@@ -115,3 +115,9 @@ class PredictionWriter(BasePredictionWriter):
                     prediction_row(video._replace(path=self._paths.get((video.set, video.id), "")))
                     for video in predictions
                 )
+
+
+def _listed(trainer: Trainer, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
+    """Returns the videos of each set; none without a data module, whose loaders have no lists."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    return data.evaluation_sets(stage) if isinstance(data, VideoDataModule) else {}

@@ -101,8 +101,8 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
     "Results and weights": (
         Tool("results", "results:results", "ost results runs --output runs/table"),
         Tool("report", "report:report", "ost report runs/my --output report.html"),
-        Tool("export", "export:export", "ost export runs/my exported --labels hmdb51 --formats hf,onnx"),
-        Tool("convert", "convert:convert", "ost convert ost_k400_vitb16.pth weights/ost"),
+        Tool("export", "weights.export:export", "ost export runs/my exported --labels hmdb51 --formats hf,onnx"),
+        Tool("convert", "weights.convert:convert", "ost convert ost_k400_vitb16.pth weights/ost"),
     ),
     "The rendered world and its tiny CLIP": (
         Tool("demo", "demo.command:demo", "ost demo"),

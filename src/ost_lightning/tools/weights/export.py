@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ost_lightning.errors import UserError
 from ost_lightning.tools.options import class_names
-from ost_lightning.tools.training_labels import training_labels
+from ost_lightning.tools.weights.training_labels import training_labels
 
 if TYPE_CHECKING:
     from ost_lightning.text import LabelSpace

@@ -1,0 +1,1 @@
+"""Commands that write weights in other formats."""
