@@ -195,7 +195,10 @@ def main() -> int:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_text_atomically(file, json.dumps({"figures": figures, "conditions": expected}, indent=1))
     if not options.here:
-        print(table(options.folder, sizes), flush=True)
+        print(f"{table(options.folder, sizes)}\n\nScaled down:\n", flush=True)
+        for name, system in systems().items():
+            if "scaled" in system:
+                print(f"* {name}: {system['scaled']}")
         for what, error in failed.items():
             print(f"\n{what} could not run: {error}")
         for overlay, reason in yaml.safe_load(FILE.read_text())["without_row"].items():
