@@ -203,7 +203,7 @@ def main() -> int:
             print(f"\n{what} could not run: {error}")
         for overlay, reason in yaml.safe_load(FILE.read_text())["without_row"].items():
             print(f"\nThe overlay {overlay} has no row: {reason}.")
-    return bool(failed)
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
