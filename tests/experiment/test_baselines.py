@@ -16,6 +16,7 @@ from ost_lightning.matching import CategoryName, MaxSimilarity, OptimalDescripto
 from ost_lightning.models import MeanPooling, PlainTemporalTransformer, TemporalTransformer, VideoCLIP
 from ost_lightning.resources import shipped
 from ost_lightning.tasks import ContrastiveRecognition, SupervisedRecognition, WordBagRecognition
+from ost_lightning.toyworld.dataset import RenderedPart
 from tests.interruptions import Interrupted
 
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0"]
@@ -41,6 +42,7 @@ BASELINES = {
     "a5": (PlainTemporalTransformer, CategoryName, SupervisedRecognition),
     "vita_clip": (MeanPooling, CategoryName, SupervisedRecognition),
     "dist": (NoneType, CategoryName, SupervisedRecognition),
+    "ost_on_vita_clip": (NoneType, OptimalDescriptorSolver, SupervisedRecognition),
 }
 FRAMES = {"x_clip_training": ["--model.video_clip.frames=4", "--data.clips.frames=4"]}  # 32 take long
 # freeze_text, the head's `pool`, weight decay (None: the experiment's), learning rate multiplier of new layers
@@ -56,12 +58,14 @@ TRAINED = {
     "a5": (True, True, 0.01, 1.0),
     "vita_clip": (True, None, 0.05, 1.0),
     "dist": (True, None, 1e-4, 1.0),
+    "ost_on_vita_clip": (True, None, 0.05, 1.0),
 }
-PROMPTED = {"a5": {"text"}, "vita_clip": {"text", "vision"}}
+PROMPTED = {"a5": {"text"}, "vita_clip": {"text", "vision"}, "ost_on_vita_clip": {"vision"}}
 # what is trained beside the frozen towers, the temperature in the encoder included
 BESIDE = {
     "a5": {"text_prompts", "temporal_head"},
     "vita_clip": {"text_prompts", "vision_prompts", "encoder"},
+    "ost_on_vita_clip": {"vision_prompts", "encoder"},
     "dist": {"side_network"},
 }
 
@@ -215,11 +219,15 @@ def test_prompts_are_trained_by_their_released_recipe(name: str, capsys: pytest.
     model, clips = config["model"]["init_args"], config["data"]["init_args"]["clips"]
     video_clip, optimizer = model["video_clip"]["init_args"], model["optimizer"]
     assert (video_clip["freeze_vision"], video_clip["freeze_text"]) == (True, True)
-    rate, scale, templates = {"a5": (1e-4, 14.285714, "raw_name"), "vita_clip": (4e-4, None, "coop")}[name]
+    rate, scale, templates = {
+        "a5": (1e-4, 14.285714, "raw_name"),
+        "vita_clip": (4e-4, None, "coop"),
+        "ost_on_vita_clip": (4e-4, None, "ost"),
+    }[name]
     assert (optimizer["learning_rate"], optimizer["betas"]) == (rate, [0.9, 0.999])
     assert (optimizer["weight_decay_on_all"], optimizer["warmup_fraction"]) == (True, 0.0)
     assert (video_clip["logit_scale"]["initial"], model["templates"]) == (scale, templates)
-    assert video_clip["logit_scale"]["trained"] == (name == "vita_clip")
+    assert video_clip["logit_scale"]["trained"] == (name != "a5")
     assert (model["label_smoothing"], model["mixing"]) == (0.0, {"mixup": 0.0, "cutmix": 0.0})
     assert (clips["flip"], clips["color_jitter"], clips["grayscale"]) == (0.0, 0.0, 0.0)
     augmentation = (clips["rand_augment"], clips["training_crop"], clips["stride"])
@@ -228,6 +236,7 @@ def test_prompts_are_trained_by_their_released_recipe(name: str, capsys: pytest.
         == {
             "a5": (None, "center", None),
             "vita_clip": ("rand-m7-n4-mstd0.5-inc1", "random_resized", 16),
+            "ost_on_vita_clip": ("rand-m7-n4-mstd0.5-inc1", "random_resized", 16),
         }[name]
     )
     assert clips["frames"] == 8
@@ -237,6 +246,7 @@ SCALE = "encoder.model.logit_scale"
 FOUR_FRAMES = {
     "a5": [],
     "vita_clip": ["--model.video_clip.vision_prompts.frames=4"],
+    "ost_on_vita_clip": ["--model.video_clip.vision_prompts.frames=4"],
     "dist": [
         "--model.video_clip.side_network.frames=4",
         "--model.video_clip.side_network.integration_width=64",
@@ -276,8 +286,9 @@ def test_frozen_towers_from_training_to_predictions(name: str) -> None:
     assert len(plain) == (name == "vita_clip")
     assert main(["predict", *options, f"--ckpt_path={checkpoint}", "--tracking.name=predicted"]) == 0
     assert main(["ablate", *options, f"--ckpt_path={checkpoint}", "--tracking.name=ablated"]) == 0
-    answer = Recognizer.load(checkpoint, labels=["juggling balls", "riding horse"], device="cpu")
-    assert answer.conditions()["matcher"] == "CategoryName"
+    labels = str(RenderedPart(0, "unseen", "test", 1).folder)
+    answer = Recognizer.load(checkpoint, labels=labels, device="cpu")
+    assert answer.conditions()["matcher"] == BASELINES[name][1].__name__
 
 
 def test_the_side_network_has_its_released_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,6 +26,7 @@ SHARED = (
     "comparison",
     "unknown",
     "large_library",
+    "training_cost",
 )
 
 
