@@ -32,7 +32,6 @@ from ost_lightning.models.encoders import (
     encoder_class,
 )
 from ost_lightning.models.encoders.pretrained.loading import source_of
-from ost_lightning.models.encoders.towers.cpu_products import fast_products
 from ost_lightning.models.encoders.towers.pixels import PixelNormalization
 from ost_lightning.models.extensible_model import ExtensibleModel
 from ost_lightning.models.logit_scale import LogitScale, Scores, check_scores
@@ -202,7 +201,7 @@ class VideoCLIP(ExtensibleModel):
             )
         pixels = self.normalization(frames.flatten(0, 1)).unflatten(0, tuple(frames.shape[:2]))
         grad = torch.is_grad_enabled() and self.has_gradients("vision")
-        with torch.set_grad_enabled(grad), fast_products(pixels.device):
+        with torch.set_grad_enabled(grad):
             embedded = self._embed_clips(pixels)
         if self.temporal_head is not None:
             embedded = self.temporal_head(embedded)
@@ -257,7 +256,7 @@ class VideoCLIP(ExtensibleModel):
         """
         tokens = tokens.to(self.encoder.device, non_blocking=True)
         grad = torch.is_grad_enabled() and self.has_gradients("text")
-        with torch.set_grad_enabled(grad), fast_products(tokens.device):
+        with torch.set_grad_enabled(grad):
             return self._unit_vectors(self._embed_sentences(tokens, lengths, prompts))
 
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
