@@ -9,6 +9,8 @@ from typing import Self
 import torch
 from safetensors import safe_open
 from torch import Tensor
+from torch.nn import functional as F
+from torch.testing import assert_close
 from transformers import CLIPConfig, CLIPModel
 
 from ost_lightning.models import TokenizedSentences
@@ -102,3 +104,13 @@ def sentences(rows: Tensor) -> TokenizedSentences:
     """Returns token ids (K, L), with zeros behind the end, as sentences with prompts; class k has row k."""
     lengths = rows.argmax(-1) + 1  # the end token has the largest id
     return TokenizedSentences({"name": rows[:, None]}, {"name": lengths[:, None]}, torch.arange(len(rows)))
+
+
+def assert_outputs_and_loss(released: Released, videos: Tensor, texts: Tensor, logits: Tensor) -> None:
+    """Compares unit vectors (B, d) and (K, d), logits (B, K) and their loss with the figures of the authors' code."""
+    features = (F.normalize(released[f"outputs/{kind}_features"], dim=-1) for kind in ("video", "text"))
+    for found, expected in zip((videos, texts), features, strict=True):
+        assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert_close(logits.detach(), released["outputs/logits"], rtol=1e-5, atol=1e-5)
+    loss = F.cross_entropy(logits, released["training/labels"])
+    assert_close(loss.detach(), released["training/loss"], rtol=1e-5, atol=0)

@@ -15,7 +15,7 @@ from ost_lightning.models import (
     TokenizedSentences,
 )
 from ost_lightning.models.encoders.promptable import TowerShape
-from tests.models.released import Released, Sizes, openai_clip, sentences, write
+from tests.models.released import Released, Sizes, assert_outputs_and_loss, openai_clip, sentences, write
 
 SHAPE = TowerShape(width=6, layers=1, heads=1, positions=20)
 
@@ -82,12 +82,7 @@ def test_outputs_and_loss_are_those_of_the_authors_code(model: PromptedVideoCLIP
     with torch.no_grad():
         frames = model.encode_frames(released["inputs/frames_uint8"])
         texts = model.encode_sentences(names(released))["name"]
-    assert_close(frames[:, 0], F.normalize(released["outputs/video_features"], dim=-1), rtol=1e-5, atol=1e-6)
-    assert_close(texts[:, 0], F.normalize(released["outputs/text_features"], dim=-1), rtol=1e-5, atol=1e-6)
-    found = logits(model, released)
-    assert_close(found.detach(), released["outputs/logits"], rtol=1e-5, atol=1e-5)
-    loss = F.cross_entropy(found, released["training/labels"])
-    assert_close(loss.detach(), released["training/loss"], rtol=1e-5, atol=0)
+    assert_outputs_and_loss(released, frames[:, 0], texts[:, 0], logits(model, released))
 
 
 def test_gradients_are_those_of_the_authors_code(model: PromptedVideoCLIP, released: Released) -> None:

@@ -11,7 +11,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.models import ClassContexts, PromptedVideoCLIP, TokenizedSentences, VideoPrompts
 from ost_lightning.models.encoders.promptable import TowerShape
 from tests.models.prompts.vita_clip import build, labels, our_prompts
-from tests.models.released import Released, sentences
+from tests.models.released import Released, assert_outputs_and_loss, sentences
 
 SHAPE = TowerShape(width=12, layers=2, heads=3, positions=5, patch_size=16)
 
@@ -46,12 +46,7 @@ def test_outputs_and_loss_are_those_of_the_authors_code(model: PromptedVideoCLIP
     with torch.no_grad():
         frames = model.encode_frames(released["inputs/frames_uint8"])
         texts = model.encode_sentences(names(released))["name"]
-    assert_close(frames[:, 0], unit(released["outputs/video_features"]), rtol=1e-5, atol=1e-6)
-    assert_close(texts[:, 0], unit(released["outputs/text_features"]), rtol=1e-5, atol=1e-6)
-    found = logits(model, released)
-    assert_close(found.detach(), released["outputs/logits"], rtol=1e-5, atol=1e-5)
-    loss = F.cross_entropy(found, released["training/labels"])
-    assert_close(loss.detach(), released["training/loss"], rtol=1e-5, atol=0)
+    assert_outputs_and_loss(released, frames[:, 0], texts[:, 0], logits(model, released))
 
 
 def test_gradients_are_those_of_the_authors_code(model: PromptedVideoCLIP, released: Released) -> None:
