@@ -1,5 +1,6 @@
 """One graph from frames to probabilities: vision tower, temporal head, frozen sentence embeddings and matcher."""
 
+import gc
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
@@ -184,6 +185,8 @@ def _trace(
             f"{parts} can't be traced by torch.export ({' '.join(str(error).split())[:300]}): only the format hf is "
             "possible."
         ) from error
+    finally:
+        gc.collect()  # the tracer's proxies are subclasses of the modules, under the same names, until they are collected
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths on this machine
     return program
