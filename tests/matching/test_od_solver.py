@@ -119,6 +119,18 @@ def test_terms_of_equation_13_are_weighted(terms: TermWeights) -> None:
     torch.testing.assert_close(doubled(frames, *(texts[kind] for kind in solver.kinds)), 2 * scores)
 
 
+def test_the_category_name_is_a_fifth_term() -> None:
+    name, spatio, temporal = embeddings(7, 3, 16, seed=1), embeddings(7, 4, 16, seed=2), embeddings(7, 4, 16, seed=3)
+    frames = embeddings(5, 6, 16)
+    four, alone = OptimalDescriptorSolver()(frames, spatio, temporal), CategoryName()(frames, name)
+    solver = OptimalDescriptorSolver(terms=TermWeights(name=2.0))
+    assert solver.kinds == ("name", "spatio", "temporal")
+    assert solver.descriptor_kinds == ("spatio", "temporal")
+    torch.testing.assert_close(solver(frames, name, spatio, temporal), (4 * four + 2 * alone) / 6)
+    only = OptimalDescriptorSolver(terms=TermWeights(0, 0, 0, 0, 3.0))
+    torch.testing.assert_close(only(frames, name), alone)
+
+
 def test_only_kinds_with_weight_are_needed() -> None:
     assert OptimalDescriptorSolver().kinds == ("spatio", "temporal")
     assert OptimalDescriptorSolver(terms=TRANSPORTED).kinds == ("spatio", "temporal")
@@ -193,6 +205,7 @@ def test_half_precision_embeddings_are_accepted() -> None:
         (lambda: OptimalDescriptorSolver(learn_epsilon=True), "set gradient to implicit"),
         (lambda: TermWeights(0, 0, 0, 0), "not all 0"),
         (lambda: TermWeights(spatio_pooled=-1.0), "0 or more"),
+        (lambda: TermWeights(name=math.nan), "0 or more"),
         (lambda: TermWeights(temporal_transported=math.inf), "0 or more"),
     ],
 )

@@ -75,6 +75,15 @@ def test_matches_are_those_of_the_score(recognizer: Recognizer, video: Path) -> 
         assert float(match.shares.sum()) == pytest.approx(1)
 
 
+def test_the_name_is_explained_where_it_has_a_weight(model: TrainedModel, video: Path) -> None:
+    solver = OptimalDescriptorSolver(terms=TermWeights(name=1.0))
+    recognizer = Recognizer(replace(model, matcher=solver), label_space(0, "unseen"))
+    (explained,) = recognizer.explain(video, [ACTION.name])
+    (name,) = (match for match in explained.matches if match.kind == "name")
+    assert name.sentence == f"a video of a person {ACTION.name}."
+    assert name.shares.tolist() == pytest.approx([1 / len(name.shares)] * len(name.shares))
+
+
 def test_steps_are_found_in_their_order(recognizer: Recognizer, video: Path) -> None:
     (explained,) = recognizer.explain(video, [ACTION.name])
     steps = [match for match in explained.matches if match.kind == "temporal"]

@@ -133,7 +133,7 @@ def traceable(matcher: Matcher, iterations: int | None = None) -> Matcher:
         UserError: If there is no such form of the matcher.
     """
     if type(matcher) is OptimalDescriptorSolver:
-        for problem in (matcher.problems[kind] for kind in matcher.kinds if matcher.terms.of(kind)[1]):
+        for problem in (matcher.problems[kind] for kind in matcher.descriptor_kinds if matcher.terms.of(kind)[1]):
             plan_after(1, torch.zeros(1, 1), problem=problem)  # refuses what has no graph
         return FixedIterationSolver(matcher, iterations or min(matcher.max_iterations, ITERATIONS)).eval()
     if type(matcher) in _TRACEABLE:

@@ -48,13 +48,12 @@ class Matcher(nn.Module, ABC):
 
 
 class PlanMatcher(Matcher):
-    """A matcher that assigns frames to descriptors by a plan that can be visualized.
+    """A matcher that assigns frames to descriptors by a plan that can be visualized."""
 
-    Attributes:
-        kinds: Kinds of descriptor that are matched.
-    """
-
-    kinds: tuple[DescriptorKind, ...]
+    @property
+    def descriptor_kinds(self) -> tuple[DescriptorKind, ...]:
+        """Kinds of descriptor that are matched, which have a plan; names have none."""
+        return tuple(kind for kind in self.kinds if kind != "name")
 
     @abstractmethod
     def cosines_and_plan(self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind) -> tuple[Tensor, Tensor]:
@@ -89,7 +88,7 @@ class CategoryName(Matcher):
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
         """Returns similarities (B, K) from frames (B, T, d) and names (K, templates, d)."""
         (names,) = texts
-        return frames.mean(1) @ F.normalize(names.mean(1), dim=-1).T
+        return mean_frame_and_name(frames, names)
 
 
 class PooledDescriptors(Matcher):
@@ -197,6 +196,16 @@ class SoftmaxMatching(Matcher):
         candidates = _CANDIDATE_DIM[self.direction]
         shares = (cosines.float() / self.temperature).softmax(candidates)
         return (shares * cosines).sum(candidates).mean(-1)
+
+
+def mean_frame_and_name(frames: Tensor, names: Tensor) -> Tensor:
+    """Returns the similarities (B, K) of mean frames, from (B, T, d), and category names (K, sentences, d) (Eq. 8)."""
+    return frames.mean(1) @ unit_name(names).T
+
+
+def unit_name(names: Tensor) -> Tensor:
+    """Returns the unit vector of each category name, (K, d), from those of its sentences (K, sentences, d)."""
+    return F.normalize(names.mean(1), dim=-1)
 
 
 def pairwise_cosines(frames: Tensor, descriptors: Tensor) -> Tensor:

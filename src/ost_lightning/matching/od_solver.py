@@ -1,21 +1,22 @@
 """OD Solver: matching by optimal transport (Eq. 3 to 13)."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ost_lightning.errors import UserError
-from ost_lightning.matching.matchers import PlanMatcher, pairwise_cosines
+from ost_lightning.matching.later_settings import later_setting
+from ost_lightning.matching.matchers import PlanMatcher, mean_frame_and_name, pairwise_cosines
 from ost_lightning.matching.transport import PlanGradient, solve_transport
 from ost_lightning.matching.transport_problem import BALANCED, TransportProblem
-from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
+from ost_lightning.vocabulary import SENTENCE_KINDS, DescriptorKind, SentenceKind
 
 
 @dataclass(frozen=True)
 class TermWeights:
-    """Weights of the four terms of Eq. 13; only their ratios matter.
+    """Weights of the four terms of Eq. 13, and of a fifth one for the category name; only their ratios matter.
 
     A kind with two zero weights is not needed at all (Spatio or Temporal Descriptors alone, Table 4b).
 
@@ -24,6 +25,8 @@ class TermWeights:
         temporal_pooled: Weight of the mean-pooled frames against the mean-pooled Temporal Descriptors.
         spatio_transported: Weight of the matching flow to Spatio Descriptors.
         temporal_transported: Weight of the matching flow to Temporal Descriptors.
+        name: Weight of the mean-pooled frames against the category name, as in `CategoryName`; 0 in the paper. A name
+            that an LLM has rephrased is averaged with it where the label space has one.
 
     Raises:
         UserError: If a weight is negative or not finite, or all are 0.
@@ -33,19 +36,22 @@ class TermWeights:
     temporal_pooled: float = 1.0
     spatio_transported: float = 1.0
     temporal_transported: float = 1.0
+    name: float = later_setting(0.0)
 
     def __post_init__(self) -> None:
-        values = [self.spatio_pooled, self.temporal_pooled, self.spatio_transported, self.temporal_transported]
+        values: tuple[float, ...] = astuple(self)
         if any(not (value >= 0 and math.isfinite(value)) for value in values) or not sum(values):
             raise UserError(f"TermWeights must be 0 or more, and not all 0, but are {', '.join(map(str, values))}.")
 
     @property
     def total(self) -> float:
-        """Sum of the four weights."""
-        return self.spatio_pooled + self.temporal_pooled + self.spatio_transported + self.temporal_transported
+        """Sum of all weights."""
+        return sum(astuple(self))
 
-    def of(self, kind: DescriptorKind) -> tuple[float, float]:
-        """Returns the weights of the pooled and the transported term of a kind."""
+    def of(self, kind: SentenceKind) -> tuple[float, float]:
+        """Returns the weights of the pooled and the transported term of a kind; names are never transported."""
+        if kind == "name":
+            return self.name, 0.0
         if kind == "spatio":
             return self.spatio_pooled, self.spatio_transported
         return self.temporal_pooled, self.temporal_transported
@@ -56,7 +62,8 @@ class OptimalDescriptorSolver(PlanMatcher):
 
     .. math:: S = f \, (S^s_{pool} + S^t_{pool} + S^s_{OT} + S^t_{OT}), \quad S_{OT} = \langle P^*, \cos(V, D) \rangle
 
-    In general, S is 4 f times the weighted mean of the four terms.
+    In general, S is 4 f times the weighted mean of the four terms and, if it has a weight, a fifth one: the cosine of
+    the mean frame and the category name (Eq. 8).
 
     Args:
         epsilon: Weight of the entropy, > 0; the initial value if epsilon is learned.
@@ -64,7 +71,7 @@ class OptimalDescriptorSolver(PlanMatcher):
         tolerance: Upper bound on the change at which a problem counts as solved; see `transport_plan`.
         factor: Factor f of the sum of the terms. 1/4, as in Eq. 13, gives their mean. The released code uses 1/2, which
             doubles the logits in training and when views are averaged.
-        terms: Weights of the four terms.
+        terms: Weights of the terms.
         spatio: Transport problem of the Spatio Descriptors; balanced by default.
         temporal: Transport problem of the Temporal Descriptors; balanced by default.
         gradient: Treatment of the plan in the backward pass: `detach` for a constant, as in the released code, or
@@ -87,8 +94,6 @@ class OptimalDescriptorSolver(PlanMatcher):
         >>> plan.shape
         torch.Size([1, 1, 2, 2])
     """
-
-    kinds: tuple[DescriptorKind, ...]
 
     def __init__(
         self,
@@ -115,7 +120,7 @@ class OptimalDescriptorSolver(PlanMatcher):
         self.max_iterations, self.tolerance, self.factor = max_iterations, tolerance, factor
         self.terms, self.gradient = terms, gradient
         self.problems: dict[DescriptorKind, TransportProblem] = {"spatio": spatio, "temporal": temporal}
-        self.kinds = tuple(kind for kind in DESCRIPTOR_KINDS if any(terms.of(kind)))
+        self.kinds = tuple(kind for kind in SENTENCE_KINDS if any(terms.of(kind)))
         self._epsilon, self.epsilon_rate = epsilon, epsilon_rate
         self.epsilon_shift = nn.Parameter(torch.zeros(())) if learn_epsilon else None
         self._unconverged: Tensor
@@ -144,9 +149,13 @@ class OptimalDescriptorSolver(PlanMatcher):
         return self.problems["temporal"]
 
     def forward(self, frames: Tensor, *texts: Tensor) -> Tensor:
-        """Returns similarities (B, K) from frames (B, T, d) and descriptors (K, N, d) of each kind in `kinds`."""
-        kinds = [kind for kind in DESCRIPTOR_KINDS if kind in self.kinds]
-        scores = [self._score(frames, descriptors, kind) for kind, descriptors in zip(kinds, texts, strict=True)]
+        """Returns similarities (B, K) from frames (B, T, d) and sentences (K, N, d) of each kind in `kinds`."""
+        scores = [
+            self.terms.name * mean_frame_and_name(frames, sentences)
+            if kind == "name"
+            else self._score(frames, sentences, kind)
+            for kind, sentences in zip(self.kinds, texts, strict=True)
+        ]
         return 4 * self.factor / self.terms.total * torch.stack(scores).sum(0)
 
     def cosines_and_plan(self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind) -> tuple[Tensor, Tensor]:

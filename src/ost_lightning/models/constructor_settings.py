@@ -9,6 +9,7 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from ost_lightning.matching import Matcher
+from ost_lightning.matching.later_settings import recorded_fields
 
 _ANY_NUMBER: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -35,7 +36,8 @@ def plain(value: object) -> Any:
     if isinstance(value, Matcher):
         return {type(value).__name__: constructor_settings(value)}
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        every = asdict(value)
+        return {name: every[name] for name in recorded_fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence):

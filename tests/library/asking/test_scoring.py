@@ -28,6 +28,7 @@ MATCHERS = [
     SoftmaxMatching(),
     OptimalDescriptorSolver(),
     OptimalDescriptorSolver(temporal=replace(BALANCED, order_sigma=0.2), terms=TermWeights(0, 1, 2, 3)),
+    OptimalDescriptorSolver(terms=TermWeights(name=1.5)),
     OrderContrast(OptimalDescriptorSolver()),
 ]
 

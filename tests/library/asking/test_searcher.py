@@ -13,8 +13,10 @@ from ost_lightning import Recognizer
 from ost_lightning.errors import UserError
 from ost_lightning.library import IndexedSource, Library, NewSegment
 from ost_lightning.library.asking import Query, Searcher, SearchSettings
-from ost_lightning.library.asking.suggestion import plan_entropy
-from ost_lightning.text import LabelSpace
+from ost_lightning.library.asking.query_scorer import query_scorer
+from ost_lightning.library.asking.suggestion import plan_entropy, suggest
+from ost_lightning.matching import OptimalDescriptorSolver, TermWeights
+from ost_lightning.text import Descriptors, LabelSpace
 from ost_lightning.video.annotations import ClassIndex, read_table
 
 
@@ -98,6 +100,17 @@ def test_queries_by_hand_use_the_kinds_that_they_have(library: Library) -> None:
     alone = searcher.find(Query("waving", temporal=("arms up", "arms down")))
     expected = {one.segment.row: one.score for one in alone.segments}
     assert sums == pytest.approx([2 * expected[row] for row in plain[0]], abs=0.02)  # order cancels
+
+
+def test_a_term_for_the_name_needs_a_name(library: Library) -> None:
+    model = library.searcher().model
+    named = replace(model, matcher=OptimalDescriptorSolver(terms=TermWeights(name=2.0)))
+    with_name, _ = query_scorer(named, Query("waving", ("a red hat",)))
+    assert with_name.matcher.kinds == ("name", "spatio")
+    without, _ = query_scorer(named, Query(spatio=("a red hat",)))
+    assert without.matcher.kinds == ("spatio",)
+    labels = LabelSpace(("waving", "diving"), dict.fromkeys(("waving", "diving"), Descriptors(("a",) * 4, ("b",) * 4)))
+    assert len(suggest(library.searcher().table, named, labels, 2)) == 2
 
 
 @pytest.mark.parametrize("text", ["切菜", "يقفز", "🤸", "x" * 10_000, "a" * 200 + "\n"])

@@ -73,7 +73,7 @@ class DescriptorUsage(ScorerCallback):
             return
         embedded = scored.videos.embeddings[AS_TRAINED]
         texts = task.evaluation.texts(scored.set.name, task.evaluation.scorers[AS_TRAINED])
-        flows = {kind: _true_class(matcher, embedded, texts[kind], labels, kind) for kind in matcher.kinds}
+        flows = {kind: _true_class(matcher, embedded, texts[kind], labels, kind) for kind in matcher.descriptor_kinds}
         probabilities = scored.probabilities
         self._flows[scored.set.name].update(labels, flows, probabilities[AS_TRAINED], probabilities[_BY_NAME])
 
@@ -91,7 +91,7 @@ class DescriptorUsage(ScorerCallback):
 
     @staticmethod
     def _counts(task: RecognitionTask, matcher: PlanMatcher) -> dict[DescriptorKind, int]:
-        return dict.fromkeys(matcher.kinds, task.descriptors_per_class)
+        return dict.fromkeys(matcher.descriptor_kinds, task.descriptors_per_class)
 
 
 def _by_name(task: RecognitionTask, sets: list[EvaluationSet]) -> Scorer:

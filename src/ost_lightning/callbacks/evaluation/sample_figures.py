@@ -157,7 +157,7 @@ def _flows(
     flows = {}
     for k in classes:
         name = labels.names[k]
-        for kind in matcher.kinds:
+        for kind in matcher.descriptor_kinds:
             cosines, plan = matcher.cosines_and_plan(embedded, texts[kind][k, None], kind)
             share = (plan[0, 0] * plan.shape[2]).float().cpu()
             written = getattr(labels.descriptors[name], kind)[: share.shape[1]]

@@ -27,7 +27,7 @@ def query_scorer(model: TrainedModel, query: Query) -> tuple[SegmentScorer, Sent
     """Returns the scorer of a query, and its sentences.
 
     Without descriptors, frames are averaged and compared with the name, as in `Recognizer`. If only one kind of
-    descriptor is given, the terms of the other are left out.
+    descriptor is given, the terms of the other are left out; so is the term of the name if there is none.
 
     Args:
         model: Model whose embeddings are scored.
@@ -116,9 +116,9 @@ def _query_matcher(matcher: Matcher, query: Query) -> Matcher:
         return _with_order(CategoryName(), query.order_sigma)
     given: list[DescriptorKind] = [kind for kind in DESCRIPTOR_KINDS if getattr(query, kind)]
     if isinstance(matcher, OptimalDescriptorSolver):
-        return _with_order(_solver_for(matcher, given), query.order_sigma)
+        return _with_order(_solver_for(matcher, given, named=bool(query.name)), query.order_sigma)
     if not set(DESCRIPTOR_KINDS) & set(matcher.kinds):  # trained with class names, but asked with sentences
-        return _with_order(_solver_for(OptimalDescriptorSolver(), given), query.order_sigma)
+        return _with_order(_solver_for(OptimalDescriptorSolver(), given, named=False), query.order_sigma)
     if set(matcher.kinds) - {"name"} != set(given) or ("name" in matcher.kinds and not query.name):
         raise UserError(
             f"The weights' matcher, {type(matcher).__name__}, needs {' and '.join(matcher.kinds)}: give a name, and "
@@ -131,14 +131,17 @@ def _with_order(matcher: Matcher, order_sigma: float | None) -> Matcher:
     return matcher if order_sigma is None else OrderContrast(matcher, order_sigma)
 
 
-def _solver_for(solver: OptimalDescriptorSolver, given: list[DescriptorKind]) -> OptimalDescriptorSolver:
-    """The solver with the terms of the kinds that are given."""
-    if list(solver.kinds) == given:
+def _solver_for(
+    solver: OptimalDescriptorSolver, given: list[DescriptorKind], *, named: bool
+) -> OptimalDescriptorSolver:
+    """The solver with the terms of the kinds that are given, and of the name if there is one."""
+    name = solver.terms.name if named else 0.0
+    if list(solver.descriptor_kinds) == given and name == solver.terms.name:
         return solver
     known = [kind for kind in given if kind in solver.kinds]
     pairs = {kind: solver.terms.of(kind) if known else (1.0, 1.0) for kind in known or given}
     (spatio_pooled, spatio), (temporal_pooled, temporal) = (pairs.get(kind, (0, 0)) for kind in DESCRIPTOR_KINDS)
-    return solver_with(solver, TermWeights(spatio_pooled, temporal_pooled, spatio, temporal))
+    return solver_with(solver, TermWeights(spatio_pooled, temporal_pooled, spatio, temporal, name))
 
 
 def solver_with(solver: OptimalDescriptorSolver, terms: TermWeights) -> OptimalDescriptorSolver:

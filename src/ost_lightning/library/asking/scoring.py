@@ -18,6 +18,7 @@ from ost_lightning.matching import (
     PooledDescriptors,
     SoftmaxMatching,
 )
+from ost_lightning.matching.matchers import unit_name
 from ost_lightning.models import DescriptorEmbeddings, VideoCLIP
 
 _BILINEAR: Final = (CategoryName, PooledDescriptors, MaxSimilarity, SoftmaxMatching, OptimalDescriptorSolver)
@@ -91,7 +92,10 @@ class SegmentScorer:
         solver = _base(self.matcher)
         if not isinstance(solver, OptimalDescriptorSolver):
             return torch.stack([self.texts[kind].mean(1) for kind in self.matcher.kinds]).mean(0).cpu()
-        parts = [sum(solver.terms.of(kind)) * self.texts[kind].mean(1) for kind in solver.kinds]
+        means = {
+            kind: unit_name(self.texts[kind]) if kind == "name" else self.texts[kind].mean(1) for kind in solver.kinds
+        }
+        parts = [sum(solver.terms.of(kind)) * mean for kind, mean in means.items()]
         return (4 * solver.factor / solver.terms.total * torch.stack(parts).sum(0)).cpu()
 
     @cached_property

@@ -24,7 +24,7 @@ from ost_lightning.recognition import TrainedModel
 from ost_lightning.recognition.timelines import save_timeline
 from ost_lightning.recognition.timelines.timeline import clock
 from ost_lightning.text import LabelSpace
-from ost_lightning.vocabulary import DESCRIPTOR_KINDS
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, SentenceKind
 
 _COLUMNS: Final = ("path", "label", "start", "end", "id")
 """Columns of a list that `VideoLists` reads; the label is for the person who labels."""
@@ -133,7 +133,7 @@ def suggest(table: SegmentTable, model: TrainedModel, labels: LabelSpace, n: int
         raise UserError(f"n is {n}: expected at least 1.")
     scorer, _ = label_scorer(model, labels)
     solver = scorer.matcher
-    if not isinstance(solver, OptimalDescriptorSolver) or len(solver.kinds) < len(DESCRIPTOR_KINDS):
+    if not isinstance(solver, OptimalDescriptorSolver) or len(solver.descriptor_kinds) < len(DESCRIPTOR_KINDS):
         raise UserError(
             f"Suggestions compare Spatio with Temporal Descriptors, but {type(solver).__name__} doesn't use both: "
             "choose classes with descriptors (`ost descriptors generate`), and weights of the OptimalDescriptorSolver."
@@ -165,23 +165,24 @@ class _Uncertainty:
 
     def __init__(self, scorer: SegmentScorer, video_clip: VideoCLIP, solver: OptimalDescriptorSolver) -> None:
         self.video_clip, self.solver, self.texts = video_clip, solver, scorer.texts
-        pairs = {kind: solver.terms.of(kind) for kind in DESCRIPTOR_KINDS}
+        pairs = {kind: solver.terms.of(kind) for kind in solver.kinds}
         spatio, temporal = pairs["spatio"], pairs["temporal"]
         self.shares = {kind: sum(pair) / solver.terms.total for kind, pair in pairs.items()}
-        terms = {
+        terms: dict[SentenceKind, TermWeights] = {
+            "name": TermWeights(0, 0, 0, 0, 1),
             "spatio": TermWeights(spatio[0], 0, spatio[1], 0),
             "temporal": TermWeights(0, temporal[0], 0, temporal[1]),
         }
         self.scorers = {
             kind: SegmentScorer(video_clip, solver_with(solver, terms[kind]), {kind: scorer.texts[kind]})
-            for kind in DESCRIPTOR_KINDS
+            for kind in solver.kinds
         }
 
     @torch.inference_mode()
     def of(self, embeddings: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Disagreement, plan entropy, most likely class and its probability, each (n,)."""
         similar = {kind: scorer.similarities(embeddings) for kind, scorer in self.scorers.items()}
-        together = sum(self.shares[kind] * similar[kind] for kind in DESCRIPTOR_KINDS)
+        together = sum(self.shares[kind] * similarity for kind, similarity in similar.items())
         spatio, temporal = (self._probabilities(similar[kind]) for kind in DESCRIPTOR_KINDS)
         shares, classes = self._probabilities(torch.as_tensor(together)).max(1)
         return _divergence(spatio, temporal), self._plan_entropy(embeddings, classes), classes, shares
