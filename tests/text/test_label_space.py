@@ -34,6 +34,14 @@ def test_saved_label_spaces_are_loaded_unchanged(tmp_path: Path, names: list[str
     assert (loaded.source, dict(loaded.provenance)) == ("a source", {"model": "m", "n": 3})
 
 
+def test_rephrased_names_are_saved_where_there_are_any(tmp_path: Path) -> None:
+    descriptors = {"a": Descriptors(("x",), ("y",), ("doing a",)), "b": Descriptors(("x",), ("y",))}
+    LabelSpace(("a", "b"), descriptors).save(tmp_path)
+    assert LabelSpace.load(tmp_path).descriptors == descriptors
+    classes = json.loads((tmp_path / "descriptors.json").read_text())["classes"]
+    assert [list(entry) for entry in classes.values()] == [["spatio", "temporal", "rephrased"], ["spatio", "temporal"]]
+
+
 def test_descriptors_follow_the_class_name_not_the_position() -> None:
     labels = example()
     assert labels.descriptors_of("spatio", 1) == (("a lane",), ("a bow",))
@@ -72,6 +80,7 @@ def test_descriptors_are_optional_until_requested(tmp_path: Path) -> None:
         ('{"classes": {"a": ["x"]}}', "the class 'a' must have"),
         ('{"classes": {"a": {"spatio": "x"}}}', "the class 'a' must have"),
         ('{"classes": {"a": {"spatio": ["x", " "]}}}', "the class 'a' must have"),
+        ('{"classes": {"a": {"rephrased": ["x", 1]}}}', "'a' .* may have such a list \"rephrased\""),
         ('{"classes": {"a": {"spatio": ["x"]}, "a": {"spatio": ["y"]}}}', "descriptors.json: 'a' occurs twice"),
         ('{"classes": {"a": {"spatio": ["x"], "spatio": ["y"]}}}', "descriptors.json: 'spatio' occurs twice"),
     ],

@@ -112,6 +112,21 @@ def test_duplicate_descriptors_wrong_counts_and_wrong_classes() -> None:
     assert ("count", "a") in expected
 
 
+def test_rephrased_names_are_checked() -> None:
+    texts = [("rolling a ball down a lane", "2. Rolling"), ("a", "a."), ("only one",), ("très vite", "on wheels " * 40)]
+    written = {f"class {k}": Descriptors(("x", "y"), ("p", "q"), rephrased) for k, rephrased in enumerate(texts)}
+    labels = LabelSpace(tuple(written), written)
+    found = lint(labels, Templates.load("ost"), TOKENS)
+    rules = [(finding.rule, finding.name) for finding in found if finding.kind == "name"]
+    assert rules == [
+        ("count", "class 2"),
+        ("duplicate", "class 1"),
+        ("numbering", "class 0"),
+        ("too long", "class 3"),
+        ("non-ASCII", "class 3"),
+    ]
+
+
 def test_the_length_limit_applies_to_the_complete_sentence() -> None:
     exact = TokenCount(count_words, 7, "spaces")  # "This is a video about" has five words
     labels = LabelSpace(("run",), {"run": Descriptors(("a road", "one long road"), ("runs", "stops"))})

@@ -39,6 +39,18 @@ def test_several_name_templates_from_a_file(tmp_path: Path) -> None:
     assert sentences["spatio"][0] == ("archery: a bow",)
 
 
+def test_rephrased_names_go_through_every_template(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text('name: ["{name}", "someone {name}"]\nspatio: "{descriptor}"\ntemporal: "{descriptor}"\n')
+    written = {"a": ("shooting arrows", "aiming"), "b": ("rolling a ball",), "c": ()}
+    labels = LabelSpace(tuple(written), {name: Descriptors((), (), texts) for name, texts in written.items()})
+    assert labels.wordings() == (("a", "shooting arrows"), ("b", "rolling a ball"), ("c", "c"))
+    sentences = Templates.load(str(file)).apply(labels, ("name",), 1).sentences["name"]
+    assert sentences[0] == ("a", "someone a", "shooting arrows", "someone shooting arrows")
+    assert sentences[2] == ("c", "someone c", "c", "someone c")
+    assert LABELS.wordings() == (("archery",), ("{odd}",))
+
+
 def test_the_short_template_is_used_where_the_long_one_does_not_fit(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(

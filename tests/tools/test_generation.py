@@ -106,6 +106,25 @@ def test_generate_writes_a_label_space(
     assert sorted(path.name for path in Path("new").iterdir()) == ["classes.txt", "descriptors.json", "journal.jsonl"]
 
 
+def test_names_are_rephrased_without_asking_for_the_descriptors_again(
+    labels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with llm.serving(lambda seen: llm.good) as server:
+        assert generate(server, monkeypatch) == 0
+        assert generate(server, monkeypatch, "--rephrased-names=2") == 0
+        assert [seen.kind for seen in server.requests].count("name") == 9
+        assert len(server.requests) == 18 + 9
+        assert generate(server, monkeypatch, "--prompts=verbs", "--rephrased-names=2") == 1
+        assert generate(server, monkeypatch, "--rephrased-names=-1") == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "The prompts 'verbs' can't ask for rephrased names" in said
+    assert "rephrased names is -1, expected 0 or more" in said
+    found = LabelSpace.load("new")
+    assert found.wordings()[3] == ("doing 3", "name thing 0 of doing 3", "name thing 1 of doing 3")
+    assert found.provenance["rephrased"] == 2
+    assert found.provenance["usage"]["answers"] == 27
+
+
 def test_a_dry_run_sends_and_writes_nothing(
     labels: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,8 @@ CLASSES: Final = "classes.txt"
 SELECTION: Final = "selection.txt"
 DESCRIPTORS: Final = "descriptors.json"
 _FROM: Final = "from "
+_LISTS: Final = ("spatio", "temporal", "rephrased")
+"""Lists of a class in `descriptors.json`."""
 _PARTS: Final = ("train", "val", "test")
 """Names of video folders that contain one folder per class."""
 
@@ -28,10 +30,13 @@ class Descriptors:
     Attributes:
         spatio: Static visual features, most typical first.
         temporal: Steps of the action, in order.
+        rephrased: Short phrases that say in other words what the class name says, best first; each takes the name's
+            place in the templates of names. (After FROSTER, Huang et al., ICLR 2024.)
     """
 
     spatio: tuple[str, ...]
     temporal: tuple[str, ...]
+    rephrased: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +199,12 @@ def _read_object(file: Path) -> dict[str, Any]:
 def _entries(file: Path, classes: dict[str, Any]) -> dict[str, Descriptors]:
     descriptors = {}
     for name, entry in classes.items():
-        lists = [entry.get(kind, []) if isinstance(entry, dict) else None for kind in ("spatio", "temporal")]
+        lists = [entry.get(key, []) if isinstance(entry, dict) else None for key in _LISTS]
         for texts in lists:
             if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
                 raise LabelSpaceError(
-                    f'{file}: the class \'{name}\' must have "spatio" and "temporal" lists of non-empty strings.'
+                    f'{file}: the class \'{name}\' must have "spatio" and "temporal" lists of non-empty strings, and may '
+                    'have such a list "rephrased".'
                 )
         descriptors[name] = Descriptors(*(tuple(texts or ()) for texts in lists))
     return descriptors

@@ -10,7 +10,7 @@ A label space is a folder with these files:
      "classes": {"archery": {"spatio": ["...", ...], "temporal": ["...", ...]}, ...}}
 
   The lists are ranked: a request for N descriptors returns the first N. With `"inherit": "NAME"`, classes that are not
-  listed get their descriptors from another label space.
+  listed get their descriptors from another label space. A third list, `"rephrased"`, may have other words for the name.
 
 A subset of another label space is a folder with this file:
 
@@ -177,7 +177,9 @@ class LabelSpace:
         write_text_atomically(folder / CLASSES, header + "".join(f"{line}\n" for line in lines))
         if self.descriptors:
             classes = {
-                name: {"spatio": entry.spatio, "temporal": entry.temporal} for name, entry in self.descriptors.items()
+                name: {"spatio": entry.spatio, "temporal": entry.temporal}
+                | ({"rephrased": entry.rephrased} if entry.rephrased else {})
+                for name, entry in self.descriptors.items()
             }
             content = {"provenance": dict(self.provenance), "classes": classes}
             write_text_atomically(folder / DESCRIPTORS, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -210,6 +212,16 @@ class LabelSpace:
             published=published,
             selected_from=self.selected_from or self,
         )
+
+    def wordings(self) -> tuple[tuple[str, ...], ...]:
+        """Returns each class's name and its rephrased ones, in rows of the same length.
+
+        All classes with rephrased names have as many as the class with the fewest. For classes without any, the row
+        repeats the name, so that means over a row weigh all wordings of a class alike.
+        """
+        rows = [(name, *(entry.rephrased if (entry := self.descriptors.get(name)) else ())) for name in self.names]
+        length = min((len(row) for row in rows if len(row) > 1), default=1)
+        return tuple(row[:length] if len(row) > 1 else row * length for row in rows)
 
     def descriptors_of(self, kind: DescriptorKind, count: int) -> tuple[tuple[str, ...], ...]:
         """Returns the first `count` descriptors of each class.

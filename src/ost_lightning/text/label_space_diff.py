@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ost_lightning.text.label_space import LabelSpace
-from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, SentenceKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,14 +14,14 @@ class ListDifference:
 
     Attributes:
         name: Class name.
-        kind: Kind of the descriptors.
+        kind: Kind of the descriptors; `name` for rephrased names.
         removed: Descriptors that only the first list has.
         added: Descriptors that only the second list has.
         reordered: Whether the common descriptors are in a different order.
     """
 
     name: str
-    kind: DescriptorKind
+    kind: SentenceKind
     removed: tuple[str, ...]
     added: tuple[str, ...]
     reordered: bool
@@ -56,7 +56,7 @@ def compare(first: LabelSpace, second: LabelSpace) -> LabelSpaceDifference:
     common = [name for name in first.names if name in set(second.names)]
     lists, kept = [], 0
     for name in common:
-        for kind in DESCRIPTOR_KINDS:
+        for kind in (*DESCRIPTOR_KINDS, "name"):
             before, after = _texts(first, name, kind), _texts(second, name, kind)
             common_texts = [text for text in before if text in after]
             kept += len(common_texts)
@@ -82,7 +82,7 @@ def compare(first: LabelSpace, second: LabelSpace) -> LabelSpaceDifference:
     )
 
 
-def _texts(labels: LabelSpace, name: str, kind: DescriptorKind) -> tuple[str, ...]:
+def _texts(labels: LabelSpace, name: str, kind: SentenceKind) -> tuple[str, ...]:
     if (entry := labels.descriptors.get(name)) is None:
         return ()
-    return entry.spatio if kind == "spatio" else entry.temporal
+    return {"name": entry.rephrased, "spatio": entry.spatio, "temporal": entry.temporal}[kind]

@@ -12,7 +12,7 @@ from ost_lightning.text.label_space import LabelSpace
 from ost_lightning.text.templates import Templates
 from ost_lightning.text.token_count import TokenCount
 from ost_lightning.text.typography import BULLETS, DASHES, DOUBLE_QUOTES, QUOTES
-from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind, SentenceKind
 
 Severity = Literal["error", "warning"]
 Rule = Literal[
@@ -59,14 +59,14 @@ class Finding:
     Attributes:
         rule: Violated rule.
         name: Class name.
-        kind: Kind of the descriptor; None for a finding about the class itself.
+        kind: Kind of the descriptor, or `name` for a rephrased name; None for a finding about the class itself.
         text: Text of the descriptor; empty for a finding about the list.
         detail: Description of what was found.
     """
 
     rule: Rule
     name: str
-    kind: DescriptorKind | None = None
+    kind: SentenceKind | None = None
     text: str = ""
     detail: str = ""
 
@@ -98,8 +98,10 @@ def lint(labels: LabelSpace, templates: Templates, tokens: TokenCount, per_class
     for name, kind, texts in _lists(labels):
         found = _list_findings(name, kind, texts, expected)
         findings += [finding for finding in found if finding.rule != "non-ASCII" or labels.language == "en"]
+    findings += _rephrased_findings(labels)
     findings += _shared_descriptors(labels)
     findings += _long_sentences(labels, templates, tokens)
+    findings += _long_rephrased_names(labels, templates, tokens)
     order = list(SEVERITY)
     return sorted(findings, key=lambda finding: order.index(finding.rule))
 
@@ -127,7 +129,7 @@ def _class_findings(labels: LabelSpace) -> Iterator[Finding]:
         yield from _control_characters(name)
 
 
-def _control_characters(name: str, kind: DescriptorKind | None = None, text: str = "") -> Iterator[Finding]:
+def _control_characters(name: str, kind: SentenceKind | None = None, text: str = "") -> Iterator[Finding]:
     if codes := control_characters(text or name):
         shown = " and ".join(codes[:3]) + (" and others" if len(codes) > 3 else "")
         yield Finding("control character", name, kind, text, f"contains {shown}")
@@ -150,8 +152,28 @@ def _list_findings(name: str, kind: DescriptorKind, texts: Sequence[str], expect
         yield Finding("missing", name, kind, detail="has no descriptors")
     elif len(texts) != expected:
         yield Finding("count", name, kind, detail=f"has {len(texts)}, expected {expected}")
-    seen: set[str] = set()
     class_name = re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE)
+    yield from _text_findings(name, kind, texts)
+    for text in texts:
+        if class_name.search(text):
+            yield Finding("class name", name, kind, text, "contains the class name")
+
+
+def _rephrased_findings(labels: LabelSpace) -> Iterator[Finding]:
+    """Checks rephrased names, which may contain the name itself and are optional."""
+    rows = {name: labels.descriptors[name].rephrased for name in labels.names if name in labels.descriptors}
+    counts = Counter(len(texts) for texts in rows.values() if texts)
+    expected = counts.most_common(1)[0][0] if counts else 0
+    for name, texts in rows.items():
+        if len(texts) != expected:
+            yield Finding("count", name, "name", detail=f"has {len(texts)} rephrased names, expected {expected}")
+        for found in _text_findings(name, "name", texts):
+            if found.rule != "non-ASCII" or labels.language == "en":
+                yield found
+
+
+def _text_findings(name: str, kind: SentenceKind, texts: Sequence[str]) -> Iterator[Finding]:
+    seen: set[str] = set()
     for text in texts:
         if normalized(text) in seen:
             yield Finding("duplicate", name, kind, text, "occurs twice")
@@ -166,8 +188,6 @@ def _list_findings(name: str, kind: DescriptorKind, texts: Sequence[str], expect
         if not text.isascii():
             characters = "".join(sorted({character for character in text if not character.isascii()}))
             yield Finding("non-ASCII", name, kind, text, f"contains {characters}")
-        if class_name.search(text):
-            yield Finding("class name", name, kind, text, "contains the class name")
 
 
 def _is_quoted(text: str) -> bool:
@@ -206,6 +226,17 @@ def _long_sentences(labels: LabelSpace, templates: Templates, tokens: TokenCount
         yield Finding(
             "too long", *source, f"has {length} tokens in its {template}, limit {tokens.limit} ({tokens.tokenizer})"
         )
+
+
+def _long_rephrased_names(labels: LabelSpace, templates: Templates, tokens: TokenCount) -> Iterator[Finding]:
+    """Checks rephrased names in the longest template of names."""
+    sources = [(name, text) for name, entry in labels.descriptors.items() for text in entry.rephrased]
+    longest = max(templates.name, key=len)
+    lengths = tokens.count([longest.format(name=text) for _, text in sources]) if sources else ()
+    for (name, text), length in zip(sources, lengths, strict=True):
+        if length > tokens.limit:
+            detail = f"has {length} tokens in its template, limit {tokens.limit} ({tokens.tokenizer})"
+            yield Finding("too long", name, "name", text, detail)
 
 
 def normalized(text: str) -> str:

@@ -41,7 +41,7 @@ class Templates:
     """Sentence templates with the slots `{name}` and `{descriptor}`.
 
     Attributes:
-        name: Templates for category names; several form an ensemble.
+        name: Templates for category names, and for rephrased names in their place; several form an ensemble.
         spatio: Template for Spatio Descriptors.
         temporal: Template for Temporal Descriptors.
         published_names: Names of label spaces whose class names are inserted in the publisher's spelling
@@ -129,9 +129,9 @@ class Templates:
     def _rows(
         self, labels: LabelSpace, kind: SentenceKind, count: int, tokens: TokenCount | None
     ) -> tuple[tuple[str, ...], ...]:
-        """Returns the sentences of one kind: for each class, one per template or descriptor."""
+        """Returns the sentences of one kind: for each class, one per template and wording, or per descriptor."""
         if kind == "name":
-            filled = [[(template, name, "") for template in self.name] for name in labels.names]
+            filled = [[(template, name, "") for name in row for template in self.name] for row in labels.wordings()]
         else:
             template = self._template(kind)
             rows = zip(labels.names, labels.descriptors_of(kind, count), strict=True)

@@ -34,6 +34,7 @@ def generate(
     temperature: float | None = 0.7,
     seed: int | None = 0,
     descriptors_per_class: int = 4,
+    rephrased_names: int = 0,
     prompts: str = "ost",
     language: str = "en",
     structured: bool = True,
@@ -54,6 +55,7 @@ def generate(
         temperature: Sampling temperature; null for the server's default.
         seed: Seed of the first attempt, increased by one per further attempt; null for the server's default.
         descriptors_per_class: Number of descriptors of each kind.
+        rephrased_names: Number of phrases per class that say in other words what its name says, for scores by name.
         prompts: Name of prompts in prompts/descriptors (ost, ranked), or a YAML file.
         language: Language of the descriptors: ISO 639-1 code (de, zh) or English name. Class names stay as they are.
         structured: Whether to request JSON by a schema; continues without a schema if the server doesn't support it.
@@ -62,7 +64,13 @@ def generate(
     """
     labels = LabelSpace.load(label_space)
     loaded = Prompts.load(prompts, language)
-    sampling = Sampling(model, temperature, seed, descriptors_per_class, loaded.digest)
+    if rephrased_names and not loaded.rephrase:
+        raise UserError(
+            f"The prompts '{loaded.origin}' can't ask for rephrased names: add the key 'rephrase' to them, or choose "
+            "--prompts ost."
+        )
+    digests = loaded.digest, rephrased_names, loaded.rephrase_digest
+    sampling = Sampling(model, temperature, seed, descriptors_per_class, *digests)
     _check_folder(output, labels)
     with ExitStack() as stack:
         folder = output

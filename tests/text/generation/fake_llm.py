@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-_QUESTION = re.compile(r'action "(?P<name>.*?)"(?:: what| down)', re.DOTALL)
-_COUNT = re.compile(r"(\d+) (descriptors|steps) in total")
+_QUESTION = re.compile(r'action "(?P<name>.*?)"(?:: what| down| for)', re.DOTALL)
+_COUNT = re.compile(r"(\d+) (descriptors|steps|phrases) in total")
+_KINDS = {"descriptors": "spatio", "steps": "temporal", "phrases": "name"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Seen:
 
     Attributes:
         name: Requested class.
-        kind: Requested kind, spatio or temporal.
+        kind: Requested kind, spatio, temporal or name.
         time: Number of earlier requests for the same list.
         body: Body of the request.
         key: API key of the request.
@@ -193,9 +194,10 @@ class FakeLLM(ThreadingHTTPServer):
 
     def see(self, body: dict[str, Any], authorization: str) -> Seen:
         text = body["messages"][-1]["content"]
-        question = _QUESTION.search(text)
+        question, count = _QUESTION.search(text), _COUNT.search(text)
         assert question is not None, text
-        kind = "spatio" if "descriptors in total" in text else "temporal"
+        assert count is not None, text
+        kind = _KINDS[count.group(2)]
         with self._lock:
             time_ = sum(seen.question == (question["name"], kind) for seen in self.requests)
             seen = Seen(question["name"], kind, time_, body, authorization.removeprefix("Bearer "), time.monotonic())

@@ -57,6 +57,18 @@ def test_english_prompts_are_those_of_earlier_journals(name: str, digest: str) -
     assert "short English phrases" in prompts.system
 
 
+def test_rephrased_names_have_a_digest_of_their_own(tmp_path: Path) -> None:
+    for name, change in (("a", {}), ("b", {"rephrase": "{count} for {name}"}), ("c", {"rephrase": "{name} {count}"})):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(GOOD | change))
+    a, b, c = (Prompts.load(str(tmp_path / f"{name}.yaml")) for name in "abc")
+    assert a.digest == b.digest == c.digest
+    assert b.rephrase_digest != c.rephrase_digest
+    assert b.messages("name", "x", 2, as_json=False)[1]["content"].startswith("2 for x\n")
+    (tmp_path / "d.yaml").write_text(yaml.safe_dump(GOOD | {"rephrase": "{count}"}))
+    with pytest.raises(UserError, match="'rephrase' .* must contain {count} and {name} in braces"):
+        Prompts.load(str(tmp_path / "d.yaml"))
+
+
 @pytest.mark.parametrize(("language", "word"), [("de", "German"), ("zh", "Chinese"), ("Swiss German", "Swiss German")])
 def test_descriptors_are_requested_in_other_languages(language: str, word: str) -> None:
     prompts = Prompts.load("ost", language)

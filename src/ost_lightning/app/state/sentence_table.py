@@ -66,7 +66,7 @@ def edited(labels: LabelSpace, name: str, rows: Sequence[Sequence[object]], coun
     old = labels.descriptors.get(name)
     if old is not None:
         # what the table doesn't show stays behind what it shows
-        new = Descriptors(new.spatio + old.spatio[count:], new.temporal + old.temporal[count:])
+        new = Descriptors(new.spatio + old.spatio[count:], new.temporal + old.temporal[count:], old.rephrased)
     others = {other: Descriptors((other,) * count, (other,) * count) for other in labels.names}
     provenance = {**labels.provenance, "edited": "by hand, in the app"}
     return replace(labels, descriptors={**others, **labels.descriptors, name: new}, provenance=provenance)

@@ -90,7 +90,12 @@ def vocabulary_digest(labels: LabelSpace, *, described: bool) -> str:
 def _descriptors(labels: LabelSpace) -> dict[str, object]:
     """Returns the descriptors of each class, by the publisher's spelling."""
     pairs = zip(labels.published, map(labels.descriptors.get, labels.names), strict=True)
-    return {published: (entry.spatio, entry.temporal) for published, entry in pairs if entry is not None}
+    # rephrased names only where there are any, because digests are older than they are
+    return {
+        published: (entry.spatio, entry.temporal, *([entry.rephrased] if entry.rephrased else []))
+        for published, entry in pairs
+        if entry is not None
+    }
 
 
 def _digest(entries: Iterable[tuple[str, object]]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from ost_lightning.errors import UserError
 from ost_lightning.files import sync_folder
-from ost_lightning.vocabulary import DescriptorKind
+from ost_lightning.vocabulary import SentenceKind
 
 _FIELDS: Final[dict[str, type]] = {"event": str, "run": str, "at": str}
 _ANSWER_KEYS: Final = ("attempt", "body", "server")
@@ -26,11 +26,11 @@ class Question:
 
     Attributes:
         name: Class name.
-        kind: Kind of the descriptors.
+        kind: Kind of the descriptors; `name` for rephrased names.
     """
 
     name: str
-    kind: DescriptorKind
+    kind: SentenceKind
 
     def __str__(self) -> str:
         return f"{self.name} ({self.kind})"

@@ -12,7 +12,7 @@ import yaml
 from ost_lightning.errors import UserError
 from ost_lightning.resources import shipped
 from ost_lightning.text.generation.languages import language_name
-from ost_lightning.vocabulary import DescriptorKind
+from ost_lightning.vocabulary import SentenceKind
 
 ENGLISH: Final = "en"
 _LANGUAGE: Final = "{language}"
@@ -22,6 +22,7 @@ _SLOTS: Final = {
     "temporal": frozenset({"name", "count"}),
     "again": frozenset({"problem"}),
 }
+_OPTIONAL_SLOTS: Final = {"rephrase": frozenset({"name", "count"})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Prompts:
         spatio: Request for Spatio Descriptors; slots `{name}` and `{count}`.
         temporal: Request for Temporal Descriptors; slots `{name}` and `{count}`.
         again: Addition to the request after an unusable answer; slot `{problem}`.
+        rephrase: Request for other words for the class name; slots `{name}` and `{count}`. Empty if there is none.
         origin: Name of the file, for messages and provenance.
         language: Language of the answers, as it was given to `load`.
     """
@@ -41,11 +43,13 @@ class Prompts:
     spatio: str
     temporal: str
     again: str
+    rephrase: str = ""
     origin: str = "given in code"
     language: str = ENGLISH
 
     def __post_init__(self) -> None:
-        for key, allowed in _SLOTS.items():
+        optional = _OPTIONAL_SLOTS if self.rephrase else {}
+        for key, allowed in (_SLOTS | optional).items():
             try:
                 slots = {slot for _, slot, _, _ in string.Formatter().parse(getattr(self, key)) if slot is not None}
             except ValueError as error:
@@ -56,7 +60,7 @@ class Prompts:
 
     @classmethod
     def load(cls, name_or_file: str, language: str = ENGLISH) -> Self:
-        """Reads shipped prompts by name (`ost`, `ranked`), or a YAML file with the same keys.
+        """Reads shipped prompts by name (`ost`, `ranked`), or a YAML file with the same keys; `rephrase` is optional.
 
         Args:
             name_or_file: Name of shipped prompts, or path of a YAML file.
@@ -77,8 +81,11 @@ class Prompts:
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise UserError(f"{file}:{line}: not valid YAML ({error.problem}).") from error
-        if not isinstance(content, dict) or set(content) != set(_SLOTS):
-            raise UserError(f"{file} must be a mapping with exactly the keys {', '.join(_SLOTS)}.")
+        if not isinstance(content, dict) or set(content) - set(_OPTIONAL_SLOTS) != set(_SLOTS):
+            raise UserError(
+                f"{file} must be a mapping with exactly the keys {', '.join(_SLOTS)}, and perhaps "
+                f"{', '.join(_OPTIONAL_SLOTS)}."
+            )
         if wrong := [key for key, text in content.items() if not isinstance(text, str) or not text.strip()]:
             raise UserError(f"{file}: '{wrong[0]}' must be a non-empty string.")
         texts = {key: text.strip() for key, text in content.items()}
@@ -92,26 +99,35 @@ class Prompts:
 
     @property
     def digest(self) -> str:
-        """Short hash of the texts, independent of the file's name."""
-        texts = json.dumps([getattr(self, key) for key in _SLOTS], ensure_ascii=False)
-        return sha256(texts.encode()).hexdigest()[:16]
+        """Short hash of the texts that ask for descriptors, independent of the file's name."""
+        return _hash([getattr(self, key) for key in _SLOTS])
+
+    @property
+    def rephrase_digest(self) -> str:
+        """Short hash of the texts that ask for rephrased names."""
+        return _hash([self.system, self.rephrase, self.again])
 
     def messages(
-        self, kind: DescriptorKind, name: str, count: int, *, as_json: bool, problem: str = ""
+        self, kind: SentenceKind, name: str, count: int, *, as_json: bool, problem: str = ""
     ) -> list[dict[str, str]]:
         """Returns the messages of a request.
 
         Args:
-            kind: Kind of descriptors to request.
+            kind: Kind of descriptors to request; `name` for rephrased names.
             name: Class name.
-            count: Number of descriptors to request.
+            count: Number of texts to request.
             as_json: Whether the message asks for JSON; the schema is sent separately.
             problem: Reason why the last answer was unusable; empty for the first request.
         """
-        question = (self.spatio if kind == "spatio" else self.temporal).format(name=name, count=count)
+        prompts = {"name": self.rephrase, "spatio": self.spatio, "temporal": self.temporal}
+        question = prompts[kind].format(name=name, count=count)
         form = 'As JSON: {"descriptors": [...]}.' if as_json else "One a line."
         addition = f"\n\n{self.again.format(problem=problem)}" if problem else ""
         return [
             {"role": "system", "content": self.system},
             {"role": "user", "content": f"{question}\n\n{form}{addition}"},
         ]
+
+
+def _hash(texts: list[str]) -> str:
+    return sha256(json.dumps(texts, ensure_ascii=False).encode()).hexdigest()[:16]

@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from ost_lightning.errors import UserError
+from ost_lightning.vocabulary import SentenceKind
 
 _MINIMUM: Final = {"concurrency": 1, "timeout": 0.001, "retries": 0, "attempts": 1, "max_words": 1}
 
@@ -18,7 +19,9 @@ class Sampling:
         temperature: Sampling temperature; None for the server's default.
         seed: Seed of the first attempt, incremented for each further one; None for the server's default.
         per_class: Number N of descriptors per class and kind.
-        prompt_hash: Hash of the prompts' texts.
+        prompt_hash: Hash of the texts that ask for descriptors.
+        rephrased: Number of rephrased names per class.
+        rephrase_hash: Hash of the texts that ask for rephrased names.
     """
 
     model: str
@@ -26,15 +29,32 @@ class Sampling:
     seed: int | None
     per_class: int
     prompt_hash: str
+    rephrased: int = 0
+    rephrase_hash: str = ""
 
     def __post_init__(self) -> None:
         if self.per_class < 1:
             raise UserError(f"per_class is {self.per_class}, expected at least 1 descriptor per class and kind.")
+        if self.rephrased < 0:
+            raise UserError(f"The number of rephrased names is {self.rephrased}, expected 0 or more.")
 
     @property
     def run(self) -> str:
-        """Short hash of the settings, which identifies their answers in the journal."""
-        return sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()[:16]
+        """Short hash of the settings of descriptors, which identifies their answers in the journal."""
+        return self._hash(without=("rephrased", "rephrase_hash"))
+
+    @property
+    def rephrasing_run(self) -> str:
+        """Short hash of the settings of rephrased names, which identifies their answers in the journal."""
+        return self._hash(without=("per_class", "prompt_hash"))
+
+    def count(self, kind: SentenceKind) -> int:
+        """Returns the number of texts per class of one kind; `name` stands for rephrased names."""
+        return self.rephrased if kind == "name" else self.per_class
+
+    def _hash(self, without: tuple[str, ...]) -> str:
+        settings = sorted((name, value) for name, value in asdict(self).items() if name not in without)
+        return sha256(repr(settings).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ost_lightning.text.generation.prompts import Prompts
 from ost_lightning.text.generation.settings import Limits, Sampling, Usage
 from ost_lightning.text.label_files import Descriptors
 from ost_lightning.text.label_space import LabelSpace
-from ost_lightning.vocabulary import DESCRIPTOR_KINDS, counted
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, SENTENCE_KINDS, SentenceKind, counted
 
 _TOKENS_PER_MESSAGE = 8
 _CHARACTERS_PER_TOKEN = 4
@@ -58,7 +58,8 @@ class Generation:
         structured: bool = True,
     ) -> None:
         self.labels, self.prompts, self.sampling, self.limits, self.journal = labels, prompts, sampling, limits, journal
-        self.questions = [Question(name, kind) for name in labels.names for kind in DESCRIPTOR_KINDS]
+        kinds: tuple[SentenceKind, ...] = (*DESCRIPTOR_KINDS, *(("name",) if sampling.rephrased else ()))
+        self.questions = [Question(name, kind) for name in labels.names for kind in kinds]
         self.run = sampling.run
         self.unanswered: dict[Question, str] = {}
         self._readings: dict[Question, Reading] = {}
@@ -68,7 +69,8 @@ class Generation:
         self._servers: set[str] = set()
         self._last_answer = ""
         self.structured = structured and not journal.events("plain", self.run)
-        for question, answers in journal.answers(self.run).items():
+        found = journal.answers(self.run) | (journal.answers(sampling.rephrasing_run) if sampling.rephrased else {})
+        for question, answers in found.items():
             for answer in answers:
                 self._add(question, answer)
 
@@ -92,7 +94,7 @@ class Generation:
         """Returns the messages of the next request, including the problem with the last answer."""
         problem = self._readings[question].problem if question in self._readings else ""
         return self.prompts.messages(
-            question.kind, question.name, self.sampling.per_class, as_json=self.structured, problem=problem
+            question.kind, question.name, self.sampling.count(question.kind), as_json=self.structured, problem=problem
         )
 
     def record_settings(self) -> None:
@@ -103,7 +105,8 @@ class Generation:
     def record(self, question: Question, body: str, server: str) -> Reading:
         """Writes an answer to the journal before parsing it."""
         answer = Answer(question, self._attempts[question], body, server)
-        return self._add(question, self.journal.append_answer(self.run, answer))
+        run = self.sampling.rephrasing_run if question.kind == "name" else self.run
+        return self._add(question, self.journal.append_answer(run, answer))
 
     def disable_structured_output(self, reason: str) -> None:
         """Disables structured output for this run, including when it is resumed."""
@@ -116,16 +119,17 @@ class Generation:
         questions = self.open_questions()
         characters = sum(len(message["content"]) for question in questions for message in self.messages(question))
         prompt_tokens = characters // _CHARACTERS_PER_TOKEN + 2 * _TOKENS_PER_MESSAGE * len(questions)
-        completion_tokens = len(questions) * self.sampling.per_class * _TOKENS_PER_DESCRIPTOR
+        texts = sum(self.sampling.count(question.kind) for question in questions)
+        completion_tokens = texts * _TOKENS_PER_DESCRIPTOR
         return Estimate(len(questions), sum(map(self.is_done, self.questions)), prompt_tokens, completion_tokens)
 
     def result(self, origin: str) -> LabelSpace:
         """Returns the label space with all complete lists."""
         lists = {question: reading.descriptors for question, reading in self._readings.items() if reading.descriptors}
         descriptors = {
-            name: Descriptors(*(lists.get(Question(name, kind), ()) for kind in DESCRIPTOR_KINDS))
+            name: Descriptors(*(lists.get(Question(name, kind), ()) for kind in (*DESCRIPTOR_KINDS, "name")))
             for name in self.labels.names
-            if any(Question(name, kind) in lists for kind in DESCRIPTOR_KINDS)
+            if any(Question(name, kind) in lists for kind in SENTENCE_KINDS)
         }
         return replace(self.labels, descriptors=descriptors, provenance=self._provenance(), origin=origin)
 
@@ -147,7 +151,8 @@ class Generation:
         return "not requested yet"
 
     def _add(self, question: Question, answer: Answer) -> Reading:
-        reading = read_answer(answer.body, question.kind, self.sampling.per_class, self.limits.max_words)
+        count = self.sampling.count(question.kind)
+        reading = read_answer(answer.body, question.kind, count, self.limits.max_words)
         if not reading.answered:  # recorded by an earlier version; an error of the server uses up no attempt
             return reading
         self._attempts[question] = max(self._attempts[question], answer.attempt + 1)
@@ -170,7 +175,13 @@ class Generation:
             "prompts": self.prompts.origin,
             "prompt_hash": self.sampling.prompt_hash,
             "language": self.prompts.language,
+            **self._rephrasing(),
         }
+
+    def _rephrasing(self) -> dict[str, Any]:
+        if not self.sampling.rephrased:
+            return {}
+        return {"rephrased": self.sampling.rephrased, "rephrase_hash": self.sampling.rephrase_hash}
 
     def _provenance(self) -> dict[str, Any]:
         return {

@@ -13,7 +13,7 @@ from ost_lightning.text.generation.answers.responses import (
     read_response,
 )
 from ost_lightning.text.linting import normalized
-from ost_lightning.vocabulary import DescriptorKind
+from ost_lightning.vocabulary import SentenceKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class Reading:
     answered: bool = True
 
 
-def read_answer(body: str, kind: DescriptorKind, per_class: int, max_words: int) -> Reading:
+def read_answer(body: str, kind: SentenceKind, per_class: int, max_words: int) -> Reading:
     """Evaluates the body of a response.
 
     Args:
         body: Response body, unchanged.
-        kind: Kind of the descriptors. Spatio Descriptors are ranked, so extra ones are dropped. A truncated sequence of
-            steps would lose its end, so extra steps are a problem.
+        kind: Kind of the descriptors. Spatio Descriptors and rephrased names (`name`) are ranked, so extra ones are
+            dropped. A truncated sequence of steps would lose its end, so extra steps are a problem.
         per_class: Requested number of descriptors.
         max_words: Largest number of words of a descriptor.
     """
@@ -67,7 +67,7 @@ def read_answer(body: str, kind: DescriptorKind, per_class: int, max_words: int)
 
 # problems are part of the next prompt: rewording them changes what the LLM reads
 def _evaluate(
-    completion: Completion, kind: DescriptorKind, per_class: int, max_words: int
+    completion: Completion, kind: SentenceKind, per_class: int, max_words: int
 ) -> tuple[tuple[str, ...], str]:
     if completion.refused:
         return (), "it was refused"
@@ -85,7 +85,7 @@ def _evaluate(
         return (), f"it had 0 items instead of {per_class} ({parsed.problem})"
     if problem := problem_with(texts):
         return (), problem
-    if len(texts) > per_class and kind == "spatio" and parsed.marked:
+    if len(texts) > per_class and kind != "temporal" and parsed.marked:
         texts = texts[:per_class]
     if len(texts) != per_class:
         return (), f"it had {len(texts)} items instead of {per_class}"
