@@ -203,8 +203,8 @@ def _entries(file: Path, classes: dict[str, Any]) -> dict[str, Descriptors]:
         for texts in lists:
             if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
                 raise LabelSpaceError(
-                    f'{file}: the class \'{name}\' must have "spatio" and "temporal" lists of non-empty strings, and may '
-                    'have such a list "rephrased".'
+                    f'{file}: the class \'{name}\' must have "spatio" and "temporal" lists of non-empty strings, and '
+                    'may have such a list "rephrased".'
                 )
         descriptors[name] = Descriptors(*(tuple(texts or ()) for texts in lists))
     return descriptors

@@ -65,7 +65,7 @@ def test_rephrased_names_have_a_digest_of_their_own(tmp_path: Path) -> None:
     assert b.rephrase_digest != c.rephrase_digest
     assert b.messages("name", "x", 2, as_json=False)[1]["content"].startswith("2 for x\n")
     (tmp_path / "d.yaml").write_text(yaml.safe_dump(GOOD | {"rephrase": "{count}"}))
-    with pytest.raises(UserError, match="'rephrase' .* must contain {count} and {name} in braces"):
+    with pytest.raises(UserError, match=r"'rephrase' .* must contain {count} and {name} in braces"):
         Prompts.load(str(tmp_path / "d.yaml"))
 
 
