@@ -39,6 +39,9 @@ def test_training_follows_the_settings_of_other_recipes() -> None:
     strided = dataset(stride=16, training_crop="random_resized", crop_area=(0.4, 1.0))
     assert (strided.sampler.stride, strided.transform.crop.area) == (16, (0.4, 1.0))
     assert dataset().sampler.stride is None
+    assert dataset(stride=(1, 3)).sampler.stride == (1, 3)
+    before = [dataset(rand_augment=(2, 9), rand_augment_before_crop=first).transform for first in (True, False)]
+    assert [transform.changes_frames for transform in before] == [True, False]
     centered = dataset(training_crop="center").transform.crop_spec(54, 72, torch.Generator())
     assert centered.boxes == EvaluationTransform(48).crop_spec(54, 72).boxes
     # a crop that is set applies to squashed frames too

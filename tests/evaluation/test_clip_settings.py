@@ -1,3 +1,6 @@
+import pytest
+
+from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings, evaluation_clips
 
 RELEASED = {"keep_tail_frames": False, "three_crop_scale": "crop_size", "crop_offsets": "floor"}
@@ -17,6 +20,14 @@ def test_random_views_leave_out_the_same_frames_as_training() -> None:
 
 
 def test_digests_from_before_a_setting_existed_remain_valid() -> None:
-    before = {"stride", "training_crop", "crop_area"}
+    before = {"stride", "training_crop", "crop_area", "rand_augment_before_crop"}
     assert not before & ClipSettings().known().keys()
     assert ClipSettings(stride=16).known()["stride"] == 16
+    assert ClipSettings(rand_augment_before_crop=True).known()["rand_augment_before_crop"] is True
+
+
+@pytest.mark.parametrize(("stride", "found"), [(0, "0"), ((2, 0), r"\[2, 0\]"), ((), r"\[\]")])
+def test_strides_below_one_are_refused(stride: int | tuple[int, ...], found: str) -> None:
+    with pytest.raises(UserError, match=rf"clips\.stride is {found}: it must be at least 1, or a list of such numbers"):
+        ClipSettings(stride=stride)
+    assert evaluation_clips([], ClipSettings(stride=(1, 3), **SIZES)).sampler.stride == (1, 3)

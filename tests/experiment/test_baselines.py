@@ -231,10 +231,11 @@ def test_prompts_are_trained_by_their_released_recipe(name: str, capsys: pytest.
     assert (model["label_smoothing"], model["mixing"]) == (0.0, {"mixup": 0.0, "cutmix": 0.0})
     assert (clips["flip"], clips["color_jitter"], clips["grayscale"]) == (0.0, 0.0, 0.0)
     augmentation = (clips["rand_augment"], clips["training_crop"], clips["stride"])
+    assert clips["rand_augment_before_crop"] == (name != "a5")
     assert (
         augmentation
         == {
-            "a5": (None, "center", None),
+            "a5": (None, "center", [1, 2, 3, 3, 3, 4]),
             "vita_clip": ("rand-m7-n4-mstd0.5-inc1", "random_resized", 16),
             "ost_on_vita_clip": ("rand-m7-n4-mstd0.5-inc1", "random_resized", 16),
         }[name]

@@ -56,6 +56,7 @@ class LoaderFactory:
             color_jitter=clips.color_jitter,
             grayscale=clips.grayscale,
             rand_augment=clips.rand_augment,
+            rand_augment_before_crop=clips.rand_augment_before_crop,
             jitter_each_frame=clips.jitter_each_frame,
         )
 

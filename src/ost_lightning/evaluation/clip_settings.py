@@ -13,6 +13,7 @@ from ost_lightning.video.clips import (
     TrainingCrop,
     check_crop_size,
     check_rand_augment,
+    check_stride,
     training_crop,
 )
 from ost_lightning.video.decoding.scaling import ResizeFilter
@@ -20,7 +21,7 @@ from ost_lightning.video.decoding.timeout import READ_TIMEOUT
 
 _FRAMES: Final = 32
 """Frames per clip if neither the settings nor the weights say: the paper's larger setting."""
-_LATER_SETTINGS: Final = frozenset({"stride", "training_crop", "crop_area"})
+_LATER_SETTINGS: Final = frozenset({"stride", "training_crop", "crop_area", "rand_augment_before_crop"})
 """Settings that digests on disk are from before."""
 
 
@@ -84,8 +85,9 @@ class ClipSettings:
             the same. `random` draws them, as the released code does with several views, so that scores depend on the
             seed.
         stride: Distance between the frames of a clip, in frames: a clip is a window that starts at a random frame in
-            training and is in the middle in evaluation; several views start at evenly spaced frames. None for clips
-            over the whole video.
+            training and is in the middle in evaluation; several views start at evenly spaced frames. With a list, such
+            as [1, 2, 3, 3, 3, 4], one of its distances is drawn for each clip, and evaluation takes the median. None
+            for clips over the whole video.
         keep_tail_frames: Whether frames are drawn from the whole video, in training and for `view_frames: random`. If
             not, segments have floor(n / T) of n frames, as in the released code, which never shows the last frames.
         flip: Probability of a horizontal flip in training; None for 0.5, or for 0 if labels distinguish left and right.
@@ -100,6 +102,9 @@ class ClipSettings:
         crop_area: Smallest and largest share of the frame's area in random resized crops; None for 0.08 to 1.
         rand_augment: Number of torchvision's RandAugment operations per clip and their magnitude (0 to 30) in training,
             or a configuration of timm's, such as `rand-m7-n4-mstd0.5-inc1`; None for no RandAugment.
+        rand_augment_before_crop: Whether RandAugment changes the whole frames, from which crops are then taken, as most
+            released recipes do; otherwise it changes crops. Frames are then changed while they are read, which takes
+            more time on the CPU.
         jitter_each_frame: Whether to draw the color jitter separately for every frame, as the released code does, which
             makes training clips flicker; otherwise all frames of a clip get the same jitter.
 
@@ -124,12 +129,13 @@ class ClipSettings:
     resize: Literal["bicubic", "bilinear"] | None = None
     rand_augment: tuple[int, int] | str | None = None
     jitter_each_frame: bool = False
-    stride: int | None = None
+    stride: int | tuple[int, ...] | None = None
     training_crop: TrainingCrop | None = None
     crop_area: tuple[float, float] | None = None
+    rand_augment_before_crop: bool = False
 
     def __post_init__(self) -> None:
-        counts = ("frames", "short_side", "crop_size", "views", "stride")
+        counts = ("frames", "short_side", "crop_size", "views")
         check_ranges("clips", self, lambda value: value >= 1, "at least 1", counts)
         check_ranges(
             "clips",
@@ -138,6 +144,8 @@ class ClipSettings:
             "a probability, 0 to 1",
             ("flip", "color_jitter", "grayscale"),
         )
+        if self.stride is not None:
+            check_stride(self.stride, "clips.stride")
         if self.rand_augment is not None:
             check_rand_augment(self.rand_augment)
         training_crop(self.training_crop, self.crop_size or 1, self.crop_area)  # checks them
@@ -196,7 +204,11 @@ class ClipSettings:
 
     def known(self) -> dict[str, Any]:
         """Returns the settings as digests have them: those of later versions only where they are set."""
-        return {name: value for name, value in asdict(self).items() if value is not None or name not in _LATER_SETTINGS}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in _LATER_SETTINGS or value != getattr(type(self), name)
+        }
 
     def check_crop(self) -> None:
         """Checks that crops fit into the frames and cover at least half of their shorter side, if both are known.

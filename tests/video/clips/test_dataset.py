@@ -22,6 +22,7 @@ from ost_lightning.video import (
     collate_clips,
     open_video,
 )
+from ost_lightning.video.clips.cropping import crop_frames
 from tests.videos import write_video
 
 SIDE = 32
@@ -69,6 +70,34 @@ def test_reading_leaves_the_global_generator_alone(records: list[VideoRecord]) -
     torch.manual_seed(5)
     training(records)[SampleKey(0, 0)]
     assert torch.equal(torch.rand(3), expected)
+
+
+class Inverted(torch.nn.Module):
+    """Inverts colors, and notes what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        self.seen.append(frames)
+        return 255 - frames
+
+
+def test_before_the_crop_whole_frames_are_changed(records: list[VideoRecord]) -> None:
+    """Frames and crop are those that are drawn without a change."""
+    transform = TrainingTransform(SIDE, rand_augment=(1, 9), rand_augment_before_crop=True)
+    changed = TrainingClips(records, sampler=FrameSampler(4), transform=transform, short_side=40, seed=0)
+    inverted = transform.before_crop = Inverted()
+    found = clip_of(changed[SampleKey(1, 0)])
+    assert found.frames is not None
+    [seen] = inverted.seen
+    assert found.seed is not None
+    generator = torch.Generator().manual_seed(found.seed)
+    with open_video(records[1].path) as video:
+        assert torch.equal(seen, video.read(FrameSampler(4).random(12, generator)[0], 40))
+    spec = transform.crop_spec(*seen.shape[-2:], generator)
+    assert torch.equal(found.frames, crop_frames(255 - seen, spec, "bicubic"))
 
 
 @pytest.mark.parametrize(("workers", "start"), [(1, "fork"), (2, "fork"), (2, "spawn")])

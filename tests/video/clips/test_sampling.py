@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 from math import floor
 
@@ -214,6 +215,49 @@ def test_random_windows_reach_both_ends() -> None:
     assert starts == {0, 1, 2, 3}
 
 
-def test_a_stride_below_one_is_rejected() -> None:
-    with pytest.raises(UserError, match=r"stride is 0: it must be at least 1"):
-        FrameSampler(8, stride=0)
+@pytest.mark.parametrize("stride", [0, (1, 0), ()])
+def test_a_stride_below_one_is_rejected(stride: int | tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=rf"stride is {re.escape(str(stride).strip('(),'))}|stride is \[.*: it must be"):
+        FrameSampler(8, stride=stride)
+
+
+def test_of_several_strides_one_is_drawn_for_each_window() -> None:
+    """The set of the released A5: three times in six, the distance is 3."""
+    indices = FrameSampler(16, 6000, stride=(1, 2, 3, 3, 3, 4)).random(300, torch.Generator().manual_seed(0))
+    distances = indices.diff(dim=1)
+    assert bool((distances == distances[:, :1]).all())
+    shares = torch.bincount(distances[:, 0], minlength=5) / len(indices)
+    assert shares.tolist() == pytest.approx([0, 1 / 6, 1 / 6, 1 / 2, 1 / 6], abs=0.02)
+    for stride in (1, 2, 3, 4):  # windows with each distance start everywhere, and end within the video
+        starts = indices[distances[:, 0] == stride, 0]
+        last = 300 - 15 * stride - 1
+        assert (int(starts.min()), int(starts.max())) == (pytest.approx(0, abs=3), pytest.approx(last, abs=3))
+        assert int(starts.max()) <= last
+        assert float(starts.double().mean()) == pytest.approx(last / 2, rel=0.05)
+
+
+@pytest.mark.parametrize(("available", "possible"), [(61, {1, 2, 3, 4}), (60, {1, 2, 3}), (31, {1, 2}), (30, {1})])
+def test_a_stride_that_the_video_is_too_short_for_is_replaced_by_the_smallest(
+    available: int, possible: set[int]
+) -> None:
+    sampler = FrameSampler(16, 400, stride=(1, 2, 3, 3, 3, 4))
+    drawn = sampler.random(available, torch.Generator().manual_seed(0))
+    assert set(drawn.diff(dim=1).flatten().tolist()) == possible
+    # one in six draws 4: where it doesn't fit, 1 is twice as frequent
+    ones = float((drawn[:, 1] - drawn[:, 0] == 1).double().mean())
+    assert ones == pytest.approx(1 - (len(possible - {1}) and {4: 5, 3: 4, 2: 1}[len(possible)] / 6), abs=0.07)
+    if available < 16:
+        assert bool((drawn[:, -1] == available - 1).all())
+
+
+def test_evaluation_takes_the_median_of_several_strides() -> None:
+    sampler = FrameSampler(16, 3, stride=(1, 2, 3, 3, 3, 4))
+    assert torch.equal(sampler.middle(300), FrameSampler(16, 3, stride=3).middle(300))
+    assert torch.equal(sampler.middle(45), FrameSampler(16, 3, stride=1).middle(45))
+    assert torch.equal(FrameSampler(4, stride=(5, 1)).middle(90), FrameSampler(4, stride=1).middle(90))
+
+
+def test_a_list_of_one_stride_is_that_stride() -> None:
+    one, listed = (FrameSampler(4, 3, stride=stride) for stride in (2, (2,)))
+    assert torch.equal(one.middle(50), listed.middle(50))
+    assert torch.equal(*(sampler.random(50, torch.Generator().manual_seed(5)) for sampler in (one, listed)))

@@ -139,6 +139,26 @@ def test_rand_augment_changes_all_frames_of_a_clip_in_the_same_way(seed: int) ->
     assert bool((augmented == augmented[:, :, :1]).all())
 
 
+def test_before_the_crop_frames_of_any_shape_change_by_their_seed_alone() -> None:
+    transform = TrainingTransform(32, color_jitter=0, grayscale=0, rand_augment=(2, 20), rand_augment_before_crop=True)
+    frames = torch.randint(0, 256, (1, 3, 40, 53), dtype=torch.uint8).expand(4, -1, -1, -1)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    changed = [transform.change_frames(frames, seed) for seed in (3, 4, 3, 2**64 - 1)]
+    assert torch.equal(torch.rand(3), expected)
+    assert changed[0].shape == frames.shape
+    assert bool((changed[0] == changed[0][:1]).all())
+    assert torch.equal(changed[0], changed[2])
+    assert not torch.equal(changed[0], changed[1])
+    # crops are not changed once more
+    clips = still_clips()
+    assert torch.equal(transform(clips.clone(), [3]), clips)
+    crops = TrainingTransform(32, rand_augment=(2, 20))
+    assert (transform.changes_frames, crops.changes_frames) == (True, False)
+    assert torch.equal(crops.change_frames(frames, 3), frames)
+
+
 def test_rand_augment_grows_with_its_magnitude() -> None:
     clips = still_clips()
 

@@ -7,10 +7,8 @@ from ost_lightning.video.clips.dataset import (
     FixedCrops,
     RandomCrops,
     ReadFailure,
-    ReadSettings,
     TrainingClips,
     collate_clips,
-    read_views,
 )
 from ost_lightning.video.clips.frame_pictures import FramePictures, middle_picture, read_pictures
 from ost_lightning.video.clips.listed_frames import listed_frames
@@ -22,7 +20,14 @@ from ost_lightning.video.clips.random_crops import (
     TrainingCrop,
     training_crop,
 )
-from ost_lightning.video.clips.sampling import EvaluationSampler, FrameSampler, SampleKey, TrainingSampler
+from ost_lightning.video.clips.reading import ReadSettings, read_views
+from ost_lightning.video.clips.sampling import (
+    EvaluationSampler,
+    FrameSampler,
+    SampleKey,
+    TrainingSampler,
+    check_stride,
+)
 from ost_lightning.video.clips.transforms import EvaluationTransform, Framing, TrainingTransform, check_crop_size
 
 __all__ = [
@@ -49,6 +54,7 @@ __all__ = [
     "TrainingTransform",
     "check_crop_size",
     "check_rand_augment",
+    "check_stride",
     "collate_clips",
     "listed_frames",
     "middle_picture",

@@ -15,16 +15,21 @@ from torch.utils.data import Dataset, default_collate, get_worker_info
 
 from ost_lightning.errors import UserError
 from ost_lightning.video.annotations import Span, VideoRecord
-from ost_lightning.video.clips.listed_frames import listed_frames
+from ost_lightning.video.clips.cropping import crop_frames
+from ost_lightning.video.clips.reading import ReadSettings, read_record, read_whole_frames
 from ost_lightning.video.clips.sampling import FrameSampler, SampleKey
-from ost_lightning.video.decoding.frame_source import CropChooser, CropSpec, FrameSource, VideoReadError
-from ost_lightning.video.decoding.reader import open_video
-from ost_lightning.video.decoding.scaling import ResizeFilter
-from ost_lightning.video.decoding.timeout import READ_TIMEOUT, run_with_timeout
+from ost_lightning.video.decoding.frame_source import CropSpec, VideoReadError
 
 
 class RandomCrops(Protocol):
-    """A training transform: draws the part of the frames that a clip shows."""
+    """A training transform: draws the part of the frames that a clip shows, and may change whole frames before."""
+
+    @property
+    def changes_frames(self) -> bool:
+        """Whether whole frames are changed before crops are taken from them."""
+
+    def change_frames(self, frames: Tensor, seed: int) -> Tensor:
+        """Changes the whole frames of a clip, uint8 (T, 3, H, W)."""
 
     def crop_spec(self, height: int, width: int, generator: torch.Generator) -> CropSpec:
         """Crops of frames of this height and width."""
@@ -35,22 +40,6 @@ class FixedCrops(Protocol):
 
     def crop_spec(self, height: int, width: int) -> CropSpec:
         """Crops of frames of this height and width."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadSettings:
-    """Settings for reading video files.
-
-    Attributes:
-        sample_aspect: Whether to resample non-square pixels to square ones, as a player does; decord and torchcodec do
-            not.
-        timeout: Seconds after which a read is abandoned; None for no limit.
-        resize: Interpolation for resizing.
-    """
-
-    sample_aspect: bool = True
-    timeout: float | None = READ_TIMEOUT
-    resize: ResizeFilter = "bicubic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +210,8 @@ class TrainingClips(Dataset[Clip | UserError]):
         wanted = self.records[key.index]
         failures: list[ReadFailure] = []
         for record in (wanted, *self._replacements(wanted, seed)):
-            generator = torch.Generator().manual_seed(seed)
-            choose = partial(self.sampler.random, generator=generator)
-            crop_spec = partial(self.transform.crop_spec, generator=generator)
             try:
-                frames, _ = _read(record, choose, self.short_side, crop_spec, self.reading)
+                frames = self._frames(record, seed)
             except VideoReadError as error:
                 failures.append(ReadFailure(record.id, str(error)))
             except UserError as error:
@@ -233,6 +219,19 @@ class TrainingClips(Dataset[Clip | UserError]):
             else:
                 return Clip(frames, record.label, record.id, tuple(failures), seed)
         return Clip(None, wanted.label, wanted.id, tuple(failures), seed)
+
+    def _frames(self, record: VideoRecord, seed: int) -> Tensor:
+        """Reads one clip, uint8 (V, T, 3, S, S)."""
+        generator = torch.Generator().manual_seed(seed)
+        choose = partial(self.sampler.random, generator=generator)
+        crop_spec = partial(self.transform.crop_spec, generator=generator)
+        if not self.transform.changes_frames:
+            return read_record(record, choose, self.short_side, crop_spec, self.reading)[0]
+        whole = read_whole_frames(record, choose, self.short_side, self.reading)
+        frames = self.transform.change_frames(whole.flatten(0, 1), seed)
+        crops = crop_frames(frames, crop_spec(*frames.shape[-2:]), self.reading.resize)
+        views: Tensor = crops.unflatten(1, whole.shape[:2]).transpose(0, 1).flatten(0, 1)
+        return views
 
     def _replacements(self, record: VideoRecord, seed: int) -> list[VideoRecord]:
         others = [other for other in self._by_label[record.label] if other is not record]
@@ -275,7 +274,7 @@ class EvaluationClips(Dataset[Clip | UserError]):
     def __getitem__(self, key: SampleKey) -> Clip | UserError:
         record = self.records[key.index]
         try:
-            frames, seconds = _read(
+            frames, seconds = read_record(
                 record,
                 self._choice(record),
                 self.short_side,
@@ -300,7 +299,7 @@ class EvaluationClips(Dataset[Clip | UserError]):
             return ()
         spec = self.transform.crop_spec
         try:
-            return _read(record, self._choice(record), self.short_side, spec, self.reading, with_times=True)[1]
+            return read_record(record, self._choice(record), self.short_side, spec, self.reading, with_times=True)[1]
         except UserError:
             return ()
 
@@ -311,55 +310,3 @@ class EvaluationClips(Dataset[Clip | UserError]):
             blake2b(f"{self.view_seed}/{record.id}".encode(errors="surrogatepass"), digest_size=8).digest()
         )
         return partial(self.sampler.random, generator=torch.Generator().manual_seed(seed))
-
-
-def _read(
-    record: VideoRecord,
-    choose: Callable[[int], Tensor],
-    short_side: int,
-    crop_spec: CropChooser,
-    reading: ReadSettings,
-    *,
-    with_times: bool = False,
-) -> tuple[Tensor, tuple[float, ...]]:
-    """Reads the crops of one record, uint8 (V x C, T, 3, S, S), and times; the C crops of a view are adjacent."""
-
-    def read() -> tuple[Tensor, tuple[float, ...]]:
-        with open_video(record.path, sample_aspect=reading.sample_aspect, resize=reading.resize) as video:
-            return read_views(video, record, choose, short_side, crop_spec, with_times=with_times)
-
-    return run_with_timeout(reading.timeout, record.path, read)
-
-
-def read_views(
-    video: FrameSource,
-    record: VideoRecord,
-    choose: Callable[[int], Tensor],
-    short_side: int,
-    crop_spec: CropChooser,
-    *,
-    with_times: bool = False,
-) -> tuple[Tensor, tuple[float, ...]]:
-    """Reads the views of one record from an open video.
-
-    Args:
-        video: Video of the record.
-        record: Record, which may select a part of the video.
-        choose: Chooses the frames of each view from a number of frames: indices (V, T).
-        short_side: Length in pixels of the shorter side that crops refer to.
-        crop_spec: Chooses C crops, from height and width of the resized frame.
-        with_times: Whether to return the times of the frames.
-
-    Returns:
-        Crops uint8 (V x C, T, 3, S, S), those of a view adjacent; and times of the first view's frames in seconds,
-        empty if they were not asked for or the frames have no times.
-
-    Raises:
-        VideoReadError: If a frame does not exist or can't be decoded.
-    """
-    span = listed_frames(video, record)
-    indices = choose(len(span)) + span.start
-    crops = video.read_crops(indices.flatten(), short_side, crop_spec)
-    seconds = tuple(video.times(indices[0].tolist())) if with_times and video.rate else ()
-    views: Tensor = crops.unflatten(1, tuple(indices.shape)).transpose(0, 1).flatten(0, 1)
-    return views, seconds

@@ -1,6 +1,6 @@
 """Choice of the frames of a clip, and of the samples of each process, by arithmetic alone: no file is opened."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,9 @@ class FrameSampler:
         keep_tail_frames: Whether `random` draws from the whole video. Otherwise its segments have floor(n / T) of n
             frames, so that it never draws the n mod T last ones, as mmaction2 and the released code do.
         stride: Distance between the frames of a window, in frames; None for segments. Frames beyond the end of a short
-            video are replaced by its last one.
+            video are replaced by its last one. With several, `random` draws one of them for each window, so that one
+            that is listed twice is drawn twice as often; `middle` takes their (lower) median. Where the video is too
+            short for a window, the smallest takes its place.
 
     Raises:
         UserError: If a number is below 1.
@@ -35,13 +37,15 @@ class FrameSampler:
     frames: int
     views: int = 1
     keep_tail_frames: bool = True
-    stride: int | None = None
+    stride: int | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("frames", "views", "stride"):
+        for name in ("frames", "views"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value < 1:
                 raise UserError(f"FrameSampler.{name} is {value}: it must be at least 1")
+        if self.stride is not None:
+            check_stride(self.stride)
 
     def middle(self, available: int) -> Tensor:
         """Chooses fixed frames, as for evaluation.
@@ -57,8 +61,9 @@ class FrameSampler:
             (V, T) int64, each row non-decreasing, all in [0, available).
         """
         if self.stride is not None:
+            stride, slack = self._fitting(self._strides.median(), available)
             first = torch.linspace(0, 1, self.views, dtype=torch.float64) if self.views > 1 else torch.tensor([0.5])
-            return self._windows((first * self._slack(available)).round().to(torch.int64), available)
+            return self._windows((first * slack).round().to(torch.int64), stride, available)
         offsets = (torch.arange(self.views, dtype=torch.float64) + 0.5) / self.views
         return self._at(available, offsets[:, None].expand(-1, self.frames))
 
@@ -77,20 +82,33 @@ class FrameSampler:
             (V, T) int64 in [0, available). Rows are non-decreasing, except where frames start over.
         """
         if self.stride is not None:
-            starts = torch.randint(self._slack(available) + 1, (self.views,), generator=generator)
-            return self._windows(starts, available)
+            one = len(self._strides) == 1
+            drawn = 0 if one else torch.randint(len(self._strides), (self.views,), generator=generator)
+            strides, slack = self._fitting(self._strides[drawn].expand(self.views), available)
+            starts = [torch.randint(last + 1, (), generator=generator) for last in slack.tolist()]
+            return self._windows(torch.stack(starts), strides, available)
         offsets = torch.rand((self.views, self.frames), dtype=torch.float64, generator=generator)
         return self._at(available, offsets) if self.keep_tail_frames else self._without_tail(available, offsets)
 
-    def _slack(self, available: int) -> int:
-        """Last frame at which a window can start without leaving the video; 0 if the video is too short."""
-        _check_available(available)
-        return max(0, available - (self.frames - 1) * (self.stride or 1) - 1)
+    @property
+    def _strides(self) -> Tensor:
+        """Strides of windows, int64 (n,)."""
+        return torch.tensor([self.stride] if isinstance(self.stride, int | None) else list(self.stride))
 
-    def _windows(self, starts: Tensor, available: int) -> Tensor:
-        """Indices (V, T) of the frames of windows that start at `starts`, int64 (V,)."""
-        steps = torch.arange(self.frames) * (self.stride or 1)
-        return (starts[:, None] + steps).clamp_(max=available - 1)
+    def _fitting(self, strides: Tensor, available: int) -> tuple[Tensor, Tensor]:
+        """Replaces strides at which a window is longer than the video by the smallest one.
+
+        Returns:
+            Strides, and the last frame at which a window with each can start: 0 if even that leaves the video.
+        """
+        _check_available(available)
+        strides = torch.where((self.frames - 1) * strides < available, strides, self._strides.min())
+        return strides, (available - (self.frames - 1) * strides - 1).clamp(min=0)
+
+    def _windows(self, starts: Tensor, strides: Tensor, available: int) -> Tensor:
+        """Indices (V, T) of the frames of windows that start at `starts`, int64 (V,), with a stride each or for all."""
+        steps = torch.arange(self.frames) * strides[..., None]
+        return (starts[:, None] + steps).clamp(max=available - 1)
 
     def _without_tail(self, available: int, offsets: Tensor) -> Tensor:
         """Frames drawn by the arithmetic of mmaction2's `SampleFrames`, as for the released weights."""
@@ -108,6 +126,24 @@ class FrameSampler:
         positions = (torch.arange(self.frames, dtype=torch.float64) + offsets) * (available / self.frames)
         # an offset just below 1 may be rounded up to the end
         return positions.floor().to(torch.int64).clamp_(max=available - 1)
+
+
+def check_stride(stride: int | Sequence[int], name: str = "FrameSampler.stride") -> None:
+    """Checks a distance between frames, or several of which one is drawn.
+
+    Args:
+        stride: Distance, or distances.
+        name: Name of the setting, for the message.
+
+    Raises:
+        UserError: If there is none, or one is below 1.
+    """
+    strides = (stride,) if isinstance(stride, int) else tuple(stride)
+    if not strides or min(strides) < 1:
+        value = stride if isinstance(stride, int) else list(strides)
+        raise UserError(
+            f"{name} is {value}: it must be at least 1, or a list of such numbers, of which one is drawn for each clip."
+        )
 
 
 def _check_available(frames: int) -> None:

@@ -51,6 +51,8 @@ def check_crop_size(crop_size: int, short_side: int, framing: Framing = "crop") 
 class TrainingTransform(nn.Module):
     """Augments clips: crop and flip while reading; RandAugment, color jitter, grayscale on the device.
 
+    With `rand_augment_before_crop`, RandAugment changes the whole frames while they are read.
+
     Args:
         size: Side of the square in pixels.
         flip: Probability of mirroring; use 0 if labels distinguish left and right.
@@ -61,6 +63,7 @@ class TrainingTransform(nn.Module):
             released code; otherwise all frames of a clip change in the same way.
         rand_augment: Number of torchvision's RandAugment operations per clip and their magnitude, 0 to 30, such as
             (2, 9) in the fully supervised recipe; or a configuration of timm; None for no RandAugment.
+        rand_augment_before_crop: Whether RandAugment changes whole frames, from which crops are then taken.
         crop: Crop of the clips; None for multi-scale crops, or the whole frame scaled to the square with `squash`.
         framing: Framing of clips without a `crop`: `crop` for multi-scale crops, `squash` for the whole frame.
 
@@ -77,6 +80,7 @@ class TrainingTransform(nn.Module):
         grayscale: float = 0.2,
         jitter_each_frame: bool = False,
         rand_augment: RandAugmentSetting | None = None,
+        rand_augment_before_crop: bool = False,
         crop: RandomCrop | None = None,
         framing: Framing = "crop",
     ) -> None:
@@ -84,7 +88,8 @@ class TrainingTransform(nn.Module):
 
         super().__init__()
         _check_framing(framing)
-        augment = [clip_rand_augment(rand_augment)] if rand_augment is not None else []
+        augment = clip_rand_augment(rand_augment) if rand_augment is not None else None
+        self.before_crop = augment if rand_augment_before_crop else None
         self.size, self.flip = size, flip
         self.crop = crop if crop is not None or framing == "squash" else MultiScaleCrop()
         jitter: nn.Module = v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
@@ -92,7 +97,7 @@ class TrainingTransform(nn.Module):
             jitter = _EachFrame(jitter)
         self.changes = v2.Compose(
             [
-                *augment,
+                *([augment] if augment is not None and not rand_augment_before_crop else []),
                 v2.RandomApply([jitter], p=color_jitter),
                 v2.RandomGrayscale(grayscale),
             ]
@@ -108,6 +113,28 @@ class TrainingTransform(nn.Module):
         """
         box = Box(0, 0, height, width) if self.crop is None else self.crop.draw(height, width, generator)
         return CropSpec((box,), self.size, flip=bool(torch.rand((), generator=generator) < self.flip))
+
+    @property
+    def changes_frames(self) -> bool:
+        """Whether whole frames are changed before crops are taken from them."""
+        return self.before_crop is not None
+
+    def change_frames(self, frames: Tensor, seed: int) -> Tensor:
+        """Changes the whole frames of a clip, all in the same way.
+
+        Args:
+            frames: uint8 (T, 3, H, W), on the CPU.
+            seed: Seed of the clip, which the random numbers depend on.
+
+        Returns:
+            The same shape.
+        """
+        if self.before_crop is None:
+            return frames
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed ^ 1)  # other numbers than those that change crops
+            changed: Tensor = self.before_crop(frames)
+        return changed
 
     def forward(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
         """Augments each clip in place, all its frames in the same way.
