@@ -186,7 +186,7 @@ def _trace(
             "possible."
         ) from error
     finally:
-        gc.collect()  # the tracer's proxies are subclasses of the modules, under the same names, until they are collected
+        gc.collect()  # until then, the tracer's proxies are subclasses of the modules, under the same names
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths on this machine
     return program
