@@ -83,6 +83,6 @@ def check_scores(scores: str, encoder: DualEncoder, pretrained: str) -> None:
         raise UserError(f"scores is '{scores}': expected softmax or sigmoid.")
     if scores == "sigmoid" and encoder.logit_bias is None:
         raise UserError(
-            f"{pretrained} is a {encoder.model_type}, whose logits have no bias and only compare classes: scores can't "
-            "be sigmoid. Use softmax, or an encoder with a bias, such as SigLIP."
+            f"{pretrained} is of type {encoder.model_type}, and its logits have no bias, so they only compare classes: "
+            "scores can't be sigmoid. Use softmax, or an encoder with a bias, such as SigLIP."
         )

@@ -167,9 +167,10 @@ class VideoCLIP(ExtensibleModel):
 
     @property
     def fixes_frames(self) -> bool:
-        """Whether there are weights for a certain number of frames per clip."""
+        """Whether there are weights for a certain number of frames per clip, such as position embeddings."""
         head = self.temporal_head
-        return bool(self.runs_layers_for) or (head is not None and head.learns_positions)
+        positions = self.encoder.relates_frames or (head is not None and head.learns_positions)
+        return positions or bool(self.runs_layers_for)
 
     @property
     def text_modules(self) -> tuple[nn.Module, ...]:

@@ -13,6 +13,7 @@ from ost_lightning.cli import main
 from ost_lightning.errors import CheckpointError, UserError
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import VideoCLIP, ensemble_weights, frame_fingerprint, weights_digest
+from ost_lightning.models.encoders import TowerName
 from ost_lightning.models.lora import AdaptedVideoCLIP, LoRA
 from ost_lightning.tasks.optimizer import layer_factors
 from ost_lightning.text import SentenceSet
@@ -214,6 +215,18 @@ def test_weights_of_another_architecture_are_rejected(
     shutil.copy(folders[config] / "config.json", tmp_path)
     with pytest.raises(CheckpointError, match=r"weights of .* are not a complete \w+ as in its config.json"):
         VideoCLIP(str(tmp_path))
+
+
+@pytest.mark.parametrize("tower", ["vision", "text"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_weights_of_more_layers_are_rejected(
+    name: str, tower: TowerName, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    setting = "num_spatial_layers" if (name, tower) == ("VideoPrism", "vision") else "num_hidden_layers"
+    config = json.loads((folders[name] / "config.json").read_text())[f"{tower}_config"]
+    folder = changed_config(folders[name], tmp_path / "changed", tower, **{setting: config[setting] - 1})
+    with pytest.raises(CheckpointError, match=r"those of more layers than its config.json has: \d+ .* \(first: \w+\."):
+        VideoCLIP(str(folder))
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in ("SigLIP 2 NaFlex", "VideoPrism")])

@@ -63,6 +63,20 @@ def test_features_and_logits_are_those_of_open_clip(name: str, folders: dict[str
     torch.testing.assert_close(video_clip.similarity_to_logits(similarities), expected, atol=2e-4, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_scores_are_sigmoid_where_the_model_has_a_bias(folders: dict[str, Path]) -> None:
+    model, transform, tokenizer = reference(folders["siglip"])
+    video_clip = VideoCLIP(str(folders["siglip"]), scores="sigmoid").eval()
+    videos = clips(video_clip, frames=1)
+    images = torch.stack([transform(Image.fromarray(frame.permute(1, 2, 0).numpy())) for frame in videos.flatten(0, 1)])
+    expected, _ = model.get_logits(images, tokenizer(list(PLAIN)))
+    texts = video_clip.encode_sentences(video_clip.tokenize(SENTENCES))["name"]
+    found = video_clip.class_probabilities(CategoryName()(video_clip.encode_frames(videos), texts))
+    torch.testing.assert_close(found, expected.sigmoid(), atol=1e-4, rtol=1e-4)
+    with pytest.raises(UserError, match="is of type open_clip, and its logits have no bias"):
+        VideoCLIP(str(folders["laion"]), scores="sigmoid")
+
+
 def sentences(*texts: str) -> SentenceSet:
     return SentenceSet({"name": tuple((text,) for text in texts)})
 

@@ -87,9 +87,9 @@ def test_probabilities_are_of_all_classes_or_of_each(
 
 
 def test_sigmoid_scores_need_a_bias(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"tiny is a clip, whose logits have no bias .* such as SigLIP"):
+    with pytest.raises(UserError, match=r"tiny is of type clip, and its logits have no bias, .* such as SigLIP"):
         VideoCLIP("tiny", scores="sigmoid")
-    with pytest.raises(UserError, match=r"tiny is a clip, whose logits have no bias"):
+    with pytest.raises(UserError, match=r"tiny is of type clip, and its logits have no bias"):
         Recognizer.load("tiny", ["a", "b"], "cpu", scores="sigmoid")
     with pytest.raises(UserError, match="scores is 'logit': expected softmax or sigmoid"):
         Recognizer.load(str(folder), ["a", "b"], "cpu", scores="logit")  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from ost_lightning.errors import CheckpointError, UserError
 from ost_lightning.matching import Matcher
-from ost_lightning.models.encoders.pretrained.hub import local_files_only
-from ost_lightning.models.encoders.pretrained.loading import load_model, load_tokenizer, source_of
+from ost_lightning.models.encoders.pretrained.loading import load_model, load_tokenizer, read_config
 from ost_lightning.models.encoders.pretrained.preprocessing import (
     NAMED_STATISTICS,
     Preprocessing,
@@ -127,8 +126,9 @@ class DualEncoder(nn.Module, ABC):
         Raises:
             CheckpointError: If the model doesn't exist or is incomplete.
         """
+        preprocessing = cls.load_preprocessing(pretrained)
         model = cls.load_model(pretrained, attention)
-        return cls(model, cls._tokenizer(pretrained, model.config), cls._preprocessing(pretrained, model.config))
+        return cls(model, cls._tokenizer(pretrained, model.config), preprocessing)
 
     @classmethod
     def load_model(cls, pretrained: str, attention: str = "sdpa") -> Any:
@@ -150,7 +150,7 @@ class DualEncoder(nn.Module, ABC):
         Raises:
             CheckpointError: If the tokenizer is missing or belongs to another model.
         """
-        return cls._tokenizer(pretrained, _config(pretrained))
+        return cls._tokenizer(pretrained, read_config(pretrained))
 
     @classmethod
     def load_preprocessing(cls, pretrained: str) -> Preprocessing:
@@ -159,7 +159,7 @@ class DualEncoder(nn.Module, ABC):
         Raises:
             CheckpointError: If the checkpoint's pixel statistics are malformed.
         """
-        return cls._preprocessing(pretrained, _config(pretrained))
+        return cls._preprocessing(pretrained, read_config(pretrained))
 
     @classmethod
     def _preprocessing(cls, pretrained: str, config: Any) -> Preprocessing:
@@ -347,18 +347,12 @@ def vit_name(layers: int, width: int, patch_size: int, image_size: int) -> str:
     return f"{name}/{patch_size}{pixels}"
 
 
-def _side(size: int | list[int] | tuple[int, int], pretrained: str) -> int:
+def _side(size: int | Sequence[int], pretrained: str) -> int:
     """Returns the side of the square that a vision tower reads, in pixels."""
-    sides = {size} if isinstance(size, int) else set(size)
-    if len(sides) != 1:
+    sides = [size] if isinstance(size, int) else size
+    if len({*sides}) != 1 or sides[0] < 1:
         raise CheckpointError(
-            f"config.json of {pretrained}: image_size is {list(sides)}, expected one number or two equal ones, because "
-            "frames are cropped to squares."
+            f"config.json of {pretrained}: image_size is {size}, expected one number or two equal ones, greater "
+            "than 0, because frames are cropped to squares."
         )
-    return sides.pop()
-
-
-def _config(pretrained: str) -> Any:
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(source_of(pretrained), local_files_only=local_files_only(pretrained))
+    return sides[0]

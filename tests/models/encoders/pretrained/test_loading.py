@@ -3,6 +3,7 @@ import logging
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,13 +39,49 @@ def test_other_architectures_are_rejected_before_anything_is_loaded(
     [
         ("{}", "config.json of .* is missing or empty"),
         ('{"a": 1}', "has no model_type"),
+        ("[]", "config.json of .* is missing or empty"),
+        ('["model_type"]', "has no model_type"),
         ("{", "can't be read: config.json is missing or damaged"),
+        ("7", "can't be read: config.json is missing or damaged"),
     ],
 )
 def test_a_config_without_an_architecture_is_rejected(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(CheckpointError, match=message):
         encoder_class(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"image_size": "48"},
+        {"image_size": [48, 48]},  # transformers' CLIP divides the size by that of a patch
+        {"num_attention_heads": 0},
+        {"num_attention_heads": 5},
+        {"hidden_act": "unheard"},
+        {"hidden_size": -4},
+    ],
+    ids=str,
+)
+def test_a_config_that_describes_no_model_is_rejected(values: dict[str, Any], tmp_path: Path) -> None:
+    folder = _changed_tiny_clip(tmp_path, values)
+    with pytest.raises(CheckpointError, match=r"config.json of .* doesn't describe a model \(\w+: .+\)"):
+        VideoCLIP(str(folder))
+
+
+@pytest.mark.parametrize("size", [0, -48])
+def test_an_image_size_below_one_is_rejected_before_weights_are_read(size: int, tmp_path: Path) -> None:
+    folder = _changed_tiny_clip(tmp_path, {"image_size": size})
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=rf"image_size is {size}, expected one number .* greater than 0"):
+        VideoCLIP(str(folder))
+
+
+def _changed_tiny_clip(target: Path, vision: dict[str, Any]) -> Path:
+    shutil.copytree(tiny_clip_folder(), target, dirs_exist_ok=True)
+    config = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(config | {"vision_config": config["vision_config"] | vision}))
+    return target
 
 
 def test_missing_packages_of_a_tokenizer_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,12 @@ class OpenCLIPEncoder(DualEncoder):
         scale, bias = self.model.logit_scale, self.model.logit_bias
         return (scale,) if bias is None else (scale, bias)
 
+    @property
+    def logit_bias(self) -> nn.Parameter | None:
+        """Learned bias of SigLIP's models; None for others."""
+        bias: nn.Parameter | None = self.model.logit_bias
+        return bias
+
     def similarity_to_logits(self, similarities: Tensor) -> Tensor:
         """Scales similarities, and adds the learned bias if there is one."""
         logits = super().similarity_to_logits(similarities)

@@ -5,13 +5,15 @@ Transformers takes a second to import, so it is imported by the functions that n
 
 import logging
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 
@@ -23,6 +25,19 @@ from ost_lightning.resources import TINY_CLIP, TINY_MODELS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_IMPOSSIBLE: Final = (
+    StrictDataclassError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+)
+"""Exceptions of transformers and torch where a model can't have the sizes or names in its config.json."""
+_NUMBER: Final = re.compile(r"\.\d+\.")
 
 
 def source_of(pretrained: str) -> str:
@@ -42,9 +57,9 @@ def model_type_of(pretrained: str) -> str:
         config, _ = PreTrainedConfig.get_config_dict(
             source_of(pretrained), local_files_only=local_files_only(pretrained)
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError if it is a single value
         raise _not_found(pretrained, "config.json is", error) from error
-    model_type = config.get("model_type")
+    model_type = config.get("model_type") if isinstance(config, Mapping) else None
     if not isinstance(model_type, str):
         found = "is missing or empty" if not config else "has no model_type"
         raise CheckpointError(
@@ -52,6 +67,22 @@ def model_type_of(pretrained: str) -> str:
             f"`save_pretrained`. A hub id with open_clip's weights alone is {OPEN_CLIP}hf-hub:ID."
         )
     return model_type
+
+
+def read_config(pretrained: str) -> Any:
+    """Reads the configuration of a model of a supported type.
+
+    Raises:
+        CheckpointError: If it doesn't exist, or contains values of a wrong type.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source_of(pretrained), local_files_only=local_files_only(pretrained))
+    except OSError as error:
+        raise _not_found(pretrained, "config.json is", error) from error
+    except _IMPOSSIBLE as error:
+        raise _impossible(pretrained, error) from error
 
 
 def load_model(architecture: "type[PreTrainedModel]", pretrained: str, attention: str = "sdpa") -> Any:
@@ -63,8 +94,8 @@ def load_model(architecture: "type[PreTrainedModel]", pretrained: str, attention
         attention: Attention implementation, by its name in transformers; `eager` for a model without fused attention.
 
     Raises:
-        CheckpointError: If the model doesn't exist, or its weights are missing, damaged or incomplete. Weights in a
-            pickle that would execute code are refused.
+        CheckpointError: If the model doesn't exist, its configuration is impossible, or its weights are missing,
+            damaged, incomplete or of more layers. Weights in a pickle that would execute code are refused.
     """
     if attention == "sdpa" and not architecture._supports_sdpa:
         attention = "eager"
@@ -78,9 +109,10 @@ def load_model(architecture: "type[PreTrainedModel]", pretrained: str, attention
                 ignore_mismatched_sizes=True,  # they are reported below, by name
                 local_files_only=local_files_only(pretrained),
             )
-    except (OSError, ValueError) as error:
-        raise _not_found(pretrained, "its weights are", error) from error
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
+    except (OSError, pickle.UnpicklingError, SafetensorError, EOFError, *_IMPOSSIBLE) as error:
+        _check_config(architecture, pretrained)
+        if isinstance(error, OSError | ValueError):
+            raise _not_found(pretrained, "its weights are", error) from error
         raise CheckpointError(f"The weights of {pretrained} can't be read: {problem_in(error)}") from error
     model, report = loaded
     missing: Sequence[str] = sorted(report["missing_keys"])
@@ -95,12 +127,45 @@ def load_model(architecture: "type[PreTrainedModel]", pretrained: str, attention
             f"{(missing or mismatched)[0]}). Expected a model with both towers, and the config.json that was saved "
             "with it."
         )
+    if surplus := _of_other_layers(report["unexpected_keys"], model):
+        raise CheckpointError(
+            f"The weights of {pretrained} are those of more layers than its config.json has: {len(surplus)} would be "
+            f"left out (first: {surplus[0]}). Expected the config.json that was saved with them."
+        )
     for record in held:
         logging.getLogger(record.name).handle(record)  # weights that the model doesn't have
     for module in model.modules():
         if isinstance(convolution := getattr(module, "patch_embedding", None), nn.Conv2d):
             module.patch_embedding = as_patch_convolution(convolution)
     return model
+
+
+def _of_other_layers(names: Iterable[str], model: nn.Module) -> list[str]:
+    """Returns the names of weights that belong to a list of layers, but to none that the model has."""
+    lists = {name for name, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    return sorted(name for name in names if _NUMBER.split(name)[0] in lists)
+
+
+def _check_config(architecture: "type[PreTrainedModel]", pretrained: str) -> None:
+    """Checks that a configuration describes a model, where loading failed, without its weights.
+
+    Raises:
+        CheckpointError: If it doesn't.
+    """
+    config = read_config(pretrained)
+    try:
+        with torch.device("meta"):
+            architecture(config)
+    except _IMPOSSIBLE as error:
+        raise _impossible(pretrained, error) from error
+
+
+def _impossible(pretrained: str, error: Exception) -> CheckpointError:
+    reason = " ".join(str(error).split())[:300]
+    return CheckpointError(
+        f"config.json of {pretrained} doesn't describe a model ({type(error).__name__}: {reason}). Expected the "
+        "config.json that was saved with the weights."
+    )
 
 
 @contextmanager
