@@ -3,8 +3,9 @@
     ost demo
     python studies/screenshots.py docs/figures
 
-Writes report_page.png, a report on runs of the demo, timeline_page.png, the demo's page of a long video, and
-app_*.png, the app with rendered videos. `--parts app` writes those of the app alone, which need no demo.
+Writes report_page.png, a report on runs of the demo, timeline_page.png, the demo's page of a long video,
+explanation_page.png, the page of a rendered video, and app_*.png, the app with rendered videos. `--parts explanation
+app` writes those that need no demo.
 """
 
 import argparse
@@ -22,9 +23,13 @@ from ost_lightning.analysis.report.reported_run import ReportedRun
 from ost_lightning.app import AppSettings
 from ost_lightning.app.server import serving
 from ost_lightning.pages.printing import find_browser
+from ost_lightning.recognition import ExplainedByModel, Recognizer, write_explanation_page
+from ost_lightning.toyworld.clips import render_clip, write_mp4
+from ost_lightning.toyworld.dataset import label_space
+from ost_lightning.toyworld.grammar import draw_classes
 
 WIDTH, COLORS = 1280, 128
-PARTS = ("report", "timeline", "app")
+PARTS = ("report", "timeline", "explanation", "app")
 RUNS = ("category_name/version_2", "optimal_descriptor_solver/version_2")
 """Fine-tuned weights with two matchers."""
 
@@ -59,6 +64,23 @@ def timeline(page: Page, demo: Path, file: Path) -> None:
     page.wait_for_function("!player.seeking && player.readyState >= 2")
     page.evaluate("player.controls = false")
     take(page, file)
+
+
+def explanation(page: Page, file: Path) -> None:
+    shown, *_ = draw_classes(0)["unseen"]
+    recognizer = Recognizer.load("tiny", label_space(0, "unseen"), "cpu")
+    with TemporaryDirectory() as folder:
+        video, written = Path(folder) / "clip.mp4", Path(folder) / "why.html"
+        write_mp4(video, render_clip(shown, seed="a"))
+        clip = recognizer.embed_clip(video)
+        explained = recognizer.explain(clip)
+        maps = [recognizer.maps(one) for one in explained]
+        model = ExplainedByModel("tiny", recognizer(clip), explained, maps, recognizer.conditions())
+        write_explanation_page(written, [model], "relevance", shown.name)
+        page.goto(written.as_uri())
+        page.wait_for_function("player.readyState >= 2")
+        page.evaluate("player.controls = false")
+        take(page, file)
 
 
 def recognized(page: Page, url: str, scheme: Literal["light", "dark"] = "light") -> None:
@@ -106,6 +128,9 @@ def main() -> None:
     if "timeline" in chosen.parts:
         with browser_page(height=760) as page:
             timeline(page, chosen.demo, chosen.output / "timeline_page.png")
+    if "explanation" in chosen.parts:
+        with browser_page(height=1100) as page:
+            explanation(page, chosen.output / "explanation_page.png")
     if "app" in chosen.parts:
         app(chosen.output)
 

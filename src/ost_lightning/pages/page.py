@@ -13,7 +13,7 @@ from ost_lightning.characters import one_line
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-PageKind = Literal["timeline", "found", "report"]
+PageKind = Literal["timeline", "found", "explanation", "report"]
 """Kind of page: the name of a folder of templates."""
 
 _TEMPLATES: Final = files(__package__) / "templates"

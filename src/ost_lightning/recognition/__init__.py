@@ -3,6 +3,7 @@
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator
 from ost_lightning.recognition.embedded_clip import EmbeddedClip
 from ost_lightning.recognition.explanation import Explanation, SentenceMatch, attention_maps
+from ost_lightning.recognition.explanation_page import ExplainedByModel, write_explanation_page
 from ost_lightning.recognition.explanation_pictures import draw_comparison, draw_maps, draw_matches
 from ost_lightning.recognition.live import LiveRecognition, StreamLostWarning
 from ost_lightning.recognition.recognition import Recognition, Unreadable
@@ -16,6 +17,7 @@ __all__ = [
     "Calibration",
     "ConformalCalibrator",
     "EmbeddedClip",
+    "ExplainedByModel",
     "Explanation",
     "LiveRecognition",
     "Recognition",
@@ -33,4 +35,5 @@ __all__ = [
     "find_checkpoint",
     "find_videos",
     "load_trained_model",
+    "write_explanation_page",
 ]

@@ -23,7 +23,7 @@ from ost_lightning.vocabulary import SentenceKind
 if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
-_HEADINGS: Final[dict[SentenceKind, str]] = {
+HEADINGS: Final[dict[SentenceKind, str]] = {
     "name": "Class name",
     "spatio": "Spatio Descriptors",
     "temporal": "Temporal Descriptors",
@@ -72,16 +72,28 @@ def draw_flows(explanations: Sequence[Explanation], title: str, file: Path) -> N
 
 def _flows(explanation: Explanation) -> dict[str, MatchingFlow]:
     flows = {}
-    for kind, heading in _HEADINGS.items():
+    for kind, heading in HEADINGS.items():
         matches = [match for match in explanation.matches if match.kind == kind]
         if matches:
-            shares = torch.stack([match.shares for match in matches], dim=1)
-            # a sentence gets 1 / N of the mass and a frame gives 1 / T of it
-            plan = shares * len(shares) / len(matches)
+            plan = mass_of_frames(matches)
             cosines = torch.stack([match.cosines for match in matches], dim=1)
             sentences = tuple(match.sentence for match in matches)
             flows[heading] = MatchingFlow(explanation.frames, plan, cosines, sentences)
     return flows
+
+
+def mass_of_frames(matches: Sequence[SentenceMatch]) -> Tensor:
+    """Returns the share of each frame's mass that goes to each sentence.
+
+    Args:
+        matches: Matches with the N sentences of one kind.
+
+    Returns:
+        Shares (T, N), whose rows sum to 1 if the plan is balanced; T is 1 if a temporal head pools the frames.
+    """
+    shares = torch.stack([match.shares for match in matches], dim=1)
+    # a sentence gets 1 / N of the mass and a frame gives 1 / T of it
+    return shares * len(shares) / len(matches)
 
 
 def _title(explanation: Explanation) -> str:
@@ -110,10 +122,7 @@ def _maps_height(frames: Tensor, matches: Sequence[SentenceMatch]) -> float:
 
 
 def _fill_with_maps(figure: "FigureBase", frames: Tensor, matches: Sequence[SentenceMatch], maps: Tensor) -> None:
-    size = frames.shape[-2:]
-    # zero stays zero, so that a frame without evidence stays gray
-    enlarged = F.interpolate(maps, size=size, mode="bicubic").clamp_min(0)
-    heat = (enlarged / enlarged.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)).numpy()
+    heat = scaled_maps(maps, frames.shape[-1]).numpy()
     columns = len(frames)
     axes = figure.subplots(len(matches), columns, squeeze=False)
     for n, match in enumerate(matches):
@@ -127,6 +136,21 @@ def _fill_with_maps(figure: "FigureBase", frames: Tensor, matches: Sequence[Sent
             axis.set_yticks([])
     for axis, name in zip(axes[-1], frame_names(columns, matches[0].seconds), strict=True):
         axis.set_xlabel(name, fontsize=7 if columns <= _ROOMY else 4)
+
+
+def scaled_maps(maps: Tensor, size: int) -> Tensor:
+    """Returns maps that are as large as a picture, each sentence with one scale from 0 to 1 for all frames.
+
+    Args:
+        maps: Attention maps, (N, T, G, G).
+        size: Side of the picture in pixels.
+
+    Returns:
+        Heat (N, T, size, size).
+    """
+    # zero stays zero, so that a frame without evidence stays gray
+    enlarged = F.interpolate(maps, size=(size, size), mode="bicubic").clamp_min(0)
+    return enlarged / enlarged.amax((1, 2, 3), keepdim=True).clamp_min(1e-12)
 
 
 def draw_comparison(

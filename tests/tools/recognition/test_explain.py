@@ -51,6 +51,30 @@ def test_a_class_is_explained_against_another(
     assert f"--against is '{third.name}'" in capsys.readouterr().err
 
 
+def test_a_page_shows_the_true_class_beside_the_recognized_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+    shown, _, true = draw_classes(0)["unseen"][:3]
+    write_mp4(Path("clip.mp4"), render_clip(shown, seed="a"))
+    label_space(0, "unseen").save(Path("labels"))
+    options = ["explain", "clip.mp4", "--weights=tiny", "--labels=labels", "--true_class"]
+    assert main([*options, true.name, "--maps=relevance", "--output=new/why.html"]) == 0
+    printed = capsys.readouterr().out
+    assert f"\ntrue class: {true.name} (" in printed
+    assert printed.index(f"\n{shown.name} (") < printed.index(f"\n{true.name} (")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "labels", "new"]
+    page = Path("new/why.html").read_text()
+    assert f"Recognized as <bdi>{shown.name}</bdi>. True class: <bdi>{true.name}</bdi>." in page
+    assert page.count("Patches that raise the cosine with the sentence: ") == 16
+    assert main([*options, true.name, "--output=why"]) == 0
+    assert json.loads(Path("why/explanation.json").read_text())["true_class"] == true.name
+    capsys.readouterr()
+    assert main([*options, "surfing", "--output=why"]) == 1
+    assert "--true_class is 'surfing', which is none of the 20 classes" in " ".join(capsys.readouterr().err.split())
+
+
 def test_two_models_explain_the_same_classes_in_one_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,7 +128,7 @@ def test_the_model_that_cannot_be_explained_is_named(
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--maps=rollout", "--classes=a"], "name a folder"), (["--classs=a"], "Did you mean --class")],
+    [(["--maps=rollout", "--classes=a"], "name a page"), (["--classs=a"], "Did you mean --class")],
 )
 def test_mistakes(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "clip.mp4", "--weights=does/not/exist", *options]) == 1

@@ -31,3 +31,40 @@ function screen(video, say) {
   load(player, video, say);
   return player;
 }
+
+// The pages of one video have one player, and a notice that says why it can't play.
+function say(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = false;
+}
+
+function startPlayer(video) {
+  if (video.missing) {
+    say(video.missing);
+    return;
+  }
+  const player = byId("player");
+  player.hidden = false;
+  load(player, video, (text) => {
+    player.hidden = true;
+    say(text);
+  });
+}
+
+function seekPlayer(second) {
+  const player = byId("player");
+  if (!player.hidden) player.currentTime = Math.max(0, Math.min(second, player.duration || second));
+}
+
+// Where nothing else uses them, the space bar plays, and arrow keys go a second back or forth, with Shift ten seconds.
+addEventListener("keydown", (event) => {
+  const player = byId("player");
+  if (!player || player.hidden || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.matches("input, video, .scroll")) return; // a player and what scrolls have keys of their own
+  const step = {ArrowLeft: -1, ArrowRight: 1}[event.key];
+  if (step) seekPlayer(player.currentTime + step * (event.shiftKey ? 10 : 1));
+  else if (event.key !== " " || event.target.closest("button, summary")) return;
+  else if (player.paused) player.play().catch(() => {}); // the error is told by its event
+  else player.pause();
+  event.preventDefault();
+});

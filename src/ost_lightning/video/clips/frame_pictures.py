@@ -11,7 +11,8 @@ from ost_lightning.video.decoding import FrameSource, VideoReadError, open_video
 FramePictures = Callable[[str, Sequence[float]], Sequence[bytes | None]]
 """Reader of frames: path or URL of a video, ascending times in seconds -> one JPEG each, None where there is none."""
 
-_SHORT_SIDE: Final = 120
+SHORT_SIDE: Final = 120
+"""Short side of a small picture, in pixels."""
 _QUALITY: Final = 80
 _AT_ONCE: Final = 32
 """Frames that are held in memory together."""
@@ -59,14 +60,15 @@ def middle_picture(video: str, start: float | None = None, end: float | None = N
 
 def _pictures(video: FrameSource, indices: Sequence[int]) -> list[bytes | None]:
     try:
-        frames = video.read(indices, min(_SHORT_SIDE, video.width, video.height))
+        frames = video.read(indices, min(SHORT_SIDE, video.width, video.height))
     except VideoReadError:
         # one by one, around the damage
         return [None] if len(indices) == 1 else [picture for index in indices for picture in _pictures(video, [index])]
-    return [_jpeg(Image.fromarray(frame.permute(1, 2, 0).numpy())) for frame in frames]
+    return [jpeg(Image.fromarray(frame.permute(1, 2, 0).numpy())) for frame in frames]
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def jpeg(picture: Image.Image) -> bytes:
+    """Returns a picture as JPEG."""
     written = BytesIO()
     picture.save(written, "JPEG", quality=_QUALITY, optimize=True)
     return written.getvalue()

@@ -9,11 +9,19 @@ from ost_lightning.video.storage.addresses import (
     transfer_errors,
     video_address,
 )
-from ost_lightning.video.storage.references import address_text, reference, unplayable, video_url
+from ost_lightning.video.storage.references import (
+    EMBED_LIMIT,
+    address_text,
+    reference,
+    unplayable,
+    video_for_page,
+    video_url,
+)
 from ost_lightning.video.storage.shard_index import MemberLocation, ShardIndex
 from ost_lightning.video.storage.suffixes import VIDEO_SUFFIXES
 
 __all__ = [
+    "EMBED_LIMIT",
     "VIDEO_SUFFIXES",
     "MemberLocation",
     "ShardIndex",
@@ -27,5 +35,6 @@ __all__ = [
     "transfer_errors",
     "unplayable",
     "video_address",
+    "video_for_page",
     "video_url",
 ]

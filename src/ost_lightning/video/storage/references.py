@@ -1,10 +1,16 @@
 """How a file, such as a page, refers to a video."""
 
+import base64
+import mimetypes
 import os
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 from ost_lightning.video.storage.addresses import VideoAddress, is_remote
+
+EMBED_LIMIT: Final = 8_000_000
+"""Size in bytes up to which a video becomes part of the page about it."""
 
 
 def reference(video: str, folder: Path) -> str:
@@ -52,3 +58,20 @@ def unplayable(video: str) -> str:
     if Path(video).is_dir():
         return "The video is a folder of pictures, which browsers do not play."
     return "" if Path(video).is_file() else "There was no video file when this page was made."
+
+
+def video_for_page(video: str, folder: Path, embed_limit: int = EMBED_LIMIT) -> dict[str, str]:
+    """Returns what the player of a page needs: the video's content and type, its URL, or why it can't be played.
+
+    Args:
+        video: Path, or URL.
+        folder: Folder of the page.
+        embed_limit: Largest size in bytes of a video that becomes part of the page.
+    """
+    if missing := unplayable(video):
+        return {"missing": missing}
+    path = Path(video)
+    if path.stat().st_size <= embed_limit:
+        kind = mimetypes.guess_type(path.name)[0] or "video/mp4"
+        return {"type": kind, "content": base64.b64encode(path.read_bytes()).decode("ascii")}
+    return {"url": video_url(video, folder)}

@@ -78,6 +78,55 @@ def test_segments_can_be_reached_with_the_keyboard(browser: Browser, video: Path
     browser.wait_for("!player.seeking && player.currentTime === 2")
 
 
+def test_keys_play_and_seek(browser: Browser, video: Path, tmp_path: Path) -> None:
+    save_timeline(timeline(video), tmp_path / "x.html")
+    browser.open(tmp_path / "x.html")
+    browser.wait_for("player.readyState >= 1")
+    browser.value("player.muted = true")
+    for key, second in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("Shift+ArrowLeft", 0)):
+        browser.press(key)
+        browser.wait_for(f"!player.seeking && player.currentTime === {second}")
+    browser.press("Shift+ArrowRight")  # not beyond the end
+    browser.wait_for("!player.seeking && player.currentTime === player.duration")
+    assert browser.value("byId('clock').textContent") == "0:04.0"
+    browser.press("Home")  # scrolls, as everywhere
+    browser.press("ArrowLeft")
+    browser.press("Space")
+    browser.wait_for("!player.paused")
+    browser.press("Space")
+    browser.wait_for("player.paused")
+    assert browser.value("scrollY") == 0
+    # a button keeps its own key, and so does the browser's player
+    browser.value("document.querySelector('#rows button').focus()")
+    browser.press("Space")
+    browser.wait_for("!player.seeking && player.currentTime === 0.5")
+    assert browser.value("player.paused")
+    browser.value("player.focus()")
+    browser.press("Home")
+    browser.wait_for("!player.seeking && player.currentTime === 0")
+    assert browser.problems == []
+
+
+def test_the_keyboard_goes_through_the_page_in_the_order_of_reading(
+    browser: Browser, video: Path, tmp_path: Path
+) -> None:
+    save_timeline(timeline(video), tmp_path / "x.html")
+    browser.open(tmp_path / "x.html")
+    browser.wait_for("player.readyState >= 1")
+    active = "((one) => one.id || one.getAttribute('aria-label') || one.innerText)(document.activeElement)"
+    stops: list[str] = []
+    while not stops or stops[-1] != "What the segments depend on":
+        browser.press("Tab")
+        stops.append(browser.value(active))
+        assert len(stops) < 30, stops
+    every = [stop.splitlines()[0] for stop in dict.fromkeys(stops)]  # the browser's player has several stops
+    assert every == [
+        "player", "archery", "surfing", "archery, 0:00.5 to 0:01.5, score 0.30", "Go to 0:00.5",
+        "Show the frame at 0:01.3", "Go to 0:02.0", "Go to 0:03.2", "What the segments depend on",
+    ]  # fmt: skip
+    assert browser.value("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
 def test_the_legend_shows_one_class_alone(browser: Browser, video: Path, tmp_path: Path) -> None:
     save_timeline(timeline(video), tmp_path / "x.html")
     browser.open(tmp_path / "x.html")

@@ -2,7 +2,7 @@ data.duration = data.duration || 1;
 const [player, track, ticks, rows] = ["player", "track", "ticks", "rows"].map(byId);
 const found = [...new Set(data.segments.map((segment) => segment.label))];
 const buttons = [], lines = [];
-let time = 0, current = -1, chosen = null, playable = false;
+let current = -1, chosen = null;
 
 function colored(made, label) {
   const number = found.indexOf(label);
@@ -19,12 +19,11 @@ function place(made, start, end) {
 }
 
 function seek(second) {
-  if (playable) player.currentTime = Math.min(second, player.duration || second);
+  seekPlayer(second);
   show(second);
 }
 
 function show(second) {
-  time = second;
   playhead.style.left = `${100 * Math.min(1, second / data.duration)}%`;
   byId("clock").textContent = clock(second);
   const index = data.segments.findIndex((segment) => segment.start <= second && second < segment.end);
@@ -145,24 +144,7 @@ function layOut() {
   });
 }
 
-function say(text) {
-  byId("notice").textContent = text;
-  byId("notice").hidden = false;
-}
-
-function startPlayer() {
-  if (data.video.missing) {
-    say(data.video.missing);
-    return;
-  }
-  playable = true;
-  player.hidden = false;
-  data.video.name = data.name;
-  load(player, data.video, (text) => {
-    playable = false;
-    player.hidden = true;
-    say(text);
-  });
+function followPlayer() {
   const follow = () => {
     show(player.currentTime);
     if (!player.paused) requestAnimationFrame(follow);
@@ -199,5 +181,6 @@ track.addEventListener("keydown", (event) => {
   focusSegment(Math.max(0, Math.min(buttons.length - 1, next)));
 });
 new ResizeObserver(layOut).observe(track);
-startPlayer();
+startPlayer({...data.video, name: data.name});
+followPlayer();
 show(0);

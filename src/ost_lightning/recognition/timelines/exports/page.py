@@ -1,7 +1,5 @@
 """A timeline as one HTML page that needs no network: player, segments, and the frames and sentences that decided."""
 
-import base64
-import mimetypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,10 +8,8 @@ from ost_lightning.characters import one_line
 from ost_lightning.pages import data_url, render_page
 from ost_lightning.recognition.timelines.timeline import Segment, Timeline
 from ost_lightning.video.clips import FramePictures, read_pictures
-from ost_lightning.video.storage import is_remote, unplayable, video_url
+from ost_lightning.video.storage import EMBED_LIMIT, is_remote, video_for_page
 
-EMBED_LIMIT: Final = 8_000_000
-"""Size in bytes up to which a video becomes part of its page."""
 _SENTENCES: Final = 3
 """Number of sentences that a segment shows."""
 
@@ -46,7 +42,7 @@ def _data(timeline: Timeline, folder: Path, pictures: FramePictures, embed_limit
     frames = {second: data_url(picture) for second, picture in zip(shown, found, strict=True) if picture}
     return {
         "name": one_line(timeline.video if is_remote(timeline.video) else Path(timeline.video).name),
-        "video": _video(timeline.video, folder, embed_limit),
+        "video": video_for_page(timeline.video, folder, embed_limit),
         "duration": timeline.duration,
         "classes": [one_line(name) for name in timeline.classes],
         "segments": [_segment(segment, frames) for segment in timeline.segments],
@@ -67,14 +63,3 @@ def _segment(segment: Segment, frames: dict[float, str]) -> dict[str, Any]:
             for found in segment.evidence[:_SENTENCES]
         ],
     }
-
-
-def _video(video: str, folder: Path, embed_limit: int) -> dict[str, str]:
-    """The content of a video, the URL from the page, or why neither can be played."""
-    if missing := unplayable(video):
-        return {"missing": missing}
-    path = Path(video)
-    if path.stat().st_size <= embed_limit:
-        kind = mimetypes.guess_type(path.name)[0] or "video/mp4"
-        return {"type": kind, "content": base64.b64encode(path.read_bytes()).decode("ascii")}
-    return {"url": video_url(video, folder)}
