@@ -14,6 +14,9 @@ PROBLEMS = {
     "partial": TransportProblem(mass=0.7),
     "relaxed order": TransportProblem(order_sigma=0.3, descriptor_rho=0.5),
     "partial order": TransportProblem(order_sigma=0.3, mass=0.8),
+    "confident": TransportProblem(frame_temperature=0.2),
+    "confident relaxed order": TransportProblem(order_sigma=0.3, descriptor_rho=0.5, frame_temperature=0.3),
+    "confident partial": TransportProblem(mass=0.7, frame_temperature=0.3),
 }
 IN_ORDER = OptimalDescriptorSolver(
     max_iterations=1000,

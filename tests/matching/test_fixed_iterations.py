@@ -17,10 +17,11 @@ from ost_lightning.matching import (
 from ost_lightning.matching.fixed_iterations import ITERATIONS, plan_after, traceable
 
 ORDERED = TransportProblem(order_sigma=0.2)
+CONFIDENT = TransportProblem(order_sigma=0.3, frame_temperature=0.5)
 
 
 @pytest.mark.filterwarnings("ignore::ost_lightning.matching.TransportWarning")
-@pytest.mark.parametrize("problem", [BALANCED, ORDERED], ids=["balanced", "ordered"])
+@pytest.mark.parametrize("problem", [BALANCED, ORDERED, CONFIDENT], ids=["balanced", "ordered", "confident"])
 @pytest.mark.parametrize("epsilon", [0.02, 0.1, 1.0])
 @pytest.mark.parametrize("size", [(1, 1), (8, 4), (32, 8), (3, 5)])
 def test_plans_are_those_of_the_solver_that_stops(

@@ -1,6 +1,7 @@
 """Detached and implicit gradients against finite differences."""
 
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ost_lightning.matching import BALANCED, OptimalDescriptorSolver, TransportProblem, TransportWarning, transport_plan
-from tests.matching.inputs import every_problem, random_cosines
+from ost_lightning.matching.fixed_iterations import plan_after
+from tests.matching.inputs import PROBLEMS, every_problem, random_cosines
 
 
 def exactly(
@@ -34,8 +36,21 @@ def test_implicit_gradient_agrees_with_finite_differences(problem: TransportProb
     )
 
 
+@pytest.mark.parametrize("name", ["balanced", "order", "confident"])
+def test_implicit_gradient_agrees_with_unrolled_iterations(name: str) -> None:
+    problem, direction = PROBLEMS[name], torch.randn(3, 6, 4, dtype=torch.float64)
+    gradients = []
+    for plan_of in (exactly, lambda cosine, problem: plan_after(300, cosine, problem=problem, tolerance=1e-13)):
+        leaf = random_cosines((3, 6, 4), seed=5).requires_grad_()
+        (plan_of(leaf, problem) * direction).sum().backward()
+        assert leaf.grad is not None
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(*gradients, atol=1e-9, rtol=1e-7)
+
+
 @every_problem
 def test_gradient_of_a_detached_plan_is_that_of_the_optimal_value(problem: TransportProblem) -> None:
+    problem = replace(problem, frame_temperature=None)  # whose marginal would move with the cosines
     problems, direction = random_cosines((3, 6, 4), seed=1), torch.randn(3, 6, 4, dtype=torch.float64)
 
     def value(cosine: Tensor) -> Tensor:

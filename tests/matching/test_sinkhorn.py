@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import ot
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from ost_lightning.matching import TransportProblem, solve_transport
 from ost_lightning.matching.scaling_domains import KernelDomain, LogDomain, LogKernel, log_kernel
 from ost_lightning.matching.sinkhorn import solve_in_kernel_domain, solve_in_log_domain, solve_with_tensors
-from ost_lightning.matching.sinkhorn_problem import Marginals, SinkhornProblem, SinkhornResult, has_stopped
+from ost_lightning.matching.sinkhorn_problem import LogSums, Marginals, SinkhornProblem, SinkhornResult, has_stopped
 from tests.matching.inputs import every_problem, random_cosines
 
 Solver = Callable[[SinkhornProblem, LogKernel], SinkhornResult]
@@ -199,9 +200,34 @@ def test_plans_follow_from_their_potentials(problem: TransportProblem, scale: fl
     solution = solve_transport(cosines, problem=problem, max_iterations=5)
     logarithm = solution.log_u[..., None] + (cosines - 1) / 0.1 + solution.log_v[..., None, :]
     if problem.order_sigma is not None:
-        distance = (torch.arange(8) + 0.5)[:, None] / 8 - (torch.arange(4) + 0.5) / 4
+        distance = (torch.arange(8).double() + 0.5)[:, None] / 8 - (torch.arange(4) + 0.5) / 4
         logarithm = logarithm - distance**2 / (2 * problem.order_sigma**2)
     torch.testing.assert_close(solution.plan, logarithm.exp())
+
+
+@pytest.mark.parametrize("solve", [solve_in_kernel_domain, solve_in_log_domain, None])
+@pytest.mark.parametrize("rho", [None, 0.3])
+@pytest.mark.filterwarnings("ignore:If reg_type = entropy")
+def test_sums_that_are_not_uniform_agree_with_pot(solve: Solver | None, rho: float | None) -> None:
+    cosines = problems_last(random_cosines((3, 6, 4), 14))
+    rows, columns = (random_cosines((size, 3), seed).softmax(0) for seed, size in ((1, 6), (2, 4)))
+    sums = LogSums(rows.log(), columns.log())
+    marginals = Marginals(None if rho is None else 0.1 / rho)
+    problem = SinkhornProblem(0.1, None, marginals, 100_000, 1e-12)
+    if solve is None:
+        plans = solve_with_tensors(problem, cosines, sums).plan
+    else:
+        plans = solve(problem, log_kernel(problem, cosines, sums)).plan
+    for index in range(3):
+        given = rows[:, index].numpy(), columns[:, index].numpy(), 1 - cosines[..., index].numpy(), 0.1
+        if rho is None:
+            expected = ot.bregman.sinkhorn_log(*given, stopThr=1e-14, numItermax=200_000)
+        else:
+            penalties = (float("inf"), rho)
+            expected = ot.unbalanced.sinkhorn_unbalanced(
+                *given, penalties, reg_type="entropy", stopThr=1e-14, numItermax=200_000
+            )
+        np.testing.assert_allclose(plans[..., index].numpy(), expected, atol=1e-10)
 
 
 def test_slack_marks_sums_below_their_bounds() -> None:
@@ -226,7 +252,7 @@ def test_large_logarithms_are_solved_in_double_precision() -> None:
     cosines = problems_last(random_cosines((20, 8, 4), 11, -20.0, 20.0, torch.float32))
     problem = SinkhornProblem(max_iterations=30)
     kernel = log_kernel(problem, cosines)
-    exact = solve_in_log_domain(problem, LogKernel(*(part.double() for part in kernel))).plan.float()
+    exact = solve_in_log_domain(problem, LogKernel(kernel.values.double(), kernel.offset.double())).plan.float()
     assert torch.equal(solve_with_tensors(problem, cosines).plan, exact)
     assert not torch.allclose(solve_in_log_domain(problem, kernel).plan, exact, atol=0, rtol=1e-6)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import ot
 import pytest
+import scipy.special
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,8 @@ def reference(cosine: Tensor, problem: TransportProblem, epsilon: float) -> np.n
     """Solves with POT's solvers, run to convergence in double precision; a prior becomes a cost."""
     frames, descriptors = cosine.shape
     rows, columns = np.full(frames, 1 / frames), np.full(descriptors, 1 / descriptors)
+    if problem.frame_temperature is not None:
+        rows = scipy.special.softmax(cosine.numpy().max(1) / problem.frame_temperature)
     cost = 1 - cosine.numpy()
     if problem.order_sigma is not None:
         distance = (np.arange(frames) + 0.5)[:, None] / frames - (np.arange(descriptors) + 0.5) / descriptors
@@ -56,15 +59,19 @@ def test_agrees_with_pot(problem: TransportProblem, epsilon: float) -> None:
 def test_plans_have_the_marginals(
     problem: TransportProblem, shape: tuple[int, int, int], seed: int, epsilon: float
 ) -> None:
-    plan = exactly(random_cosines(shape, seed), problem, epsilon)
+    problems = random_cosines(shape, seed)
+    plan = exactly(problems, problem, epsilon)
     rows, columns = plan.sum(-1), plan.sum(-2)
+    expected = torch.full_like(rows, 1 / shape[1])
+    if problem.frame_temperature is not None:
+        expected = (problems.amax(-1) / problem.frame_temperature).softmax(-1)
     assert bool((plan >= 0).all())
     if problem.mass < 1:
         torch.testing.assert_close(plan.sum((-1, -2)), torch.full_like(plan[:, 0, 0], problem.mass), atol=1e-6, rtol=0)
-        assert float(rows.max()) < 1 / shape[1] + 1e-6
+        assert bool((rows < expected + 1e-6).all())
         assert float(columns.max()) < 1 / shape[2] + 1e-6
         return
-    torch.testing.assert_close(rows, torch.full_like(rows, 1 / shape[1]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(rows, expected, atol=1e-6, rtol=0)
     if problem.descriptor_rho is None:
         torch.testing.assert_close(columns, torch.full_like(columns, 1 / shape[2]), atol=1e-6, rtol=0)
 
@@ -145,6 +152,7 @@ def test_weak_options_approach_the_balanced_problem() -> None:
         TransportProblem(order_sigma=1e4),
         TransportProblem(descriptor_rho=1e5),
         TransportProblem(mass=1.0),
+        TransportProblem(frame_temperature=1e7),
     ):
         torch.testing.assert_close(exactly(problems, problem), balanced, atol=1e-6, rtol=0)
 
@@ -179,6 +187,18 @@ def test_descriptors_without_a_match_receive_less_mass() -> None:
         assert bool((received[:, 3] < 0.6 * received[:, :3].amin(-1)).all())
 
 
+def test_frames_that_fit_no_descriptor_carry_less_mass() -> None:
+    problems = random_cosines((20, 8, 4), 9, 0.3, 0.6)
+    problems[:, 5] = 0.0  # a foreign frame
+    carried = exactly(problems, TransportProblem(frame_temperature=0.1)).sum(-1)
+    assert bool((carried[:, 5] < 0.1 * carried.mean(1)).all())
+    # a temperature near 0 leaves the best frame alone
+    best = problems.amax(-1).argmax(-1)
+    problems[torch.arange(20), best] += 0.1
+    alone = exactly(problems, TransportProblem(frame_temperature=1e-4)).sum(-1)
+    assert float(alone.gather(1, best[:, None]).amin()) > 1 - 1e-9
+
+
 def test_the_default_problem_is_balanced() -> None:
     problems = random_cosines((5, 8, 4), 9)
     assert torch.equal(transport_plan(problems), transport_plan(problems, problem=TransportProblem()))
@@ -190,6 +210,7 @@ def test_the_default_problem_is_balanced() -> None:
         (lambda: TransportProblem(order_sigma=0.0), "order_sigma must be a positive number"),
         (lambda: TransportProblem(descriptor_rho=-1.0), "descriptor_rho must be a positive number"),
         (lambda: TransportProblem(descriptor_rho=float("nan")), "not nan"),
+        (lambda: TransportProblem(frame_temperature=0.0), "frame_temperature must be a positive number"),
         (lambda: TransportProblem(mass=0.0), "above 0 and at most 1, not 0.0"),
         (lambda: TransportProblem(mass=1.2), "above 0 and at most 1, not 1.2"),
         (lambda: TransportProblem(mass=0.5, descriptor_rho=1.0), "either partial or has a relaxed marginal"),

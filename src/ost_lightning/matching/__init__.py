@@ -1,5 +1,6 @@
 """From embeddings to scores and loss: pure tensor code, without files or networks."""
 
+from ost_lightning.matching.alignment import SoftDTW
 from ost_lightning.matching.losses import Positives, bag_contrast, symmetric_kl
 from ost_lightning.matching.matchers import (
     CategoryName,
@@ -24,6 +25,7 @@ __all__ = [
     "PlanMatcher",
     "PooledDescriptors",
     "Positives",
+    "SoftDTW",
     "SoftmaxMatching",
     "TermWeights",
     "TransportProblem",

@@ -43,7 +43,7 @@ def plan_after(
     Args:
         iterations: Number of iterations, at least 1; `transport_plan`'s `max_iterations`.
         cosines: Cosines between frames and descriptors, fp32 (..., T, N).
-        problem: Balanced problem, with or without an order.
+        problem: Problem with exact marginals, with or without an order.
         epsilon: Weight of the entropy, > 0.
         tolerance: Upper bound on the change at which a problem stops; see `transport_plan`.
 
@@ -61,8 +61,8 @@ def plan_after(
     if problem.mass < 1 or problem.descriptor_rho is not None:
         setting = "mass" if problem.mass < 1 else "descriptor_rho"
         raise UserError(
-            f"A transport problem with {setting} can't be written as a graph: only balanced problems can, with or "
-            f"without order_sigma. Unset {setting}, or use another matcher."
+            f"A transport problem with {setting} can't be written as a graph: only exact marginals can, with or "
+            f"without order_sigma and frame_temperature. Unset {setting}, or use another matcher."
         )
     largest = cosines.amax((-2, -1), keepdim=True)
     kernel = (cosines - largest) / epsilon
@@ -71,7 +71,9 @@ def plan_after(
         kernel = kernel + prior
     # counted by an operation, since the number of frames may differ between calls of a graph
     log_frames = torch.ones_like(cosines).sum(-2, keepdim=True).log()
-    for_rows, for_columns = kernel + log_frames, kernel + math.log(cosines.shape[-1])
+    log_rows = problem.log_frame_marginal(cosines)
+    for_rows = kernel + log_frames if log_rows is None else kernel - log_rows[..., None]
+    for_columns = kernel + math.log(cosines.shape[-1])
     offset = (1 - largest) / epsilon
     # u and v are the negative logarithms of the scalings, with which a step is one difference and one sum
     v = torch.zeros_like(log_frames)

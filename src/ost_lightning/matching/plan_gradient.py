@@ -8,11 +8,13 @@ from torch import Tensor
 from ost_lightning.matching.sinkhorn_problem import Marginals, SinkhornResult
 
 
-def differentiable_plan(log_kernel: Tensor, marginals: Marginals, solved: SinkhornResult) -> Tensor:
-    r"""Returns the plan of a result, differentiable with respect to the log kernel and epsilon / rho.
+def differentiable_plan(
+    log_kernel: Tensor, marginals: Marginals, solved: SinkhornResult, log_rows: Tensor | None = None
+) -> Tensor:
+    r"""Returns the plan of a result, differentiable with respect to the log kernel, epsilon / rho and the row sums.
 
     A solved plan is :math:`P = \exp(L + u_t + v_n + w)`. The multipliers u, v, w satisfy the constraints on the row
-    sums :math:`r_t = 1/T` and the column sums :math:`\log c_n + \kappa v_n = -\log N`, where
+    sums :math:`r_t` and the column sums :math:`\log c_n + \kappa v_n = \log b_n`, where
     :math:`\kappa = \epsilon / \rho`, or 0 for exact columns. A partial plan also has a total mass, and u or v is zero
     where a sum is below its bound. Differentiating these conditions gives a symmetric linear system with T + N (+ 1)
     unknowns per problem. The frames are eliminated first. Memory and time do not depend on the number of iterations,
@@ -22,18 +24,26 @@ def differentiable_plan(log_kernel: Tensor, marginals: Marginals, solved: Sinkho
         log_kernel: Log kernel L, (..., T, N); constants without a gradient, such as the prior, may be omitted.
         marginals: Constraints under which the plan was computed.
         solved: Result without gradient, with the problems first; the multiplier of a slack row or column is zero.
+        log_rows: Logarithms of the row sums, (..., T); None if they are uniform.
 
     Returns:
         Plan, (..., T, N).
     """
     ratio = marginals.epsilon_over_rho
     kappa = None if ratio is None else torch.as_tensor(ratio, dtype=torch.float64)
-    return cast("Tensor", _ImplicitPlan.apply(log_kernel, kappa, solved, marginals.mass is not None))
+    return cast("Tensor", _ImplicitPlan.apply(log_kernel, kappa, log_rows, solved, marginals.mass is not None))
 
 
 class _ImplicitPlan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, log_kernel: Tensor, kappa: Tensor | None, solved: SinkhornResult, partial: bool) -> Tensor:
+    def forward(
+        ctx: Any,
+        log_kernel: Tensor,
+        kappa: Tensor | None,
+        log_rows: Tensor | None,
+        solved: SinkhornResult,
+        partial: bool,
+    ) -> Tensor:
         ctx.save_for_backward(kappa, solved.plan, solved.slack_rows, solved.slack_columns)
         ctx.partial = partial
         return solved.plan.clone()
@@ -72,4 +82,6 @@ class _ImplicitPlan(torch.autograd.Function):
                 # kappa v_n is the difference between the logarithms of 1/N and of a column's sum
                 log_gap = -torch.log(columns.clamp(min=torch.finfo(exact.dtype).tiny) * columns.shape[-1])
                 to_kappa = (-(by_column * columns * log_gap / kappa).sum()).to(kappa.dtype)
-            return (weighted - exact * moved).to(grad.dtype), to_kappa, None, None
+            # the multiplier of a row's sum is its derivative
+            to_log_rows = (by_row * rows).to(grad.dtype) if ctx.needs_input_grad[2] else None
+            return (weighted - exact * moved).to(grad.dtype), to_kappa, to_log_rows, None, None

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from ost_lightning.matching.sinkhorn_problem import ABSOLUTE_RANGE, SinkhornProblem
+from ost_lightning.matching.sinkhorn_problem import ABSOLUTE_RANGE, LogSums, SinkhornProblem
 
 
 class LogKernel(NamedTuple):
@@ -21,13 +21,15 @@ class LogKernel(NamedTuple):
     Attributes:
         values: Shifted logarithms, (T, N, P).
         offset: Term that, added to log u, gives the row scalings of the unshifted kernel (Eq. 5), (P,).
+        sums: Row and column sums of the plans.
     """
 
     values: Tensor
     offset: Tensor
+    sums: LogSums = LogSums()
 
 
-def log_kernel(problem: SinkhornProblem, cosines: Tensor) -> LogKernel:
+def log_kernel(problem: SinkhornProblem, cosines: Tensor, sums: LogSums = LogSums()) -> LogKernel:
     """Returns the contiguous log kernel of cosines (T, N, P) with any strides."""
     # differences from the largest cosine are exact, and hence the kernel is, at any scale of the cosines
     largest = cosines.amax((0, 1))
@@ -35,7 +37,7 @@ def log_kernel(problem: SinkhornProblem, cosines: Tensor) -> LogKernel:
     torch.sub(cosines, largest, out=values).div_(problem.epsilon)
     if problem.log_prior is not None:
         values += problem.log_prior[..., None]
-    return LogKernel(values, (1 - largest) / problem.epsilon)
+    return LogKernel(values, (1 - largest) / problem.epsilon, sums)
 
 
 class Domain(ABC):
@@ -45,7 +47,7 @@ class Domain(ABC):
     """Scaling that leaves the kernel unchanged."""
 
     def __init__(self, kernel: LogKernel) -> None:
-        self.kernel, self.offset = kernel
+        self.kernel, self.offset, self.sums = kernel
         self.frames, self.descriptors, self.problems = self.kernel.shape
         self.rounding = torch.finfo(self.kernel.dtype).eps
 
@@ -55,11 +57,11 @@ class Domain(ABC):
 
     @abstractmethod
     def rows(self, v: Tensor) -> Tensor:
-        """Returns row scalings whose plan has the row sums 1/T, (T, P)."""
+        """Returns row scalings whose plan has the row sums, (T, P)."""
 
     @abstractmethod
     def columns(self, u: Tensor) -> Tensor:
-        """Returns column scalings whose plan has the column sums 1/N, (N, P)."""
+        """Returns column scalings whose plan has the column sums, (N, P)."""
 
     @abstractmethod
     def relax(self, v: Tensor, epsilon_over_rho: float | Tensor) -> Tensor:
@@ -101,6 +103,9 @@ class KernelDomain(Domain):
 
     def __init__(self, kernel: LogKernel) -> None:
         super().__init__(kernel)
+        per_row, per_column = (None if part is None else part.neg().exp_() for part in self.sums)
+        self.per_row: int | Tensor = self.frames if per_row is None else per_row
+        self.per_column: int | Tensor = self.descriptors if per_column is None else per_column
         self.kernel = self.kernel.exp_()
         self.scale = self.offset.exp()
         # allocating memory per product would take longer than the product
@@ -114,16 +119,19 @@ class KernelDomain(Domain):
         total = self.kernel[:, 0] * v[0]
         for n in range(1, self.descriptors):
             total.addcmul_(self.kernel[:, n], v[n])
-        return total.mul_(self.frames).reciprocal_()
+        return total.mul_(self.per_row).reciprocal_()
 
     def columns(self, u: Tensor) -> Tensor:
-        return torch.mul(self.kernel, u[:, None], out=self._product).sum(0).mul_(self.descriptors).reciprocal_()
+        return torch.mul(self.kernel, u[:, None], out=self._product).sum(0).mul_(self.per_column).reciprocal_()
 
     def relax(self, v: Tensor, epsilon_over_rho: float | Tensor) -> Tensor:
-        return _relaxed(v.log(), epsilon_over_rho).exp()
+        return _relaxed(v.log(), epsilon_over_rho, self.sums.columns).exp()
 
     def growth(self, u: Tensor, v: Tensor, mass: float) -> Tensor:
-        return mass * self.frames / (u / self.rows(v)).sum(0)
+        ratio = u / self.rows(v)
+        if isinstance(self.per_row, Tensor):
+            return mass / (ratio / self.per_row).sum(0)
+        return mass * self.per_row / ratio.sum(0)
 
     def multiply(self, scaling: Tensor, factor: Tensor) -> Tensor:
         return scaling * factor
@@ -149,17 +157,23 @@ class LogDomain(Domain):
 
     identity = 0.0
 
+    def __init__(self, kernel: LogKernel) -> None:
+        super().__init__(kernel)
+        rows, columns = self.sums
+        self.log_rows: float | Tensor = -math.log(self.frames) if rows is None else rows
+        self.log_columns: float | Tensor = -math.log(self.descriptors) if columns is None else columns
+
     def bound(self, mass: float) -> Tensor:
         return math.log(mass) - self.kernel.logsumexp((0, 1))
 
     def rows(self, v: Tensor) -> Tensor:
-        return -math.log(self.frames) - torch.logsumexp(self.kernel + v, 1)
+        return self.log_rows - torch.logsumexp(self.kernel + v, 1)
 
     def columns(self, u: Tensor) -> Tensor:
-        return -math.log(self.descriptors) - torch.logsumexp(self.kernel + u[:, None], 0)
+        return self.log_columns - torch.logsumexp(self.kernel + u[:, None], 0)
 
     def relax(self, v: Tensor, epsilon_over_rho: float | Tensor) -> Tensor:
-        return _relaxed(v, epsilon_over_rho)
+        return _relaxed(v, epsilon_over_rho, self.sums.columns)
 
     def growth(self, u: Tensor, v: Tensor, mass: float) -> Tensor:
         return math.log(mass) - torch.logsumexp(u + torch.logsumexp(self.kernel + v, 1), 0)
@@ -184,13 +198,15 @@ class LogDomain(Domain):
         return (self.kernel + u[:, None] + v).exp()
 
 
-def _relaxed(log_v: Tensor, epsilon_over_rho: float | Tensor) -> Tensor:
+def _relaxed(log_v: Tensor, epsilon_over_rho: float | Tensor, log_columns: Tensor | None) -> Tensor:
     r"""Returns the logarithms of relaxed column scalings, (N, P), with the total mass of a solution.
 
     Under a strong KL penalty, iterations alone converge slowly in the common offset of all log v of a problem. That
-    offset is known, however: a solution has :math:`\frac{1}{N} \sum_n e^{-\kappa \log v_n} = 1` with
+    offset is known, however: a solution has :math:`\sum_n b_n e^{-\kappa \log v_n} = 1` with the column sums b and
     :math:`\kappa = \epsilon / \rho` (Sejourne et al., AISTATS 2022).
     """
     log_v = log_v / (1 + epsilon_over_rho)
     mean = log_v.mean(0)
-    return log_v + (torch.log1p(torch.expm1(-epsilon_over_rho * (log_v - mean)).mean(0)) / epsilon_over_rho - mean)
+    spread = torch.expm1(-epsilon_over_rho * (log_v - mean))
+    total = spread.mean(0) if log_columns is None else (log_columns.exp() * spread).sum(0)
+    return log_v + (torch.log1p(total) / epsilon_over_rho - mean)

@@ -4,6 +4,7 @@ A plan is diag(u) K diag(v) with the Gibbs kernel K. The constraints on its marg
 v are updated from one another. One loop therefore handles every problem of `transport_plan`, in either of two domains.
 """
 
+import math
 from typing import Final
 
 import torch
@@ -11,7 +12,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ost_lightning.matching.scaling_domains import Domain, KernelDomain, LogDomain, LogKernel, log_kernel
-from ost_lightning.matching.sinkhorn_problem import PARTIAL_WEIGHT, SinkhornProblem, SinkhornResult, has_stopped
+from ost_lightning.matching.sinkhorn_problem import (
+    PARTIAL_WEIGHT,
+    LogSums,
+    SinkhornProblem,
+    SinkhornResult,
+    has_stopped,
+)
 
 _CPU_CHUNK: Final = 1 << 17
 """Number of kernel entries that are iterated together on a CPU; they fit its cache."""
@@ -24,7 +31,7 @@ _State = tuple[Tensor, Tensor, Tensor]
 """Row scalings u (T, P), column scalings v (N, P), and the upper bound of u (P,), which only partial plans use."""
 
 
-def solve_with_tensors(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
+def solve_with_tensors(problem: SinkhornProblem, cosines: Tensor, sums: LogSums = LogSums()) -> SinkhornResult:
     """Solves each problem independently of the others.
 
     On a CPU, problems are solved in chunks that fit its cache, in the kernel domain unless the kernel underflows. On
@@ -33,10 +40,11 @@ def solve_with_tensors(problem: SinkhornProblem, cosines: Tensor) -> SinkhornRes
     Args:
         problem: Settings of the problems.
         cosines: Cosines of the problems, fp32 or fp64 (T, N, P), with any strides.
+        sums: Row and column sums of the plans, in the precision of the cosines.
     """
     # problems last: the reductions over T and N are then vectorized across problems
     if cosines.device.type != "cpu":
-        return solve_in_log_domain(problem, log_kernel(problem, cosines))
+        return solve_in_log_domain(problem, log_kernel(problem, cosines, sums))
     cosines = cosines.contiguous()
     frames, descriptors, problems = cosines.shape
     size = max(_VECTOR, _CPU_CHUNK // (frames * descriptors) // _VECTOR * _VECTOR)
@@ -46,24 +54,28 @@ def solve_with_tensors(problem: SinkhornProblem, cosines: Tensor) -> SinkhornRes
         *(cosines.new_empty(shape, dtype=torch.bool) for shape in ((problems,), rows, columns)),
     )
     for start in range(0, problems, size):
-        chunk = _solve_chunk(problem, cosines[:, :, start : start + size])
-        for all_problems, part in zip(solved, chunk, strict=True):
-            all_problems[..., start : start + size] = part
+        part = slice(start, start + size)
+        chunk = _solve_chunk(problem, cosines[..., part], sums.apply(lambda logarithms, part=part: logarithms[:, part]))
+        for all_problems, some in zip(solved, chunk, strict=True):
+            all_problems[..., part] = some
     return solved
 
 
-def _solve_chunk(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
+def _solve_chunk(problem: SinkhornProblem, cosines: Tensor, sums: LogSums) -> SinkhornResult:
     # padded to full vectors, so that sums run in the same order for every problem
     problems = cosines.shape[2]
-    padding = -problems % _VECTOR
-    values, offset = log_kernel(problem, pad(cosines, (0, padding)) if padding else cosines)
+    if padding := -problems % _VECTOR:
+        cosines = pad(cosines, (0, padding))
+        sums = sums.apply(lambda logarithms: pad(logarithms, (0, padding), value=-math.log(len(logarithms))))
+    values, offset, _ = log_kernel(problem, cosines)
     safe = values.amin((0, 1)) > _SAFE_EXPONENT
     if bool(safe.all()):
-        solved = solve_in_kernel_domain(problem, LogKernel(values, offset))
+        solved = solve_in_kernel_domain(problem, LogKernel(values, offset, sums))
         return SinkhornResult(*(part[..., :problems] for part in solved))
-    solved = solve_in_kernel_domain(problem, LogKernel(torch.where(safe, values, 0), offset))
+    solved = solve_in_kernel_domain(problem, LogKernel(torch.where(safe, values, 0), offset, sums))
     # logarithms of large magnitude lose too many digits in fp32
-    hard = solve_in_log_domain(problem, LogKernel(values[:, :, ~safe].double(), offset[~safe].double()))
+    rest = sums.apply(lambda logarithms: logarithms[:, ~safe].double())
+    hard = solve_in_log_domain(problem, LogKernel(values[:, :, ~safe].double(), offset[~safe].double(), rest))
     for merged, part in zip(solved, hard, strict=True):
         merged[..., ~safe] = part.to(merged.dtype)
     return SinkhornResult(*(part[..., :problems] for part in solved))

@@ -1,5 +1,6 @@
 """Problem, result and stopping rule that all Sinkhorn solvers share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -16,12 +17,12 @@ ROUNDING: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Marginals:
-    """Constraints on the row and column sums of a plan; by default, 1/T per row and 1/N per column.
+    """Constraints on the row and column sums of a plan, which are 1/T and 1/N unless `LogSums` has others.
 
     Attributes:
         epsilon_over_rho: Weight of the entropy divided by the weight of the columns' KL penalty, > 0; None for exact
             column sums.
-        mass: Total mass of a partial plan, whose sums have the upper bounds 1/T and 1/N; None for exact sums.
+        mass: Total mass of a partial plan, whose sums are upper bounds; None for exact sums.
     """
 
     # ott-jax's tau is 1 / (1 + epsilon_over_rho): the gradient and the mass of relaxed plans need the ratio itself
@@ -29,9 +30,30 @@ class Marginals:
     mass: float | None = None
 
 
+class LogSums(NamedTuple):
+    """Logarithms of the row and column sums of P problems where they are not uniform; the sums of a problem are 1.
+
+    Attributes:
+        rows: Logarithms of the row sums, finite (T, P); None for 1/T.
+        columns: Logarithms of the column sums, finite (N, P); None for 1/N.
+    """
+
+    rows: Tensor | None = None
+    columns: Tensor | None = None
+
+    @property
+    def are_uniform(self) -> bool:
+        """Whether all sums are 1/T and 1/N."""
+        return self.rows is None and self.columns is None
+
+    def apply(self, function: Callable[[Tensor], Tensor]) -> "LogSums":
+        """Returns the results of a function for the sums that are not uniform."""
+        return LogSums(*(None if part is None else function(part) for part in self))
+
+
 @dataclass(frozen=True, slots=True)
 class SinkhornProblem:
-    """Settings shared by many transport problems that differ only in their cosines.
+    """Settings shared by many transport problems that differ only in their cosines and sums.
 
     Attributes:
         epsilon: Weight of the entropy, > 0.

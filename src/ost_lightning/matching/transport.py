@@ -17,7 +17,7 @@ from torch import Tensor
 from ost_lightning.errors import NonFiniteError
 from ost_lightning.matching.plan_gradient import differentiable_plan
 from ost_lightning.matching.sinkhorn import solve_with_tensors
-from ost_lightning.matching.sinkhorn_problem import SinkhornProblem, SinkhornResult
+from ost_lightning.matching.sinkhorn_problem import LogSums, SinkhornProblem, SinkhornResult
 from ost_lightning.matching.transport_problem import BALANCED, TransportProblem
 
 PlanGradient = Literal["detach", "implicit"]
@@ -42,7 +42,8 @@ class TransportSolution:
     Attributes:
         plan: Mass from each frame to each descriptor, (..., T, N), non-negative. In a balanced plan, columns sum to
             1/N, and rows to 1/T up to the tolerance. With a relaxed marginal, rows sum to 1/T. In a partial plan, all
-            entries sum to the mass, and columns and rows to at most 1/N and 1/T up to the tolerance.
+            entries sum to the mass, and columns and rows to at most 1/N and 1/T up to the tolerance. Frame marginals
+            by confidence take the place of 1/T.
         log_u: Potentials of the frames over epsilon, (..., T).
         log_v: Potentials of the descriptors over epsilon, (..., N); the plan is
             exp(log_u + (cosines - 1) / epsilon + log_v), times the prior G of problems with an order.
@@ -66,7 +67,7 @@ def transport_plan(
 ) -> Tensor:
     r"""Returns the plan that transports frames to descriptors at the lowest cost.
 
-    Entropic optimal transport between uniform marginals (Eq. 3 and 11 of the paper; Cuturi, NeurIPS 2013),
+    Entropic optimal transport between uniform marginals by default (Eq. 3 and 11 of the paper; Cuturi, NeurIPS 2013),
 
     .. math:: P^* = \mathrm{arg\,min}_P \sum_{tn} P_{tn} (1 - \cos_{tn}) - \epsilon H(P)
 
@@ -150,23 +151,26 @@ def solve_transport(
     if cosines.device.type == "cpu":
         _check_finite(exact)
     sinkhorn_problem = problem.as_sinkhorn(exact, epsilon, max_iterations, tolerance)
+    log_rows = problem.log_frame_marginal(exact)
     with torch.no_grad(), torch.autocast(cosines.device.type, enabled=False):
-        solved = _solve(sinkhorn_problem, rearrange(exact, "... t n -> t n (...)")).problems_first(cosines.shape)
+        sums = LogSums(None if log_rows is None else rearrange(log_rows, "... t -> t (...)"))
+        found = _solve(sinkhorn_problem, rearrange(exact, "... t n -> t n (...)"), sums)
+        solved = found.problems_first(cosines.shape)
     plan = solved.plan
     if gradient == "implicit" and torch.is_grad_enabled():
-        plan = differentiable_plan(exact / epsilon, sinkhorn_problem.marginals, solved)
+        plan = differentiable_plan(exact / epsilon, sinkhorn_problem.marginals, solved, log_rows)
     return TransportSolution(plan, solved.log_u, solved.log_v, solved.converged)
 
 
-def _solve(problem: SinkhornProblem, cosines: Tensor) -> SinkhornResult:
-    """Solves problems (T, N, P) with the Triton kernel if it is available and they fit, otherwise with tensors."""
-    if cosines.is_cuda and cosines.dtype == torch.float32 and _HAS_TRITON:
+def _solve(problem: SinkhornProblem, cosines: Tensor, sums: LogSums) -> SinkhornResult:
+    """Solves problems (T, N, P) with the Triton kernel if it is available and they suit it, otherwise with tensors."""
+    if cosines.is_cuda and cosines.dtype == torch.float32 and sums.are_uniform and _HAS_TRITON:
         from ost_lightning.matching.fused_sinkhorn import fits, solve_fused  # takes a second to import
 
         if fits(cosines):
             with torch.cuda.device(cosines.device):
                 return solve_fused(problem, cosines)
-    return solve_with_tensors(problem, cosines)
+    return solve_with_tensors(problem, cosines, sums)
 
 
 def _check_finite(cosines: Tensor) -> None:

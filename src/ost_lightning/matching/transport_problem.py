@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
+from ost_lightning.matching.later_settings import later_setting
 from ost_lightning.matching.sinkhorn_problem import Marginals, SinkhornProblem
 
 
@@ -15,8 +16,8 @@ from ost_lightning.matching.sinkhorn_problem import Marginals, SinkhornProblem
 class TransportProblem:
     r"""Marginals and prior of a plan; by default, the balanced problem of the paper (Eq. 3 and 11).
 
-    Each option changes one aspect of it. An order can be combined with either of the other two options; a relaxed
-    marginal and a partial mass are mutually exclusive.
+    Each option changes one aspect of it, and all can be combined, except that a relaxed marginal and a partial mass are
+    mutually exclusive.
 
     Attributes:
         order_sigma: Width of an order-preserving prior, > 0, as a fraction of the video's length; None for no prior. It
@@ -36,9 +37,9 @@ class TransportProblem:
             .. math:: \min_P \sum_{tn} P_{tn} (1 - \cos_{tn}) - \epsilon H(P) + \rho \, KL(P^\top 1_T \,\|\, 1_N / N),
                 \quad P 1_N = 1_T / T
 
-            Frames still carry 1/T each. Large values approach the balanced problem; towards 0, each frame is assigned
-            independently (`SoftmaxMatching`). (Chizat et al., "Scaling algorithms for unbalanced optimal transport
-            problems", Mathematics of Computation 2018.)
+            Frames still carry their whole mass. Large values approach the balanced problem; towards 0, each frame is
+            assigned independently (`SoftmaxMatching`). (Chizat et al., "Scaling algorithms for unbalanced optimal
+            transport problems", Mathematics of Computation 2018.)
         mass: Fraction of the mass that is transported, in (0, 1]. Below 1, both marginals are upper bounds, so frames
             and descriptors without a match may be left out:
 
@@ -47,6 +48,12 @@ class TransportProblem:
 
             (Benamou et al., "Iterative Bregman projections for regularized transportation problems", SIAM Journal on
             Scientific Computing 2015, Sec. 5.)
+        frame_temperature: Temperature, > 0, of frame marginals by confidence; None for 1/T. Frame t then carries
+
+            .. math:: a_t = \mathrm{softmax}_t \left( \max_n \cos_{tn} / \tau \right)
+
+            so that a frame that none of the class's descriptors fits counts less. Large values approach 1/T. With an
+            implicit gradient, the marginal is differentiated too.
 
     Raises:
         UserError: If a value is out of range, or the options are mutually exclusive.
@@ -55,9 +62,10 @@ class TransportProblem:
     order_sigma: float | None = None
     descriptor_rho: float | None = None
     mass: float = 1.0
+    frame_temperature: float | None = later_setting(None)
 
     def __post_init__(self) -> None:
-        for name in ("order_sigma", "descriptor_rho"):
+        for name in ("order_sigma", "descriptor_rho", "frame_temperature"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise UserError(
@@ -82,7 +90,17 @@ class TransportProblem:
         marginals = Marginals(ratio, self.mass if self.mass < 1 else None)
         return SinkhornProblem(epsilon, prior, marginals, max_iterations, tolerance)
 
+    def log_frame_marginal(self, cosines: Tensor) -> Tensor | None:
+        """Returns the logarithms of the frames' masses (..., T) for cosines (..., T, N); None if they are 1/T."""
+        if self.frame_temperature is None:
+            return None
+        logarithms = (cosines.amax(-1) / self.frame_temperature).log_softmax(-1)
+        # the second one restores the sum, without which no plan would have both marginals
+        return logarithms.clamp(min=_LOG_SMALLEST).log_softmax(-1)
 
+
+_LOG_SMALLEST: Final = math.log(1e-12)
+"""Logarithm of the smallest mass of a frame, with which scalings can still be computed in fp32."""
 BALANCED: Final = TransportProblem()
 """Balanced problem of the paper."""
 

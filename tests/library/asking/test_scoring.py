@@ -17,6 +17,7 @@ from ost_lightning.matching import (
     OptimalDescriptorSolver,
     OrderContrast,
     PooledDescriptors,
+    SoftDTW,
     SoftmaxMatching,
     TermWeights,
 )
@@ -26,6 +27,7 @@ MATCHERS = [
     PooledDescriptors(),
     MaxSimilarity("descriptors_to_frames"),
     SoftmaxMatching(),
+    SoftDTW(),
     OptimalDescriptorSolver(),
     OptimalDescriptorSolver(temporal=replace(BALANCED, order_sigma=0.2), terms=TermWeights(0, 1, 2, 3)),
     OptimalDescriptorSolver(terms=TermWeights(name=1.5)),
@@ -74,7 +76,7 @@ def test_equal_sentences_leave_the_scores_as_they_are() -> None:
     torch.testing.assert_close(scorer.similarities(frames)[:, 0], (frames @ sentence[0, 0]).mean(1))
 
 
-@pytest.mark.parametrize("matcher", MATCHERS[4:], ids=lambda matcher: type(matcher).__name__)
+@pytest.mark.parametrize("matcher", MATCHERS[5:], ids=lambda matcher: type(matcher).__name__)
 def test_coarse_scores_are_exact_for_still_videos(matcher: Matcher) -> None:
     still = unit(20, 1, 64).expand(20, 6, 64)
     scorer = SegmentScorer(None, matcher, {kind: unit(2, 3, 64) for kind in matcher.kinds})

@@ -16,12 +16,20 @@ from ost_lightning.matching import (
     OptimalDescriptorSolver,
     OrderContrast,
     PooledDescriptors,
+    SoftDTW,
     SoftmaxMatching,
 )
 from ost_lightning.matching.matchers import unit_name
 from ost_lightning.models import DescriptorEmbeddings, VideoCLIP
 
-_BILINEAR: Final = (CategoryName, PooledDescriptors, MaxSimilarity, SoftmaxMatching, OptimalDescriptorSolver)
+_BILINEAR: Final = (
+    CategoryName,
+    PooledDescriptors,
+    MaxSimilarity,
+    SoftmaxMatching,
+    SoftDTW,
+    OptimalDescriptorSolver,
+)
 """Matchers that see frames only through their inner products with sentences."""
 _FRAMES_AT_ONCE: Final = 512
 """Frames that are converted to fp32 together; they fit a CPU's cache."""
