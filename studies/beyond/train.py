@@ -1,81 +1,108 @@
-"""Fine-tunes the tiny CLIP on the rendered world, once per mechanism, draw of classes and seed.
+"""Fine-tunes the tiny CLIP on the rendered world, once per variant, draw of classes and seed.
 
-Runs the experiment of `ost fit --config toyworld` with another matcher. A run whose weights exist is not repeated. A
-run takes about a minute on one core.
+Each run is `ost fit --config toyworld` with the options of a variant. A run takes about a minute on one core. A run
+whose weights exist is not repeated, and one that another process is training is left to it, so that several processes
+can share the work. The first draws and seeds of all variants come first.
 """
 
 import argparse
+import fcntl
 import json
 import time
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from ost_lightning.experiment.cli import ExperimentCLI
+from ost_lightning.files import atomic_write
 
 MATCHER = "--model.matcher"
-TRANSPORTED_ONLY = (f"{MATCHER}.terms.spatio_pooled=0", f"{MATCHER}.terms.temporal_pooled=0")
+VARIANTS: dict[str, Sequence[str]] = {
+    "paper": (),
+    "order": (f"{MATCHER}.temporal.order_sigma={{order_sigma}}", f"{MATCHER}.max_iterations=500"),
+    "relaxed": tuple(f"{MATCHER}.{kind}.descriptor_rho={{descriptor_rho}}" for kind in ("spatio", "temporal")),
+    "transported": (f"{MATCHER}.terms.spatio_pooled=0", f"{MATCHER}.terms.temporal_pooled=0"),
+    "learned_epsilon": (f"{MATCHER}.gradient=implicit", f"{MATCHER}.learn_epsilon=true"),
+}
+"""Options of each variant; settings in braces were chosen on seen classes."""
+QUIET = (
+    "--data.loading.workers=0",
+    "--tracking.wandb=false",
+    "--trainer.limit_val_batches=0",
+    "--trainer.enable_model_summary=false",
+    "--trainer.enable_progress_bar=false",
+)
+KEEP_EPOCHS = (
+    "--trainer.callbacks+=ModelCheckpoint",
+    "--trainer.callbacks.filename=epoch{epoch}",
+    "--trainer.callbacks.auto_insert_metric_name=false",
+    "--trainer.callbacks.save_top_k=-1",
+    "--trainer.callbacks.save_weights_only=true",
+)
 
 
-def settings(mechanism: str, chosen: Path) -> tuple[str, ...]:
-    """Returns the options of a mechanism; their values were chosen on seen classes."""
-    if mechanism == "paper":
-        return ()
-    if mechanism == "transported":
-        return TRANSPORTED_ONLY
-    if mechanism == "learned_epsilon":
-        return (f"{MATCHER}.gradient=implicit", f"{MATCHER}.learn_epsilon=true")
-    choice = json.loads(chosen.read_text())
-    order = (f"{MATCHER}.temporal.order_sigma={choice['order_sigma']}", f"{MATCHER}.max_iterations=500")
-    relaxed = tuple(f"{MATCHER}.{kind}.descriptor_rho={choice['descriptor_rho']}" for kind in ("spatio", "temporal"))
-    return {"order": order, "relaxed": relaxed}[mechanism]
+def tuned(weights: Path, run: Path, options: Sequence[str]) -> Path | None:
+    """Returns the folder of a run's weights, in HF format, after training if there is none.
+
+    The weights after each epoch are beside it, with the suffix `.epochs`.
+
+    Args:
+        weights: Folder to write the weights to.
+        run: Folder for the files of the run.
+        options: Options of `ost fit` beside `--config toyworld`.
+
+    Returns:
+        The folder of weights; None while another process is training them.
+    """
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    with weights.with_name(f"{weights.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        if weights.is_dir():
+            return weights
+        began = time.process_time()
+        tracking = (f"--tracking.folder={run.parent}", f"--tracking.name={run.name}")
+        epochs = f"--trainer.callbacks.dirpath={weights.with_name(f'{weights.name}.epochs')}"
+        cli = ExperimentCLI(["fit", "--config=toyworld", *options, *tracking, *QUIET, *KEEP_EPOCHS, epochs])
+        seconds = round(time.process_time() - began, 1)
+        with atomic_write(weights) as partial:
+            cli.model.video_clip.save_pretrained(partial)
+            matcher = cli.model.matcher
+            record = {"cpu_seconds": seconds, "epsilon": float(getattr(matcher, "epsilon", 0))}
+            (partial / "study.json").write_text(json.dumps(record))
+        print(f"{run.name}: {seconds} s of CPU time", flush=True)
+    return weights
 
 
-def weights_of(mechanism: str, draw: int, seed: int, folder: Path) -> Path:
+def weights_of(variant: str, draw: int, seed: int, folder: Path) -> Path:
     """Returns the folder of a run's weights, in HF format."""
-    return folder / "weights" / mechanism / f"draw{draw}-seed{seed}"
+    return folder / "weights" / variant / f"draw{draw}-seed{seed}"
 
 
-def train(mechanism: str, draw: int, seed: int, folder: Path) -> None:
-    weights = weights_of(mechanism, draw, seed, folder)
-    if weights.is_dir():
-        return
-    began = time.process_time()
-    cli = ExperimentCLI(
-        [
-            "fit",
-            "--config=toyworld",
-            f"{MATCHER}=OptimalDescriptorSolver",
-            *settings(mechanism, folder / "choice.json"),
-            f"--seed_everything={seed}",
-            f"--data.draw={draw}",
-            "--data.loading.workers=0",
-            f"--tracking.folder={folder / 'runs'}",
-            f"--tracking.name={mechanism}-draw{draw}-seed{seed}",
-            "--tracking.wandb=false",
-            "--trainer.limit_val_batches=0",
-            "--trainer.enable_model_summary=false",
-            "--trainer.enable_progress_bar=false",
-        ]
-    )
-    partial = weights.with_name(f".{weights.name}")
-    cli.model.video_clip.save_pretrained(partial)
-    epsilon = float(cli.model.matcher.epsilon)
-    seconds = round(time.process_time() - began, 1)
-    (partial / "study.json").write_text(json.dumps({"epsilon": epsilon, "cpu_seconds": seconds}))
-    partial.rename(weights)
-    print(f"{mechanism} draw {draw} seed {seed}: {seconds} s of CPU time, epsilon {epsilon:.4f}", flush=True)
+def train(variant: str, draw: int, seed: int, folder: Path, difficulty: str) -> None:
+    """Trains one variant, unless its weights exist or another process is training them."""
+    options = [*VARIANTS[variant]]
+    if any("{" in option for option in options):
+        choice = json.loads((folder / "choice.json").read_text())
+        options = [option.format(**choice) for option in options]
+    world = [f"--seed_everything={seed}", f"--data.draw={draw}", f"--data.difficulty={difficulty}"]
+    run = folder / "runs" / f"{variant}-draw{draw}-seed{seed}"
+    tuned(weights_of(variant, draw, seed, folder), run, [*options, *world])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mechanism", nargs="+", default=["paper", "order", "relaxed"])
+    parser.add_argument("--difficulty", choices=("standard", "hard"), default="standard")
+    parser.add_argument("--variant", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--draw", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--folder", type=Path, default=Path("runs/beyond"))
+    parser.add_argument("--folder", type=Path, help="folder of the study, runs/beyond-DIFFICULTY by default")
     options = parser.parse_args()
-    for mechanism in options.mechanism:
-        for draw in options.draw:
-            for seed in options.seed:
-                train(mechanism, draw, seed, options.folder)
+    folder = options.folder or Path(f"runs/beyond-{options.difficulty}")
+    for seed, draw, variant in product(options.seed, options.draw, options.variant):
+        train(variant, draw, seed, folder, options.difficulty)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from ost_lightning.cli import main
 from ost_lightning.models import VideoCLIP
 from ost_lightning.text import LabelSpace, compare
 from ost_lightning.text.label_files import known_names
+from ost_lightning.tools.density import _labels
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +187,11 @@ def test_density_of_a_model_with_nan_is_refused(capsys: pytest.CaptureFixture[st
     model.save_pretrained(Path("damaged"))
     assert main(["descriptors", "density", "toyworld-0-unseen", "--pretrained=damaged"]) == 1
     assert "text_projection.weight has 1 NaN or infinite" in " ".join(capsys.readouterr().err.split())
+
+
+def test_label_spaces_of_the_rendered_world_have_names() -> None:
+    assert len(_labels("toyworld-0-unseen")) == 20
+    assert len(_labels("toyworld-0-unseen-hard")) == 30
 
 
 def test_density_of_a_missing_label_space(capsys: pytest.CaptureFixture[str]) -> None:

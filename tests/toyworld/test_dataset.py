@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import av
 import pytest
 
 from ost_lightning.text import LabelSpace
@@ -65,8 +66,31 @@ def test_two_processes_may_render_the_same_part(cache: Path) -> None:
     assert [path.name for path in part.folder.parent.iterdir()] == [part.folder.name]
 
 
+def test_a_hard_part_has_flawed_descriptors_and_clean_ones(cache: Path) -> None:
+    part = RenderedPart(0, "order", "test", 1, "hard")
+    folder = render_part(part, workers=1)
+    assert folder.name == "hard-draw0-order-test-1"
+    assert part.list_file.is_file()
+    written, clean = LabelSpace.load(part.label_folder()), LabelSpace.load(part.label_folder(clean=True))
+    assert written.names == clean.names
+    assert written.descriptors == label_space(0, "order", "hard").descriptors
+    assert clean.descriptors == label_space(0, "order", "hard", clean=True).descriptors != written.descriptors
+    assert clean.descriptors[clean.names[0]].temporal == draw_classes(0, "hard")["order"][0].temporal
+    with av.open(str(next(folder.glob("*.mp4")))) as container:
+        assert container.streams.video[0].frames == 48
+
+
+def test_the_standard_setting_has_clean_descriptors_only() -> None:
+    part = RenderedPart(0, "order", "test", 1)
+    assert part.label_folder() == part.label_folder(clean=True) == part.folder
+    assert label_space(0, "order").descriptors == label_space(0, "order", clean=True).descriptors
+
+
 def test_label_space_records_its_source() -> None:
     labels = label_space(2, "seen")
     assert len(labels) == 40
     assert "draw 2" in labels.source
+    hard = label_space(2, "seen", "hard")
+    assert "(hard), draw 2" in hard.source
+    assert "flaws" in hard.provenance["source"]
     assert labels.provenance

@@ -1,4 +1,5 @@
 from collections import Counter
+from hashlib import sha256
 from itertools import pairwise
 
 import pytest
@@ -20,6 +21,20 @@ def test_classes_of_a_draw_are_distinct_and_complete(draw: int) -> None:
             assert action.name.endswith(action.appearance.prop)
             for step, phrase in zip(action.steps, action.temporal, strict=True):
                 assert phrase in {text.format(prop=action.appearance.prop) for text in STATES[step]}
+
+
+def test_classes_of_the_standard_setting_stay_as_they_were_published() -> None:
+    text = "".join(repr(draw_classes(draw)) for draw in range(DRAWS))
+    assert sha256(text.encode()).hexdigest()[:16] == "3bb65d3b1f7b1bff"
+
+
+def test_the_hard_setting_has_more_and_larger_families() -> None:
+    groups = draw_classes(0, "hard")
+    assert {name: len(groups[name]) for name in GROUPS} == {"seen": 42, "unseen": 30, "order": 20}
+    for start in range(0, 30, 6):
+        assert len(set.intersection(*(set(action.steps) for action in groups["unseen"][start : start + 6]))) >= 2
+    assert not {action.name for action in groups["unseen"]} & {action.name for action in groups["seen"]}
+    assert groups["unseen"][:4] != draw_classes(0)["unseen"][:4]
 
 
 def test_draws_are_reproducible_and_differ() -> None:

@@ -5,10 +5,12 @@ import av
 import numpy as np
 import pytest
 
+from ost_lightning.toyworld import clips
 from ost_lightning.toyworld.canvas import blend, darker, jitter
 from ost_lightning.toyworld.clips import FRAMES, render_clip, write_mp4
+from ost_lightning.toyworld.difficulty import Difficulty
 from ost_lightning.toyworld.grammar import draw_classes
-from ost_lightning.toyworld.poses import POSES, between, pose_of
+from ost_lightning.toyworld.poses import POSES, Pose, between, pose_of
 from ost_lightning.toyworld.props import PAINT_PROP
 from ost_lightning.toyworld.scene import FRAME_SIDE, Appearance, Scene
 from ost_lightning.toyworld.scenery import PAINT_EXTRA, PAINT_SETTING
@@ -82,6 +84,30 @@ def test_clips_are_seeded_and_filmed() -> None:
     assert clip.shape == (FRAMES, FRAME_SIDE, FRAME_SIDE, 3)
     assert np.array_equal(clip, render_clip(action, "a"))
     assert not np.array_equal(clip, render_clip(action, "b"))
+
+
+@pytest.mark.parametrize(("difficulty", "frames", "most"), [("standard", 32, 1), ("hard", 48, 3)])
+def test_length_and_foreign_states_depend_on_the_difficulty(
+    difficulty: Difficulty, frames: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def recorded(state: str, rng: random.Random) -> Pose:
+        shown.append(state)
+        return pose_of(state, rng)
+
+    monkeypatch.setattr(clips, "pose_of", recorded)
+    foreign = []
+    for seed in range(100):
+        shown.clear()
+        assert len(clips.perform(("jump", "bow", "sit", "kick"), random.Random(seed), difficulty)) == frames
+        foreign.append(len(shown) - 4)
+    assert (min(foreign), max(foreign)) == (0, most)
+    assert np.mean(foreign) == pytest.approx(0.8 * most, abs=0.3)
+
+
+def test_a_hard_clip_is_longer() -> None:
+    assert len(render_clip(draw_classes(0, "hard")["unseen"][0], "a", "hard")) == 48
 
 
 def test_clip_is_a_real_mp4(tmp_path: Path) -> None:

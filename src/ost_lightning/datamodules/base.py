@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -52,7 +52,7 @@ class VideoDataModule(LightningDataModule, ABC):
         loading: Settings for loading clips.
     """
 
-    world: ClassVar[str] = REAL_VIDEOS
+    world: str = REAL_VIDEOS
 
     def __init__(self, clips: ClipSettings, loading: LoadingSettings) -> None:
         super().__init__()

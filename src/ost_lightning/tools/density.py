@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ost_lightning.toyworld.grammar import Group
 
 _FIGURES: Final = ("classes", "name", "descriptors", "spatio", "temporal", "single")
-_TOYWORLD: Final = re.compile(r"toyworld-(?P<draw>[0-4])-(?P<group>seen|unseen|order)")
+_TOYWORLD: Final = re.compile(r"toyworld-(?P<draw>[0-4])-(?P<group>seen|unseen|order)(?P<hard>-hard)?")
 
 
 def density(
@@ -39,7 +39,8 @@ def density(
 
     Args:
         label_spaces: Names or folders of label spaces, separated by commas: kinetics400,hmdb51. toyworld-0-unseen is a
-            group of classes of the rendered world (draw 0 to 4; seen, unseen or order).
+            group of classes of the rendered world (draw 0 to 4; seen, unseen or order), and toyworld-0-unseen-hard one
+            of its hard setting.
         output: Folder for the files.
         pretrained: CLIP for the measurement: hub id, folder in HF format, or tiny.
         templates: Name of templates in prompts/sentences, or a YAML file.
@@ -98,4 +99,4 @@ def _labels(name: str) -> LabelSpace:
     if (toyworld := _TOYWORLD.fullmatch(name)) is None:
         return LabelSpace.load(name)
     group: Group = toyworld["group"]  # type: ignore[assignment]  # the pattern allows only these
-    return toyworld_labels(int(toyworld["draw"]), group)
+    return toyworld_labels(int(toyworld["draw"]), group, "hard" if toyworld["hard"] else "standard")

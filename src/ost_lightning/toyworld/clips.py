@@ -13,53 +13,58 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from ost_lightning.files import atomic_write
+from ost_lightning.toyworld.difficulty import DIFFICULTIES, Difficulty
 from ost_lightning.toyworld.grammar import ActionClass, vary
 from ost_lightning.toyworld.poses import Pose, between, pose_of
 from ost_lightning.toyworld.scene import FRAME_SIDE, Scene
 from ost_lightning.toyworld.vocabulary import EXTRAS, SETTINGS, STATES
 
-FRAMES: Final = 32
+FRAMES: Final = DIFFICULTIES["standard"].frames
 FRAME_RATE: Final = 8
 DEVIATION: Final = 0.5
 """Probability that a typical attribute is redrawn for a clip."""
 INTRUSION: Final = 0.8
-"""Probability that a random state, in most cases foreign to the action, is inserted into a clip."""
+"""Probability that a random state, in most cases foreign to the action, is inserted, for each that may be."""
 _TRANSITION: Final = 0.3
 
 
-def render_clip(action: ActionClass, seed: str) -> NDArray[np.uint8]:
+def render_clip(action: ActionClass, seed: str, difficulty: Difficulty = "standard") -> NDArray[np.uint8]:
     """Renders one video of an action, as seen by the camera.
 
     Args:
         action: Class of the video.
         seed: Seed, any text; the same seed gives the same pixels.
+        difficulty: Setting of the world.
 
     Returns:
-        uint8 (FRAMES, FRAME_SIDE, FRAME_SIDE, 3).
+        uint8 (T, FRAME_SIDE, FRAME_SIDE, 3), with 32 frames in the standard setting and 48 in the hard one.
     """
     rng = random.Random(seed)
     appearance = vary(action.appearance, rng, rate=DEVIATION, settings=list(SETTINGS), extras=list(EXTRAS))
     scene = Scene(appearance, rng)
-    frames = [scene.draw(pose, rng) for pose in perform(action.steps, rng)]
+    frames = [scene.draw(pose, rng) for pose in perform(action.steps, rng, difficulty)]
     return film(frames, rng)
 
 
-def perform(steps: tuple[str, ...], rng: random.Random) -> list[Pose]:
-    """Draws the pose in each of `FRAMES` frames: each state lasts for a random time and blends into the next.
+def perform(steps: tuple[str, ...], rng: random.Random, difficulty: Difficulty = "standard") -> list[Pose]:
+    """Draws the pose in each frame: each state lasts for a random time and blends into the next.
 
     Args:
         steps: States in order.
         rng: Source of randomness for durations and deviations.
+        difficulty: Setting of the world.
     """
+    setting = DIFFICULTIES[difficulty]
     states = list(steps)
-    if rng.random() < INTRUSION:
-        states.insert(rng.randint(0, len(states)), rng.choice(list(STATES)))
+    for _ in range(setting.foreign_states):
+        if rng.random() < INTRUSION:
+            states.insert(rng.randint(0, len(states)), rng.choice(list(STATES)))
     durations = np.array([rng.gammavariate(3.0, 1.0) + 0.6 for _ in states])
     ends = np.cumsum(durations) / durations.sum()
     held = [pose_of(state, rng) for state in states]
     poses = []
-    for frame in range(FRAMES):
-        moment = (frame + 0.5) / FRAMES
+    for frame in range(setting.frames):
+        moment = (frame + 0.5) / setting.frames
         k = min(int(np.searchsorted(ends, moment)), len(states) - 1)
         start = float(ends[k - 1]) if k else 0.0
         into = (moment - start) / (float(ends[k]) - start)

@@ -3,7 +3,7 @@
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
@@ -16,11 +16,17 @@ from ost_lightning.files import atomic_write
 from ost_lightning.resources import cache_folder
 from ost_lightning.text import Descriptors, LabelSpace
 from ost_lightning.toyworld.clips import render_clip, write_mp4
+from ost_lightning.toyworld.difficulty import DIFFICULTIES, Difficulty
+from ost_lightning.toyworld.flaws import flawed
 from ost_lightning.toyworld.grammar import DRAWS, ActionClass, Group, draw_classes
 
 Split = Literal["train", "test"]
-_RENDERING: Final = ("vocabulary", "canvas", "scenery", "props", "poses", "scene", "wording", "grammar", "clips")
+_RENDERING: Final = (
+    *("vocabulary", "canvas", "scenery", "props", "poses", "scene", "wording"),
+    *("difficulty", "grammar", "flaws", "clips"),
+)
 _LIST: Final = "videos.txt"
+_CLEAN: Final = "clean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +38,14 @@ class RenderedPart:
         group: Group of classes: seen, unseen or order.
         split: Split, train or test, which have no videos in common.
         clips_per_class: Number of videos per class.
+        difficulty: Setting of the world.
     """
 
     draw: int
     group: Group
     split: Split
     clips_per_class: int
+    difficulty: Difficulty = "standard"
 
     def __post_init__(self) -> None:
         if not 0 <= self.draw < DRAWS or self.clips_per_class < 1:
@@ -49,16 +57,19 @@ class RenderedPart:
     @property
     def folder(self) -> Path:
         """Folder of the part; its name depends on the rendering code, so that a change of it is rendered again."""
-        return (
-            cache_folder()
-            / f"toyworld-{rendering_version()}"
-            / f"draw{self.draw}-{self.group}-{self.split}-{self.clips_per_class}"
-        )
+        name = f"draw{self.draw}-{self.group}-{self.split}-{self.clips_per_class}"
+        if self.difficulty != "standard":
+            name = f"{self.difficulty}-{name}"
+        return cache_folder() / f"toyworld-{rendering_version()}" / name
 
     @property
     def list_file(self) -> Path:
         """Path of the `path label` list."""
         return self.folder / _LIST
+
+    def label_folder(self, clean: bool = False) -> Path:
+        """Folder of the label space, whose descriptors have the flaws of the setting unless `clean`."""
+        return self.folder / _CLEAN if clean and DIFFICULTIES[self.difficulty].flawed_descriptors else self.folder
 
 
 @cache
@@ -70,15 +81,31 @@ def rendering_version() -> str:
     return digest.hexdigest()
 
 
-def label_space(draw: int, group: Group) -> LabelSpace:
-    """Returns the classes of a group with the descriptors that the grammar gives them."""
-    actions = draw_classes(draw)[group]
+def label_space(draw: int, group: Group, difficulty: Difficulty = "standard", clean: bool = False) -> LabelSpace:
+    """Returns the classes of a group with the descriptors that the grammar gives them.
+
+    Args:
+        draw: Draw of classes, 0 to 4.
+        group: Group of classes.
+        difficulty: Setting of the world; descriptors of the hard one have a language model's flaws.
+        clean: Whether descriptors are without these flaws.
+    """
+    actions, world, provenance = (
+        draw_classes(draw, difficulty)[group],
+        "rendered world",
+        "grammar of the rendered world",
+    )
+    if difficulty != "standard":
+        world = f"{world} ({difficulty})"
+    if DIFFICULTIES[difficulty].flawed_descriptors and not clean:
+        actions = flawed(actions, f"toyworld flaws {difficulty} {draw} {group}")
+        provenance = f"{provenance}, with a language model's flaws"
     return LabelSpace(
         names=tuple(action.name for action in actions),
         descriptors={action.name: Descriptors(action.spatio, action.temporal) for action in actions},
-        source=f"rendered world, draw {draw}, {group} classes",
-        provenance={"source": "grammar of the rendered world"},
-        origin=f"toyworld draw {draw} {group}",
+        source=f"{world}, draw {draw}, {group} classes",
+        provenance={"source": provenance},
+        origin=" ".join(["toyworld", *(() if difficulty == "standard" else (difficulty,)), f"draw {draw} {group}"]),
     )
 
 
@@ -97,9 +124,9 @@ def render_part(part: RenderedPart, workers: int | None = None) -> Path:
     if part.list_file.is_file():
         return part.folder
     try:
-        with atomic_write(part.folder) as partial:
-            partial.mkdir()
-            _render_into(partial, part, workers or os.cpu_count() or 1)
+        with atomic_write(part.folder) as incomplete:
+            incomplete.mkdir()
+            _render_into(incomplete, part, workers or os.cpu_count() or 1)
     except OSError:
         if not part.list_file.is_file():
             raise  # otherwise another process has rendered it in the meantime
@@ -107,22 +134,26 @@ def render_part(part: RenderedPart, workers: int | None = None) -> Path:
 
 
 def _render_into(folder: Path, part: RenderedPart, workers: int) -> None:
-    labels = label_space(part.draw, part.group)
-    actions = draw_classes(part.draw)[part.group]
+    labels = label_space(part.draw, part.group, part.difficulty)
+    actions = draw_classes(part.draw, part.difficulty)[part.group]
     names = [f"{action.name.replace(' ', '_')}_{k:03d}.mp4" for action in actions for k in range(part.clips_per_class)]
     jobs = [action for action in actions for _ in range(part.clips_per_class)]
-    seeds = [f"{part.draw}/{part.group}/{part.split}/{name}" for name in names]
+    world = "" if part.difficulty == "standard" else f"{part.difficulty}/"
+    seeds = [f"{world}{part.draw}/{part.group}/{part.split}/{name}" for name in names]
     paths = [folder / name for name in names]
     with ProcessPoolExecutor(workers) as pool:
-        done = pool.map(_render_clip, jobs, seeds, paths, chunksize=8)
+        done = pool.map(partial(_render_clip, part.difficulty), jobs, seeds, paths, chunksize=8)
         title = f"render {part.group} classes, {part.split} videos"
         for _ in tqdm(done, total=len(jobs), desc=title, unit="video"):
             pass
     labels.save(folder)
+    if DIFFICULTIES[part.difficulty].flawed_descriptors:
+        (folder / _CLEAN).mkdir()
+        label_space(part.draw, part.group, part.difficulty, clean=True).save(folder / _CLEAN)
     label_of = {name: index for index, name in enumerate(labels.names)}
     lines = [f"{name} {label_of[action.name]}\n" for name, action in zip(names, jobs, strict=True)]
     (folder / _LIST).write_text("".join(lines), encoding="utf-8")
 
 
-def _render_clip(action: ActionClass, seed: str, path: Path) -> None:
-    write_mp4(path, render_clip(action, seed))
+def _render_clip(difficulty: Difficulty, action: ActionClass, seed: str, path: Path) -> None:
+    write_mp4(path, render_clip(action, seed, difficulty))

@@ -11,15 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from ost_lightning.errors import UserError
+from ost_lightning.toyworld.difficulty import DIFFICULTIES, Difficulty
 from ost_lightning.toyworld.scene import Appearance
 from ost_lightning.toyworld.vocabulary import COLORS, EXTRAS, HATS, ORDER_VERBS, PROPS, SETTINGS, STATES, VERBS
 from ost_lightning.toyworld.wording import spatio_descriptors, temporal_descriptors
 
 DRAWS: Final = 5
-FAMILY_SIZE: Final = 4
-SEEN_FAMILIES: Final = 10
-UNSEEN_FAMILIES: Final = 5
-ORDER_PAIRS: Final = 10
 
 Group = Literal["seen", "unseen", "order"]
 GROUPS: Final[tuple[Group, ...]] = ("seen", "unseen", "order")
@@ -54,30 +51,33 @@ class _Vocabulary:
     props: list[str]
 
 
-def draw_classes(draw: int) -> dict[Group, tuple[ActionClass, ...]]:
-    """Draws 40 seen, 20 unseen and 20 order-pair classes.
+def draw_classes(draw: int, difficulty: Difficulty = "standard") -> dict[Group, tuple[ActionClass, ...]]:
+    """Draws seen, unseen and order-pair classes: 40, 20 and 20 in the standard setting, 42, 30 and 20 in the hard one.
 
     Seen classes use only a part of the vocabulary (9 of 14 settings, 7 of 10 extras, 18 of 26 states, 12 of 16 props);
     the others use all of it.
 
     Args:
         draw: Number of the draw, 0 to `DRAWS` - 1.
+        difficulty: Setting of the world.
 
     Raises:
         UserError: If the number is outside this range.
     """
     if not 0 <= draw < DRAWS:
         raise UserError(f"The rendered world has no draw {draw}: choose 0 to {DRAWS - 1}.")
-    rng = random.Random(f"toyworld classes {draw}")
+    setting = DIFFICULTIES[difficulty]
+    rng = random.Random(f"toyworld classes {draw}" if difficulty == "standard" else f"toyworld {difficulty} {draw}")
     settings, extras, states, props = (
         rng.sample(list(words), len(words)) for words in (SETTINGS, EXTRAS, STATES, PROPS)
     )
     part = _Vocabulary(settings[:9], extras[:7], states[:18], props[:12])
     complete = _Vocabulary(settings, extras, states, props)
     names: set[str] = set()
-    seen = [action for _ in range(SEEN_FAMILIES) for action in _family(part, names, rng)]
-    unseen = [action for _ in range(UNSEEN_FAMILIES) for action in _family(complete, names, rng)]
-    order = [action for k in range(ORDER_PAIRS) for action in _order_pair(k, complete, rng)]
+    size = setting.family_size
+    seen = [action for _ in range(setting.seen_families) for action in _family(size, part, names, rng)]
+    unseen = [action for _ in range(setting.unseen_families) for action in _family(size, complete, names, rng)]
+    order = [action for k in range(setting.order_pairs) for action in _order_pair(k, complete, rng)]
     return {"seen": tuple(seen), "unseen": tuple(unseen), "order": tuple(order)}
 
 
@@ -106,13 +106,13 @@ def vary(
     )
 
 
-def _family(words: _Vocabulary, names: set[str], rng: random.Random) -> list[ActionClass]:
+def _family(size: int, words: _Vocabulary, names: set[str], rng: random.Random) -> list[ActionClass]:
     """Draws classes that resemble one another, with names not in `names`, and adds their names to it."""
     shared = rng.sample(words.states, 2)
     prop = rng.choice(words.props)
     typical = _appearance(words, prop, rng)
     family = []
-    for _ in range(FAMILY_SIZE):
+    for _ in range(size):
         name = None
         while name is None or name in names:
             verb = rng.choice(list(VERBS))
