@@ -16,11 +16,10 @@ from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel, SiglipMod
 
 from ost_lightning import Recognizer
 from ost_lightning.cli import main
-from ost_lightning.errors import UserError
 from ost_lightning.evaluation import probabilities
 from ost_lightning.export import ExportSettings, exported_folder, formats
 from ost_lightning.export.parity import load_runner
-from ost_lightning.matching import CategoryName, OptimalDescriptorSolver, TransportProblem
+from ost_lightning.matching import OptimalDescriptorSolver, TransportProblem
 from ost_lightning.models import (
     ClassContexts,
     DiSTNetwork,
@@ -34,12 +33,9 @@ from ost_lightning.recognition import load_trained_model
 from ost_lightning.text import Descriptors, LabelSpace
 from ost_lightning.toyworld.clips import render_clip, write_mp4
 from ost_lightning.toyworld.grammar import draw_classes
-from tests.full_disk import files_of_at_most
-from tests.models.encoders import test_x_clip
 from tests.models.encoders.siglip_miniature import pixels_of, write_siglip
 from tests.small_experiments import own_videos
 
-x_clip = test_x_clip.folder  # the fixture with a random X-CLIP
 NAMES = [action.name for action in draw_classes(0)["unseen"]]
 GRAPHS = ("torch_export", "onnx", "openvino")
 
@@ -322,79 +318,3 @@ def test_openvino_matches_in_fp32_whatever_the_precision(precision: formats.Prec
     assert [file for file, _ in parts] == (["model.xml"] if precision == "fp32" else ["model.xml", "matching.xml"])
     assert formats.in_parts("openvino", precision) == (len(parts) == 2)
     assert not formats.in_parts("onnx", precision)
-
-
-def test_an_export_that_differs_leaves_nothing(tmp_path: Path) -> None:
-    sharp = replace(load_trained_model("tiny"), matcher=OptimalDescriptorSolver(epsilon=0.02))
-    recognizer = Recognizer(sharp, LabelSpace.load("hmdb51"))
-    with pytest.raises(UserError, match=r"differ from the suite's by up to .* raise the number of iterations"):
-        recognizer.export(tmp_path / "out", ["torch_export"], ExportSettings(iterations=1))
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_full_disk_or_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recognizer = Recognizer.load("tiny", labels=NAMES[:2], device="cpu")
-    with files_of_at_most(100_000), pytest.raises(Exception, match=r"[Ff]ile too large|I/O error|os error 27"):
-        recognizer.export(tmp_path / "out")
-    assert not list(tmp_path.iterdir())
-
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(exported_folder, "model_card", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        recognizer.export(tmp_path / "out")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--formats=onnx,tflite"], "There is no format 'tflite': expected some of hf, torch_export, onnx, openvino"),
-        (["--formats=,"], "There is no format: expected"),
-        (["--formats=torch_export", "--precision=int8"], "torch_export has no precision int8"),
-        (["--precision=bf16"], "hf keeps the precision of the weights"),
-        (["--compare=clips"], "--compare is for formats with a graph"),
-        (["--formats=torch_export", "--iterations=0"], "expected at least 1"),
-        (["--push=me/model"], "set the environment variable HF_TOKEN"),
-        (["--results=nothing.json"], "nothing.json is not the results.json of a test run"),
-    ],
-)
-def test_mistakes_are_sentences(
-    tmp_path: Path,
-    arguments: list[str],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr(sys, "argv", ["ost"])
-    assert main(["export", "tiny", "out", "--classes=archery, surfing", *arguments]) == 1
-    assert message in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "out").exists()
-
-
-def test_existing_folders_missing_packages_and_models_without_graph(
-    tmp_path: Path,
-    x_clip: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    recognizer = Recognizer.load("tiny", labels=NAMES[:2], device="cpu")
-    with pytest.raises(UserError, match="already exists: choose another name"):
-        recognizer.export(tmp_path)
-    three = replace(load_trained_model("tiny"), matcher=CategoryName())
-    three = replace(three, clips=replace(three.clips, crops=3))
-    strided = load_trained_model("tiny")
-    strided = replace(strided, clips=replace(strided.clips, stride=2))
-    with pytest.raises(UserError, match=r"clips.stride is 2, but runner.py reads .* frames over the whole video"):
-        Recognizer(strided, LabelSpace(("a", "b"))).export(tmp_path / "strided", ["onnx"])
-    with pytest.raises(UserError, match=r"clips.crops is 3, but runner.py reads one crop"):
-        Recognizer(three, LabelSpace(("a", "b"))).export(tmp_path / "out", ["onnx"])
-    with pytest.raises(UserError, match=r"XCLIPEncoder can't be written as a graph.*its texts depend on the video"):
-        Recognizer.load(x_clip, labels=["t1", "t2"], device="cpu").export(tmp_path / "out", ["onnx"])
-    monkeypatch.setattr(formats, "find_spec", lambda name: None)
-    for name in ("onnx", "openvino"):
-        with pytest.raises(UserError, match=rf"The format {name} needs .*: pip install 'ost-lightning\[{name}\]'"):
-            recognizer.export(tmp_path / "out", [name])
-    assert not list(tmp_path.iterdir())

@@ -26,7 +26,7 @@ from ost_lightning.export.formats import (
 )
 from ost_lightning.export.graph import ExportSource, RecognitionGraph, trace, trace_parts
 from ost_lightning.export.model_card import model_card
-from ost_lightning.export.parity import check
+from ost_lightning.export.parity import check, check_folder
 from ost_lightning.files import atomic_write
 from ost_lightning.models import constructor_settings
 
@@ -67,8 +67,8 @@ def write_export(
         The folder.
 
     Raises:
-        UserError: If the folder exists, a name is unknown, a package is missing, the model has no graph, or the graph
-            doesn't reproduce the suite's probabilities.
+        UserError: If the folder exists, a name is unknown, a package is missing, the model has no graph, or what
+            was written doesn't reproduce the suite's embeddings or probabilities.
     """
     settings = settings or ExportSettings()
     chosen = check_formats(tuple(formats), settings.precision)
@@ -80,6 +80,7 @@ def write_export(
         partial.mkdir()
         if "hf" in chosen:
             source.video_clip.save_pretrained(partial)
+            check_folder(source, partial)
         source.labels.save(partial)
         save_file({kind: texts.contiguous() for kind, texts in source.texts.items()}, partial / EMBEDDINGS)
         graph_settings: dict[str, Any] = {}

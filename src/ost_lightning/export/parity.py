@@ -1,4 +1,4 @@
-"""Comparison of an exported graph with the suite, on random frames and on decoded videos."""
+"""Comparison of an export with the suite: graphs on random frames and decoded videos, a folder on both towers."""
 
 import importlib.util
 import warnings
@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from ost_lightning.errors import UserError
+from ost_lightning.errors import CheckpointError, UserError
 from ost_lightning.evaluation import embed, evaluation_clips, probabilities
 from ost_lightning.export.formats import GraphFormat, Precision
 from ost_lightning.export.graph import ExportSource
@@ -28,6 +29,8 @@ EXPECTED: Final = 0.99
 """Share of equal top-1 below which a reduced precision is warned about."""
 _RENDERED: Final = 4
 """Number of rendered videos."""
+_NAMES: Final = 16
+"""Largest number of class names that a folder's text tower is compared on."""
 
 
 class AgreementWarning(UserWarning):
@@ -162,6 +165,38 @@ def check(
         )
     largest = float((found - expected).abs().max())
     return Agreement(shares[0], shares[1], largest, len(found), "given" if videos else "rendered")
+
+
+@torch.no_grad()
+def check_folder(source: ExportSource, folder: Path) -> None:
+    """Compares a written folder with the encoder: embeddings of a random clip, and of class names.
+
+    Args:
+        source: Model, classes and settings.
+        folder: Folder in the encoder's own format.
+
+    Raises:
+        UserError: If the folder can't be loaded, or a unit vector differs by more than the tolerance.
+    """
+    encoder, clips = source.video_clip.encoder, source.clips.geometry()
+    try:
+        again = type(encoder).from_pretrained(str(folder)).eval()
+    except CheckpointError as error:
+        raise UserError(f"The export in the format hf fails, because it can't be loaded: {error}") from error
+    frames = clips.frames if encoder.relates_frames else 1
+    shape = (1, frames, 3, clips.crop_size, clips.crop_size)
+    pixels = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    names = source.labels.names[:_NAMES]
+    for what, found, expected in (
+        ("a random clip", again.encode_clips(pixels), encoder.encode_clips(pixels)),
+        ("class names", again.encode_tokens(*again.tokenizer(names)), encoder.encode_tokens(*encoder.tokenizer(names))),
+    ):
+        difference = float((F.normalize(found, dim=-1) - F.normalize(expected, dim=-1)).abs().max())
+        if not difference <= TOLERANCE:  # NaN is not
+            raise UserError(
+                f"The export in the format hf fails on {what}: once loaded, its embeddings differ from the suite's by "
+                f"up to {difference:.2g}, more than {TOLERANCE:g}."
+            )
 
 
 def _require_equal(found: Tensor, expected: Tensor, problem: str, precision: Precision) -> None:
