@@ -1,6 +1,7 @@
 """The page of a report in a real browser: complete, escaped, and readable on a phone, in the dark and on paper."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from ost_lightning.analysis.report.report import report_html, write_report
 from ost_lightning.analysis.report.reported_run import ReportedRun
 from ost_lightning.analysis.results.order_report import OrderScore
+from tests.accessibility import axe_violations, low_contrast
 from tests.analysis.report.runs import FILE, HOSTILE, sure, uses, write_run
 from tests.browser import Browser
 from tests.videos import write_video
@@ -141,3 +143,12 @@ def test_runs_with_the_same_name_are_told_apart(tmp_path: Path) -> None:
     page = report_html([ReportedRun.read(run) for run in runs], tmp_path)
     for run in runs:
         assert f"Run <bdi>{run}</bdi>" in page
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+def test_axe_finds_no_violation(browser: Browser, report: Path, width: int, scheme: Literal["light", "dark"]) -> None:
+
+    browser.open(report, width=width, scheme=scheme)
+    browser.value("document.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
+    assert browser.do(axe_violations) == []
+    assert browser.do(low_contrast) == []
