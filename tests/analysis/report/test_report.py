@@ -72,6 +72,19 @@ def test_every_part_of_a_run_is_shown(browser: Browser, report: Path) -> None:
     assert [browser.value(f"document.querySelectorAll('{part}').length") for part in (".matrix", ".line")] == [3, 1]
 
 
+def test_mistakes_have_another_color_than_what_is_right(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    shades = browser.value(
+        "[...document.querySelectorAll('.matrix [class*=shade-]')].map((one) =>"
+        " [one.className, getComputedStyle(one).backgroundColor])"
+    )
+    colors = {name: [float(part) for part in color.split("srgb ")[1].split()[:3]] for name, color in shades}
+    red, _, blue = colors["shade-8"]
+    assert red < blue
+    red, _, blue = colors["wrong shade-8"]
+    assert red > blue
+
+
 def test_runs_on_other_videos_are_not_compared(browser: Browser, report: Path) -> None:
     browser.open(report)
     headings = browser.value("[...document.querySelectorAll('section[id^=set] > h2')].map((found) => found.innerText)")
