@@ -1,6 +1,9 @@
 """What a page owes to people who see little or use no mouse: names of controls, and contrast of text."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
+
+import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -61,3 +64,16 @@ def low_contrast(page: "Page") -> list[str]:
     """
     found: list[str] = page.evaluate(_LOW_CONTRAST)
     return found
+
+
+def axe_violations(page: "Page", accepted: Sequence[str] = ()) -> list[str]:
+    """Returns what axe finds against WCAG 2.2, levels A and AA, and against its best practices: rule and element.
+
+    Args:
+        page: Page as it is shown now.
+        accepted: HTML that is not ours to change; findings that contain one of these are left out.
+    """
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    found = axe.Axe().run(page).response["violations"]
+    every = [f"{rule['id']}: {node['html']}" for rule in found for node in rule["nodes"]]
+    return [one for one in every if not any(part in one for part in accepted)]

@@ -6,7 +6,6 @@ python studies/timeline/picture.py docs/figures/timeline_decoders.png
 import argparse
 from pathlib import Path
 
-import matplotlib
 from comparison import BASELINE, DEFAULT
 from footage import Footage
 from matplotlib.patches import Patch
@@ -14,21 +13,37 @@ from matplotlib.patches import Patch
 from ost_lightning.analysis.pictures import WIDTH, picture
 from ost_lightning.recognition.timelines import Segment, StretchDecoder, ThresholdDecoder
 
+_SHOWN, _RIGHT, _WRONG = "#d9dce3", "#56b4e9", "#e69f00"
+
 
 def draw(rows: dict[str, list[Segment]], duration: float, file: Path) -> None:
-    """Draws segments as colored bars, one row per list."""
-    labels = sorted({segment.label for segments in rows.values() for segment in segments})
-    colors = {label: matplotlib.colormaps["tab20"](k % 20) for k, label in enumerate(labels)}
-    with picture(file, WIDTH, 0.45 * len(rows) + 1.6) as figure:
+    """Draws segments as named bars, one row per list; the first one is what happens.
+
+    Names are in the bars, because there are more classes than colors that everybody can tell apart.
+    """
+    truth, *_ = rows.values()
+    title = f"What happens in a video of {duration:.0f} s ({len(truth)} actions), and what two decoders find"
+    with picture(file, WIDTH, 0.85 * len(rows) + 0.9, title) as figure:
         axes = figure.subplots()
         for height, segments in enumerate(reversed(rows.values())):
             for s in segments:
-                axes.barh(height, s.seconds, left=s.start, height=0.7, color=colors[s.label], edgecolor="white")
+                right = any(s.label == one.label and s.start < one.end and one.start < s.end for one in truth)
+                color = _SHOWN if segments is truth else _RIGHT if right else _WRONG
+                axes.barh(height, s.seconds, left=s.start, height=0.9, color=color, edgecolor="white")
+                wide = s.seconds > duration / 32  # enough for two lines
+                name = s.label.replace(" ", "\n", 1) if wide else s.label
+                middle = (s.start + s.end) / 2
+                axes.text(middle, height, name, rotation=90, ha="center", va="center", fontsize=6, linespacing=0.9)
         axes.set_yticks(range(len(rows)), list(rows)[::-1])
         axes.set_xlim(0, duration)
         axes.set_xlabel("seconds")
-        handles = [Patch(color=colors[label]) for label in labels]
-        figure.legend(handles, labels, loc="outside lower center", ncols=5)
+        meanings = {
+            _SHOWN: "shown",
+            _RIGHT: "found, overlaps with its class",
+            _WRONG: "found where another class is shown, or none",
+        }
+        handles = [Patch(color=color) for color in meanings]
+        figure.legend(handles, meanings.values(), loc="outside lower center", ncols=3, frameon=False)
 
 
 def main() -> None:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
 
 from ost_lightning.toyworld.long_videos import write_long_video
-from tests.accessibility import low_contrast, unnamed_controls
+from tests.accessibility import axe_violations, low_contrast, unnamed_controls
 from tests.app.conftest import CLASSES, MAX_UPLOAD
 from tests.browser import Browser
 from tests.videos import write_video
@@ -88,6 +89,20 @@ def test_upload_recognize_seek_and_edit(browser: Browser, url: str, tmp_path: Pa
         page.locator(".ost-seek").first.press("Enter")
         page.wait_for_function("document.querySelector('#ost-video video').currentTime < " + str(second))
 
+    def keys(page: Page) -> None:
+        page.locator("#ost-video video").evaluate("(video) => { video.muted = true; video.currentTime = 2; }")
+        page.locator("#ost-video video").focus()
+        for key, second in (("ArrowRight", 3), ("ArrowLeft", 2), ("Shift+ArrowLeft", 0), ("Shift+ArrowRight", 10)):
+            page.keyboard.press(key)
+            page.wait_for_function(f"document.querySelector('#ost-video video').currentTime === {second}")
+        page.keyboard.press("Space")
+        page.wait_for_function("!document.querySelector('#ost-video video').paused")
+        page.keyboard.press("Space")
+        page.wait_for_function("document.querySelector('#ost-video video').paused")
+        # what is typed reaches the text
+        page.locator("#ost-classes textarea").press("Space")
+        assert page.locator("#ost-video video").evaluate("(video) => video.paused")
+
     def edit(page: Page) -> None:
         before = shares(page)
         expect(page.locator(".ost-moved")).to_have_count(0)
@@ -99,7 +114,7 @@ def test_upload_recognize_seek_and_edit(browser: Browser, url: str, tmp_path: Pa
         assert shares(page) != before
         expect(page.get_by_role("gridcell").nth(1)).to_contain_text(HOSTILE)
 
-    for steps in (recognize, seek, edit):
+    for steps in (recognize, seek, keys, edit):
         browser.do(steps)
 
 
@@ -151,7 +166,7 @@ def test_find_plays_hits_at_their_place(browser: Browser, url: str) -> None:
         page.keyboard.press("Enter")
         expect(page.locator(".ost-hits li")).to_have_count(10)
         expect(page.locator(".ost-hits li").first).to_contain_text(name)
-        expect(page.locator(".ost-hits h3")).to_contain_text("ranked by probability")
+        expect(page.locator(".ost-hits h2")).to_contain_text("The best 10 of 33 segments, ranked by probability")
         part = page.locator(".ost-hits video[src*='long.mp4']").first
         start = float((part.get_attribute("src") or "").partition("#t=")[2].partition(",")[0])
         assert start > 0
@@ -159,7 +174,7 @@ def test_find_plays_hits_at_their_place(browser: Browser, url: str) -> None:
         assert start <= part.evaluate("(video) => video.currentTime") < start + 2
         page.get_by_label("What to look for").fill(HOSTILE)
         page.get_by_role("button", name="Find", exact=True).click()
-        expect(page.locator(".ost-hits h3")).to_contain_text("CategoryName")
+        expect(page.locator(".ost-hits h2")).to_contain_text("CategoryName")
 
     browser.do(steps)
 
@@ -180,6 +195,7 @@ def test_compare_shows_two_answers(browser: Browser, url: str, clip: Path) -> No
         left, right = (page.locator(f"#ost-{side} {SHARES}").all_inner_texts() for side in ("left", "right"))
         assert len(left) == len(right) == 10
         assert left != right
+        expect(page.locator("#ost-right h2")).to_have_text("Right: tiny, class names alone")
         expect(page.locator("#ost-right")).to_contain_text("CategoryName")
         expect(page.locator("#ost-compared")).to_contain_text(re.compile("Both say|They differ"))
 
@@ -289,3 +305,25 @@ def test_every_control_has_a_name_and_every_text_contrast(browser: Browser, url:
 
     browser.do(steps)
     assert min(browser.value(BACKGROUND)[:3]) > 200
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+def test_axe_finds_no_violation(browser: Browser, url: str, width: int, scheme: Literal["light", "dark"]) -> None:
+    """But for Gradio's own name of a locked column, which is on an element that has no role."""
+    browser.open(url, width=width, scheme=scheme)
+
+    def steps(page: Page) -> None:
+        page.get_by_role("button", name=CLASSES.listed[0].name, exact=True).click()
+        finished(page)
+        assert axe_violations(page, ['aria-label="Static column"']) == []
+        page.get_by_role("tab", name="Find").click()
+        page.get_by_label("What to look for").fill(CLASSES.listed[0].name)
+        page.keyboard.press("Enter")
+        page.locator(".ost-hits li").first.wait_for()
+        assert axe_violations(page) == []
+        page.get_by_role("tab", name="Compare").click()
+        page.get_by_role("button", name="Compare", exact=True).click()
+        page.locator("#ost-right li").first.wait_for()
+        assert axe_violations(page) == []
+
+    browser.do(steps)

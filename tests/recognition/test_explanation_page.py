@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from ost_lightning.text import LabelSpace
 from ost_lightning.toyworld.clips import render_clip, write_mp4
 from ost_lightning.toyworld.dataset import label_space
 from ost_lightning.toyworld.grammar import draw_classes
-from tests.accessibility import low_contrast, unnamed_controls
+from tests.accessibility import axe_violations, low_contrast, unnamed_controls
 from tests.browser import Browser
 
 ACTION = draw_classes(0)["unseen"][0]
@@ -151,3 +152,15 @@ def test_frames_without_times_have_numbers(recognizer: Recognizer, video: Path, 
     page = (tmp_path / "x.html").read_text()
     assert "best seen at frame " in page
     assert "data-second=" not in page.partition("</main>")[0]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+def test_axe_finds_no_violation(
+    browser: Browser, recognizer: Recognizer, video: Path, tmp_path: Path, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    model = explained(recognizer, video, [action.name for action in draw_classes(0)["unseen"][:2]])
+    write_explanation_page(tmp_path / "x.html", [model, model], "relevance", ACTION.name)
+    browser.open(tmp_path / "x.html", width=width, scheme=scheme)
+    browser.value("document.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
+    assert browser.do(axe_violations) == []
+    assert browser.do(low_contrast) == []

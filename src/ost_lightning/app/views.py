@@ -55,7 +55,7 @@ def ranking(found: Recognition, before: Mapping[str, float] | None = None, headi
     rest = len(found.classes) - len(rows)
     more = f'<p class="ost-faint">and {counted(rest, "less likely class", "less likely classes")}</p>' if rest else ""
     key = '<p class="ost-faint">The last column says by how many points the edit has moved each.</p>' if before else ""
-    return f'<section class="ost-ranking"><h3>{text(heading)}</h3><ol>{"".join(rows)}</ol>{more}{key}</section>'
+    return f'<section class="ost-ranking"><h2>{text(heading)}</h2><ol>{"".join(rows)}</ol>{more}{key}</section>'
 
 
 def timeline(found: Timeline) -> str:
@@ -69,7 +69,8 @@ def timeline(found: Timeline) -> str:
         f'<button type="button" class="ost-segment" tabindex="-1" '
         f'data-second="{one.start:.2f}" data-end="{one.end:.2f}" '
         f'aria-label="{text(one.label)}, {clock(one.start)} to {clock(one.end)}" '
-        f'style="{_place(one.start, one.end, found.duration)};--hue:{colors[one.label]}">{text(one.label)}</button>'
+        f'style="{_place(one.start, one.end, found.duration)};--hue:{colors[one.label]}">'
+        f"<span>{text(one.label)}</span></button>"
         for one in found.segments
     )
     rows = "".join(_row(one, colors[one.label]) for one in found.segments)
@@ -79,7 +80,7 @@ def timeline(found: Timeline) -> str:
         f"<li>{clock(gap.start)} to {clock(gap.end)}: unknown, {text(gap.reason)}</li>" for gap in found.gaps
     )
     return (
-        f'<section class="ost-timeline"><h3>When</h3><div class="ost-track" data-duration="{found.duration:.3f}">'
+        f'<section class="ost-timeline"><h2>When</h2><div class="ost-track" data-duration="{found.duration:.3f}">'
         f'{track}<span class="ost-playhead" aria-hidden="true"></span></div>'
         f'<div class="ost-ends" aria-hidden="true"><span>0:00</span><span>{clock(found.duration)}</span></div>'
         f"<ol>{rows}{gaps}</ol>"
@@ -125,7 +126,7 @@ def explanation(found: Explanation, pictures: Mapping[str, str]) -> str:
         f'<img src="{url}" alt="{text(title)}: {text(found.label)}"></div></figure>'
         for title, url in pictures.items()
     )
-    heading = f"<h3>Why <bdi>{text(found.label)}</bdi> ({100 * found.probability:.1f} %)</h3>"
+    heading = f"<h2>Why <bdi>{text(found.label)}</bdi> ({100 * found.probability:.1f} %)</h2>"
     return f'<section class="ost-why">{heading}<p>{"<br>".join(lines)}</p>{shown}</section>'
 
 
@@ -148,7 +149,8 @@ def hits(found: FoundSegments, pictures: Sequence[str | None], served: Sequence[
         f"<li>{_hit(one, f'{100 * one.score:.1f} %' if percent else f'{one.score:.3f}', picture, served)}</li>"
         for one, picture in every
     )
-    summary = f"<h3>{text(found.summary())}</h3>"
+    summary = found.summary()
+    summary = f"<h2>{text(summary[:1].upper() + summary[1:])}</h2>"
     return f'<section class="ost-hits">{summary}<ol>{rows}</ol></section>'
 
 

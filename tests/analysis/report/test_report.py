@@ -1,6 +1,7 @@
 """The page of a report in a real browser: complete, escaped, and readable on a phone, in the dark and on paper."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from ost_lightning.analysis.report.report import report_html, write_report
 from ost_lightning.analysis.report.reported_run import ReportedRun
 from ost_lightning.analysis.results.order_report import OrderScore
+from tests.accessibility import axe_violations, low_contrast
 from tests.analysis.report.runs import FILE, HOSTILE, sure, uses, write_run
 from tests.browser import Browser
 from tests.videos import write_video
@@ -68,6 +70,19 @@ def test_every_part_of_a_run_is_shown(browser: Browser, report: Path) -> None:
     ):
         assert part in text, part
     assert [browser.value(f"document.querySelectorAll('{part}').length") for part in (".matrix", ".line")] == [3, 1]
+
+
+def test_mistakes_have_another_color_than_what_is_right(browser: Browser, report: Path) -> None:
+    browser.open(report)
+    shades = browser.value(
+        "[...document.querySelectorAll('.matrix [class*=shade-]')].map((one) =>"
+        " [one.className, getComputedStyle(one).backgroundColor])"
+    )
+    colors = {name: [float(part) for part in color.split("srgb ")[1].split()[:3]] for name, color in shades}
+    red, _, blue = colors["shade-8"]
+    assert red < blue
+    red, _, blue = colors["wrong shade-8"]
+    assert red > blue
 
 
 def test_runs_on_other_videos_are_not_compared(browser: Browser, report: Path) -> None:
@@ -141,3 +156,12 @@ def test_runs_with_the_same_name_are_told_apart(tmp_path: Path) -> None:
     page = report_html([ReportedRun.read(run) for run in runs], tmp_path)
     for run in runs:
         assert f"Run <bdi>{run}</bdi>" in page
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+def test_axe_finds_no_violation(browser: Browser, report: Path, width: int, scheme: Literal["light", "dark"]) -> None:
+
+    browser.open(report, width=width, scheme=scheme)
+    browser.value("document.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
+    assert browser.do(axe_violations) == []
+    assert browser.do(low_contrast) == []

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -16,6 +16,7 @@ from ost_lightning.library.asking import FoundSegment, FoundSegments, save_found
 from ost_lightning.library.asking.found_page import write_found_page
 from ost_lightning.library.segments import StoredSegment
 from ost_lightning.text import LabelSpace
+from tests.accessibility import axe_violations, low_contrast
 from tests.browser import Browser
 from tests.videos import write_video
 
@@ -124,3 +125,12 @@ def test_moved_videos_are_marked_on_the_screen() -> None:
     assert lines[1] == "  1  0.5000  0:01.0 to 0:02.0  a\\nb.mp4"
     assert lines[2] == "  2  0.2500  /gone/=b.mp4  (the file is no longer there)"
     assert str(replace(found("a"), scored=4)).startswith("archery: the best 2 of 10 segments, 4 of them after a coarse")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+def test_axe_finds_no_violation(browser: Browser, tmp_path: Path, width: int, scheme: Literal["light", "dark"]) -> None:
+    save_found(found(write_video(tmp_path / "a.mp4", 25), label="archery"), tmp_path / "x.html")
+    browser.open(tmp_path / "x.html", width=width, scheme=scheme)
+    browser.value("document.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
+    assert browser.do(axe_violations) == []
+    assert browser.do(low_contrast) == []

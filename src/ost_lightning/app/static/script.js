@@ -24,8 +24,28 @@
     }
   }
   document.addEventListener("loadedmetadata", ({ target }) => {
-    if (target === player()) target.setAttribute("aria-label", "Video");
+    if (target !== player()) return;
+    target.setAttribute("aria-label", "Video");
+    target.tabIndex = 0;
   }, true);
+
+  // Gradio's player has no keys for seeking. On it, and where nothing else uses them, the space bar plays, and arrow
+  // keys go a second back or forth, with Shift ten seconds.
+  document.addEventListener("keydown", (event) => {
+    const video = player();
+    const { target, key } = event;
+    if (!video || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    const button = target.closest(".ost-seek, .ost-segment");
+    if (target !== video && target !== document.body && !button) return;
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[key];
+    if (step) {
+      const second = video.currentTime + step * (event.shiftKey ? 10 : 1);
+      video.currentTime = Math.max(0, Math.min(second, video.duration || second));
+    } else if (key !== " " || button) return;
+    else if (video.paused) video.play().catch(() => {}); // the player shows that it can't
+    else video.pause();
+    event.preventDefault();
+  });
 
   // events of media don't bubble
   for (const kind of ["timeupdate", "seeked"]) document.addEventListener(kind, follow, true);

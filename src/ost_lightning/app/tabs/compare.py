@@ -84,7 +84,9 @@ class _Side:
         labels = _labels(self.session, self.variant)
         self.found = self.session.recognize(self.weights, labels)
         recognizer = self.session.recognizer(self.weights, labels)
-        return views.ranking(self.found, heading=self.title) + views.conditions(recognizer.conditions())
+        # as the label of the chosen one, which nobody has to look up
+        heading = f"{self.title}: {self.weights}, {self.variant[:1].lower()}{self.variant[1:]}"
+        return views.ranking(self.found, heading=heading) + views.conditions(recognizer.conditions())
 
 
 def _labels(session: Session, variant: str) -> LabelSpace:

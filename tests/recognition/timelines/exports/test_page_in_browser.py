@@ -1,6 +1,7 @@
 """The page in a real browser: it plays, seeks, highlights, stays inside its policy, and fits a phone."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from ost_lightning.recognition.timelines import Evidence, Gap, Segment, Timeline, save_timeline
 from ost_lightning.recognition.timelines.exports import write_page
+from tests.accessibility import axe_violations, low_contrast
 from tests.browser import Browser
 from tests.recognition.timelines.exports.examples import HOSTILE, hostile
 from tests.videos import write_video
@@ -189,3 +191,14 @@ def test_without_scripts_the_page_says_so(browser: Browser, tmp_path: Path) -> N
     save_timeline(hostile(), tmp_path / "x.html")
     browser.open(tmp_path / "x.html", scripts=False)
     assert browser.value("document.querySelector('noscript p').offsetHeight") > 0
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (375, "dark")])
+def test_axe_finds_no_violation(
+    browser: Browser, video: Path, tmp_path: Path, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    save_timeline(timeline(video), tmp_path / "x.html")
+    browser.open(tmp_path / "x.html", width=width, scheme=scheme)
+    browser.value("document.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
+    assert browser.do(axe_violations) == []
+    assert browser.do(low_contrast) == []
