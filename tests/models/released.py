@@ -1,35 +1,23 @@
-"""Outputs of the authors' code at a tiny size, and a CLIP in HF format with the same weights."""
+"""Outputs of the authors' code at a tiny size, and the conversion of its weights."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
-from transformers import CLIPConfig, CLIPModel
 
 from ost_lightning.models import TokenizedSentences
-from ost_lightning.models.checkpoints.foreign_layouts import correspondences
+from ost_lightning.models.checkpoints.conversion import ImportedCheckpoint, import_checkpoint
+from ost_lightning.models.checkpoints.layouts import ReleasedLayout
 from tests.models.foreign import tokenizer
 
 HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Sizes of the towers: width, heads and layers of each, and what they share."""
-
-    vision: tuple[int, int, int]
-    text: tuple[int, int, int]
-    embedding: int
-    vocabulary: int
-    image: int
-    patch: int
 
 
 @dataclass(frozen=True)
@@ -62,42 +50,44 @@ class Released:
         return found
 
 
-def openai_clip(weights: Mapping[str, Tensor], sizes: Sizes) -> CLIPModel:
-    """Builds a CLIP from weights under OpenAI's names."""
-    config = CLIPConfig(
-        vision_config={**_tower(*sizes.vision), "image_size": sizes.image, "patch_size": sizes.patch},
-        text_config={
-            **_tower(*sizes.text),
-            "vocab_size": sizes.vocabulary,
-            "bos_token_id": sizes.vocabulary - 2,
-            "eos_token_id": sizes.vocabulary - 1,
-            "pad_token_id": 0,
-        },
-        projection_dim=sizes.embedding,
-    )
-    model = CLIPModel(config).eval()
-    converted = {}
-    for entry in correspondences(sizes.vision[2], sizes.text[2]):
-        converted |= entry.to_hugging_face(weights[entry.openai])
-    model.load_state_dict(converted)
-    return model
+def converted(
+    state: Mapping[str, Tensor], folder: Path, heads: tuple[int, int] = (1, 1), **options: Any
+) -> ImportedCheckpoint:
+    """Converts a checkpoint to `folder / "converted"`.
+
+    Args:
+        state: Name to tensor, as in the authors' file.
+        folder: Folder, which may have the CLIP that the weights were tuned from in `clip`; a tokenizer of one word per
+            token otherwise: t1, t2 and so on.
+        heads: Attention heads of the towers, which are not in the weights: those of tiny ones are not one per 64
+            channels.
+        options: Other arguments of `import_checkpoint`, and `key`, under which the file has the state.
+    """
+    if not (folder / "clip").exists():
+        tokens = next(tensor for name, tensor in state.items() if name.endswith("token_embedding.weight"))
+        tokenizer(len(tokens)).save_pretrained(folder / "clip")
+    torch.save({options.pop("key", "state_dict"): dict(state), "epoch": 3}, folder / "released.pth")
+    found = import_checkpoint(folder / "released.pth", folder / "converted", str(folder / "clip"), **options)
+    file = folder / "converted" / "config.json"
+    config = json.loads(file.read_text())
+    for tower, number in zip(("vision_config", "text_config"), heads, strict=True):
+        config[tower]["num_attention_heads"] = number
+    file.write_text(json.dumps(config))
+    return found
 
 
-def _tower(width: int, heads: int, layers: int) -> dict[str, int | str]:
-    return {
-        "hidden_size": width,
-        "num_attention_heads": heads,
-        "num_hidden_layers": layers,
-        "intermediate_size": 4 * width,
-        "hidden_act": "quick_gelu",
-    }
-
-
-def write(model: CLIPModel, folder: Path) -> Path:
-    """Writes a model as a folder in HF format, with a tokenizer of one word per token: t1, t2 and so on."""
-    model.save_pretrained(folder)
-    tokenizer(model.config.text_config.vocab_size).save_pretrained(folder)
-    return folder
+def assert_gradients(
+    model: nn.Module, layout: ReleasedLayout, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> None:
+    """Compares the gradients of a model with those of the authors' code, under the authors' names."""
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    entries = {entry.released: entry for entry in layout.entries(state)}
+    for released, gradient in expected.items():
+        entry = entries[released]
+        for name, part in zip(entry.names, entry.change(gradient), strict=True):
+            found = gradients[f"{entry.part}.{name}"]
+            assert found is not None, name
+            assert (found - part).norm() <= 1e-4 * part.norm(), name
 
 
 def sentences(rows: Tensor) -> TokenizedSentences:

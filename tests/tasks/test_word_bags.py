@@ -8,17 +8,16 @@ from lightning.pytorch import LightningDataModule, Trainer
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
-from transformers import CLIPModel
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
 from ost_lightning.models import LogitScale, MeanPooling, VideoCLIP
-from ost_lightning.models.checkpoints.foreign_layouts import correspondences, to_hugging_face
+from ost_lightning.models.checkpoints.foreign_layouts import correspondences
 from ost_lightning.tasks import WordBagRecognition
 from ost_lightning.tasks.gathering import process_count, process_rank
 from ost_lightning.text import LabelSpace, VideoBag, WordBags
 from ost_lightning.video import ClipBatch, VideoRecord
-from tests.models.foreign import tokenizer
+from tests.models.released import converted
 from tests.processes import in_processes
 
 FILE = Path(__file__).parent / "maxi.safetensors"
@@ -31,16 +30,16 @@ IDS = tuple(f"{k}.mp4" for k in range(4))
 
 @pytest.fixture(scope="module")
 def task(tmp_path_factory: pytest.TempPathFactory) -> WordBagRecognition:
-    """MAXI's model with the weights of the vectors."""
-    folder = tmp_path_factory.mktemp("maxi")
+    """MAXI's model with the weights of the vectors, from a file in its authors' layout."""
     state = {name[6:]: weight.float() for name, weight in VECTORS.items() if name.startswith("state.")}
-    config, weights, _ = to_hugging_face(state)
-    config.save_pretrained(folder)
-    model = CLIPModel(config)
-    model.load_state_dict(weights)
-    model.save_pretrained(folder)
-    tokenizer(96).save_pretrained(folder)
-    return WordBagRecognition(VideoCLIP(str(folder), temporal_head=MeanPooling), CategoryName())
+    prefix = {"visual": "image_encoder.", "logit_scale": ""}
+    prefixes = {name: prefix.get(name.split(".")[0], "text_encoder.") for name in state}
+    file = {f"module.{prefixes[name]}{name.removeprefix('visual.')}": weight for name, weight in state.items()}
+    folder = tmp_path_factory.mktemp("maxi")
+    assert converted(file, folder, key="model").layout == "released"
+    clip = VideoCLIP(str(folder / "converted"), temporal_head=MeanPooling)
+    assert clip.preprocessing.statistics_name == "imagenet"
+    return WordBagRecognition(clip, CategoryName())
 
 
 def embedded(task: WordBagRecognition) -> tuple[torch.Tensor, torch.Tensor]:

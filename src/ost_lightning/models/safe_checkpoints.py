@@ -20,7 +20,9 @@ from ost_lightning.models.unreadable_weights import DAMAGED, problem_in
 
 # OST and ViFi-CLIP store their configuration beside the weights; it is read as an OrderedDict, so yacs isn't needed
 _ALLOWED: Final[list[Any]] = [(OrderedDict, "yacs.config.CfgNode")]
-_WEIGHTS: Final = ("model", "state_dict", "model_state_dict")
+_WEIGHTS: Final = ("model", "state_dict", "model_state_dict", "model_state")
+# ActionCLIP saves its temporal head beside the weights of its CLIP, in a dictionary of its own
+_HEADS: Final = {"fusion_model_state_dict": "fusion_model."}
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:(:|//)")
 _FILE_URL: Final = re.compile(r"file:(//localhost)?/+", re.IGNORECASE)
 # elements of the vision tower's position embedding, (patches + class token) * width: its file size within an archive
@@ -37,8 +39,8 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     """Reads the tensors of a checkpoint by name, memory-mapped from the file.
 
     Args:
-        file: Checkpoint with a state dictionary at its top level or under `model`, `state_dict` or
-            `model_state_dict`.
+        file: Checkpoint with a state dictionary at its top level or under `model`, `state_dict`, `model_state_dict` or
+            `model_state`. Tensors under `fusion_model_state_dict` get the prefix `fusion_model.`.
 
     Raises:
         CheckpointError: If the file is missing, is damaged, contains no weights, tries to execute code, or is a
@@ -114,11 +116,21 @@ def _state_dictionary(content: Any, file: Path) -> dict[str, Tensor]:
         if isinstance(candidate, Mapping):
             tensors = {str(name): value for name, value in candidate.items() if isinstance(value, Tensor)}
             if tensors:
-                return tensors
+                return tensors | _heads(content)
     raise CheckpointError(
         f"{file} contains no weights: expected a dictionary of tensors at the top level or under one of "
         f"{', '.join(_WEIGHTS)}."
     )
+
+
+def _heads(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Returns the tensors of modules that are saved beside the weights, under names that no other tensor has."""
+    return {
+        prefix + str(name).removeprefix("module."): value
+        for key, prefix in _HEADS.items()
+        for name, value in (content[key].items() if isinstance(content.get(key), Mapping) else ())
+        if isinstance(value, Tensor)
+    }
 
 
 def _is_torchscript(file: Path) -> bool:

@@ -125,8 +125,8 @@ def test_openais_names_in_half_precision(converted: Path, clip: str, tmp_path: P
     tensors = {name: value.half() if value.ndim > 1 else value for name, value in openai().items()}
     tensors |= {"input_resolution": torch.tensor(32.0), "context_length": torch.tensor(77.0)}
     torch.save(tensors, tmp_path / "ViT.pt")
-    layout, report = import_checkpoint(tmp_path / "ViT.pt", tmp_path / "clip", clip)
-    assert (layout, len(report.matched), len(report.ignored)) == ("openai", 62, 2)
+    found = import_checkpoint(tmp_path / "ViT.pt", tmp_path / "clip", clip)
+    assert (found.layout, len(found.report.matched), len(found.report.ignored)) == ("openai", 62, 2)
     found, expected = (load_file(folder / "model.safetensors") for folder in (tmp_path / "clip", converted))
     assert found["vision_model.encoder.layers.1.mlp.fc1.weight"].dtype == torch.float16
     for name, value in expected.items():
@@ -153,7 +153,7 @@ def vifi(clip: str) -> dict[str, torch.Tensor]:
 
 def test_vifi_clip_takes_its_token_embedding_from_the_clip_it_was_tuned_from(clip: str, tmp_path: Path) -> None:
     tensors = vifi(clip)
-    _, report = import_checkpoint(saved(tensors, tmp_path), tmp_path / "vifi", clip)
+    report = import_checkpoint(saved(tensors, tmp_path), tmp_path / "vifi", clip).report
     assert report.completed == ("token_embedding.weight",)
     assert report.ignored == ("module.prompt_learner.complete_text_embeddings",)
     assert "1 completed (token_embedding.weight)" in (tmp_path / "vifi" / "ORIGIN.txt").read_text()

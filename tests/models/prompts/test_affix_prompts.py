@@ -14,8 +14,9 @@ from ost_lightning.models import (
     PromptedVideoCLIP,
     TokenizedSentences,
 )
+from ost_lightning.models.checkpoints.layouts.affix_prompts import AffixPromptsLayout
 from ost_lightning.models.encoders.promptable import TowerShape
-from tests.models.released import Released, Sizes, assert_outputs_and_loss, openai_clip, sentences, write
+from tests.models.released import Released, assert_gradients, assert_outputs_and_loss, converted, sentences
 
 SHAPE = TowerShape(width=6, layers=1, heads=1, positions=20)
 
@@ -27,19 +28,14 @@ def released() -> Released:
 
 @pytest.fixture(scope="module")
 def model(released: Released, tmp_path_factory: pytest.TempPathFactory) -> PromptedVideoCLIP:
-    """The authors' model with the authors' weights."""
-    number = released.number
-    sizes = Sizes(
-        (number("vwidth"), number("vwidth") // 64, number("vlayers")),
-        (number("width"), number("theads"), number("tlayers")),
-        number("width"),
-        number("V"),
-        number("size"),
-        number("patch"),
-    )
-    clip = openai_clip(released.part("state/clipmodel."), sizes)
+    """The authors' model with the authors' weights, from a file in their layout."""
+    number, folder = released.number, tmp_path_factory.mktemp("a5")
+    heads = (number("vwidth") // 64, number("theads"))
+    found = converted({f"module.{name}": tensor for name, tensor in released.part("state/").items()}, folder, heads)
+    assert (found.layout, found.overlay) == ("a5", "a5")
+    assert found.settings == {"temporal_head.layers": 1, "temporal_head.positions": number("frames")}
     model = PromptedVideoCLIP(
-        str(write(clip, tmp_path_factory.mktemp("a5"))),
+        str(folder / "converted"),
         freeze_vision=True,
         freeze_text=True,
         logit_scale=LogitScale(initial=1 / 0.07, trained=False),
@@ -51,20 +47,9 @@ def model(released: Released, tmp_path_factory: pytest.TempPathFactory) -> Promp
             positions=number("frames"),
         ),
     )
-    assert isinstance(model.text_prompts, AffixPrompts)
-    assert isinstance(model.temporal_head, PlainTemporalTransformer)
-    model.text_prompts.table.load_state_dict({"weight": released["state/embedding.weight"]})
-    model.temporal_head.positions.load_state_dict({"weight": released["state/temporalEmbedding.weight"]})
-    blocks = released.part("state/temporalModelling.resblocks.")
-    model.temporal_head.blocks.load_state_dict({_block_name(name): weight for name, weight in blocks.items()})
+    own = model.preprocessing
+    assert (own.statistics_name, own.filter, own.frames, own.short_side) == ("clip", "bicubic", number("frames"), 32)
     return model.train()
-
-
-def _block_name(released: str) -> str:
-    names = {"attn": "self_attn", "ln_1": "norm1", "ln_2": "norm2", "mlp.c_fc": "linear1", "mlp.c_proj": "linear2"}
-    for theirs, ours in names.items():
-        released = released.replace(theirs, ours)
-    return released
 
 
 def names(released: Released) -> TokenizedSentences:
@@ -89,18 +74,10 @@ def test_gradients_are_those_of_the_authors_code(model: PromptedVideoCLIP, relea
     """They pass through the frozen text tower, of which nothing gets one."""
     model.zero_grad()
     F.cross_entropy(logits(model, released), released["training/labels"]).backward()
-    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-    ours = {
-        "embedding.weight": "text_prompts.table.weight",
-        "temporalEmbedding.weight": "temporal_head.positions.weight",
-    }
     expected = released.part("training/gradients/")
     assert len(expected) == 5
-    for name, gradient in expected.items():
-        short = ours.get(name) or f"temporal_head.blocks.{_block_name(name.split('resblocks.')[-1])}"
-        found = gradients[short]
-        assert found is not None
-        assert (found - gradient).norm() <= 1e-4 * gradient.norm(), name
+    assert_gradients(model, AffixPromptsLayout(), released.part("state/"), expected)
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     assert all(gradient is None for name, gradient in gradients.items() if name.startswith("encoder."))
     # rows that no class reads before its end have no gradient, the first one included
     table = gradients["text_prompts.table.weight"]

@@ -1,4 +1,3 @@
-import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,46 +7,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.testing import assert_close
+from transformers import CLIPConfig, CLIPModel
 
 from ost_lightning.errors import UserError
 from ost_lightning.models import CheckpointError, DiSTNetwork, MeanPooling, SideTunedVideoCLIP, VideoCLIP
 from ost_lightning.models import frame_fingerprint as fingerprint
+from ost_lightning.models.checkpoints.layouts.side_network import SideNetworkLayout
 from ost_lightning.models.encoders.promptable import TowerShape
-from tests.models.released import Released, Sizes, openai_clip, write
+from tests.models.foreign import tokenizer
+from tests.models.released import Released, assert_gradients, converted
 
 SMALL = partial(DiSTNetwork, frames=4, integration_width=64, temporal_width=8, pooling_layers=1)
-_NAMES = {
-    r"aggregated_cls_token": "clip_query",
-    r"aggregated_spatial_cls_token": "frame_query",
-    r"proj_spatial_cls_token\.(.*)": r"from_class_token.\1",
-    r"ln_post\.(.*)": r"norm.\1",
-    r"temporal_stem\.(.*)": r"stem.\1",
-    r"input_linears\.(\d)\.(.*)": r"layers.\1.from_tower.\2",
-    r"temporal_nets\.(\d)\.ln\.(.*)": r"layers.\1.temporal_norm.\2",
-    r"temporal_nets\.(\d)\.temporal_net\.c_fc1\.(.*)": r"layers.\1.over_time.\2",
-    r"temporal_nets\.(\d)\.temporal_net\.c_fc2\.(.*)": r"layers.\1.over_space.\2",
-    r"integration2temporal_nets\.(\d)\.linear_fuse\.(.*)": r"layers.\1.to_temporal.\2",
-    r"temporal2integration_nets\.(\d)\.cls_token": r"layers.\1.class_tokens",
-    r"temporal2integration_nets\.(\d)\.linear_fuse\.(.*)": r"layers.\1.from_temporal.\2",
-    r"integration_nets\.(\d)\.ln\.(.*)": r"layers.\1.token_norm.\2",
-    r"integration_nets\.(\d)\.ln_temporal\.(.*)": r"layers.\1.time_norm.\2",
-    r"integration_nets\.(\d)\.ffn\.c_fc\.(.*)": r"layers.\1.token_mlp.up.\2",
-    r"integration_nets\.(\d)\.ffn\.c_proj\.(.*)": r"layers.\1.token_mlp.down.\2",
-    r"integration_nets\.(\d)\.temporal_ffn\.c_fc1\.(.*)": r"layers.\1.time_in.\2",
-    r"integration_nets\.(\d)\.temporal_ffn\.c_fc2\.(.*)": r"layers.\1.time_mix.\2",
-    r"integration_nets\.(\d)\.temporal_ffn\.c_proj\.(.*)": r"layers.\1.time_out.\2",
-    r"adapooling_nets\.(\d)\.positional_embedding": r"poolings.\1.positions",
-    r"adapooling_nets\.(\d)\.spatial_transformer\.ln_1\.(.*)": r"poolings.\1.over_patches.norm.\2",
-    r"adapooling_nets\.(\d)\.spatial_transformer\.attn\.(.*)": r"poolings.\1.over_patches.attention.\2",
-    r"adapooling_nets\.(\d)\.temporal_transformer\.ln_1\.(.*)": r"poolings.\1.over_frames.norm.\2",
-    r"adapooling_nets\.(\d)\.temporal_transformer\.attn\.(.*)": r"poolings.\1.over_frames.attention.\2",
-    r"adapooling_nets\.(\d)\.ln_out_spat_cls_token\.(.*)": r"poolings.\1.over_patches.mlp_norm.\2",
-    r"adapooling_nets\.(\d)\.ln_out_temp_cls_token\.(.*)": r"poolings.\1.over_frames.mlp_norm.\2",
-    r"adapooling_nets\.(\d)\.output_map_spatial_cls_token\.c_fc\.(.*)": r"poolings.\1.over_patches.mlp.up.\2",
-    r"adapooling_nets\.(\d)\.output_map_spatial_cls_token\.c_proj\.(.*)": r"poolings.\1.over_patches.mlp.down.\2",
-    r"adapooling_nets\.(\d)\.output_map_cls_token\.c_fc\.(.*)": r"poolings.\1.over_frames.mlp.up.\2",
-    r"adapooling_nets\.(\d)\.output_map_cls_token\.c_proj\.(.*)": r"poolings.\1.over_frames.mlp.down.\2",
-}
 
 
 @pytest.fixture(scope="module")
@@ -55,44 +25,42 @@ def released() -> Released:
     return Released.load("side_networks/dist")
 
 
+def state(released: Released) -> dict[str, Tensor]:
+    """The authors' weights without the text tower: the texts' embeddings are among their outputs."""
+    weights = released.part("state.").items()
+    return {name: weight.float() for name, weight in weights if not name.startswith(("ln_final", "text_projection"))}
+
+
 @pytest.fixture(scope="module")
 def folder(released: Released, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The authors' CLIP with a text tower of no meaning: the texts' embeddings are among their outputs."""
-    weights = {name: weight.float() for name, weight in released.part("state.").items() if "dist_net" not in name}
-    width, number = 32, released.number
-    sizes = Sizes(
-        (number("vision_width"), number("vision_heads"), number("layers")),
-        (width, 1, 1),
-        weights["visual.proj"].shape[1],
-        48,
-        number("image"),
-        number("patch"),
-    )
-    weights |= {"token_embedding.weight": torch.zeros(48, width), "positional_embedding": torch.zeros(77, width)}
-    block = "transformer.resblocks.0"
-    shapes: dict[str, tuple[int, ...]] = {
-        "attn.in_proj_weight": (3 * width, width),
-        "attn.out_proj.weight": (width, width),
-        "mlp.c_fc.weight": (4 * width, width),
-        "mlp.c_proj.weight": (width, 4 * width),
-        "ln_1.weight": (width,),
-        "ln_2.weight": (width,),
+    """The authors' weights, from a file in their layout, with the text tower of another CLIP."""
+    folder = tmp_path_factory.mktemp("dist")
+    vision = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 1, "image_size": 8, "patch_size": 8}
+    text = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 48}
+    CLIPModel(CLIPConfig(vision_config=vision, text_config=text, projection_dim=48)).save_pretrained(folder / "clip")
+    tokenizer(48).save_pretrained(folder / "clip")
+    file = {f"module.backbone.base_encoder.{name}": weight for name, weight in state(released).items()}
+    found = converted(file, folder, (released.number("vision_heads"), 1), key="model_state")
+    number = released.number
+    assert (found.layout, found.overlay) == ("dist", "dist")
+    assert found.settings == {
+        "side_network.frames": number("frames"),
+        "side_network.stride": number("alpha"),
+        "side_network.integration_width": number("integration_dim"),
+        "side_network.temporal_width": number("temporal_dim"),
+        "side_network.pooling_layers": number("ada_pooling_layers"),
     }
-    for name, shape in shapes.items():
-        bias = f"{name.removesuffix('weight')}bias"
-        weights[f"{block}.{name}"], weights[f"{block}.{bias}"] = torch.zeros(shape), torch.zeros(shape[0])
-    return write(openai_clip(weights, sizes), tmp_path_factory.mktemp("dist"))
-
-
-def _ours(name: str, tensor: Tensor) -> tuple[str, Tensor]:
-    """Returns a tensor of the released network under our name and in our shape."""
-    if name == "proj":
-        return "projection.weight", tensor.T
-    for theirs, ours in _NAMES.items():
-        if re.fullmatch(theirs, name):
-            squeezed = "token" in name and "positional" not in name and tensor.ndim in (3, 4) and "map" not in name
-            return re.sub(theirs, ours, name), tensor.squeeze() if squeezed or "positional" in name else tensor
-    raise AssertionError(name)
+    assert set(found.report.ignored) == {
+        f"dist_net.integration2temporal_nets.2.linear_fuse.{kind}" for kind in ("weight", "bias")
+    }
+    assert {name.split(".")[0] for name in found.report.completed} == {
+        "positional_embedding",
+        "token_embedding",
+        "text_projection",
+        "ln_final",
+        "transformer",
+    }
+    return folder / "converted"
 
 
 def build(released: Released, folder: Path, **options: Any) -> SideTunedVideoCLIP:
@@ -105,13 +73,7 @@ def build(released: Released, folder: Path, **options: Any) -> SideTunedVideoCLI
         temporal_width=number("temporal_dim"),
         pooling_layers=number("ada_pooling_layers"),
     )
-    model = SideTunedVideoCLIP(str(folder), side_network=network, **options)
-    weights = dict(_ours(name, weight.float()) for name, weight in released.part("state.dist_net.").items())
-    last = f"layers.{number('layers') - 1}.to_temporal"
-    unused = {f"{last}.weight", f"{last}.bias"}
-    model.side_network.load_state_dict({name: weight for name, weight in weights.items() if name not in unused})
-    assert unused <= weights.keys()
-    return model
+    return SideTunedVideoCLIP(str(folder), side_network=network, **options)
 
 
 def embedded(model: SideTunedVideoCLIP, pixels: Tensor) -> Tensor:
@@ -130,13 +92,10 @@ def test_outputs_and_loss_are_those_of_the_authors_code(released: Released, fold
     loss = F.cross_entropy(logits, released["in.soft_targets"])
     assert_close(loss.detach(), released["out.loss"], rtol=1e-5, atol=0)
     loss.backward()
-    gradients = {name: parameter.grad for name, parameter in model.side_network.named_parameters()}
-    expected = dict(_ours(name, gradient) for name, gradient in released.part("grad.dist_net.").items())
+    expected = {f"dist_net.{name}": gradient for name, gradient in released.part("grad.dist_net.").items()}
     assert len(expected) == 17
-    for name, gradient in expected.items():
-        own = gradients[name]
-        assert own is not None
-        assert (own - gradient).norm() <= 1e-4 * gradient.norm(), name
+    assert_gradients(model, SideNetworkLayout(), state(released), expected)
+    gradients = {name: parameter.grad for name, parameter in model.side_network.named_parameters()}
     assert all(gradient is not None for gradient in gradients.values())
     assert all(parameter.grad is None for parameter in model.encoder.parameters())
 

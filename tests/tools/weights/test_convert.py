@@ -7,6 +7,7 @@ import torch
 
 from ost_lightning.cli import main
 from tests.models.foreign import RELEASED, payloads, tokenizer
+from tests.models.released import Released
 
 EVALUATION = [
     "--config=toyworld",
@@ -50,6 +51,32 @@ def test_convert_evaluate_and_convert_back(capsys: pytest.CaptureFixture[str]) -
         row = list(csv.DictReader(file))[-1]
     assert float(row["test/unseen/videos"]) == 20
     assert "test/unseen/ensembled_0.2/top1" not in row  # here, the released weights are the original ones
+
+
+def test_parts_beside_the_clip_say_which_options_use_them(capsys: pytest.CaptureFixture[str]) -> None:
+    released = Released.load("prompts/vita_clip")
+    torch.save({"model": released.part("state/")}, "vita.pth")
+    tokenizer(40).save_pretrained("forty")
+    Path("labels").mkdir()
+    Path("labels/classes.txt").write_text("".join(f"{name}\n" for name in released.names()))
+    arguments = ["convert", "vita.pth", "my vita", "--pretrained=forty"]
+    assert main(arguments) == 1
+    message = " ".join(capsys.readouterr().err.split())
+    assert "contexts of 3 classes, but not their names: name the label space of the training with --labels" in message
+    assert main([*arguments, "--labels=labels"]) == 0
+    printed = capsys.readouterr().out
+    assert "(layout 'vita_clip')" in printed
+    assert "CC BY-NC-SA" not in printed
+    assert (
+        "These options use it: --config baselines/vita_clip --model.video_clip.pretrained 'my vita' "
+        "--model.video_clip.vision_prompts.frames 4 --model.video_clip.vision_prompts.global_prompts 5 "
+        "--model.video_clip.text_prompts.contexts_per_class 3"
+    ) in printed
+    assert sorted(path.name for path in Path("my vita").glob("*.safetensors")) == [
+        "model.safetensors",
+        "text_prompts.safetensors",
+        "vision_prompts.safetensors",
+    ]
 
 
 def test_mistakes_are_reported_in_a_paragraph(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,8 +19,8 @@ _CHANNELS_PER_HEAD: Final = 64  # the same in every CLIP; the number of heads ca
 _PARALLEL: Final = "module."  # prefix of nn.DataParallel
 _RELEASED: Final = {"image_encoder.": "visual.", "text_encoder.": "", "logit_scale": "logit_scale"}
 _TOKENS: Final = "token_embedding.weight"
-# sizes that OpenAI's archives store as buffers
-_NOT_WEIGHTS: Final = frozenset({"input_resolution", "context_length", "vocab_size", "attn_mask"})
+NOT_WEIGHTS: Final = frozenset({"input_resolution", "context_length", "vocab_size", "attn_mask"})
+"""Sizes that OpenAI's archives store as buffers."""
 # token embeddings of the training sentences
 _EMBEDDED_SENTENCES: Final = frozenset(
     f"prompt_learner.{name}" for name in ("complete_text_embeddings", "token_prefix", "token_suffix")
@@ -177,7 +177,7 @@ def to_hugging_face(
         found[_TOKENS], completed = token_embedding, (_TOKENS,)
     table = list(correspondences(_depth(found, "visual.transformer"), _depth(found, "transformer")))
     known = {entry.openai for entry in table}
-    ignored = {name for name in found if name in _NOT_WEIGHTS or name in _EMBEDDED_SENTENCES}
+    ignored = {name for name in found if name in NOT_WEIGHTS or name in _EMBEDDED_SENTENCES}
     report = KeyReport(
         matched=tuple(original[name] for name in found if name in known and name in original),
         completed=completed,
@@ -194,6 +194,13 @@ def to_hugging_face(
     converted = {key: value for entry in table for key, value in entry.to_hugging_face(found[entry.openai]).items()}
     _check_shapes(config, converted)
     return config, converted, report
+
+
+def text_tower(model: CLIPModel) -> dict[str, Tensor]:
+    """Returns the text tower of a CLIP and its temperature, under OpenAI's names."""
+    tensors, config = model.state_dict(), cast("Any", model.config)
+    table = correspondences(config.vision_config.num_hidden_layers, config.text_config.num_hidden_layers)
+    return {entry.openai: entry.to_openai(tensors) for entry in table if not entry.openai.startswith("visual.")}
 
 
 def from_hugging_face(config: CLIPConfig, tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:

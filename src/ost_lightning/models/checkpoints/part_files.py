@@ -1,5 +1,6 @@
 """Files with the weights of parts that are new beside the encoder: temporal head, learned prompts, side network."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
@@ -61,7 +62,13 @@ def load_part(module: nn.Module | None, part: PartName, folder: Path) -> None:
 
 def save_part(module: nn.Module | None, part: PartName, folder: Path) -> None:
     """Writes the weights of a part, if it has any."""
-    if module is not None and (weights := module.state_dict()):
+    if module is not None:
+        write_part_weights(module.state_dict(), part, folder)
+
+
+def write_part_weights(weights: Mapping[str, Tensor], part: PartName, folder: Path) -> None:
+    """Writes the weights of a part under the names of its `state_dict`, if there are any."""
+    if weights:
         save_file({name: weight.contiguous() for name, weight in weights.items()}, _file(folder, part))
 
 

@@ -64,7 +64,10 @@ class XCLIPEncoder(DualEncoder):
                 "video_clip.pretrained to one, such as openai/clip-vit-base-patch16."
             )
         clip = load_model(CLIPModel, pretrained, attention)
-        model: Any = XCLIPModel(_config(clip.config, frames, prompt_layers, prompt_alpha, attention)).float()
+        config = x_clip_config(
+            clip.config, frames=frames, prompt_layers=prompt_layers, prompt_alpha=prompt_alpha, attention=attention
+        )
+        model: Any = XCLIPModel(config).float()
         embeddings = model.vision_model.embeddings
         embeddings.patch_embedding = as_patch_convolution(embeddings.patch_embedding)
         initialize_added_weights(model)
@@ -188,8 +191,25 @@ def names_in_x_clip(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.replace("pre_layrnorm", "pre_layernorm"): weight for name, weight in weights.items()}
 
 
-def _config(clip: Any, frames: int, prompt_layers: int, prompt_alpha: float, attention: str) -> XCLIPConfig:
-    """Returns the configuration of an X-CLIP with the sizes of a CLIP."""
+def x_clip_config(
+    clip: Any,
+    *,
+    frames: int,
+    prompt_layers: int,
+    prompt_alpha: float = 0.1,
+    integration_layers: int = 1,
+    attention: str = "sdpa",
+) -> XCLIPConfig:
+    """Returns the configuration of an X-CLIP with the sizes of a CLIP.
+
+    Args:
+        clip: Configuration of the CLIP.
+        frames: Number of frames of a clip, T.
+        prompt_layers: Number of layers that prompt the texts.
+        prompt_alpha: Scale of the prompts at the start.
+        integration_layers: Number of layers that integrate the frames.
+        attention: Attention implementation, by its name in transformers.
+    """
     text, vision, width = clip.text_config, clip.vision_config, clip.projection_dim
     heads = max(1, width // _CHANNELS_PER_HEAD)
     config = XCLIPConfig(
@@ -200,6 +220,7 @@ def _config(clip: Any, frames: int, prompt_layers: int, prompt_alpha: float, att
             "mit_hidden_size": width,
             "mit_intermediate_size": 4 * width,
             "mit_num_attention_heads": heads,
+            "mit_num_hidden_layers": integration_layers,
         },
         projection_dim=width,
         prompt_layers=prompt_layers,

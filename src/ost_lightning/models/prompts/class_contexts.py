@@ -1,6 +1,5 @@
 """Learned context vectors before each class name, of its own for every class or shared by all."""
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from ost_lightning.characters import escaped
 from ost_lightning.errors import CheckpointError, UserError
+from ost_lightning.models.checkpoints.class_names import class_names_as_tensor, class_names_in
 from ost_lightning.models.encoders.promptable import TowerShape
 from ost_lightning.models.prompts.base import TextPrompts
 from ost_lightning.text import LabelSpace
@@ -58,7 +58,7 @@ class ClassContexts(TextPrompts):
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the classes that the contexts belong to; empty before training, or if all classes share them."""
-        return _names(self.classes)
+        return class_names_in(self.classes)
 
     def forward(self, embedded: Tensor, ends: Tensor, rows: Tensor) -> Tensor:
         """Maps (n, L, W) to (n, M + L, W), with the contexts of the given rows behind the start token."""
@@ -106,7 +106,7 @@ class ClassContexts(TextPrompts):
     def take_classes(self, weights: Mapping[str, Tensor]) -> None:
         """Makes room for the contexts of the classes in weights that are about to be loaded."""
         try:
-            found = _names(weights.get(_CLASSES))
+            found = class_names_in(weights.get(_CLASSES))
         except ValueError as error:
             raise CheckpointError(f"The class names of the learned contexts are damaged ({error}).") from error
         if not self.class_specific or not found or found == self.names:
@@ -122,14 +122,9 @@ class ClassContexts(TextPrompts):
         return _STD * torch.randn(classes, self.contexts_per_class, width, generator=generator)
 
     def _resize(self, classes: Sequence[str], contexts: Tensor) -> None:
-        written = json.dumps(list(classes)).encode()
-        self.classes = torch.tensor(list(written), dtype=torch.uint8, device=self.contexts.device)
+        self.classes = class_names_as_tensor(classes).to(self.contexts.device)
         if len(contexts) != len(self.contexts):
             self.contexts = nn.Parameter(contexts.to(self.contexts.device), requires_grad=self.contexts.requires_grad)
-
-
-def _names(written: Tensor | None) -> tuple[str, ...]:
-    return tuple(json.loads(bytes(written.tolist()))) if written is not None and len(written) else ()
 
 
 def _foreign(trained: Sequence[str], asked: LabelSpace | None) -> str:

@@ -12,21 +12,26 @@ def convert(
     output: Path,
     pretrained: str = "openai/clip-vit-base-patch16",
     layout: Literal["openai", "released"] = "released",
+    labels: str | None = None,
 ) -> None:
-    """Converts a checkpoint of OpenAI's CLIP, OST or ViFi-CLIP to a folder in HF format, or such a folder to a file.
+    """Converts a checkpoint of another program to a folder in HF format, or such a folder to a file.
 
     `video_clip.pretrained` takes the folder. Files are read as data only: a file that contains code is rejected, and
-    the code never runs. Any other file that is not exactly one complete CLIP is rejected too. A checkpoint that
-    `ost fit` wrote is for `ost export`.
+    the code never runs. Any other file that is not exactly one complete model in a known layout is rejected too: those
+    of OpenAI's CLIP, OST, ViFi-CLIP, MAXI, A5, Vita-CLIP, DiST, X-CLIP, ActionCLIP and Text4Vis are known. A checkpoint
+    that `ost fit` wrote is for `ost export`.
 
     Args:
-        source: File .pt or .pth (state dictionary of OpenAI's CLIP, OST or ViFi-CLIP), or folder in HF format.
+        source: File .pt or .pth with a state dictionary, or folder in HF format.
         output: New folder, or new file.
-        pretrained: Hub id or folder of the CLIP that a .pt or .pth file was fine-tuned from, for its tokenizer.
+        pretrained: Hub id or folder of the CLIP that a .pt or .pth file was fine-tuned from, for its tokenizer, and for
+            frozen weights that the file omits.
         layout: Parameter names in an output file: OpenAI's, or those of the released OST and ViFi-CLIP.
+        labels: Label space of the training, for a file with vectors of single classes (Vita-CLIP).
     """
     from ost_lightning.models.checkpoints.conversion import RELEASED_NOTICE, export_checkpoint, import_checkpoint
     from ost_lightning.models.encoders import is_open_clip
+    from ost_lightning.text import LabelSpace
 
     if is_open_clip(str(source)):
         raise CheckpointError(
@@ -42,10 +47,20 @@ def convert(
             f"`ost export {shlex.quote(str(source))} {shlex.quote(str(output))}`."
         )
     else:
-        found, report = import_checkpoint(source, output, pretrained)
-        print(f"{output}: {report} (layout '{found}')")
-        if found == "released":
+        classes = None if labels is None else LabelSpace.load(labels).names
+        found = import_checkpoint(source, output, pretrained, classes)
+        print(f"{output}: {found.report} (layout '{found.layout}')")
+        if found.layout == "released":
             print(RELEASED_NOTICE)
+        if found.overlay is not None:
+            settings = {"pretrained": str(output), **found.settings}
+            options = [f"--model.video_clip.{name} {shlex.quote(_text(value))}" for name, value in settings.items()]
+            print(f"These options use it: --config baselines/{found.overlay} {' '.join(options)}")
+
+
+def _text(value: object) -> str:
+    """Returns a setting as the command reads it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _is_own(source: Path) -> bool:
