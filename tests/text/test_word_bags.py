@@ -78,6 +78,9 @@ HEADER = '{"word_bags": 1, "classes": {}, "sources": {}}\n'
         (HEADER + '{"id": "a", "name": "x", "word": []}\n', r"bags\.jsonl:2: expected an `id`, a `name`"),
         (HEADER + 2 * '{"id": "a", "name": "x"}\n', r"bags\.jsonl:3: the video a has a bag already"),
         (HEADER + '{"id": "a", "name": "x", "words": ["run", " "]}\n', r"bags\.jsonl:2: .*has an empty word"),
+        (HEADER + '{"id": "a", "name": "x", "kept": "no"}\n', r'bags\.jsonl:2: `kept` is "no" and `cosine` is null'),
+        (HEADER + '{"id": "a", "name": "x", "cosine": "0.3"}\n', r'bags\.jsonl:2: .*`cosine` is "0.3": expected true'),
+        (HEADER.replace("{}}", '"me"}'), r"bags\.jsonl:1: expected .* as the first line"),
         (HEADER + '{"id": "a", "name": "x", "words": "run"}\n', r"bags\.jsonl:2: .*no list of texts"),
     ],
 )

@@ -74,7 +74,10 @@ class WordBags:
             raise UserError(f"There are no bags of words at {file}: `ost bags match` writes them.")
         lines = read_json_lines(file)
         where, header = next(lines, (f"{file}:1", {}))
-        if header.get(_HEADER) != FORMAT or not isinstance(header.get("classes"), dict):
+        sources = header.get("sources", {})
+        if header.get(_HEADER) != FORMAT or not all(
+            isinstance(part, dict) for part in (header.get("classes"), sources)
+        ):
             raise UserError(
                 f'{where}: expected {{"{_HEADER}": {FORMAT}, "classes": {{...}}, "sources": {{...}}}} as the first '
                 "line of a file of bags, as `ost bags match` writes it."
@@ -86,11 +89,17 @@ class WordBags:
         for where, entry in lines:
             if not set(entry) <= _VIDEO_KEYS or not are_texts(entry.get("id"), entry.get("name")):
                 raise UserError(f"{where}: expected an `id`, a `name` and perhaps cosine, words and kept.")
+            cosine, kept = entry.get("cosine"), entry.get("kept", True)
+            if not isinstance(kept, bool) or not (cosine is None or _is_number(cosine)):
+                raise UserError(
+                    f"{where}: `kept` is {json.dumps(kept)} and `cosine` is {json.dumps(cosine)}: expected true or "
+                    "false, and a number."
+                )
             if entry["id"] in videos:
                 raise UserError(f"{where}: the video {entry['id']} has a bag already. Remove one of the lines.")
             words = check_words(entry.get("words", []), f"{where}: the video {entry['id']}")
-            videos[entry["id"]] = VideoBag(entry["name"], words, entry.get("cosine"), entry.get("kept", True))
-        return cls(videos, classes, header.get("sources", {}), str(file))
+            videos[entry["id"]] = VideoBag(entry["name"], words, cosine, kept)
+        return cls(videos, classes, sources, str(file))
 
     def save(self, file: Path) -> None:
         """Writes a file of bags."""
@@ -243,3 +252,7 @@ def check_words(words: object, where: str) -> tuple[str, ...]:
 def are_texts(*values: object) -> bool:
     """Returns whether all values are texts that are not empty."""
     return all(isinstance(value, str) and value for value in values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

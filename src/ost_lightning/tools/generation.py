@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Final
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
-from ost_lightning.escaping import CsvWriter
-from ost_lightning.files import atomic_write
 from ost_lightning.text import LabelSpace
 from ost_lightning.text.generation.describing import JOURNAL
 from ost_lightning.text.generation.journal import Journal, Question
 from ost_lightning.text.generation.prompts import Prompts
 from ost_lightning.text.generation.settings import Limits, Sampling
 from ost_lightning.text.generation.state import Generation
+from ost_lightning.tools.problem_table import write_problems
 from ost_lightning.vocabulary import counted
 
 if TYPE_CHECKING:
@@ -152,7 +151,8 @@ def _finish(generation: Generation, output: Path, end: UserError | None) -> None
     result, problems = generation.result(str(output)), generation.problems()
     if result.descriptors:
         result.save(output)
-    _write_incomplete(problems, output / INCOMPLETE)
+    missing = [(question.name, question.kind, reason) for question, reason in problems.items()]
+    write_problems(output / INCOMPLETE, ("class", "kind", "reason"), missing)
     if end is not None:
         raise end
     if problems:
@@ -166,13 +166,3 @@ def _finish(generation: Generation, output: Path, end: UserError | None) -> None
     count = generation.sampling.per_class
     classes = counted(len(result), "class", "classes")
     print(f"{output}: {classes}, {counted(count, 'descriptor')} of each kind; next: ost descriptors check {output}")
-
-
-def _write_incomplete(problems: dict[Question, str], file: Path) -> None:
-    if not problems:
-        file.unlink(missing_ok=True)
-        return
-    with atomic_write(file) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
-        rows = CsvWriter(handle)
-        rows.writerow(["class", "kind", "reason"])
-        rows.writerows((question.name, question.kind, reason) for question, reason in problems.items())

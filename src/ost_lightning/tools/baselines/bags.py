@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final
 from tqdm import tqdm
 
 from ost_lightning.errors import UserError
-from ost_lightning.escaping import CsvWriter
-from ost_lightning.files import atomic_write
 from ost_lightning.tools.options import output_file, output_folder, processes
+from ost_lightning.tools.problem_table import write_problems
 from ost_lightning.vocabulary import counted
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ def match(
             unreadable[found.video] = found.reason
         else:
             matches[found.id] = found
-    _write_unreadable(unreadable, folder / UNREADABLE)
+    write_problems(folder / UNREADABLE, ("id", "reason"), unreadable.items())
     if not matches:
         raise UserError(f"None of the {counted(len(records), 'video')} can be read: {folder / UNREADABLE} says why.")
     kept = _best(tuple(matches.values()), keep)
@@ -164,13 +163,3 @@ def _best(matches: "Sequence[NameMatch]", keep: float) -> frozenset[str]:
     """Returns the ids of the share of videos with the highest similarity, at least one."""
     ranked = sorted(matches, key=lambda match: match.cosine, reverse=True)
     return frozenset(match.id for match in ranked[: max(1, round(keep * len(ranked)))])
-
-
-def _write_unreadable(reasons: dict[str, str], file: Path) -> None:
-    if not reasons:
-        file.unlink(missing_ok=True)
-        return
-    with atomic_write(file) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
-        rows = CsvWriter(handle)
-        rows.writerow(["id", "reason"])
-        rows.writerows(reasons.items())
