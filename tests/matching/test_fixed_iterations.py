@@ -48,6 +48,7 @@ def test_an_unfinished_plan_is_that_of_as_many_iterations(iterations: int) -> No
         OptimalDescriptorSolver(epsilon=0.3, factor=0.5, terms=TermWeights(1, 0, 2, 0), spatio=ORDERED),
         OptimalDescriptorSolver(terms=TermWeights(0, 1, 1, 0.5), temporal=ORDERED),
         OptimalDescriptorSolver(terms=TermWeights(name=2)),
+        OptimalDescriptorSolver(terms=TermWeights(order=2, order_sigma=0.3)),
         OptimalDescriptorSolver(gradient="implicit", learn_epsilon=True),
         CategoryName(),
         PooledDescriptors(),

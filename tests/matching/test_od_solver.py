@@ -14,6 +14,7 @@ from ost_lightning.matching import (
     CategoryName,
     OptimalDescriptorSolver,
     TermWeights,
+    TransportProblem,
     symmetric_kl,
     transport_plan,
 )
@@ -131,6 +132,36 @@ def test_the_category_name_is_a_fifth_term() -> None:
     torch.testing.assert_close(only(frames, name), alone)
 
 
+def test_evidence_for_the_order_of_steps_never_speaks_against_a_class() -> None:
+    frames, spatio, temporal = inputs(OptimalDescriptorSolver())
+    plain = OptimalDescriptorSolver()(frames, spatio, temporal)
+    solver = OptimalDescriptorSolver(max_iterations=1000, terms=TermWeights(order=2.0, order_sigma=0.3))
+    cosines = torch.einsum("btd,knd->bktn", frames, temporal)
+    ordered, reverse = (
+        (transport_plan(each, problem=TransportProblem(order_sigma=0.3), max_iterations=1000) * each).sum((-1, -2))
+        for each in (cosines, cosines.flip(-1))
+    )
+    expected = plain + 2 / 4 * (ordered - reverse).clamp(min=0)
+    torch.testing.assert_close(solver(frames, spatio, temporal), expected, atol=1e-5, rtol=0)
+    assert bool((ordered < reverse).any())
+    still = frames[:, :1].expand(-1, 6, -1)  # has no order
+    torch.testing.assert_close(
+        solver(still, spatio, temporal), OptimalDescriptorSolver()(still, spatio, temporal), atol=1e-5, rtol=0
+    )
+    doubled = OptimalDescriptorSolver(factor=0.5, max_iterations=1000, terms=TermWeights(order=2.0, order_sigma=0.3))
+    torch.testing.assert_close(doubled(frames, spatio, temporal), 2 * solver(frames, spatio, temporal))
+
+
+def test_evidence_is_for_steps_in_their_order() -> None:
+    steps = embeddings(1, 4, 16)
+    frames = torch.cat([steps.repeat_interleave(2, 1), steps.flip(1).repeat_interleave(2, 1)])
+    evidence = OptimalDescriptorSolver(terms=TermWeights(0, 0, 0, 1, order=1.0))(frames, steps)
+    plain = OptimalDescriptorSolver(terms=TermWeights(0, 0, 0, 1))(frames, steps)
+    gained = (evidence - plain)[:, 0].tolist()
+    assert gained[0] > 0.03
+    assert gained[1] == pytest.approx(0, abs=1e-6)
+
+
 def test_only_kinds_with_weight_are_needed() -> None:
     assert OptimalDescriptorSolver().kinds == ("spatio", "temporal")
     assert OptimalDescriptorSolver(terms=TRANSPORTED).kinds == ("spatio", "temporal")
@@ -206,6 +237,10 @@ def test_half_precision_embeddings_are_accepted() -> None:
         (lambda: TermWeights(0, 0, 0, 0), "not all 0"),
         (lambda: TermWeights(spatio_pooled=-1.0), "0 or more"),
         (lambda: TermWeights(name=math.nan), "0 or more"),
+        (lambda: TermWeights(order=-1.0), "0 or more"),
+        (lambda: TermWeights(0, 0, 0, 0, order=1.0), "not all 0"),
+        (lambda: TermWeights(temporal_pooled=0, temporal_transported=0, order=1.0), "order needs steps"),
+        (lambda: TermWeights(order_sigma=0.0), "order_sigma must be a positive number"),
         (lambda: TermWeights(temporal_transported=math.inf), "0 or more"),
     ],
 )

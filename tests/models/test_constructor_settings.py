@@ -15,6 +15,7 @@ from ost_lightning.matching import (
     SoftmaxMatching,
     TransportProblem,
 )
+from ost_lightning.matching.later_settings import recorded_fields
 from ost_lightning.models import constructor_settings
 
 MATCHERS = [
@@ -30,7 +31,9 @@ MATCHERS = [
 def recordable(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
-    return value if isinstance(value, bool | int | float | str) else asdict(value)
+    if isinstance(value, bool | int | float | str):
+        return value
+    return {name: asdict(value)[name] for name in recorded_fields(value)}
 
 
 @pytest.mark.parametrize("kind", MATCHERS)

@@ -29,6 +29,12 @@ def test_all_differences_are_reported() -> None:
     assert difference.kept == 7
 
 
+def test_rephrased_names_are_compared() -> None:
+    texts = {"a": Descriptors(("x", "y"), ("p", "q"), ("doing a",)), "b": FIRST.descriptors["b"]}
+    (name,) = compare(FIRST, LabelSpace(FIRST.names, texts, provenance=FIRST.provenance)).lists
+    assert (name.kind, name.added) == ("name", ("doing a",))
+
+
 def test_swapping_the_label_spaces_swaps_removed_and_added() -> None:
     second = LabelSpace(("a",), {"a": Descriptors(("x",), ("p", "q", "t"))})
     forward, backward = compare(FIRST, second), compare(second, FIRST)

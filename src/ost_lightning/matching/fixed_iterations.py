@@ -17,12 +17,10 @@ from ost_lightning.matching.matchers import (
     MaxSimilarity,
     PooledDescriptors,
     SoftmaxMatching,
-    pairwise_cosines,
 )
 from ost_lightning.matching.od_solver import OptimalDescriptorSolver
 from ost_lightning.matching.sinkhorn_problem import ABSOLUTE_RANGE
 from ost_lightning.matching.transport_problem import BALANCED, TransportProblem
-from ost_lightning.vocabulary import DescriptorKind
 
 _TRACEABLE: Final = (CategoryName, PooledDescriptors, MaxSimilarity, SoftmaxMatching)
 """Matchers without control flow that depends on the data."""
@@ -111,17 +109,10 @@ class FixedIterationSolver(OptimalDescriptorSolver):
             solver.temporal,
         )
 
-    def cosines_and_plan(self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind) -> tuple[Tensor, Tensor]:
-        """Returns cosines and transport plan of each video and class, each (B, K, T, N)."""
-        cosines = pairwise_cosines(frames, descriptors)
-        plan = plan_after(
-            self.max_iterations,
-            cosines,
-            problem=self.problems[kind],
-            epsilon=float(self.epsilon),
-            tolerance=self.tolerance,
+    def _plan(self, cosines: Tensor, problem: TransportProblem) -> Tensor:
+        return plan_after(
+            self.max_iterations, cosines, problem=problem, epsilon=float(self.epsilon), tolerance=self.tolerance
         )
-        return cosines, plan
 
 
 def traceable(matcher: Matcher, iterations: int | None = None) -> Matcher:
@@ -135,7 +126,12 @@ def traceable(matcher: Matcher, iterations: int | None = None) -> Matcher:
         UserError: If there is no such form of the matcher.
     """
     if type(matcher) is OptimalDescriptorSolver:
-        for problem in (matcher.problems[kind] for kind in matcher.descriptor_kinds if matcher.terms.of(kind)[1]):
+        terms = matcher.terms
+        for problem in (
+            matcher.problems[kind]
+            for kind in matcher.descriptor_kinds
+            if terms.of(kind)[1] or (kind == "temporal" and terms.order)
+        ):
             plan_after(1, torch.zeros(1, 1), problem=problem)  # refuses what has no graph
         return FixedIterationSolver(matcher, iterations or min(matcher.max_iterations, ITERATIONS)).eval()
     if type(matcher) in _TRACEABLE:

@@ -1,7 +1,7 @@
 """OD Solver: matching by optimal transport (Eq. 3 to 13)."""
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from ost_lightning.vocabulary import SENTENCE_KINDS, DescriptorKind, SentenceKin
 
 @dataclass(frozen=True)
 class TermWeights:
-    """Weights of the four terms of Eq. 13, and of a fifth one for the category name; only their ratios matter.
+    """Weights of the four terms of Eq. 13, and of terms that the paper does not have; only their ratios matter.
 
     A kind with two zero weights is not needed at all (Spatio or Temporal Descriptors alone, Table 4b).
 
@@ -27,9 +27,13 @@ class TermWeights:
         temporal_transported: Weight of the matching flow to Temporal Descriptors.
         name: Weight of the mean-pooled frames against the category name, as in `CategoryName`; 0 in the paper. A name
             that an LLM has rephrased is averaged with it where the label space has one.
+        order: Weight of the evidence that steps are seen in their order; see `OptimalDescriptorSolver`. The evidence is
+            added to the weighted mean of the other terms, so this weight is not part of their sum.
+        order_sigma: Width of the order-preserving prior that measures this evidence, > 0.
 
     Raises:
-        UserError: If a weight is negative or not finite, or all are 0.
+        UserError: If a weight is negative or not finite, all but the order's are 0, the order has a weight and no
+            temporal term has, or the width is not positive.
     """
 
     spatio_pooled: float = 1.0
@@ -37,16 +41,29 @@ class TermWeights:
     spatio_transported: float = 1.0
     temporal_transported: float = 1.0
     name: float = later_setting(0.0)
+    order: float = later_setting(0.0)
+    order_sigma: float = later_setting(0.2)
 
     def __post_init__(self) -> None:
-        values: tuple[float, ...] = astuple(self)
-        if any(not (value >= 0 and math.isfinite(value)) for value in values) or not sum(values):
-            raise UserError(f"TermWeights must be 0 or more, and not all 0, but are {', '.join(map(str, values))}.")
+        values = [*self._terms, self.order]
+        if any(not (value >= 0 and math.isfinite(value)) for value in values) or not self.total:
+            raise UserError(
+                "TermWeights must be 0 or more, and those besides the order's not all 0, but are "
+                f"{', '.join(map(str, values))}."
+            )
+        if self.order and not any(self.of("temporal")):
+            raise UserError("TermWeights.order needs steps: give a temporal term a weight, or set order to 0.")
+        if not (self.order_sigma > 0 and math.isfinite(self.order_sigma)):
+            raise UserError(f"TermWeights.order_sigma must be a positive number, not {self.order_sigma}.")
 
     @property
     def total(self) -> float:
-        """Sum of all weights."""
-        return sum(astuple(self))
+        """Sum of the weights of all terms but the order's."""
+        return sum(self._terms)
+
+    @property
+    def _terms(self) -> tuple[float, ...]:
+        return tuple(weight for kind in SENTENCE_KINDS for weight in self.of(kind))
 
     def of(self, kind: SentenceKind) -> tuple[float, float]:
         """Returns the weights of the pooled and the transported term of a kind; names are never transported."""
@@ -64,6 +81,14 @@ class OptimalDescriptorSolver(PlanMatcher):
 
     In general, S is 4 f times the weighted mean of the four terms and, if it has a weight, a fifth one: the cosine of
     the mean frame and the category name (Eq. 8).
+
+    A weight of the order adds evidence that the steps are seen in their order, which never speaks against a class:
+
+    .. math:: E = \max(0, \langle P^\sigma(D), \cos(V, D) \rangle - \langle P^\sigma(\bar D), \cos(V, \bar D) \rangle)
+
+    with the plans of the Temporal Descriptors D and of the same in reverse under an order-preserving prior of width
+    sigma. Where neither order fits better, as for steps or frames without one, E is 0 and S stays as it is. With this
+    term, S may exceed 1.
 
     Args:
         epsilon: Weight of the entropy, > 0; the initial value if epsilon is learned.
@@ -156,6 +181,8 @@ class OptimalDescriptorSolver(PlanMatcher):
             else self._score(frames, sentences, kind)
             for kind, sentences in zip(self.kinds, texts, strict=True)
         ]
+        if self.terms.order:
+            scores.append(self.terms.order * self._order_evidence(frames, texts[self.kinds.index("temporal")]))
         return 4 * self.factor / self.terms.total * torch.stack(scores).sum(0)
 
     def cosines_and_plan(self, frames: Tensor, descriptors: Tensor, kind: DescriptorKind) -> tuple[Tensor, Tensor]:
@@ -167,16 +194,19 @@ class OptimalDescriptorSolver(PlanMatcher):
             kind: Kind of these descriptors.
         """
         cosines = pairwise_cosines(frames, descriptors)
+        return cosines, self._plan(cosines, self.problems[kind])
+
+    def _plan(self, cosines: Tensor, problem: TransportProblem) -> Tensor:
         solution = solve_transport(
             cosines,
-            problem=self.problems[kind],
+            problem=problem,
             epsilon=self.epsilon,
             max_iterations=self.max_iterations,
             tolerance=self.tolerance,
             gradient=self.gradient,
         )
         self._unconverged += (~solution.converged).sum()
-        return cosines, solution.plan
+        return solution.plan
 
     def unconverged(self) -> Tensor | None:
         """Returns how many transport problems failed to converge since the last call."""
@@ -194,3 +224,10 @@ class OptimalDescriptorSolver(PlanMatcher):
         score = transported / self.problems[kind].mass * (plan * cosines).sum((-2, -1))
         # the mean of all cosines equals the product of the two means (Eq. 9)
         return score + pooled * cosines.mean((-2, -1)) if pooled else score
+
+    def _order_evidence(self, frames: Tensor, steps: Tensor) -> Tensor:
+        """Returns by how much the steps fit better in their order than in reverse, at least 0, (B, K)."""
+        cosines = pairwise_cosines(frames, steps)
+        problem = replace(self.temporal, order_sigma=self.terms.order_sigma)
+        forward, backward = ((self._plan(each, problem) * each).sum((-2, -1)) for each in (cosines, cosines.flip(-1)))
+        return (forward - backward).relu() / problem.mass

@@ -5,6 +5,7 @@ v are updated from one another. One loop therefore handles every problem of `tra
 """
 
 import math
+from operator import itemgetter
 from typing import Final
 
 import torch
@@ -55,7 +56,7 @@ def solve_with_tensors(problem: SinkhornProblem, cosines: Tensor, sums: LogSums 
     )
     for start in range(0, problems, size):
         part = slice(start, start + size)
-        chunk = _solve_chunk(problem, cosines[..., part], sums.apply(lambda logarithms, part=part: logarithms[:, part]))
+        chunk = _solve_chunk(problem, cosines[..., part], sums.apply(itemgetter((..., part))))
         for all_problems, some in zip(solved, chunk, strict=True):
             all_problems[..., part] = some
     return solved

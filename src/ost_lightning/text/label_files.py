@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ost_lightning.errors import UserError
 from ost_lightning.resources import shipped
+from ost_lightning.vocabulary import SentenceKind
 
 CLASSES: Final = "classes.txt"
 SELECTION: Final = "selection.txt"
@@ -15,6 +16,8 @@ DESCRIPTORS: Final = "descriptors.json"
 _FROM: Final = "from "
 _LISTS: Final = ("spatio", "temporal", "rephrased")
 """Lists of a class in `descriptors.json`."""
+LISTED_KINDS: Final[tuple[SentenceKind, ...]] = ("spatio", "temporal", "name")
+"""Kinds of sentence of these lists, in the same order as the fields of `Descriptors`."""
 _PARTS: Final = ("train", "val", "test")
 """Names of video folders that contain one folder per class."""
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ost_lightning.text.label_files import LISTED_KINDS
 from ost_lightning.text.label_space import LabelSpace
-from ost_lightning.vocabulary import DESCRIPTOR_KINDS, SentenceKind
+from ost_lightning.vocabulary import SentenceKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def compare(first: LabelSpace, second: LabelSpace) -> LabelSpaceDifference:
     common = [name for name in first.names if name in set(second.names)]
     lists, kept = [], 0
     for name in common:
-        for kind in (*DESCRIPTOR_KINDS, "name"):
+        for kind in LISTED_KINDS:
             before, after = _texts(first, name, kind), _texts(second, name, kind)
             common_texts = [text for text in before if text in after]
             kept += len(common_texts)

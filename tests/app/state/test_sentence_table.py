@@ -9,7 +9,7 @@ from ost_lightning.text import Descriptors, LabelSpace
 LABELS = LabelSpace(
     ("archery", "surfing"),
     {
-        name: Descriptors((f"{name} a", f"{name} b", "spare"), (f"{name} c", f"{name} d"))
+        name: Descriptors((f"{name} a", f"{name} b", "spare"), (f"{name} c", f"{name} d"), (f"doing {name}",))
         for name in ("archery", "surfing")
     },
     provenance={"source": "test"},
@@ -29,7 +29,8 @@ def test_rows_are_the_sentences_that_are_used() -> None:
 
 def test_an_edit_changes_one_class() -> None:
     new = edited(LABELS, "archery", [*ROWS[:3], ["what happens", " lets  go\n"]], 2)
-    assert new.descriptors["archery"] == Descriptors(("archery a", "archery b", "spare"), ("archery c", "lets go"))
+    expected = Descriptors(("archery a", "archery b", "spare"), ("archery c", "lets go"), ("doing archery",))
+    assert new.descriptors["archery"] == expected
     assert new.descriptors["surfing"] == LABELS.descriptors["surfing"]
     assert new.provenance == {"source": "test", "edited": "by hand, in the app"}
     assert edited(LABELS, "archery", ROWS, 2).descriptors == LABELS.descriptors

@@ -90,6 +90,9 @@ def test_parts_of_a_label_space_share_its_vocabulary() -> None:
     elsewhere = rotated(LABELS).select(NAMES[1:])
     assert vocabulary_digest(elsewhere, described=True) != vocabulary_digest(half, described=True)
     assert vocabulary_digest(elsewhere, described=False) == vocabulary_digest(half, described=False)
+    texts = {name: replace(entry, rephrased=("in other words",)) for name, entry in half.descriptors.items()}
+    rephrased = replace(half, descriptors=texts)
+    assert vocabulary_digest(rephrased, described=True) != vocabulary_digest(half, described=True)
     alone = replace(LABELS.select(NAMES[1:]), selected_from=None)
     assert vocabulary_digest(alone, described=False) != vocabulary_digest(half, described=False)
     changed = replace(half, descriptors={NAMES[0]: LABELS.descriptors[NAMES[1]]})

@@ -30,7 +30,7 @@ MATCHERS = [
     SoftDTW(),
     OptimalDescriptorSolver(),
     OptimalDescriptorSolver(temporal=replace(BALANCED, order_sigma=0.2), terms=TermWeights(0, 1, 2, 3)),
-    OptimalDescriptorSolver(terms=TermWeights(name=1.5)),
+    OptimalDescriptorSolver(terms=TermWeights(name=1.5, order=2)),
     OrderContrast(OptimalDescriptorSolver()),
 ]
 

@@ -141,7 +141,9 @@ def _solver_for(
     known = [kind for kind in given if kind in solver.kinds]
     pairs = {kind: solver.terms.of(kind) if known else (1.0, 1.0) for kind in known or given}
     (spatio_pooled, spatio), (temporal_pooled, temporal) = (pairs.get(kind, (0, 0)) for kind in DESCRIPTOR_KINDS)
-    return solver_with(solver, TermWeights(spatio_pooled, temporal_pooled, spatio, temporal, name))
+    order = solver.terms.order if "temporal" in given else 0.0
+    terms = TermWeights(spatio_pooled, temporal_pooled, spatio, temporal, name, order, solver.terms.order_sigma)
+    return solver_with(solver, terms)
 
 
 def solver_with(solver: OptimalDescriptorSolver, terms: TermWeights) -> OptimalDescriptorSolver:

@@ -1,7 +1,7 @@
 """Videos to label next: those about which a model disagrees with itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -166,12 +166,12 @@ class _Uncertainty:
     def __init__(self, scorer: SegmentScorer, video_clip: VideoCLIP, solver: OptimalDescriptorSolver) -> None:
         self.video_clip, self.solver, self.texts = video_clip, solver, scorer.texts
         pairs = {kind: solver.terms.of(kind) for kind in solver.kinds}
-        spatio, temporal = pairs["spatio"], pairs["temporal"]
+        spatio = pairs["spatio"]
         self.shares = {kind: sum(pair) / solver.terms.total for kind, pair in pairs.items()}
         terms: dict[SentenceKind, TermWeights] = {
             "name": TermWeights(0, 0, 0, 0, 1),
             "spatio": TermWeights(spatio[0], 0, spatio[1], 0),
-            "temporal": TermWeights(0, temporal[0], 0, temporal[1]),
+            "temporal": replace(solver.terms, spatio_pooled=0, spatio_transported=0, name=0),
         }
         self.scorers = {
             kind: SegmentScorer(video_clip, solver_with(solver, terms[kind]), {kind: scorer.texts[kind]})

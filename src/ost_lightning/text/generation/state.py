@@ -9,9 +9,9 @@ from ost_lightning.text.generation.answers.reading import Reading, read_answer
 from ost_lightning.text.generation.journal import Answer, Journal, Question
 from ost_lightning.text.generation.prompts import Prompts
 from ost_lightning.text.generation.settings import Limits, Sampling, Usage
-from ost_lightning.text.label_files import Descriptors
+from ost_lightning.text.label_files import LISTED_KINDS, Descriptors
 from ost_lightning.text.label_space import LabelSpace
-from ost_lightning.vocabulary import DESCRIPTOR_KINDS, SENTENCE_KINDS, SentenceKind, counted
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, counted
 
 _TOKENS_PER_MESSAGE = 8
 _CHARACTERS_PER_TOKEN = 4
@@ -58,7 +58,7 @@ class Generation:
         structured: bool = True,
     ) -> None:
         self.labels, self.prompts, self.sampling, self.limits, self.journal = labels, prompts, sampling, limits, journal
-        kinds: tuple[SentenceKind, ...] = (*DESCRIPTOR_KINDS, *(("name",) if sampling.rephrased else ()))
+        kinds = LISTED_KINDS if sampling.rephrased else DESCRIPTOR_KINDS
         self.questions = [Question(name, kind) for name in labels.names for kind in kinds]
         self.run = sampling.run
         self.unanswered: dict[Question, str] = {}
@@ -127,9 +127,9 @@ class Generation:
         """Returns the label space with all complete lists."""
         lists = {question: reading.descriptors for question, reading in self._readings.items() if reading.descriptors}
         descriptors = {
-            name: Descriptors(*(lists.get(Question(name, kind), ()) for kind in (*DESCRIPTOR_KINDS, "name")))
+            name: Descriptors(*(lists.get(Question(name, kind), ()) for kind in LISTED_KINDS))
             for name in self.labels.names
-            if any(Question(name, kind) in lists for kind in SENTENCE_KINDS)
+            if any(Question(name, kind) in lists for kind in LISTED_KINDS)
         }
         return replace(self.labels, descriptors=descriptors, provenance=self._provenance(), origin=origin)
 

@@ -1,0 +1,176 @@
+"""Compares ways to use the order of steps, by what they gain where steps have one and what they lose where not.
+
+Also compares frame marginals by confidence and a term for the category name. `score` writes a file per draw and set of
+weights, pre-trained or by train.py; `report` prints the tables of docs/beyond.md. Settings are chosen on seen classes.
+"""
+
+import argparse
+import json
+import statistics
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from report import cell, difference, table
+from score import DRAWS
+from torch import Tensor
+from train import weights_of
+from world import Encoded, Encoder, with_frames_shuffled, with_steps_shuffled
+
+from ost_lightning.matching import BALANCED, CategoryName, SoftDTW, TransportProblem, solve_transport
+
+SIGMAS = (0.1, 0.2, 0.3, 0.5)
+WEIGHTS = (0.5, 1.0, 2.0, 4.0)
+GAMMAS = (0.01, 0.03, 0.1, 0.3)
+TEMPERATURES = (0.03, 0.1, 0.3)
+NAMES = (0.25, 0.5, 1.0, 2.0)
+CONDITIONS = ("clean", "steps shuffled", "frames shuffled", "1 hallucinated")
+TERMS = ("Eq. 13", "transported only", "steps")
+FAMILIES = ("prior", "SoftDTW, dtw", "SoftDTW, monotone", "contrast", "evidence", "frame temperature", "name")
+LARGEST_LOSS = 1.0
+"""Points that an option may lose on seen classes with shuffled steps or frames, if it is chosen with bounded loss."""
+
+
+def scores(encoded: Encoded) -> Iterator[tuple[str, Tensor]]:
+    """Yields the similarities (B, K) of every option; each transport problem is solved once."""
+    frames, texts = encoded.frames, encoded.texts
+    cosines = {kind: torch.einsum("btd,knd->bktn", frames, texts[kind]) for kind in ("spatio", "temporal")}
+
+    def transported(kind: str, problem: TransportProblem = BALANCED, backwards: bool = False) -> Tensor:
+        each = cosines[kind].flip(-1) if backwards else cosines[kind]
+        return (solve_transport(each, problem=problem, max_iterations=200).plan * each).sum((-1, -2))
+
+    pooled = {kind: each.mean((-1, -2)) for kind, each in cosines.items()}
+    spatio, steps, name = transported("spatio"), transported("temporal"), CategoryName()(frames, texts["name"])
+    forward, backward = (
+        {sigma: transported("temporal", TransportProblem(order_sigma=sigma), side) for sigma in SIGMAS}
+        for side in (False, True)
+    )
+    confident = [
+        [transported(kind, TransportProblem(frame_temperature=one)) for kind in cosines] for one in TEMPERATURES
+    ]
+    terms = {
+        "Eq. 13": lambda spatio, steps: (pooled["spatio"] + pooled["temporal"] + spatio + steps) / 4,
+        "transported only": lambda spatio, steps: (spatio + steps) / 2,
+        "steps": lambda spatio, steps: steps,
+    }
+    for words, score in terms.items():
+        yield f"{words}: plain", score(spatio, steps)
+        for sigma in SIGMAS:
+            yield f"{words}: prior, sigma {sigma:g}", score(spatio, forward[sigma])
+            contrast = forward[sigma] - backward[sigma]
+            for weight in WEIGHTS:
+                option = f"sigma {sigma:g}, weight {weight:g}"
+                yield f"{words}: contrast, {option}", score(spatio, steps + weight * contrast)
+                yield f"{words}: evidence, {option}", score(spatio, steps + weight * contrast.relu())
+        if words != "steps":
+            count = 4 if words == "Eq. 13" else 2
+            for temperature, both in zip(TEMPERATURES, confident, strict=True):
+                yield f"{words}: frame temperature {temperature:g}", score(*both)
+            for weight in NAMES:
+                yield f"{words}: name {weight:g}", (count * score(spatio, steps) + weight * name) / (count + weight)
+    for moves in ("dtw", "monotone"):
+        for gamma in GAMMAS:
+            yield f"steps: SoftDTW, {moves}, gamma {gamma:g}", SoftDTW(gamma, moves)(frames, texts["temporal"])
+
+
+def conditions(encoder: Encoder, group: str) -> Iterator[tuple[str, Encoded]]:
+    clean = encoder.encode(group)
+    yield "clean", clean
+    if group != "order":
+        yield "steps shuffled", with_steps_shuffled(clean, 0)
+        yield "frames shuffled", with_frames_shuffled(clean, 0)
+        yield "1 hallucinated", encoder.encode(group, encoder.hallucinated(group, 1, 0))
+
+
+def accuracy(similarities: Tensor, labels: Tensor, pairs: bool) -> float:
+    """Returns Top-1 over all classes, or between a class and its mirror image, in percent; a tie of two counts half."""
+    if not pairs:
+        return 100 * float((similarities.argmax(1) == labels).double().mean())
+    right, mirrored = (similarities.gather(1, each[:, None]) for each in (labels, labels ^ 1))
+    return 100 * float(((right > mirrored).double() + 0.5 * (right == mirrored).double()).mean())
+
+
+@torch.no_grad()
+def score(weights: str, draw: int, folder: Path) -> None:
+    output = folder / "order_evidence" / f"{weights}-draw{draw}.json"
+    trained = "tiny" if weights == "pretrained" else weights_of(weights, draw, 0, folder)
+    if output.is_file() or not (weights == "pretrained" or Path(trained).is_dir()):
+        return
+    encoder, found = Encoder(trained, draw), {}
+    for group in ("seen", "unseen", "order"):
+        for condition, encoded in conditions(encoder, group):
+            for name, similarities in scores(encoded):
+                found[f"{group}/{condition}/{name}"] = accuracy(similarities, encoded.labels, group == "order")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(found))
+    print(output, flush=True)
+
+
+class Accuracies:
+    """Accuracies of all draws with one set of weights."""
+
+    def __init__(self, weights: str, folder: Path) -> None:
+        files = sorted((folder / "order_evidence").glob(f"{weights}-draw*.json"))
+        self.rows = {int(file.stem.rpartition("draw")[2]): json.loads(file.read_text()) for file in files}
+
+    def of(self, group: str, condition: str, name: str) -> dict[int, float]:
+        return {draw: rows[f"{group}/{condition}/{name}"] for draw, rows in self.rows.items()}
+
+    def gain(self, condition: str, name: str, base: str) -> float:
+        """Mean gain on seen classes."""
+        ours, plain = self.of("seen", condition, name), self.of("seen", condition, base)
+        return statistics.mean(ours[draw] - plain[draw] for draw in ours)
+
+    def chosen(self, words: str) -> list[str]:
+        """Returns the best setting of each family on seen classes, and the best one with bounded loss."""
+        base, prefix = f"{words}: plain", "seen/clean/"
+        names = [name.removeprefix(prefix) for name in next(iter(self.rows.values())) if name.startswith(prefix)]
+        found: dict[str, None] = {}
+        for family in FAMILIES:
+            members = [name for name in names if name.startswith(f"{words}: {family}")]
+            bounded = [name for name in members if self._loss(name, base) <= LARGEST_LOSS]
+            for some in (members, bounded):
+                if some:
+                    found[max(some, key=lambda name: self.gain("clean", name, base))] = None
+        return list(found)
+
+    def _loss(self, name: str, base: str) -> float:
+        return -min(self.gain(condition, name, base) for condition in ("steps shuffled", "frames shuffled"))
+
+
+def report(folder: Path) -> None:
+    rows = []
+    for words in TERMS:
+        chosen = Accuracies("pretrained", folder).chosen(words)
+        for weights in ("pretrained", "paper"):
+            accuracies, base = Accuracies(weights, folder), f"{words}: plain"
+            for name in (base, *chosen):
+                values = []
+                for condition in CONDITIONS:
+                    ours, plain = (accuracies.of("unseen", condition, one) for one in (name, base))
+                    values.append(cell(ours) if name == base else difference(ours, plain))
+                first = [words, "fine-tuned" if weights == "paper" else "pre-trained"] if name == base else ["", ""]
+                pairs = cell(accuracies.of("order", "clean", name))
+                rows.append([*first, name.removeprefix(f"{words}: "), *values, pairs])
+    table(["terms", "weights", "option", *CONDITIONS, "order pairs"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["score", "report"])
+    parser.add_argument("--draw", type=int, nargs="+", default=list(DRAWS), help="draws of classes to score")
+    parser.add_argument("--folder", type=Path, default=Path("runs/beyond"))
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if options.what == "report":
+        report(options.folder)
+        return
+    for draw in options.draw:
+        for weights in ("pretrained", "paper"):
+            score(weights, draw, options.folder)
+
+
+if __name__ == "__main__":
+    main()
