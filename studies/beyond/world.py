@@ -60,7 +60,7 @@ class Encoder:
 
     def __init__(self, weights: str | Path, draw: int) -> None:
         self.clip, self.draw = VideoCLIP(str(weights)).eval(), draw
-        self._templates = Templates.load("ost")
+        self.templates = Templates.load("ost")
         self._frames: dict[Group, Tensor] = {}
 
     @torch.no_grad()
@@ -69,7 +69,7 @@ class Encoder:
         clips, truth, default = videos(self.draw)[group]
         if group not in self._frames:
             self._frames[group] = torch.cat([self.clip.encode_frames(part) for part in clips.split(50)])
-        sentences = self._templates.apply(labels or default, SENTENCE_KINDS, DESCRIPTORS)
+        sentences = self.templates.apply(labels or default, SENTENCE_KINDS, DESCRIPTORS)
         texts = self.clip.encode_sentences(self.clip.tokenize(sentences))
         return Encoded(self._frames[group], truth, dict(texts))
 

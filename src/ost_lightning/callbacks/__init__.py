@@ -6,6 +6,7 @@ from ost_lightning.callbacks.evaluation.descriptor_usage import DescriptorUsage
 from ost_lightning.callbacks.evaluation.order_report import OrderReport
 from ost_lightning.callbacks.evaluation.prediction_writer import PredictionWriter
 from ost_lightning.callbacks.evaluation.sample_figures import SampleFigures
+from ost_lightning.callbacks.evaluation.transductive_report import TransductiveReport
 from ost_lightning.callbacks.evaluation.weight_ensembling import WeightEnsembling
 from ost_lightning.callbacks.monitoring.gradient_norm import GradientNorm
 from ost_lightning.callbacks.monitoring.loss_guard import NonFiniteLossGuard
@@ -37,6 +38,7 @@ __all__ = [
     "SampleFigures",
     "ShownRow",
     "Throughput",
+    "TransductiveReport",
     "VideoProgressBar",
     "WeightEnsembling",
 ]

@@ -19,6 +19,7 @@ from ost_lightning.evaluation.prediction import (
 )
 from ost_lightning.evaluation.scoring import Scorer, embed, probabilities, similarities
 from ost_lightning.evaluation.sets import EvaluationSet
+from ost_lightning.evaluation.transductive_cache import TransductiveCache
 from ost_lightning.evaluation.weight_sets import WeightSets, mixture_name
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "ScoredBatch",
     "Scorer",
     "ShuffledFrames",
+    "TransductiveCache",
     "WeightSets",
     "check_ranges",
     "embed",

@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from ost_lightning.analysis.results.order_report import OrderScore, score_table
 from ost_lightning.analysis.results.published_lists import list_named
+from ost_lightning.analysis.results.transductive import TransductiveScore, transductive_table
 from ost_lightning.errors import UserError
 from ost_lightning.escaping import markdown_line, markdown_text
 from ost_lightning.files import write_text_atomically
@@ -87,11 +88,14 @@ class SetResult:
         card: Conditions of the set.
         scores: Accuracy by name of the weights.
         order: Accuracy in several orders of the frames, by name of the weights; empty without an order report.
+        transductive: Accuracy with a test-time cache, by name of the weights; empty without one. It is a protocol of
+            its own, and never in a column with `scores`.
     """
 
     card: DataCard
     scores: Mapping[str, Score]
     order: Mapping[str, OrderScore] = field(default_factory=dict)
+    transductive: Mapping[str, TransductiveScore] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,7 @@ class RunResults:
                     _checked(DataCard(**entry["card"])),
                     {key: Score(**score) for key, score in entry["scores"].items()},
                     {key: OrderScore(**score) for key, score in entry.get("order", {}).items()},
+                    {key: TransductiveScore(**score) for key, score in entry.get("transductive", {}).items()},
                 )
                 for name, entry in content.pop("sets").items()
             }
@@ -188,7 +193,7 @@ class RunResults:
             raise UserError(f"{file} is not the results.json of a test run ({error}).") from error
 
     def markdown(self) -> str:
-        """Returns a Markdown table with one row per set and summary, any order report, and the remarks."""
+        """Returns a Markdown table with one row per set and summary, any further reports, and the remarks."""
         lines = [
             "| set | weights | Top-1 | Top-5 | scored / listed | undecodable | frames x views | matcher |",
             "| --- | --- | ---: | ---: | ---: | ---: | --- | --- |",
@@ -210,6 +215,9 @@ class RunResults:
         head = f"{markdown_text(self.run)}{method}; protocol: {self.protocol or 'none named'}; seed {self.seed}"
         if ordered := {name: result.order for name, result in self.sets.items() if result.order}:
             lines += ["", "Order of frames (order: Top-1 minus shuffled):", "", score_table(ordered)]
+        if adapted := {name: result.transductive for name, result in self.sets.items() if result.transductive}:
+            title = "Transductive protocol (scores depend on the test's other videos; not comparable with those above):"
+            lines += ["", title, "", transductive_table(adapted)]
         remarks = [f"- {markdown_line(remark)}" for remark in self.remarks]
         return "\n".join([head, "", *lines, *(["", "Remarks:", "", *remarks] if remarks else [])]) + "\n"
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
@@ -15,6 +15,7 @@ from ost_lightning.analysis.results.order_report import OrderScore
 from ost_lightning.analysis.results.protocols import Protocol, remarks
 from ost_lightning.analysis.results.run_results import RESULTS_FILE, RunResults, Score, SetResult
 from ost_lightning.analysis.results.summaries import not_combined, summarize
+from ost_lightning.analysis.results.transductive import TransductiveScore
 from ost_lightning.analysis.terminal_table import print_markdown
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.code_revision import git_state
@@ -33,6 +34,7 @@ from ost_lightning.vocabulary import AS_TRAINED, PRETRAINED
 
 _FIGURES: Final = ("top1", "top5", "videos", "undecodable")
 _MIXTURE: Final = "ensembled_"
+_Report = TypeVar("_Report", OrderScore, TransductiveScore)
 
 
 class ResultsWriter(Callback):
@@ -47,6 +49,8 @@ class ResultsWriter(Callback):
             remarks. The `ost` command, which knows both configurations, prints and sets them.
         order_scores: Scores in several orders of the frames, by set and name of the weights. `OrderReport` sets them
             during a test.
+        transductive_scores: Scores with a test-time cache, by set and name of the weights. `TransductiveReport` sets
+            them during a test.
 
     Args:
         protocol: Published protocol that the run is compared with; deviations are printed and saved.
@@ -63,6 +67,7 @@ class ResultsWriter(Callback):
         self._written: Path | None = None
         self.setting_differences: list[str] = []
         self.order_scores: Mapping[str, Mapping[str, OrderScore]] = {}
+        self.transductive_scores: Mapping[str, Mapping[str, TransductiveScore]] = {}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keeps the training record of the checkpoint that training is resumed from."""
@@ -103,6 +108,7 @@ class ResultsWriter(Callback):
         _report_differences(task, recognition_data(self, trainer))
         path = trainer.ckpt_path if trainer.ckpt_path is not None else task.video_clip.init_from
         self._checkpoint, self._training, self._own_weights, self.order_scores = None, None, AS_TRAINED, {}
+        self.transductive_scores = {}
         if trainer.is_global_zero and path is not None and Path(path).is_file():
             self._checkpoint, self._training = tested_checkpoint(Path(path))
         if trainer.is_global_zero and path is None and self._record is None and task.weight_sets.are_original():
@@ -151,10 +157,8 @@ class ResultsWriter(Callback):
             name: SetResult(
                 data_card(labeled, task, identified[name].list, seen[name]),
                 _scores(trainer.callback_metrics, name, videos, self._own_weights),
-                {
-                    self._own_weights if weights == AS_TRAINED else weights: score
-                    for weights, score in self.order_scores.get(name, {}).items()
-                },
+                self._by_weights(self.order_scores.get(name, {})),
+                self._by_weights(self.transductive_scores.get(name, {})),
             )
             for name, labeled in videos.items()
         }
@@ -183,6 +187,10 @@ class ResultsWriter(Callback):
             remarks=found,
             method=self.method,
         )
+
+    def _by_weights(self, scores: Mapping[str, _Report]) -> dict[str, _Report]:
+        """Returns scores of a report by the names of weights that results have."""
+        return {self._own_weights if weights == AS_TRAINED else weights: score for weights, score in scores.items()}
 
 
 def _report_differences(task: RecognitionTask, data: VideoDataModule) -> None:

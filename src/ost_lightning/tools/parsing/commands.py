@@ -74,6 +74,11 @@ SECTIONS: Final[dict[str, tuple[Tool, ...]]] = {
             "ost descriptors import --classes hmdb51 --spatio s.json --temporal t.json --output other/hmdb51",
         ),
         Tool("descriptors export", "descriptors:export", "ost descriptors export my/hmdb51 out"),
+        Tool(
+            "descriptors consensus",
+            "consensus:consensus",
+            "ost descriptors consensus my/draft0,my/draft1,my/draft2 --output my/hmdb51",
+        ),
         Tool("descriptors diff", "descriptors:diff", "ost descriptors diff hmdb51 my/hmdb51"),
         Tool(
             "descriptors density",
