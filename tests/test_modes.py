@@ -1,6 +1,7 @@
 """Training modes: overlays of an experiment."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from ost_lightning.cli import main
 from ost_lightning.resources import shipped
 
 MODES = sorted(path.stem for path in (shipped("experiments") / "modes").glob("*.yaml"))
+INGREDIENTS = sorted(path.stem for path in (shipped("experiments") / "ingredients").glob("*.yaml"))
 SLOW = ("compiled", "frozen_text", "frozen_vision", "layer_decay", "lora", "swa")
 """Modes that take long, and those whose settings have quick tests of their own."""
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0"]
@@ -35,6 +37,21 @@ def test_every_mode_can_be_trained_and_tested(mode: str, tmp_path: Path, monkeyp
     ratios = ["--trainer.callbacks=WeightEnsembling", "--trainer.callbacks.ratios=[0.2]"]
     assert main(["test", *options, *ratios, f"--ckpt_path={checkpoint}"]) == 0
     assert "ensembled_0.2" in (tmp_path / "runs" / "toyworld" / "version_1" / "metrics.csv").read_text()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_ingredients_are_laid_over_an_experiment_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    overlays = [f"--config=ingredients/{name}" for name in INGREDIENTS]
+    few = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=0"]
+    assert main(["fit", *SMALL, *overlays, *few, "--data.loading.global_batch_size=8"]) == 0
+    saved = torch.load("runs/toyworld/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert saved["ost_regularizers"].keys() == {"StructureDistillation"}
+    assert any(name.startswith("regularizers.") for name in saved["state_dict"])
+    few = ["--trainer.limit_test_batches=1", "--data.loading.evaluation_batch_size=2", "--ckpt_path=last"]
+    assert main(["test", *SMALL, "--config=ingredients/trajectory_average", *few]) == 0
+    scores = json.loads(Path("runs/toyworld/version_1/results.json").read_text())["sets"]["unseen"]["scores"]
+    assert scores.keys() == {"as trained", "ensembled_0.2", "trajectory_average"}
 
 
 class Weights(Callback):

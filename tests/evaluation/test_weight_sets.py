@@ -76,3 +76,24 @@ def test_mixtures_of_untuned_weights_are_equivalent_to_them() -> None:
     sets.add_mixtures([0.5])
     assert sets.untuned
     assert sets.equivalent("ensembled_0.5") == "as trained"
+
+
+def test_an_average_is_a_set_of_its_own(video_clip: VideoCLIP) -> None:
+    sets, tuned = WeightSets(video_clip), weights_of(video_clip)
+    average = {name: weight.detach() / 2 for name, weight in video_clip.named_parameters()}
+    sets.add_average("averaged", average)
+    sets.add_mixtures([0.2])
+    assert sets.names == ("as trained", "ensembled_0.2", "averaged")
+    found = sets.fingerprints("32 cpu")
+    assert len(set(found.values())) == 3
+    with sets.with_weights("averaged"):
+        torch.testing.assert_close(weights_of(video_clip), tuned / 2)
+        assert WeightSets(video_clip).fingerprints("32 cpu")["as trained"] == found["averaged"]
+    assert sets.equivalent("averaged") == "averaged"
+    with pytest.raises(ValueError, match="a set of weights named averaged already exists"):
+        sets.add_average("averaged", average)
+    sets.remove(["averaged"])
+    assert sets.names == ("as trained", "ensembled_0.2")
+    name = next(iter(average))
+    with pytest.raises(ValueError, match=f"{name} is missing or differs in shape"):
+        sets.add_average("averaged", {**average, name: torch.zeros(1)})

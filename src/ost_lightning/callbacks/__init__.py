@@ -18,6 +18,7 @@ from ost_lightning.callbacks.resuming.resumption import ExactResume
 from ost_lightning.callbacks.resuming.run_checkpoint import ResumableCheckpoint
 from ost_lightning.callbacks.training.compiled_vision import CompiledVision
 from ost_lightning.callbacks.training.epoch_weight_averaging import EpochWeightAveraging
+from ost_lightning.callbacks.training.trajectory_average import TrajectoryAverage
 
 __all__ = [
     "Ablation",
@@ -38,6 +39,7 @@ __all__ = [
     "SampleFigures",
     "ShownRow",
     "Throughput",
+    "TrajectoryAverage",
     "TransductiveReport",
     "VideoProgressBar",
     "WeightEnsembling",

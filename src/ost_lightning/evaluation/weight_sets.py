@@ -1,4 +1,4 @@
-"""Sets of weights that one evaluation scores: the model's own, and mixtures with the original weights."""
+"""Sets of weights that one evaluation scores: the model's own, mixtures with the original weights, and averages."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,9 +26,9 @@ def mixture_name(ratio: float) -> str:
 
 
 class WeightSets:
-    """Sets of weights of a model by name: `AS_TRAINED` for its own, and the mixtures that were added.
+    """Sets of weights of a model by name: `AS_TRAINED` for its own, and the mixtures and averages that were added.
 
-    Mixtures remain on the model's device until they are removed.
+    They remain on the model's device until they are removed.
 
     Args:
         video_clip: Model with its own weights.
@@ -38,12 +38,13 @@ class WeightSets:
         self._video_clip = video_clip
         self._ratios: dict[str, float] = {AS_TRAINED: 0.0}
         self._mixtures: dict[str, Mapping[str, Tensor]] = {}
+        self._averages: dict[str, Mapping[str, Tensor]] = {}
         self._untuned = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all sets of weights, the model's own first."""
-        return tuple(self._ratios)
+        return (*self._ratios, *self._averages)
 
     def add_mixtures(self, ratios: Iterable[float]) -> dict[float, str]:
         """Mixes the current weights with the original ones.
@@ -70,10 +71,30 @@ class WeightSets:
             self._ratios[name] = ratio
         return names
 
+    def add_average(self, name: str, weights: Mapping[str, Tensor]) -> None:
+        """Adds weights that training averaged.
+
+        Args:
+            name: Name in metrics and results.
+            weights: Name to weight of every parameter of the model, on any device.
+
+        Raises:
+            ValueError: If there is a set of that name, or a weight is missing or has another shape.
+        """
+        if name in self.names:
+            raise ValueError(f"a set of weights named {name} already exists")
+        current = dict(self._video_clip.named_parameters())
+        if wrong := [key for key, own in current.items() if key not in weights or weights[key].shape != own.shape]:
+            raise ValueError(
+                f"the average is not one of this model's weights: {wrong[0]} is missing or differs in shape"
+            )
+        self._averages[name] = {key: weights[key].to(own.device, own.dtype) for key, own in current.items()}
+
     def remove(self, names: Iterable[str]) -> None:
-        """Frees mixtures; unknown names are ignored."""
+        """Frees mixtures and averages; unknown names are ignored."""
         for name in names:
             self._mixtures.pop(name, None)
+            self._averages.pop(name, None)
             if name != AS_TRAINED:
                 self._ratios.pop(name, None)
 
@@ -103,7 +124,7 @@ class WeightSets:
         # autocast caches 16-bit copies of parameters, and doesn't notice that their values were exchanged
         torch.clear_autocast_cache()
         try:
-            with exchanged_weights(self._video_clip, self._mixtures[name]):
+            with exchanged_weights(self._video_clip, self._averages.get(name) or self._mixtures[name]):
                 yield
         finally:
             torch.clear_autocast_cache()
@@ -115,13 +136,18 @@ class WeightSets:
             arithmetic: Device type and precision of the run.
         """
         tuned = frame_fingerprint(self._video_clip, arithmetic)
+        averaged = {}
+        for name, weights in self._averages.items():
+            with exchanged_weights(self._video_clip, weights):
+                averaged[name] = frame_fingerprint(self._video_clip, arithmetic)
         if not any(self._ratios.values()):
-            return dict.fromkeys(self._ratios, tuned)
+            return dict.fromkeys(self._ratios, tuned) | averaged
         types = {name: parameter.dtype for name, parameter in self._video_clip.named_parameters()}
         before = {name: weight.to(types[name]) for name, weight in self._video_clip.original_parameters().items()}
         with exchanged_weights(self._video_clip, before):
             original = frame_fingerprint(self._video_clip, arithmetic)
-        return {name: mixture_fingerprint(original, tuned, ratio) for name, ratio in self._ratios.items()}
+        mixtures = {name: mixture_fingerprint(original, tuned, ratio) for name, ratio in self._ratios.items()}
+        return mixtures | averaged
 
 
 def _equal(current: Mapping[str, Tensor], original: Mapping[str, Tensor]) -> bool:

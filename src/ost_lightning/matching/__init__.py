@@ -12,6 +12,7 @@ from ost_lightning.matching.matchers import (
 )
 from ost_lightning.matching.od_solver import OptimalDescriptorSolver, TermWeights
 from ost_lightning.matching.order_contrast import OrderContrast
+from ost_lightning.matching.structure import random_directions, relative_structure, structure_distillation
 from ost_lightning.matching.transport import TransportSolution, TransportWarning, solve_transport, transport_plan
 from ost_lightning.matching.transport_problem import BALANCED, TransportProblem
 
@@ -32,7 +33,10 @@ __all__ = [
     "TransportSolution",
     "TransportWarning",
     "bag_contrast",
+    "random_directions",
+    "relative_structure",
     "solve_transport",
+    "structure_distillation",
     "symmetric_kl",
     "transport_plan",
 ]

@@ -8,7 +8,7 @@ from ost_lightning.models.checkpoints.weights_digest import weights_digest
 from ost_lightning.models.constructor_settings import constructor_settings, plain
 from ost_lightning.models.cross_frame import CrossFrameVideoCLIP
 from ost_lightning.models.encoders import DualEncoder, Preprocessing
-from ost_lightning.models.ensembling import ensemble_weights, exchanged_weights
+from ost_lightning.models.ensembling import add_to_average, ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, file_state, frame_fingerprint, mixture_fingerprint
 from ost_lightning.models.finite_weights import require_finite_weights
 from ost_lightning.models.logit_scale import LogitScale, Scores
@@ -59,6 +59,7 @@ __all__ = [
     "VideoCLIP",
     "VideoPrompts",
     "VisionPrompts",
+    "add_to_average",
     "check_weights_match",
     "constructor_settings",
     "ensemble_weights",

@@ -41,6 +41,25 @@ def ensemble_weights(original: Mapping[str, Tensor], tuned: Mapping[str, Tensor]
     return mixed
 
 
+@torch.no_grad()
+def add_to_average(average: dict[str, Tensor], weights: Mapping[str, Tensor], counts: Mapping[str, int]) -> None:
+    r"""Adds one more set of weights to a running mean, in place.
+
+    .. math:: W \leftarrow (W n + W_e) / (n + 1)
+
+    Args:
+        average: Name to mean, fp32; names that it lacks are added.
+        weights: Name to weight of the further set, on any device.
+        counts: Number n of sets that each mean is over; 0 for names that it lacks.
+    """
+    for name, weight in weights.items():
+        further = weight.detach().to("cpu", torch.float32)
+        if count := counts.get(name, 0):
+            average[name] = torch.lerp(average[name], further, 1 / (count + 1))
+        else:
+            average[name] = further.clone()
+
+
 @contextmanager
 def exchanged_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
     """Replaces a module's weights inside a `with` block, without copying them.

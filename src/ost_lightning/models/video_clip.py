@@ -63,8 +63,7 @@ class VideoCLIP(ExtensibleModel):
             or a model of open_clip (`open_clip:PE-Core-B-16/meta`, or a folder in its format).
         freeze_vision: Whether to freeze the vision tower and its projection.
         freeze_text: Whether to freeze the text tower and its projection.
-        gradient_checkpointing: Whether to recompute activations in the backward pass, which saves memory and takes
-            about a third more time.
+        gradient_checkpointing: Whether to recompute activations in the backward pass: less memory, a third more time.
         attention: Attention implementation. `eager` gives access to attention maps, and computes CLIP's last vision
             layer for all tokens instead of the class token alone.
         pixel_statistics: Mean and standard deviation for normalizing pixels: `clip`, `imagenet` (used to tune the
@@ -83,8 +82,7 @@ class VideoCLIP(ExtensibleModel):
             ensembling still uses `pretrained` (or `tuned_from`) as the original.
 
     Raises:
-        CheckpointError: If the model doesn't exist, is of an unsupported kind, or its weights are missing or
-            incomplete.
+        CheckpointError: If the model doesn't exist, is of an unsupported kind, or its weights are incomplete.
 
     Attributes:
         trained_with: Preprocessing that the weights were trained with on videos; None if unknown.
@@ -182,11 +180,12 @@ class VideoCLIP(ExtensibleModel):
         frozen = self.freeze_vision if tower == "vision" else self.freeze_text
         return not frozen or tower in self.prompted_towers
 
-    def encode_frames(self, frames: Tensor) -> FrameEmbeddings:
+    def encode_frames(self, frames: Tensor, project: Callable[[Tensor], Tensor] | None = None) -> FrameEmbeddings:
         """Embeds every frame separately; a temporal head then relates or pools the frames of a clip.
 
         Args:
             frames: uint8 (B, T, 3, S, S), 0 to 255, where S is the model's image size.
+            project: Map of embeddings (B, T, d) before they are normalized, which only training uses; None for none.
 
         Returns:
             fp32 (B, T, d), L2-normalized; (B, 1, d) if the head pools.
@@ -206,6 +205,8 @@ class VideoCLIP(ExtensibleModel):
             embedded = self._embed_clips(pixels)
         if self.temporal_head is not None:
             embedded = self.temporal_head(embedded)
+        if project is not None:
+            embedded = project(embedded)
         return self._unit_vectors(embedded)
 
     @property
@@ -290,22 +291,24 @@ class VideoCLIP(ExtensibleModel):
         return self.encoder.adapt_matcher(matcher)
 
     def original_parameters(self) -> dict[str, Tensor]:
-        """Returns the pre-trained weights in host memory, under the names of `named_parameters`.
+        """Returns `pretrained_parameters`, and current weights of new modules, so that mixing leaves them unchanged."""
+        original = self.pretrained_parameters()
+        return {
+            name: original[name] if name in original else parameter.detach().cpu().clone()
+            for name, parameter in self.named_parameters()
+        }
 
-        For modules without pre-trained weights it returns the current ones, so that mixing leaves them unchanged.
+    def pretrained_parameters(self) -> dict[str, Tensor]:
+        """Returns the weights that the pre-trained model has, in host memory; new modules have none.
 
         Raises:
             CheckpointError: If the weights of the model that this one was tuned from differ in name or shape.
         """
         plain = self._with_encoder_names(self._weights_of(self.tuned_from))
         original = {f"{_MODEL}{name}": weight for name, weight in plain.items()}
-        current = dict(self.named_parameters())
-        encoder = {name: parameter for name, parameter in current.items() if name.startswith(_MODEL)}
+        encoder = {name: weight for name, weight in self.named_parameters() if name.startswith(_MODEL)}
         check_tuned_from(encoder, original, self.pretrained, self.tuned_from)
-        return {
-            name: original[name] if name in original else parameter.detach().cpu().clone()
-            for name, parameter in current.items()
-        }
+        return original
 
     def save_pretrained(self, folder: Path) -> None:
         """Writes a folder in HF format: the current weights, tokenizer, preprocessing, and any temporal head.

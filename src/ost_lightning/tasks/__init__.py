@@ -4,6 +4,7 @@ from ost_lightning.tasks.base import RecognitionTask
 from ost_lightning.tasks.contrastive import ContrastiveRecognition
 from ost_lightning.tasks.fsdp import FSDP2Strategy
 from ost_lightning.tasks.optimizer import OptimizerSettings
+from ost_lightning.tasks.regularizers import Regularizer, StructureDistillation, WeightInterpolation
 from ost_lightning.tasks.schedules import learning_rate_factor
 from ost_lightning.tasks.supervised import Mixing, SupervisedRecognition
 from ost_lightning.tasks.word_bags import WordBagRecognition
@@ -14,7 +15,10 @@ __all__ = [
     "Mixing",
     "OptimizerSettings",
     "RecognitionTask",
+    "Regularizer",
+    "StructureDistillation",
     "SupervisedRecognition",
+    "WeightInterpolation",
     "WordBagRecognition",
     "learning_rate_factor",
 ]

@@ -37,7 +37,8 @@ from ost_lightning.models.checkpoints.initial_weights import VIDEO_CLIP, weights
 from ost_lightning.tasks.convergence import ConvergenceReport
 from ost_lightning.tasks.evaluation_log import log_results
 from ost_lightning.tasks.optimizer import OptimizerSettings, optimizer_and_schedule
-from ost_lightning.tasks.schedules import total_steps
+from ost_lightning.tasks.regularizers import Regularizer, Regularizers, TrainingStep, without_regularizers
+from ost_lightning.tasks.schedules import steps_of_epoch, total_steps
 from ost_lightning.text import LabelSpace, SentenceSet, Templates
 from ost_lightning.vocabulary import AS_TRAINED, EvaluationStage
 
@@ -60,6 +61,7 @@ class RecognitionTask(LightningModule, ABC):
         templates: Sentence templates, as the name of a file in `prompts/sentences` or the path of a YAML file.
         descriptors_per_class: Number of descriptors of each kind, N.
         optimizer: Optimizer and schedule settings.
+        regularizers: Loss terms that training adds to the task's own loss.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class RecognitionTask(LightningModule, ABC):
         templates: str = "ost",
         descriptors_per_class: int = 4,
         optimizer: OptimizerSettings = OptimizerSettings(),  # frozen
+        regularizers: Sequence[Regularizer] = (),  # read only
     ) -> None:
         super().__init__()
         self.video_clip, self.matcher, self.optimizer = video_clip, matcher, optimizer
         self.templates = Templates.load(templates)
         self.descriptors_per_class = descriptors_per_class
+        self.regularizers = Regularizers(regularizers, video_clip)
         self.weight_sets = WeightSets(video_clip)
         self.scorers: dict[str, Scorer] = {}
         self._evaluation: Evaluation | None = None
@@ -119,7 +123,7 @@ class RecognitionTask(LightningModule, ABC):
     def setup(self, stage: str) -> None:
         """Excludes buffers from DDP's synchronization, because processes have different numbers of batches.
 
-        Before training, it prepares parts that belong to the training classes.
+        Before training, it prepares parts that belong to the training classes, and the regularizers.
         """
         # buffers are constants, or counts of one process
         self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
@@ -127,6 +131,10 @@ class RecognitionTask(LightningModule, ABC):
             data: Any = self.trainer.datamodule  # type: ignore[attr-defined] # set at run time
             if (training := getattr(data, "training_set", None)) is not None:
                 self._set_training_classes(training.labels)
+        if stage == "fit":
+            self.regularizers.prepare(self.video_clip, self.takes_whole_steps)
+        else:
+            self.regularizers.release()
 
     def _set_training_classes(self, labels: LabelSpace) -> None:
         """Prepares parts that belong to the training classes.
@@ -152,13 +160,38 @@ class RecognitionTask(LightningModule, ABC):
         """
         use_current_names(checkpoint)
         self.video_clip.take_classes(weights_of(checkpoint, VIDEO_CLIP))
+        if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
+            self.regularizers.load_from(checkpoint)
+        else:
+            checkpoint["state_dict"] = without_regularizers(checkpoint["state_dict"], self.regularizers)
         if self.strict_loading:
             check_weights_match(self.state_dict(), checkpoint["state_dict"], "the checkpoint")
         self.video_clip.read_training(checkpoint)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the preprocessing that the weights were trained with."""
+        """Adds the preprocessing that the weights were trained with, and states of regularizers."""
         write_clip_record(checkpoint, self.video_clip.trained_with)
+        self.regularizers.save_to(checkpoint)
+
+    def encode_training_frames(self, clips: Tensor) -> Tensor:
+        """Embeds clips (B, T, 3, S, S) as `VideoCLIP` does, with any projection that regularizers train."""
+        if not len(self.regularizers):
+            return self.video_clip.encode_frames(clips)
+        return self.video_clip.encode_frames(clips, self.regularizers.project)
+
+    def regularized(self, loss: Tensor, videos: int, step: TrainingStep) -> Tensor:
+        """Adds the regularizers to the task's own loss, and logs each as `train/{name}`.
+
+        Args:
+            loss: The task's own loss, a scalar.
+            videos: Number of videos that it was computed from.
+            step: What it was computed from.
+        """
+        for term, value in self.regularizers.values(step, self.global_step):
+            if self._trainer is not None:
+                self.log(f"train/{term.name}", value, batch_size=videos)
+            loss = loss + term.weight * value
+        return loss
 
     def sentences(self, labels: LabelSpace) -> SentenceSet:
         """Returns all sentences that the matcher needs."""
@@ -237,9 +270,8 @@ class RecognitionTask(LightningModule, ABC):
         Raises:
             UserError: If training has no limit on its number of steps, which the schedule needs.
         """
-        return optimizer_and_schedule(
-            self.named_parameters(), self.optimizer, total_steps(self.trainer), self.video_clip.encoder
-        )
+        steps, of_epoch = total_steps(self.trainer), steps_of_epoch(self.trainer)
+        return optimizer_and_schedule(self.named_parameters(), self.optimizer, steps, self.video_clip.encoder, of_epoch)
 
     def _begin(self, dataloaders: object) -> None:
         require_finite_weights(self)

@@ -10,9 +10,10 @@ from torch.utils.checkpoint import checkpoint
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import similarities
 from ost_lightning.matching import symmetric_kl
-from ost_lightning.models import DescriptorEmbeddings, TokenizedSentences
+from ost_lightning.models import DescriptorEmbeddings, FrameEmbeddings, TokenizedSentences, VideoCLIP
 from ost_lightning.tasks.base import RecognitionTask
 from ost_lightning.tasks.gathering import gather, process_count, process_rank
+from ost_lightning.tasks.regularizers import TrainingStep
 from ost_lightning.video import ClipBatch
 
 Contrast = Literal["micro_batch", "global_batch"]
@@ -43,7 +44,7 @@ class ContrastiveRecognition(RecognitionTask):
         return self.contrast == "global_batch"
 
     def training_step(self, batch: ClipBatch | Sequence[ClipBatch], batch_idx: int) -> Tensor:
-        """Returns the loss over all processes, the same in each.
+        """Returns the loss over all processes, the same in each except for regularizers.
 
         Raises:
             UserError: If the step needs all micro-batches but gets only one.
@@ -60,7 +61,7 @@ class ContrastiveRecognition(RecognitionTask):
         return loss
 
     def loss(self, clips: Sequence[Tensor], labels: Sequence[Tensor], sentences: TokenizedSentences) -> Tensor:
-        """Computes the contrastive loss of these videos and those of all other processes.
+        """Computes the contrastive loss of these videos and those of all other processes, and adds regularizers.
 
         Several micro-batches are each encoded without keeping activations, and encoded again when their gradients are
         computed. At any time, only the activations of one micro-batch are in memory.
@@ -71,31 +72,48 @@ class ContrastiveRecognition(RecognitionTask):
             sentences: Tokens of all classes.
 
         Returns:
-            Scalar loss, the same in every process.
+            Scalar loss, the same in every process except for regularizers.
         """
         sizes = [len(part) for part in clips]
+        videos = [part.flatten(0, 1) for part in clips]
         encode = _encode_with_recomputation if len(clips) > 1 else _encode
         all_labels = gather(torch.cat(list(labels)))
         classes, class_index = all_labels.unique(return_inverse=True)
         batch_sentences = sentences.select(classes.cpu())
-        # frames first: they keep a GPU busy while the host launches the many small kernels of the text tower
-        frames = torch.cat([encode(self.video_clip.encode_frames, part.flatten(0, 1)) for part in clips])
-        texts = self._class_texts(batch_sentences, max(sizes), encode)
-        # each process scores its own videos and gathers rows of logits instead of frame embeddings
-        scores = similarities(self.video_clip, self.matcher, texts, frames)[:, class_index]
-        logits = gather(self.video_clip.similarity_to_logits(scores))
-        return symmetric_kl(logits, all_labels, factor=self.loss_factor)
 
-    def _class_texts(
-        self, sentences: TokenizedSentences, batch_size: int, encode: Callable[..., Any]
-    ) -> DescriptorEmbeddings:
-        """Embeds each class in one process, in batches of as many classes as a micro-batch has videos."""
-        count, processes = len(next(iter(sentences.lengths.values()))), process_count()
-        share = -(-count // processes)
-        local = torch.arange(process_rank() * share, (process_rank() + 1) * share).clamp(max=count - 1)
-        batches = [local] if encode is _encode else list(local.split(batch_size))
-        embedded = [encode(self.video_clip.encode_sentences, sentences.select(batch)) for batch in batches]
-        return {kind: gather(torch.cat([part[kind] for part in embedded]))[:count] for kind in sentences.tokens}
+        def embedded() -> tuple[FrameEmbeddings, DescriptorEmbeddings]:
+            # frames first: they keep a GPU busy while the host launches the many small kernels of the text tower
+            frames = torch.cat([encode(self.encode_training_frames, part) for part in videos])
+            return frames, _class_texts(self.video_clip, batch_sentences, max(sizes), encode)
+
+        def contrasted(frames: FrameEmbeddings, texts: DescriptorEmbeddings) -> Tensor:
+            # each process scores its own videos and gathers rows of logits instead of frame embeddings
+            scores = similarities(self.video_clip, self.matcher, texts, frames)[:, class_index]
+            logits = gather(self.video_clip.similarity_to_logits(scores))
+            return symmetric_kl(logits, all_labels, factor=self.loss_factor)
+
+        frames, texts = embedded()
+        step = TrainingStep(
+            self.video_clip,
+            videos,
+            frames,
+            texts,
+            encode_texts=lambda model: _class_texts(model, batch_sentences, max(sizes), _encode),
+            loss=lambda: contrasted(*embedded()),
+        )
+        return self.regularized(contrasted(frames, texts), sum(sizes), step)
+
+
+def _class_texts(
+    video_clip: VideoCLIP, sentences: TokenizedSentences, batch_size: int, encode: Callable[..., Any]
+) -> DescriptorEmbeddings:
+    """Embeds each class in one process, in batches of as many classes as a micro-batch has videos."""
+    count, processes = len(next(iter(sentences.lengths.values()))), process_count()
+    share = -(-count // processes)
+    local = torch.arange(process_rank() * share, (process_rank() + 1) * share).clamp(max=count - 1)
+    batches = [local] if encode is _encode else list(local.split(batch_size))
+    embedded = [encode(video_clip.encode_sentences, sentences.select(batch)) for batch in batches]
+    return {kind: gather(torch.cat([part[kind] for part in embedded]))[:count] for kind in sentences.tokens}
 
 
 def _encode(encoder: Callable[..., _Embeddings], inputs: Any) -> _Embeddings:

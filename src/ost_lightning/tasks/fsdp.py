@@ -168,6 +168,9 @@ def _validate_sharding(task: RecognitionTask) -> None:
             raise UserError(
                 f"{type(callback).__name__} copies the whole model, which trainer.strategy fsdp shards: use ddp."
             )
+    if len(task.regularizers):
+        names = " and ".join(type(term).__name__ for term in task.regularizers)
+        raise UserError(f"trainer.strategy fsdp shards the weights that {names} needs as a whole: use ddp.")
     clip = task.video_clip
     if clip.prompted_towers or clip.runs_layers_for:
         raise UserError(

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from ost_lightning.errors import UserError
 from ost_lightning.models import DualEncoder, matching_names
 from ost_lightning.models.encoders import TOWERS
-from ost_lightning.tasks.schedules import Schedule, learning_rate_factor
+from ost_lightning.tasks.schedules import Schedule, held_step, learning_rate_factor
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class OptimizerSettings:
         warmup_fraction: Fraction of training that is warm-up, 0 to 1.
         warmup_start_fraction: Fraction of the peak at the first step of warm-up, 0 to 1.
         min_lr_fraction: Fraction of the peak at which cosine schedules end, 0 to 1.
+        hold_rate_for: Number of steps for which a rate is held, 10 in TACO; see `held_step`. 1 sets it at every step.
         new_module_lr_multiplier: Multiplier of the learning rate for modules that were not pre-trained (temporal heads,
             learned matchers).
         layer_decay: Multiplier of the learning rate per layer between a weight and its tower's output, 0 to 1; the
@@ -49,6 +50,7 @@ class OptimizerSettings:
     warmup_fraction: float = 0.1
     warmup_start_fraction: float = 0.0
     min_lr_fraction: float = 0.01
+    hold_rate_for: int = 1
     new_module_lr_multiplier: float = 1.0
     layer_decay: float = 1.0
     fused: bool | None = None
@@ -59,6 +61,7 @@ def optimizer_and_schedule(
     settings: OptimizerSettings,
     steps: int,
     encoder: DualEncoder | None = None,
+    steps_of_epoch: int | None = None,
 ) -> OptimizerLRScheduler:
     """Returns AdamW and its schedule, which is updated at every step.
 
@@ -67,10 +70,13 @@ def optimizer_and_schedule(
         settings: Optimizer and schedule settings.
         steps: Number of optimizer steps of the training run.
         encoder: Pre-trained part of the task; all other weights count as new.
+        steps_of_epoch: Number of optimizer steps of an epoch, after which a held rate is set again; None for `steps`.
 
     Raises:
-        UserError: If all weights are frozen, or a pattern matches no trained weight.
+        UserError: If all weights are frozen, a pattern matches no trained weight, or rates are held for no step.
     """
+    if settings.hold_rate_for < 1:
+        raise UserError(f"optimizer.hold_rate_for is {settings.hold_rate_for}: expected at least 1 step.")
     named = {parameter: name for name, parameter in named_parameters if parameter.requires_grad}
     trained = list(named)
     if not trained:
@@ -96,7 +102,7 @@ def optimizer_and_schedule(
         optimizer,
         lambda step: learning_rate_factor(
             settings.schedule,
-            step,
+            held_step(step, steps_of_epoch or max(1, steps), settings.hold_rate_for),
             steps,
             settings.warmup_fraction,
             settings.min_lr_fraction,

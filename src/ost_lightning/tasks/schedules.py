@@ -45,6 +45,28 @@ def learning_rate_factor(
     return _cosine(progress, floor)
 
 
+def held_step(step: int, steps_of_epoch: int, every: int) -> int:
+    """Returns the step whose learning rate is used, if the rate is set only at some steps of each epoch.
+
+    These are the first one and each one that completes `every` steps: 0, 9, 19, ... for 10, as in TACO.
+
+    Args:
+        step: Number of completed optimizer steps.
+        steps_of_epoch: Number of optimizer steps of an epoch.
+        every: Number of steps for which a rate is held; 1 for a new rate at every step.
+    """
+    within = step % steps_of_epoch
+    return step - within + max(0, (within + 1) // every * every - 1)
+
+
+def steps_of_epoch(trainer: Trainer) -> int:
+    """Returns the number of optimizer steps of an epoch; that of the whole training if epochs have no known length."""
+    batches = trainer.num_training_batches
+    if math.isinf(batches):
+        return max(1, total_steps(trainer))
+    return max(1, math.ceil(batches / trainer.accumulate_grad_batches))
+
+
 def _cosine(progress: float, floor: float) -> float:
     return floor + (1 - floor) * (1 + math.cos(math.pi * min(progress, 1))) / 2
 

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import similarities
-from ost_lightning.models import DescriptorEmbeddings
+from ost_lightning.models import DescriptorEmbeddings, FrameEmbeddings
 from ost_lightning.tasks.base import RecognitionTask
+from ost_lightning.tasks.regularizers import TrainingStep
 from ost_lightning.video import ClipBatch
 
 
@@ -77,11 +78,22 @@ class SupervisedRecognition(RecognitionTask):
         """Returns the loss of one micro-batch."""
         texts = self._training_texts()
         clips, targets = self._mix(batch.frames.flatten(0, 1), batch.labels, len(next(iter(texts.values()))))
-        frames = self.video_clip.encode_frames(clips)
-        logits = self.video_clip.similarity_to_logits(similarities(self.video_clip, self.matcher, texts, frames))
-        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        frames = self.encode_training_frames(clips)
+        step = TrainingStep(
+            self.video_clip,
+            [clips],
+            frames,
+            texts,
+            encode_texts=lambda model: model.encode_sentences(self.training_tokens),
+            loss=lambda: self._cross_entropy(self.encode_training_frames(clips), self._training_texts(), targets),
+        )
+        loss = self.regularized(self._cross_entropy(frames, texts, targets), len(batch), step)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         return loss
+
+    def _cross_entropy(self, frames: FrameEmbeddings, texts: DescriptorEmbeddings, targets: Tensor) -> Tensor:
+        logits = self.video_clip.similarity_to_logits(similarities(self.video_clip, self.matcher, texts, frames))
+        return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
 
     def _training_texts(self) -> DescriptorEmbeddings:
         if self._frozen_texts is not None:

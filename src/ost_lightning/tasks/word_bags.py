@@ -11,9 +11,10 @@ from torch import Tensor
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import similarities
 from ost_lightning.matching import Positives, bag_contrast
-from ost_lightning.models import DescriptorEmbeddings
+from ost_lightning.models import DescriptorEmbeddings, FrameEmbeddings
 from ost_lightning.tasks.base import RecognitionTask
 from ost_lightning.tasks.gathering import gather
+from ost_lightning.tasks.regularizers import TrainingStep
 from ost_lightning.text import SentenceSet, WordBags
 from ost_lightning.video import ClipBatch
 from ost_lightning.vocabulary import counted
@@ -94,8 +95,22 @@ class WordBagRecognition(RecognitionTask):
         bags = self._read_bags()
         labels = torch.tensor([names.index(bags.videos[id_].name) for id_ in batch.ids], device=batch.frames.device)
         sentences = SentenceSet({"name": tuple(self._sentences(id_) for id_ in batch.ids)})
-        texts = self.video_clip.encode_sentences(self.video_clip.tokenize(sentences))["name"]
-        loss = self.loss(self.video_clip.encode_frames(batch.frames.flatten(0, 1)), texts, labels)
+        tokens, clips = self.video_clip.tokenize(sentences), batch.frames.flatten(0, 1)
+
+        def embedded() -> tuple[FrameEmbeddings, Tensor]:
+            texts = self.video_clip.encode_sentences(tokens)["name"]
+            return self.encode_training_frames(clips), texts
+
+        frames, texts = embedded()
+        step = TrainingStep(
+            self.video_clip,
+            [clips],
+            frames,
+            {"name": texts},
+            encode_texts=lambda model: model.encode_sentences(tokens),
+            loss=lambda: self.loss(*embedded(), labels),
+        )
+        loss = self.regularized(self.loss(frames, texts, labels), len(batch), step)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch))
         return loss
 

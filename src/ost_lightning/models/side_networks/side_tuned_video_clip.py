@@ -72,11 +72,12 @@ class SideTunedVideoCLIP(VideoCLIP):
         """Whether training changes what a tower returns; clips, but not texts."""
         return tower == "vision"
 
-    def encode_frames(self, frames: Tensor) -> FrameEmbeddings:
+    def encode_frames(self, frames: Tensor, project: Callable[[Tensor], Tensor] | None = None) -> FrameEmbeddings:
         """Embeds every clip as a whole.
 
         Args:
             frames: uint8 (B, T, 3, S, S), 0 to 255, with the network's number of frames.
+            project: Map of embeddings before they are normalized, which only training uses; None for none.
 
         Returns:
             fp32 (B, 1, d). L2-normalized, except with a share of CLIP in evaluation mode: then it is the average of
@@ -85,7 +86,7 @@ class SideTunedVideoCLIP(VideoCLIP):
         Raises:
             UserError: If the frames have a different size or number.
         """
-        embedded = super().encode_frames(frames)
+        embedded = super().encode_frames(frames, project)
         if embedded.shape[1] == 1:
             return embedded
         own, tower = embedded[:, :1], embedded[:, 1:].mean(1, keepdim=True)
