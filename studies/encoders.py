@@ -18,13 +18,13 @@ from torch import Tensor
 
 from ost_lightning.datamodules import ToyWorld
 from ost_lightning.evaluation import embed, similarities
-from ost_lightning.experiment.cli import ExperimentCLI
 from ost_lightning.matching import OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP, ensemble_weights
 from ost_lightning.models.ensembling import exchanged_weights
 from ost_lightning.resources import TINY_MODELS
 from ost_lightning.text import LabelSpace, Templates
 from ost_lightning.toyworld.grammar import Group
+from studies.beyond.train import tuned as trained
 
 RATIO: Final = 0.2
 WEIGHTS: Final = ("pre-trained", "tuned", "ensembled")
@@ -68,27 +68,12 @@ class Scores:
 
 def tuned(pretrained: str, draw: int, folder: Path) -> Path:
     """Returns the folder of the weights tuned on the seen classes of a draw, after training if there is none."""
-    weights = folder / "weights" / pretrained / f"draw{draw}"
-    if not weights.is_dir():
-        cli = ExperimentCLI(
-            [
-                "fit",
-                "--config=toyworld",
-                f"--model.video_clip.pretrained={pretrained}",
-                f"--data.draw={draw}",
-                "--data.loading.workers=0",
-                f"--tracking.folder={folder / 'runs'}",
-                f"--tracking.name={pretrained}-draw{draw}",
-                "--tracking.wandb=false",
-                "--trainer.limit_val_batches=0",
-                "--trainer.enable_model_summary=false",
-                "--trainer.enable_progress_bar=false",
-            ]
-        )
-        partial = weights.with_name(f".{weights.name}")
-        cli.model.video_clip.save_pretrained(partial)
-        partial.rename(weights)
-    return weights
+    options = [f"--model.video_clip.pretrained={pretrained}", f"--data.draw={draw}"]
+    run = folder / "runs" / f"{pretrained}-draw{draw}"
+    found = trained(folder / "weights" / pretrained / f"draw{draw}", run, options)
+    if found is None:
+        raise SystemExit(f"Another process is training {run.name}. Start again when it has finished.")
+    return found
 
 
 class Videos:

@@ -37,6 +37,7 @@ KEEP_EPOCHS = (
     "--trainer.callbacks.filename=epoch{epoch}",
     "--trainer.callbacks.auto_insert_metric_name=false",
     "--trainer.callbacks.save_top_k=-1",
+    "--trainer.callbacks.save_on_train_epoch_end=true",
     "--trainer.callbacks.save_weights_only=true",
 )
 
@@ -95,13 +96,13 @@ def train(variant: str, draw: int, seed: int, folder: Path, difficulty: str) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--difficulty", choices=("standard", "hard"), default="standard")
-    parser.add_argument("--variant", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--mechanism", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--draw", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--folder", type=Path, help="folder of the study, runs/beyond-DIFFICULTY by default")
+    parser.add_argument("--folder", type=Path, help="runs/beyond by default, or runs/beyond-hard")
     options = parser.parse_args()
-    folder = options.folder or Path(f"runs/beyond-{options.difficulty}")
-    for seed, draw, variant in product(options.seed, options.draw, options.variant):
+    folder = options.folder or Path("runs/beyond" if options.difficulty == "standard" else "runs/beyond-hard")
+    for seed, draw, variant in product(options.seed, options.draw, options.mechanism):
         train(variant, draw, seed, folder, options.difficulty)
 
 

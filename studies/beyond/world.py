@@ -11,6 +11,8 @@ from torch import Tensor
 from ost_lightning.datamodules import ToyWorld
 from ost_lightning.models import VideoCLIP
 from ost_lightning.text import Descriptors, LabelSpace, Templates
+from ost_lightning.toyworld.dataset import label_space
+from ost_lightning.toyworld.difficulty import Difficulty
 from ost_lightning.toyworld.grammar import GROUPS, Group
 from ost_lightning.vocabulary import SENTENCE_KINDS
 
@@ -33,12 +35,12 @@ class Encoded:
 
 
 @cache
-def videos(draw: int) -> dict[Group, tuple[Tensor, Tensor, LabelSpace]]:
+def videos(draw: int, difficulty: Difficulty = "standard") -> dict[Group, tuple[Tensor, Tensor, LabelSpace]]:
     """Returns the decoded test videos of every group: uint8 (B, T, 3, S, S), labels, label space.
 
     Videos of seen classes are those that training validates on.
     """
-    data = ToyWorld(draw, test_sets=GROUPS)
+    data = ToyWorld(draw, test_sets=GROUPS, difficulty=difficulty)
     data.loading = replace(data.loading, workers=0)
     data.prepare_data()
     data.setup("test")
@@ -54,19 +56,22 @@ class Encoder:
     """Encoder with one set of weights, for one draw.
 
     Args:
-        weights: Name `tiny`, or a folder in HF format.
+        weights: Name `tiny`, a folder in HF format, or a model.
         draw: Draw of classes.
+        difficulty: Setting of the world.
     """
 
-    def __init__(self, weights: str | Path, draw: int) -> None:
-        self.clip, self.draw = VideoCLIP(str(weights)).eval(), draw
+    def __init__(self, weights: str | Path | VideoCLIP, draw: int, difficulty: Difficulty = "standard") -> None:
+        self.clip = (weights if isinstance(weights, VideoCLIP) else VideoCLIP(str(weights))).eval()
+        self.draw: int = draw
+        self.difficulty: Difficulty = difficulty
         self.templates = Templates.load("ost")
         self._frames: dict[Group, Tensor] = {}
 
     @torch.no_grad()
     def encode(self, group: Group, labels: LabelSpace | None = None) -> Encoded:
         """Encodes a group, with the descriptors of another label space if given."""
-        clips, truth, default = videos(self.draw)[group]
+        clips, truth, default = videos(self.draw, self.difficulty)[group]
         if group not in self._frames:
             self._frames[group] = torch.cat([self.clip.encode_frames(part) for part in clips.split(50)])
         sentences = self.templates.apply(labels or default, SENTENCE_KINDS, DESCRIPTORS)
@@ -74,8 +79,9 @@ class Encoder:
         return Encoded(self._frames[group], truth, dict(texts))
 
     def hallucinated(self, group: Group, count: int, seed: int) -> LabelSpace:
-        """Returns the label space with `count` descriptors per kind and class replaced by those of other classes."""
-        labels, rng = videos(self.draw)[group][2], random.Random(f"hallucination {self.draw} {group} {count} {seed}")
+        """Returns clean descriptors with `count` per kind and class replaced by those of other classes."""
+        labels = label_space(self.draw, group, self.difficulty, clean=True)
+        rng = random.Random(f"hallucination {self.draw} {group} {count} {seed}")
         written = {}
         for name in labels.names:
             kinds = {}

@@ -17,6 +17,8 @@ SCRIPTS = sorted(
 SHARED = (
     "world",
     "variants",
+    "ingredients",
+    "spreads",
     "random_clip",
     "film_clips",
     "other_readers",
@@ -70,8 +72,33 @@ def test_controls_only_shuffle() -> None:
         assert not torch.equal(shuffled, after(shuffle(encoded, 1)))
 
 
+def test_recipe_of_the_study_is_the_one_that_ships() -> None:
+    ingredients = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/ingredients.py")))
+    rows = ingredients.ingredients({"order_sigma": 0.2, "descriptor_rho": 0.1, "name": 0.5})
+    assert next(iter(rows)) == "Eq. 13"
+    assert rows["order prior"].matcher.problems["temporal"].order_sigma == 0.2
+    assert rows["relaxed marginal"].matcher.problems["spatio"].descriptor_rho == 0.1
+    assert rows["name term"].matcher.terms.name == 0.5
+
+
+def test_averages_contain_the_original_and_every_epoch(tmp_path: Path) -> None:
+    recipe = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/recipe.py")))
+    original = dict(recipe.VideoCLIP("tiny").state_dict())
+    weights = recipe.weights_of("paper", 0, 0, tmp_path)
+    assert recipe.clip_of("averaged", "paper", 0, 0, tmp_path) is None
+    recipe.VideoCLIP("tiny").save_pretrained(weights)
+    epochs = weights.with_name(f"{weights.name}.epochs")
+    epochs.mkdir()
+    for k in (1, 2):
+        state = {f"video_clip.{name}": value + 3 * k for name, value in original.items()}
+        torch.save({"state_dict": state}, epochs / f"epoch{k}.ckpt")
+    name = "encoder.model.logit_scale"
+    averaged = dict(recipe.clip_of("averaged", "paper", 0, 0, tmp_path).state_dict())
+    torch.testing.assert_close(averaged[name], original[name] + 3)
+
+
 def test_report_pairs_within_a_draw(capsys: pytest.CaptureFixture[str]) -> None:
-    report = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/report.py")))
+    report = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/spreads.py")))
     values, base = (dict(enumerate(row)) for row in ([1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 1.0, 2.0, 3.0, 7.0]))
     assert report.difference(values, base) == "+0.4 ± 1.3 (4/5)"
     assert report.difference({1: 3.0}, base) == "+2.0 (1/1)"

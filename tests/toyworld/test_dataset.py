@@ -7,6 +7,7 @@ import pytest
 from ost_lightning.text import LabelSpace
 from ost_lightning.toyworld.dataset import RenderedPart, label_space, render_part
 from ost_lightning.toyworld.grammar import draw_classes
+from ost_lightning.toyworld.vocabulary import STATES
 from ost_lightning.video import read_records
 
 
@@ -84,6 +85,18 @@ def test_the_standard_setting_has_clean_descriptors_only() -> None:
     part = RenderedPart(0, "order", "test", 1)
     assert part.label_folder() == part.label_folder(clean=True) == part.folder
     assert label_space(0, "order").descriptors == label_space(0, "order", clean=True).descriptors
+
+
+def test_drafts_of_one_action_differ_in_wording_and_flaws() -> None:
+    clean, drafts = (
+        [label_space(0, "unseen", "hard", clean=clean, draft=number) for number in range(3)] for clean in (True, False)
+    )
+    assert len({str(one.descriptors) for one in clean}) == len({str(one.descriptors) for one in drafts}) == 3
+    for action in draw_classes(0, "hard")["unseen"]:
+        for one in clean:  # other words about the same states
+            for step, text in zip(action.steps, one.descriptors[action.name].temporal, strict=True):
+                assert text in {form.format(prop=action.appearance.prop) for form in STATES[step]}
+    assert label_space(0, "unseen", "hard", draft=0) == label_space(0, "unseen", "hard")
 
 
 def test_label_space_records_its_source() -> None:

@@ -2,11 +2,12 @@
 
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
+from random import Random
 from typing import Final, Literal
 
 from tqdm import tqdm
@@ -19,6 +20,7 @@ from ost_lightning.toyworld.clips import render_clip, write_mp4
 from ost_lightning.toyworld.difficulty import DIFFICULTIES, Difficulty
 from ost_lightning.toyworld.flaws import flawed
 from ost_lightning.toyworld.grammar import DRAWS, ActionClass, Group, draw_classes
+from ost_lightning.toyworld.wording import spatio_descriptors, temporal_descriptors
 
 Split = Literal["train", "test"]
 _RENDERING: Final = (
@@ -81,7 +83,9 @@ def rendering_version() -> str:
     return digest.hexdigest()
 
 
-def label_space(draw: int, group: Group, difficulty: Difficulty = "standard", clean: bool = False) -> LabelSpace:
+def label_space(
+    draw: int, group: Group, difficulty: Difficulty = "standard", clean: bool = False, draft: int = 0
+) -> LabelSpace:
     """Returns the classes of a group with the descriptors that the grammar gives them.
 
     Args:
@@ -89,6 +93,8 @@ def label_space(draw: int, group: Group, difficulty: Difficulty = "standard", cl
         group: Group of classes.
         difficulty: Setting of the world; descriptors of the hard one have a language model's flaws.
         clean: Whether descriptors are without these flaws.
+        draft: Number of the draft of the descriptors, 0 for the one on disk; every draft has a wording and flaws of its
+            own.
     """
     actions, world, provenance = (
         draw_classes(draw, difficulty)[group],
@@ -97,8 +103,12 @@ def label_space(draw: int, group: Group, difficulty: Difficulty = "standard", cl
     )
     if difficulty != "standard":
         world = f"{world} ({difficulty})"
+    if draft:
+        rng = Random(f"toyworld draft {difficulty} {draw} {group} {draft}")
+        actions = tuple(_reworded(action, rng) for action in actions)
+        provenance = f"{provenance}, draft {draft}"
     if DIFFICULTIES[difficulty].flawed_descriptors and not clean:
-        actions = flawed(actions, f"toyworld flaws {difficulty} {draw} {group}")
+        actions = flawed(actions, f"toyworld flaws {difficulty} {draw} {group}" + (f" {draft}" if draft else ""))
         provenance = f"{provenance}, with a language model's flaws"
     return LabelSpace(
         names=tuple(action.name for action in actions),
@@ -106,6 +116,14 @@ def label_space(draw: int, group: Group, difficulty: Difficulty = "standard", cl
         source=f"{world}, draw {draw}, {group} classes",
         provenance={"source": provenance},
         origin=" ".join(["toyworld", *(() if difficulty == "standard" else (difficulty,)), f"draw {draw} {group}"]),
+    )
+
+
+def _reworded(action: ActionClass, rng: Random) -> ActionClass:
+    return replace(
+        action,
+        spatio=spatio_descriptors(action.appearance, rng),
+        temporal=temporal_descriptors(action.steps, action.appearance.prop, rng),
     )
 
 
