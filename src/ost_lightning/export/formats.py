@@ -88,25 +88,48 @@ def write_graph(programs: Sequence[ExportedProgram], name: GraphFormat, folder: 
         programs: Traced graph, or both of its parts.
         name: Format.
         folder: Folder for the file, and for a second one with the weights if the format has one.
+
+    Raises:
+        UserError: If the format has no counterpart of an operation in the graph.
     """
-    file, program = folder / FILES[name], programs[0]
     if name == "torch_export":
-        torch.export.save(program, file)
+        torch.export.save(programs[0], folder / FILES[name])
     elif name == "onnx":
+        _write_onnx(programs[0], folder / FILES[name])
+    else:
+        for program, file in zip(programs, (FILES[name], MATCHING), strict=False):
+            _write_openvino(program, folder / file)
+
+
+def _write_onnx(program: ExportedProgram, file: Path) -> None:
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the exporter's own code
             written = torch.onnx.export(
                 program, dynamo=True, optimize=False, input_names=[INPUT], output_names=[OUTPUT], verbose=False
             )
-        if written is None:
-            raise RuntimeError("torch.onnx.export returned nothing")
-        for node in written.model.graph:
-            scope = {key: value for key, value in node.metadata_props.items() if key == SCOPE}
-            node.metadata_props.clear()
-            node.metadata_props.update(scope)
-        written.save(file)
-    else:
-        import openvino
+    except torch.onnx.OnnxExporterError as error:
+        raise _without_counterpart("onnx", error) from error
+    if written is None:
+        raise RuntimeError("torch.onnx.export returned nothing")
+    for node in written.model.graph:
+        scope = {key: value for key, value in node.metadata_props.items() if key == SCOPE}
+        node.metadata_props.clear()
+        node.metadata_props.update(scope)
+    written.save(file)
 
-        for part, of_part in zip(programs, (file, folder / MATCHING), strict=False):
-            openvino.save_model(openvino.convert_model(part), of_part, compress_to_fp16=False)
+
+def _write_openvino(program: ExportedProgram, file: Path) -> None:
+    import openvino
+    from openvino.frontend import GeneralFailure, NotImplementedFailure, OpConversionFailure
+
+    try:
+        converted = openvino.convert_model(program)
+    except (OpConversionFailure, NotImplementedFailure, GeneralFailure) as error:
+        raise _without_counterpart("openvino", error) from error
+    openvino.save_model(converted, file, compress_to_fp16=False)
+
+
+def _without_counterpart(name: GraphFormat, error: Exception) -> UserError:
+    reason = " ".join(str(error.__cause__ or error).split())[-300:]  # OpenVINO names the operations last
+    return UserError(f"The model can't be written in the format {name} ({reason}): choose another format.")
