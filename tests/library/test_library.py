@@ -32,6 +32,12 @@ def test_a_library_has_one_table_per_digest(tmp_path: Path, settings: TableSetti
             library.table(digest)
 
 
+def test_a_folder_whose_name_is_not_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not UTF-8, which Lance can't open"):
+        Library.open(tmp_path / "caf\udce9", create=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_only_a_library_is_opened(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a library of videos"):
         Library.open(tmp_path / "missing")

@@ -58,6 +58,16 @@ def test_scans_give_all_rows_in_order(table: SegmentTable, new_segments: Make) -
     torch.testing.assert_close(means, expected.mean(1))
 
 
+def test_a_scan_returns_freed_memory(table: SegmentTable, new_segments: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    table.append(new_segments("video", 10))
+    returned: list[None] = []
+    monkeypatch.setattr("ost_lightning.library.table.return_free_memory", lambda: returned.append(None))
+    size = table.settings.frames * table.settings.width * 4
+    monkeypatch.setattr("ost_lightning.library.table._RETURNED_BYTES", 4 * size)
+    assert len(list(table.batches(2))) == 5
+    assert len(returned) == 3  # before the first row, after the fourth and the eighth
+
+
 def test_the_size_of_batches_is_bounded_in_bytes(
     table: SegmentTable, new_segments: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

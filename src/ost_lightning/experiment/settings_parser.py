@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from jsonargparse import ArgumentParser
+import yaml
+from jsonargparse import ArgumentParser, get_loader, set_loader
 from jsonargparse._actions import _ActionConfigLoad
 from jsonargparse._core import ArgumentGroup
 from jsonargparse.typing import register_type
@@ -19,6 +20,10 @@ UNKNOWN_OPTION: Final = re.compile(
     r"unrecognized arguments: --)'?([\w.-]+)"
 )
 """Group, if any, and name of an unknown option in an error message of the parser."""
+_BYTES: Final = range(0xDC80, 0xDD00)
+"""Characters that stand for bytes of file names which are not UTF-8; YAML doesn't know them."""
+_PRIVATE: Final = range(0xF0000, 0xFFF80, len(_BYTES))
+"""Beginnings of blocks of characters that have no meaning, but are allowed in YAML."""
 
 
 class _InlineSettings(_ActionConfigLoad):
@@ -90,3 +95,29 @@ def _path_text(path: Any) -> str:
 
 # by default any value becomes the text of a path, also where other types are accepted beside a path
 register_type(Path, _path_text, lambda value: Path(_path_text(value)), type_check=isinstance)
+
+
+_load_yaml: Final = get_loader("yaml")
+
+
+def _load(text: str) -> Any:
+    """Parses YAML, whose texts may be names of files that are not UTF-8."""
+    if not any(ord(character) in _BYTES for character in text):
+        return _load_yaml(text)
+    block = next(first for first in _PRIVATE if not any(0 <= ord(one) - first < len(_BYTES) for one in text))
+    stand_ins = range(block, block + len(_BYTES))
+    found = _load_yaml(text.translate(dict(zip(_BYTES, stand_ins, strict=True))))
+    return _translated(found, dict(zip(stand_ins, _BYTES, strict=True)))
+
+
+def _translated(value: Any, table: dict[int, int]) -> Any:
+    if isinstance(value, str):
+        return value.translate(table)
+    if isinstance(value, list):
+        return [_translated(one, table) for one in value]
+    if isinstance(value, dict):
+        return {_translated(key, table): _translated(one, table) for key, one in value.items()}
+    return value
+
+
+set_loader("yaml", _load, exceptions=(yaml.YAMLError,))

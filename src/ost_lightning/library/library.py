@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from ost_lightning.errors import UserError
-from ost_lightning.files import write_text_atomically
+from ost_lightning.files import is_utf8, write_text_atomically
 from ost_lightning.library.claims import Claims
 from ost_lightning.library.embedding import SegmentEncoder
 from ost_lightning.library.indexing import IndexProgress, IndexSettings, Report, index_sources
@@ -53,6 +53,10 @@ class Library:
         """
         lance()
         path = Path(folder).absolute()
+        if not is_utf8(str(path)):
+            raise UserError(
+                f"The folder {path} has a name that is not UTF-8, which Lance can't open: choose another for the library."
+            )
         file = path / _FILE
         if not file.exists():
             if not create:

@@ -25,13 +25,16 @@ from ost_lightning.library.schema import error_schema, frame_schema, segment_sch
 from ost_lightning.library.segments import Failure, MeanBatch, NewFrames, NewSegment, SegmentBatch, StoredSegment
 from ost_lightning.library.settings import TableSettings
 from ost_lightning.library.video_names import VideoNames
+from ost_lightning.machine import return_free_memory
 from ost_lightning.recognition.timelines import EmbeddedVideo
 
 if TYPE_CHECKING:
     import lance
 
-_READ_AHEAD: Final = 2
+_READ_AHEAD: Final = 1
 """Batches that Lance prepares while one is used."""
+_RETURNED_BYTES: Final = 1 << 24
+"""Size of the batches after which freed memory is returned to the system; otherwise hundreds of MB pile up."""
 _READ_BYTES: Final = 1 << 24
 """Bytes that Lance may read ahead; without a limit, they are 2 GB."""
 _BATCH_BYTES: Final = 1 << 22
@@ -99,11 +102,15 @@ class SegmentTable:
         """
         shape = (-1, self.settings.frames, self.settings.width)
         size = shape[1] * shape[2] * (2 if self.settings.segments.precision == "float16" else 4)
-        first = 0
+        first = returned = 0
+        return_free_memory()
         for batch in self._scan("embeddings", max(1, _BATCH_BYTES // size) if rows is None else rows):
             embeddings = vectors(batch).view(shape)
             yield SegmentBatch(first, embeddings)
             first += len(embeddings)
+            if (first - returned) * size >= _RETURNED_BYTES:
+                returned = first
+                return_free_memory()
 
     def means(self, rows: int = 8192) -> Iterator[MeanBatch]:
         """Yields all rows in order with the means of their frame embeddings.

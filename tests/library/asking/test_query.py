@@ -35,6 +35,8 @@ def test_any_text_is_a_query(text: str) -> None:
         ({"temporal": "a;; b"}, "empty sentence"),
         ({"temporal": "then"}, "empty sentence"),
         ({"name": "a", "order_sigma": 0.0}, "positive number"),
+        ({"name": "caf\udce9"}, r"'caf\\udce9' is not UTF-8 text"),
+        ({"temporal": "a, then caf\udce9"}, r"'caf\\udce9' is not UTF-8 text"),
     ],
 )
 def test_what_says_nothing_is_refused(settings: dict[str, str], message: str) -> None:

@@ -1,5 +1,6 @@
 """Command lines of tools: positional and named arguments, switches, lists of values, both spellings."""
 
+import os
 from dataclasses import fields
 from inspect import signature
 
@@ -42,6 +43,16 @@ def test_every_argument_becomes_a_named_option(tool: str, arguments: list[str], 
 def test_words_in_any_script_arrive_as_they_were_written(text: str) -> None:
     options = as_options(TOOLS["find"], [text, "b", "--library=l"])
     assert tool_parser(TOOLS["find"]).parse_args(options).query == [text, "b"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.mp4", b"\xff\x80 '\"\\", "世\U000f0069".encode() + b"\xe9"])
+def test_names_of_files_may_be_any_bytes(name: bytes) -> None:
+    text = os.fsdecode(name)
+    options = as_options(TOOLS["index"], [text, "b", f"--library={text}", "--root", text])
+    found = tool_parser(TOOLS["index"]).parse_args(options)
+    assert (found.sources, str(found.library), found.root) == ([text, "b"], text, text)
+    parsed = tool_parser(TOOLS["recognize"]).parse_args(as_options(TOOLS["recognize"], [text, f"--output={text}"]))
+    assert (parsed.sources, str(parsed.output)) == ([text], text)
 
 
 @pytest.mark.parametrize(

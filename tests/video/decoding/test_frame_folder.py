@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ost_lightning.video import VideoReadError, VideoRoot, open_video, read_frames
-from tests.videos import pictures
+from tests.videos import pictures, write_video
 
 
 @pytest.fixture
@@ -49,6 +49,12 @@ def test_lossless_frames_are_exact(tmp_path: Path) -> None:
 def test_a_list_may_name_the_video_instead_of_its_frame_folder(folder: Path) -> None:
     address = VideoRoot(folder.parent).locate("clip.avi")
     assert torch.equal(read_frames(address, [5]), read_frames(folder, [5]))
+
+
+def test_a_file_is_read_although_a_folder_beside_it_has_its_name(folder: Path) -> None:
+    write_video(folder.parent / "clip.mp4", 3, width=32, height=16)
+    with open_video(folder.parent / "clip.mp4") as video:
+        assert (len(video), video.width, video.height) == (3, 32, 16)
 
 
 @pytest.mark.parametrize(

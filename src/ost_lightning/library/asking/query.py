@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from ost_lightning.characters import escaped, shortened
 from ost_lightning.errors import UserError
+from ost_lightning.files import is_utf8
 from ost_lightning.text import LabelSpace
 
 ORDER_SIGMA: Final = 0.3
@@ -31,7 +32,7 @@ class Query:
             preference beyond what the matcher was trained with. See `OrderContrast`.
 
     Raises:
-        UserError: If it is empty, or the width is out of range.
+        UserError: If it is empty or no text, or the width is out of range.
     """
 
     name: str = ""
@@ -42,6 +43,9 @@ class Query:
     def __post_init__(self) -> None:
         if not self.name.strip() and not self.spatio and not self.temporal:
             raise UserError("The query is empty: name an action, such as 'archery', or describe it in sentences.")
+        for text in (self.name, *self.spatio, *self.temporal):
+            if not is_utf8(text):
+                raise UserError(f"The query '{escaped(text)}' is not UTF-8 text: write it in UTF-8.")
         if self.order_sigma is not None and not (self.order_sigma > 0 and isfinite(self.order_sigma)):
             raise UserError(f"order_sigma is {self.order_sigma}: expected a positive number, such as {ORDER_SIGMA}.")
 

@@ -9,6 +9,7 @@ from typing import Final, get_args, get_origin
 
 from ost_lightning.errors import UserError
 from ost_lightning.experiment.arguments import split_option
+from ost_lightning.files import is_utf8
 from ost_lightning.renamed_settings import reject_renamed_option
 from ost_lightning.tools.parsing.commands import Tool
 
@@ -134,8 +135,11 @@ def _several(tool: Tool, name: str, values: Sequence[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Returns a text in quotes for YAML, which knows no pairs of surrogates, and no DEL in the open."""
-    plain = (character if ord(character) > _BASIC else json.dumps(character)[1:-1] for character in text)
+    """Returns a text in quotes for YAML, which knows no escapes of surrogates, and no DEL in the open."""
+    plain = (
+        character if ord(character) > _BASIC or not is_utf8(character) else json.dumps(character)[1:-1]
+        for character in text
+    )
     return f'"{"".join(plain)}"'.replace("\x7f", r"\u007f")
 
 

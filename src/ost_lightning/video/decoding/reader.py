@@ -178,8 +178,8 @@ def open_video(
     """Opens a video, however it is stored.
 
     Args:
-        path: File, folder of frames, URL, or member of a tar shard. The path of a file may also stand for a folder of
-            frames of the same name, with or without the suffix.
+        path: File, folder of frames, URL, or member of a tar shard. The path of a missing file may also stand for
+            a folder of frames of the same name, with or without the suffix.
         threads: Decoding threads.
         sample_aspect: Whether to resample non-square pixels to square ones.
         resize: Interpolation for resizing.
@@ -187,7 +187,7 @@ def open_video(
     Raises:
         VideoReadError: If the video can't be read.
     """
-    if not isinstance(path, ShardMember) and not is_remote(path):
+    if not isinstance(path, ShardMember) and not is_remote(path) and not Path(path).is_file():
         for folder in (Path(path), Path(path).with_suffix("")):
             if folder.is_dir():
                 return FrameFolder(folder, resize)
