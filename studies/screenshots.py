@@ -28,7 +28,7 @@ from ost_lightning.toyworld.clips import render_clip, write_mp4
 from ost_lightning.toyworld.dataset import label_space
 from ost_lightning.toyworld.grammar import draw_classes
 
-WIDTH, COLORS = 1280, 128
+WIDTH, COLORS = 1280, 256
 PARTS = ("report", "timeline", "explanation", "app")
 RUNS = ("category_name/version_2", "optimal_descriptor_solver/version_2")
 """Fine-tuned weights with two matchers."""
@@ -45,7 +45,9 @@ def browser_page(width: int = WIDTH, height: int = 900) -> Iterator[Page]:
 def take(page: Page, file: Path) -> None:
     """Writes what is visible as a small PNG."""
     page.screenshot(path=file)
-    Image.open(file).convert("RGB").quantize(COLORS).save(file, optimize=True)
+    # a palette by frequency would lose the few bright pixels of maps
+    reduced = Image.open(file).convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    reduced.save(file, optimize=True)
 
 
 def report(page: Page, demo: Path, file: Path) -> None:
@@ -106,6 +108,7 @@ def app(output: Path) -> None:
             page.get_by_role("button", name="Find", exact=True).click()
             page.locator(".ost-hits li").first.wait_for()
             page.set_viewport_size({"width": 1100, "height": 900})
+            page.wait_for_timeout(1000)  # players say that they load, although they don't
             take(page, output / "app_find.png")
             page.get_by_role("tab", name="Compare").click()
             page.get_by_role("button", name="Compare", exact=True).click()

@@ -23,6 +23,8 @@ from ost_lightning.app.server import serving
 
 HOSTILE = "<img src=x onerror=alert(1)>${alert(2)}"
 SHARES = ".ost-share"
+ACTIVE_NAME = """(({ ariaLabel, textContent }) =>
+  (ariaLabel || textContent).trim().replace(/^(Go to .:).*/, "$1"))(document.activeElement)"""
 BACKGROUND = "getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g).map(Number)"
 expect.set_options(timeout=60_000)
 
@@ -99,6 +101,15 @@ def test_upload_recognize_seek_and_edit(browser: Browser, url: str, tmp_path: Pa
         page.wait_for_function("!document.querySelector('#ost-video video').paused")
         page.keyboard.press("Space")
         page.wait_for_function("document.querySelector('#ost-video video').paused")
+        # Tab goes from left to right and from top to bottom
+        page.get_by_role("tab", name="Recognize").focus()
+        stops: list[str] = []
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            stops.append(page.evaluate(ACTIVE_NAME))
+        wanted = ("Video", "play-pause-replay-button", CLASSES.listed[0].name, "2. Classes: a label space, or your own")
+        places = [stops.index(name) for name in (*wanted, "Recognize", "Go to 0:")]
+        assert places == sorted(places)
         # what is typed reaches the text
         page.locator("#ost-classes textarea").press("Space")
         assert page.locator("#ost-video video").evaluate("(video) => video.paused")

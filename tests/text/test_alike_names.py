@@ -77,6 +77,15 @@ def test_the_description_is_printable() -> None:
     assert text.isprintable()
 
 
+def test_of_many_names_the_first_ones_are_shown() -> None:
+    def shown(count: int) -> str:
+        text = describe_alike([[f"step {k}" for k in range(count)]], "mine", "tokenizer of x")
+        return text.partition(": ")[2].partition(". Sentences")[0]
+
+    assert shown(4) == "'step 0' = 'step 1' = 'step 2' = 'step 3'"
+    assert shown(90) == "'step 0' = 'step 1' = 'step 2' = 87 more"
+
+
 def test_the_recognizer_warns(tmp_path: Path) -> None:
     from ost_lightning import Recognizer
 

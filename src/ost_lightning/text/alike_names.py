@@ -37,9 +37,15 @@ def describe_alike(groups: Sequence[Sequence[str]], label_space: str, tokenizer:
     """
     if not groups:
         return ""
-    shown = "; ".join(escaped(" = ".join(f"'{name}'" for name in group)) for group in groups[:_SHOWN])
+    shown = "; ".join(map(_group, groups[:_SHOWN]))
     more = f"; and {len(groups) - _SHOWN} more" if len(groups) > _SHOWN else ""
     return (
         f"The label space {label_space} has class names that are the same text for the {tokenizer}: {shown}{more}. "
         "Sentences with only the name can't tell them apart. Rename them in classes.txt."
     )
+
+
+def _group(names: Sequence[str]) -> str:
+    """A group in words; of hundreds, such as numbered names, the first ones."""
+    more = f" = {len(names) - _SHOWN} more" if len(names) > _SHOWN + 1 else ""
+    return escaped(" = ".join(f"'{name}'" for name in (names[:_SHOWN] if more else names))) + more

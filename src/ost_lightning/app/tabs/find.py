@@ -29,7 +29,7 @@ def find_tab(context: Context) -> None:
         query = gr.Textbox(
             label="What to look for: an action, in words", placeholder=example, scale=3, elem_id="ost-query"
         )
-        count = gr.Slider(1, 50, 10, step=1, label="Number of results")
+        count = gr.Slider(1, 50, 10, step=1, label="Results")
     with gr.Accordion("Describe it in sentences (more accurate)", open=False):
         spatio = gr.Textbox(label="What is visible, separated by ;", placeholder="a bow; a target")
         temporal = gr.Textbox(
