@@ -294,6 +294,31 @@ def test_frozen_towers_from_training_to_predictions(name: str) -> None:
     assert answer.conditions()["matcher"] == BASELINES[name][1].__name__
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["vifi_clip", "vifi_clip_contrastive", "vifi_clip_supervised", "action_clip", "text4vis", "ost_on_text4vis"]
+)
+def test_trained_towers_from_training_to_predictions(name: str) -> None:
+    options = [*SMALL, f"--config=baselines/{name}", "--data.clips.frames=2", "--data.loading.global_batch_size=8"]
+    options += ["--trainer.limit_val_batches=0", "--data.loading.max_videos_per_device=8"]
+    assert main(["fit", *options, "--trainer.max_epochs=2", "--tracking.name=whole"]) == 0
+    checkpoint = "runs/whole/version_0/checkpoints/last.ckpt"
+    whole = torch.load(checkpoint, weights_only=True)
+    interrupt = ["--trainer.callbacks+=tests.interruptions.InterruptAt", "--trainer.callbacks.moment=before_update"]
+    fit = ["fit", *options, "--trainer.max_epochs=2", "--tracking.name=parts", "--checkpoint.every_n_steps=1"]
+    with pytest.raises(Interrupted):
+        main([*fit, *interrupt, "--trainer.callbacks.step=7"])
+    assert main([*fit, "--ckpt_path=last"]) == 0
+    resumed = torch.load(sorted(Path("runs/parts").glob("version_*"))[-1] / "checkpoints/last.ckpt", weights_only=True)
+    assert resumed["global_step"] == whole["global_step"] == 10
+    assert all(torch.equal(resumed["state_dict"][key], weight) for key, weight in whole["state_dict"].items())
+    assert main(["test", *options, f"--ckpt_path={checkpoint}", "--tracking.name=tested"]) == 0
+    results = json.loads(Path("runs/tested/version_0/results.json").read_text())
+    assert results["sets"]["unseen"]["scores"].keys() == {"as trained", "ensembled_0.2"}
+    assert main(["predict", *options, f"--ckpt_path={checkpoint}", "--tracking.name=predicted"]) == 0
+    assert Path("runs/predicted/version_0/predictions.csv").is_file()
+
+
 def test_the_side_network_has_its_released_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     config = printed(capsys, "fit", "--config=supervised", "--config=baselines/dist")
     model, clips = config["model"]["init_args"], config["data"]["init_args"]["clips"]

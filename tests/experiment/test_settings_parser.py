@@ -137,6 +137,17 @@ def test_contents_of_a_file_are_neither_settings_nor_in_an_error(
     assert "Traceback" not in message
 
 
+def test_null_leaves_settings_within_settings_unset() -> None:
+    """Also those that may be texts, for which it would otherwise be the text `None`."""
+    unset = ["--data.clips.crop_size=null", "--data.clips.rand_augment", "null", "--data.clips.stride=null"]
+    given = {"crop_size": 48, "rand_augment": [2, 9], "stride": 4}
+    settings = {"class_path": "HMDB51", "init_args": {"root": "r", "clips": given}}
+    clips = parsed(*unset, settings=settings).clips
+    assert (clips.crop_size, clips.rand_augment, clips.stride) == (None, None, None)
+    kept = parsed("--data.clips.flip=null", settings=settings).clips
+    assert (kept.crop_size, kept.rand_augment, kept.stride) == (48, (2, 9), 4)
+
+
 def test_groups_of_settings_in_one_option(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--trainer={max_epochs: 3}", "--data.loading={workers: 0}"]
     with pytest.raises(SystemExit):

@@ -6,6 +6,7 @@ of a setting would be parsed as YAML, and its contents would end up in an error 
 
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -24,6 +25,7 @@ _BYTES: Final = range(0xDC80, 0xDD00)
 """Characters that stand for bytes of file names which are not UTF-8; YAML doesn't know them."""
 _PRIVATE: Final = range(0xF0000, 0xFFF80, len(_BYTES))
 """Beginnings of blocks of characters that have no meaning, but are allowed in YAML."""
+_PYTHON_NULL: Final = "=None"
 
 
 class _InlineSettings(_ActionConfigLoad):
@@ -62,6 +64,15 @@ class SettingsParser(_WithoutFiles, ArgumentParser):
         # an abbreviation would mean something else as soon as a setting with the same beginning is added
         super().__init__(*args, **{"allow_abbrev": False} | kwargs)
         self._group_class = _SettingsGroup
+
+    def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Parses arguments; those of a class within a class keep their `null`.
+
+        jsonargparse passes an option of such a class on as text, in which `null` has become `None`.
+        """
+        if args is not None and getattr(self, "_inner_parser", False):
+            args = [f"{arg.removesuffix(_PYTHON_NULL)}=null" if arg.endswith(_PYTHON_NULL) else arg for arg in args]
+        return super().parse_args(args, *rest, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raises an error about the command line or a file, with the known option that is closest to an unknown one.

@@ -48,9 +48,6 @@ class MeanPooling(TemporalHead):
     """ViFi-CLIP's clip embedding: the mean of the frames before normalization (Rasheed et al., CVPR 2023).
 
     Without this head, matchers average frames that were normalized one by one, as OST does.
-
-    Args:
-        width: d, the width of the embeddings, filled in by `VideoCLIP`.
     """
 
     pools = True
@@ -76,7 +73,6 @@ class TemporalTransformer(TemporalHead):
         has_skip: Whether there is a residual connection around the stack of blocks.
 
     Args:
-        width: d, the width of the embeddings, filled in by `VideoCLIP`.
         layers: Number of blocks.
         heads: Number of attention heads; None for one per 64 channels.
         positions: Number of position embeddings, the largest possible T.
@@ -126,13 +122,6 @@ class PlainTemporalTransformer(TemporalTransformer):
     Its blocks have PyTorch's initialization, so that it changes the frames of the pre-trained encoder from the start.
 
     Source: Ju et al., "Prompting visual-language models for efficient video understanding", ECCV 2022.
-
-    Args:
-        width: d, the width of the embeddings, filled in by `VideoCLIP`.
-        layers: Number of blocks.
-        heads: Number of attention heads; None for one per 64 channels.
-        positions: Number of position embeddings, the largest possible T.
-        pool: Whether to average the frames.
     """
 
     layer_norm_eps: ClassVar[float] = 1e-5

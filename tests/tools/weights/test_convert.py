@@ -70,7 +70,7 @@ def test_parts_beside_the_clip_say_which_options_use_them(capsys: pytest.Capture
     assert (
         "These options use it: --config baselines/vita_clip --model.video_clip.pretrained 'my vita' "
         "--model.video_clip.vision_prompts.frames 4 --model.video_clip.vision_prompts.global_prompts 5 "
-        "--model.video_clip.text_prompts.contexts_per_class 3"
+        "--model.video_clip.text_prompts.contexts_per_class 3 --data.clips.frames 4"
     ) in printed
     assert sorted(path.name for path in Path("my vita").glob("*.safetensors")) == [
         "model.safetensors",

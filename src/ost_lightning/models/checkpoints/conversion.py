@@ -49,12 +49,14 @@ class ImportedCheckpoint(NamedTuple):
         report: Comparison of its tensors with those of a complete model.
         overlay: Overlay of `experiments/baselines` that the weights are for; None for those of a plain CLIP.
         settings: Settings of `video_clip` that follow from the shapes of its parts, by name.
+        frames: Number of frames per clip that the weights were trained with; None if unknown.
     """
 
     layout: str
     report: KeyReport
     overlay: str | None = None
     settings: Mapping[str, object] = MappingProxyType({})
+    frames: int | None = None
 
 
 def import_checkpoint(file: Path, folder: Path, clip: str, classes: Sequence[str] | None = None) -> ImportedCheckpoint:
@@ -102,7 +104,9 @@ def import_checkpoint(file: Path, folder: Path, clip: str, classes: Sequence[str
         for part, weights in found.parts.items():
             write_part_weights(weights, part, partial)
         (partial / _ORIGIN_FILE).write_text(_origin(file, layout.name, found.report), encoding="utf-8")
-    return ImportedCheckpoint(layout.name, found.report, layout.overlay(tensors), layout.settings(tensors))
+    return ImportedCheckpoint(
+        layout.name, found.report, layout.overlay(tensors), layout.settings(tensors), preprocessing.frames
+    )
 
 
 def _import_clip(file: Path, tensors: Mapping[str, Tensor], folder: Path, clip: str) -> ImportedCheckpoint:

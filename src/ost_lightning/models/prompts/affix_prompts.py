@@ -22,7 +22,6 @@ class AffixPrompts(TextPrompts):
     Source: Ju et al., "Prompting visual-language models for efficient video understanding", ECCV 2022.
 
     Args:
-        shape: Sizes of the text tower, filled in by `PromptedVideoCLIP`.
         prefix: Number of vectors before each sentence.
         postfix: Number of vectors after each sentence.
         postfix_by: Meaning of a row of the table: a `position` of the text tower, or a `slot` before or after the

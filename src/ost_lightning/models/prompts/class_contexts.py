@@ -28,7 +28,6 @@ class ClassContexts(TextPrompts):
     in another order is the same one. The classes are saved with the weights.
 
     Args:
-        shape: Sizes of the text tower, filled in by `PromptedVideoCLIP`.
         contexts_per_class: Number of vectors before each sentence, M.
         class_specific: Whether each class has its own contexts; otherwise all classes share them, new ones included.
         other_classes: Treatment of a label space other than the trained one: `refuse`, or `plain` for sentences

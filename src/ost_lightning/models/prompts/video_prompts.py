@@ -33,8 +33,6 @@ class VideoPrompts(VisionPrompts):
     Source: Wasim et al., "Vita-CLIP: Video and text adaptive CLIP via multimodal prompting", CVPR 2023.
 
     Args:
-        shape: Sizes of the vision tower, filled in by `PromptedVideoCLIP`.
-        frames: T, number of frames per clip.
         summary: Whether each frame gets a summary of the clip.
         local: Whether each frame gets a local prompt of every frame.
         global_prompts: Number of global prompts per layer; 0 for none.

@@ -17,7 +17,7 @@ class SideNetwork(nn.Module, ABC):
 
     Args:
         frames: T, number of frames per clip.
-        stride: Distance between the frames that the vision tower reads.
+        stride: Distance between the frames that the vision tower reads; T must be a multiple of it.
 
     Raises:
         UserError: If T is not a multiple of the stride.

@@ -29,8 +29,6 @@ class DiSTNetwork(SideNetwork):
     Args:
         shape: Sizes of the vision tower, filled in by `SideTunedVideoCLIP`.
         embedding_dim: e, the width of the joint space, filled in by `SideTunedVideoCLIP`.
-        frames: T, number of frames per clip.
-        stride: Distance between the frames that the vision tower reads; T must be a multiple of it.
         integration_width: c, number of channels of the integration branch, a multiple of 64.
         temporal_width: m, number of channels of the 3D network.
         pooling_layers: Number of layers of the poolings.

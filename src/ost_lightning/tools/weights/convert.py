@@ -55,6 +55,7 @@ def convert(
         if found.overlay is not None:
             settings = {"pretrained": str(output), **found.settings}
             options = [f"--model.video_clip.{name} {shlex.quote(_text(value))}" for name, value in settings.items()]
+            options += [f"--data.clips.frames {found.frames}"] if found.frames is not None else []
             print(f"These options use it: --config baselines/{found.overlay} {' '.join(options)}")
 
 
