@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from report import cell, difference, table
 from score import DRAWS
+from spreads import cell, difference, table
 from torch import Tensor
 from train import weights_of
 from world import Encoded, Encoder, with_frames_shuffled, with_steps_shuffled
