@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from variants import RHOS, SIGMAS, TERMS
 
-from ost_lightning.matching import Matcher, OptimalDescriptorSolver, TermWeights, TransportProblem
+from ost_lightning.matching import Matcher, OptimalDescriptorSolver, SoftDTW, TermWeights, TransportProblem
 
 WeightSet = Literal["pre-trained", "tuned", "ensembled", "averaged"]
 """Weights as CLIP brings them, after training, mixed with CLIP's by the paper's ratio, and the mean of CLIP's and those
@@ -55,6 +55,8 @@ def ingredients(choice: Mapping[str, float]) -> dict[str, Ingredient]:
         "name term": Ingredient(solver(TermWeights(name=choice["name"]))),
         "order prior": Ingredient(solver(sigma=sigma)),
         "order prior, wide": Ingredient(solver(sigma=0.3)),
+        "order evidence": Ingredient(solver(TermWeights(order=2.0))),
+        "soft-DTW of steps alone": Ingredient(SoftDTW(0.03)),
         "relaxed marginal": Ingredient(solver(rho=rho)),
         "recipe": recipe(rho=rho),
     }

@@ -8,12 +8,12 @@ import argparse
 import json
 import statistics
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from report import cell, difference, table
 from score import DRAWS
+from spreads import cell, difference, table
 from torch import Tensor
 from train import weights_of
 from world import Encoded, Encoder, with_frames_shuffled, with_steps_shuffled
@@ -27,7 +27,7 @@ TEMPERATURES = (0.03, 0.1, 0.3)
 NAMES = (0.25, 0.5, 1.0, 2.0)
 CONDITIONS = ("clean", "steps shuffled", "frames shuffled", "1 hallucinated")
 TERMS = ("Eq. 13", "transported only", "steps")
-FAMILIES = ("prior", "SoftDTW, dtw", "SoftDTW, monotone", "contrast", "evidence", "frame temperature", "name")
+WEIGHTS_IN_WORDS = {"pretrained": "pre-trained", "paper": "fine-tuned"}
 LARGEST_LOSS = 1.0
 """Points that an option may lose on seen classes with shuffled steps or frames, if it is chosen with bounded loss."""
 
@@ -118,43 +118,58 @@ class Accuracies:
     def of(self, group: str, condition: str, name: str) -> dict[int, float]:
         return {draw: rows[f"{group}/{condition}/{name}"] for draw, rows in self.rows.items()}
 
-    def gain(self, condition: str, name: str, base: str) -> float:
-        """Mean gain on seen classes."""
-        ours, plain = self.of("seen", condition, name), self.of("seen", condition, base)
+    def gain_on_seen(self, condition: str, name: str) -> float:
+        ours, plain = (self.of("seen", condition, each) for each in (name, base_of(name)))
         return statistics.mean(ours[draw] - plain[draw] for draw in ours)
 
-    def chosen(self, words: str) -> list[str]:
-        """Returns the best setting of each family on seen classes, and the best one with bounded loss."""
-        base, prefix = f"{words}: plain", "seen/clean/"
-        names = [name.removeprefix(prefix) for name in next(iter(self.rows.values())) if name.startswith(prefix)]
-        found: dict[str, None] = {}
-        for family in FAMILIES:
-            members = [name for name in names if name.startswith(f"{words}: {family}")]
-            bounded = [name for name in members if self._loss(name, base) <= LARGEST_LOSS]
-            for some in (members, bounded):
-                if some:
-                    found[max(some, key=lambda name: self.gain("clean", name, base))] = None
-        return list(found)
 
-    def _loss(self, name: str, base: str) -> float:
-        return -min(self.gain(condition, name, base) for condition in ("steps shuffled", "frames shuffled"))
+class Report:
+    """Tables over all draws, with the settings that are best on seen classes with both sets of weights."""
+
+    def __init__(self, folder: Path) -> None:
+        self.weights = {words: Accuracies(name, folder) for name, words in WEIGHTS_IN_WORDS.items()}
+
+    def best(self, family: str, bounded: bool) -> str:
+        """Returns the setting of a family, such as `Eq. 13: prior`, with the largest gain."""
+        prefix = "seen/clean/"
+        rows = next(iter(self.weights["pre-trained"].rows.values()))
+        members = [name.removeprefix(prefix) for name in rows if name.startswith(f"{prefix}{family}")]
+        if bounded:
+            shuffled = CONDITIONS[1:3]
+            members = [name for name in members if min(self._gains(name, shuffled)) >= -LARGEST_LOSS]
+        return max(members, key=lambda name: sum(self._gains(name, ("clean",))))
+
+    def print(self, families: Sequence[tuple[str, bool]], conditions: Sequence[str] = CONDITIONS) -> None:
+        rows = []
+        for terms in dict.fromkeys(family.partition(":")[0] for family, _ in families):
+            mine = [entry for entry in families if entry[0].startswith(f"{terms}:")]
+            chosen = dict.fromkeys(self.best(*entry) for entry in mine)
+            for words, accuracies in self.weights.items():
+                for name in (f"{terms}: plain", *chosen):
+                    values = []
+                    for condition in conditions:
+                        ours, plain = (accuracies.of("unseen", condition, one) for one in (name, base_of(name)))
+                        values.append(cell(ours) if name.endswith("plain") else difference(ours, plain))
+                    first = [terms, words] if name.endswith("plain") else ["", ""]
+                    pairs = cell(accuracies.of("order", "clean", name))
+                    rows.append([*first, name.removeprefix(f"{terms}: "), *values, pairs])
+        table(["terms", "weights", "option", *conditions, "order pairs"], rows)
+
+    def _gains(self, name: str, conditions: Sequence[str]) -> list[float]:
+        return [each.gain_on_seen(condition, name) for each in self.weights.values() for condition in conditions]
+
+
+def base_of(name: str) -> str:
+    return f"{name.partition(':')[0]}: plain"
 
 
 def report(folder: Path) -> None:
-    rows = []
-    for words in TERMS:
-        chosen = Accuracies("pretrained", folder).chosen(words)
-        for weights in ("pretrained", "paper"):
-            accuracies, base = Accuracies(weights, folder), f"{words}: plain"
-            for name in (base, *chosen):
-                values = []
-                for condition in CONDITIONS:
-                    ours, plain = (accuracies.of("unseen", condition, one) for one in (name, base))
-                    values.append(cell(ours) if name == base else difference(ours, plain))
-                first = [words, "fine-tuned" if weights == "paper" else "pre-trained"] if name == base else ["", ""]
-                pairs = cell(accuracies.of("order", "clean", name))
-                rows.append([*first, name.removeprefix(f"{words}: "), *values, pairs])
-    table(["terms", "weights", "option", *CONDITIONS, "order pairs"], rows)
+    found = Report(folder)
+    order = [("prior", False), ("prior", True), ("contrast", True), ("evidence", True), ("evidence", False)]
+    found.print([(f"{terms}: {family}", bounded) for terms in TERMS[:2] for family, bounded in order])
+    found.print([(f"steps: {family}", False) for family in ("prior", "SoftDTW, dtw", "SoftDTW, monotone")])
+    others = [(f"{terms}: {family}", False) for terms in TERMS[:2] for family in ("frame temperature", "name")]
+    found.print(others, ("clean", "1 hallucinated"))
 
 
 def main() -> None:
@@ -168,7 +183,7 @@ def main() -> None:
         report(options.folder)
         return
     for draw in options.draw:
-        for weights in ("pretrained", "paper"):
+        for weights in WEIGHTS_IN_WORDS:
             score(weights, draw, options.folder)
 
 

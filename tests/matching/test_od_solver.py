@@ -155,7 +155,7 @@ def test_evidence_for_the_order_of_steps_never_speaks_against_a_class() -> None:
 def test_evidence_is_for_steps_in_their_order() -> None:
     steps = embeddings(1, 4, 16)
     frames = torch.cat([steps.repeat_interleave(2, 1), steps.flip(1).repeat_interleave(2, 1)])
-    evidence = OptimalDescriptorSolver(terms=TermWeights(0, 0, 0, 1, order=1.0))(frames, steps)
+    evidence = OptimalDescriptorSolver(terms=TermWeights(0, 0, 0, 1, order=1.0, order_sigma=0.2))(frames, steps)
     plain = OptimalDescriptorSolver(terms=TermWeights(0, 0, 0, 1))(frames, steps)
     gained = (evidence - plain)[:, 0].tolist()
     assert gained[0] > 0.03

@@ -42,7 +42,7 @@ class TermWeights:
     temporal_transported: float = 1.0
     name: float = later_setting(0.0)
     order: float = later_setting(0.0)
-    order_sigma: float = later_setting(0.2)
+    order_sigma: float = later_setting(0.3)
 
     def __post_init__(self) -> None:
         values = [*self._terms, self.order]
