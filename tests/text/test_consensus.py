@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from ost_lightning.errors import UserError
 from ost_lightning.text import Descriptors, LabelSpace
-from ost_lightning.text.consensus import agreement, consensus
+from ost_lightning.text.consensus import agreement, consensus, unsupported
 
 MEANINGS = ("run", "jump", "land", "bow", "tie", "sing", "cook", "fly")
 
@@ -105,3 +105,12 @@ def test_drafts_of_other_classes_are_refused() -> None:
 def test_short_lists_are_refused() -> None:
     with pytest.raises(UserError, match="fewer than 5 spatio"):
         consensus(DRAFTS, embed, 5)
+
+
+def test_descriptors_that_no_other_draft_has_are_findings() -> None:
+    found = unsupported(DRAFTS[0], DRAFTS[1:], embed)
+    assert [(one.rule, one.severity, one.name, one.kind, one.text) for one in found] == [
+        ("unsupported", "warning", "class 0", kind, "fly") for kind in ("spatio", "temporal")
+    ]
+    assert "is in no other draft (support 0.00)" in str(found[0])
+    assert not unsupported(DRAFTS[0], [DRAFTS[0]], embed)

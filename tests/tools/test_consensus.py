@@ -70,3 +70,13 @@ def test_an_existing_folder_is_kept(drafts: str, capsys: pytest.CaptureFixture[s
     assert main(["descriptors", "consensus", drafts, "--output=d1"]) == 1
     assert "d1 already exists" in capsys.readouterr().err
     assert json.loads(Path("d1/descriptors.json").read_text())["provenance"]["seed"] == 1
+
+
+def test_the_check_warns_of_what_no_other_draft_has(drafts: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["descriptors", "check", "d0", "--drafts=d1,d2", "--output=found.csv"]) == 0
+    with Path("found.csv").open(newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["rule"] == "unsupported"]
+    assert {row["severity"] for row in rows} == {"warning"}
+    assert [row["descriptor"] for row in rows].count("far too loud [music]") == 3
+    assert len(rows) <= 4
+    assert "unsupported" in capsys.readouterr().out

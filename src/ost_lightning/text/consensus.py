@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -9,10 +10,14 @@ from torch import Tensor
 from ost_lightning.errors import UserError
 from ost_lightning.text.label_files import Descriptors
 from ost_lightning.text.label_space import LabelSpace
+from ost_lightning.text.linting import Finding
 from ost_lightning.vocabulary import DESCRIPTOR_KINDS, DescriptorKind
 
 Embed = Callable[[Sequence[str]], Tensor]
 """Text encoder: n texts to their embeddings, (n, d), L2-normalized."""
+
+_AGREEMENT: Final = 0.5
+"""Sum of the other drafts' agreement below which a descriptor is doubtful: half of what one draft may contribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,24 @@ def consensus(drafts: Sequence[LabelSpace], embed: Embed, count: int) -> Consens
             ]
     descriptors = {name: Descriptors(**kinds) for name, kinds in merged.items()}
     return Consensus(replace(drafts[0], descriptors=descriptors), tuple(every))
+
+
+def unsupported(labels: LabelSpace, drafts: Sequence[LabelSpace], embed: Embed) -> list[Finding]:
+    """Returns the descriptors of a label space that hardly any other draft has; they may be hallucinated.
+
+    Args:
+        labels: Label space to check.
+        drafts: Other drafts of its descriptors, at least one.
+        embed: Text encoder.
+
+    Raises:
+        UserError: If there is no other draft, or the drafts can't be compared.
+    """
+    return [
+        Finding("unsupported", one.name, one.kind, one.text, f"is in no other draft (support {one.support:.2f})")
+        for one in consensus([labels, *drafts], embed, 1).descriptors
+        if one.draft == 0 and one.support * len(drafts) < _AGREEMENT
+    ]
 
 
 def agreement(drafts: Sequence[Tensor], count: int) -> tuple[list[list[float]], list[tuple[int, int]]]:

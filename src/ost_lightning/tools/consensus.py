@@ -21,7 +21,7 @@ from ost_lightning.vocabulary import counted
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ost_lightning.text.consensus import SupportedDescriptor
+    from ost_lightning.text.consensus import Embed, SupportedDescriptor
 
 REPORT: Final = "drafts.csv"
 """File with every descriptor of every draft, in the folder of the new label space."""
@@ -55,29 +55,13 @@ def consensus(
     if descriptors_per_class < 1:
         raise UserError(f"--descriptors_per_class is {descriptors_per_class}: keep at least one descriptor per list.")
     output_folder(output)
-    given = [name.strip() for name in drafts.split(",")]
-    if repeated := [name for name in given if given.count(name) > 1]:
-        raise UserError(f"The draft {repeated[0]} is given twice: name each one once.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OrphanDescriptorsWarning)  # only descriptors of classes are read
-        loaded = [LabelSpace.load(name) for name in given]
+    given, loaded = load_drafts(drafts)
 
-    import torch
-
-    from ost_lightning.models import VideoCLIP, require_finite_weights
     from ost_lightning.text.consensus import check_drafts
     from ost_lightning.text.consensus import consensus as merge
 
     check_drafts(loaded, descriptors_per_class)  # loading the encoder takes longer
-    encoder = VideoCLIP(pretrained).eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    require_finite_weights(encoder)
-
-    @torch.no_grad()
-    def embed(texts: Sequence[str]) -> "Tensor":
-        sentences = SentenceSet({"spatio": tuple((text,) for text in texts)})
-        return encoder.encode_sentences(encoder.tokenize(sentences))["spatio"][:, 0]
-
-    found = merge(loaded, embed, descriptors_per_class)
+    found = merge(loaded, text_embedder(pretrained, device), descriptors_per_class)
     provenance = {
         **({"language": loaded[0].language} if loaded[0].language != "en" else {}),
         "source": f"consensus of {len(loaded)} drafts with `ost descriptors consensus`",
@@ -88,6 +72,37 @@ def consensus(
     replace(found.labels, provenance=provenance, origin=str(output)).save(output)
     _write_report(found.descriptors, output / REPORT)
     _print(found.descriptors, given, output)
+
+
+def load_drafts(drafts: str) -> tuple[list[str], list[LabelSpace]]:
+    """Returns names and label spaces from names or folders that are separated by commas.
+
+    Raises:
+        UserError: If a draft is given twice, or is no label space.
+    """
+    given = [name.strip() for name in drafts.split(",")]
+    if repeated := [name for name in given if given.count(name) > 1]:
+        raise UserError(f"The draft {repeated[0]} is given twice: name each one once.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OrphanDescriptorsWarning)  # only descriptors of classes are read
+        return given, [LabelSpace.load(name) for name in given]
+
+
+def text_embedder(pretrained: str, device: str | None = None) -> "Embed":
+    """Loads a CLIP, and returns its text tower as a function from texts to unit vectors."""
+    import torch
+
+    from ost_lightning.models import VideoCLIP, require_finite_weights
+
+    encoder = VideoCLIP(pretrained).eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    require_finite_weights(encoder)
+
+    @torch.no_grad()
+    def embed(texts: Sequence[str]) -> "Tensor":
+        sentences = SentenceSet({"spatio": tuple((text,) for text in texts)})
+        return encoder.encode_sentences(encoder.tokenize(sentences))["spatio"][:, 0]
+
+    return embed
 
 
 def _print(found: "Sequence[SupportedDescriptor]", drafts: Sequence[str], output: Path) -> None:

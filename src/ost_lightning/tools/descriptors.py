@@ -25,6 +25,7 @@ from ost_lightning.text.foreign_descriptors import (
     write_indexed,
     write_table,
 )
+from ost_lightning.tools.consensus import load_drafts, text_embedder
 from ost_lightning.tools.options import output_file, output_folder
 from ost_lightning.vocabulary import DescriptorKind, counted
 
@@ -37,6 +38,7 @@ def check(
     pretrained: str = TINY_CLIP,
     descriptors_per_class: int | None = None,
     output: Path | None = None,
+    drafts: str | None = None,
 ) -> None:
     """Checks the descriptors of a label space.
 
@@ -44,7 +46,8 @@ def check(
 
     Errors: missing or extra classes, wrong counts, duplicates within a class, leftover numbering or quotes, sentences
     that are too long, control and bidirectional characters. Warnings: class names that are the same text for CLIP,
-    descriptors shared by several classes, class names in descriptors, markup, non-ASCII characters.
+    descriptors shared by several classes, class names in descriptors, markup, non-ASCII characters. With other drafts
+    of the same descriptors: descriptors that no other draft has, which may be hallucinated.
 
     Args:
         label_space: Name or folder of the label space.
@@ -53,14 +56,20 @@ def check(
             tokens per sentence than OpenAI's.
         descriptors_per_class: Expected number of descriptors per list; the most common number if not given.
         output: CSV file for all findings; the screen shows three per rule.
+        drafts: Names or folders of other drafts of the label space, separated by commas. The text tower of
+            `pretrained` compares them.
     """
-    from ost_lightning.models import token_count  # takes seconds, which the other commands don't need
+    # take seconds, which the other commands don't need
+    from ost_lightning.models import token_count
+    from ost_lightning.text.consensus import unsupported
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OrphanDescriptorsWarning)  # they are among the findings
         labels = LabelSpace.load(label_space)
     counter = token_count(pretrained)
     findings = lint(labels, Templates.load(templates), counter, descriptors_per_class)
+    if drafts is not None:
+        findings += unsupported(labels, load_drafts(drafts)[1], text_embedder(pretrained))
     if output is not None:
         _write_report(findings, output_file(output))
     console = Console()

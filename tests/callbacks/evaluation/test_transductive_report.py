@@ -7,6 +7,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from ost_lightning.analysis.results.run_results import RunResults
 from ost_lightning.callbacks import PredictionWriter, ResultsWriter, TransductiveReport, WeightEnsembling
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import TransductiveCache
@@ -33,6 +34,9 @@ def test_transductive_scores_are_apart_from_all_others(tmp_path: Path, capsys: p
         assert (score["scored"], score["undecodable"]) == (5, 1)
     logged = float(running.callback_metrics["test/own/top1_transductive"])
     assert logged == pytest.approx(own["transductive"]["as trained"]["top1"])
+    loaded = RunResults.load(tmp_path / "results.json")
+    assert loaded.sets["own"].transductive["as trained"].top1 == pytest.approx(logged)
+    assert loaded.markdown() == (tmp_path / "results.md").read_text()
     scores, adapted = (tmp_path / "results.md").read_text().split("Transductive protocol")
     assert "transductive" not in scores.partition("| set |")[2]
     assert adapted.count("| own | ") == adapted.count(" | transductive | ") == 2
