@@ -49,7 +49,9 @@ def test_ingredients_are_laid_over_an_experiment_together(tmp_path: Path, monkey
     assert saved["ost_regularizers"].keys() == {"StructureDistillation"}
     assert any(name.startswith("regularizers.") for name in saved["state_dict"])
     few = ["--trainer.limit_test_batches=1", "--data.loading.evaluation_batch_size=2", "--ckpt_path=last"]
-    assert main(["test", *SMALL, "--config=ingredients/trajectory_average", *few]) == 0
+    # loss terms are for training only
+    tested = [f"--config=ingredients/{name}" for name in ("trajectory_average", "temporal_context")]
+    assert main(["test", *SMALL, *tested, *few]) == 0
     scores = json.loads(Path("runs/toyworld/version_1/results.json").read_text())["sets"]["unseen"]["scores"]
     assert scores.keys() == {"as trained", "ensembled_0.2", "trajectory_average"}
 
