@@ -8,48 +8,61 @@ Loading is measured separately, to show which side is slower.
 
 On a GPU: cost.py --device cuda --patch 16 --frames 32 --batch 16 --precision bf16 --compile
 On a CPU: cost.py (B/32, 8 frames)
+
+With --ingredients, OST is compared with OST and one ingredient each, by time, and by the memory that two training steps
+take in a process of their own: cost.py --ingredients
 """
 
 import argparse
+import os
 import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from film_clips import Film, make
-from random_clip import random_clip, random_sentences
+from gradient_cache import PLAIN_MALLOC
+from random_clip import random_sentences, save_random_clip
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
-from ost_lightning.models import VideoCLIP
+from ost_lightning.models import ContextualVideoCLIP, VideoCLIP
 from ost_lightning.models.encoders.clip import as_class_token_layer
-from ost_lightning.tasks import ContrastiveRecognition
+from ost_lightning.tasks import ContrastiveRecognition, Regularizer, StructureDistillation, WeightInterpolation
 from ost_lightning.video import FrameSampler, read_frames
 
 LENGTH = 20
-WARM_UP = 2
 IN_A_ROW = 5
 
 
 class Side:
     """One mechanism with its model and optimizer."""
 
-    def __init__(self, matcher: Matcher, options: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        matcher: Matcher,
+        options: argparse.Namespace,
+        kind: type[VideoCLIP] = VideoCLIP,
+        terms: Sequence[Regularizer] = (),
+    ) -> None:
         self.options = options
-        self.clip: VideoCLIP = random_clip(
-            options.patch, options.device, gradient_checkpointing=options.gradient_checkpointing
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            weights = str(save_random_clip(options.patch, Path(folder)))
+            self.clip = kind(weights, gradient_checkpointing=options.gradient_checkpointing).to(options.device)
+            self.task = ContrastiveRecognition(self.clip, matcher, regularizers=terms).to(options.device)
+            self.task.regularizers.prepare(self.clip, whole_steps=False)  # reads the original weights
         if options.precision == "bf16-true":
             self.clip.to(torch.bfloat16)
-        self.task = ContrastiveRecognition(self.clip, matcher).to(options.device)
         fused = options.device != "cpu"
-        self.optimizer = torch.optim.AdamW(self.clip.parameters(), lr=1e-6, fused=fused)
+        self.optimizer = torch.optim.AdamW(self.task.parameters(), lr=1e-6, fused=fused)
         shape = (options.batch, 1, options.frames, 3, 224, 224)
         self.clips = torch.randint(0, 256, shape, dtype=torch.uint8, device=options.device)
         self.sentences = random_sentences(self.clip, matcher.kinds, options.batch, LENGTH)
@@ -77,6 +90,17 @@ class Side:
     def _precision(self) -> torch.autocast:
         device = torch.device(self.options.device).type
         return torch.autocast(device, dtype=torch.bfloat16, enabled=self.options.precision == "bf16")
+
+
+SIDES: dict[str, Callable[[argparse.Namespace], Side]] = {
+    "category name": lambda options: Side(CategoryName(), options),
+    "OD Solver": lambda options: Side(OptimalDescriptorSolver(), options),
+    "structure distillation": lambda options: Side(OptimalDescriptorSolver(), options, terms=[StructureDistillation()]),
+    "weight interpolation": lambda options: Side(OptimalDescriptorSolver(), options, terms=[WeightInterpolation()]),
+    "temporal context": lambda options: Side(OptimalDescriptorSolver(), options, ContextualVideoCLIP),
+}
+COMPARED = ("category name", "OD Solver")
+INGREDIENTS = tuple(name for name in SIDES if name != "category name")
 
 
 def timed(work: Callable[[], object], device: str) -> float:
@@ -146,7 +170,7 @@ def report(
 ) -> None:
     taken: dict[str, list[float]] = {side: [] for side in works}
     memory = {}
-    for repetition in range(-WARM_UP, options.repetitions):
+    for repetition in range(-options.warm_up, options.repetitions):
         for side, work in works.items():
             if options.device != "cpu":
                 torch.cuda.reset_peak_memory_stats()
@@ -155,14 +179,29 @@ def report(
                 taken[side].append(seconds)
             if options.device != "cpu":
                 memory[side] = torch.cuda.max_memory_allocated() / 2**30
-    base = statistics.median(taken["category name"])
+    first = next(iter(works))
+    base = statistics.median(taken[first])
     for side in works:
         middle = statistics.median(taken[side])
         done, defined = (100 * count / middle / peak for count in (counted[side], counted[side] + skipped))
-        line = f"{name:10s} {side:14s} {spread(taken[side])}  {options.batch / middle:7.2f} videos/s"
-        line += f"  {middle / base:.3f} x the baseline's time  {done:.1f} % of the matmul ceiling"
+        line = f"{name:10s} {side:22s} {spread(taken[side])}  {options.batch / middle:7.2f} videos/s"
+        line += f"  {middle / base:.3f} x the first one's time, "
+        line += f"{counted[side] / counted[first]:.3f} x its operations  {done:.1f} % of the matmul ceiling"
         line += f" ({defined:.1f} % with CLIP's complete last layer)"
-        print(line + (f"  peak {memory[side]:.1f} GiB with both models" if memory else ""))
+        print(line + (f"  peak {memory[side]:.1f} GiB with all models" if memory else ""), flush=True)
+
+
+def resident() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def report_memory(name: str, options: argparse.Namespace) -> None:
+    """Prints the peak memory of two training steps of one side, without that of the imports."""
+    before, side = resident(), SIDES[name](options)
+    for _ in range(2):  # the first one creates the optimizer's state
+        side.train()
+    peak = resident() - before if options.device == "cpu" else torch.cuda.max_memory_allocated() / 2**30
+    print(f"memory     {name:22s} {peak:.2f} GiB", flush=True)
 
 
 def main() -> None:
@@ -173,14 +212,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--classes", type=int, default=400)
     parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--warm_up", type=int, default=2, help="repetitions that are not measured")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "bf16-true"))
     parser.add_argument("--gradient_checkpointing", action="store_true")
     parser.add_argument("--compile", action="store_true", help="compile the vision tower, as modes/compiled does")
+    parser.add_argument("--ingredients", action="store_true", help="compare OST with OST and one ingredient each")
+    parser.add_argument("--memory_of", choices=SIDES, help="measure only the memory of one side, in this process")
     options = parser.parse_args()
     torch.manual_seed(0)
+    if options.memory_of:
+        report_memory(options.memory_of, options)
+        return
     peak = ceiling(options.device, options.precision)
     print(f"ceiling of a matrix product ({options.precision}, {options.device}): {peak / 1e12:.2f} TFLOP/s")
-    sides = {"category name": Side(CategoryName(), options), "OD Solver": Side(OptimalDescriptorSolver(), options)}
+    sides = {name: SIDES[name](options) for name in (INGREDIENTS if options.ingredients else COMPARED)}
     for name, side in sides.items():
         print(f"{name}: {sum(parameter.numel() for parameter in side.clip.parameters()) / 1e6:.1f} M parameters")
     works: dict[str, dict[str, Callable[[], object]]] = {
@@ -198,8 +243,12 @@ def main() -> None:
         skipped = skipped_operations(sides["OD Solver"].clip, options.batch * options.frames, phase == "training")
         report(phase, both, counted[phase], skipped, options, peak)
     if options.device == "cpu":
-        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"peak memory of the process, both models: {resident:.1f} GiB")
+        print(f"peak memory of the process, all models: {resident():.1f} GiB")
+    if options.ingredients:
+        for name in sides:
+            command = [sys.executable, *sys.argv, f"--memory_of={name}"]
+            subprocess.run(command, check=True, env={**os.environ, **PLAIN_MALLOC})  # noqa: S603
+        return
     print(f"loading: {videos_per_second_and_core(options.frames):.1f} videos/s per core, {options.frames} frames each")
 
 

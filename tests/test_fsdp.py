@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,14 @@ from torch.distributed.tensor import DTensor
 
 from ost_lightning.errors import UserError
 from ost_lightning.matching import OptimalDescriptorSolver
-from ost_lightning.models import AffixPrompts, PromptedVideoCLIP, VideoCLIP
-from ost_lightning.tasks import ContrastiveRecognition, FSDP2Strategy
+from ost_lightning.models import AffixPrompts, ContextualVideoCLIP, PromptedVideoCLIP, VideoCLIP
+from ost_lightning.tasks import (
+    ContrastiveRecognition,
+    FSDP2Strategy,
+    Regularizer,
+    StructureDistillation,
+    WeightInterpolation,
+)
 from tests.models.encoders.open_clip_miniatures import write_open_clip
 from tests.models.encoders.siglip_miniature import write_siglip
 from tests.processes import in_processes, ost
@@ -247,11 +255,21 @@ def test_incompatible_settings_are_rejected(
         strategy.configure_ddp()
 
 
-def test_learned_prompts_are_rejected(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("clip", "terms", "message"),
+    [
+        (partial(PromptedVideoCLIP, text_prompts=AffixPrompts), [], r"runs towers as a whole.*for learned prompts"),
+        (ContextualVideoCLIP, [], r"runs towers as a whole.*for temporal context"),
+        (VideoCLIP, [StructureDistillation()], "shards the weights that StructureDistillation needs as a whole"),
+        (VideoCLIP, [WeightInterpolation()], "shards the weights that WeightInterpolation needs as a whole"),
+    ],
+)
+def test_what_needs_whole_towers_or_weights_is_rejected(
+    clip: Callable[[str], VideoCLIP], terms: list[Regularizer], message: str, tmp_path: Path
+) -> None:
     strategy = FSDP2Strategy()
-    clip = PromptedVideoCLIP("tiny", text_prompts=AffixPrompts)
-    task = ContrastiveRecognition(clip, OptimalDescriptorSolver())
+    task = ContrastiveRecognition(clip("tiny"), OptimalDescriptorSolver(), regularizers=terms)
     task.trainer = Trainer(strategy=strategy, accelerator="cpu", devices=1, default_root_dir=tmp_path, logger=False)
     strategy.connect(task)
-    with pytest.raises(UserError, match=r"trainer\.strategy fsdp runs towers as a whole.*use ddp"):
+    with pytest.raises(UserError, match=rf"trainer\.strategy fsdp {message}.*use ddp"):
         strategy.configure_ddp()

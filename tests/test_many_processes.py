@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from ost_lightning.callbacks.resuming import read_notes
 from tests.processes import LIMIT, command, environment, ost
@@ -166,8 +167,11 @@ def test_training_in_two_processes_equals_training_in_one(tmp_path: Path, contra
     assert (found[1][0] - found[2][0]).norm() < 1e-4 * found[1][0].norm()
 
 
-def test_x_clip_trains_alike_in_one_and_two_processes(tmp_path: Path) -> None:
-    options = ["--config=baselines/x_clip_training", "--model.video_clip.frames=2", "--data.clips.frames=2"]
+@pytest.mark.parametrize(("name", "more"), [("x_clip_training", ["--model.video_clip.frames=2"]), ("tc_clip", [])])
+def test_towers_that_relate_frames_train_alike_in_one_and_two_processes(
+    name: str, more: list[str], tmp_path: Path
+) -> None:
+    options = [f"--config=baselines/{name}", "--data.clips.frames=2", *more]
     options += ["--model.mixing.mixup=0", "--model.mixing.cutmix=0"]  # drawn by each process for itself
     found = {}
     for devices, limit in ((1, 6), (2, 3)):
@@ -175,6 +179,37 @@ def test_x_clip_trains_alike_in_one_and_two_processes(tmp_path: Path) -> None:
         run(["fit", *TRAINING, *options, *more, *on(devices)], tmp_path / str(devices))
         found[devices] = weights(tmp_path / str(devices))
     assert (found[1] - found[2]).norm() < 1e-4 * found[1].norm()
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_loss_terms_and_averages_are_those_of_one_process(tmp_path: Path, strategy: str) -> None:
+    terms = [
+        {"class_path": "WeightInterpolation"},
+        # directions differ between processes; its projection and teacher do not
+        {"class_path": "StructureDistillation", "init_args": {"weight": 0.0, "momentum": 0.5}},
+    ]
+    overlay = tmp_path / "terms.yaml"
+    overlay.write_text(yaml.safe_dump({"model": {"init_args": {"regularizers": terms if strategy == "ddp" else []}}}))
+    options = ["--config=ingredients/trajectory_average", f"--config={overlay}"]
+    found = {}
+    for devices, limit in ((1, 6), (2, 3)):
+        folder = tmp_path / str(devices)
+        run(
+            ["fit", *TRAINING, *options, f"--data.loading.max_videos_per_device={limit}", *on(devices, strategy)],
+            folder,
+        )
+        (average,) = folder.rglob("trajectory_average.ckpt")
+        (last,) = folder.rglob("last.ckpt")
+        saved = torch.load(last, weights_only=True)
+        teacher = saved.get("ost_regularizers", {}).get("StructureDistillation", {}).get("teacher", {})
+        found[devices] = [
+            torch.cat([value.flatten() for name, value in part.items() if not name.endswith("k_proj.bias")])
+            for part in (saved["state_dict"], torch.load(average, weights_only=True)["state_dict"], teacher)
+            if part
+        ]
+    assert len(found[1]) == (3 if strategy == "ddp" else 2)
+    for one, two in zip(found[1], found[2], strict=True):
+        assert (one - two).norm() < 1e-4 * one.norm()
 
 
 def test_two_interrupted_processes_resume_exactly(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from ost_lightning.cli import main
+from ost_lightning.models import ContextualVideoCLIP
+from ost_lightning.recognition import load_trained_model
 from ost_lightning.resources import shipped
 
 MODES = sorted(path.stem for path in (shipped("experiments") / "modes").glob("*.yaml"))
@@ -49,9 +51,16 @@ def test_ingredients_are_laid_over_an_experiment_together(tmp_path: Path, monkey
     assert saved["ost_regularizers"].keys() == {"StructureDistillation"}
     assert any(name.startswith("regularizers.") for name in saved["state_dict"])
     few = ["--trainer.limit_test_batches=1", "--data.loading.evaluation_batch_size=2", "--ckpt_path=last"]
-    assert main(["test", *SMALL, "--config=ingredients/trajectory_average", *few]) == 0
+    # loss terms are for training only
+    tested = [f"--config=ingredients/{name}" for name in ("trajectory_average", "temporal_context")]
+    assert main(["test", *SMALL, *tested, *few]) == 0
     scores = json.loads(Path("runs/toyworld/version_1/results.json").read_text())["sets"]["unseen"]["scores"]
     assert scores.keys() == {"as trained", "ensembled_0.2", "trajectory_average"}
+    for file in ("last.ckpt", "trajectory_average.ckpt"):
+        model = load_trained_model(f"runs/toyworld/version_0/checkpoints/{file}").video_clip
+        assert isinstance(model, ContextualVideoCLIP)
+        assert model.temporal_context.context_tokens == 96
+        assert model.state_dict().keys() == ContextualVideoCLIP("tiny").state_dict().keys()
 
 
 class Weights(Callback):

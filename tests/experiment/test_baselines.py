@@ -37,6 +37,7 @@ BASELINES = {
     "action_clip": (TemporalTransformer, CategoryName, ContrastiveRecognition),
     "maxi": (MeanPooling, CategoryName, WordBagRecognition),
     "taco": (MeanPooling, CategoryName, SupervisedRecognition),
+    "tc_clip": (MeanPooling, CategoryName, SupervisedRecognition),
     "text4vis": (TemporalTransformer, CategoryName, SupervisedRecognition),
     "x_clip_training": (type(None), CategoryName, SupervisedRecognition),
     "ost_on_text4vis": (TemporalTransformer, OptimalDescriptorSolver, SupervisedRecognition),
@@ -54,6 +55,7 @@ TRAINED = {
     "action_clip": (False, True, None, 10.0),
     "maxi": (False, None, 1e-3, 1.0),
     "taco": (False, None, 0.2, pytest.approx(1 / 0.075)),
+    "tc_clip": (False, None, 1e-3, 1.0),
     "text4vis": (True, True, None, 10.0),
     "x_clip_training": (True, None, 1e-3, 10.0),
     "ost_on_text4vis": (True, False, None, 10.0),
@@ -186,8 +188,18 @@ def test_supervised_fit_checkpoint_test_gives_the_same_metric() -> None:
 
 
 @pytest.mark.slow
-def test_x_clip_is_trained_resumed_tested_and_predicts() -> None:
-    options = [*SMALL, "--config=baselines/x_clip_training", "--model.video_clip.frames=2", "--data.clips.frames=2"]
+@pytest.mark.parametrize(
+    ("name", "more", "method", "mixtures"),
+    [
+        ("x_clip_training", ["--model.video_clip.frames=2"], "X-CLIP", {"ensembled_0.2"}),
+        ("tc_clip", [], "TC-CLIP (TC only)", {"ensembled_0.2", "ensembled_0.3"}),
+        ("taco", [], "TACO", {"ensembled_0.2", "trajectory_average"}),
+    ],
+)
+def test_trained_towers_are_trained_resumed_tested_and_predict(
+    name: str, more: list[str], method: str, mixtures: set[str]
+) -> None:
+    options = [*SMALL, f"--config=baselines/{name}", "--data.clips.frames=2", *more]
     options += [
         "--data.loading.global_batch_size=8",
         "--trainer.check_val_every_n_epoch=2",
@@ -206,8 +218,8 @@ def test_x_clip_is_trained_resumed_tested_and_predicts() -> None:
     cached = "--data.loading.embedding_cache_gigabytes=0.1"
     assert main(["test", *options, cached, f"--ckpt_path={checkpoint}"]) == 0
     results = json.loads(Path("runs/toyworld/version_3/results.json").read_text())
-    assert results["method"] == "X-CLIP"
-    assert results["sets"]["unseen"]["scores"].keys() == {"as trained", "ensembled_0.2"}
+    assert results["method"] == method
+    assert results["sets"]["unseen"]["scores"].keys() == {"as trained", *mixtures}
     assert main(["test", *options, cached, f"--ckpt_path={checkpoint}"]) == 0  # from the cache
     again = json.loads(Path("runs/toyworld/version_4/results.json").read_text())
     assert again["sets"]["unseen"]["scores"] == results["sets"]["unseen"]["scores"]

@@ -22,10 +22,12 @@ from ost_lightning.export.parity import load_runner
 from ost_lightning.matching import OptimalDescriptorSolver, TransportProblem
 from ost_lightning.models import (
     ClassContexts,
+    ContextualVideoCLIP,
     DiSTNetwork,
     MeanPooling,
     PromptedVideoCLIP,
     SideTunedVideoCLIP,
+    TemporalContext,
     TemporalTransformer,
     VideoPrompts,
 )
@@ -262,6 +264,23 @@ def test_a_side_network_and_its_share_of_clip_are_part_of_the_graph(tmp_path: Pa
     runner = load_runner(recognizer.export(tmp_path / "out", [name]))
     found = runner.load(name)(runner.read_clip(video)).mean(0)
     np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["torch_export", *(pytest.param(name, marks=pytest.mark.slow) for name in GRAPHS[1:])])
+def test_temporal_context_is_part_of_the_graph(tmp_path: Path, name: str, video: Path) -> None:
+    model = load_trained_model("tiny")
+    context = partial(TemporalContext, context_tokens=6, merges_per_round=8)
+    tuned = ContextualVideoCLIP("tiny", temporal_context=context)
+    clips = replace(model.clips, frames=4)
+    recognizer = Recognizer(replace(model, video_clip=tuned, clips=clips), LabelSpace(tuple(NAMES)))
+    folder = recognizer.export(tmp_path / "out", ["hf", name])
+    runner = load_runner(folder)
+    found = runner.load(name)(runner.read_clip(video)).mean(0)
+    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
+    plain = Recognizer(replace(model, clips=clips, matcher=recognizer.matcher), LabelSpace(tuple(NAMES)))
+    assert np.abs(found - np.array(by_class(plain, video))).max() > 1e-3
+    assert "TemporalContext (temporal_context)" in (folder / "README.md").read_text().replace("\\", "")
+    assert (folder / "temporal_context.safetensors").is_file()
 
 
 @pytest.mark.slow

@@ -1,7 +1,14 @@
 """From embeddings to scores and loss: pure tensor code, without files or networks."""
 
 from ost_lightning.matching.alignment import SoftDTW
-from ost_lightning.matching.losses import Positives, bag_contrast, symmetric_kl
+from ost_lightning.matching.losses import (
+    Positives,
+    bag_contrast,
+    random_directions,
+    relative_structure,
+    structure_distillation,
+    symmetric_kl,
+)
 from ost_lightning.matching.matchers import (
     CategoryName,
     Matcher,
@@ -12,7 +19,6 @@ from ost_lightning.matching.matchers import (
 )
 from ost_lightning.matching.od_solver import OptimalDescriptorSolver, TermWeights
 from ost_lightning.matching.order_contrast import OrderContrast
-from ost_lightning.matching.structure import random_directions, relative_structure, structure_distillation
 from ost_lightning.matching.transport import TransportSolution, TransportWarning, solve_transport, transport_plan
 from ost_lightning.matching.transport_problem import BALANCED, TransportProblem
 

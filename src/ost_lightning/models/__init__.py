@@ -23,6 +23,7 @@ from ost_lightning.models.prompts import (
     VisionPrompts,
 )
 from ost_lightning.models.side_networks import DiSTNetwork, SideNetwork, SideTunedVideoCLIP
+from ost_lightning.models.temporal_context import ContextualVideoCLIP, TemporalContext
 from ost_lightning.models.temporal_heads import MeanPooling, PlainTemporalTransformer, TemporalHead, TemporalTransformer
 from ost_lightning.models.token_count import token_count
 from ost_lightning.models.tokenized_sentences import TokenizedSentences
@@ -38,6 +39,7 @@ __all__ = [
     "CheckpointError",
     "ClassContexts",
     "ClipKeys",
+    "ContextualVideoCLIP",
     "CrossFrameVideoCLIP",
     "DescriptorEmbeddings",
     "DiSTNetwork",
@@ -52,6 +54,7 @@ __all__ = [
     "Scores",
     "SideNetwork",
     "SideTunedVideoCLIP",
+    "TemporalContext",
     "TemporalHead",
     "TemporalTransformer",
     "TextPrompts",

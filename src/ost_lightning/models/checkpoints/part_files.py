@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.unreadable_weights import problem_in
 
-PartName = Literal["temporal_head", "text_prompts", "vision_prompts", "side_network"]
+PartName = Literal["temporal_head", "text_prompts", "vision_prompts", "side_network", "temporal_context"]
 """Part of a `VideoCLIP` that pre-training did not have, by the name of its attribute."""
 
 _NOUNS: Final[dict[PartName, str]] = {
@@ -19,6 +19,13 @@ _NOUNS: Final[dict[PartName, str]] = {
     "text_prompts": "a set of text prompts",
     "vision_prompts": "a set of vision prompts",
     "side_network": "a side network",
+    "temporal_context": "temporal context",
+}
+_MODELS: Final[dict[PartName, str]] = {
+    "text_prompts": " of a PromptedVideoCLIP",
+    "vision_prompts": " of a PromptedVideoCLIP",
+    "side_network": " of a SideTunedVideoCLIP",
+    "temporal_context": " of a ContextualVideoCLIP",
 }
 PARTS: Final = tuple(_NOUNS)
 
@@ -45,7 +52,7 @@ def load_part(module: nn.Module | None, part: PartName, folder: Path) -> None:
     if not (weights := part_weights(folder, part)):
         return
     if module is None:
-        model = {"temporal_head": "", "side_network": " of a SideTunedVideoCLIP"}.get(part, " of a PromptedVideoCLIP")
+        model = _MODELS.get(part, "")
         raise CheckpointError(
             f"{folder} was tuned with {_NOUNS[part]} ({_file(folder, part).name}), but none is set: set "
             f"video_clip.{part}{model} to the class and settings that it was tuned with."

@@ -11,6 +11,7 @@ from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.pretrained.preprocessing import Preprocessing
 from ost_lightning.models.encoders.promptable import (
+    LayerRunner,
     PromptableEncoder,
     TokenPrompter,
     TowerShape,
@@ -95,6 +96,13 @@ class CLIPEncoder(DualEncoder, PromptableEncoder):
         """Embeds clips (B, T, 3, S, S), with vectors that join the tokens of every layer, as (B, T, d)."""
         class_tokens = run_vision_tower(self.model.vision_model, pixels, prompter)
         features: Tensor = self.model.visual_projection(class_tokens).unflatten(0, tuple(pixels.shape[:2]))
+        return features
+
+    def encode_clips_with(self, pixels: Tensor, run: LayerRunner) -> Tensor:
+        """Embeds clips (B, T, 3, S, S), with the layers of the vision tower run by a function, as (B, T, d)."""
+        vision = self.model.vision_model
+        tokens = vision.pre_layrnorm(vision.embeddings(pixels.flatten(0, 1))).unflatten(0, tuple(pixels.shape[:2]))
+        features: Tensor = self.model.visual_projection(vision.post_layernorm(run(tokens, vision.encoder.layers)))
         return features
 
     def encode_with_states(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

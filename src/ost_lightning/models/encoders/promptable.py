@@ -1,6 +1,7 @@
 """Access to the layers of an encoder's towers, for learned vectors that join their tokens (prompts)."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -56,6 +57,21 @@ class TokenPrompter(Protocol):
         """
 
 
+class LayerRunner(Protocol):
+    """What runs the layers of a vision tower in its own way."""
+
+    def __call__(self, tokens: Tensor, layers: Sequence[Any], /) -> Tensor:
+        """Runs all layers.
+
+        Args:
+            tokens: Tokens of each frame in front of the first layer, the class token first, (B, T, 1 + P, D).
+            layers: Layers from input to output. The last one may be made for the class token alone.
+
+        Returns:
+            Class tokens after the last layer, (B, T, D).
+        """
+
+
 class PromptableEncoder(ABC):
     """An encoder whose towers can be run layer by layer, and with vectors that join their tokens.
 
@@ -103,6 +119,18 @@ class PromptableEncoder(ABC):
         Args:
             pixels: Normalized pixels, fp32 (B, T, 3, S, S).
             prompter: Source of these vectors.
+
+        Returns:
+            (B, T, d), not normalized.
+        """
+
+    @abstractmethod
+    def encode_clips_with(self, pixels: Tensor, run: LayerRunner) -> Tensor:
+        """Embeds clips, with the layers of the vision tower run by a function.
+
+        Args:
+            pixels: Normalized pixels, fp32 (B, T, 3, S, S).
+            run: What runs the layers.
 
         Returns:
             (B, T, d), not normalized.

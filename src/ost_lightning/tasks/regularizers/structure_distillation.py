@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ost_lightning.errors import UserError
-from ost_lightning.matching.structure import random_directions, relative_structure, structure_distillation
+from ost_lightning.matching import random_directions, relative_structure, structure_distillation
 from ost_lightning.models import DescriptorEmbeddings, FrameEmbeddings, VideoCLIP
 from ost_lightning.tasks.gathering import process_rank
 from ost_lightning.tasks.regularizers.base import Regularizer, TrainingStep

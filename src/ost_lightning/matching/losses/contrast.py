@@ -1,4 +1,4 @@
-"""The training objectives."""
+"""Contrastive objectives."""
 
 from typing import Literal
 

@@ -41,7 +41,7 @@ def test_factor_one_sums_the_two_directions() -> None:
     torch.testing.assert_close(symmetric_kl(logits, labels, factor=1.0), 2 * symmetric_kl(logits, labels))
 
 
-VECTORS = load_file(Path(__file__).parents[1] / "tasks" / "maxi.safetensors")
+VECTORS = load_file(Path(__file__).parents[2] / "tasks" / "maxi.safetensors")
 """Losses and gradients of MAXI's released code."""
 
 
