@@ -13,6 +13,7 @@ from ost_lightning.matching import (
     Matcher,
     OptimalDescriptorSolver,
     PooledDescriptors,
+    TermWeights,
     TransportWarning,
     symmetric_kl,
 )
@@ -57,7 +58,7 @@ class Losses(Callback):
     [
         pytest.param(CategoryName(), marks=pytest.mark.slow),
         pytest.param(PooledDescriptors(), marks=pytest.mark.slow),
-        OptimalDescriptorSolver(),
+        OptimalDescriptorSolver(terms=TermWeights(name=1, order=2)),
     ],
 )
 def test_training_lowers_the_loss(tmp_path: Path, matcher: Matcher) -> None:
