@@ -17,9 +17,12 @@ from tests.processes import LIMIT, environment
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton comes with PyTorch's CUDA builds only")
-def test_interpreted_kernel_agrees_with_tensors() -> None:
+@pytest.mark.parametrize(
+    ("chosen", "cases"), [("few", 7 + 2 + 3), pytest.param("every", 2 * 7 + 3 * 3, marks=pytest.mark.slow)]
+)
+def test_interpreted_kernel_agrees_with_tensors(chosen: str, cases: int) -> None:
     done = subprocess.run(
-        [sys.executable, Path(__file__).parent / "interpreted_kernel.py"],
+        [sys.executable, Path(__file__).parent / "interpreted_kernel.py", chosen],
         env={**environment(), "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
@@ -27,7 +30,7 @@ def test_interpreted_kernel_agrees_with_tensors() -> None:
         check=True,
     )
     results = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(results) == 2 * 7 + 3 * 3
+    assert len(results) == cases
     for result in results:
         assert result["fits"], result["name"]
         assert result["difference"] < 1e-5, result["name"]

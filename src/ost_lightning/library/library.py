@@ -55,7 +55,7 @@ class Library:
         path = Path(folder).absolute()
         if not is_utf8(str(path)):
             raise UserError(
-                f"The folder {path} has a name that is not UTF-8, which Lance can't open: choose another for the library."
+                f"The folder {path} has a name that is not UTF-8, which Lance can't open: choose another folder."
             )
         file = path / _FILE
         if not file.exists():

@@ -44,10 +44,10 @@ def score(task: ContrastiveRecognition, folder: Path, *callbacks: WeightEnsembli
 
 def test_several_ratios_in_one_run_equal_separate_runs(tmp_path: Path) -> None:
     task = tuned_task()
-    together = score(task, tmp_path, WeightEnsembling(ratios=[0.2, 0.5, 1.0]))
+    together = score(task, tmp_path, WeightEnsembling(ratios=[0.2, 1.0]))
     assert together["test/unseen/top1"] == score(tuned_task(), tmp_path)["test/unseen/top1"]
     original = task.video_clip.original_parameters()
-    for ratio in (0.2, 0.5, 1.0):
+    for ratio in (0.2, 1.0):
         alone = tuned_task()
         mixture = ensemble_weights(original, dict(alone.video_clip.named_parameters()), ratio)
         with torch.no_grad():

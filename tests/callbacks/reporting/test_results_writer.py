@@ -113,6 +113,7 @@ def test_results_record_their_conditions(capsys: pytest.CaptureFixture[str]) -> 
         5,
     )
     remarks = " ".join(results["remarks"])
+    assert "best one" not in remarks
     assert "own: 1 of 5 videos were in the checkpoint's training data" in remarks
     assert "Not the protocol few_shot: own (5 videos, label space videos) is not a known list" in remarks
     printed = capsys.readouterr().out
@@ -127,7 +128,6 @@ def test_best_on_test_selection_is_reported() -> None:
     assert selection["by"] == "val/own/top1"
     remarks = " ".join(results["remarks"])
     assert "best one by val/own/top1, which is the test set own: best-on-test selection" in remarks
-    assert not any("best one" in remark for remark in test(LAST)["remarks"])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -220,6 +220,7 @@ def test_training_records_its_initial_weights() -> None:
     assert results["sets"]["own"]["card"]["in_training"] == 3  # 3.mp4 before, 4.mp4 and 5.mp4 now
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_training_resumed_with_other_videos_has_seen_both() -> None:
     Path("videos/other.txt").write_text("4.mp4 0\n5.mp4 1\n4.mp4 0\n5.mp4 1\n")

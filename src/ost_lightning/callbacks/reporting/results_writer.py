@@ -20,7 +20,7 @@ from ost_lightning.analysis.terminal_table import print_markdown
 from ost_lightning.callbacks.recognition import recognition_data, recognition_task, run_folder
 from ost_lightning.callbacks.reporting.code_revision import git_state
 from ost_lightning.callbacks.reporting.data_cards import data_card, name_form, sentence_digests
-from ost_lightning.callbacks.reporting.published_lists import digest_of, published_as
+from ost_lightning.callbacks.reporting.published_lists import published_as
 from ost_lightning.callbacks.reporting.settings import clip_settings, model_settings
 from ost_lightning.callbacks.reporting.tested_checkpoint import report_weights, tested_checkpoint
 from ost_lightning.callbacks.reporting.training_differences import clip_differences
@@ -84,7 +84,7 @@ class ResultsWriter(Callback):
         steps = trainer.estimated_stepping_batches
         record = TrainingRecord.of(
             data.training_set,
-            {name: digest_of(videos) for name, videos in data.evaluation_sets("val").items()},
+            data.evaluation_sets("val"),
             seed=_run_seed(),
             steps=int(steps) if isfinite(steps) else -1,
             before=TrainingRecord.load(contents),
@@ -168,7 +168,11 @@ class ResultsWriter(Callback):
         found += remarks(self.protocol, sets, training, clips) + not_combined(sets)
         found += [labeled.repeats_message(name) for name, labeled in videos.items() if labeled.repeats]
         if self._checkpoint is not None:
-            digests = {result.card.digest: name for name, result in sets.items()}
+            digests = {
+                result.card.digest: name
+                for name, result in sets.items()
+                if self._training is None or self._training.may_have_validated_on(videos[name])
+            }
             found += _selection_remarks(self._checkpoint, digests)
         about_classes = {name: task.video_clip.remark_on(labeled.labels) for name, labeled in videos.items()}
         found += [f"{name}: {remark}" for name, remark in about_classes.items() if remark]

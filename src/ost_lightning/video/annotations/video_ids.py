@@ -59,6 +59,27 @@ def video_id(path: str, kind: IdKind = "video") -> str:
             ActivityNet (`v_id.mp4`), so that two clips of one video have one id; the stem of any other published name;
             and the path of a name that is not a publisher's.
     """
+    folder, slash, name, stem = _parts(path)
+    if kind == "file":
+        return stem
+    if (found := _published_id(folder, name, stem)) is not None:
+        return found
+    id_ = f"{folder}{slash}{stem}"
+    return str(PurePosixPath(id_)) if stem in ("", ".") else id_
+
+
+def has_published_name(path: str) -> bool:
+    """Returns whether a video has a publisher's name, which identifies it below any root.
+
+    Args:
+        path: Path below the root, file name or id.
+    """
+    folder, _, name, stem = _parts(path)
+    return _published_id(folder, name, stem) is not None
+
+
+def _parts(path: str) -> tuple[str, str, str, str]:
+    """Folder, the slash after it if any, name and stem of a video."""
     if "@" in path:
         path = _PART.sub("", path)
     path = path.replace("\\", "/")
@@ -71,14 +92,12 @@ def video_id(path: str, kind: IdKind = "video") -> str:
     stem, _, suffix = name.rpartition(".")
     if not stem or not _SUFFIX.fullmatch(suffix):
         stem = name
-    if kind == "file":
-        return stem
+    return folder, slash, name, stem
+
+
+def _published_id(folder: str, name: str, stem: str) -> str | None:
     parent = folder.rpartition("/")[2]
-    for pattern in _patterns():
-        if (found := pattern.id_in(stem, name, parent)) is not None:
-            return found
-    id_ = f"{folder}{slash}{stem}"
-    return str(PurePosixPath(id_)) if stem in ("", ".") else id_
+    return next((found for pattern in _patterns() if (found := pattern.id_in(stem, name, parent)) is not None), None)
 
 
 def id_hash(id_: str) -> int:
