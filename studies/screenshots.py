@@ -38,7 +38,9 @@ RUNS = ("category_name/version_2", "optimal_descriptor_solver/version_2")
 def browser_page(width: int = WIDTH, height: int = 900) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
-        yield browser.new_page(viewport={"width": width, "height": height})
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(300_000)  # a busy machine takes its time
+        yield page
         browser.close()
 
 

@@ -290,6 +290,9 @@ def test_a_phone_in_the_dark_shows_all_of_it(browser: Browser, url: str) -> None
     def steps(page: Page) -> None:
         page.get_by_role("button", name=re.compile("one after the other")).click()
         finished(page)
+        names = page.locator(".ost-segment span").evaluate_all("(all) => all.map((one) => one.offsetWidth)")
+        assert min(names) == 0  # no name is cut after two letters
+        assert all(width == 0 or width >= 40 for width in names)
         for tab in ("Recognize", "Find", "Compare"):
             page.get_by_role("tab", name=tab).click()
             assert page.evaluate("document.documentElement.scrollWidth") == 375
