@@ -20,8 +20,9 @@ from train import weights_of
 from world import DESCRIPTORS, Encoded, Encoder
 
 from ost_lightning.matching.matchers import pairwise_cosines
+from ost_lightning.models import VideoCLIP
 from ost_lightning.text import Descriptors, LabelSpace, SentenceSet
-from ost_lightning.text.consensus import consensus
+from ost_lightning.text.consensus import Embed, consensus, unsupported
 from ost_lightning.toyworld.dataset import label_space
 from ost_lightning.toyworld.grammar import Group, draw_classes
 from ost_lightning.toyworld.wording import spatio_descriptors, temporal_descriptors
@@ -169,19 +170,13 @@ def is_correct(changed: LabelSpace, original: LabelSpace) -> dict[str, Tensor]:
 @torch.no_grad()
 def variants(encoder: Encoder, group: Group, count: int, rules: bool) -> Iterator[tuple[str, Encoded, Weights | None]]:
     """Yields every way to use the drafts, and weights of one draft by rules: name, embeddings, weights."""
-    clip = encoder.clip
+    clip, embed = encoder.clip, embedder(encoder.clip)
     videos = encoder.encode(group)
     background = encoder.encode("unseen" if group == "seen" else "seen").frames
 
     def encode(labels: LabelSpace, descriptors: int = DESCRIPTORS) -> Encoded:
         sentences = encoder.templates.apply(labels, ("name", "spatio", "temporal"), descriptors)
         return replace(videos, texts=dict(clip.encode_sentences(clip.tokenize(sentences))))
-
-    def embed(texts: Sequence[str]) -> Tensor:
-        found: Tensor = clip.encode_sentences(clip.tokenize(SentenceSet({"spatio": tuple((t,) for t in texts)})))[
-            "spatio"
-        ]
-        return found[:, 0]
 
     originals = [draft(encoder.draw, group, number) for number in range(DRAFTS)]
     drafts = [hallucinated(one, count, str(number)) for number, one in enumerate(originals)]
@@ -227,6 +222,33 @@ def variants(encoder: Encoder, group: Group, count: int, rules: bool) -> Iterato
     yield "consensus of 5 drafts, mistakes shared by all", encode(consensus(same, embed, DESCRIPTORS).labels), None
 
 
+def embedder(clip: VideoCLIP) -> Embed:
+    """Returns the text tower as a function from texts to unit vectors."""
+
+    def embed(texts: Sequence[str]) -> Tensor:
+        sentences = SentenceSet({"spatio": tuple((text,) for text in texts)})
+        return clip.encode_sentences(clip.tokenize(sentences))["spatio"][:, 0]
+
+    return embed
+
+
+@torch.no_grad()
+def print_warnings() -> None:
+    """Prints how many warnings of unsupported descriptors are right, and how many hallucinations they find."""
+    embed = embedder(VideoCLIP("tiny").eval())
+    for others in (1, 2, 4):
+        right = warned = wrong = 0
+        for draw in range(5):
+            for group in ("seen", "unseen"):
+                originals = [draft(draw, group, number) for number in range(1 + others)]
+                drafts = [hallucinated(one, 1, str(number)) for number, one in enumerate(originals)]
+                for one in unsupported(drafts[0], drafts[1:], embed):
+                    warned += 1
+                    right += one.text not in getattr(originals[0].descriptors[one.name], one.kind or "spatio")
+                wrong += 2 * len(originals[0])
+        print(f"{others} other drafts: {right / warned:.0%} of the warnings are right, {right / wrong:.0%} are found")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", choices=["pretrained", "paper"], default="pretrained")
@@ -249,6 +271,7 @@ def main() -> None:
                     accuracies[group, name, count][draw].append(found)
     for group in options.group:
         print_table(group, {name: values for name, values in accuracies.items() if name[0] == group})
+    print_warnings()
 
 
 def print_table(group: str, accuracies: dict[tuple[str, str, int], dict[int, list[list[float]]]]) -> None:

@@ -18,7 +18,7 @@ _CHUNK: Final = 256
 """Number of videos that are compared with the cache at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, which the parser of settings can't read defaults from
 class TransductiveCache:
     r"""Test-time adapter whose cache keeps, for each class, the videos that are most confidently of it.
 

@@ -1,5 +1,6 @@
 import csv
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from lightning.pytorch import Trainer
 
 from ost_lightning.analysis.results.run_results import RunResults
 from ost_lightning.callbacks import PredictionWriter, ResultsWriter, TransductiveReport, WeightEnsembling
+from ost_lightning.cli import main
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import TransductiveCache
 from ost_lightning.matching import CategoryName, OptimalDescriptorSolver
@@ -17,6 +19,7 @@ from ost_lightning.tasks import ContrastiveRecognition
 from tests.callbacks.evaluation.test_descriptor_usage import videos
 from tests.callbacks.evaluation.test_order_report import trainer
 from tests.callbacks.evaluation.test_weight_ensembling import tuned_task
+from tests.small_experiments import own_videos
 
 CACHE = TransductiveCache(capacity=1, weight=30.0)
 
@@ -110,3 +113,14 @@ def test_frames_of_views_are_averaged(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="broken"):
         trainer(tmp_path, Watched()).test(task, datamodule=videos(tmp_path), verbose=False)
     assert seen == [(4, 4, task.video_clip.encode_frames(torch.zeros(1, 4, 3, 48, 48, dtype=torch.uint8)).shape[-1])]
+
+
+def test_the_command_takes_the_callback_and_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["ost"])
+    settings = ["--trainer.callbacks=TransductiveReport", "--trainer.callbacks.cache.capacity=2"]
+    assert main(["test", *own_videos(Path("videos")), *settings]) == 0
+    run = Path("runs/own_videos/version_0")
+    score = RunResults.load(run / "results.json").sets["own"].transductive["pretrained"]
+    assert score.cache["capacity"] == 2
+    assert (run / "transductive_predictions.csv").is_file()
