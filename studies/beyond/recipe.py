@@ -1,30 +1,35 @@
 """Measures every ingredient in the hard setting of the rendered world.
 
-`choose` writes the settings that are best on seen classes, with the pre-trained weights. `score` measures all
-ingredients on unseen classes, order pairs and the controls. `report` prints the tables. What is embedded or scored
-already is not repeated.
+`score` measures all ingredients on unseen classes, order pairs and the controls, with the weights that `train.py
+--difficulty hard` wrote. `report` prints the table. What is embedded or scored already is not repeated.
 """
 
 import argparse
 import json
-import statistics
 import warnings
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
-from ingredients import Ingredient, WeightSet, choices, ingredients
+from ingredients import INGREDIENTS, Ingredient, WeightSet
 from score import accuracies
 from spreads import Scores, cell, difference, table
+from torch import Tensor
 from train import weights_of
-from world import Encoded, Encoder, with_frames_shuffled, with_steps_shuffled
+from variants import RememberingSolver
+from world import DESCRIPTORS, Encoded, Encoder, with_frames_shuffled, with_steps_shuffled
 
 from ost_lightning.files import atomic_write
-from ost_lightning.matching import TransportWarning
+from ost_lightning.matching import Matcher, TransportWarning
 from ost_lightning.models import VideoCLIP, ensemble_weights
+from ost_lightning.text import LabelSpace, SentenceSet
+from ost_lightning.text.consensus import consensus
 from ost_lightning.toyworld.dataset import label_space
-from ost_lightning.toyworld.grammar import GROUPS, Group
+from ost_lightning.toyworld.grammar import Group
 
 DRAWS = range(5)
 REPEATS = range(1)
@@ -63,88 +68,91 @@ def clip_of(weights: WeightSet, training: str, draw: int, seed: int, folder: Pat
     return tuned
 
 
-def conditions(encoder: Encoder, group: Group) -> Iterator[tuple[str, int, Encoded]]:
-    """Yields the descriptors as they are written, and every control on clean ones: name, repetition, embeddings."""
-    yield "written", 0, encoder.encode(group)
-    if group == "seen":
-        return
-    clean = encoder.encode(group, label_space(encoder.draw, group, encoder.difficulty, clean=True))
-    yield "clean", 0, clean
-    if group == "order":
-        return
-    for repeat in REPEATS:
-        for count in (1, 2):
-            yield f"{count} hallucinated", repeat, encoder.encode(group, encoder.hallucinated(group, count, repeat))
-        yield "steps shuffled", repeat, with_steps_shuffled(clean, repeat)
-        yield "frames shuffled", repeat, with_frames_shuffled(clean, repeat)
+def label_spaces(encoder: Encoder, group: Group, drafts: int) -> Iterator[tuple[str, int, LabelSpace]]:
+    """Yields the descriptors as they are written, and every control on clean ones: name, repetition, label space."""
+
+    def embed(texts: Sequence[str]) -> Tensor:
+        sentences = SentenceSet({"spatio": tuple((text,) for text in texts)})
+        return encoder.clip.encode_sentences(encoder.clip.tokenize(sentences))["spatio"][:, 0]
+
+    def agreed(make: Callable[[int], LabelSpace]) -> LabelSpace:
+        made = [make(draft) for draft in range(drafts)]
+        return made[0] if drafts == 1 else consensus(made, embed, DESCRIPTORS).labels
+
+    written = partial(label_space, encoder.draw, group, encoder.difficulty)
+    yield "written", 0, agreed(lambda draft: written(draft=draft))
+    if group != "seen":
+        yield "clean", 0, agreed(lambda draft: written(clean=True, draft=draft))
+    if group == "unseen":
+        for count, repeat in product((1, 2), REPEATS):
+            yield f"{count} hallucinated", repeat, agreed(partial(encoder.hallucinated, group, count, repeat))
+
+
+def conditions(encoder: Encoder, group: Group, drafts: int) -> Iterator[tuple[str, int, Encoded]]:
+    """Yields every condition, with embeddings of its descriptors."""
+    for condition, repeat, labels in label_spaces(encoder, group, drafts):
+        encoded = encoder.encode(group, labels)
+        yield condition, repeat, encoded
+        if group == "unseen" and condition == "clean":
+            for number in REPEATS:
+                yield "steps shuffled", number, with_steps_shuffled(encoded, number)
+                yield "frames shuffled", number, with_frames_shuffled(encoded, number)
 
 
 Embedded = list[tuple[Group, str, int, Encoded]]
 
 
+@lru_cache(maxsize=1)  # the numbers of drafts of one set of weights share the embeddings of frames
+def encoder_of(weights: WeightSet, training: str, draw: int, seed: int, folder: Path) -> Encoder | None:
+    clip = clip_of(weights, training, draw, seed, folder)
+    return None if clip is None else Encoder(clip, draw, "hard")
+
+
 @torch.no_grad()
-def embedded(weights: WeightSet, training: str, draw: int, seed: int, folder: Path) -> Embedded | None:
-    """Returns the embeddings of all groups and conditions, from disk if they are there; None without weights."""
-    name = "pre-trained" if weights == "pre-trained" else f"{training}-{weights}-seed{seed}"
-    file = folder / "embeddings" / f"{name}-draw{draw}.pt"
+def embedded(one: Ingredient, groups: Sequence[Group], draw: int, seed: int, folder: Path) -> Embedded | None:
+    """Returns the embeddings of all conditions, from disk if they are there; None if there are no weights."""
+    weights = one.weights if one.weights == "pre-trained" else f"{one.training}-{one.weights}-seed{seed}"
+    file = folder / "embeddings" / f"{weights}-{one.drafts}-draw{draw}-{'-'.join(groups)}.pt"
     if not file.is_file():
-        clip = clip_of(weights, training, draw, seed, folder)
-        if clip is None:
+        encoder = encoder_of(one.weights, one.training, draw, seed, folder)
+        if encoder is None:
             return None
-        encoder = Encoder(clip, draw, "hard")
-        found = [
-            (group, condition, repeat, encoded)
-            for group in GROUPS
-            for condition, repeat, encoded in conditions(encoder, group)
-        ]
-        with atomic_write(file) as partial:
-            torch.save([(*keys, one.frames, one.labels, one.texts) for *keys, one in found], partial)
-    return [(group, condition, repeat, Encoded(*rest)) for group, condition, repeat, *rest in torch.load(file)]
+        found = [(group, *row) for group in groups for row in conditions(encoder, group, one.drafts)]
+        with atomic_write(file) as incomplete:
+            torch.save([(*keys, each.frames, each.labels, each.texts) for *keys, each in found], incomplete)
+    return [(*row[:3], Encoded(*row[3:])) for row in torch.load(file)]
 
 
-def choose(folder: Path) -> None:
-    """Writes the settings with the best mean over draws on seen classes, and prints all of them."""
-    seen = [
-        one
-        for draw in DRAWS
-        for group, *_, one in embedded("pre-trained", "", draw, 0, folder) or ()
-        if group == "seen"
-    ]
-
-    def mean(ingredient: Ingredient) -> float:
-        return statistics.mean(float(accuracies(ingredient.matcher, one, pairs=False)["top1"]) for one in seen)
-
-    choice: dict[str, float] = {}
-    print(f"Eq. 13: {mean(Ingredient()):.1f}")
-    for key, matchers in choices().items():
-        found = {value: mean(Ingredient(matcher)) for value, matcher in matchers.items()}
-        choice[key] = max(found, key=found.__getitem__)
-        print(f"{key}: " + ", ".join(f"{value:g}: {top1:.1f}" for value, top1 in found.items()))
-    (folder / "choice.json").write_text(json.dumps(choice))
+def top1(matchers: Mapping[Any, Matcher], encoded: Encoded, pairs: bool = False) -> dict[Any, dict[str, Any]]:
+    """Returns the accuracies of each matcher; transport problems that they share are solved once."""
+    RememberingSolver.solved.clear()  # its keys are tensors of another condition
+    return {name: accuracies(matcher, encoded, pairs) for name, matcher in matchers.items()}
 
 
 def score(folder: Path, draw: int, seed: int) -> None:
     """Writes the accuracies of every ingredient whose weights exist."""
     file = folder / "scores" / f"draw{draw}-seed{seed}.json"
     rows: list[dict[str, Any]] = json.loads(file.read_text()) if file.is_file() else []
-    known = {row["variant"] for row in rows}
-    for name, one in ingredients(json.loads((folder / "choice.json").read_text())).items():
-        if name in known or (sets := embedded(one.weights, one.training, draw, seed, folder)) is None:
-            continue
-        for group, condition, repeat, encoded in sets:
-            keys = {"weights": "", "variant": name, "draw": draw, "seed": seed}
-            keys |= {"group": group, "condition": condition, "repeat": repeat}
-            rows.append(keys | accuracies(one.matcher, encoded, group == "order"))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(rows))
-    print(f"{file.name}: {len(rows)} rows", flush=True)
+    missing: dict[tuple[str, str, int], dict[str, Ingredient]] = defaultdict(dict)
+    for name, one in INGREDIENTS.items():
+        if name not in {row["variant"] for row in rows}:
+            missing[one.training, one.weights, one.drafts][name] = one
+    for alike in missing.values():
+        sets = embedded(next(iter(alike.values())), ["unseen", "order"], draw, seed, folder)
+        for group, condition, repeat, encoded in sets or []:
+            keys = {"weights": "", "draw": draw, "seed": seed, "group": group, "condition": condition, "repeat": repeat}
+            matchers = {name: one.matcher for name, one in alike.items()}
+            rows += [keys | {"variant": name} | row for name, row in top1(matchers, encoded, group == "order").items()]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(rows))
+        print(f"{file.name}: {len(rows)} rows", flush=True)
 
 
 def report(folder: Path) -> None:
     """Prints accuracies of Eq. 13, and paired differences of everything else."""
     scores = Scores(sorted((folder / "scores").glob("*.json")))
-    names = list(ingredients(json.loads((folder / "choice.json").read_text())))
-    columns = [("seen", "written", "top1"), *(("unseen", condition, "top1") for condition in CONTROLS)]
+    names = list(INGREDIENTS)
+    columns = [("unseen", condition, "top1") for condition in CONTROLS]
     columns += [("order", condition, "pair") for condition in ("written", "clean")]
     base = [scores.by_draw("", group, condition, names[0], measure) for group, condition, measure in columns]
     rows = []
@@ -153,21 +161,19 @@ def report(folder: Path) -> None:
         shown = map(cell, values) if name == names[0] else map(difference, values, base)
         rows.append([name, *shown])
     labels = [*CONTROLS.values(), "order pairs, as written", "order pairs, no flaws"]
-    table(["", "seen, as written", *labels], rows)
+    table(["", *labels], rows)
     print("runs: " + ", ".join(f"draw {draw} seed {seed}" for draw, seed in sorted(scores.runs[""])))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["choose", "score", "report"])
+    parser.add_argument("what", choices=["score", "report"])
     parser.add_argument("--draw", type=int, nargs="+", default=list(DRAWS))
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("runs/beyond-hard"))
     options = parser.parse_args()
     warnings.simplefilter("ignore", TransportWarning)
-    if options.what == "choose":
-        choose(options.folder)
-    elif options.what == "report":
+    if options.what == "report":
         report(options.folder)
     else:
         for seed in options.seed:

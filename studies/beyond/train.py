@@ -23,6 +23,8 @@ VARIANTS: dict[str, Sequence[str]] = {
     "relaxed": tuple(f"{MATCHER}.{kind}.descriptor_rho={{descriptor_rho}}" for kind in ("spatio", "temporal")),
     "transported": (f"{MATCHER}.terms.spatio_pooled=0", f"{MATCHER}.terms.temporal_pooled=0"),
     "learned_epsilon": (f"{MATCHER}.gradient=implicit", f"{MATCHER}.learn_epsilon=true"),
+    "distillation": ("--config=ingredients/structure_distillation",),
+    "interpolation": ("--config=ingredients/weight_interpolation",),
 }
 """Options of each variant; settings in braces were chosen on seen classes."""
 QUIET = (

@@ -78,10 +78,11 @@ class Encoder:
         texts = self.clip.encode_sentences(self.clip.tokenize(sentences))
         return Encoded(self._frames[group], truth, dict(texts))
 
-    def hallucinated(self, group: Group, count: int, seed: int) -> LabelSpace:
+    def hallucinated(self, group: Group, count: int, seed: int, draft: int = 0) -> LabelSpace:
         """Returns clean descriptors with `count` per kind and class replaced by those of other classes."""
-        labels = label_space(self.draw, group, self.difficulty, clean=True)
-        rng = random.Random(f"hallucination {self.draw} {group} {count} {seed}")
+        labels = label_space(self.draw, group, self.difficulty, clean=True, draft=draft)
+        seeded = f"hallucination {self.draw} {group} {count} {seed}" + (f" {draft}" if draft else "")
+        rng = random.Random(seeded)
         written = {}
         for name in labels.names:
             kinds = {}

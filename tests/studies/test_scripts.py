@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import yaml
 from torch.nn.functional import normalize
+
+from ost_lightning.matching import OptimalDescriptorSolver
 
 TOP = Path(__file__).parents[2]
 SCRIPTS = sorted(
@@ -73,12 +76,14 @@ def test_controls_only_shuffle() -> None:
 
 
 def test_recipe_of_the_study_is_the_one_that_ships() -> None:
-    ingredients = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/ingredients.py")))
-    rows = ingredients.ingredients({"order_sigma": 0.2, "descriptor_rho": 0.1, "name": 0.5})
-    assert next(iter(rows)) == "Eq. 13"
-    assert rows["order prior"].matcher.problems["temporal"].order_sigma == 0.2
-    assert rows["relaxed marginal"].matcher.problems["spatio"].descriptor_rho == 0.1
-    assert rows["name term"].matcher.terms.name == 0.5
+    study = SimpleNamespace(**runpy.run_path(str(TOP / "studies/beyond/ingredients.py")))
+    shipped = yaml.safe_load((TOP / "experiments/presets/ost_plus.yaml").read_text())
+    matcher = shipped["model"]["init_args"]["matcher"]["init_args"]
+    assert study.TermWeights(**matcher["terms"]) == study.INGREDIENTS["OST+"].matcher.terms
+    assert study.INGREDIENTS["OST+"].matcher.problems == OptimalDescriptorSolver().problems
+    assert shipped["trainer"]["callbacks+"] == {"class_path": "TrajectoryAverage"}
+    assert study.INGREDIENTS["OST+"].weights == "averaged"
+    assert study.INGREDIENTS["Eq. 13"].matcher.terms == study.TermWeights()
 
 
 def test_averages_contain_the_original_and_every_epoch(tmp_path: Path) -> None:

@@ -160,3 +160,15 @@ def test_every_shipped_table_only_configures_the_ablation() -> None:
     assert files
     for file in files:
         assert set(yaml.safe_load(file.read_text())) == {"ablation"}
+
+
+def test_parts_of_the_recipe_are_one_table(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["ablate", *SMALL, "--table=ost_plus", "--print_config"])
+    assert stop.value.code == 0
+    settings = yaml.safe_load(capsys.readouterr().out)["ablation"]["settings"]
+    recipe = yaml.safe_load((shipped("experiments") / "presets/ost_plus.yaml").read_text())
+    terms = recipe["model"]["init_args"]["matcher"]["init_args"]["terms"]
+    shown = {row["name"]: one["matcher"]["init_args"]["terms"] for one in settings for row in one["rows"]}
+    assert shown["both"] == shown["Eq. 13"] | terms
+    assert len(shown) == 6
