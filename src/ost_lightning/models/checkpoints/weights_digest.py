@@ -19,5 +19,5 @@ def weights_digest(module: nn.Module) -> str:
     digest = blake2b(digest_size=16)
     for name, parameter in sorted(module.named_parameters()):
         digest.update(f"{name}={parameter.dtype}{tuple(parameter.shape)}".encode())
-        digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
