@@ -175,12 +175,13 @@ def test_siglip_with_transport_in_all_formats(tmp_path: Path, video: Path) -> No
     torch.testing.assert_close(torch.nn.functional.normalize(features.pooler_output), expected)
 
 
-def test_the_tiny_siglip_with_sigmoid_in_all_formats(tmp_path: Path, video: Path) -> None:
+@pytest.mark.parametrize("graphs", [GRAPHS[:1], pytest.param(GRAPHS, marks=pytest.mark.slow)], ids=len)
+def test_the_tiny_siglip_with_sigmoid(tmp_path: Path, video: Path, graphs: tuple[str, ...]) -> None:
     recognizer = Recognizer.load("tiny_siglip", labels=NAMES, device="cpu", scores="sigmoid")
-    folder = recognizer.export(tmp_path / "out", ("hf", *GRAPHS))
+    folder = recognizer.export(tmp_path / "out", ("hf", *graphs))
     runner = load_runner(folder)
     clip = runner.read_clip(video)
-    for name in GRAPHS:
+    for name in graphs:
         found = runner.load(name)(clip).mean(0)
         np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
         assert abs(found.sum() - 1) > 0.01
