@@ -47,8 +47,9 @@ def browser_page(width: int = WIDTH, height: int = 900) -> Iterator[Page]:
 def take(page: Page, file: Path) -> None:
     """Writes what is visible as a small PNG."""
     page.screenshot(path=file)
-    # a palette by frequency would lose the few bright pixels of maps
-    reduced = Image.open(file).convert("RGB").quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    taken = Image.open(file).convert("RGB")
+    # a palette by frequency alone would lose the few bright pixels of maps
+    reduced = taken.quantize(COLORS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
     reduced.save(file, optimize=True)
 
 
