@@ -61,7 +61,6 @@ INGREDIENTS = {
     "evidence for the order": Ingredient(solver(TermWeights(order=2, order_sigma=0.3))),
     "consensus of 5 drafts": Ingredient(drafts=5),
     "transported terms, evidence": Ingredient(solver(PLUS)),
-    "the same, consensus": Ingredient(solver(PLUS), drafts=5),
-    "OST+": Ingredient(solver(PLUS), weights="averaged", drafts=5),
+    "OST+": Ingredient(solver(PLUS), drafts=5),
 }
 """Rows of the tables; the last ones are the parts of the recipe together."""

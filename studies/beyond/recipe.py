@@ -149,19 +149,23 @@ def score(folder: Path, draw: int, seed: int) -> None:
 
 
 def report(folder: Path) -> None:
-    """Prints accuracies of Eq. 13, and paired differences of everything else."""
+    """Prints accuracies of Eq. 13, and paired differences of everything else that was scored."""
     scores = Scores(sorted((folder / "scores").glob("*.json")))
-    names = list(INGREDIENTS)
-    columns = [("unseen", condition, "top1") for condition in CONTROLS]
-    columns += [("order", condition, "pair") for condition in ("written", "clean")]
-    base = [scores.by_draw("", group, condition, names[0], measure) for group, condition, measure in columns]
-    rows = []
-    for name in names:
-        values = [scores.by_draw("", group, condition, name, measure) for group, condition, measure in columns]
-        shown = map(cell, values) if name == names[0] else map(difference, values, base)
-        rows.append([name, *shown])
-    labels = [*CONTROLS.values(), "order pairs, as written", "order pairs, no flaws"]
-    table(["", *labels], rows)
+    unseen = [("unseen", condition, "top1") for condition in CONTROLS]
+    order = [("order", condition, "pair") for condition in ("written", "clean")]
+    base, *_ = INGREDIENTS
+    for columns, labels in (
+        (unseen, [*CONTROLS.values()]),
+        (order, ["order pairs, as written", "order pairs, no flaws"]),
+    ):
+        rows = []
+        for name in INGREDIENTS:
+            if not scores.by_draw("", *columns[0][:2], name, columns[0][2]):
+                continue
+            values = [scores.by_draw("", group, condition, name, measure) for group, condition, measure in columns]
+            plain = [scores.by_draw("", group, condition, base, measure) for group, condition, measure in columns]
+            rows.append([name, *(map(cell, values) if name == base else map(difference, values, plain))])
+        table(["", *labels], rows)
     print("runs: " + ", ".join(f"draw {draw} seed {seed}" for draw, seed in sorted(scores.runs[""])))
 
 

@@ -81,8 +81,7 @@ def test_recipe_of_the_study_is_the_one_that_ships() -> None:
     matcher = shipped["model"]["init_args"]["matcher"]["init_args"]
     assert study.TermWeights(**matcher["terms"]) == study.INGREDIENTS["OST+"].matcher.terms
     assert study.INGREDIENTS["OST+"].matcher.problems == OptimalDescriptorSolver().problems
-    assert shipped["trainer"]["callbacks+"] == {"class_path": "TrajectoryAverage"}
-    assert study.INGREDIENTS["OST+"].weights == "averaged"
+    assert (study.INGREDIENTS["OST+"].training, study.INGREDIENTS["OST+"].weights) == ("paper", "tuned")
     assert study.INGREDIENTS["Eq. 13"].matcher.terms == study.TermWeights()
 
 

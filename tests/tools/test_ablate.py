@@ -171,4 +171,4 @@ def test_parts_of_the_recipe_are_one_table(capsys: pytest.CaptureFixture[str]) -
     terms = recipe["model"]["init_args"]["matcher"]["init_args"]["terms"]
     shown = {row["name"]: one["matcher"]["init_args"]["terms"] for one in settings for row in one["rows"]}
     assert shown["both"] == shown["Eq. 13"] | terms
-    assert len(shown) == 6
+    assert len(shown) == 4
