@@ -223,6 +223,10 @@ def main() -> None:
     if options.memory_of:
         report_memory(options.memory_of, options)
         return
+    if options.ingredients:
+        for name in INGREDIENTS:  # first, because the peak of a new process begins with that of the one that started it
+            command = [sys.executable, *sys.argv, f"--memory_of={name}"]
+            subprocess.run(command, check=True, env={**os.environ, **PLAIN_MALLOC})  # noqa: S603
     peak = ceiling(options.device, options.precision)
     print(f"ceiling of a matrix product ({options.precision}, {options.device}): {peak / 1e12:.2f} TFLOP/s")
     sides = {name: SIDES[name](options) for name in (INGREDIENTS if options.ingredients else COMPARED)}
@@ -245,9 +249,6 @@ def main() -> None:
     if options.device == "cpu":
         print(f"peak memory of the process, all models: {resident():.1f} GiB")
     if options.ingredients:
-        for name in sides:
-            command = [sys.executable, *sys.argv, f"--memory_of={name}"]
-            subprocess.run(command, check=True, env={**os.environ, **PLAIN_MALLOC})  # noqa: S603
         return
     print(f"loading: {videos_per_second_and_core(options.frames):.1f} videos/s per core, {options.frames} frames each")
 
