@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ost_lightning.analysis.pictures import COLOR_MAP, WIDTH, picture
 from ost_lightning.models import VideoCLIP
 from ost_lightning.recognition import attention_maps
-from ost_lightning.recognition.explanation import MapMethod
+from ost_lightning.recognition.explanations import MapMethod
 from ost_lightning.text import SentenceSet
 from studies.explain.stills import SIDE, Stills
 

@@ -2,9 +2,16 @@
 
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator
 from ost_lightning.recognition.embedded_clip import EmbeddedClip
-from ost_lightning.recognition.explanation import Explanation, SentenceMatch, attention_maps
-from ost_lightning.recognition.explanation_page import ExplainedByModel, write_explanation_page
-from ost_lightning.recognition.explanation_pictures import draw_comparison, draw_maps, draw_matches
+from ost_lightning.recognition.explanations import (
+    ExplainedByModel,
+    Explanation,
+    SentenceMatch,
+    attention_maps,
+    draw_comparison,
+    draw_maps,
+    draw_matches,
+    write_explanation_page,
+)
 from ost_lightning.recognition.live import LiveRecognition, StreamLostWarning
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.recognizer import Recognizer

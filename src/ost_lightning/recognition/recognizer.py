@@ -18,8 +18,7 @@ from ost_lightning.matching import CategoryName
 from ost_lightning.models import FrameEmbeddings, Scores, constructor_settings, require_finite_weights
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator, Nonconformity
 from ost_lightning.recognition.embedded_clip import EmbeddedClip, embed_sentences
-from ost_lightning.recognition.explained_videos import ExplainedVideos
-from ost_lightning.recognition.explanation import is_explainable
+from ost_lightning.recognition.explanations import ExplainedVideos, is_explainable
 from ost_lightning.recognition.live import LiveVideos
 from ost_lightning.recognition.none_of_these import check_none_below
 from ost_lightning.recognition.read_ahead import ReadVideo, read_ahead

@@ -13,7 +13,7 @@ from ost_lightning.analysis.report.reported_run import CONFIG_FILE, ReportedRun
 from ost_lightning.analysis.report.scored_videos import ScoredVideo
 from ost_lightning.errors import UserError
 from ost_lightning.models import weights_digest
-from ost_lightning.recognition.explanation_pictures import draw_flows, draw_maps
+from ost_lightning.recognition.explanations import draw_flows, draw_maps
 from ost_lightning.recognition.recognizer import Recognizer
 from ost_lightning.recognition.trained_model import load_tested_model
 from ost_lightning.text import LabelSpace

@@ -22,7 +22,7 @@ from ost_lightning.recognition import (
     draw_matches,
     load_trained_model,
 )
-from ost_lightning.recognition.explanation import MapMethod, sentence_matches
+from ost_lightning.recognition.explanations import MapMethod, sentence_matches
 from ost_lightning.text import LabelSpace
 from ost_lightning.toyworld.clips import render_clip, write_mp4
 from ost_lightning.toyworld.dataset import label_space

@@ -11,7 +11,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models import DescriptorEmbeddings, VideoCLIP
 from ost_lightning.recognition.embedded_clip import EmbeddedClip
-from ost_lightning.recognition.explanation import (
+from ost_lightning.recognition.explanations.explanation import (
     Explanation,
     MapMethod,
     SentenceMatch,

@@ -15,7 +15,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.models import MeanPooling, PromptedVideoCLIP, TemporalTransformer, VideoCLIP, VideoPrompts
 from ost_lightning.models.encoders import DualEncoder
 from ost_lightning.recognition import attention_maps
-from ost_lightning.recognition.explanation import MapMethod
+from ost_lightning.recognition.explanations import MapMethod
 from tests.matching.inputs import embeddings
 from tests.models.encoders.siglip_miniature import write_siglip
 from tests.models.encoders.test_x_clip import folder as xclip_folder  # noqa: F401
