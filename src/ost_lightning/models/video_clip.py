@@ -114,7 +114,7 @@ class VideoCLIP(ExtensibleModel):
         self.encoder: DualEncoder = self._load_encoder(pretrained, attention).train()
         self.use_scores(scores)
         self._own_preprocessing = self.encoder.preprocessing
-        self.trained_with = _trained_with(self.preprocessing)
+        self.trained_with = self.preprocessing.after_training
         if pixel_statistics is not None:
             statistics = NAMED_STATISTICS[pixel_statistics] if isinstance(pixel_statistics, str) else pixel_statistics
             self.encoder.preprocessing = replace(self.preprocessing, mean=statistics.mean, std=statistics.std)
@@ -384,7 +384,7 @@ class VideoCLIP(ExtensibleModel):
         """Replaces the pre-trained weights with those of a checkpoint or folder."""
         if source.is_dir():
             weights = folder_weights(source, self.encoder.load_model(str(source)), _MODEL)
-            self.trained_with = _trained_with(self.encoder.load_preprocessing(str(source)))
+            self.trained_with = self.encoder.load_preprocessing(str(source)).after_training
         else:
             content = read_checkpoint(source)
             weights = weights_of(content, VIDEO_CLIP)
@@ -394,8 +394,3 @@ class VideoCLIP(ExtensibleModel):
         check_weights_match(current, weights, source)
         for name, weight in weights.items():
             current[name].copy_(weight)
-
-
-def _trained_with(preprocessing: Preprocessing) -> Preprocessing | None:
-    """Returns a folder's preprocessing if it was written after a training on videos; None for an image model."""
-    return preprocessing if preprocessing.knows_clips else None

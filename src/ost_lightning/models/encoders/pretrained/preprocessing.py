@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isclose
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from ost_lightning.errors import CheckpointError
 from ost_lightning.models.encoders.pretrained.hub import local_files_only
@@ -86,6 +86,11 @@ class Preprocessing:
     def knows_clips(self) -> bool:
         """Whether settings of clips are known, as after a training on videos."""
         return any(getattr(self, name) is not None for name in _CLIP_SETTINGS)
+
+    @property
+    def after_training(self) -> Self | None:
+        """This, if it was written after a training on videos; None for that of an image model."""
+        return self if self.knows_clips else None
 
     @property
     def statistics_name(self) -> StatisticsName | None:
