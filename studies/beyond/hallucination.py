@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 from train import weights_of
-from world import DESCRIPTORS, Encoded, Encoder
+from world import DESCRIPTORS, Encoded, Encoder, with_hallucinations
 
 from ost_lightning.matching.matchers import pairwise_cosines
 from ost_lightning.models import VideoCLIP
@@ -49,17 +49,7 @@ def draft(draw: int, group: Group, number: int) -> LabelSpace:
 
 def hallucinated(labels: LabelSpace, count: int, seed: str) -> LabelSpace:
     """Replaces `count` descriptors per kind and class by those of other classes."""
-    rng, written = random.Random(f"{labels.origin} {count} {seed}"), {}
-    for name in labels.names:
-        kinds = {}
-        for kind in DESCRIPTOR_KINDS:
-            texts = list(getattr(labels.descriptors[name], kind))
-            for index in rng.sample(range(DESCRIPTORS), count):
-                other = rng.choice([other for other in labels.names if other != name])
-                texts[index] = rng.choice(getattr(labels.descriptors[other], kind))
-            kinds[kind] = tuple(texts)
-        written[name] = Descriptors(**kinds)
-    return replace(labels, descriptors=written)
+    return with_hallucinations(labels, count, random.Random(f"{labels.origin} {count} {seed}"))
 
 
 def together(drafts: Sequence[LabelSpace]) -> LabelSpace:

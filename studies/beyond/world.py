@@ -14,7 +14,7 @@ from ost_lightning.text import Descriptors, LabelSpace, Templates
 from ost_lightning.toyworld.dataset import label_space
 from ost_lightning.toyworld.difficulty import Difficulty
 from ost_lightning.toyworld.grammar import GROUPS, Group
-from ost_lightning.vocabulary import SENTENCE_KINDS
+from ost_lightning.vocabulary import DESCRIPTOR_KINDS, SENTENCE_KINDS
 
 DESCRIPTORS = 4
 
@@ -82,18 +82,22 @@ class Encoder:
         """Returns clean descriptors with `count` per kind and class replaced by those of other classes."""
         labels = label_space(self.draw, group, self.difficulty, clean=True, draft=draft)
         seeded = f"hallucination {self.draw} {group} {count} {seed}" + (f" {draft}" if draft else "")
-        rng = random.Random(seeded)
-        written = {}
-        for name in labels.names:
-            kinds = {}
-            for kind in ("spatio", "temporal"):
-                texts = list(getattr(labels.descriptors[name], kind))
-                for index in rng.sample(range(DESCRIPTORS), count):
-                    other = rng.choice([other for other in labels.names if other != name])
-                    texts[index] = rng.choice(getattr(labels.descriptors[other], kind))
-                kinds[kind] = tuple(texts)
-            written[name] = Descriptors(**kinds)
-        return replace(labels, descriptors=written)
+        return with_hallucinations(labels, count, random.Random(seeded))
+
+
+def with_hallucinations(labels: LabelSpace, count: int, rng: random.Random) -> LabelSpace:
+    """Replaces `count` descriptors per kind and class by those of other classes."""
+    written = {}
+    for name in labels.names:
+        kinds = {}
+        for kind in DESCRIPTOR_KINDS:
+            texts = list(getattr(labels.descriptors[name], kind))
+            for index in rng.sample(range(DESCRIPTORS), count):
+                other = rng.choice([other for other in labels.names if other != name])
+                texts[index] = rng.choice(getattr(labels.descriptors[other], kind))
+            kinds[kind] = tuple(texts)
+        written[name] = Descriptors(**kinds)
+    return replace(labels, descriptors=written)
 
 
 def with_steps_shuffled(encoded: Encoded, seed: int) -> Encoded:

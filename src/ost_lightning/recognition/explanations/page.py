@@ -77,8 +77,7 @@ def write_explanation_page(
 ) -> None:
     """Writes the page about one video: how one model explains its classes, or how two models do, side by side.
 
-    A small video becomes part of the page. A larger one is referred to by its path from the page's folder, so both have
-    to be moved together. A video at a URL is not played, because the page doesn't use the network.
+    The video is part of it, or beside it; see `video_for_page`.
 
     Args:
         file: File to write.

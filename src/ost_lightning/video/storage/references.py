@@ -63,6 +63,9 @@ def unplayable(video: str) -> str:
 def video_for_page(video: str, folder: Path, embed_limit: int = EMBED_LIMIT) -> dict[str, str]:
     """Returns what the player of a page needs: the video's content and type, its URL, or why it can't be played.
 
+    A small video becomes part of the page. A larger one is referred to by its path from the page's folder, so both have
+    to be moved together. A video at a URL is not played, because the page doesn't use the network.
+
     Args:
         video: Path, or URL.
         folder: Folder of the page.

@@ -22,8 +22,7 @@ def write_page(
 ) -> None:
     """Writes the page of one video.
 
-    A small video becomes part of the page. A larger one is referred to by its path from the page's folder, so both have
-    to be moved together. A video at a URL is not played, because the page doesn't use the network.
+    The video is part of it, or beside it; see `video_for_page`.
 
     Args:
         file: File to write.
