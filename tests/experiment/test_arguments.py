@@ -60,7 +60,7 @@ def test_names_of_experiments_and_tables(tmp_path: Path) -> None:
     assert not [name for name in experiment_names() if name.startswith(("ablations", "sweeps", "slurm"))]
     assert "toyworld" in standalone_experiments()
     assert "modes/lora" not in standalone_experiments()
-    assert table_names() == ["table4"]
+    assert table_names() == ["ost_plus", "table4"]
     assert table_file("table4").is_file()
     with pytest.raises(UserError, match=r"no ablation table tabel4\. Did you mean table4\?"):
         table_file("tabel4")

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import wandb
 
 from ost_lightning.cli import main
 from ost_lightning.experiment.tracking import wandb_mode
@@ -109,6 +110,7 @@ def test_a_run_continues_offline_if_wandb_cannot_be_reached(
     with pytest.warns(UserWarning, match=rf"Can't reach W&B \({reason}"):
         assert main(["test", *args]) == 0
     assert "test/unseen/top1" in metrics(Path("runs/toyworld/version_0"))[-1]
+    wandb.finish()  # writes the rest of the file, as at the end of the process
     (logged,) = Path("runs/toyworld/wandb").glob("offline-run-*/*.wandb")
     assert b"report.html" in logged.read_bytes()  # the artifact
     assert "Test report" in Path("runs/toyworld/version_0/report.html").read_text()
