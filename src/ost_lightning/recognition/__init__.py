@@ -5,7 +5,6 @@ from ost_lightning.recognition.embedded_clip import EmbeddedClip
 from ost_lightning.recognition.explanations import (
     ExplainedByModel,
     Explanation,
-    SentenceMatch,
     attention_maps,
     draw_comparison,
     draw_maps,
@@ -16,6 +15,7 @@ from ost_lightning.recognition.live import LiveRecognition, StreamLostWarning
 from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.recognizer import Recognizer
 from ost_lightning.recognition.result_files import ResultFile, check_format
+from ost_lightning.recognition.sentence_match import SentenceMatch
 from ost_lightning.recognition.sources import STANDARD_INPUT, find_videos
 from ost_lightning.recognition.trained_model import TrainedModel, find_checkpoint, load_trained_model
 

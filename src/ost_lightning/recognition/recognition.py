@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from rich.cells import cell_len
 
 from ost_lightning.errors import UserError
-from ost_lightning.recognition.explanations import SentenceMatch
+from ost_lightning.recognition.sentence_match import SentenceMatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from ost_lightning.recognition.explanations.explained_videos import ExplainedVid
 from ost_lightning.recognition.explanations.explanation import (
     Explanation,
     MapMethod,
-    SentenceMatch,
     attention_maps,
     is_explainable,
     sentence_matches,
@@ -17,7 +16,6 @@ __all__ = [
     "ExplainedVideos",
     "Explanation",
     "MapMethod",
-    "SentenceMatch",
     "attention_maps",
     "draw_comparison",
     "draw_flows",

@@ -11,14 +11,9 @@ from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models import DescriptorEmbeddings, VideoCLIP
 from ost_lightning.recognition.embedded_clip import EmbeddedClip
-from ost_lightning.recognition.explanations.explanation import (
-    Explanation,
-    MapMethod,
-    SentenceMatch,
-    attention_maps,
-    sentence_matches,
-)
+from ost_lightning.recognition.explanations.explanation import Explanation, MapMethod, attention_maps, sentence_matches
 from ost_lightning.recognition.replicas import Replica
+from ost_lightning.recognition.sentence_match import SentenceMatch
 from ost_lightning.text import LabelSpace, SentenceSet
 from ost_lightning.vocabulary import counted
 

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from ost_lightning.analysis.matching_flow import frame_names
 from ost_lightning.characters import one_line
 from ost_lightning.pages import data_url, render_page
-from ost_lightning.recognition.explanations.explanation import Explanation, MapMethod, SentenceMatch
+from ost_lightning.recognition.explanations.explanation import Explanation, MapMethod
 from ost_lightning.recognition.explanations.pictures import HEADINGS, mass_of_frames, scaled_maps
 from ost_lightning.recognition.recognition import Recognition
+from ost_lightning.recognition.sentence_match import SentenceMatch
 from ost_lightning.video.clips.frame_pictures import SHORT_SIDE, jpeg
 from ost_lightning.video.storage import EMBED_LIMIT, is_remote, video_for_page
 

@@ -17,7 +17,8 @@ from ost_lightning.analysis.matching_flow import (
     frame_names,
 )
 from ost_lightning.analysis.pictures import COLOR_MAP, WIDTH, picture
-from ost_lightning.recognition.explanations.explanation import Explanation, SentenceMatch
+from ost_lightning.recognition.explanations.explanation import Explanation
+from ost_lightning.recognition.sentence_match import SentenceMatch
 from ost_lightning.vocabulary import SentenceKind
 
 if TYPE_CHECKING:
