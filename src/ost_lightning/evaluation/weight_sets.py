@@ -124,7 +124,8 @@ class WeightSets:
         # autocast caches 16-bit copies of parameters, and doesn't notice that their values were exchanged
         torch.clear_autocast_cache()
         try:
-            with exchanged_weights(self._video_clip, self._averages.get(name) or self._mixtures[name]):
+            weights = self._averages[name] if name in self._averages else self._mixtures[name]
+            with exchanged_weights(self._video_clip, weights):
                 yield
         finally:
             torch.clear_autocast_cache()
