@@ -71,6 +71,7 @@ def test_no_secret_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["ost", "fit", *args])
     assert main(["fit", *args, "--trainer.max_steps=1", "--trainer.log_every_n_steps=1"]) == 0
     assert sys.argv[-1] == args[-1]
+    wandb.teardown()  # waits for the process that writes W&B's file, as the end of a command does
     for stored in ("config.yaml", "checkpoints/last.ckpt"):
         assert b"https://user:***@host/x" in (Path("runs/toyworld/version_0") / stored).read_bytes()
     files = [path for path in Path("runs").rglob("*") if path.is_file()]
@@ -110,7 +111,7 @@ def test_a_run_continues_offline_if_wandb_cannot_be_reached(
     with pytest.warns(UserWarning, match=rf"Can't reach W&B \({reason}"):
         assert main(["test", *args]) == 0
     assert "test/unseen/top1" in metrics(Path("runs/toyworld/version_0"))[-1]
-    wandb.finish()  # writes the rest of the file, as at the end of the process
+    wandb.teardown()  # waits for the process that writes the file, as the end of a command does
     (logged,) = Path("runs/toyworld/wandb").glob("offline-run-*/*.wandb")
     assert b"report.html" in logged.read_bytes()  # the artifact
     assert "Test report" in Path("runs/toyworld/version_0/report.html").read_text()
