@@ -112,6 +112,7 @@ def test_the_help_of_a_tool_has_its_usage_options_and_an_example(name: str, caps
     text = printed(capsys, *name.split(), "--help")
     assert text.startswith(f"usage: ost {name}")
     assert " ".join(f"Example: `{TOOLS[name].example}`".split()) in " ".join(text.split())
+    assert "<class" not in text
     assert printed(capsys, *name.split(), "-h") == text
 
 

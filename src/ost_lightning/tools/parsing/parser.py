@@ -1,10 +1,13 @@
 """Execution of a tool: jsonargparse parses the command line by the signature of the tool's function."""
 
 import inspect
+import re
+from argparse import Action
 from collections.abc import Sequence
 from typing import Any, Final
 
 from docstring_parser import parse as parse_docstring
+from jsonargparse import DefaultHelpFormatter
 
 from ost_lightning.experiment.settings_parser import SettingsParser
 from ost_lightning.tools.parsing.arguments import HELP, as_options, spelling, takes_several, usage
@@ -14,6 +17,14 @@ _SPELLING: Final = (
     "Options may be written with hyphens instead of underscores, and a switch without a value means true. Positional "
     "arguments may be given as options too."
 )
+
+
+class _PlainTypes(DefaultHelpFormatter):
+    """Help with the names of types: jsonargparse prints a class by itself as `<class 'Path'>`."""
+
+    def _get_type_str(self, action: Action) -> str | None:
+        described = super()._get_type_str(action)
+        return described and re.sub(r"<class '(\w+)'>", r"\1", described)
 
 
 def run_tool(tool: Tool, args: Sequence[str]) -> None:
@@ -50,6 +61,7 @@ def tool_parser(tool: Tool, *, for_help: bool = False) -> SettingsParser:
         usage=usage(tool),
         description=described.description,
         epilog=f"Example: `{tool.example}`. {_SPELLING}",
+        formatter_class=_PlainTypes,
         exit_on_error=False,
     )
     parameters = inspect.signature(function).parameters
