@@ -10,7 +10,6 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ from ost_lightning.toyworld.dataset import label_space
 from ost_lightning.toyworld.grammar import Group
 
 DRAWS = range(5)
-REPEATS = range(1)
 ENSEMBLED = 0.2
 CONTROLS = {
     "written": "as written",
@@ -68,8 +66,8 @@ def clip_of(weights: WeightSet, training: str, draw: int, seed: int, folder: Pat
     return tuned
 
 
-def label_spaces(encoder: Encoder, group: Group, drafts: int) -> Iterator[tuple[str, int, LabelSpace]]:
-    """Yields the descriptors as they are written, and every control on clean ones: name, repetition, label space."""
+def label_spaces(encoder: Encoder, group: Group, drafts: int, seed: int) -> Iterator[tuple[str, LabelSpace]]:
+    """Yields the descriptors as they are written, and every control on clean ones: name, label space."""
 
     def embed(texts: Sequence[str]) -> Tensor:
         sentences = SentenceSet({"spatio": tuple((text,) for text in texts)})
@@ -80,26 +78,25 @@ def label_spaces(encoder: Encoder, group: Group, drafts: int) -> Iterator[tuple[
         return made[0] if drafts == 1 else consensus(made, embed, DESCRIPTORS).labels
 
     written = partial(label_space, encoder.draw, group, encoder.difficulty)
-    yield "written", 0, agreed(lambda draft: written(draft=draft))
+    yield "written", agreed(lambda draft: written(draft=draft))
     if group != "seen":
-        yield "clean", 0, agreed(lambda draft: written(clean=True, draft=draft))
+        yield "clean", agreed(lambda draft: written(clean=True, draft=draft))
     if group == "unseen":
-        for count, repeat in product((1, 2), REPEATS):
-            yield f"{count} hallucinated", repeat, agreed(partial(encoder.hallucinated, group, count, repeat))
+        for count in (1, 2):
+            yield f"{count} hallucinated", agreed(partial(encoder.hallucinated, group, count, seed))
 
 
-def conditions(encoder: Encoder, group: Group, drafts: int) -> Iterator[tuple[str, int, Encoded]]:
-    """Yields every condition, with embeddings of its descriptors."""
-    for condition, repeat, labels in label_spaces(encoder, group, drafts):
+def conditions(encoder: Encoder, group: Group, drafts: int, seed: int) -> Iterator[tuple[str, Encoded]]:
+    """Yields every condition, with embeddings of its descriptors; each seed shuffles and hallucinates differently."""
+    for condition, labels in label_spaces(encoder, group, drafts, seed):
         encoded = encoder.encode(group, labels)
-        yield condition, repeat, encoded
+        yield condition, encoded
         if group == "unseen" and condition == "clean":
-            for number in REPEATS:
-                yield "steps shuffled", number, with_steps_shuffled(encoded, number)
-                yield "frames shuffled", number, with_frames_shuffled(encoded, number)
+            yield "steps shuffled", with_steps_shuffled(encoded, seed)
+            yield "frames shuffled", with_frames_shuffled(encoded, seed)
 
 
-Embedded = list[tuple[Group, str, int, Encoded]]
+Embedded = list[tuple[Group, str, Encoded]]
 
 
 @lru_cache(maxsize=1)  # the numbers of drafts of one set of weights share the embeddings of frames
@@ -111,16 +108,16 @@ def encoder_of(weights: WeightSet, training: str, draw: int, seed: int, folder: 
 @torch.no_grad()
 def embedded(one: Ingredient, groups: Sequence[Group], draw: int, seed: int, folder: Path) -> Embedded | None:
     """Returns the embeddings of all conditions, from disk if they are there; None if there are no weights."""
-    weights = one.weights if one.weights == "pre-trained" else f"{one.training}-{one.weights}-seed{seed}"
-    file = folder / "embeddings" / f"{weights}-{one.drafts}-draw{draw}-{'-'.join(groups)}.pt"
+    weights = one.weights if one.weights == "pre-trained" else f"{one.training}-{one.weights}"
+    file = folder / "embeddings" / f"{weights}-{one.drafts}-draw{draw}-seed{seed}-{'-'.join(groups)}.pt"
     if not file.is_file():
         encoder = encoder_of(one.weights, one.training, draw, seed, folder)
         if encoder is None:
             return None
-        found = [(group, *row) for group in groups for row in conditions(encoder, group, one.drafts)]
+        found = [(group, *row) for group in groups for row in conditions(encoder, group, one.drafts, seed)]
         with atomic_write(file) as incomplete:
             torch.save([(*keys, each.frames, each.labels, each.texts) for *keys, each in found], incomplete)
-    return [(*row[:3], Encoded(*row[3:])) for row in torch.load(file)]
+    return [(*row[:2], Encoded(*row[2:])) for row in torch.load(file)]
 
 
 def top1(matchers: Mapping[Any, Matcher], encoded: Encoded, pairs: bool = False) -> dict[Any, dict[str, Any]]:
@@ -139,8 +136,8 @@ def score(folder: Path, draw: int, seed: int) -> None:
             missing[one.training, one.weights, one.drafts][name] = one
     for alike in missing.values():
         sets = embedded(next(iter(alike.values())), ["unseen", "order"], draw, seed, folder)
-        for group, condition, repeat, encoded in sets or []:
-            keys = {"weights": "", "draw": draw, "seed": seed, "group": group, "condition": condition, "repeat": repeat}
+        for group, condition, encoded in sets or []:
+            keys = {"weights": "", "draw": draw, "seed": seed, "group": group, "condition": condition}
             matchers = {name: one.matcher for name, one in alike.items()}
             rows += [keys | {"variant": name} | row for name, row in top1(matchers, encoded, group == "order").items()]
         file.parent.mkdir(parents=True, exist_ok=True)
