@@ -52,6 +52,7 @@ INGREDIENTS = {
     "average that contains CLIP": Ingredient(weights="averaged"),
     "structure distillation": Ingredient(training="distillation"),
     "weight interpolation": Ingredient(training="interpolation"),
+    "temporal context": Ingredient(training="context"),
     "transported terms only": Ingredient(solver(TERMS["ot"])),
     "name term": Ingredient(solver(TermWeights(name=0.25))),
     "frame marginals": Ingredient(solver(temperature=0.3)),

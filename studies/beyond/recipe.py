@@ -18,7 +18,7 @@ from ingredients import INGREDIENTS, Ingredient, WeightSet
 from score import accuracies
 from spreads import Scores, cell, difference, table
 from torch import Tensor
-from train import weights_of
+from train import trained_clip, weights_of
 from variants import RememberingSolver
 from world import DESCRIPTORS, Encoded, Encoder, with_frames_shuffled, with_steps_shuffled
 
@@ -49,12 +49,13 @@ def clip_of(weights: WeightSet, training: str, draw: int, seed: int, folder: Pat
         return clip
     if not path.is_dir():
         return None
-    tuned = VideoCLIP(str(path))
+    tuned = trained_clip(path)
     if weights == "tuned":
         return tuned
     original = dict(clip.named_parameters())
     if weights == "ensembled":
-        mixed = ensemble_weights(original, dict(tuned.named_parameters()), ENSEMBLED)
+        own = {name: value for name, value in tuned.named_parameters() if name in original}
+        mixed = ensemble_weights(original, own, ENSEMBLED)
     else:
         files = sorted(path.with_name(f"{path.name}.epochs").glob("*.ckpt"))
         epochs = [torch.load(file, weights_only=True)["state_dict"] for file in files]
@@ -62,7 +63,7 @@ def clip_of(weights: WeightSet, training: str, draw: int, seed: int, folder: Pat
             name: torch.stack([value, *(epoch[f"video_clip.{name}"] for epoch in epochs)]).mean(0)
             for name, value in original.items()
         }
-    tuned.load_state_dict(mixed, strict=False)  # buffers are the same in all of them
+    tuned.load_state_dict(mixed, strict=False)  # buffers are the same in all of them; CLIP has no context's biases
     return tuned
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import variants
-from train import weights_of
+from train import RECORD, trained_clip, weights_of
 from world import Encoded, Encoder, with_frames_shuffled, with_steps_shuffled
 
 from ost_lightning.matching import Matcher, TransportWarning
@@ -100,18 +100,19 @@ def choose(folder: Path) -> None:
 def score(folder: Path, name: str, draw: int, seed: int) -> None:
     """Writes all scores of one set of weights, unless they exist or the weights have not been trained."""
     output = folder / "scores" / f"{name}-draw{draw}-seed{seed}.json"
-    weights = "tiny" if name == "pretrained" else weights_of(name, draw, seed, folder)
-    if output.is_file() or not (name == "pretrained" or Path(weights).is_dir()):
+    weights = None if name == "pretrained" else weights_of(name, draw, seed, folder)
+    if output.is_file() or not (weights is None or weights.is_dir()):
         return
     choice = json.loads((folder / "choice.json").read_text())
     settings = choice["order_sigma"], choice["descriptor_rho"], choice["mass"]
-    encoder, matchers, swept = Encoder(weights, draw), variants.chosen(*settings), {}
-    if name == "pretrained":
+    encoder = Encoder("tiny" if weights is None else trained_clip(weights), draw)
+    matchers, swept = variants.chosen(*settings), {}
+    if weights is None:
         matchers, swept = matchers | variants.baselines(), variants.grid()
     else:
         matchers = {key: matcher for key, matcher in matchers.items() if "partial" not in key}
-    if name == "learned_epsilon":
-        epsilon = json.loads((Path(weights) / "study.json").read_text())["epsilon"]
+    if weights is not None and name == "learned_epsilon":
+        epsilon = json.loads((weights / RECORD).read_text())["epsilon"]
         learned = variants.chosen(*settings, epsilon=epsilon)
         matchers |= {f"{terms}, learned epsilon": learned[terms] for terms in variants.TERMS}
     found = []

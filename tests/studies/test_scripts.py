@@ -1,6 +1,8 @@
+import importlib
 import runpy
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +11,9 @@ import torch
 import yaml
 from torch.nn.functional import normalize
 
+from ost_lightning.cli import main
 from ost_lightning.matching import OptimalDescriptorSolver
+from ost_lightning.models import ContextualVideoCLIP, TemporalContext, VideoCLIP
 
 TOP = Path(__file__).parents[2]
 SCRIPTS = sorted(
@@ -91,6 +95,7 @@ def test_averages_contain_the_original_and_every_epoch(tmp_path: Path) -> None:
     weights = recipe.weights_of("paper", 0, 0, tmp_path)
     assert recipe.clip_of("averaged", "paper", 0, 0, tmp_path) is None
     recipe.VideoCLIP("tiny").save_pretrained(weights)
+    (weights / "study.json").write_text("{}")
     epochs = weights.with_name(f"{weights.name}.epochs")
     epochs.mkdir()
     for k in (1, 2):
@@ -99,6 +104,30 @@ def test_averages_contain_the_original_and_every_epoch(tmp_path: Path) -> None:
     name = "encoder.model.logit_scale"
     averaged = dict(recipe.clip_of("averaged", "paper", 0, 0, tmp_path).state_dict())
     torch.testing.assert_close(averaged[name], original[name] + 3)
+
+
+def test_trained_models_are_loaded_as_what_they_were_trained_as(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = importlib.import_module("train")
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["fit", "--config=toyworld", *train.VARIANTS["context"], "--print_config"])
+    printed = yaml.safe_load(capsys.readouterr().out)["model"]["init_args"]
+    settings = printed["video_clip"]["init_args"]["temporal_context"]["init_args"]
+    assert (settings["context_tokens"], settings["merges_per_round"]) == (8, 9)
+    assert printed["matcher"]["class_path"].endswith("OptimalDescriptorSolver")
+    contextual = ContextualVideoCLIP("tiny", temporal_context=partial(TemporalContext, **settings))
+    plain = VideoCLIP("tiny")
+    clips = torch.randint(0, 256, (2, 8, 3, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    embedded = []
+    for name, clip in (("context", contextual), ("paper", plain)):
+        task = SimpleNamespace(video_clip=clip, matcher=OptimalDescriptorSolver())
+        monkeypatch.setattr(train, "ExperimentCLI", lambda options, task=task: SimpleNamespace(model=task))
+        weights = train.tuned(train.weights_of(name, 0, 0, tmp_path), tmp_path / "runs" / name, ())
+        with torch.no_grad():
+            embedded.append(train.trained_clip(weights).eval().encode_frames(clips))
+            assert torch.equal(embedded[-1], clip.eval().encode_frames(clips))
+    assert not torch.allclose(*embedded, atol=1e-3)
 
 
 def test_report_pairs_within_a_draw(capsys: pytest.CaptureFixture[str]) -> None:
