@@ -66,6 +66,19 @@ PARTS = {
         "--batch 512 --precision bf16 --compile",
         "--patch 32 --batch 1 --repetitions 1",
     ),
+    "fp8": Part(
+        "Evaluation in fp8, compiled",
+        "fp8.py",
+        "--patch 16 --batch 512 --precision bf16 --compile",
+        "--batch 1 --clips 1 --repetitions 1",
+    ),
+    "fp8_eager": Part(
+        "Evaluation in fp8, not compiled",
+        "fp8.py",
+        "--patch 16 --batch 512 --precision bf16 --clips 1",
+        "--batch 1 --clips 1 --repetitions 1 --precision bf16",
+        60,
+    ),
     "transport": Part("Transport", "transport.py", "", "--repetitions 1 --threads 1", 60),
     "head": Part(
         "The matching head in a step",

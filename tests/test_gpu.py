@@ -10,6 +10,7 @@ import torch
 
 from ost_lightning import Recognizer
 from ost_lightning.cli import main
+from ost_lightning.errors import UserError
 from ost_lightning.evaluation import similarities
 from ost_lightning.matching import OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
@@ -93,6 +94,26 @@ def test_embeddings_agree_with_the_cpu() -> None:
         torch.testing.assert_close(rounded.cpu(), on_cpu.encode_frames(frames), atol=0.03, rtol=0)
         exact = similarities(on_cpu, task.matcher, texts, rounded.cpu())
         torch.testing.assert_close(scores.cpu(), exact, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_fp8_embeddings_agree_with_the_cpu(compiled: bool, precision: str) -> None:
+    if torch.cuda.get_device_capability() < (8, 9):
+        with pytest.raises(UserError, match="compute capability"):
+            VideoCLIP("tiny").encoder.use_fp8([torch.device("cuda")])
+        return
+    on_cpu, on_gpu = VideoCLIP("tiny").eval(), VideoCLIP("tiny").eval().cuda()
+    frames = torch.randint(0, 256, (3, 4, 3, 48, 48), dtype=torch.uint8)
+    with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=precision == "bf16"):
+        exact = on_cpu.encode_frames(frames)
+        for model, device in ((on_cpu, "cpu"), (on_gpu, "cuda")):
+            model.encoder.use_fp8([torch.device(device)])
+        if compiled:
+            on_gpu.encoder.tower("vision").backbone.compile()
+        found = on_gpu.encode_frames(frames.cuda()).cpu()
+        for expected, least in ((on_cpu.encode_frames(frames), 0.999), (exact, 0.99)):
+            assert float(torch.nn.functional.cosine_similarity(found, expected, dim=-1).min()) > least
 
 
 def test_a_timeline_on_a_gpu_is_that_of_the_cpu(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from ost_lightning.models import ContextualVideoCLIP
 from ost_lightning.recognition import load_trained_model
 from ost_lightning.resources import shipped
 
-MODES = sorted(path.stem for path in (shipped("experiments") / "modes").glob("*.yaml"))
+MODES = sorted({path.stem for path in (shipped("experiments") / "modes").glob("*.yaml")} - {"fp8"})
+"""Ways of training; fp8 is for evaluation."""
 INGREDIENTS = sorted(path.stem for path in (shipped("experiments") / "ingredients").glob("*.yaml"))
 SLOW = ("compiled", "frozen_text", "frozen_vision", "layer_decay", "lora", "swa")
 """Modes that take long, and those whose settings have quick tests of their own."""
@@ -39,6 +40,21 @@ def test_every_mode_can_be_trained_and_tested(mode: str, tmp_path: Path, monkeyp
     ratios = ["--trainer.callbacks=WeightEnsembling", "--trainer.callbacks.ratios=[0.2]"]
     assert main(["test", *options, *ratios, f"--ckpt_path={checkpoint}"]) == 0
     assert "ensembled_0.2" in (tmp_path / "runs" / "toyworld" / "version_1" / "metrics.csv").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_fp8_is_a_mode_of_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fp8 = [*SMALL, "--config=modes/fp8", "--trainer.accelerator=cpu"]
+    assert main(["fit", *fp8]) == 1
+    assert "Fp8Vision is for evaluation" in " ".join(capsys.readouterr().err.split())
+    assert main(["test", *fp8, "--trainer.limit_test_batches=1"]) == 0
+    (results,) = Path("runs/toyworld").glob("version_*/results.json")
+    assert json.loads(results.read_text())["model"]["vision_products"] == "fp8"
+    assert main(["predict", *fp8, "--trainer.limit_predict_batches=1"]) == 0
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

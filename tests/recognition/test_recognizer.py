@@ -9,6 +9,7 @@ import torch
 from ost_lightning import Recognizer
 from ost_lightning.cli import main
 from ost_lightning.errors import NonFiniteError, UserError
+from ost_lightning.library.settings import table_digest
 from ost_lightning.recognition import Calibration, Unreadable, load_trained_model
 from ost_lightning.resources import cache_folder, tiny_clip_folder
 from ost_lightning.text import LabelSpace
@@ -191,3 +192,19 @@ def test_numbers_that_are_not_finite_are_refused(video: Path) -> None:
     model.video_clip.encoder.model.logit_scale.data.fill_(float("nan"))
     with pytest.raises(NonFiniteError, match="logit_scale has 1 NaN"):
         Recognizer(model, recognize.labels)
+
+
+def test_recognition_in_fp8_is_named_and_close(video: Path, tmp_path: Path) -> None:
+    labels = ["archery", "surfing"]
+    exact, rounded = (Recognizer.load("tiny", labels, "cpu", fp8=fp8) for fp8 in (False, True))
+    assert rounded(video).probability == pytest.approx(exact(video).probability, abs=0.05)
+    assert "precision" not in exact.conditions()
+    assert rounded.conditions()["precision"] == "fp8 in the vision tower"
+    assert rounded.conditions()["digest"] != exact.conditions()["digest"]
+    with pytest.raises(UserError, match="embedded with other weights or settings"):
+        rounded(exact.embed_clip(video))
+    assert len({table_digest(one.model.video_clip, one.clips) for one in (exact, rounded)}) == 2
+    with pytest.raises(UserError, match="Exports have no fp8 products"):
+        rounded.export(tmp_path / "export")
+    with pytest.raises(UserError, match="explain without fp8"):
+        rounded.maps(rounded.explain(video)[0])

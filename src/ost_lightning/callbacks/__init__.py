@@ -3,6 +3,7 @@
 from ost_lightning.callbacks.evaluation.ablation import Ablation, AblationSetting, ShownRow
 from ost_lightning.callbacks.evaluation.classification_report import ClassificationReport
 from ost_lightning.callbacks.evaluation.descriptor_usage import DescriptorUsage
+from ost_lightning.callbacks.evaluation.fp8_vision import Fp8Vision
 from ost_lightning.callbacks.evaluation.order_report import OrderReport
 from ost_lightning.callbacks.evaluation.prediction_writer import PredictionWriter
 from ost_lightning.callbacks.evaluation.sample_figures import SampleFigures
@@ -29,6 +30,7 @@ __all__ = [
     "DescriptorUsage",
     "EpochWeightAveraging",
     "ExactResume",
+    "Fp8Vision",
     "GradientNorm",
     "NonFiniteLossGuard",
     "OrderReport",

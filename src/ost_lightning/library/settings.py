@@ -175,6 +175,7 @@ def table_digest(video_clip: VideoCLIP, clips: ClipSettings, weights: str | None
         "temporal_head": None if head is None else type(head).__name__,
         "pixels": [video_clip.preprocessing.mean, video_clip.preprocessing.std],
         "clips": _clip_settings(clips),
+        **({"fp8": True} if video_clip.encoder.fp8 else {}),
     }
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 

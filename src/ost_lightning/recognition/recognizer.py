@@ -118,6 +118,7 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
         device: Devices | None = None,
         scores: Scores | None = None,
         none_below: float | None = None,
+        fp8: bool = False,
     ) -> Self:
         """Loads weights and labels.
 
@@ -131,13 +132,15 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
                 for encoders with a logit bias such as SigLIP. None for what a run was trained with, otherwise softmax.
             none_below: Probability between 0 and 1; a video whose classes are all below it shows none of them. It needs
                 `sigmoid` scores, and no labeled videos. None for no such level.
+            fp8: Whether the linear layers of the vision tower compute in 8-bit floating point, which is faster on GPUs
+                that have it and changes probabilities a little.
 
         Raises:
-            UserError: If weights, labels or devices don't exist, weights and labels don't match, or scores can't be
-                sigmoid.
+            UserError: If weights, labels or devices don't exist, weights and labels don't match, scores can't be
+                sigmoid, or a device can't compute in fp8.
         """
         space, found = _label_space(labels), devices(device)  # first, because weights may have to be downloaded
-        return cls(load_trained_model(weights, scores), space, found, none_below)
+        return cls(load_trained_model(weights, scores, found if fp8 else ()), space, found, none_below)
 
     def __call__(self, video: str | Path | EmbeddedClip) -> Recognition:
         """Recognizes one video.
@@ -261,6 +264,8 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
         Raises:
             UserError: If the export is impossible, or doesn't reproduce these probabilities.
         """
+        if self._video_clip.encoder.fp8:
+            raise UserError("Exports have no fp8 products: load the recognizer without fp8, and export that.")
         from ost_lightning.export import ExportSource, write_export  # torch.export takes a second to import
 
         clip = deepcopy(self._video_clip).cpu().requires_grad_(False)
@@ -344,8 +349,8 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
         """Returns what the probabilities depend on besides the video.
 
         Returns:
-            Names of weights and matcher, and a digest of weights, sentences, matcher and clip settings, 16 hexadecimal
-            digits.
+            Names of weights and matcher, the precision if it is not the usual one, and a digest of weights, sentences,
+            matcher, precision and clip settings, 16 hexadecimal digits.
         """
         settings: dict[str, Any] = {
             "weights": self._weights_digest,
@@ -360,8 +365,11 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
             settings["parts"] = parts
         if self._video_clip.scores != "softmax":  # calibrations from before there was a choice remain valid
             settings["scores"] = self._video_clip.scores
+        precision = {"precision": "fp8 in the vision tower"} if self._video_clip.encoder.fp8 else {}
+        settings |= precision
         digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
-        return {"weights": self._video_clip.pretrained, "matcher": type(self.matcher).__name__, "digest": digest}
+        named = {"weights": self._video_clip.pretrained, "matcher": type(self.matcher).__name__, **precision}
+        return {**named, "digest": digest}
 
     def __repr__(self) -> str:
         size, classes = self.clips.crop_size, counted(len(self.labels), "class", "classes")

@@ -1,10 +1,11 @@
 """Loads models from a hub id, a folder in HF format, a checkpoint, or the folder of a run or experiment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from jsonargparse import ArgumentError, ArgumentParser
 
 from ost_lightning.errors import UserError
@@ -14,6 +15,7 @@ from ost_lightning.models import Scores, VideoCLIP, check_weights_match
 from ost_lightning.models.checkpoints.initial_weights import read_checkpoint, weights_of
 from ost_lightning.models.checkpoints.run_folders import CONFIG_IN_CHECKPOINT, last_checkpoint, parsed_config
 from ost_lightning.models.encoders import is_open_clip
+from ost_lightning.models.encoders.towers.fp8_linear import require_fp8
 from ost_lightning.renamed_settings import with_new_names
 from ost_lightning.text import Templates
 
@@ -41,7 +43,9 @@ class TrainedModel:
     clips: ClipSettings
 
 
-def load_trained_model(weights: str | Path, scores: Scores | None = None) -> TrainedModel:
+def load_trained_model(
+    weights: str | Path, scores: Scores | None = None, fp8_on: Sequence[torch.device] = ()
+) -> TrainedModel:
     """Loads weights, and the settings that they were trained with.
 
     Args:
@@ -51,14 +55,21 @@ def load_trained_model(weights: str | Path, scores: Scores | None = None) -> Tra
             A checkpoint names the classes of its model and matcher, which are imported: use only checkpoints of people
             you trust, or import theirs with `ost convert`.
         scores: Probabilities of classes; None for what a run was trained with, otherwise softmax.
+        fp8_on: Devices on which the linear layers of the vision tower will compute in fp8; none for the usual
+            precision.
 
     Raises:
-        UserError: If the weights don't exist, their settings can't be read, or scores can't be sigmoid.
+        UserError: If the weights don't exist, their settings can't be read, scores can't be sigmoid, or a device can't
+            compute in fp8.
     """
+    for device in fp8_on:
+        require_fp8(device)
     checkpoint = find_checkpoint(Path(weights))
     model = _from_weights(weights) if checkpoint is None else _from_checkpoint(checkpoint)
     if scores is not None:
         model.video_clip.use_scores(scores)
+    if fp8_on:
+        model.video_clip.encoder.use_fp8(fp8_on)
     return model
 
 

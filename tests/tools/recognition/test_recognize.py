@@ -45,6 +45,16 @@ def test_a_folder_is_recognized_as_in_python(clips: Path, capsys: pytest.Capture
         assert row["digest"] == recognizer.conditions()["digest"]
 
 
+def test_fp8_is_in_the_results(clips: Path) -> None:
+    options = ["--weights=tiny", "--classes=archery, surfing", "--output=out.csv", "--device=cpu", "--fp8"]
+    assert main(["recognize", "clips/0.mp4", *options]) == 0
+    with Path("out.csv").open(newline="") as handle:
+        (row,) = csv.DictReader(handle)
+    assert row["precision"] == "fp8 in the vision tower"
+    found = Recognizer.load("tiny", ["archery", "surfing"], "cpu", fp8=True)(clips / "0.mp4")
+    assert row["probability_1"] == f"{found.probability:.4f}"
+
+
 def test_conditions_depend_on_what_scores_depend_on() -> None:
     labels = ["archery", "surfing"]
     digests = {Recognizer.load("tiny", labels=names).conditions()["digest"] for names in (labels, labels, labels[:1])}

@@ -177,6 +177,8 @@ class ResultsWriter(Callback):
         about_classes = {name: task.video_clip.remark_on(labeled.labels) for name, labeled in videos.items()}
         found += [f"{name}: {remark}" for name, remark in about_classes.items() if remark]
         found += [*self.setting_differences, *clip_differences(task, data)]
+        if task.video_clip.encoder.fp8:
+            found.append("The linear layers of the vision tower computed in fp8 (e4m3).")
         return RunResults(
             run=f"{folder.parent.name}/{folder.name}",
             protocol=self.protocol,

@@ -28,6 +28,7 @@ def model_settings(task: RecognitionTask) -> dict[str, Any]:
         },
         "descriptors_per_class": task.descriptors_per_class,
         "scores": clip.scores,
+        **({"vision_products": "fp8"} if clip.encoder.fp8 else {}),
         **({"parts": parts} if (parts := clip.part_settings()) else {}),
     }
 

@@ -2,7 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
@@ -21,6 +21,7 @@ from ost_lightning.models.encoders.pretrained.preprocessing import (
     read_preprocessing,
 )
 from ost_lightning.models.encoders.towers.end_token import check_start_token, correct_end_token, end_token
+from ost_lightning.models.encoders.towers.fp8_linear import require_fp8, use_fp8_products
 from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
 
@@ -91,6 +92,7 @@ class DualEncoder(nn.Module, ABC):
         model: The Hugging Face model.
         tokenizer: Tokenizer of the checkpoint.
         preprocessing: Preprocessing that the checkpoint expects.
+        fp8: Whether the linear layers of the vision tower compute in 8-bit floating point; see `use_fp8`.
 
     Args:
         model: The Hugging Face model.
@@ -109,6 +111,7 @@ class DualEncoder(nn.Module, ABC):
     unit_length: ClassVar[bool] = True
     trainable: ClassVar[bool] = True
     relates_frames: ClassVar[bool] = False
+    fp8: bool = False
 
     def __init__(self, model: Any, tokenizer: SentenceTokenizer, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -319,6 +322,23 @@ class DualEncoder(nn.Module, ABC):
             # the oldest supported transformers doesn't have the replacement yet
             warnings.simplefilter("ignore", FutureWarning)
             self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+    def use_fp8(self, devices: Iterable[torch.device]) -> None:
+        """Has the linear layers within the vision tower's layers compute in fp8, for inference.
+
+        Embeddings change a little. Weights keep their names and values.
+
+        Args:
+            devices: Devices that will compute.
+
+        Raises:
+            UserError: If a device can't compute in fp8, or there are no such layers.
+        """
+        for device in devices:
+            require_fp8(device)
+        if not use_fp8_products(self.tower("vision").layers):
+            raise UserError(f"The vision tower of {self.model_type} has no linear layers that can compute in fp8.")
+        self.fp8 = True
 
     def vision_settings(self) -> dict[str, Any]:
         """Returns the settings that frame embeddings depend on, in addition to the weights."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from hashlib import blake2b
 from itertools import islice, pairwise
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -92,7 +92,13 @@ def frame_digest(weights: str, video_clip: VideoCLIP, clips: ClipSettings) -> st
     """
     geometry = {name: value for name, value in asdict(clips.geometry()).items() if name != "frames"}
     pixels = [video_clip.preprocessing.mean, video_clip.preprocessing.std]
-    settings = {"weights": weights, "geometry": geometry, "offsets": clips.crop_offsets, "pixels": pixels}
+    settings: dict[str, Any] = {
+        "weights": weights,
+        "geometry": geometry,
+        "offsets": clips.crop_offsets,
+        "pixels": pixels,
+    }
+    settings |= {"fp8": True} if video_clip.encoder.fp8 else {}
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 

@@ -34,6 +34,7 @@ def recognize(
     device: str | None = None,
     scores: Literal["softmax", "sigmoid"] | None = None,
     none_below: float | None = None,
+    fp8: bool = False,
     workers: int | None = None,
     batch_size: int = 8,
     live: bool = False,
@@ -72,6 +73,8 @@ def recognize(
             encoders with a logit bias such as SigLIP; as in training, if not given.
         none_below: Probability between 0 and 1: a video whose classes are all below it shows none of these. It needs
             sigmoid scores, and no labeled videos; the right level depends on weights, matcher and sentences.
+        fp8: Whether the linear layers of the vision tower compute in 8-bit floating point: faster on GPUs that have it
+            (Ada, Hopper, Blackwell), with slightly different probabilities. Results name it.
         workers: Threads that read videos; the number of usable cores if not given.
         batch_size: Largest number of videos that are encoded together.
         live: Whether the source is live although it doesn't look so: a stream by HTTP, or a file to play like one.
@@ -106,9 +109,9 @@ def recognize(
     saved = None if calibration is None else Calibration.load(calibration)
     videos = iter(()) if source is not None else _checked(find_videos(sources))
     recognizer = (
-        Recognizer.load(weights, chosen, device, scores, none_below)
+        Recognizer.load(weights, chosen, device, scores, none_below, fp8)
         if isinstance(chosen, str) or not describe
-        else _with_descriptors(weights, chosen, device, scores, none_below, llm, fall_back=fall_back)
+        else _with_descriptors(weights, chosen, device, scores, none_below, llm, fall_back=fall_back, fp8=fp8)
     )
     if saved is not None:
         recognizer.use_calibration(saved)
@@ -163,12 +166,14 @@ def _with_descriptors(
     llm: str,
     *,
     fall_back: bool,
+    fp8: bool,
 ) -> "Recognizer":
     """Loads weights, and classes that an LLM describes."""
     from ost_lightning.recognition import Recognizer, load_trained_model
+    from ost_lightning.recognition.replicas import devices
     from ost_lightning.tools.recognition.describe import describe
 
-    model = load_trained_model(weights, scores)
+    model = load_trained_model(weights, scores, devices(device) if fp8 else ())
     try:
         labels = describe(names, llm, model.descriptors_per_class)
     except UserError as error:
