@@ -9,24 +9,21 @@ Loading is measured separately, to show which side is slower.
 On a GPU: cost.py --device cuda --patch 16 --frames 32 --batch 16 --precision bf16 --compile
 On a CPU: cost.py (B/32, 8 frames)
 
-With --ingredients, OST is compared with OST and one ingredient each, by time, and by the memory that two training steps
-take in a process of their own: cost.py --ingredients
+With --ingredients, OST is compared with OST and one ingredient each (ingredient_cost.py), as a Markdown table:
+cost.py --ingredients --batch 2
 """
 
 import argparse
-import os
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from film_clips import Film, make
-from gradient_cache import PLAIN_MALLOC
+from ingredient_cost import MEASURED, OST, compare
 from random_clip import random_sentences, save_random_clip
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -34,9 +31,9 @@ from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
-from ost_lightning.models import ContextualVideoCLIP, VideoCLIP
+from ost_lightning.models import VideoCLIP
 from ost_lightning.models.encoders.clip import as_class_token_layer
-from ost_lightning.tasks import ContrastiveRecognition, Regularizer, StructureDistillation, WeightInterpolation
+from ost_lightning.tasks import ContrastiveRecognition
 from ost_lightning.video import FrameSampler, read_frames
 
 LENGTH = 20
@@ -46,19 +43,12 @@ IN_A_ROW = 5
 class Side:
     """One mechanism with its model and optimizer."""
 
-    def __init__(
-        self,
-        matcher: Matcher,
-        options: argparse.Namespace,
-        kind: type[VideoCLIP] = VideoCLIP,
-        terms: Sequence[Regularizer] = (),
-    ) -> None:
+    def __init__(self, matcher: Matcher, options: argparse.Namespace) -> None:
         self.options = options
         with tempfile.TemporaryDirectory() as folder:
             weights = str(save_random_clip(options.patch, Path(folder)))
-            self.clip = kind(weights, gradient_checkpointing=options.gradient_checkpointing).to(options.device)
-            self.task = ContrastiveRecognition(self.clip, matcher, regularizers=terms).to(options.device)
-            self.task.regularizers.prepare(self.clip, whole_steps=False)  # reads the original weights
+            self.clip = VideoCLIP(weights, gradient_checkpointing=options.gradient_checkpointing).to(options.device)
+            self.task = ContrastiveRecognition(self.clip, matcher).to(options.device)
         if options.precision == "bf16-true":
             self.clip.to(torch.bfloat16)
         fused = options.device != "cpu"
@@ -92,15 +82,7 @@ class Side:
         return torch.autocast(device, dtype=torch.bfloat16, enabled=self.options.precision == "bf16")
 
 
-SIDES: dict[str, Callable[[argparse.Namespace], Side]] = {
-    "category name": lambda options: Side(CategoryName(), options),
-    "OD Solver": lambda options: Side(OptimalDescriptorSolver(), options),
-    "structure distillation": lambda options: Side(OptimalDescriptorSolver(), options, terms=[StructureDistillation()]),
-    "weight interpolation": lambda options: Side(OptimalDescriptorSolver(), options, terms=[WeightInterpolation()]),
-    "temporal context": lambda options: Side(OptimalDescriptorSolver(), options, ContextualVideoCLIP),
-}
-COMPARED = ("category name", "OD Solver")
-INGREDIENTS = tuple(name for name in SIDES if name != "category name")
+SIDES = {"category name": CategoryName, "OD Solver": OptimalDescriptorSolver}
 
 
 def timed(work: Callable[[], object], device: str) -> float:
@@ -195,15 +177,6 @@ def resident() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def report_memory(name: str, options: argparse.Namespace) -> None:
-    """Prints the peak memory of two training steps of one side, without that of the imports."""
-    before, side = resident(), SIDES[name](options)
-    for _ in range(2):  # the first one creates the optimizer's state
-        side.train()
-    peak = resident() - before if options.device == "cpu" else torch.cuda.max_memory_allocated() / 2**30
-    print(f"memory     {name:22s} {peak:.2f} GiB", flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
@@ -216,20 +189,20 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "bf16-true"))
     parser.add_argument("--gradient_checkpointing", action="store_true")
     parser.add_argument("--compile", action="store_true", help="compile the vision tower, as modes/compiled does")
-    parser.add_argument("--ingredients", action="store_true", help="compare OST with OST and one ingredient each")
-    parser.add_argument("--memory_of", choices=SIDES, help="measure only the memory of one side, in this process")
+    parser.add_argument(
+        "--ingredients",
+        nargs="*",
+        choices=[name for name in MEASURED if name != OST],
+        help="compare OST with OST and one ingredient each: all, or those that are named",
+    )
     options = parser.parse_args()
     torch.manual_seed(0)
-    if options.memory_of:
-        report_memory(options.memory_of, options)
+    if options.ingredients is not None:
+        compare(options)
         return
-    if options.ingredients:
-        for name in INGREDIENTS:  # first, because the peak of a new process begins with that of the one that started it
-            command = [sys.executable, *sys.argv, f"--memory_of={name}"]
-            subprocess.run(command, check=True, env={**os.environ, **PLAIN_MALLOC})  # noqa: S603
     peak = ceiling(options.device, options.precision)
     print(f"ceiling of a matrix product ({options.precision}, {options.device}): {peak / 1e12:.2f} TFLOP/s")
-    sides = {name: SIDES[name](options) for name in (INGREDIENTS if options.ingredients else COMPARED)}
+    sides = {name: Side(matcher(), options) for name, matcher in SIDES.items()}
     for name, side in sides.items():
         print(f"{name}: {sum(parameter.numel() for parameter in side.clip.parameters()) / 1e6:.1f} M parameters")
     works: dict[str, dict[str, Callable[[], object]]] = {
@@ -248,8 +221,6 @@ def main() -> None:
         report(phase, both, counted[phase], skipped, options, peak)
     if options.device == "cpu":
         print(f"peak memory of the process, all models: {resident():.1f} GiB")
-    if options.ingredients:
-        return
     print(f"loading: {videos_per_second_and_core(options.frames):.1f} videos/s per core, {options.frames} frames each")
 
 

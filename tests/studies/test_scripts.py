@@ -36,6 +36,8 @@ SHARED = (
     "unknown",
     "large_library",
     "training_cost",
+    "own_process",
+    "ingredient_cost",
 )
 
 
