@@ -20,6 +20,7 @@ from ost_lightning.models.encoders.promptable import (
     run_vision_tower,
 )
 from ost_lightning.models.encoders.towers.end_token import embed_end_tokens
+from ost_lightning.models.encoders.towers.packed import PackedLayers
 from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
 
@@ -30,7 +31,7 @@ class CLIPEncoder(DualEncoder, PromptableEncoder):
     """A `CLIPModel`: OpenAI's CLIP and other models with its architecture (LAION, DataComp, MetaCLIP 1, ...).
 
     The vision tower's last layer is computed for the class token only, except with `eager` attention, which keeps all
-    tokens so that attention maps are complete.
+    tokens so that attention maps are complete. On a CPU, evaluation runs the vision tower's layers with packed weights.
     """
 
     model_type: ClassVar[str] = "clip"
@@ -38,6 +39,7 @@ class CLIPEncoder(DualEncoder, PromptableEncoder):
 
     def __init__(self, model: Any, tokenizer: SentenceTokenizer, preprocessing: Preprocessing) -> None:
         super().__init__(model, tokenizer, preprocessing)
+        self._packed_layers = PackedLayers()
         if model.config._attn_implementation != "eager":
             layers = model.vision_model.encoder.layers
             layers[-1] = as_class_token_layer(layers[-1])
@@ -50,7 +52,13 @@ class CLIPEncoder(DualEncoder, PromptableEncoder):
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Embeds images (n, 3, S, S) as (n, d)."""
-        features: Tensor = self.model.get_image_features(pixel_values=pixels).pooler_output
+        vision = self.model.vision_model
+        if not self._packed_layers.can_run(vision, vision.encoder.layers, pixels):
+            features: Tensor = self.model.get_image_features(pixel_values=pixels).pooler_output
+            return features
+        with self._packed_layers.packed(vision.encoder.layers) as run_layers:
+            states = run_layers(vision.pre_layrnorm(vision.embeddings(pixels)))
+            features = self.model.visual_projection(vision.post_layernorm(states[:, 0]))
         return features
 
     def encode_with_attention(self, pixels: Tensor) -> tuple[Tensor, VisionAttention]:

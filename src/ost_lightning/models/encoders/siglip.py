@@ -14,6 +14,7 @@ from transformers.models.siglip.modeling_siglip import SiglipMultiheadAttentionP
 
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.pretrained.preprocessing import Preprocessing, Resize, StatisticsName
+from ost_lightning.models.encoders.towers.packed import PackedLayers
 from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
 
@@ -45,6 +46,7 @@ class SiglipEncoder(DualEncoder):
 
     def __init__(self, model: Any, tokenizer: SentenceTokenizer, preprocessing: Preprocessing) -> None:
         super().__init__(model, tokenizer, preprocessing)
+        self._packed_layers = PackedLayers()
         # it cancels in every softmax over classes: the gradient is rounding error, which Adam would amplify
         model.logit_bias.requires_grad_(False)
 
@@ -56,7 +58,12 @@ class SiglipEncoder(DualEncoder):
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
         """Embeds images (n, 3, S, S) as (n, d), pooled by attention without a projection."""
-        features: Tensor = self._run_vision(pixels).pooler_output
+        vision = self.model.vision_model
+        if not self._packed_layers.can_run(vision, vision.encoder.layers, pixels):
+            features: Tensor = self._run_vision(pixels).pooler_output
+            return features
+        with self._packed_layers.packed(vision.encoder.layers) as run_layers:
+            features = vision.head(vision.post_layernorm(run_layers(vision.embeddings(pixels))))
         return features
 
     def _run_vision(self, pixels: Tensor, **options: Any) -> Any:

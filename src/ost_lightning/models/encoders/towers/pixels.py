@@ -25,7 +25,8 @@ class PixelNormalization(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Maps uint8 (..., 3, H, W) to fp32 of the same shape."""
         # the video reader's memory layout, planar or interleaved, must not influence the choice of later kernels
-        return (pixels.to(torch.float32, memory_format=torch.contiguous_format) / 255 - self._mean) / self._std
+        scaled = pixels.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+        return scaled.div_(255).sub_(self._mean).div_(self._std)  # in place, without three more copies
 
 
 class PatchConvolution(nn.Conv2d):
