@@ -208,3 +208,22 @@ def test_recognition_in_fp8_is_named_and_close(video: Path, tmp_path: Path) -> N
         rounded.export(tmp_path / "export")
     with pytest.raises(UserError, match="explain without fp8"):
         rounded.maps(rounded.explain(video)[0])
+
+
+def test_recognition_in_bf16_on_a_cpu_is_named_and_close(video: Path) -> None:
+    labels = ["archery", "surfing"]
+    lower = Recognizer.load("tiny", labels, "cpu", cpu_precision="bf16")
+    exact = Recognizer.load("tiny", labels, "cpu")
+    found, expected = lower(video), exact(video)
+    assert found.label == expected.label
+    assert found.probability == pytest.approx(expected.probability, abs=0.01)
+    assert found.probability != expected.probability
+    assert "precision" not in exact.conditions()
+    assert lower.conditions()["precision"] == "bf16 on a CPU"
+    assert lower.conditions()["digest"] != exact.conditions()["digest"]
+    assert repr(lower).endswith("cpu, bf16 on a CPU)")
+    assert lower.remark == ""
+    with pytest.raises(UserError, match="embedded with other weights or settings"):
+        lower(exact.embed_clip(video))
+    others = lower.with_labels(LabelSpace(("diving", "surfing")))
+    assert others.conditions()["precision"] == "bf16 on a CPU"

@@ -41,7 +41,7 @@ def serving(settings: AppSettings) -> Iterator[str]:
     examples = Examples.render() if settings.examples else None
     if examples is not None and labels is None:
         labels = examples.labels
-    models = Models.load(settings.weights, settings.device, labels)
+    models = Models.load(settings.weights, settings.device, labels, settings.cpu_precision)
     served = tuple(folder.resolve() for folder in settings.videos)
     if examples is not None:
         served = (*served, examples.folder.resolve())

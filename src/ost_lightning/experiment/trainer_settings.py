@@ -53,6 +53,32 @@ def fast_precision(accelerator: object) -> str:
     return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
 
 
+def check_cpu_precision(settings: Mapping[str, Any], command: str) -> None:
+    """Checks that `cpu_precision` can be meant, before a model is loaded.
+
+    Args:
+        settings: Settings of the run, in which `cpu_precision` is set.
+        command: Command of `ost`.
+
+    Raises:
+        UserError: In training, with another trainer.precision than 32-true, or if several processes would measure.
+    """
+    wanted, precision = settings["cpu_precision"], settings["trainer"]["precision"]
+    if command == "fit":
+        raise UserError("cpu_precision is for validation, test and prediction: for training, set trainer.precision.")
+    if str(precision) not in ("None", "32", "32-true"):
+        raise UserError(
+            f"cpu_precision is {wanted}, but trainer.precision is {precision}, which sets the precision too: unset "
+            "cpu_precision, or set trainer.precision to 32-true."
+        )
+    trainer = settings["trainer"]
+    if wanted == "auto" and (trainer["devices"] not in (1, "1", "auto") or trainer["num_nodes"] != 1):
+        raise UserError(
+            "cpu_precision is auto, but several processes may choose differently: set it to fp32 or bf16, or "
+            "trainer.devices to 1."
+        )
+
+
 def strategy_for(setting: str | Strategy) -> str | Strategy:
     """Returns the strategy for a setting: `fsdp` means FSDP2Strategy, other settings are unchanged.
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipSettings, check_ranges
@@ -66,6 +66,7 @@ class TableSettings:
         segments: Settings of how videos are cut into segments.
         schema_version: Version of the schema.
         suite_version: Version of this package that made the table.
+        cpu_precision: Precision in which a CPU embedded the frames; fp32 for any other device.
     """
 
     digest: str
@@ -80,6 +81,7 @@ class TableSettings:
     segments: SegmentSettings
     schema_version: int
     suite_version: str
+    cpu_precision: Literal["fp32", "bf16"] = "fp32"
 
     @classmethod
     def of(
@@ -113,11 +115,15 @@ class TableSettings:
             segments,
             SCHEMA_VERSION,
             version("ost-lightning"),
+            video_clip.encoder.cpu_precision,
         )
 
     def save(self, file: Path) -> None:
         """Writes the settings as JSON."""
-        write_text_atomically(file, json.dumps(asdict(self), indent=2) + "\n")
+        content = asdict(self)
+        if self.cpu_precision == "fp32":  # earlier versions of the package don't know the setting
+            del content["cpu_precision"]
+        write_text_atomically(file, json.dumps(content, indent=2) + "\n")
 
     @classmethod
     def load(cls, file: Path) -> Self:

@@ -7,7 +7,7 @@ from ost_lightning.models.checkpoints.renamed_weights import use_current_names
 from ost_lightning.models.checkpoints.weights_digest import weights_digest
 from ost_lightning.models.constructor_settings import constructor_settings, plain
 from ost_lightning.models.cross_frame import CrossFrameVideoCLIP
-from ost_lightning.models.encoders import DualEncoder, Preprocessing
+from ost_lightning.models.encoders import CPUPrecision, DualEncoder, Preprocessing, use_cpu_precision
 from ost_lightning.models.ensembling import add_to_average, ensemble_weights, exchanged_weights
 from ost_lightning.models.fingerprints import ClipKeys, file_state, frame_fingerprint, mixture_fingerprint
 from ost_lightning.models.finite_weights import require_finite_weights
@@ -36,6 +36,7 @@ from ost_lightning.models.video_clip import (
 __all__ = [
     "AdaptedVideoCLIP",
     "AffixPrompts",
+    "CPUPrecision",
     "CheckpointError",
     "ClassContexts",
     "ClipKeys",
@@ -74,6 +75,7 @@ __all__ = [
     "plain",
     "require_finite_weights",
     "token_count",
+    "use_cpu_precision",
     "use_current_names",
     "weights_digest",
     "write_clip_record",

@@ -204,7 +204,7 @@ class VideoCLIP(ExtensibleModel):
         clips, frames = len(frames), self.batch_padding(frames)
         pixels = self.normalization(frames.flatten(0, 1)).unflatten(0, tuple(frames.shape[:2]))
         grad = torch.is_grad_enabled() and self.has_gradients("vision")
-        with torch.set_grad_enabled(grad):
+        with torch.set_grad_enabled(grad), self.encoder.arithmetic():
             embedded = self._embed_clips(pixels)[:clips]
         if self.temporal_head is not None:
             embedded = self.temporal_head(embedded)

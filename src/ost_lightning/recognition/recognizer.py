@@ -16,6 +16,7 @@ from ost_lightning.errors import NON_FINITE_HINT, NonFiniteError, UserError
 from ost_lightning.evaluation import SHOWN_CLASSES, evaluation_clips
 from ost_lightning.matching import CategoryName
 from ost_lightning.models import FrameEmbeddings, Scores, constructor_settings, require_finite_weights
+from ost_lightning.models.encoders import CPUPrecision, use_cpu_precision
 from ost_lightning.recognition.conformal import Calibration, ConformalCalibrator, Nonconformity
 from ost_lightning.recognition.embedded_clip import EmbeddedClip, embed_sentences
 from ost_lightning.recognition.explanations import ExplainedVideos, is_explainable
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
-    """Recognizes actions in videos. Probabilities equal those of `ost predict` in full precision (fp32).
+    """Recognizes actions in videos. By default, probabilities equal those of `ost predict` in fp32.
 
     Args:
         model: Weights, and the settings that belong to them.
@@ -45,12 +46,14 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
         device: Device for computation; None for a GPU if available, otherwise the CPU. Of several devices, each gets a
             copy of the model, and `stream` shares the videos out among them.
         none_below: Level for "none of these"; see `load`.
+        cpu_precision: Precision in which a CPU embeds frames; see `load`.
 
     Attributes:
         labels: Classes to choose from.
         matcher: Mechanism that scores a video against the classes.
         clips: Settings that define how a video becomes a clip.
         model: Weights with the same settings, on the device; its matcher is not used if classes have no descriptors.
+        remark: What `cpu_precision` auto chose and why; empty if there was nothing to choose.
 
     Raises:
         UserError: If some classes have descriptors, but not as many as the matcher needs, or if weights are NaN or
@@ -63,13 +66,19 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
     """
 
     def __init__(
-        self, model: TrainedModel, labels: LabelSpace, device: Devices | None = "cpu", none_below: float | None = None
+        self,
+        model: TrainedModel,
+        labels: LabelSpace,
+        device: Devices | None = "cpu",
+        none_below: float | None = None,
+        cpu_precision: CPUPrecision = "fp32",
     ) -> None:
         self.device, *others = devices(device)
         self.clips = model.clips.resolved()
         self.model, self._frames = replace(model, clips=self.clips), self.clips.geometry().frames
         self._none_below = check_none_below(none_below, model.video_clip)
         self._video_clip = model.video_clip.to(self.device).eval()
+        self.remark = use_cpu_precision(self._video_clip.encoder, cpu_precision, self.device)
         self._video_clip.require_trained_positions(self._frames)
         require_finite_weights(self._video_clip)
         self._checked_names: tuple[str, ...] = ()
@@ -119,6 +128,7 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
         scores: Scores | None = None,
         none_below: float | None = None,
         fp8: bool = False,
+        cpu_precision: CPUPrecision = "fp32",
     ) -> Self:
         """Loads weights and labels.
 
@@ -134,13 +144,15 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
                 `sigmoid` scores, and no labeled videos. None for no such level.
             fp8: Whether the linear layers of the vision tower compute in 8-bit floating point, which is faster on GPUs
                 that have it and changes probabilities a little.
+            cpu_precision: Precision in which a CPU embeds frames: `fp32`, `bf16`, or `auto` for bf16 where a
+                measurement of half a second finds it faster. Probabilities change a little in bf16.
 
         Raises:
             UserError: If weights, labels or devices don't exist, weights and labels don't match, scores can't be
                 sigmoid, or a device can't compute in fp8.
         """
         space, found = _label_space(labels), devices(device)  # first, because weights may have to be downloaded
-        return cls(load_trained_model(weights, scores, found if fp8 else ()), space, found, none_below)
+        return cls(load_trained_model(weights, scores, found if fp8 else ()), space, found, none_below, cpu_precision)
 
     def __call__(self, video: str | Path | EmbeddedClip) -> Recognition:
         """Recognizes one video.
@@ -269,6 +281,7 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
         from ost_lightning.export import ExportSource, write_export  # torch.export takes a second to import
 
         clip = deepcopy(self._video_clip).cpu().requires_grad_(False)
+        clip.encoder.cpu_precision = "fp32"  # the formats have precisions of their own
         matcher = deepcopy(self.matcher).cpu().requires_grad_(False)
         texts = {kind: self._texts[kind].cpu().clone() for kind in self.matcher.kinds}
         source = ExportSource(clip, matcher, texts, self.labels, self.clips, self.conditions()["digest"])
@@ -365,7 +378,7 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
             settings["parts"] = parts
         if self._video_clip.scores != "softmax":  # calibrations from before there was a choice remain valid
             settings["scores"] = self._video_clip.scores
-        precision = {"precision": "fp8 in the vision tower"} if self._video_clip.encoder.fp8 else {}
+        precision = self._video_clip.encoder.unusual_precision
         settings |= precision
         digest = blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
         named = {"weights": self._video_clip.pretrained, "matcher": type(self.matcher).__name__, **precision}
@@ -375,7 +388,8 @@ class Recognizer(LongVideos, LiveVideos, ExplainedVideos):
         size, classes = self.clips.crop_size, counted(len(self.labels), "class", "classes")
         return (
             f"Recognizer({self._video_clip.pretrained!r}, {classes}, {type(self.matcher).__name__}, "
-            f"{counted(self._frames, 'frame')} of {size} x {size} pixels, {self.device})"
+            f"{counted(self._frames, 'frame')} of {size} x {size} pixels, "
+            f"{', '.join([str(self.device), *self._video_clip.encoder.unusual_precision.values()])})"
         )
 
 

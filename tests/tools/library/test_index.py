@@ -63,6 +63,31 @@ def test_settings_are_those_of_the_table_unless_they_are_given(clips: Path, caps
     assert "stride is 0.5, in the table 1.0" in said(capsys)[1]
 
 
+def test_a_table_has_embeddings_of_one_precision(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--library=lib", "--weights=tiny", "--workers=0", "--device=cpu"]
+    assert main(["index", "clips/0.mp4", *options, "--cpu_precision=bf16"]) == 0
+    for number, more in ((1, []), (2, ["--cpu_precision=auto"])):  # that of the table
+        assert main(["index", f"clips/{number}.mp4", *options, *more]) == 0
+    library = Library.open("lib")
+    assert [table.cpu_precision for table in library.tables] == ["bf16"]
+    assert len(library.table()) == 3
+    said(capsys)
+    assert main(["index", "clips", *options, "--cpu_precision=fp32"]) == 1
+    assert "cpu_precision is fp32, in the table bf16" in said(capsys)[1]
+    assert library.find("archery", n=1).conditions["precision"] == "bf16 on a CPU"
+
+
+def test_a_usual_table_is_as_before(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--library=lib", "--weights=tiny", "--workers=0", "--device=cpu"]
+    assert main(["index", "clips/0.mp4", *options]) == 0
+    (file,) = Path("lib").rglob("settings.json")
+    assert "cpu_precision" not in file.read_text()
+    assert "precision" not in Library.open("lib").find("archery", n=1).conditions
+    said(capsys)
+    assert main(["index", "clips/1.mp4", *options, "--cpu_precision=bf16"]) == 1
+    assert "cpu_precision is bf16, in the table fp32" in said(capsys)[1]
+
+
 def test_a_list_gives_labels_and_parts(clips: Path) -> None:
     Path("list.csv").write_text("path,label,start,end\n0.mp4,juggling,,\n2.mp4,,0.1,0.3\n1.mp4,7,,\n")
     assert main(["index", "--list=list.csv", "--root=clips", "--library=lib", "--weights=tiny", "--workers=0"]) == 0

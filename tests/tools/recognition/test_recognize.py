@@ -11,6 +11,7 @@ import pytest
 
 from ost_lightning import Recognizer
 from ost_lightning.cli import main
+from ost_lightning.models.encoders import cpu_precision
 from tests.videos import write_video
 
 
@@ -121,3 +122,17 @@ def test_a_saved_calibration_gives_label_sets(clips: Path, capsys: pytest.Captur
     assert "p-value of none of these: 1.000" in printed
     assert main(["recognize", "clips", "--weights=tiny", "--classes=archery", "--calibration=c.json"]) == 1
     assert "other weights, classes, descriptors or settings" in " ".join(capsys.readouterr().err.split())
+
+
+def test_bf16_on_a_cpu_is_in_the_results(
+    clips: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu_precision, "bf16_speed", lambda threads: 1.75)
+    options = ["--weights=tiny", "--classes=archery, surfing", "--output=out.csv", "--device=cpu"]
+    assert main(["recognize", "clips/0.mp4", *options, "--cpu_precision=auto"]) == 0
+    assert "Frames are embedded in bf16, because this CPU multiplies matrices 1.8 x as fast" in capsys.readouterr().out
+    with Path("out.csv").open(newline="") as handle:
+        (row,) = csv.DictReader(handle)
+    assert row["precision"] == "bf16 on a CPU"
+    found = Recognizer.load("tiny", ["archery", "surfing"], "cpu", cpu_precision="bf16")(clips / "0.mp4")
+    assert row["probability_1"] == f"{found.probability:.4f}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
+from ost_lightning.models import CPUPrecision
 from ost_lightning.recognition import Recognizer
 from ost_lightning.resources import TINY_MODELS
 from ost_lightning.text import LabelSpace
@@ -25,18 +26,27 @@ class Models:
     labels: LabelSpace | None = None
 
     @classmethod
-    def load(cls, weights: Sequence[str], device: str | None = None, labels: LabelSpace | None = None) -> Self:
+    def load(
+        cls,
+        weights: Sequence[str],
+        device: str | None = None,
+        labels: LabelSpace | None = None,
+        cpu_precision: CPUPrecision = "fp32",
+    ) -> Self:
         """Loads weights.
 
         Args:
             weights: Weights as for `Recognizer.load`.
             device: Device for computation; None for a GPU if available, otherwise the CPU.
             labels: Classes that most sessions begin with; their sentences are encoded once for all sessions.
+            cpu_precision: Precision in which a CPU embeds frames.
 
         Raises:
             UserError: If weights don't exist or can't be used.
         """
-        return cls({name: Recognizer.load(name, _PLACEHOLDER, device) for name in weights}, labels)
+        return cls(
+            {name: Recognizer.load(name, _PLACEHOLDER, device, cpu_precision=cpu_precision) for name in weights}, labels
+        )
 
     @property
     def names(self) -> list[str]:

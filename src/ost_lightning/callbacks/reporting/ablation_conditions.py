@@ -92,10 +92,10 @@ def template_name(task: RecognitionTask) -> str:
 
 def run_conditions(trainer: Trainer, task: RecognitionTask, data: VideoDataModule) -> dict[str, str]:
     """Returns checkpoint, matcher, clips and precision of a run."""
-    clips = data.clips
+    clips, lower = data.clips, task.video_clip.encoder.cpu_precision
     return {
         "checkpoint": str(trainer.ckpt_path or "none, the pre-trained weights"),
         "matcher of the experiment": type(task.matcher).__name__,
         "frames x views x crops": f"{clips.frames} x {clips.views} x {clips.crops}",
-        "precision": f"{trainer.precision} on {task.device.type}",
+        "precision": f"{trainer.precision} on {task.device.type}" + ("" if lower == "fp32" else f", frames in {lower}"),
     }

@@ -174,9 +174,12 @@ class ResultsWriter(Callback):
                 if self._training is None or self._training.may_have_validated_on(videos[name])
             }
             found += _selection_remarks(self._checkpoint, digests)
+        model = model_settings(task)
         about_classes = {name: task.video_clip.remark_on(labeled.labels) for name, labeled in videos.items()}
         found += [f"{name}: {remark}" for name, remark in about_classes.items() if remark]
         found += [*self.setting_differences, *clip_differences(task, data)]
+        if model.get("cpu_precision"):
+            found.append(f"A CPU embedded the frames in {model['cpu_precision']}.")
         if task.video_clip.encoder.fp8:
             found.append("The linear layers of the vision tower computed in fp8 (e4m3).")
         return RunResults(
@@ -185,7 +188,7 @@ class ResultsWriter(Callback):
             seed=_run_seed(),
             package=__version__,
             git=git_state(),
-            model=model_settings(task),
+            model=model,
             clips=clips,
             checkpoint=self._checkpoint,
             sets=sets,

@@ -29,8 +29,15 @@ def model_settings(task: RecognitionTask) -> dict[str, Any]:
         "descriptors_per_class": task.descriptors_per_class,
         "scores": clip.scores,
         **({"vision_products": "fp8"} if clip.encoder.fp8 else {}),
+        **({"cpu_precision": "bf16"} if _is_bf16_on_cpu(task) else {}),
         **({"parts": parts} if (parts := clip.part_settings()) else {}),
     }
+
+
+def _is_bf16_on_cpu(task: RecognitionTask) -> bool:
+    """Whether a CPU embeds frames in bf16, by either of the settings for that."""
+    lower = task.video_clip.encoder.cpu_precision == "bf16" or task.trainer.precision.startswith("bf16")
+    return task.device.type == "cpu" and lower
 
 
 def clip_settings(data: VideoDataModule) -> dict[str, Any]:

@@ -219,9 +219,11 @@ class Searcher:
             return embed(self.model.video_clip, clip.frames[None].to(self.device))[0, 0]
 
     def _conditions(self, scorer: SegmentScorer, sentences: SentenceSet) -> dict[str, str]:
+        precision = self.table.settings.cpu_precision
         return {
             "weights": self.model.video_clip.pretrained,
             "table": self.table.settings.digest,
+            **({} if precision == "fp32" else {"precision": f"{precision} on a CPU"}),
             "matcher": type(scorer.matcher).__name__,
             "digest": scoring_digest(scorer.matcher, sentences),
         }

@@ -5,6 +5,7 @@ from typing import Final
 from ost_lightning.errors import CheckpointError
 from ost_lightning.lean_imports import collection_paused, resolve_without_scipy
 from ost_lightning.models.encoders.base import TOWERS, DualEncoder, Tower, TowerName
+from ost_lightning.models.encoders.cpu_precision import CPUPrecision, use_cpu_precision
 from ost_lightning.models.encoders.open_clip import OpenCLIPEncoder, is_open_clip
 from ost_lightning.models.encoders.pretrained.loading import model_type_of
 from ost_lightning.models.encoders.pretrained.preprocessing import (
@@ -17,6 +18,7 @@ from ost_lightning.models.encoders.pretrained.preprocessing import (
 __all__ = [
     "NAMED_STATISTICS",
     "TOWERS",
+    "CPUPrecision",
     "DualEncoder",
     "PixelStatistics",
     "Preprocessing",
@@ -25,6 +27,7 @@ __all__ = [
     "TowerName",
     "encoder_class",
     "is_open_clip",
+    "use_cpu_precision",
 ]
 
 _ENCODERS: Final = {

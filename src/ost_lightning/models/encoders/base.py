@@ -3,6 +3,7 @@
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
@@ -93,6 +94,7 @@ class DualEncoder(nn.Module, ABC):
         tokenizer: Tokenizer of the checkpoint.
         preprocessing: Preprocessing that the checkpoint expects.
         fp8: Whether the linear layers of the vision tower compute in 8-bit floating point; see `use_fp8`.
+        cpu_precision: Precision in which a CPU embeds frames without gradients; see `use_cpu_precision`.
 
     Args:
         model: The Hugging Face model.
@@ -117,6 +119,7 @@ class DualEncoder(nn.Module, ABC):
         super().__init__()
         self.model = model
         self.tokenizer, self.preprocessing = tokenizer, preprocessing
+        self.cpu_precision: Literal["fp32", "bf16"] = "fp32"
 
     @classmethod
     def from_pretrained(cls, pretrained: str, attention: str = "sdpa") -> Self:
@@ -281,6 +284,18 @@ class DualEncoder(nn.Module, ABC):
         features: Tensor = self.encode_pixels(pixels.flatten(0, 1)).unflatten(0, tuple(pixels.shape[:2]))
         return features
 
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """Returns a context for embedding frames in the precision that was set."""
+        lower = self.cpu_precision == "bf16" and self.device.type == "cpu" and not torch.is_grad_enabled()
+        return torch.autocast("cpu", torch.bfloat16) if lower else nullcontext()
+
+    @property
+    def unusual_precision(self) -> dict[str, str]:
+        """Name of the precision of frame embeddings under the key `precision`; empty for the usual one, fp32."""
+        if self.fp8:
+            return {"precision": "fp8 in the vision tower"}
+        return {} if self.cpu_precision == "fp32" else {"precision": f"{self.cpu_precision} on a CPU"}
+
     def adapt_matcher(self, matcher: Matcher) -> Matcher:
         """Returns the matcher to use with this encoder: the same one, or a wrapper if texts depend on the video."""
         return matcher
@@ -332,8 +347,10 @@ class DualEncoder(nn.Module, ABC):
             devices: Devices that will compute.
 
         Raises:
-            UserError: If a device can't compute in fp8, or there are no such layers.
+            UserError: If a device can't compute in fp8, there are no such layers, or a CPU is to compute in bf16.
         """
+        if self.cpu_precision != "fp32":
+            raise UserError(f"cpu_precision is {self.cpu_precision}, which fp8 excludes: omit one of them.")
         for device in devices:
             require_fp8(device)
         if not use_fp8_products(self.tower("vision").layers):

@@ -98,7 +98,7 @@ def frame_digest(weights: str, video_clip: VideoCLIP, clips: ClipSettings) -> st
         "offsets": clips.crop_offsets,
         "pixels": pixels,
     }
-    settings |= {"fp8": True} if video_clip.encoder.fp8 else {}
+    settings |= {"fp8": True} if video_clip.encoder.fp8 else video_clip.encoder.unusual_precision
     return blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 

@@ -17,7 +17,9 @@ from ost_lightning.vocabulary import Part, counted
 if TYPE_CHECKING:
     from ost_lightning.datamodules import VideoDataModule
     from ost_lightning.library import IndexProgress, Library, SegmentSettings
+    from ost_lightning.models import CPUPrecision
     from ost_lightning.recognition import TrainedModel
+    from ost_lightning.tools.library.processes import Process
 
 _WEIGHTS: Final = "openai/clip-vit-base-patch16"
 
@@ -37,6 +39,7 @@ def index(
     longest_clip: float | None = None,
     precision: Literal["float16", "float32"] | None = None,
     device: str | None = None,
+    cpu_precision: Literal["fp32", "bf16", "auto"] | None = None,
     devices: int | None = None,
     num_nodes: int | None = None,
     workers: int | None = None,
@@ -71,6 +74,8 @@ def index(
         longest_clip: Length in seconds up to which a video is one segment; 15 s if not given.
         precision: Type of the stored embeddings: `float16` takes half the space of `float32`; float16 if not given.
         device: Device for computation, such as cuda or cpu; a GPU if available and otherwise the CPU, if not given.
+        cpu_precision: Precision in which a CPU embeds frames: fp32, bf16, or auto for bf16 where a measurement of half
+            a second finds it faster; that of the library's table, or fp32 in a new library, if not given.
         devices: Number of processes on this machine, one per device; that of torchrun or SLURM, or 1, if not given.
         num_nodes: Number of machines; that of torchrun or SLURM, or 1, if not given.
         workers: Threads per process that read videos; the number of usable cores per process if not given.
@@ -114,11 +119,14 @@ def index(
         model = load_trained_model(name)
         model.video_clip.to(process.device).eval()
         segments = _segments(opened, model, chosen, name if weights is None else None)
+        remark = _use_precision(opened, model, cpu_precision, process)
         if process.rank == 0:
             print(f"Indexing {counted(len(videos), 'video')} with {escaped(name)} into {escaped(str(opened.folder))}")
             if name in TINY_MODELS:
                 print("This model knows only the rendered world: what it sees in other videos means nothing.")
             _tell_about_views(model)
+            if remark:
+                print(remark)
         settings = IndexSettings(threads, batch_size, commit_seconds, retry, process.rank, process.world_size)
         with ShownProgress(process.rank, process.wait) as shown:
             progress = opened.index(videos, model, segments, settings, shown, name)
@@ -165,6 +173,28 @@ def _segments(
             "give --weights, those of its table to add to it, or these to begin another table."
         )
     return SegmentSettings(**chosen)
+
+
+def _use_precision(library: "Library", model: "TrainedModel", wanted: "CPUPrecision | None", process: "Process") -> str:
+    """Sets the precision of a table's embeddings on a CPU, and returns what was chosen and why, if there was a choice.
+
+    Args:
+        library: Library.
+        model: Model.
+        wanted: Precision that was asked for; None for that of the table.
+        process: This process.
+    """
+    from ost_lightning.library import table_digest
+    from ost_lightning.models import use_cpu_precision
+
+    digest = table_digest(model.video_clip, model.clips.resolved())
+    known = next((table.cpu_precision for table in library.tables if table.digest == digest), None)
+    if known is not None and wanted in (None, "auto"):
+        # embeddings of another device may not be added to those of a CPU in bf16, which the table says
+        wanted = known if process.device.type == "cpu" else "fp32"
+    if wanted == "auto" and process.world_size > 1:
+        raise UserError("--cpu_precision auto is for one process, because several may choose differently: set it.")
+    return use_cpu_precision(model.video_clip.encoder, wanted or "fp32", process.device)
 
 
 def _tell_about_views(model: "TrainedModel") -> None:

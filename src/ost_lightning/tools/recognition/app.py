@@ -1,6 +1,7 @@
 """`ost app`: a page in the browser that recognizes videos, asks a library, and compares models."""
 
 from pathlib import Path
+from typing import Literal
 
 from ost_lightning.errors import UserError
 from ost_lightning.resources import TINY_MODELS
@@ -18,6 +19,7 @@ def app(
     llm: str = "gpt-4o-mini",
     examples: bool | None = None,
     device: str | None = None,
+    cpu_precision: Literal["fp32", "bf16", "auto"] = "fp32",
 ) -> None:
     """Opens a page in the browser that recognizes videos, asks a library, and compares models.
 
@@ -39,6 +41,8 @@ def app(
         llm: Name of the LLM that describes classes (OPENAI_API_KEY, OPENAI_BASE_URL).
         examples: Whether to offer rendered videos and a library of them; only with `tiny` weights if not given.
         device: Device for computation; a GPU if available and otherwise the CPU, if not given.
+        cpu_precision: Precision in which a CPU embeds frames: fp32, bf16, or auto for bf16 where a measurement of half
+            a second finds it faster.
     """
     from ost_lightning.app import AppSettings, read_auth, read_size, run
 
@@ -57,6 +61,7 @@ def app(
             auth=read_auth(auth),
             llm=llm,
             device=device,
+            cpu_precision=cpu_precision,
             examples=names[0] in TINY_MODELS if examples is None else examples,
         )
     )

@@ -15,7 +15,7 @@ from ost_lightning.tools.recognition.watch import live_source, watch_source
 from ost_lightning.vocabulary import counted
 
 if TYPE_CHECKING:
-    from ost_lightning.models import Scores
+    from ost_lightning.models import CPUPrecision, Scores
     from ost_lightning.recognition import Recognizer
 
 
@@ -35,6 +35,7 @@ def recognize(
     scores: Literal["softmax", "sigmoid"] | None = None,
     none_below: float | None = None,
     fp8: bool = False,
+    cpu_precision: Literal["fp32", "bf16", "auto"] = "fp32",
     workers: int | None = None,
     batch_size: int = 8,
     live: bool = False,
@@ -75,6 +76,8 @@ def recognize(
             sigmoid scores, and no labeled videos; the right level depends on weights, matcher and sentences.
         fp8: Whether the linear layers of the vision tower compute in 8-bit floating point: faster on GPUs that have it
             (Ada, Hopper, Blackwell), with slightly different probabilities. Results name it.
+        cpu_precision: Precision in which a CPU embeds frames: fp32, bf16, or auto for bf16 where a measurement of half
+            a second finds it faster. Results name it.
         workers: Threads that read videos; the number of usable cores if not given.
         batch_size: Largest number of videos that are encoded together.
         live: Whether the source is live although it doesn't look so: a stream by HTTP, or a file to play like one.
@@ -109,13 +112,17 @@ def recognize(
     saved = None if calibration is None else Calibration.load(calibration)
     videos = iter(()) if source is not None else _checked(find_videos(sources))
     recognizer = (
-        Recognizer.load(weights, chosen, device, scores, none_below, fp8)
+        Recognizer.load(weights, chosen, device, scores, none_below, fp8, cpu_precision)
         if isinstance(chosen, str) or not describe
-        else _with_descriptors(weights, chosen, device, scores, none_below, llm, fall_back=fall_back, fp8=fp8)
+        else _with_descriptors(
+            weights, chosen, device, scores, none_below, llm, cpu_precision, fall_back=fall_back, fp8=fp8
+        )
     )
     if saved is not None:
         recognizer.use_calibration(saved)
     print(recognizer)
+    if recognizer.remark:
+        print(recognizer.remark)
     if weights in TINY_MODELS:
         print("This model knows only the rendered world: its answers about other videos mean nothing.")
     if not recognizer.labels.descriptors:
@@ -164,6 +171,7 @@ def _with_descriptors(
     scores: "Scores | None",
     none_below: float | None,
     llm: str,
+    cpu_precision: "CPUPrecision",
     *,
     fall_back: bool,
     fp8: bool,
@@ -181,4 +189,4 @@ def _with_descriptors(
             raise UserError(f"{error} To compare with the class names alone then, add --fall_back.") from error
         print(f"No descriptors: {error}")
         labels = LabelSpace(tuple(names))
-    return Recognizer(model, labels, device, none_below)
+    return Recognizer(model, labels, device, none_below, cpu_precision)

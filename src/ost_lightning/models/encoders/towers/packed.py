@@ -86,6 +86,19 @@ class PackedLayers:
         return type(self), ()
 
 
+def linear_map(weight: Tensor) -> Callable[[Tensor], Tensor]:
+    """Returns a linear map without bias, in the type of its weight (N, M), as the layers would compute it.
+
+    Args:
+        weight: Weight in fp32 or bf16.
+    """
+    if not _is_supported(weight.dtype):
+        return lambda rows: F.linear(rows, weight)
+    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(weight.new_zeros(len(weight)))
+    return _PackedLinear.of([linear], weight.dtype)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _PackedLinear:
     weight: Tensor
@@ -144,11 +157,12 @@ class _PackedLayer:
         layer, heads = self.layer, self.layer.self_attn.num_heads
         rows = layer.layer_norm1(states).to(dtype)
         count = 2 if self.query is not None else 3
-        *first, key, value = self.inputs(rows).unflatten(-1, (count, heads, -1)).permute(2, 0, 3, 1, 4)
+        projected = self.inputs(rows).unflatten(-1, (count, heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = projected[0], projected[-2], projected[-1]
         if self.query is not None:
             states = states[:, :1]
-            first = [self.query(rows[:, :1].contiguous()).unflatten(-1, (heads, -1)).transpose(1, 2)]
-        attended = F.scaled_dot_product_attention(*first, key, value, scale=layer.self_attn.scale)
+            query = self.query(rows[:, :1].contiguous()).unflatten(-1, (heads, -1)).transpose(1, 2)
+        attended = F.scaled_dot_product_attention(query, key, value, scale=layer.self_attn.scale)
         states = states + self.output(attended.transpose(1, 2).flatten(2))
         hidden = self.up(layer.layer_norm2(states).to(dtype))
         active = F.silu(hidden, inplace=True) if _has_quick_gelu(layer.mlp) else layer.mlp.activation_fn(hidden)
