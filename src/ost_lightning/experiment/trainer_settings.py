@@ -8,7 +8,6 @@ import torch
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy, Strategy
 
 from ost_lightning.errors import UserError
-from ost_lightning.tasks import FSDP2Strategy
 
 
 def validate_trainer_settings(settings: Mapping[str, Any], *, training: bool) -> None:
@@ -61,6 +60,8 @@ def strategy_for(setting: str | Strategy) -> str | Strategy:
         UserError: If the setting is one of Lightning's FSDP strategies.
     """
     if setting == "fsdp":
+        from ost_lightning.tasks import FSDP2Strategy  # takes half a second
+
         return FSDP2Strategy()
     if isinstance(setting, FSDPStrategy | ModelParallelStrategy) or str(setting).startswith("fsdp"):
         name = setting if isinstance(setting, str) else type(setting).__name__

@@ -2,7 +2,6 @@
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from ost_lightning.errors import UserError
@@ -24,6 +23,8 @@ class GradientNorm(Callback):
         """Logs the gradient norm."""
         if trainer.global_step % self.every:
             return
+        from torch.distributed.tensor import DTensor  # takes a third of a second, which an evaluation doesn't need
+
         gradients = [parameter.grad for parameter in pl_module.parameters() if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         pl_module.log("train/gradient_norm", norm.full_tensor() if isinstance(norm, DTensor) else norm)

@@ -1,9 +1,9 @@
 """Dual encoders behind one interface: they map pixels and sentences to vectors in one space."""
 
-from pkgutil import resolve_name
 from typing import Final
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.lean_imports import collection_paused, resolve_without_scipy
 from ost_lightning.models.encoders.base import TOWERS, DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.open_clip import OpenCLIPEncoder, is_open_clip
 from ost_lightning.models.encoders.pretrained.loading import model_type_of
@@ -40,6 +40,7 @@ _ENCODERS: Final = {
 """Module and class by `model_type`. Only the one that is asked for is imported: its architecture takes a second."""
 
 
+@collection_paused()
 def encoder_class(pretrained: str) -> type[DualEncoder]:
     """Returns the encoder class for a checkpoint, reading only the `model_type` in its config.json.
 
@@ -57,5 +58,5 @@ def encoder_class(pretrained: str) -> type[DualEncoder]:
             f"{pretrained} is a model of type '{model_type}', which is not supported: expected one of "
             f"{', '.join(sorted(_ENCODERS))} (model_type in config.json)."
         )
-    encoder: type[DualEncoder] = resolve_name(f"{__name__}.{_ENCODERS[model_type]}")
+    encoder: type[DualEncoder] = resolve_without_scipy(f"{__name__}.{_ENCODERS[model_type]}")
     return encoder
