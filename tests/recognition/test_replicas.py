@@ -1,11 +1,13 @@
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from ost_lightning import Recognizer
 from ost_lightning.errors import UserError
@@ -18,16 +20,19 @@ def test_two_replicas_give_the_results_of_one(tmp_path: Path) -> None:
     videos.insert(2, tmp_path / "missing.mp4")
     labels = ["archery", "surfing", "riding a horse"]
     one, two = (Recognizer.load("tiny", labels, device) for device in ("cpu", "cpu, cpu"))
-    used = set()
+    used, both = set(), threading.Barrier(2)
     first, second = two._replicas
     assert first.video_clip is not second.video_clip
+
+    def encode_noted(frames: Tensor, number: int, encode: Callable[[Tensor], Tensor]) -> Tensor:
+        if number not in used:
+            used.add(number)
+            both.wait(60)  # each waits for the other once, so that neither does all of the work
+        return encode(frames)
+
     for number, replica in enumerate(two._replicas):
-        encode = replica.video_clip.encode_frames
-        replica.video_clip.encode_frames = lambda frames, n=number, e=encode: (  # type: ignore[method-assign, misc]
-            used.add(n),
-            time.sleep(0.02),
-            e(frames),
-        )[-1]
+        encode = partial(encode_noted, number=number, encode=replica.video_clip.encode_frames)
+        replica.video_clip.encode_frames = encode  # type: ignore[method-assign]
     found = list(two.stream(videos, threads=2, batch_size=1))
     assert [result.video for result in found] == [str(video) for video in videos]
     for alone, shared in zip(one.stream(videos), found, strict=True):

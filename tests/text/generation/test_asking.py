@@ -23,7 +23,7 @@ from tests.text.generation import fake_llm as llm
 LABELS = LabelSpace(tuple(f"action {k}" for k in range(6)), source="made up")
 PROMPTS = Prompts.load("ost")
 SAMPLING = Sampling("fake", 0.7, 5, 3, PROMPTS.digest)
-LIMITS = Limits(concurrency=3, timeout=5, retries=2, attempts=3)
+LIMITS = Limits(concurrency=3, timeout=60, retries=2, attempts=3)
 SOON = {"retry-after-ms": "20"}
 
 
@@ -105,9 +105,10 @@ def test_temporary_errors_are_retried(fault: llm.Behavior, tmp_path: Path, monke
 
 def test_time_outs_are_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with llm.serving(first_times(llm.hang)) as server:
-        limits = Limits(concurrency=12, timeout=2, retries=2)
+        limits = Limits(concurrency=12, timeout=1, retries=8)
         assert_complete(generate(tmp_path / "j", server, monkeypatch, limits))
-        assert Counter(seen.question for seen in server.requests) == dict.fromkeys(server.answered, 2)
+        # more than twice if this machine is too busy to answer in time
+        assert min(Counter(seen.question for seen in server.requests).values()) >= 2
 
 
 def test_retry_after_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,18 +188,16 @@ def test_structured_output_is_disabled_if_unsupported(tmp_path: Path, monkeypatc
 
 def test_concurrency_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     active, most, lock = 0, 0, threading.Lock()
-    barrier = threading.Barrier(3)
+    barrier, together = threading.Barrier(3), threading.Event()
 
     def watched(reply: llm.Reply, seen: llm.Seen) -> None:
         nonlocal active, most
         with lock:
             active += 1
             most = max(most, active)
-        if len(server.requests) > 1:
-            try:
-                barrier.wait(timeout=0.5)  # three concurrent requests are possible
-            except threading.BrokenBarrierError:
-                barrier.reset()
+        if len(server.requests) > 1 and not together.is_set():  # the first request is sent alone
+            barrier.wait(timeout=60)  # three concurrent requests are possible
+            together.set()
         with lock:
             active -= 1
         llm.good(reply, seen)
