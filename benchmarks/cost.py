@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
+from ost_lightning.callbacks.training.compiled_vision import compile_vision
 from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.matching import CategoryName, Matcher, OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
@@ -56,14 +57,13 @@ class Side:
         shape = (options.batch, 1, options.frames, 3, 224, 224)
         self.clips = torch.randint(0, 256, shape, dtype=torch.uint8, device=options.device)
         self.sentences = random_sentences(self.clip, matcher.kinds, options.batch, LENGTH)
-        self.labels = torch.arange(options.batch, device=options.device)
+        self.labels = torch.arange(options.batch)
         with torch.no_grad(), self._precision():
             self.texts = self.clip.encode_sentences(random_sentences(self.clip, matcher.kinds, options.classes, LENGTH))
 
     def compile(self) -> None:
-        """Compiles the same parts as the callback `CompiledVision`."""
-        self.clip.normalization.compile()
-        self.clip.encoder.tower("vision").backbone.compile()
+        """Compiles what the callback `CompiledVision` does."""
+        compile_vision(self.clip)
 
     def train(self) -> None:
         with self._precision():

@@ -21,6 +21,7 @@ from random_clip import save_random_clip
 from torch import Tensor
 from torch.nn import functional as F
 
+from ost_lightning.callbacks.training.compiled_vision import compile_vision
 from ost_lightning.evaluation import embed, probabilities
 from ost_lightning.models import VideoCLIP
 from ost_lightning.recognition import load_trained_model
@@ -44,8 +45,7 @@ def compare_towers(options: argparse.Namespace) -> None:
     exact = sides[options.precision].encode_frames(frames)
     if options.compile:
         for clip in sides.values():
-            clip.normalization.compile()
-            clip.encoder.tower("vision").backbone.compile()
+            compile_vision(clip)
 
     def encode(name: str) -> Tensor:
         with precision(options):

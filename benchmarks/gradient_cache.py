@@ -40,7 +40,7 @@ def measure(mode: str, options: argparse.Namespace) -> dict[str, float | str]:
     size = task.video_clip.image_size
     videos = options.micro_batch if mode == "one micro-batch" else options.videos
     clips = torch.randint(0, 256, (videos, 1, options.frames, 3, size, size), dtype=torch.uint8, device=device)
-    labels = torch.randint(0, 20, (videos,), device=device)
+    labels = torch.randint(0, 20, (videos,))
     parts = options.micro_batch if mode == "gradient cache" else videos
     sentences = task.tokenize(label_space(0, "seen"))
     # gradients and the CPU's thread pools exist before the step, as in training

@@ -19,6 +19,7 @@ from random_clip import random_clip, random_sentences
 from torch import Tensor
 from torch.nn import functional as F
 
+from ost_lightning.callbacks.training.compiled_vision import compile_vision
 from ost_lightning.matching import OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
 
@@ -118,8 +119,7 @@ def main() -> None:
     torch.manual_seed(0)
     clip, solver = random_clip(options.patch, options.device).eval(), OptimalDescriptorSolver().to(options.device)
     if options.compile:
-        clip.normalization.compile()
-        clip.encoder.tower("vision").backbone.compile()
+        compile_vision(clip)
     where = options.device if options.device != "cpu" else f"cpu, {options.threads} thread(s)"
     print(f"ViT-B/{options.patch}, random weights, {options.precision}, {where}")
     report_share(clip, solver, options)

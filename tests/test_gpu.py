@@ -150,6 +150,24 @@ def test_the_gradient_cache_equals_a_large_batch_in_less_memory() -> None:
     assert float((cached[2] - full[2]).norm()) < 1e-4 * float(full[2].norm())
 
 
+def test_no_step_waits_for_the_device() -> None:
+    task = ContrastiveRecognition(VideoCLIP("tiny"), OptimalDescriptorSolver()).cuda()
+    sentences = task.tokenize(label_space(0, "seen"))
+    clips, labels = torch.zeros(6, 1, 4, 3, 48, 48, dtype=torch.uint8, device="cuda"), torch.arange(6)
+    optimizer = torch.optim.AdamW(task.parameters(), fused=True)
+    texts = task.video_clip.encode_sentences(sentences)
+    for mode in ("default", "error"):  # the first time, kernels are compiled
+        torch.cuda.set_sync_debug_mode(mode)
+        try:
+            task.loss([clips], [labels], sentences).backward()
+            optimizer.step()
+            with torch.inference_mode():
+                scores = similarities(task.video_clip, task.matcher, texts, task.video_clip.encode_frames(clips[:, 0]))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert torch.isfinite(scores).all()
+
+
 def test_colors_agree_with_the_cpu() -> None:
     clips = torch.randint(0, 256, (6, 1, 3, 3, 24, 24), dtype=torch.uint8)
     for settings in ({"color_jitter": 1.0}, {"color_jitter": 0.0, "grayscale": 1.0}, {"rand_augment": (2, 9)}):

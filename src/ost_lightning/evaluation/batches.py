@@ -73,9 +73,7 @@ class EmbeddedBatch:
     @property
     def readable_labels(self) -> Tensor:
         """Labels of the readable videos, int64 (B',)."""
-        if bool(self.decoded.all()):  # avoids the device synchronization that indexing by a mask needs
-            return self.labels
-        return self.labels[self.decoded.to(self.labels.device)]
+        return self.labels if bool(self.decoded.all()) else rows_of(self.labels, self.decoded)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
         """Copies embeddings and labels to a device."""
@@ -88,6 +86,19 @@ class EmbeddedBatch:
     def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
         embeddings = {weights: function(embedded) for weights, embedded in self.embeddings.items()}
         return type(self)(embeddings, function(self.labels), self.decoded, self.ids, self.failures, self.spans)
+
+
+def rows_of(tensor: Tensor, mask: Tensor) -> Tensor:
+    """Selects rows without waiting for the device, which would have to count them.
+
+    Args:
+        tensor: Rows on any device, (B, ...).
+        mask: Whether to select each row, bool (B,) in host memory.
+
+    Returns:
+        (B', ...).
+    """
+    return tensor[mask.nonzero()[:, 0].to(tensor.device, non_blocking=True)]
 
 
 SCORED: Final = "scored"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import NonFiniteError
-from ost_lightning.evaluation.batches import EmbeddedBatch, EvaluationBatch, KeyedClipBatch, ScoredBatch
+from ost_lightning.evaluation.batches import EmbeddedBatch, EvaluationBatch, KeyedClipBatch, ScoredBatch, rows_of
 from ost_lightning.evaluation.embedding_store import EmbeddingStore
 from ost_lightning.evaluation.frame_orders import reordered
 from ost_lightning.evaluation.scoring import Scorer, embed, probabilities
@@ -170,4 +170,4 @@ def _key(sentences: SentenceSet) -> _Texts:
 
 def _readable(batch: ClipBatch) -> Tensor:
     """Returns the frames of the readable videos, uint8 (B', V, T, 3, S, S)."""
-    return batch.frames if bool(batch.decoded.all()) else batch.frames[batch.decoded.to(batch.frames.device)]
+    return batch.frames if bool(batch.decoded.all()) else rows_of(batch.frames, batch.decoded)

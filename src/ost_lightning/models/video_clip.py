@@ -32,6 +32,7 @@ from ost_lightning.models.encoders import (
     encoder_class,
 )
 from ost_lightning.models.encoders.pretrained.loading import source_of
+from ost_lightning.models.encoders.towers.batch_padding import BatchPadding
 from ost_lightning.models.encoders.towers.pixels import PixelNormalization
 from ost_lightning.models.extensible_model import ExtensibleModel
 from ost_lightning.models.logit_scale import LogitScale, Scores, check_scores
@@ -86,6 +87,7 @@ class VideoCLIP(ExtensibleModel):
 
     Attributes:
         trained_with: Preprocessing that the weights were trained with on videos; None if unknown.
+        batch_padding: Padding of short batches, for a compiled tower; off by default.
 
     Examples:
         >>> model = VideoCLIP("tiny")
@@ -131,7 +133,7 @@ class VideoCLIP(ExtensibleModel):
             self.encoder.enable_gradient_checkpointing()
         if init_from is not None:
             self._load_initial_weights(init_from)
-        self._logit_scale = logit_scale
+        self._logit_scale, self.batch_padding = logit_scale, BatchPadding()
         logit_scale.apply(self.encoder)
 
     def train(self, mode: bool = True) -> Self:
@@ -199,10 +201,11 @@ class VideoCLIP(ExtensibleModel):
                 f"{self.image_size} x {self.image_size}: set the data's clips.crop_size to {self.image_size} and "
                 f"clips.short_side to {self.preprocessing.default_short_side}, or leave both unset."
             )
+        clips, frames = len(frames), self.batch_padding(frames)
         pixels = self.normalization(frames.flatten(0, 1)).unflatten(0, tuple(frames.shape[:2]))
         grad = torch.is_grad_enabled() and self.has_gradients("vision")
         with torch.set_grad_enabled(grad):
-            embedded = self._embed_clips(pixels)
+            embedded = self._embed_clips(pixels)[:clips]
         if self.temporal_head is not None:
             embedded = self.temporal_head(embedded)
         if project is not None:

@@ -56,7 +56,8 @@ class ContrastiveRecognition(RecognitionTask):
                 "training, as `ost fit` does, or set model.contrast to micro_batch."
             )
         parts = [batch] if isinstance(batch, ClipBatch) else list(batch)
-        loss = self.loss([part.frames for part in parts], [part.labels for part in parts], self.training_tokens)
+        labels = [part.labels if part.host_labels is None else part.host_labels for part in parts]
+        loss = self.loss([part.frames for part in parts], labels, self.training_tokens)
         self.log("train/loss", loss, prog_bar=True, batch_size=sum(map(len, parts)))
         return loss
 
@@ -68,7 +69,8 @@ class ContrastiveRecognition(RecognitionTask):
 
         Args:
             clips: Frames of each micro-batch, uint8 (B, V, T, 3, S, S); every process has the same number of videos.
-            labels: Labels of each micro-batch, int64 (B,).
+            labels: Labels of each micro-batch, int64 (B,). In host memory, so that the host need not wait for the
+                device to group them by class.
             sentences: Tokens of all classes.
 
         Returns:
@@ -77,9 +79,12 @@ class ContrastiveRecognition(RecognitionTask):
         sizes = [len(part) for part in clips]
         videos = [part.flatten(0, 1) for part in clips]
         encode = _encode_with_recomputation if len(clips) > 1 else _encode
-        all_labels = gather(torch.cat(list(labels)))
-        classes, class_index = all_labels.unique(return_inverse=True)
-        batch_sentences = sentences.select(classes.cpu())
+        device, known = clips[0].device, torch.cat(list(labels))
+        if process_count() > 1:
+            known = gather(known.to(device))  # processes communicate on their devices
+        classes, index = known.cpu().unique(return_inverse=True)
+        batch_sentences = sentences.select(classes)
+        all_labels, class_index = (part.to(device, non_blocking=True) for part in (known, index))
 
         def embedded() -> tuple[FrameEmbeddings, DescriptorEmbeddings]:
             # frames first: they keep a GPU busy while the host launches the many small kernels of the text tower

@@ -95,6 +95,8 @@ class ClipBatch:
         failures: Videos that could not be read for this batch; in evaluation one for each undecoded clip, in order.
         seeds: Seed for augmenting each clip on the device; empty in evaluation and after the augmentation.
         spans: Start and end of each record; empty in training.
+        host_labels: The labels in host memory, after they were copied to a device; reading them there makes the host
+            wait for all work before. None before that.
     """
 
     frames: Tensor
@@ -104,6 +106,7 @@ class ClipBatch:
     failures: tuple[ReadFailure, ...] = ()
     seeds: tuple[int, ...] = ()
     spans: tuple[Span, ...] = ()
+    host_labels: Tensor | None = None
 
     def __post_init__(self) -> None:
         size = len(self.ids)
@@ -125,8 +128,9 @@ class ClipBatch:
         return f"{type(self).__name__}({len(self)} clips, frames {shape} {self.frames.dtype}, {unread} unreadable)"
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
-        """Copies frames and labels to a device."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        """Copies frames and labels to a device, and keeps the labels in host memory."""
+        labels = self.labels if self.labels.device.type == "cpu" else self.host_labels
+        return replace(self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking)), host_labels=labels)
 
     def pin_memory(self) -> Self:
         """Copies frames and labels to page-locked memory; the loader calls this."""
