@@ -79,6 +79,13 @@ PARTS = {
         "--batch 1 --clips 1 --repetitions 1 --precision bf16",
         60,
     ),
+    "variants": Part(
+        "Other ways to run the towers",
+        "tower_variants.py",
+        "",
+        "--patch 32 --layers 1 --batch 1 --repetitions 1 --backend eager",
+        240,
+    ),
     "transport": Part("Transport", "transport.py", "", "--repetitions 1 --threads 1", 60),
     "head": Part(
         "The matching head in a step",

@@ -18,11 +18,13 @@ def random_clip(patch: int, device: str, **options: Any) -> VideoCLIP:
         return VideoCLIP(str(save_random_clip(patch, Path(folder))), **options).to(device)
 
 
-def save_random_clip(patch: int, folder: Path) -> Path:
+def save_random_clip(patch: int, folder: Path, layers: int = 12) -> Path:
     """Writes ViT-B/32 or ViT-B/16 in HF format, with the small packaged tokenizer, and returns the folder."""
     small = CLIPConfig.from_pretrained(tiny_clip_folder())
     ends = {key: getattr(small.text_config, key) for key in ("vocab_size", "bos_token_id", "eos_token_id")}
-    CLIPModel(CLIPConfig(text_config=ends, vision_config={"patch_size": patch})).save_pretrained(folder)
+    depth = {"num_hidden_layers": layers}
+    config = CLIPConfig(text_config=ends | depth, vision_config={"patch_size": patch} | depth)
+    CLIPModel(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((tiny_clip_folder() / name).read_bytes())
     return folder
