@@ -2,7 +2,7 @@
 # ARGS="further options", BENCH=benchmark, SWEEP=sweep, PYTHON=interpreter.
 PYTHON ?= python3
 EXP ?= toyworld
-BENCH ?= transport
+BENCH ?=
 SWEEP ?= epsilon
 ARGS ?=
 CKPT ?=
@@ -61,8 +61,8 @@ lint: $(READY) ## Check style, spelling, types and the direction of imports
 docs: $(READY) ## Build the documentation into site/; broken links, missing references and orphan pages fail
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
 
-bench: $(READY) ## Run a benchmark: make bench BENCH=transport
-	$(VENV)/bin/python benchmarks/$(BENCH).py $(ARGS)
+bench: $(READY) ## Run a benchmark: make bench BENCH=transport; without BENCH, list them
+	$(VENV)/bin/python benchmarks$(if $(BENCH),/$(BENCH).py) $(ARGS)
 
 clean: ## Delete caches and build products, but not .venv and runs/
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

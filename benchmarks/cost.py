@@ -2,9 +2,9 @@
 
 A training step embeds the clips and the sentences of their classes, matches them, and updates all weights. Inference
 embeds clips and matches them with K classes whose sentences are already encoded. Repetitions are interleaved; medians
-and spread are printed. Utilization is the share of the ceiling, the measured rate of a matrix product. It is given for
-the operations performed, and for those of a complete CLIP: the suite computes the last layer only for the class token.
-Loading is measured separately, to show which side is slower.
+and spread are printed, as Markdown. Utilization is the share of the ceiling, the measured rate of a matrix product. It
+is given for the operations performed, and for those of a complete CLIP: the suite computes the last layer only for the
+class token. Loading is measured separately, to show which side is slower.
 
 On a GPU: cost.py --device cuda --patch 16 --frames 32 --batch 16 --precision bf16 --compile
 On a CPU: cost.py (B/32, 8 frames)
@@ -139,7 +139,7 @@ def videos_per_second_and_core(frames: int) -> float:
 
 
 def spread(values: list[float]) -> str:
-    return f"{1000 * statistics.median(values):9.1f} ms (min {1000 * min(values):.1f}, max {1000 * max(values):.1f})"
+    return f"{1000 * statistics.median(values):.1f} ({1000 * min(values):.1f}, {1000 * max(values):.1f})"
 
 
 def report(
@@ -166,11 +166,17 @@ def report(
     for side in works:
         middle = statistics.median(taken[side])
         done, defined = (100 * count / middle / peak for count in (counted[side], counted[side] + skipped))
-        line = f"{name:10s} {side:22s} {spread(taken[side])}  {options.batch / middle:7.2f} videos/s"
-        line += f"  {middle / base:.3f} x the first one's time, "
-        line += f"{counted[side] / counted[first]:.3f} x its operations  {done:.1f} % of the matmul ceiling"
-        line += f" ({defined:.1f} % with CLIP's complete last layer)"
-        print(line + (f"  peak {memory[side]:.1f} GiB with all models" if memory else ""), flush=True)
+        cells = [name, side, spread(taken[side]), f"{options.batch / middle:.2f}", f"{middle / base:.3f}"]
+        cells += [f"{counted[side] / counted[first]:.3f}", f"{done:.1f} %; {defined:.1f} %"]
+        cells += [f"{memory[side]:.1f} GiB"] if memory else []
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def print_header(options: argparse.Namespace) -> None:
+    """Begins the table; the share of the ceiling is that of operations done, and of those of a complete CLIP."""
+    names = ["step", "model", "ms (min, max)", "videos/s", "time, ratio", "operations, ratio", "of the ceiling; CLIP's"]
+    names += ["peak, all models"] if options.device != "cpu" else []
+    print(f"| {' | '.join(names)} |\n|{' --- |' * 3}{' ---: |' * (len(names) - 3)}", flush=True)
 
 
 def resident() -> float:
@@ -201,13 +207,13 @@ def main() -> None:
         compare(options)
         return
     peak = ceiling(options.device, options.precision)
-    print(f"ceiling of a matrix product ({options.precision}, {options.device}): {peak / 1e12:.2f} TFLOP/s")
+    print(f"ceiling of a matrix product ({options.precision}, {options.device}): {peak / 1e12:.2f} TFLOP/s  ")
     sides = {name: Side(matcher(), options) for name, matcher in SIDES.items()}
     for name, side in sides.items():
-        print(f"{name}: {sum(parameter.numel() for parameter in side.clip.parameters()) / 1e6:.1f} M parameters")
+        print(f"{name}: {sum(parameter.numel() for parameter in side.clip.parameters()) / 1e6:.1f} M parameters  ")
     works: dict[str, dict[str, Callable[[], object]]] = {
         "training": {name: side.train for name, side in sides.items()},
-        "inference": {name: side.infer for name, side in sides.items()},
+        "evaluation": {name: side.infer for name, side in sides.items()},
     }
     if options.precision == "bf16-true":
         del works["training"]  # 16-bit weights can't represent small updates
@@ -216,9 +222,12 @@ def main() -> None:
     if options.compile:
         for side in sides.values():
             side.compile()
+    print()
+    print_header(options)
     for phase, both in works.items():
         skipped = skipped_operations(sides["OD Solver"].clip, options.batch * options.frames, phase == "training")
         report(phase, both, counted[phase], skipped, options, peak)
+    print()
     if options.device == "cpu":
         print(f"peak memory of the process, all models: {resident():.1f} GiB")
     print(f"loading: {videos_per_second_and_core(options.frames):.1f} videos/s per core, {options.frames} frames each")

@@ -81,20 +81,23 @@ def main() -> None:
     if options.alone:
         print(json.dumps(measure(options.alone, options)))
         return
+    if not options.json:
+        print("| step | videos | peak | time | loss | gradient norm |\n| --- | ---: | ---: | ---: | ---: | ---: |")
     for mode in options.modes:
         command = [sys.executable, *sys.argv, f"--alone={mode}"]
         environment = {**os.environ, **PLAIN_MALLOC}
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)  # noqa: S603 # this script
         if done.returncode:
-            print(f"{mode:16s} ended with status {done.returncode}: not enough memory?")
+            print(f"| {mode} | ended with status {done.returncode}: not enough memory? |")
             continue
         result = json.loads(done.stdout.splitlines()[-1])
         if options.json:
             print(json.dumps(result))
             continue
         print(
-            f"{mode:16s} {result['videos']:4d} videos  peak {result['peak_mb']:8.0f} MB  {result['seconds']:7.2f} s  "
-            f"loss {result['loss']:.6f}  gradient norm {result['gradient_norm']:.6f}"
+            f"| {mode} | {result['videos']} | {result['peak_mb']:.0f} MB | {result['seconds']:.2f} s | "
+            f"{result['loss']:.6f} | {result['gradient_norm']:.6f} |",
+            flush=True,
         )
 
 

@@ -158,7 +158,7 @@ class Run:
         size = self.clip.image_size
         shape = (options.batch, 1, options.frames, 3, size, size)
         self.clips = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
-        self.labels = torch.arange(options.batch, device=device)
+        self.labels = torch.arange(options.batch)
         self.sentences = random_sentences(self.clip, self.matcher.kinds, options.batch, SENTENCE_TOKENS)
         # random weights give problems that converge immediately
         width = self.clip.embedding_dim

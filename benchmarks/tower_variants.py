@@ -113,7 +113,8 @@ class Measurement:
         return VideoCLIP(self.folder).to(self.options.device)
 
     def precision(self) -> torch.autocast:
-        return torch.autocast(torch.device(self.options.device).type, dtype=torch.bfloat16)
+        device = torch.device(self.options.device).type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.options.precision == "bf16")
 
     def evaluate(self, encode: Encode) -> Tensor:
         with torch.inference_mode(), self.precision():
@@ -148,7 +149,7 @@ def compare_vision(measurement: Measurement, names: list[str]) -> None:
         "evaluation": operations(lambda: measurement.evaluate(clip.encode_frames)),
         "training": operations(lambda: measurement.train(clip.encode_frames)),
     }
-    peak = ceiling(measurement.options.device, "bf16")
+    peak = ceiling(measurement.options.device, measurement.options.precision)
     encode = measurement.compiler.tower(clip)
     reference = measurement.evaluate(encode)
     shown: set[str] = set()
@@ -202,8 +203,10 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--batch", type=int, default=512, help="number of frames")
     parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--precision", default="bf16", choices=("fp32", "bf16"))
     parser.add_argument("--backend", default="inductor", choices=("inductor", "eager"))
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
+    parser.add_argument("--text", action=argparse.BooleanOptionalAction, default=True, help="compare text towers too")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch._dynamo.config.recompile_limit = 64  # one function is compiled for every variant
@@ -212,7 +215,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         measurement = Measurement(options, str(save_random_clip(options.patch, Path(folder), options.layers)))
         compare_vision(measurement, options.variants)
-        compare_text(measurement)
+        if options.text:
+            compare_text(measurement)
 
 
 if __name__ == "__main__":

@@ -61,13 +61,15 @@ def largest_error(plan: Tensor, exact: Tensor, cosines: Tensor) -> float:
 
 
 def spread(taken: list[float]) -> str:
-    return f"median {statistics.median(taken):6.1f} ms (min {min(taken):.1f}, max {max(taken):.1f})"
+    return f"{statistics.median(taken):.2f} ({min(taken):.2f}, {max(taken):.2f})"
 
 
 def compare_with_kernel(kinds: list[Tensor], repetitions: int) -> None:
     """Compares the two solvers that `solve_transport` chooses from on a GPU, on the same problems."""
     from ost_lightning.matching.fused_sinkhorn import solve_fused  # needs Triton
 
+    print("\n| problem | Triton kernel, ms (min, max) | tensors, ms (min, max) | speed | largest difference |")
+    print("| --- | --- | --- | ---: | ---: |")
     views = [cosines.flatten(0, -3).permute(1, 2, 0) for cosines in kinds]
     for name, problem in PROBLEMS.items():
         sinkhorn = problem.as_sinkhorn(kinds[0], epsilon=0.1, max_iterations=100, tolerance=1e-2)
@@ -79,9 +81,8 @@ def compare_with_kernel(kinds: list[Tensor], repetitions: int) -> None:
             for solver, solve in solvers.items():
                 times[solver].append(milliseconds(solve, views))
         ratio = statistics.median(times["tensors"]) / statistics.median(times["Triton kernel"])
-        for solver, taken in times.items():
-            print(f"{name:18s} {solver:13s} {spread(taken)}")
-        print(f"{name:18s} speed of the kernel {ratio:.2f} x tensors, largest difference of a score {difference:.1e}")
+        cells = " | ".join(spread(taken) for taken in times.values())
+        print(f"| {name} | {cells} | {ratio:.2f} x | {difference:.1e} |", flush=True)
 
 
 @torch.no_grad()
@@ -114,12 +115,10 @@ def main() -> None:
             for name, (solve, _) in solvers.items():
                 times[name].append(milliseconds(solve, kinds))
         base = statistics.median(times["plain loop"])
+        where = f"{threads} thread(s)" if options.device == "cpu" else options.device
+        print(f"\n| solver, {where} | ms (min, max) | speed | largest error of a score |\n| --- | --- | ---: | ---: |")
         for name, taken in times.items():
-            middle = statistics.median(taken)
-            print(
-                f"{threads} thread(s)  {name:18s} {spread(taken)}  speed {base / middle:.2f} x plain loop  "
-                f"largest error of a score {errors[name]:.1e}"
-            )
+            print(f"| {name} | {spread(taken)} | {base / statistics.median(taken):.2f} x | {errors[name]:.1e} |")
     if options.device == "cuda":
         compare_with_kernel(kinds, options.repetitions)
 

@@ -1,8 +1,8 @@
 """Embedding frames: the suite's encoder compared with the Hugging Face `CLIPModel` with the same weights, in turns.
 
 The suite's encoder skips the patch outputs of the last layer, which are unused, and embeds patches by a matrix product
-on a GPU. Measures the forward pass, alone and with the gradients of all weights; weights are random. Prints medians,
-and the median of the ratios within a repetition.
+on a GPU. Measures the forward pass, alone and with the gradients of all weights; weights are random. Prints medians
+(min, max), and the median of the ratios within a repetition, as Markdown.
 
 On a GPU: vision_tower.py --device cuda --batch 512 --precision bf16 [--compile]
 """
@@ -67,7 +67,9 @@ def main() -> None:
     }
     with torch.inference_mode(), precision():
         difference = (sides["transformers"]() - sides["ost_lightning"]()).abs().max().item()
-    print(f"largest difference of an embedding: {difference:.1e}")
+    print(f"Largest difference of an embedding: {difference:.1e}\n")
+    print(f"| ViT-B/{options.patch}, {options.batch} frames, {options.precision} | {' | '.join(sides)} | speed |")
+    print("| --- | --- | --- | ---: |")
     for name, step in (("forward", forward), ("with gradients", training)):
         taken: dict[str, list[float]] = {side: [] for side in sides}
         for repetition in range(options.repetitions + 2):
@@ -75,11 +77,13 @@ def main() -> None:
                 seconds = timed(partial(step, encode), options.device)
                 if repetition >= 2:  # the first ones warm up
                     taken[side].append(seconds)
-        for side, times in taken.items():
-            spread = f"{1000 * min(times):.1f} to {1000 * max(times):.1f}"
-            print(f"{name}, {side}: {1000 * statistics.median(times):.1f} ms ({spread})")
+        cells = [
+            f"{1000 * statistics.median(times):.1f} ms ({1000 * min(times):.1f}, {1000 * max(times):.1f})"
+            for times in taken.values()
+        ]
         ratios = [a / b for a, b in zip(taken["transformers"], taken["ost_lightning"], strict=True)]
-        print(f"{name}: {statistics.median(ratios):.3f} x as fast ({min(ratios):.3f} to {max(ratios):.3f})")
+        cells.append(f"{statistics.median(ratios):.3f} x ({min(ratios):.3f} to {max(ratios):.3f})")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ def test_scales_belong_to_rows() -> None:
     assert torch.isfinite(rounded.float()).all()
     torch.testing.assert_close(rounded.float().abs().amax(-1), torch.tensor([448.0, 448.0, 0.0]))
     torch.testing.assert_close((rounded.float() * scales)[0], matrix[0], rtol=ROUNDING, atol=0)
+    assert to_fp8(torch.randn(8, 16).T)[0].is_contiguous()  # as GPUs need it
 
 
 def test_a_row_does_not_depend_on_others() -> None:

@@ -65,11 +65,12 @@ def to_fp8(matrix: Tensor) -> tuple[Tensor, Tensor]:
         matrix: Real numbers, (n, D).
 
     Returns:
-        e4m3 (n, D), and fp32 scales (n, 1), by which rows are multiplied to get the original numbers.
+        e4m3 (n, D), contiguous, and fp32 scales (n, 1), by which rows are multiplied to get the original numbers.
     """
     scales = (matrix.abs().amax(-1, keepdim=True).float() / _LARGEST).clamp_min(_TINY)
     # the largest number must not be rounded up to more than fp8 can hold, which is NaN
-    return (matrix.float() / scales).clamp(-_LARGEST, _LARGEST).to(_FORMAT), scales
+    rounded = (matrix.float() / scales).clamp(-_LARGEST, _LARGEST).to(_FORMAT)
+    return rounded.contiguous(), scales
 
 
 def use_fp8_products(layers: Iterable[nn.Module]) -> int:
