@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,25 +19,14 @@ from ost_lightning.evaluation import probabilities
 from ost_lightning.export import ExportSettings, exported_folder, formats
 from ost_lightning.export.parity import load_runner
 from ost_lightning.matching import OptimalDescriptorSolver, TransportProblem
-from ost_lightning.models import (
-    ClassContexts,
-    ContextualVideoCLIP,
-    DiSTNetwork,
-    MeanPooling,
-    PromptedVideoCLIP,
-    SideTunedVideoCLIP,
-    TemporalContext,
-    TemporalTransformer,
-    VideoPrompts,
-)
 from ost_lightning.recognition import load_trained_model
 from ost_lightning.text import Descriptors, LabelSpace
 from ost_lightning.toyworld.clips import render_clip, write_mp4
 from ost_lightning.toyworld.grammar import draw_classes
+from tests.export.recognizers import ADDITIONS, NAMES, by_class
 from tests.models.encoders.siglip_miniature import pixels_of, write_siglip
 from tests.small_experiments import own_videos
 
-NAMES = [action.name for action in draw_classes(0)["unseen"]]
 GRAPHS = ("torch_export", "onnx", "openvino")
 
 
@@ -59,13 +47,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recognizer, Path]:
         patch.setattr(sys, "argv", ["ost"])
         assert main([*arguments, f"--formats=hf,{','.join(GRAPHS)}"]) == 0
     return recognizer, folder
-
-
-def by_class(recognizer: Recognizer, video: Path) -> list[float]:
-    """Probabilities in the order of the classes."""
-    found = recognizer(video)
-    shares = dict(zip(found.classes, found.probabilities, strict=True))
-    return [shares[name] for name in recognizer.labels.names]
 
 
 def descriptors(names: list[str], count: int = 4) -> LabelSpace:
@@ -226,62 +207,34 @@ def test_a_checkpoint_of_a_training_through_the_command_line(tmp_path: Path, mon
     )
 
 
-@pytest.mark.parametrize("name", ["torch_export", *(pytest.param(name, marks=pytest.mark.slow) for name in GRAPHS[1:])])
-def test_learned_prompts_are_part_of_the_graph(tmp_path: Path, name: str, video: Path) -> None:
-    model = load_trained_model("tiny")
-    torch.manual_seed(4)
-    prompted = PromptedVideoCLIP(
-        "tiny",
-        text_prompts=partial(ClassContexts, contexts_per_class=3),
-        vision_prompts=partial(VideoPrompts, frames=4),
-        temporal_head=MeanPooling,
-    )
-    labels = LabelSpace(tuple(NAMES))
-    prompted.set_training_classes(labels)
-    clips = replace(model.clips, frames=4)
-    recognizer = Recognizer(replace(model, video_clip=prompted, clips=clips), labels)
-    folder = recognizer.export(tmp_path / "out", ["hf", name])
-    runner = load_runner(folder)
-    found = runner.load(name)(runner.read_clip(video)).mean(0)
-    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
-    plain = Recognizer(replace(model, clips=clips, matcher=recognizer.matcher), labels)
-    assert np.abs(found - np.array(by_class(plain, video))).max() > 1e-3
-    card = (folder / "README.md").read_text()
-    assert "ClassContexts (text_prompts), VideoPrompts (vision_prompts)" in card.replace("\\", "")
-    assert {file.name for file in folder.glob("*_prompts.safetensors")} == {
-        "text_prompts.safetensors",
-        "vision_prompts.safetensors",
-    }
-
-
-@pytest.mark.parametrize("name", ["torch_export", *(pytest.param(name, marks=pytest.mark.slow) for name in GRAPHS[1:])])
-def test_a_side_network_and_its_share_of_clip_are_part_of_the_graph(tmp_path: Path, name: str, video: Path) -> None:
-    model = load_trained_model("tiny")
-    network = partial(DiSTNetwork, frames=4, integration_width=64, temporal_width=8, pooling_layers=1)
-    tuned = SideTunedVideoCLIP("tiny", side_network=network, clip_share=0.5)
-    recognizer = Recognizer(
-        replace(model, video_clip=tuned, clips=replace(model.clips, frames=4)), LabelSpace(tuple(NAMES))
-    )
+@pytest.mark.slow  # that they are part of the graph has a quick test
+@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize("addition", ADDITIONS)
+def test_what_is_added_to_clip_is_in_every_format(tmp_path: Path, addition: str, name: str, video: Path) -> None:
+    recognizer = ADDITIONS[addition]()
     runner = load_runner(recognizer.export(tmp_path / "out", [name]))
     found = runner.load(name)(runner.read_clip(video)).mean(0)
     np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["torch_export", *(pytest.param(name, marks=pytest.mark.slow) for name in GRAPHS[1:])])
-def test_temporal_context_is_part_of_the_graph(tmp_path: Path, name: str, video: Path) -> None:
-    model = load_trained_model("tiny")
-    context = partial(TemporalContext, context_tokens=6, merges_per_round=8)
-    tuned = ContextualVideoCLIP("tiny", temporal_context=context)
-    clips = replace(model.clips, frames=4)
-    recognizer = Recognizer(replace(model, video_clip=tuned, clips=clips), LabelSpace(tuple(NAMES)))
-    folder = recognizer.export(tmp_path / "out", ["hf", name])
-    runner = load_runner(folder)
-    found = runner.load(name)(runner.read_clip(video)).mean(0)
-    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
-    plain = Recognizer(replace(model, clips=clips, matcher=recognizer.matcher), LabelSpace(tuple(NAMES)))
-    assert np.abs(found - np.array(by_class(plain, video))).max() > 1e-3
-    assert "TemporalContext (temporal_context)" in (folder / "README.md").read_text().replace("\\", "")
-    assert (folder / "temporal_context.safetensors").is_file()
+@pytest.mark.parametrize(
+    ("addition", "described", "files"),
+    [
+        (
+            "learned prompts",
+            "ClassContexts (text_prompts), VideoPrompts (vision_prompts)",
+            {"text_prompts.safetensors", "vision_prompts.safetensors"},
+        ),
+        ("temporal context", "TemporalContext (temporal_context)", {"temporal_context.safetensors"}),
+    ],
+)
+def test_what_is_added_to_clip_has_a_file_and_is_described(
+    tmp_path: Path, addition: str, described: str, files: set[str]
+) -> None:
+    folder = ADDITIONS[addition]().export(tmp_path / "out")
+    assert described in (folder / "README.md").read_text().replace("\\", "")
+    others = {"model.safetensors", exported_folder.EMBEDDINGS}
+    assert {file.name for file in folder.glob("*.safetensors")} - others == files
 
 
 @pytest.mark.slow
@@ -293,17 +246,6 @@ def test_the_tiny_clip_with_transport(tmp_path: Path, name: str, video: Path) ->
     np.testing.assert_allclose(
         runner.load(name)(runner.read_clip(video)).mean(0), by_class(recognizer, video), atol=1e-4
     )
-
-
-def test_the_temporal_head_and_views_are_part_of_the_graph(tmp_path: Path, video: Path) -> None:
-    model = load_trained_model("tiny")
-    model.video_clip.temporal_head = TemporalTransformer(model.video_clip.embedding_dim, layers=1, positions=8)
-    recognizer = Recognizer(replace(model, clips=replace(model.clips, frames=4, views=2)), LabelSpace(tuple(NAMES)))
-    runner = load_runner(recognizer.export(tmp_path / "out", ["torch_export"]))
-    clip = runner.read_clip(video)
-    assert clip.shape == (2, 4, 3, 48, 48)
-    found = runner.load("torch_export")(clip).mean(0)
-    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
 
 
 @pytest.mark.slow

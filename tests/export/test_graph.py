@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,9 @@ from ost_lightning import Recognizer
 from ost_lightning.export.graph import ExportSource, RecognitionGraph, trace
 from ost_lightning.export.parity import suite_probabilities
 from ost_lightning.models import VideoCLIP
+from ost_lightning.toyworld.clips import render_clip, write_mp4
+from ost_lightning.toyworld.grammar import draw_classes
+from tests.export.recognizers import ADDITIONS, FRAMES, by_class, plain
 from tests.models.encoders.families import FAMILIES
 
 
@@ -43,3 +47,16 @@ def test_a_graph_of_an_encoder_that_relates_frames_has_their_number(tmp_path: Pa
     graph = trace(RecognitionGraph(source), 3).module()
     frames = torch.randint(256, (5, 3, 3, 48, 48), dtype=torch.uint8)
     torch.testing.assert_close(graph(frames), suite_probabilities(source, frames), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("addition", ADDITIONS)
+def test_what_is_added_to_clip_is_part_of_the_graph(addition: str, tmp_path: Path) -> None:
+    video = tmp_path / "clip.mp4"
+    write_mp4(video, render_clip(draw_classes(0)["unseen"][2], seed="an unseen one"))
+    recognizer = ADDITIONS[addition]()
+    frames = recognizer.embed_clip(video).frames
+    assert frames.shape[:2] == (2 if "views" in addition else 1, FRAMES)
+    with torch.no_grad():
+        found = trace(RecognitionGraph(source_of(recognizer)), FRAMES).module()(frames).mean(0)
+    np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
+    assert np.abs(found - np.array(by_class(plain(), video))).max() > 1e-3

@@ -24,6 +24,7 @@ QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": 
 
 def loaders() -> list[EvaluationLoader]:
     data = ToyWorld(
+        train_clips=1,
         test_clips=1,
         clips=ClipSettings(frames=2, short_side=54, crop_size=48),
         loading=LoadingSettings(workers=0, evaluation_batch_size=8),
@@ -114,6 +115,7 @@ def test_videos_are_matched_in_full_precision(tmp_path: Path) -> None:
     trainer(tmp_path, **short).test(module, dataloaders=loaders(), verbose=False)
     data = ToyWorld(
         train_clips=1,
+        test_clips=1,
         clips=ClipSettings(frames=2, short_side=54, crop_size=48),
         loading=LoadingSettings(workers=0, global_batch_size=4),
     )

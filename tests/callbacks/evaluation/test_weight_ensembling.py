@@ -16,7 +16,7 @@ CLIPS = ClipSettings(frames=4, short_side=54, crop_size=48)
 
 
 def world() -> ToyWorld:
-    return ToyWorld(test_clips=2, clips=CLIPS, loading=LoadingSettings(workers=0, evaluation_batch_size=16))
+    return ToyWorld(test_clips=1, clips=CLIPS, loading=LoadingSettings(workers=0, evaluation_batch_size=16))
 
 
 def tuned_task() -> ContrastiveRecognition:
