@@ -17,6 +17,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from ost_lightning.analysis.results.published_lists import PublishedList, published_lists
 from ost_lightning.cli import main
+from ost_lightning.experiment.experiment_files import standalone_experiments
 from ost_lightning.resources import shipped
 from ost_lightning.text import LabelSpace
 from tests.datamodules.miniatures import write
@@ -343,7 +344,7 @@ def test_every_preset_parses_as_an_overlay(path: Path) -> None:
     assert stop.value.code == 0
 
 
-@pytest.mark.parametrize("experiment", ["zeroshot_k400", "fewshot", "base_to_novel", "toyworld"])
+@pytest.mark.parametrize("experiment", standalone_experiments())
 def test_the_recipe_keeps_the_rest_of_an_experiment(experiment: str, capsys: pytest.CaptureFixture[str]) -> None:
     configs = []
     for overlay in ([], ["--config=presets/ost_plus"]):
@@ -357,6 +358,15 @@ def test_the_recipe_keeps_the_rest_of_an_experiment(experiment: str, capsys: pyt
     del plain["model"]["init_args"]["matcher"]["init_args"]["terms"]
     assert [plus[key] for key in ("trainer", "model", "data")] == [plain[key] for key in ("trainer", "model", "data")]
     assert plus["results"]["method"] == "OST+"
+
+
+def test_the_recipe_alone_asks_for_an_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, message in (
+        ("presets/ost_plus", "Give an experiment first, and overlays such as modes/lora after it"),
+        ("ost_plus", "There is no experiment file ost_plus. Did you mean presets/ost_plus?"),
+    ):
+        assert main(["fit", f"--config={name}"]) == 1
+        assert message in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
