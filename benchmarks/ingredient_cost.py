@@ -9,7 +9,7 @@ import argparse
 import ast
 import io
 import re
-import statistics
+import sys
 import tempfile
 import time
 import tokenize
@@ -35,8 +35,6 @@ from ost_lightning.text.consensus import consensus
 
 PACKAGE: Final = Path(ost_lightning.__file__).parent
 SENTENCE_TOKENS: Final = 20
-STEPS: Final = 2
-"""Number of training steps whose peak memory counts; the first one creates the optimizer's state."""
 CACHED_VIDEOS: Final = 400
 DRAFTS: Final = 5
 DESCRIPTORS: Final = 4
@@ -128,7 +126,7 @@ class Cost(NamedTuple):
         operations: Floating-point operations of a training step.
         step: Time of a training step in seconds.
         evaluation: Time of an evaluation step in seconds.
-        memory: Peak memory of two training steps in GiB.
+        memory: Peak memory of training steps in GiB.
         update: Time that averaging the weights takes, once per epoch, in seconds; 0 if they are not averaged.
     """
 
@@ -191,7 +189,7 @@ class Run:
 
 
 def seconds(work: Callable[[], object], device: str, repetitions: int) -> float:
-    """Returns the median time of some work: that of the processor on a CPU."""
+    """Returns the least time of some work, which other programs disturb least: that of the processor on a CPU."""
     taken = []
     for _ in range(repetitions):
         if device != "cpu":
@@ -201,7 +199,7 @@ def seconds(work: Callable[[], object], device: str, repetitions: int) -> float:
         if device != "cpu":
             torch.cuda.synchronize()
         taken.append((time.process_time() if device == "cpu" else time.perf_counter()) - began)
-    return statistics.median(taken)
+    return min(taken)
 
 
 def measure(name: str, weights: str, options: argparse.Namespace) -> Cost:
@@ -212,13 +210,11 @@ def measure(name: str, weights: str, options: argparse.Namespace) -> Cost:
     memory = PeakMemory(device)
     run = Run(ingredient, weights, options)
     run.update_average()  # with CLIP's weights
-    for _ in range(STEPS):
-        run.train()
+    with FlopCounterMode(display=False) as counter:
+        run.train()  # which also creates the optimizer's state
+    step = seconds(run.train, device, options.repetitions)
     update = seconds(run.update_average, device, 1) if ingredient.averaged else 0.0
     peak = memory.read()
-    with FlopCounterMode(display=False) as counter:
-        run.train()
-    step = seconds(run.train, device, options.repetitions)
     run.evaluate()
     return Cost(counter.get_total_flops(), step, seconds(run.evaluate, device, options.repetitions), peak, update)
 
@@ -298,6 +294,7 @@ def compare(options: argparse.Namespace) -> None:
         weights = str(save_random_clip(options.patch, Path(folder)))
         for name in [*(name for name in MEASURED if name in (OST, *chosen)), OST]:
             rows.append((name, in_own_process(measure, name, weights, options)))
+            print(f"{name}: {rows[-1][1]}", file=sys.stderr, flush=True)
     base, again = rows[0][1], rows.pop()[1]
     print("| OST with | step: operations | time | memory | evaluation: time | lines of code |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")

@@ -10,6 +10,7 @@ from PIL import Image
 from ost_lightning.analysis.report.report import report_html, write_report
 from ost_lightning.analysis.report.reported_run import ReportedRun
 from ost_lightning.analysis.results.order_report import OrderScore
+from ost_lightning.analysis.results.transductive import TransductiveScore
 from tests.accessibility import axe_violations, low_contrast
 from tests.analysis.report.runs import FILE, HOSTILE, sure, uses, write_run
 from tests.browser import Browser
@@ -35,6 +36,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         checkpoint={"path": str(folder / "x/version_2/checkpoints/last.ckpt")},
         remarks=[f"trained on {HOSTILE}"],
         order={"as trained": OrderScore(0.5, 0.4, 0.3, 0.01, 0.05, 5, 0)},
+        transductive={HOSTILE: TransductiveScore(0.813, 0.9, 7, 1, {"capacity": 3, "seed": HOSTILE})},
     )
     (second / "own_order.csv").write_text("weights,class,videos,top1,reversed,shuffled\nas trained,'=a,3,1,0.5,0.25\n")
     other = write_run(folder / "y/version_0", [sure("1", "surfing", "surfing", name="beach")], digest="others")
@@ -70,6 +72,24 @@ def test_every_part_of_a_run_is_shown(browser: Browser, report: Path) -> None:
     ):
         assert part in text, part
     assert [browser.value(f"document.querySelectorAll('{part}').length") for part in (".matrix", ".line")] == [3, 1]
+
+
+def test_transductive_scores_have_a_section_of_their_own(browser: Browser, report: Path, tmp_path: Path) -> None:
+    browser.open(report)
+    own = browser.value("document.querySelector('#transductive').innerText.replace(/\\s+/g, ' ')")
+    assert "not comparable with the accuracies" in own
+    assert "Transductive Top-1 (%) Transductive Top-5 (%)" in own
+    found = f"x/version_1 own, {HOSTILE} 81.3 90.0 7 1 unreadable, counted as wrong capacity 3, seed {HOSTILE}"
+    assert found in own
+    # nowhere else, in particular not beside the other accuracies
+    assert browser.value(TEXT).count("81.3") == 1
+    elsewhere = (
+        "[...document.querySelectorAll('section:not(#transductive)')].some((one) => one.innerText.match(/transd/i))"
+    )
+    assert not browser.value(elsewhere)
+    assert browser.value("document.querySelectorAll('#transductive tbody tr').length") == 1
+    plain = report_html([ReportedRun.read(write_run(tmp_path / "x/version_0", [sure("1", "a", "a")]))], tmp_path)
+    assert "ransductive" not in plain
 
 
 def test_mistakes_have_another_color_than_what_is_right(browser: Browser, report: Path) -> None:

@@ -7,6 +7,7 @@ from ost_lightning.analysis.results.published_results import Row
 from ost_lightning.analysis.results.results_table import as_markdown, as_records, table
 from ost_lightning.analysis.results.run_results import RunResults, Summary
 from ost_lightning.analysis.results.run_rows import OURS, run_rows
+from ost_lightning.analysis.results.transductive import TransductiveScore
 from tests.analysis.example_runs import CLIPS, outcome, run, three_splits, trained
 
 
@@ -19,6 +20,14 @@ def test_runs_are_listed_next_to_the_paper_and_the_best_known() -> None:
     assert [row.method for row in rows[1:]][-1] == "TACO"  # the best on HMDB51
     assert {"OST", "vanilla CLIP"} <= {row.method for row in rows[1:]}
     assert all(row.benchmark == "hmdb51" for row in rows)
+
+
+def test_transductive_scores_are_in_no_row() -> None:
+    plain = three_splits(tops=(0.55, 0.56, 0.57))
+    adapted = TransductiveScore(0.9, 0.99, 1530, 0, {"capacity": 3})
+    with_cache = {name: replace(result, transductive={"as trained": adapted}) for name, result in plain.items()}
+    tables = [table([run("zero_shot", trained("kinetics400"), **sets)]) for sets in (plain, with_cache)]
+    assert tables[0] == tables[1]
 
 
 def test_few_shot_rows_are_compared_at_the_same_shots_and_start() -> None:

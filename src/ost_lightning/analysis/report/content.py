@@ -137,6 +137,12 @@ class ReportContent:
     runs: tuple[RunSection, ...]
     unfinished: tuple[RunSection, ...]
 
+    @property
+    def has_transductive(self) -> bool:
+        """Whether a run has scores with a test-time cache, which have a section of their own."""
+        results = [section.run.results for section in self.runs]
+        return any(result.transductive for run in results if run is not None for result in run.sets.values())
+
 
 def report_content(
     runs: Sequence[ReportedRun],
