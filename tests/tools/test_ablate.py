@@ -172,3 +172,25 @@ def test_parts_of_the_recipe_are_one_table(capsys: pytest.CaptureFixture[str]) -
     shown = {row["name"]: one["matcher"]["init_args"]["terms"] for one in settings for row in one["rows"]}
     assert shown["both"] == shown["Eq. 13"] | terms
     assert len(shown) == 4
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("trained", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_parts_of_the_recipe_are_scored_one_by_one(trained: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [*SMALL, "--config=presets/ost_plus"]
+    if trained:
+        options += ["--data.difficulty=hard", "--data.loading.global_batch_size=4"]
+        assert main(["fit", *options, "--trainer.max_steps=1", "--trainer.limit_val_batches=0"]) == 0
+        options += ["--ckpt_path=last"]
+    assert main(["ablate", *options, "--table=ost_plus"]) == 0
+    run = f"version_{int(trained)}"
+    table = table_of(run)
+    assert [row.name for row in table.rows] == ["Eq. 13", "transported terms only", "evidence for the order", "both"]
+    found = [row.top1["unseen"] for row in table.rows]
+    assert all(0 < top1 < 1 for top1 in found)
+    assert len(set(found)) > 1
+    assert "| OST+ one by one | Eq. 13 |" in capsys.readouterr().out
+    # the experiment's own matcher is the recipe, so that it has to agree with the last row
+    with Path(f"runs/toyworld/{run}/metrics.csv").open(newline="") as file:
+        assert float(list(csv.DictReader(file))[-1]["test/unseen/top1"]) == found[-1]
+    assert not Path("wandb").exists()
