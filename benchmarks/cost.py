@@ -201,6 +201,9 @@ def main() -> None:
         choices=[name for name in MEASURED if name != OST],
         help="compare OST with OST and one ingredient each: all, or those that are named",
     )
+    parser.add_argument(
+        "--pretrained", help="model of --ingredients, such as tiny; by default, ViT-B with random weights"
+    )
     options = parser.parse_args()
     torch.manual_seed(0)
     if options.ingredients is not None:

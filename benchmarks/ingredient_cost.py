@@ -128,6 +128,7 @@ class Cost(NamedTuple):
         evaluation: Time of an evaluation step in seconds.
         memory: Peak memory of training steps in GiB.
         update: Time that averaging the weights takes, once per epoch, in seconds; 0 if they are not averaged.
+        width: Width of the embeddings.
     """
 
     operations: int
@@ -135,6 +136,7 @@ class Cost(NamedTuple):
     evaluation: float
     memory: float
     update: float
+    width: int = 512
 
 
 @dataclass
@@ -216,7 +218,8 @@ def measure(name: str, weights: str, options: argparse.Namespace) -> Cost:
     update = seconds(run.update_average, device, 1) if ingredient.averaged else 0.0
     peak = memory.read()
     run.evaluate()
-    return Cost(counter.get_total_flops(), step, seconds(run.evaluate, device, options.repetitions), peak, update)
+    evaluation = seconds(run.evaluate, device, options.repetitions)
+    return Cost(counter.get_total_flops(), step, evaluation, peak, update, run.clip.embedding_dim)
 
 
 def cache_seconds(options: argparse.Namespace, width: int) -> float:
@@ -291,7 +294,7 @@ def compare(options: argparse.Namespace) -> None:
     chosen = options.ingredients or [*MEASURED]
     rows: list[tuple[str, Cost]] = []
     with tempfile.TemporaryDirectory() as folder:
-        weights = str(save_random_clip(options.patch, Path(folder)))
+        weights = options.pretrained or str(save_random_clip(options.patch, Path(folder)))
         for name in [*(name for name in MEASURED if name in (OST, *chosen)), OST]:
             rows.append((name, in_own_process(measure, name, weights, options)))
             print(f"{name}: {rows[-1][1]}", file=sys.stderr, flush=True)
@@ -303,14 +306,14 @@ def compare(options: argparse.Namespace) -> None:
         code = MEASURED[name].code
         lines = "" if code is None else str(lines_of(code))
         print(f"| {name} | {' | '.join(f'{own / plain:.2f}' for own, plain in pairs)} | {lines} |")
-    width = 512
+    width = base.width
     for name in AFTER_TRAINING:
         more = in_own_process(cache_seconds, options, width) if name == "test-time cache" else 0.0
         evaluation = (base.evaluation + more) / base.evaluation
         print(f"| {name} | 1.00 | 1.00 | 1.00 | {evaluation:.2f} | {lines_of(AFTER_TRAINING[name])} |")
     print(
-        f"\nOST: {base.operations / 1e9:.0f} billion operations, {base.step:.2f} s and {base.memory:.2f} GiB in a "
-        f"training step, {base.evaluation:.2f} s in an evaluation step"
+        f"\nOST: {base.operations / 1e9:.1f} billion operations, {base.step:.3f} s and {base.memory:.3f} GiB in a "
+        f"training step, {base.evaluation:.3f} s in an evaluation step"
     )
     errors = [own / plain for own, plain in zip(_compared(again)[1:], _compared(base)[1:], strict=True)]
     print(f"OST once more: {errors[0]:.2f} x time, {errors[1]:.2f} x memory, {errors[2]:.2f} x evaluation time")

@@ -66,8 +66,17 @@ def together(drafts: Sequence[LabelSpace]) -> LabelSpace:
     return replace(drafts[0], descriptors=joined)
 
 
-def score(encoded: Encoded, weights: Weights | None = None, epsilon: float = 0.1) -> tuple[Tensor, Tensor]:
+def score(encoded: Encoded, weights: Weights | None = None) -> tuple[Tensor, Tensor]:
     """Returns the score of Eq. 13 and that of its transported terms, (B, K), with weighted descriptors."""
+    pooled, transported = terms_by_kind(encoded, weights)
+    flow = sum(transported[1:], transported[0]) / 2
+    return (sum(pooled[1:], pooled[0]) / 2 + flow) / 2, flow
+
+
+def terms_by_kind(
+    encoded: Encoded, weights: Weights | None = None, epsilon: float = 0.1
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Returns the pooled and the transported terms of each kind, (B, K) each, with weighted descriptors."""
     pooled, transported = [], []
     for kind in DESCRIPTOR_KINDS:
         cosines = pairwise_cosines(encoded.frames, encoded.texts[kind])
@@ -83,8 +92,7 @@ def score(encoded: Encoded, weights: Weights | None = None, epsilon: float = 0.1
             u = 1 / frames / (kernel * v).sum(1)
             v = marginal / (kernel * u[:, None]).sum(0)
         transported.append((u[:, None] * kernel * v * cost).sum((0, 1)).view(videos, classes))
-    flow = sum(transported[1:], transported[0]) / 2
-    return (sum(pooled[1:], pooled[0]) / 2 + flow) / 2, flow
+    return pooled, transported
 
 
 def softmax_weights(measure: Callable[[str], Tensor], temperature: float) -> Weights:

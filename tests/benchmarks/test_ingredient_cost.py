@@ -70,7 +70,7 @@ def test_ratios_are_those_to_ost(
 
     monkeypatch.setattr(script, "in_own_process", answer)
     monkeypatch.setattr(script, "save_random_clip", lambda patch, folder: folder)
-    script.compare(script.argparse.Namespace(ingredients=["soft-DTW"], patch=32, classes=7))
+    script.compare(script.argparse.Namespace(ingredients=["soft-DTW"], patch=32, classes=7, pretrained=None))
     table = capsys.readouterr().out
     assert "| soft-DTW | 1.50 | 1.50 | 1.50 | 0.50 |" in table
     assert "| test-time cache | 1.00 | 1.00 | 1.00 | 2.00 |" in table

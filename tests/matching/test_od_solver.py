@@ -15,6 +15,7 @@ from ost_lightning.matching import (
     OptimalDescriptorSolver,
     TermWeights,
     TransportProblem,
+    solve_transport,
     symmetric_kl,
     transport_plan,
 )
@@ -160,6 +161,29 @@ def test_evidence_is_for_steps_in_their_order() -> None:
     gained = (evidence - plain)[:, 0].tolist()
     assert gained[0] > 0.03
     assert gained[1] == pytest.approx(0, abs=1e-6)
+
+
+def test_evidence_is_trained_where_it_speaks_for_a_class() -> None:
+    terms = TermWeights(0, 0, 0, 1, order=2.0, order_sigma=0.3)
+    exact = OptimalDescriptorSolver(tolerance=1e-10, max_iterations=2000, terms=terms, gradient="implicit")
+    steps = embeddings(2, 3, 8).double()
+    frames = torch.cat([steps[:1], steps[:1].flip(1)]).requires_grad_()  # in the first class's order, and in reverse
+    assert torch.autograd.gradcheck(lambda each: exact(each, steps), frames, atol=1e-5, rtol=1e-4, fast_mode=True)
+    with_evidence, plain = (
+        torch.autograd.grad(
+            OptimalDescriptorSolver(tolerance=1e-10, max_iterations=2000, terms=one)(frames, steps)[:, 0].sum(), frames
+        )[0]
+        for one in (terms, TermWeights(0, 0, 0, 1))
+    )
+    cosines = torch.einsum("btd,knd->bktn", frames.detach(), steps)[0, 0]
+    ordered, reverse = (
+        solve_transport(each, problem=TransportProblem(order_sigma=0.3), max_iterations=2000, tolerance=1e-10).plan
+        for each in (cosines, cosines.flip(-1))
+    )
+    # plans are constants, as those of the other terms
+    expected = 2 * (ordered - reverse.flip(-1)) @ steps[0]
+    torch.testing.assert_close(with_evidence[0] - plain[0], expected, atol=1e-8, rtol=1e-6)
+    torch.testing.assert_close(with_evidence[1], plain[1])
 
 
 def test_only_kinds_with_weight_are_needed() -> None:
