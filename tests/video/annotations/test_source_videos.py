@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ost_lightning.video.annotations.source_videos import source_in_name
 from ost_lightning.video.annotations.split import split_by_source
+from tests.operations import lines_run
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,11 @@ def test_no_recording_is_in_two_parts_and_every_class_is_trained(videos: list[tu
     assert {name for name, _ in videos} == {
         name for (name, _), part in zip(videos, parts, strict=True) if part == "train"
     }
+
+
+def test_the_work_is_proportional_to_the_number_of_classes_and_videos() -> None:
+    def work(classes: int) -> int:
+        videos = [(f"class {k % classes}", f"source {k // 2}") for k in range(20 * classes)]
+        return lines_run(lambda: split_by_source(videos, SHARES, 0))
+
+    assert work(80) < 5 * work(20)

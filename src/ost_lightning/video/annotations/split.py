@@ -26,21 +26,28 @@ def split_by_source(videos: Sequence[tuple[str, str]], shares: Mapping[Part, flo
     for class_, source in videos:
         sizes.setdefault(source, Counter())[class_] += 1
     totals = Counter(class_ for class_, _ in videos)
-    remaining = Counter(class_ for counts in sizes.values() for class_ in counts)
+    sources_of: dict[str, list[str]] = {class_: [] for class_ in totals}
     order = sorted(sizes)
     random.Random(seed).shuffle(order)
+    for source in order:
+        for class_ in sizes[source]:
+            sources_of[class_].append(source)
+    remaining = {class_: len(sources) for class_, sources in sources_of.items()}
     part_of: dict[str, Part] = {}
     for part, share in shares.items():
         taken: Counter[str] = Counter()
         for class_ in sorted(totals):
             target = max(1, round(share * totals[class_])) if share else 0
-            candidates = [source for source in order if source not in part_of and class_ in sizes[source]]
+            candidates = [source for source in sources_of[class_] if source not in part_of]
             for source in sorted(candidates, key=lambda one: sizes[one][class_] > target):
+                if taken[class_] >= target:
+                    break
                 fits = taken[class_] + sizes[source][class_] <= target or not taken[class_]
                 needed = 1 if not taken[class_] else 2  # leaves a source for the next part if there is a choice
                 spare = all(remaining[other] > (needed if other == class_ else 1) for other in sizes[source])
-                if taken[class_] < target and fits and spare:
+                if fits and spare:
                     part_of[source] = part
-                    taken += sizes[source]
-                    remaining -= Counter(dict.fromkeys(sizes[source], 1))
+                    taken.update(sizes[source])
+                    for other in sizes[source]:
+                        remaining[other] -= 1
     return tuple(part_of.get(source, "train") for _, source in videos)
