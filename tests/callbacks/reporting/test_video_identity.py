@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ost_lightning.callbacks.reporting import video_identity
 from ost_lightning.callbacks.reporting.training_record import TrainingRecord
 from ost_lightning.datamodules import LabeledVideos, ToyWorld
 from ost_lightning.datamodules.locate import locate
@@ -119,3 +120,21 @@ def test_no_video_of_the_rendered_world_is_both_trained_and_tested_on() -> None:
     (tested,) = data.evaluation_sets("test").values()
     assert trained.seen(tested) == 0
     assert trained.seen(data.training_set) == len(data.training_set.records)
+
+
+def test_only_files_without_a_publishers_name_are_looked_at_many_in_one_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "1.mp4").write_bytes(b"1")
+    known = [VideoRecord(f"{tmp_path}/{name}", 0, name) for name in [f"v_-01K1Hxq{k:03}.mp4" for k in range(999)]]
+    other = VideoRecord(f"{tmp_path}/1.mp4", 0, "1.mp4")
+    looked_at: list[list[object]] = []
+    read = video_identity._identities_of_files
+    monkeypatch.setattr(video_identity, "_identities_of_files", lambda paths: looked_at.append(paths) or read(paths))
+    found = video_identity.identities([*known, other, known[0]])
+    assert looked_at == [[other.path]]
+    assert [one.name for one in (found[0], found[-1], found[-2])] == ["-01K1Hxq000", "-01K1Hxq000", None]
+    assert found[-2].contents is not None
+    looked_at.clear()
+    assert len({one.hashes for one in video_identity.identities([other] * 6400)}) == 1
+    assert [len(paths) for paths in looked_at] == [64] * 100

@@ -9,17 +9,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from ost_lightning.video import VideoRecord
-from ost_lightning.video.annotations.video_ids import has_published_name, id_hash, video_id
+from ost_lightning.video.annotations.video_ids import id_hash, published_id
 from ost_lightning.video.storage import ShardMember, VideoAddress, address_text, is_remote
 
 _SAMPLE: Final = 1 << 16
 """Bytes that are read at the beginning, in the middle and at the end of a file."""
 _THREADS: Final = 16
 """Files that are read at once, because network file systems take long to answer."""
+_FILES_PER_TASK: Final = 64
+"""Largest number of files that a thread is given together: a task for each file takes longer than a file's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,13 @@ class VideoIdentity:
     Attributes:
         name: Publisher's id; None for other names.
         contents: Digest of samples of the contents; None for published names, and files that can't be read.
-        address: Absolute path or URL; for a member of a tar shard, that of the shard with the member's place.
+        address: Absolute path or URL; for a member of a tar shard, that of the shard with the member's place. Empty for
+            published names.
     """
 
     name: str | None
-    contents: str | None
-    address: str
+    contents: str | None = None
+    address: str = ""
 
     @property
     def best(self) -> str:
@@ -56,19 +60,25 @@ def identities(records: Sequence[VideoRecord]) -> list[VideoIdentity]:
     Args:
         records: Records with addresses, as data modules have them.
     """
+    names = [published_id(record.id) for record in records]
+    others = [record.path for record, name in zip(records, names, strict=True) if name is None]
+    size = min(_FILES_PER_TASK, max(1, len(others) // _THREADS))
+    tasks = [others[start : start + size] for start in range(0, len(others), size)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(_identity, records))
+        of_others = chain.from_iterable(pool.map(_identities_of_files, tasks))
+        return [next(of_others) if name is None else VideoIdentity(name) for name in names]
 
 
-def _identity(record: VideoRecord) -> VideoIdentity:
-    address = record.path
+def _identities_of_files(addresses: Sequence[VideoAddress]) -> list[VideoIdentity]:
+    return [_identity_of_file(address) for address in addresses]
+
+
+def _identity_of_file(address: VideoAddress) -> VideoIdentity:
     if isinstance(address, ShardMember):
         shard = address.shard if is_remote(address) else os.path.realpath(address.shard)
         place = f"{shard}\n{address.offset}"
     else:
         place = address_text(str(address)) if is_remote(address) else os.path.realpath(address)
-    if has_published_name(record.id):
-        return VideoIdentity(video_id(record.id), None, place)
     return VideoIdentity(None, None if is_remote(address) else _contents(address), place)
 
 

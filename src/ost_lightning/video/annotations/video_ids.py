@@ -62,20 +62,20 @@ def video_id(path: str, kind: IdKind = "video") -> str:
     folder, slash, name, stem = _parts(path)
     if kind == "file":
         return stem
-    if (found := _published_id(folder, name, stem)) is not None:
+    if (found := _id_in_name(folder, name, stem)) is not None:
         return found
     id_ = f"{folder}{slash}{stem}"
     return str(PurePosixPath(id_)) if stem in ("", ".") else id_
 
 
-def has_published_name(path: str) -> bool:
-    """Returns whether a video has a publisher's name, which identifies it below any root.
+def published_id(path: str) -> str | None:
+    """Returns the id in a publisher's name, which identifies a video below any root; None for other names.
 
     Args:
         path: Path below the root, file name or id.
     """
     folder, _, name, stem = _parts(path)
-    return _published_id(folder, name, stem) is not None
+    return _id_in_name(folder, name, stem)
 
 
 def _parts(path: str) -> tuple[str, str, str, str]:
@@ -95,7 +95,7 @@ def _parts(path: str) -> tuple[str, str, str, str]:
     return folder, slash, name, stem
 
 
-def _published_id(folder: str, name: str, stem: str) -> str | None:
+def _id_in_name(folder: str, name: str, stem: str) -> str | None:
     parent = folder.rpartition("/")[2]
     return next((found for pattern in _patterns() if (found := pattern.id_in(stem, name, parent)) is not None), None)
 
