@@ -23,6 +23,7 @@ from ost_lightning.video import (
     open_video,
 )
 from ost_lightning.video.clips.cropping import crop_frames
+from tests.operations import lines_run
 from tests.videos import write_video
 
 SIDE = 32
@@ -256,3 +257,11 @@ def test_the_repr_of_a_clip_shows_shapes_instead_of_pixels(records: list[VideoRe
         repr(dataset[SampleKey(0, 0)]) == f"Clip(id='0', label={label}, frames=(1, 2, 3, {SIDE}, {SIDE}), failures=0)"
     )
     assert repr(Clip(None, 1, "a")) == "Clip(id='a', label=1, frames=None, failures=0)"
+
+
+def test_other_videos_of_the_class_are_looked_at_only_if_one_cannot_be_read(records: list[VideoRecord]) -> None:
+    first = records[0]
+    alone, among_many = training([first]), training([first, *[VideoRecord(first.path, 0, f"{k}") for k in range(999)]])
+    alone[SampleKey(0, 0)]  # the first reading of a file takes more
+    work = [lines_run(lambda data=data: data[SampleKey(0, 0)]) for data in (alone, among_many)]  # type: ignore[misc]
+    assert work[0] == work[1]

@@ -1,5 +1,5 @@
 import re
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import floor
 
 import numpy as np
@@ -261,3 +261,9 @@ def test_a_list_of_one_stride_is_that_stride() -> None:
     one, listed = (FrameSampler(4, 3, stride=stride) for stride in (2, (2,)))
     assert torch.equal(one.middle(50), listed.middle(50))
     assert torch.equal(*(sampler.random(50, torch.Generator().manual_seed(5)) for sampler in (one, listed)))
+
+
+def test_keys_are_made_one_by_one() -> None:
+    first = islice(EvaluationSampler(10**12, rank=1, world_size=3), 3)
+    assert [key.index for key in first] == [1, 4, 7]
+    assert not isinstance(iter(TrainingSampler(8, batch_size=2, seed=0)), type(iter([])))

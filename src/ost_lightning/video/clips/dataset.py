@@ -2,10 +2,11 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
+from itertools import chain
 from typing import Protocol, Self
 
 import numpy as np
@@ -209,7 +210,7 @@ class TrainingClips(Dataset[Clip | UserError]):
         seed = int.from_bytes(blake2b(f"{self.seed}/{key.epoch}/{key.index}".encode(), digest_size=8).digest())
         wanted = self.records[key.index]
         failures: list[ReadFailure] = []
-        for record in (wanted, *self._replacements(wanted, seed)):
+        for record in chain((wanted,), self._replacements(wanted, seed)):
             try:
                 frames = self._frames(record, seed)
             except VideoReadError as error:
@@ -233,9 +234,10 @@ class TrainingClips(Dataset[Clip | UserError]):
         views: Tensor = crops.unflatten(1, whole.shape[:2]).transpose(0, 1).flatten(0, 1)
         return views
 
-    def _replacements(self, record: VideoRecord, seed: int) -> list[VideoRecord]:
+    def _replacements(self, record: VideoRecord, seed: int) -> Iterator[VideoRecord]:
+        # drawn only once a video can't be read, because it looks at all videos of the class
         others = [other for other in self._by_label[record.label] if other is not record]
-        return random.Random(seed).sample(others, min(len(others), self.max_replacements))
+        yield from random.Random(seed).sample(others, min(len(others), self.max_replacements))
 
 
 class EvaluationClips(Dataset[Clip | UserError]):

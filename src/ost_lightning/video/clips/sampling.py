@@ -206,7 +206,8 @@ class TrainingSampler(Sampler[SampleKey]):
         slices = order.view(-1, self.world_size, self.micro_batch_size // self.world_size)
         mine = slices[:, self.rank].reshape(-1)[self._skipped :]
         self._skipped = 0
-        return iter([SampleKey(index, self.epoch) for index in mine.tolist()])
+        epoch = self.epoch
+        return (SampleKey(index, epoch) for index in mine.tolist())
 
 
 class EvaluationSampler(Sampler[SampleKey]):
@@ -227,4 +228,4 @@ class EvaluationSampler(Sampler[SampleKey]):
         return len(self._mine)
 
     def __iter__(self) -> Iterator[SampleKey]:
-        return iter([SampleKey(index, 0) for index in self._mine])
+        return (SampleKey(index, 0) for index in self._mine)
