@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ost_lightning.text import Descriptors, LabelSpace, LabelSpaceError, OrphanDescriptorsWarning
 from ost_lightning.text.label_files import known_names
+from tests.operations import counted_names, text_uses
 
 texts = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 class_names = texts.filter(lambda name: not name.startswith(("#", "﻿")))
@@ -231,3 +232,8 @@ def test_descriptors_of_no_folder_are_named(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("error")
 def test_shipped_label_spaces_load_without_warnings(name: str) -> None:
     assert LabelSpace.load(name).names
+
+
+def test_selecting_looks_at_each_class_a_few_times() -> None:
+    labels = LabelSpace(counted_names(1000))
+    assert text_uses(lambda: labels.select(labels.names[::2])) < 20 * len(labels)

@@ -1,4 +1,5 @@
 from ost_lightning.text import Descriptors, LabelSpace, compare
+from tests.operations import counted_names, text_uses
 
 FIRST = LabelSpace(
     ("a", "b", "c"),
@@ -42,3 +43,8 @@ def test_swapping_the_label_spaces_swaps_removed_and_added() -> None:
     assert [(entry.removed, entry.added) for entry in forward.lists] == [
         (entry.added, entry.removed) for entry in backward.lists
     ]
+
+
+def test_comparing_looks_at_each_class_a_few_times() -> None:
+    first, second = (LabelSpace(counted_names(1000)) for _ in range(2))
+    assert text_uses(lambda: compare(first, second)) < 50 * len(first)

@@ -6,6 +6,7 @@ from ost_lightning.models import token_count
 from ost_lightning.text import Descriptors, Finding, LabelSpace, Templates, TokenCount, lint
 from ost_lightning.text.label_files import known_names
 from ost_lightning.text.linting import SEVERITY
+from tests.operations import counted_names, text_uses
 
 
 def count_words(sentences: Sequence[str]) -> list[int]:
@@ -156,3 +157,9 @@ def test_characters_of_other_languages_are_not_reported() -> None:
     english = LabelSpace(("run",), texts)
     assert {finding.rule for finding in lint(english, Templates.load("ost"), TOKENS)} == {"non-ASCII"}
     assert lint(LabelSpace(("run",), texts, provenance={"language": "de"}), Templates.load("ost"), TOKENS) == []
+
+
+def test_checking_looks_at_each_class_a_few_times() -> None:
+    names = counted_names(500)
+    labels = LabelSpace(names, {name: Descriptors(("a bow",), ("draws",)) for name in names})
+    assert text_uses(lambda: lint(labels, Templates.load("ost"), TOKENS)) < 50 * len(labels)

@@ -190,7 +190,8 @@ class LabelSpace:
         Raises:
             LabelSpaceError: If a name is not in this label space.
         """
-        if unknown := [name for name in names if name not in self.names]:
+        known = set(self.names)
+        if unknown := [name for name in names if name not in known]:
             raise LabelSpaceError(f"The label space {self.origin} has no class '{unknown[0]}'.")
         return self._pick(names, self.origin)
 

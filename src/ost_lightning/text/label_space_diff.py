@@ -54,7 +54,8 @@ class LabelSpaceDifference:
 
 def compare(first: LabelSpace, second: LabelSpace) -> LabelSpaceDifference:
     """Compares two label spaces class by class; descriptors are equal if their texts are."""
-    common = [name for name in first.names if name in set(second.names)]
+    of_first, of_second = set(first.names), set(second.names)
+    common = [name for name in first.names if name in of_second]
     lists, kept = [], 0
     for name in common:
         for kind in LISTED_KINDS:
@@ -74,9 +75,9 @@ def compare(first: LabelSpace, second: LabelSpace) -> LabelSpaceDifference:
     keys = sorted(first.provenance.keys() | second.provenance.keys())
     values = {key: (first.provenance.get(key), second.provenance.get(key)) for key in keys}
     return LabelSpaceDifference(
-        tuple(name for name in first.names if name not in set(second.names)),
-        tuple(name for name in second.names if name not in set(first.names)),
-        common == [name for name in second.names if name in set(first.names)],
+        tuple(name for name in first.names if name not in of_second),
+        tuple(name for name in second.names if name not in of_first),
+        common == [name for name in second.names if name in of_first],
         tuple(lists),
         kept,
         {key: pair for key, pair in values.items() if pair[0] != pair[1]},

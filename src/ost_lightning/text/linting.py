@@ -124,8 +124,9 @@ def _class_findings(labels: LabelSpace) -> Iterator[Finding]:
     for name in labels.names:
         if name not in labels.descriptors:
             yield Finding("missing", name, detail="has no descriptors")
+    classes = set(labels.names)
     for name in labels.descriptors:
-        if name not in labels.names:
+        if name not in classes:
             yield Finding("extra", name, detail="is not a class of this label space")
     for name in dict.fromkeys((*labels.names, *labels.published)):
         yield from _control_characters(name)
