@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from ost_lightning.errors import NonFiniteError
@@ -66,9 +67,40 @@ def test_confusion_counts_what_the_reference_counts_and_the_unreadable_videos() 
     for part, truth in zip(scores.split(7), labels.split(7), strict=True):
         counts.update(part, truth)
     counts.update(scores[:0], labels[:0], torch.tensor([3, 3, 0]))
-    reference = MulticlassConfusionMatrix(6)(scores, labels)
-    torch.testing.assert_close(counts.compute()["matrix"], reference)
-    assert counts.compute()["unreadable"].tolist() == [1, 0, 0, 2, 0, 0]
+    matrix = torch.zeros(6, 7, dtype=torch.int64)
+    for label, guess, count in counts.compute().tolist():
+        matrix[label, guess] = count
+    torch.testing.assert_close(matrix[:, :6], MulticlassConfusionMatrix(6)(scores, labels))
+    assert matrix[:, -1].tolist() == [1, 0, 0, 2, 0, 0]
+
+
+def test_confusion_takes_memory_for_videos_but_not_for_pairs_of_classes() -> None:
+    counts = ConfusionCounts(20_000)
+    counts.update(torch.eye(20_000)[-3:], torch.tensor([0, 19_998, 19_998]), torch.tensor([7]))
+    assert sum(cells.numel() for cells in counts.cells) == 4
+    rows = [[0, 19_997, 1], [7, -1, 1], [19_998, 19_998, 1], [19_998, 19_999, 1]]
+    assert counts.compute().tolist() == rows
+    counts.reset()
+    assert not sum(cells.numel() for cells in counts.cells)
+
+
+def test_confusion_of_one_class() -> None:
+    counts = ConfusionCounts(1)
+    counts.update(torch.ones(2, 1), torch.tensor([0, 0]))
+    assert counts.compute().tolist() == [[0, 0, 2]]
+
+
+def test_confusion_is_added_up_over_processes_also_if_one_has_no_videos() -> None:
+    mine, theirs = ConfusionCounts(3), ConfusionCounts(3)
+    mine.update(torch.eye(3), torch.tensor([0, 0, 2]))
+
+    def gathered(own: Tensor, group: object) -> list[Tensor]:
+        other = torch.cat(list(theirs.cells))
+        assert other.dtype == own.dtype  # otherwise the exchange fails
+        return [own, other]
+
+    mine.dist_sync_fn, mine.distributed_available_fn = gathered, lambda: True
+    assert mine.compute().tolist() == [[0, 0, 1], [0, 1, 1], [2, 2, 1]]
 
 
 @settings(max_examples=20)

@@ -35,48 +35,50 @@ class ClassErrors:
     mistakes: int
 
 
-def class_errors(confusion: Tensor, names: Sequence[str], unreadable: Tensor | None = None) -> list[ClassErrors]:
+def class_errors(confusion: Tensor, names: Sequence[str]) -> list[ClassErrors]:
     """Returns all classes that have videos, in the order of their labels.
 
     Args:
-        confusion: int (K, K), number of videos of class i that are recognized as class j.
+        confusion: Label, recognized class (-1 for unreadable videos) and number of videos, int64 (P, 3), in order; a
+            pair of classes without videos has no row.
         names: K class names.
-        unreadable: int (K,), number of unreadable videos of each class; None for none.
     """
-    videos = confusion.sum(1) + (0 if unreadable is None else unreadable)
-    recognized_as, wrong = confusion.sum(0), confusion.clone().fill_diagonal_(0)
+    videos, right, recognized_as = ([0] * len(names) for _ in range(3))
+    worst: dict[int, tuple[int, str]] = {}
+    for label, guess, count in confusion.tolist():
+        videos[label] += count
+        if guess < 0:
+            continue
+        recognized_as[guess] += count
+        if label == guess:
+            right[label] = count
+        elif count > worst.get(label, (0, ""))[0]:
+            worst[label] = count, names[guess]
     found = []
     for k, name in enumerate(names):
-        if not videos[k]:
-            continue
-        right, most = int(confusion[k, k]), int(wrong[k].argmax())
-        precision = right / int(recognized_as[k]) if recognized_as[k] else None
-        mistakes = int(wrong[k, most])
-        taken_for = names[most] if mistakes else ""
-        found.append(ClassErrors(name, int(videos[k]), right / int(videos[k]), precision, taken_for, mistakes))
+        if videos[k]:
+            precision = right[k] / recognized_as[k] if recognized_as[k] else None
+            mistakes, taken_for = worst.get(k, (0, ""))
+            found.append(ClassErrors(name, videos[k], right[k] / videos[k], precision, taken_for, mistakes))
     return found
 
 
-def worst_classes(
-    confusion: Tensor, names: Sequence[str], count: int, unreadable: Tensor | None = None
-) -> list[ClassErrors]:
+def worst_classes(confusion: Tensor, names: Sequence[str], count: int) -> list[ClassErrors]:
     """Returns the classes with the lowest recall, worst first; classes without videos are omitted.
 
     Args:
-        confusion: int (K, K), number of videos of class i that are recognized as class j.
+        confusion: Label, recognized class and number of videos, int64 (P, 3); see `class_errors`.
         names: K class names.
         count: Largest number of classes to return.
-        unreadable: int (K,), number of unreadable videos of each class; None for none.
     """
-    found = class_errors(confusion, names, unreadable)
-    return sorted(found, key=lambda entry: (entry.recall, entry.name))[:count]
+    return sorted(class_errors(confusion, names), key=lambda entry: (entry.recall, entry.name))[:count]
 
 
 def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: str, file: Path) -> None:
     """Draws the confusion between the worst classes and those that they are mistaken for.
 
     Args:
-        confusion: int (K, K), number of videos of class i that are recognized as class j.
+        confusion: Label, recognized class and number of videos, int64 (P, 3); see `class_errors`.
         names: K class names.
         count: Number of worst classes to show.
         title: Title of the picture; should say the metric and the number of videos.
@@ -87,9 +89,16 @@ def draw_confusion(confusion: Tensor, names: Sequence[str], count: int, title: s
     """
     worst = worst_classes(confusion, names, count)
     shown = list(dict.fromkeys(name for entry in worst for name in (entry.name, entry.taken_for) if name))
-    indices = torch.tensor([names.index(name) for name in shown], dtype=torch.long)
-    part = confusion[indices][:, indices]
-    share = part / confusion[indices].sum(1, keepdim=True).clamp(min=1)
+    place_of = {name: place for place, name in enumerate(shown)}
+    part, readable = torch.zeros(len(shown), len(shown), dtype=torch.int64), torch.zeros(len(shown), 1)
+    for label, guess, videos in confusion.tolist():
+        row = place_of.get(names[label])
+        if row is None or guess < 0:
+            continue
+        readable[row] += videos
+        if (column := place_of.get(names[guess])) is not None:
+            part[row, column] = videos
+    share = part / readable.clamp(min=1)
     side = min(WIDTH, 1.8 + 0.22 * len(shown))
     with picture(file, side + 0.4, side, title) as figure:
         axis = figure.subplots()

@@ -1,5 +1,7 @@
 """Recognition accuracy and confusion with exact counts."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -68,6 +70,8 @@ class RecognitionAccuracy(Metric):
 class ConfusionCounts(Metric):
     """Number of videos of each class that are recognized as each class, counted without waiting for the device.
 
+    It holds one number per video, because a matrix of all pairs of 10,000 classes would take 800 MB.
+
     Args:
         classes: Number of classes, K.
     """
@@ -75,13 +79,19 @@ class ConfusionCounts(Metric):
     is_differentiable = False
     full_state_update = False
 
-    matrix: Tensor
-    unreadable: Tensor
+    cells: list[Tensor] | Tensor
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.add_state("matrix", default=torch.zeros((classes, classes), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("unreadable", default=torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
+        self.classes = classes
+        self.add_state("cells", default=[], dist_reduce_fx="cat")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all videos."""
+        super().reset()
+        # a process without videos takes part in the exchange with whole numbers too: none of them
+        self.cells = [torch.zeros(0, dtype=torch.int64, device=self.device)]
 
     def update(self, scores: Tensor, labels: Tensor, unreadable: Tensor | None = None) -> None:
         """Counts a batch.
@@ -92,13 +102,17 @@ class ConfusionCounts(Metric):
             unreadable: Labels of the other videos, int64 (n,); None for none.
         """
         predicted = scores.topk(1, dim=1).indices[:, 0]  # which breaks ties as the accuracy does
-        self.matrix.index_put_((labels, predicted), torch.ones_like(labels), accumulate=True)
+        cells = [labels * (self.classes + 1) + predicted + 1]
         if unreadable is not None:
-            self.unreadable.index_put_((unreadable,), torch.ones_like(unreadable), accumulate=True)
+            cells.append(unreadable * (self.classes + 1))
+        cast("list[Tensor]", self.cells).extend(cells)  # a tensor only while processes exchange them
 
-    def compute(self) -> dict[str, Tensor]:
-        """Returns `matrix`, int64 (K, K), with a row per true class, and `unreadable`, int64 (K,)."""
-        return {"matrix": self.matrix, "unreadable": self.unreadable}
+    def compute(self) -> Tensor:
+        """Returns label, recognized class (-1 for unreadable videos) and number of videos, int64 (P, 3), in order."""
+        every = self.cells if isinstance(self.cells, Tensor) else torch.cat(self.cells)
+        cells, counts = every.unique(return_counts=True)
+        size = self.classes + 1
+        return torch.stack([cells // size, cells % size - 1, counts], dim=1)
 
 
 class OrderHits(Metric):

@@ -104,7 +104,7 @@ def test_figures_show_the_prediction_that_was_scored(
     trainer = Trainer(accelerator="cpu", default_root_dir=tmp_path, callbacks=[SampleFigures()], **quiet)
     trainer.validate(task, datamodule=data, verbose=False)
     assert float(trainer.callback_metrics["val/own/top1"]) == label
-    assert drawn["confusion"] == [[0, 1 - label], [0, label]]
+    assert drawn["confusion"] == [[label, 1, 1]]
     flows, title, _, seconds = drawn["flow"]
     assert title == f"0.mp4: recognized as 'swimming', ground truth: '{shown[-1]}'"
     assert [*flows] == [f"{name}: {kind} Descriptors" for name in shown for kind in ("Spatio", "Temporal")]

@@ -71,18 +71,16 @@ class ClassificationReport(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints and writes the report."""
         for evaluation_set in evaluation_sets(trainer.test_dataloaders):
-            found = self._counts[evaluation_set.name].compute()
+            confusion = self._counts[evaluation_set.name].compute()
             if trainer.is_global_zero and self._folder is not None:
-                self._report(evaluation_set, found["matrix"].cpu(), found["unreadable"].cpu(), self._folder)
+                self._report(evaluation_set, confusion.cpu(), self._folder)
         self._counts = {}
 
-    def _report(
-        self, evaluation_set: EvaluationSet, confusion: torch.Tensor, unreadable: torch.Tensor, folder: Path
-    ) -> None:
+    def _report(self, evaluation_set: EvaluationSet, confusion: torch.Tensor, folder: Path) -> None:
         name, names = evaluation_set.name, evaluation_set.labels.names
-        every = class_errors(confusion, names, unreadable)
-        worst = worst_classes(confusion, names, self.classes, unreadable)
-        videos, right = int(confusion.sum() + unreadable.sum()), int(confusion.diagonal().sum())
+        every, worst = class_errors(confusion, names), worst_classes(confusion, names, self.classes)
+        labels, guesses, counts = confusion.T
+        videos, right = int(counts.sum()), int(counts[labels == guesses].sum())
         if not videos:
             return
         shown = counted(len(every), "class", "classes")

@@ -8,13 +8,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torchmetrics import Metric
 
 from ost_lightning.analysis import MatchingFlow, draw_confusion, draw_matching_flows, worst_classes
 from ost_lightning.analysis.pictures import HINT, can_draw
 from ost_lightning.callbacks.recognition import plan_matcher, recognition_task, run_folder
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import SCORED, ScoredBatch, evaluation_loaders, evaluation_sets
+from ost_lightning.evaluation.metrics import ConfusionCounts
 from ost_lightning.tasks import RecognitionTask
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import ClipBatch
@@ -41,7 +41,7 @@ class SampleFigures(Callback):
         self._validations = 0
         self._due, self._can_draw = False, False
         self._folder: Path | None = None
-        self._confusion: dict[str, Metric] = {}
+        self._confusion: dict[str, ConfusionCounts] = {}
         self._flows: dict[str, tuple[str, dict[str, MatchingFlow], tuple[float, ...]]] = {}
         self._labels: dict[str, LabelSpace] = {}
 
@@ -60,14 +60,10 @@ class SampleFigures(Callback):
         self._due = due and self._can_draw and self._folder is not None
         if not self._due:
             return
-        from torchmetrics.classification import MulticlassConfusionMatrix  # imports all of torchmetrics
-
         self._labels = {one.name: one.labels for one in evaluation_sets(trainer.val_dataloaders)}
         # every process needs every metric, because metrics are summed over processes
         self._confusion = {
-            # torchmetrics requires at least two classes
-            name: MulticlassConfusionMatrix(max(len(labels), 2)).to(pl_module.device)
-            for name, labels in self._labels.items()
+            name: ConfusionCounts(len(labels)).to(pl_module.device) for name, labels in self._labels.items()
         }
         self._flows = {}
 
@@ -88,7 +84,7 @@ class SampleFigures(Callback):
             return
         probabilities = scored.probabilities[AS_TRAINED]
         predicted = probabilities.topk(1).indices[:, 0]  # which breaks ties as the metric does
-        self._confusion[name].update(predicted, labels)
+        self._confusion[name].update(probabilities, labels)
         task = recognition_task(self, pl_module)
         if name not in self._flows:
             first, best, true = int(batch.decoded.nonzero()[0]), int(predicted[0]), int(labels[0])
@@ -107,8 +103,7 @@ class SampleFigures(Callback):
         recognition_task(self, pl_module).evaluation.results()  # draws nothing if scores are not finite
         folder = self._folder / "figures" / f"epoch{trainer.current_epoch:03d}-step{trainer.global_step:06d}"
         for name, metric in self._confusion.items():
-            classes = len(self._labels[name])
-            confusion = metric.compute().cpu()[:classes, :classes]
+            confusion = metric.compute().cpu()
             if trainer.is_global_zero:
                 self._draw(trainer, name, confusion, folder)
 
@@ -123,7 +118,8 @@ class SampleFigures(Callback):
     def _draw(self, trainer: Trainer, name: str, confusion: Tensor, folder: Path) -> None:
         names, pictures = self._labels[name].names, {}
         pictures["confusion"] = folder / f"{name}_confusion.png"
-        videos, right = int(confusion.sum()), int(confusion.diagonal().sum())
+        labels, guesses, counts = confusion.T
+        videos, right = int(counts.sum()), int(counts[labels == guesses].sum())
         about = f"{name}: Top-1 {right / max(videos, 1):.1%} of {counted(videos, 'readable video')}".replace("%", " %")
         draw_confusion(confusion, names, self.classes, f"{about}, worst classes", pictures["confusion"])
         title, flows, seconds = self._flows.get(name, ("", {}, ()))
