@@ -1,11 +1,13 @@
 from itertools import combinations, pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
 from ost_lightning.recognition.timelines import Segment, StretchDecoder, StretchScores
+from ost_lightning.recognition.timelines.decoders import stretch
 from tests.recognition.timelines.inputs import random_scores, scores_of
 
 
@@ -174,3 +176,15 @@ def test_settings_out_of_range_are_rejected(setting: dict[str, float]) -> None:
     (name,) = setting
     with pytest.raises(UserError, match=f"StretchDecoder.{name} is"):
         StretchDecoder(**setting)
+
+
+def test_only_stretches_that_may_overlap_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compared(steps: int) -> int:
+        sizes: list[int] = []
+        least = np.minimum
+        with monkeypatch.context() as patch:
+            patch.setattr(stretch.np, "minimum", lambda one, other: sizes.append(np.size(other)) or least(one, other))
+            StretchDecoder(0.0, contrast=0).decode(random_scores(0, steps=steps, rate=2.0))
+        return sum(sizes)
+
+    assert 0 < compared(320) < 5 * compared(80)

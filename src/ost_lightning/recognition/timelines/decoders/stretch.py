@@ -152,15 +152,31 @@ def _suppressed(
     """
     kept: list[int] = []
     order = np.argsort(-scores, kind="stable")
-    for label in np.unique(labels):
-        left = order[labels[order] == label]
-        while len(left):
-            best, others = left[0], left[1:]
-            kept.append(int(best))
-            (start, end), (starts, ends) = seconds[best], seconds[others].T
-            shared = np.minimum(end, ends) - np.maximum(start, starts)
-            union = np.maximum(end, ends) - np.minimum(start, starts)
-            left = others[shared.clip(min=0) <= max_overlap * union]
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    for mine in np.split(by_class, np.flatnonzero(np.diff(labels[by_class])) + 1):
+        kept += mine[_suppressed_in_class(seconds[mine], max_overlap)].tolist()
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return sorted(kept, key=rank.__getitem__)
+
+
+def _suppressed_in_class(seconds: NDArray[np.float64], max_overlap: float) -> list[int]:
+    """Positions of the kept candidates of one class, whose times (M, 2) are in the order of decreasing scores."""
+    by_start = np.argsort(seconds[:, 0], kind="stable")
+    starts, ends = seconds[by_start].T.copy()
+    place = np.empty(len(by_start), np.int64)
+    place[by_start] = np.arange(len(by_start))
+    longest = (ends - starts).max(initial=0)
+    left = np.ones(len(by_start), bool)
+    kept = []
+    for best in range(len(by_start)):
+        if not left[place[best]]:
+            continue
+        kept.append(best)
+        start, end = seconds[best]
+        # only those that begin before its end and, at the greatest length, after its start can overlap
+        near = slice(np.searchsorted(starts, start - longest), np.searchsorted(starts, end))
+        shared = np.minimum(end, ends[near]) - np.maximum(start, starts[near])
+        union = np.maximum(end, ends[near]) - np.minimum(start, starts[near])
+        left[near] &= shared.clip(min=0) <= max_overlap * union
+    return kept
