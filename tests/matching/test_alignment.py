@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import UserError
-from ost_lightning.matching import SoftDTW
+from ost_lightning.matching import SoftDTW, alignment
 from ost_lightning.matching.alignment import Moves, soft_alignment
 from tests.matching.inputs import embeddings, random_cosines
 
@@ -115,3 +115,18 @@ def test_settings_out_of_range_are_rejected() -> None:
         SoftDTW(moves="diagonal")
     with pytest.raises(UserError, match="3 frames and 4 steps"):
         soft_alignment(torch.zeros(3, 4), 0.1, "monotone")
+
+
+@pytest.mark.parametrize("shape", [(3, 40), (40, 3)])
+def test_the_table_of_sums_is_as_narrow_as_it_can_be(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    costs, widths = random_cosines(shape, 5, 0.0, 1.0), []
+    value, visits = soft_alignment(costs, 0.2)
+    sums = alignment._sums
+    monkeypatch.setattr(
+        alignment, "_sums", lambda weights, moves: widths.append(weights.shape[-1]) or sums(weights, moves)
+    )
+    turned, turned_visits = soft_alignment(costs.mT, 0.2)
+    soft_alignment(costs, 0.2)
+    assert widths == [3, 3]
+    torch.testing.assert_close(turned, value)
+    torch.testing.assert_close(turned_visits, visits.mT)

@@ -107,6 +107,9 @@ def soft_alignment(costs: Tensor, gamma: float, moves: Moves = "dtw") -> tuple[T
             f"Monotone moves give every step a frame of its own, but there are {frames} frames and {steps} steps: "
             "raise the number of frames, or set moves to dtw."
         )
+    if steps > frames:  # the table of partial sums has as many columns as there are steps, in frames + steps rows
+        total, visits = soft_alignment(costs.mT, gamma, moves)
+        return total, visits.mT
     with torch.autocast(costs.device.type, enabled=False):
         weights = -costs.double() / gamma
         # the same recursion sums over the beginnings of paths, and from the other corner over their ends
