@@ -35,7 +35,7 @@ def measure(work: Work, warm_up: Work) -> Measured:
         warm_up: Small work of the same kind, which pays for imports and first uses.
     """
     gc.collect()
-    gc.freeze()  # otherwise the collector would touch, and so copy, all inputs
+    gc.freeze()  # otherwise the collector would look at, and so copy, all inputs in every process
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_measured, args=(work, warm_up, sender))
@@ -45,7 +45,6 @@ def measure(work: Work, warm_up: Work) -> Measured:
         found: Measured = receiver.recv()
     finally:
         process.join()
-        gc.unfreeze()
     return found
 
 
