@@ -55,10 +55,16 @@ MILLION = (100, 1000, 10_000, 100_000, 1_000_000)
 AXES = {
     "videos": Axis("videos", MILLION, (100, 1000), VIDEOS, {"finding files": 100_000}),
     "predictions": Axis("scored videos", MILLION, (100, 1000), PREDICTIONS, {"report of two runs": 100_000}),
-    "classes": Axis("classes", (10, 100, 1000, 10_000), (10, 100), CLASSES, {"encoding sentences, tiny": 1000}),
+    "classes": Axis(
+        "classes",
+        (10, 100, 1000, 10_000),
+        (10, 100),
+        CLASSES,
+        {"encoding sentences, tiny": 1000, "batches of sentences": 1000},
+    ),
     "frames": Axis("frames", (8, 16, 32, 64, 128), (8, 16), FRAMES),
     "descriptors": Axis("descriptors", (1, 2, 4, 8, 16, 32, 64), (1, 4), DESCRIPTORS),
-    "minutes": Axis("minutes", (1, 4, 16, 64, 256), (1, 2), MINUTES),
+    "minutes": Axis("minutes", (1, 4, 16, 64), (1, 2), MINUTES),
     "processes": Axis("processes", (1, 2, 4, 8), (1, 2), PROCESSES),
 }
 

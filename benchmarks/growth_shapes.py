@@ -1,7 +1,7 @@
 """What grows with the number of frames, of descriptors, and with the length of a video; parts of `growth.py`."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from ost_lightning.matching.fixed_iterations import plan_after
 from ost_lightning.recognition.timelines import (
     EmbeddedVideo,
     StretchDecoder,
+    StretchScores,
     ThresholdDecoder,
     TimelineDecoder,
     TransportDecoder,
@@ -71,11 +72,17 @@ DESCRIPTORS = {name: lambda size, folder, make=make: make(32, size) for name, ma
 
 def timeline(minutes: int, folder: Path, decoder: TimelineDecoder) -> Work:
     """Decoding of the evidence of ten classes that take turns, at four steps per second."""
-    scores = scored(minutes)
+    scores = evidence(minutes)
     return lambda: decoder.decode(scores)
 
 
-def scored(minutes: int):
+@lru_cache(1)
+def evidence(minutes: int) -> StretchScores:
+    return scored(minutes)
+
+
+def scored(minutes: int) -> StretchScores:
+    """Evidence of the stretches of a video, by transport; in the default nine lengths."""
     steps = 240 * minutes
     classes = embeddings(10, 4, seed=1)
     frames = normalize(embeddings(steps) + classes[torch.arange(steps) // 20 % 10].mean(1), dim=-1)
