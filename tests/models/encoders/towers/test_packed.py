@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPConfig, CLIPModel, CLIPVisionConfig
 
 from ost_lightning.models import AdaptedVideoCLIP, LoRA, VideoCLIP, exchanged_weights
@@ -189,6 +190,17 @@ def test_an_export_has_the_usual_layers() -> None:
         program = torch.export.export(_Embedding(model), (clips(),))
     assert not runs
     torch.testing.assert_close(program.module()(clips()), by_its_own_layers(model, clips()), atol=5e-7, rtol=0)
+
+
+def test_counted_operations_are_those_of_the_layers() -> None:
+    model = VideoCLIP("tiny").eval()
+    counts = []
+    for context in (torch.no_grad, torch.enable_grad):
+        with context(), counted_runs() as runs, FlopCounterMode(display=False) as counter:
+            model.encode_frames(clips())
+        counts.append(counter.get_total_flops())
+        assert not runs
+    assert counts[0] == counts[1] > 0
 
 
 class _Embedding(nn.Module):

@@ -11,7 +11,6 @@ from typing import Any, Final, Self
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.activations import QuickGELUActivation
 
 _LAYERS: Final = frozenset(
     {
@@ -56,7 +55,7 @@ class PackedLayers:
         return (
             not torch.is_grad_enabled()
             and inputs.device.type == "cpu"
-            and not (torch.compiler.is_compiling() or torch._C._get_tracing_state())
+            and not _is_observed()
             and _is_supported(_product_type())
             and not _is_wrapped(backbone)
             and all(_is_plain(layer) for layer in layers)
@@ -210,6 +209,13 @@ class _PackedWeights:
         return torch.cat(found)
 
 
+def _is_observed() -> bool:
+    """Whether operations are traced, or counted by a mode such as `FlopCounterMode`, which don't know the operators."""
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return True
+    return bool(torch._C._len_torch_dispatch_stack())
+
+
 def _product_type() -> torch.dtype:
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
 
@@ -246,7 +252,7 @@ def _is_wrapped(module: nn.Module) -> bool:
 
 
 def _has_quick_gelu(mlp: Any) -> bool:
-    return isinstance(mlp.activation_fn, QuickGELUActivation)
+    return type(mlp.activation_fn).__name__ == "QuickGELUActivation"
 
 
 def _linears(layer: Any) -> tuple[nn.Module, ...]:
