@@ -50,16 +50,20 @@ MAKE = re.compile(
 
 
 def documented(text: str) -> list[tuple[str, ...]]:
-    """Returns the commands of `make train` and `make eval`; options alone belong to the preceding experiment."""
+    """Returns the commands of `make train` and `make eval`; options alone belong to the preceding experiment.
+
+    Of commands with the same options only one is returned, because they have the same settings.
+    """
     shell = {"SEED": "1", **dict(re.findall(r'`([A-Z]+)="([^"]*)"`', text))}  # variables that the page sets
-    commands, experiment = set(), ""
+    commands: dict[tuple[str, ...], str] = {}
+    experiment = ""
     for found in MAKE.finditer(text):
         experiment = found["experiment"] or experiment
         if experiment not in ("", "x") and (found["experiment"] or found["options"]):  # x is a placeholder
             command = "test" if found["verb"] == "eval" else "fit"
             options = shlex.split(Template(found["options"] or "").safe_substitute(shell).replace("\\\n", ""))
-            commands.add((command, f"--config={experiment}", *options))
-    return sorted(commands)
+            commands.setdefault((f"--config={experiment}", *options), command)
+    return sorted((command, *options) for options, command in commands.items())
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.processes import environment
 from tests.small_experiments import own_videos
 
@@ -16,33 +14,35 @@ ARCHITECTURES = ("accelerate", "transformers.modeling_utils")
 COMPILER = ("sympy", "torch._dynamo", "triton")
 
 
-def imported_by(program: str, folder: Path) -> set[str]:
-    """Runs a program in a new process, and returns the modules it has imported at its last line."""
-    program = f"import sys, json\n{program}\nprint(json.dumps(sorted(sys.modules)))"
+STAGES = [
+    ("import ost_lightning.cli", {*SLOW, "aiohttp", "av", "numpy", "torch", "torchmetrics", "transformers"}),
+    # what a loading process needs that doesn't inherit the memory of its parent
+    (
+        "from ost_lightning.video import EvaluationClips, TrainingClips",
+        {*SLOW, *COMPILER, "aiohttp", "torchmetrics", "transformers"},
+    ),
+    (
+        "from ost_lightning import Recognizer; from ost_lightning.evaluation import CachedClips",
+        {*SLOW, *COMPILER, *ARCHITECTURES, "aiohttp", "torchmetrics"},
+    ),
+]
+"""Imports that follow each other in a process, and what none up to there needs."""
+
+
+def test_imports_bring_only_what_they_need(tmp_path: Path) -> None:
+    lines = ["import sys, json"]
+    for program, _ in STAGES:
+        lines += [program, "print(json.dumps(sorted(sys.modules)))"]
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env=environment(), capture_output=True, text=True, check=True
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    return set(json.loads(done.stdout.splitlines()[-1]))
-
-
-@pytest.mark.parametrize(
-    ("program", "unneeded"),
-    [
-        ("import ost_lightning.cli", {*SLOW, "aiohttp", "av", "numpy", "torch", "torchmetrics", "transformers"}),
-        # what a loading process needs that doesn't inherit the memory of its parent
-        (
-            "from ost_lightning.video import EvaluationClips, TrainingClips",
-            {*SLOW, *COMPILER, "aiohttp", "torchmetrics", "transformers"},
-        ),
-        (
-            "from ost_lightning import Recognizer; from ost_lightning.evaluation import CachedClips",
-            {*SLOW, *COMPILER, *ARCHITECTURES, "aiohttp", "torchmetrics"},
-        ),
-    ],
-    ids=["command", "loading process", "recognizer"],
-)
-def test_an_import_brings_only_what_it_needs(program: str, unneeded: set[str], tmp_path: Path) -> None:
-    assert not unneeded & imported_by(program, tmp_path)
+    for (program, unneeded), imported in zip(STAGES, done.stdout.splitlines(), strict=True):
+        assert not unneeded & set(json.loads(imported)), program
 
 
 def test_a_mistake_is_told_before_an_architecture_is_imported_and_videos_are_read_before_metrics(

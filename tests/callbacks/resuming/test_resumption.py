@@ -17,6 +17,7 @@ FIT = [
     "fit",
     "--config=toyworld",
     "--data.train_clips=1",
+    "--data.test_clips=1",
     "--data.loading.workers=0",
     "--data.clips.frames=2",
     "--data.loading.global_batch_size=20",  # two steps per epoch
