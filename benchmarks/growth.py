@@ -1,7 +1,7 @@
 """Growth of time and memory with the number of videos, classes, frames, descriptors and processes.
 
 Prints one Markdown table per axis, with an exponent: 1 is linear, 0 does not depend on the size. One axis alone:
-growth.py --part classes. Draws one figure per axis: --figure docs/figures/growth_{part}.svg
+growth.py --part classes. Ctrl+C prints what was measured so far. One figure per axis: --figure growth_{part}.svg
 
 Every quantity runs in a process of its own, forked after its inputs were made, on one thread. Time is processor time,
 the median of several runs. Memory is the largest resident memory beyond the inputs.
@@ -13,6 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,9 +71,9 @@ AXES = {
 
 
 def measure_axis(axis: Axis, sizes: Sequence[int]) -> dict[str, dict[int, Measured]]:
-    """Measures all quantities of an axis, by name and size."""
+    """Measures all quantities of an axis, by name and size; after an interruption, those that were measured so far."""
     found: dict[str, dict[int, Measured]] = {name: {} for name in axis.quantities}
-    with tempfile.TemporaryDirectory() as smallest:
+    with suppress(KeyboardInterrupt), tempfile.TemporaryDirectory() as smallest:
         first = {name: prepare(sizes[0], Path(smallest)) for name, prepare in axis.quantities.items()}
         for size in sizes:
             with tempfile.TemporaryDirectory() as folder:  # whose files several quantities read
@@ -80,7 +81,7 @@ def measure_axis(axis: Axis, sizes: Sequence[int]) -> dict[str, dict[int, Measur
                     if size <= axis.largest.get(name, size):
                         work = prepare(size, Path(folder))
                         found[name][size] = measure(work, first[name])
-    return found
+    return {name: points for name, points in found.items() if points}
 
 
 def exponent(points: Mapping[int, float], floor: float) -> float:

@@ -44,6 +44,7 @@ def measure(work: Work, warm_up: Work) -> Measured:
     try:
         found: Measured = receiver.recv()
     finally:
+        process.kill()  # has sent what it measured, or is not waited for after an interruption
         process.join()
     return found
 
