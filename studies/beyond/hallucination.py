@@ -11,6 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -254,10 +255,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/beyond"))
     options = parser.parse_args()
     accuracies: dict[tuple[str, str, int], dict[int, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
-    for draw in range(5):
-        encoder = Encoder(
-            "tiny" if options.weights == "pretrained" else weights_of("paper", draw, 0, options.folder), draw
-        )
+    seeds: list[int | None] = [None] if options.weights == "pretrained" else [0, 1, 2]
+    for draw, seed in product(range(5), seeds):
+        encoder = Encoder("tiny" if seed is None else weights_of("paper", draw, seed, options.folder), draw)
         for group in options.group:
             print(f"draw {draw}, {group} classes", file=sys.stderr, flush=True)
             for count in (0, 1, 2):

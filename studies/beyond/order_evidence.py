@@ -1,7 +1,8 @@
 """Compares ways to use the order of steps, by what they gain where steps have one and what they lose where not.
 
-Also compares frame marginals by confidence and a term for the category name. `score` writes a file per draw and set of
-weights, pre-trained or by train.py; `report` prints the tables of docs/beyond.md. Settings are chosen on seen classes.
+Also compares frame marginals by confidence and a term for the category name. `score` writes a file per draw, seed and
+set of weights, pre-trained or by train.py. `report` prints the tables of docs/beyond.md, with settings that are chosen
+on seen classes.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import statistics
 import warnings
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -75,13 +77,14 @@ def scores(encoded: Encoded) -> Iterator[tuple[str, Tensor]]:
             yield f"steps: SoftDTW, {moves}, gamma {gamma:g}", SoftDTW(gamma, moves)(frames, texts["temporal"])
 
 
-def conditions(encoder: Encoder, group: str) -> Iterator[tuple[str, Encoded]]:
+def conditions(encoder: Encoder, group: str, seed: int) -> Iterator[tuple[str, Encoded]]:
+    """Yields the unchanged data and every control; each seed shuffles and hallucinates differently."""
     clean = encoder.encode(group)
     yield "clean", clean
     if group != "order":
-        yield "steps shuffled", with_steps_shuffled(clean, 0)
-        yield "frames shuffled", with_frames_shuffled(clean, 0)
-        yield "1 hallucinated", encoder.encode(group, encoder.hallucinated(group, 1, 0))
+        yield "steps shuffled", with_steps_shuffled(clean, seed)
+        yield "frames shuffled", with_frames_shuffled(clean, seed)
+        yield "1 hallucinated", encoder.encode(group, encoder.hallucinated(group, 1, seed))
 
 
 def accuracy(similarities: Tensor, labels: Tensor, pairs: bool) -> float:
@@ -93,14 +96,14 @@ def accuracy(similarities: Tensor, labels: Tensor, pairs: bool) -> float:
 
 
 @torch.no_grad()
-def score(weights: str, draw: int, folder: Path) -> None:
-    output = folder / "order_evidence" / f"{weights}-draw{draw}.json"
-    trained = "tiny" if weights == "pretrained" else weights_of(weights, draw, 0, folder)
+def score(weights: str, draw: int, seed: int, folder: Path) -> None:
+    output = folder / "order_evidence" / f"{weights}-draw{draw}-seed{seed}.json"
+    trained = "tiny" if weights == "pretrained" else weights_of(weights, draw, seed, folder)
     if output.is_file() or not (weights == "pretrained" or Path(trained).is_dir()):
         return
     encoder, found = Encoder(trained, draw), {}
     for group in ("seen", "unseen", "order"):
-        for condition, encoded in conditions(encoder, group):
+        for condition, encoded in conditions(encoder, group, seed):
             for name, similarities in scores(encoded):
                 found[f"{group}/{condition}/{name}"] = accuracy(similarities, encoded.labels, group == "order")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -109,11 +112,15 @@ def score(weights: str, draw: int, folder: Path) -> None:
 
 
 class Accuracies:
-    """Accuracies of all draws with one set of weights."""
+    """Accuracies of all draws with one set of weights, means of the seeds."""
 
     def __init__(self, weights: str, folder: Path) -> None:
-        files = sorted((folder / "order_evidence").glob(f"{weights}-draw*.json"))
-        self.rows = {int(file.stem.rpartition("draw")[2]): json.loads(file.read_text()) for file in files}
+        self.rows: dict[int, dict[str, float]] = {}
+        for draw in DRAWS:
+            files = sorted((folder / "order_evidence").glob(f"{weights}-draw{draw}-seed*.json"))
+            seeds = [json.loads(file.read_text()) for file in files]
+            if seeds:
+                self.rows[draw] = {key: statistics.mean(rows[key] for rows in seeds) for key in seeds[0]}
 
     def of(self, group: str, condition: str, name: str) -> dict[int, float]:
         return {draw: rows[f"{group}/{condition}/{name}"] for draw, rows in self.rows.items()}
@@ -176,15 +183,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["score", "report"])
     parser.add_argument("--draw", type=int, nargs="+", default=list(DRAWS), help="draws of classes to score")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("runs/beyond"))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.what == "report":
         report(options.folder)
         return
-    for draw in options.draw:
-        for weights in WEIGHTS_IN_WORDS:
-            score(weights, draw, options.folder)
+    for seed, draw, weights in product(options.seed, options.draw, WEIGHTS_IN_WORDS):
+        score(weights, draw, seed, options.folder)
 
 
 if __name__ == "__main__":
