@@ -201,7 +201,7 @@ class VideoCLIP(ExtensibleModel):
                 f"{self.image_size} x {self.image_size}: set the data's clips.crop_size to {self.image_size} and "
                 f"clips.short_side to {self.preprocessing.default_short_side}, or leave both unset."
             )
-        clips, frames = len(frames), self.batch_padding(frames)
+        clips, frames = frames.shape[0], self.batch_padding(frames)  # len() would fix it in a graph
         pixels = self.normalization(frames.flatten(0, 1)).unflatten(0, tuple(frames.shape[:2]))
         grad = torch.is_grad_enabled() and self.has_gradients("vision")
         with torch.set_grad_enabled(grad), self.encoder.arithmetic():

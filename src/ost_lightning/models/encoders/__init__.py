@@ -3,7 +3,7 @@
 from typing import Final
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.lean_imports import collection_paused, resolve_without_scipy
+from ost_lightning.lean_imports.stand_ins import collection_paused, resolve_without_scipy
 from ost_lightning.models.encoders.base import TOWERS, DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.cpu_precision import CPUPrecision, use_cpu_precision
 from ost_lightning.models.encoders.open_clip import OpenCLIPEncoder, is_open_clip

@@ -7,7 +7,7 @@ from tests.processes import environment
 
 PROGRAM = """
 import pickle, sys
-from ost_lightning.lean_torchmetrics import defer_torchmetrics
+from ost_lightning.lean_imports.deferred_torchmetrics import defer_torchmetrics
 
 defer_torchmetrics()
 import torch

@@ -1,0 +1,1 @@
+"""Imports of other libraries without what this package does not use of them."""
