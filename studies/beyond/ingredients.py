@@ -58,7 +58,7 @@ INGREDIENTS = {
     "frame marginals": Ingredient(solver(temperature=0.3)),
     "relaxed marginal": Ingredient(solver(rho=0.2)),
     "order prior": Ingredient(solver(sigma=0.1)),
-    "soft-DTW of the steps alone": Ingredient(SoftDTW(0.1)),
+    "soft-DTW of the steps alone": Ingredient(SoftDTW(0.03)),
     "evidence for the order": Ingredient(solver(TermWeights(order=2, order_sigma=0.3))),
     "consensus of 5 drafts": Ingredient(drafts=5),
     "transported terms, evidence": Ingredient(solver(PLUS)),

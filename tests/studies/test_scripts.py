@@ -38,6 +38,11 @@ SHARED = (
     "training_cost",
     "own_process",
     "ingredient_cost",
+    "growth_classes",
+    "growth_measure",
+    "growth_processes",
+    "growth_shapes",
+    "growth_videos",
 )
 
 
