@@ -53,7 +53,8 @@ def _path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.syspath_prepend(str(folder))
     yield
     for script in SCRIPTS:
-        sys.modules.pop(script.stem, None)
+        if script.stem != "__main__":  # that is pytest itself
+            sys.modules.pop(script.stem, None)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: str(script.relative_to(TOP)))
