@@ -24,8 +24,8 @@ from ost_lightning.errors import UserError
 from ost_lightning.escaping import without_passwords
 from ost_lightning.experiment.arguments import normalized, require_experiment
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
-from ost_lightning.lean_imports.stand_ins import collection_paused, resolve_without_compiler
 from ost_lightning.lean_imports.deferred_torchmetrics import defer_torchmetrics
+from ost_lightning.lean_imports.stand_ins import collection_paused, resolve_without_compiler
 from ost_lightning.tools.parsing.arguments import HELP, usage_hint
 from ost_lightning.tools.parsing.commands import ABLATION_MEAN, GROUPS, TOOLS, Tool
 from ost_lightning.tools.parsing.parser import run_tool

@@ -9,7 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from ost_lightning.lean_imports.stand_ins import OptimizedModule, collection_paused, resolve_without, resolve_without_scipy
+from ost_lightning.lean_imports.stand_ins import (
+    OptimizedModule,
+    collection_paused,
+    resolve_without,
+    resolve_without_scipy,
+)
 
 
 @pytest.fixture
