@@ -139,7 +139,7 @@ def draw(axis: Axis, found: Mapping[str, Mapping[int, Measured]], file: Path) ->
                 panel.plot(list(points), values, style, color=COLORS[place % len(COLORS)], lw=1, label=name)
             panel.set(xscale="log", yscale="log", xlabel=axis.unit, ylabel=label)
             for scale_axis in (panel.xaxis, panel.yaxis):
-                scale_axis.set_major_formatter(lambda value, place: f"{value:,g}")
+                scale_axis.set_major_formatter(lambda value, place: f"{value:,.7g}")
                 scale_axis.set_minor_formatter(lambda value, place: "")
             panel.tick_params(axis="x", rotation=30)
             low, high = panel.get_ylim()
