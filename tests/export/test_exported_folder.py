@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel, SiglipMod
 
 from ost_lightning import Recognizer
 from ost_lightning.cli import main
+from ost_lightning.errors import UserError
 from ost_lightning.evaluation import probabilities
 from ost_lightning.export import ExportSettings, exported_folder, formats
 from ost_lightning.export.parity import load_runner
@@ -208,13 +210,21 @@ def test_a_checkpoint_of_a_training_through_the_command_line(tmp_path: Path, mon
 
 
 @pytest.mark.slow  # that they are part of the graph has a quick test
-@pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("addition", ADDITIONS)
+@pytest.mark.parametrize(
+    ("addition", "name"), [pair for pair in product(ADDITIONS, GRAPHS) if pair != ("temporal context", "onnx")]
+)
 def test_what_is_added_to_clip_is_in_every_format(tmp_path: Path, addition: str, name: str, video: Path) -> None:
     recognizer = ADDITIONS[addition]()
     runner = load_runner(recognizer.export(tmp_path / "out", [name]))
     found = runner.load(name)(runner.read_clip(video)).mean(0)
     np.testing.assert_allclose(found, by_class(recognizer, video), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_temporal_context_is_refused_in_onnx(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"onnx(.|\n)*sort"):  # ONNX has no stable one
+        ADDITIONS["temporal context"]().export(tmp_path / "out", ["onnx"])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
