@@ -47,7 +47,7 @@ def test_a_training_step(kind: type[RecognitionTask]) -> None:
 
 def test_labels_on_the_device_would_be_waited_for() -> None:
     task, clips = trained(ContrastiveRecognition), batch()
-    with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
+    with pytest.raises(NotImplementedError, match="meta tensor"):
         task.loss([clips.frames], [clips.labels], task.training_tokens)
 
 
