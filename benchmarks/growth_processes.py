@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from growth_measure import Measured, Work, begin_peak, memory
 from torch import distributed
+from torchmetrics import Metric
 
 from ost_lightning.evaluation import ClipSettings, EvaluationLoader, EvaluationSet, evaluation_clips
 from ost_lightning.evaluation.metrics import ConfusionCounts, RecognitionAccuracy
@@ -92,12 +93,7 @@ def _exchange(
 def accuracies() -> Callable[[], object]:
     metric = RecognitionAccuracy()
     metric.update(torch.eye(CLASSES), torch.arange(CLASSES))
-
-    def once() -> object:
-        metric._computed = None
-        return metric.compute()
-
-    return once
+    return partial(computed_again, metric)
 
 
 def confusions() -> Callable[[], object]:
@@ -105,12 +101,12 @@ def confusions() -> Callable[[], object]:
     metric = ConfusionCounts(CLASSES)
     for _ in range(ROWS // CLASSES):
         metric.update(torch.eye(CLASSES), torch.arange(CLASSES))
+    return partial(computed_again, metric)
 
-    def once() -> object:
-        metric._computed = None
-        return metric.compute()
 
-    return once
+def computed_again(metric: Metric) -> object:
+    metric._computed = None  # otherwise it returns what it has exchanged before
+    return metric.compute()
 
 
 def rows() -> Callable[[], object]:
