@@ -16,8 +16,7 @@ def test_training_follows_the_settings_of_the_released_code() -> None:
         loading = LoadingSettings(global_batch_size=1, workers=0)
         factory = LoaderFactory(clips, loading, seed=0, rank=0, devices=1, on_gpu=False)
         videos = LabeledVideos([VideoRecord("a.mp4", 0, "a")], LabelSpace.load("hmdb51"))
-        transform = factory.training_transform(videos)
-        return factory.training(videos, transform, BatchPlan(1, 1, 1), TrainingPosition(), whole_steps=False).dataset
+        return factory.training(videos, BatchPlan(1, 1, 1), TrainingPosition()).dataset
 
     released = training(keep_tail_frames=False, three_crop_scale="crop_size", crop_offsets="floor")
     assert (released.sampler.keep_tail_frames, released.transform.crop.offsets) == (False, "floor")
@@ -33,8 +32,7 @@ def test_training_follows_the_settings_of_other_recipes() -> None:
         clips = ClipSettings(frames=2, crop_size=48, short_side=54, **settings)
         loading = LoadingSettings(global_batch_size=1, workers=0)
         factory = LoaderFactory(clips, loading, seed=0, rank=0, devices=1, on_gpu=False)
-        transform = factory.training_transform(videos)
-        return factory.training(videos, transform, BatchPlan(1, 1, 1), TrainingPosition(), whole_steps=False).dataset
+        return factory.training(videos, BatchPlan(1, 1, 1), TrainingPosition()).dataset
 
     strided = dataset(stride=16, training_crop="random_resized", crop_area=(0.4, 1.0))
     assert (strided.sampler.stride, strided.transform.crop.area) == (16, (0.4, 1.0))

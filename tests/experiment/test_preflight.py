@@ -1,5 +1,6 @@
 """Whatever can be checked in seconds is checked before a model is asked for."""
 
+import multiprocessing
 import shutil
 import sys
 from collections import namedtuple
@@ -10,8 +11,9 @@ import pytest
 
 from ost_lightning.cli import main
 from ost_lightning.datamodules import CombinedDataModule, LabeledVideos, ToyWorld, VideoList, VideoLists
-from ost_lightning.experiment.preflight import device_count
+from ost_lightning.experiment.preflight import device_count, start_reading
 from ost_lightning.models.encoders.pretrained.hub import weights_bytes
+from ost_lightning.resources import tiny_clip_folder
 from ost_lightning.vocabulary import EvaluationStage
 from tests.small_experiments import own_videos
 
@@ -116,3 +118,54 @@ def test_the_number_of_processes(devices: object, accelerator: str, count: int |
     assert device_count({"devices": devices, "accelerator": accelerator, "num_nodes": 1}) == count
     if count:
         assert device_count({"devices": devices, "accelerator": accelerator, "num_nodes": 3}) == 3 * count
+
+
+@pytest.mark.parametrize(
+    ("stage", "changed", "begins"),
+    [
+        ("test", {}, True),
+        ("validate", {}, True),
+        ("predict", {"strategy": "ddp"}, True),
+        ("fit", {}, True),
+        ("fit", {"ckpt_path": "last.ckpt"}, False),  # training continues somewhere else
+        ("test", {"ckpt_path": "last.ckpt"}, True),
+        ("ablate", {}, False),
+        ("test", {"devices": 2}, False),
+        ("test", {"num_nodes": 2}, False),
+        ("test", {"strategy": "ddp_spawn"}, False),
+        ("test", {"pretrained": "nobody/nothing"}, False),
+    ],
+)
+def test_videos_are_read_early_by_one_process_that_knows_which(
+    stage: str, changed: dict[str, object], begins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(VideoLists, "start_reading", lambda _, stage, expected, on_gpu: calls.append((stage, expected)))
+    trainer = {"devices": 1, "num_nodes": 1, "accelerator": "cpu", "strategy": "auto"}
+    settings = {"ckpt_path": None, "pretrained": "tiny", **trainer, **changed}
+    encoder = {"init_args": {"pretrained": settings["pretrained"]}}
+    start_reading(
+        VideoLists("videos"),
+        {
+            "trainer": {name: settings[name] for name in trainer},
+            "model": {"init_args": {"video_clip": encoder}},
+            "ckpt_path": settings["ckpt_path"],
+        },
+        stage,
+    )
+    assert [name for name, _ in calls] == ([stage] if begins else [])
+    assert all(expected.image_size == 48 for _, expected in calls)
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_workers(
+    project: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project[0])
+    monkeypatch.setattr(sys, "argv", ["ost"])
+    shutil.copytree(tiny_clip_folder(), project[0] / "damaged")
+    (project[0] / "damaged/model.safetensors").write_bytes(b"damaged")
+    before = set(multiprocessing.active_children())
+    options = [*project[1], "--model.video_clip.pretrained=damaged", "--data.loading.workers=1"]
+    assert main(["test", *options]) == 1
+    assert "damaged" in capsys.readouterr().err
+    assert set(multiprocessing.active_children()) <= before

@@ -1,6 +1,7 @@
 """Imports that leave out a library; that real ones do is tested with the commands' start-up."""
 
 import gc
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from ost_lightning.lean_imports.stand_ins import (
     resolve_without,
     resolve_without_scipy,
 )
+from tests.processes import environment
+
+HEAVY = {"heavy": {"rare": "stand-in"}}
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("modules")
 def test_a_library_is_left_out_and_imported_as_ever_afterwards() -> None:
-    assert resolve_without("heavy", {"rare": "stand-in"}, "modest:taken") == "stand-in"
+    assert resolve_without(HEAVY, "modest:taken") == "stand-in"
     assert "heavy" not in sys.modules
     import heavy  # type: ignore[import-not-found] # written by the fixture
 
@@ -47,21 +51,31 @@ def test_a_library_is_left_out_and_imported_as_ever_afterwards() -> None:
 
 @pytest.mark.usefixtures("modules")
 def test_an_import_that_asks_for_more_gets_the_library() -> None:
-    assert resolve_without("heavy", {"rare": "stand-in"}, "curious:taken") == ("stand-in", "other")
+    assert resolve_without(HEAVY, "curious:taken") == ("stand-in", "other")
     assert sys.modules["heavy"].rare == "real"
-    assert resolve_without("heavy", {"rare": "stand-in"}, "modest:taken") == "real"  # because it is imported already
+    assert resolve_without(HEAVY, "modest:taken") == "real"  # because it is imported already
 
 
 @pytest.mark.usefixtures("modules")
 def test_an_import_of_a_part_of_the_library_gets_the_library() -> None:
-    assert resolve_without("heavy", {"rare": "stand-in"}, "roomy:taken") == "chair"
+    assert resolve_without(HEAVY, "roomy:taken") == "chair"
     assert sys.modules["heavy"].rare == "real"
+
+
+@pytest.mark.usefixtures("modules")
+def test_a_part_of_a_library_can_have_a_stand_in_of_its_own() -> None:
+    both = {**HEAVY, "heavy.room": {"chair": "stand-in for a chair"}}
+    assert resolve_without(both, "roomy:taken") == "stand-in for a chair"
+    assert not {"heavy", "heavy.room"} & sys.modules.keys()
+    from heavy.room import chair  # type: ignore[import-not-found] # written by the fixture
+
+    assert chair == "chair"
 
 
 @pytest.mark.usefixtures("modules")
 def test_an_import_that_fails_anyway_tells_why() -> None:
     with pytest.raises(ModuleNotFoundError, match="nonsense_that_is_nowhere"):
-        resolve_without("heavy", {"rare": "stand-in"}, "broken:taken")
+        resolve_without(HEAVY, "broken:taken")
     assert "heavy" not in sys.modules
 
 
@@ -69,6 +83,25 @@ def test_compiled_modules_are_recognized_and_only_they() -> None:
     module = nn.Linear(1, 1)
     assert not isinstance(module, OptimizedModule)
     assert isinstance(torch.compile(module), OptimizedModule)
+
+
+def test_pictures_are_changed_without_the_compiler_and_boxes_are_pooled_by_torchvision() -> None:
+    program = """
+import sys
+from ost_lightning.lean_imports.stand_ins import resolve_without_compiler
+v2 = resolve_without_compiler("torchvision.transforms.v2")
+import torch
+assert v2.RandomGrayscale(1.0)(torch.zeros(3, 2, 2)).shape == (3, 2, 2)
+assert not {"torch._dynamo", "triton", "sympy"} & sys.modules.keys()
+from torchvision.ops import roi_align
+torch.use_deterministic_algorithms(True)
+boxes = torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0]])
+ones = torch.ones(1, 1, 4, 4)
+assert roi_align(ones, boxes, 1).item() == 1.0  # asks the compiler whether it supports the CPU
+from torch._dynamo.utils import is_compile_supported
+assert is_compile_supported("cpu")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment())
 
 
 def test_boxes_are_assigned_by_scipy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ost_lightning.errors import UserError
-from ost_lightning.recognition import find_videos
+from ost_lightning.recognition import find_videos, require_a_source
 
 
 @pytest.fixture
@@ -75,3 +75,12 @@ def test_nothing_to_recognize_is_an_error(folder: Path, source: str) -> None:
 
 def test_missing_files_are_left_to_the_reader(folder: Path) -> None:
     assert list(find_videos(["missing.mp4"])) == ["missing.mp4"]
+
+
+def test_at_least_one_source_must_exist(folder: Path) -> None:
+    for sources in (["missing.mp4", "."], ["-"], ["*.mov"], ["https://host/a.mp4"], []):
+        require_a_source(sources)
+    with pytest.raises(UserError, match=r"There is no file or folder missing\.mp4: name"):
+        require_a_source(["missing.mp4"])
+    with pytest.raises(UserError, match=r"missing\.mp4 \(nor any of the others\)"):
+        require_a_source(["missing.mp4", "nor this"])

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from ost_lightning.datamodules.batching import BatchPlan, choose_batches, plan_batches
 from ost_lightning.datamodules.decode_policy import apply_decode_policy
 from ost_lightning.datamodules.decode_report import DecodeReport
+from ost_lightning.datamodules.early_reading import EarlyReading
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
 from ost_lightning.datamodules.loaders import LoaderFactory
 from ost_lightning.datamodules.presence import check_presence, report_repeats, require_sets
@@ -70,6 +71,7 @@ class VideoDataModule(LightningDataModule, ABC):
         self._transform: TrainingTransform | None = None
         self._evaluation: dict[EvaluationStage, Mapping[str, LabeledVideos]] = {}
         self._read_ahead: str | None = None
+        self._early: EarlyReading | None = None
 
     @abstractmethod
     def training_videos(self) -> LabeledVideos:
@@ -122,6 +124,38 @@ class VideoDataModule(LightningDataModule, ABC):
         sets = self._evaluation[_evaluation_stage(stage)].values()
         return [self.training_set, *sets] if stage == "fit" else list(sets)
 
+    def start_reading(self, stage: str, preprocessing: Preprocessing, *, on_gpu: bool) -> None:
+        """Starts to read the first videos of a stage whose lists were read ahead, before a model is loaded.
+
+        The trainer gets the loaders that have begun if they are those that it needs: in a single process, with the same
+        settings. Otherwise their workers end.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`.
+            preprocessing: Preprocessing that the model's checkpoint is expected to have.
+            on_gpu: Whether the trainer is expected to use a GPU.
+
+        Raises:
+            UserError: If the clip settings contradict the preprocessing.
+        """
+        clips, loading = self.clips.with_defaults_from(preprocessing).resolved(), self.loading
+        if stage == "fit":
+            loading = self._with_batch(1)
+        settings = replace(loading, workers=self.workers)
+        factory = LoaderFactory(clips, settings, seed=self.seed, rank=0, devices=1, on_gpu=on_gpu)
+        if stage == "fit":
+            training = factory.training(self.training_set, _plan_of(loading, 1), self._position)
+            self._early = EarlyReading(None, factory, training)
+        elif (chosen := _evaluation_stage(stage)) == "val" or self._store is None:  # a store is opened with the weights
+            loaders = list(factory.evaluation(self._evaluation[chosen], None))
+            self._early = EarlyReading(chosen, factory, evaluation_loaders=loaders)
+        if self._early is not None:
+            self._early.start()
+
+    def stop_reading(self) -> None:
+        """Ends the workers of `start_reading`, unless the trainer has them."""
+        self._early = None
+
     def choose_batch(self, devices: int) -> None:
         """Chooses the batch sizes if the global batch isn't set, after the training videos were listed.
 
@@ -131,9 +165,7 @@ class VideoDataModule(LightningDataModule, ABC):
         Raises:
             UserError: If there are fewer training videos than devices.
         """
-        if self.loading.global_batch_size is None:
-            plan = choose_batches(len(self.training_set.found), devices, self.loading.max_videos_per_device)
-            self.loading = replace(self.loading, global_batch_size=plan.total, max_videos_per_device=plan.device_batch)
+        self.loading = self._with_batch(devices)
 
     @property
     def workers(self) -> int:
@@ -205,23 +237,27 @@ class VideoDataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> TrainingLoader:
         """Returns a loader of augmented clips; the global batches do not depend on the number of devices."""
-        loaders = self._loaders()
-        self._transform = loaders.training_transform(self.training_set)
-        return loaders.training(
-            self.training_set, self._transform, self._batch_plan(), self._position, whole_steps=self._whole_steps
-        )
+        factory, plan, early = self._loaders(), self._batch_plan(), self._early
+        self._early = None
+        if early is not None and early.training_loader is not None and early.factory == factory:
+            loader = early.training_loader
+        else:
+            loader = factory.training(self.training_set, plan, self._position)
+        loader.whole_steps = plan.accumulation if self._whole_steps else None
+        self._transform = loader.transform
+        return loader
 
     def val_dataloader(self) -> list[EvaluationLoader]:
         """Returns one loader per validation set."""
-        return list(self._loaders().evaluation(self._evaluation["val"], None))
+        return self._evaluation_loaders("val", None)
 
     def test_dataloader(self) -> list[EvaluationLoader]:
         """Returns one loader per test set."""
-        return list(self._loaders().evaluation(self._evaluation["test"], self._store))
+        return self._evaluation_loaders("test", self._store)
 
     def predict_dataloader(self) -> list[EvaluationLoader]:
         """Returns one loader per prediction set."""
-        return list(self._loaders().evaluation(self._evaluation["predict"], self._store))
+        return self._evaluation_loaders("predict", self._store)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Raises a worker's error, applies the policy for unreadable videos, and seeds a training step.
@@ -260,6 +296,7 @@ class VideoDataModule(LightningDataModule, ABC):
             rank_zero_info(f"{counted(len(self.report.reasons), 'video')} could not be read; see {file}")
 
     def _list_videos(self, stage: str) -> None:
+        self.stop_reading()
         if stage == "fit":
             self._training = self.training_videos()
             check_presence({"the training set": self._training}, self.loading.on_missing)
@@ -281,12 +318,28 @@ class VideoDataModule(LightningDataModule, ABC):
     def _rank_and_devices(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
+    def _evaluation_loaders(self, stage: EvaluationStage, store: EmbeddingStore | None) -> list[EvaluationLoader]:
+        factory, early = self._loaders(), self._early
+        if early is not None and early.stage == stage:
+            self._early = None
+            if early.factory == factory:
+                return early.evaluation_loaders
+        return list(factory.evaluation(self._evaluation[stage], store))
+
+    def _with_batch(self, devices: int) -> LoadingSettings:
+        if self.loading.global_batch_size is not None:
+            return self.loading
+        plan = choose_batches(len(self.training_set.found), devices, self.loading.max_videos_per_device)
+        return replace(self.loading, global_batch_size=plan.total, max_videos_per_device=plan.device_batch)
+
     def _batch_plan(self) -> BatchPlan:
-        if self.loading.global_batch_size is None:
-            raise RuntimeError("the batch is chosen only after setup('fit')")
-        return plan_batches(
-            self.loading.global_batch_size, self._rank_and_devices()[1], self.loading.max_videos_per_device
-        )
+        return _plan_of(self.loading, self._rank_and_devices()[1])
+
+
+def _plan_of(loading: LoadingSettings, devices: int) -> BatchPlan:
+    if loading.global_batch_size is None:
+        raise RuntimeError("the batch is chosen only after setup('fit')")
+    return plan_batches(loading.global_batch_size, devices, loading.max_videos_per_device)
 
 
 def _evaluation_stage(stage: str) -> EvaluationStage:

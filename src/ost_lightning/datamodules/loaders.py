@@ -1,6 +1,7 @@
 """Creates the loaders of a data module from its settings."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass
 
 from ost_lightning.datamodules.batching import BatchPlan
 from ost_lightning.datamodules.labeled_videos import LabeledVideos
@@ -18,10 +19,11 @@ from ost_lightning.video import (
 from ost_lightning.video.clips import training_crop
 
 
+@dataclass(frozen=True)
 class LoaderFactory:
-    """Creates the loaders of one process.
+    """Creates the loaders of one process; equal factories create equal loaders of the same videos.
 
-    Args:
+    Attributes:
         clips: Settings for turning a video into a clip.
         loading: Settings for loading clips, with the numbers of workers and, for training, of videos per step.
         seed: Seed for order, augmentation and random views.
@@ -30,16 +32,17 @@ class LoaderFactory:
         on_gpu: Whether batches are copied to a GPU, from page-locked memory.
     """
 
-    def __init__(
-        self, clips: ClipSettings, loading: LoadingSettings, *, seed: int, rank: int, devices: int, on_gpu: bool
-    ) -> None:
-        self._clips, self._loading, self._seed = clips, loading, seed
-        self._rank, self._devices, self._on_gpu = rank, devices, on_gpu
-        self._geometry = clips.geometry()
+    clips: ClipSettings
+    loading: LoadingSettings
+    _: KW_ONLY
+    seed: int
+    rank: int
+    devices: int
+    on_gpu: bool
 
     def training_transform(self, videos: LabeledVideos) -> TrainingTransform:
         """Returns the augmentation of training clips, both for reading and on the device."""
-        clips, geometry = self._clips, self._geometry
+        clips, geometry = self.clips, self.clips.geometry()
         flip = clips.flip if clips.flip is not None else 0.5 if videos.mirrorable else 0.0
         crop = training_crop(
             clips.training_crop,
@@ -60,42 +63,32 @@ class LoaderFactory:
             jitter_each_frame=clips.jitter_each_frame,
         )
 
-    def training(
-        self,
-        videos: LabeledVideos,
-        transform: TrainingTransform,
-        plan: BatchPlan,
-        position: TrainingPosition,
-        *,
-        whole_steps: bool,
-    ) -> TrainingLoader:
+    def training(self, videos: LabeledVideos, plan: BatchPlan, position: TrainingPosition) -> TrainingLoader:
         """Returns a loader of augmented clips; the global batches do not depend on the number of devices.
 
         Args:
             videos: Training videos.
-            transform: Augmentation.
             plan: Division of the global batch.
             position: Training progress.
-            whole_steps: Whether all micro-batches of an optimizer step are yielded together.
         """
-        loading = self._loading
+        loading, geometry, transform = self.loading, self.clips.geometry(), self.training_transform(videos)
         dataset = TrainingClips(
             videos.found,
             sampler=FrameSampler(
-                self._geometry.frames, keep_tail_frames=self._clips.keep_tail_frames, stride=self._clips.stride
+                geometry.frames, keep_tail_frames=self.clips.keep_tail_frames, stride=self.clips.stride
             ),
             transform=transform,
-            short_side=self._geometry.short_side,
-            seed=self._seed,
+            short_side=geometry.short_side,
+            seed=self.seed,
             max_replacements=loading.max_replacements,
-            reading=ReadSettings(self._geometry.sample_aspect, loading.read_timeout, self._geometry.resize),
+            reading=ReadSettings(geometry.sample_aspect, loading.read_timeout, geometry.resize),
         )
         sampler = TrainingSampler(
             len(dataset),
             batch_size=plan.total,
-            seed=self._seed,
-            rank=self._rank,
-            world_size=self._devices,
+            seed=self.seed,
+            rank=self.rank,
+            world_size=self.devices,
             accumulation=plan.accumulation,
         )
         return TrainingLoader(
@@ -103,12 +96,12 @@ class LoaderFactory:
             sampler,
             plan.device_batch,
             labels=videos.labels,
-            geometry=self._geometry,
-            whole_steps=plan.accumulation if whole_steps else None,
+            geometry=geometry,
+            transform=transform,
             position=position,
             workers=loading.workers or 0,
             start_method=loading.start_method,
-            pin_memory=self._on_gpu,
+            pin_memory=self.on_gpu,
         )
 
     def evaluation(self, sets: Mapping[str, LabeledVideos], store: EmbeddingStore | None) -> Iterator[EvaluationLoader]:
@@ -118,18 +111,16 @@ class LoaderFactory:
             sets: Videos by the name of their set.
             store: Cached embeddings; None without a cache.
         """
-        loading = self._loading
+        loading = self.loading
         for name, videos in sets.items():
-            dataset = evaluation_clips(
-                videos.found, self._clips, read_timeout=loading.read_timeout, view_seed=self._seed
-            )
+            dataset = evaluation_clips(videos.found, self.clips, read_timeout=loading.read_timeout, view_seed=self.seed)
             yield EvaluationLoader(
                 dataset,
                 set=EvaluationSet(name, videos.labels, len(videos.found)),
                 store=store,
                 batch_size=loading.evaluation_batch_size,
-                sampler=EvaluationSampler(len(dataset), rank=self._rank, world_size=self._devices),
+                sampler=EvaluationSampler(len(dataset), rank=self.rank, world_size=self.devices),
                 num_workers=loading.workers or 0,
                 multiprocessing_context=loading.start_method if loading.workers else None,
-                pin_memory=self._on_gpu,
+                pin_memory=self.on_gpu,
             )

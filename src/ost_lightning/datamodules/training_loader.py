@@ -6,12 +6,13 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any, Final, Literal
 
+import torch
 from torch.utils.data import DataLoader
 
 from ost_lightning.errors import UserError
 from ost_lightning.evaluation import ClipGeometry
 from ost_lightning.text import LabelSpace
-from ost_lightning.video import ClipBatch, TrainingClips, TrainingSampler, collate_clips
+from ost_lightning.video import ClipBatch, TrainingClips, TrainingSampler, TrainingTransform, collate_clips
 from ost_lightning.video.clips.interrupts import interrupts_blocked
 
 _NAMES: Final = {
@@ -97,11 +98,13 @@ class TrainingLoader(DataLoader[Any]):
     """Yields a `ClipBatch` per micro-batch, or a tuple of all micro-batches of an optimizer step.
 
     Workers start with the request for the first batch: only then has the trainer set the epoch and restored the
-    position.
+    position. `start_workers` starts them earlier, for a training that begins at its first epoch.
 
     Attributes:
         labels: Classes of the training videos.
         geometry: Settings of the clips.
+        transform: Augmentation of the clips.
+        whole_steps: Number of micro-batches to yield together as a tuple; None to yield them one by one.
 
     Args:
         dataset: Training clips.
@@ -109,7 +112,7 @@ class TrainingLoader(DataLoader[Any]):
         batch_size: Number of videos per micro-batch on this device.
         labels: Classes of the training videos.
         geometry: Settings of the clips.
-        whole_steps: Number of micro-batches to yield together as a tuple; None to yield them one by one.
+        transform: Augmentation of the clips.
         position: Training progress, updated with every yielded batch.
         workers: Number of loading processes.
         start_method: Start method of the loading processes; None for the platform's default.
@@ -124,7 +127,7 @@ class TrainingLoader(DataLoader[Any]):
         *,
         labels: LabelSpace,
         geometry: ClipGeometry,
-        whole_steps: int | None,
+        transform: TrainingTransform,
         position: TrainingPosition,
         workers: int,
         start_method: Literal["fork", "spawn", "forkserver"] | None = None,
@@ -140,11 +143,13 @@ class TrainingLoader(DataLoader[Any]):
             persistent_workers=workers > 0,
             pin_memory=pin_memory,
         )
-        self.labels, self.geometry = labels, geometry
-        self._order, self._videos, self._whole_steps, self._position = sampler, batch_size, whole_steps, position
+        self.labels, self.geometry, self.transform = labels, geometry, transform
+        self.whole_steps: int | None = None
+        self._order, self._videos, self._position = sampler, batch_size, position
+        self._started: Iterator[Any] | None = None
 
     def __len__(self) -> int:
-        return super().__len__() // (self._whole_steps or 1)
+        return super().__len__() // (self.whole_steps or 1)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the position. The data module saves it too, but Lightning warns about loaders without a state."""
@@ -154,15 +159,22 @@ class TrainingLoader(DataLoader[Any]):
         """Restores the position."""
         self._position.restore(state_dict)
 
+    def start_workers(self) -> None:
+        """Starts the workers, which read ahead the first batches of the first epoch."""
+        with interrupts_blocked(), torch.random.fork_rng(devices=[]):  # the loader draws a seed, which nothing uses
+            self._started = super().__iter__()
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override] # a generator, so that nothing starts too early
-        position, order, together = self._position, self._order, self._whole_steps or 1
+        position, order, together = self._position, self._order, self.whole_steps or 1
         position.begin(order.epoch, EpochPlan(len(self), order.size, order.batch_size, order.seed))
-        order.skip(position.batches * together * self._videos)
-        with interrupts_blocked():
-            batches = super().__iter__()
+        batches, self._started = self._started, None
+        if batches is None or (position.epoch, position.batches) != (0, 0):
+            order.skip(position.batches * together * self._videos)
+            with interrupts_blocked():
+                batches = super().__iter__()
         while group := tuple(islice(batches, together)):
             position.batches += 1
-            yield group[0] if self._whole_steps is None else _as_step(group)
+            yield group[0] if self.whole_steps is None else _as_step(group)
 
 
 def _as_step(group: Sequence[ClipBatch | UserError]) -> tuple[ClipBatch, ...] | UserError:

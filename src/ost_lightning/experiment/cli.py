@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -35,7 +35,7 @@ from ost_lightning.experiment.arguments import normalized
 from ost_lightning.experiment.commands import EXPERIMENT_COMMANDS
 from ost_lightning.experiment.connecting import connect
 from ost_lightning.experiment.lightning_adapter import AdaptedLightningCLI, ExperimentTrainer
-from ost_lightning.experiment.preflight import check_data, check_model, check_output, create_data
+from ost_lightning.experiment.preflight import check_data, check_model, check_output, create_data, start_reading
 from ost_lightning.experiment.run_config import RunConfig, report_differences
 from ost_lightning.experiment.tracking import Tracking, experiment_folder, finishing_wandb_run, run_loggers
 from ost_lightning.experiment.trainer_settings import (
@@ -166,7 +166,11 @@ class ExperimentCLI(AdaptedLightningCLI):
             check_cpu_precision(settings, stage)
         self.check_command(data)
         check_model(data, settings)
-        super().instantiate_classes()
+        start_reading(data, settings, stage)
+        with ExitStack() as failed:
+            failed.callback(data.stop_reading)
+            super().instantiate_classes()
+            failed.pop_all()
         self.datamodule = data  # this one has read the lists
         if isinstance(self.model, RecognitionTask) and isinstance(self.datamodule, VideoDataModule):
             listed = stage == "fit" and not data.needs_preparation

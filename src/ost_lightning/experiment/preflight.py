@@ -14,6 +14,7 @@ from ost_lightning.errors import UserError
 from ost_lightning.matching import Matcher
 from ost_lightning.models.encoders import encoder_class
 from ost_lightning.models.encoders.pretrained.hub import weights_bytes
+from ost_lightning.models.encoders.pretrained.preprocessing import expected_preprocessing
 from ost_lightning.text import LabelSpace, Templates
 
 _MEGABYTE: Final = 10**6
@@ -108,7 +109,28 @@ def check_model(data: VideoDataModule, settings: Mapping[str, Any]) -> None:
             "folder in HF format."
         )
     if data.clips.crop_size is not None and pretrained is not None:
-        data.clips.with_defaults_from(encoder_class(pretrained).load_preprocessing(pretrained)).check_crop()
+        expected = expected_preprocessing(pretrained) or encoder_class(pretrained).load_preprocessing(pretrained)
+        data.clips.with_defaults_from(expected).check_crop()
+
+
+def start_reading(data: VideoDataModule, settings: Mapping[str, Any], stage: str) -> None:
+    """Starts to read the first videos of a run in a single process, if that needs no model.
+
+    Args:
+        data: Data module of the run, which has read its lists.
+        settings: Settings of the run, as parsed.
+        stage: Command of the run.
+    """
+    trainer, encoder = settings["trainer"], _init_args(_init_args(settings["model"]).get("video_clip") or {})
+    begins = stage in ("validate", "test", "predict") or (stage == "fit" and settings["ckpt_path"] is None)
+    if not begins or data.needs_preparation or device_count(trainer) != 1 or trainer["strategy"] not in ("auto", "ddp"):
+        return
+    if (expected := expected_preprocessing(encoder.get("pretrained") or "")) is not None:
+        data.start_reading(stage, expected, on_gpu=_uses_first_gpu(trainer))
+
+
+def _uses_first_gpu(trainer: Mapping[str, Any]) -> bool:
+    return trainer["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.device_count() > 0
 
 
 def device_count(trainer: Mapping[str, Any]) -> int | None:

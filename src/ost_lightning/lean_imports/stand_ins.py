@@ -1,19 +1,23 @@
-"""Imports of Lightning and transformers that leave out libraries of which they take a name or two, rarely used.
+"""Imports of other libraries that leave out libraries of which they take a name or two, rarely used.
 
-Lightning imports PyTorch's compiler, which takes a second, for the class of compiled modules. Transformers imports
-`scipy.optimize`, a third of a second, for the losses of detection models.
+Lightning and torchvision import PyTorch's compiler, which takes a second, for the class of compiled modules and for
+detection models. Lightning imports Triton for counting operations. Transformers imports `scipy.optimize`, a third of a
+second, for the losses of detection models.
 """
 
 import gc
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any, Final
 
 _COMPILER: Final = "torch._dynamo"
+_COMPILER_UTILITIES: Final = "torch._dynamo.utils"
+_TRITON: Final = "triton.runtime.jit"
 _OPTIMIZE: Final = "scipy.optimize"
 
 
@@ -28,19 +32,23 @@ class _StandIn(ModuleType):
         return getattr(import_module(self.__name__), name)
 
 
-class _Compiled(type):
-    def __instancecheck__(cls, instance: object) -> bool:
-        # before the compiler is imported, there are no compiled modules
-        compiled = getattr(sys.modules.get(_COMPILER), "OptimizedModule", cls)
-        return compiled is not cls and isinstance(instance, compiled)
+def _class_of(library: str, name: str) -> type:
+    """Returns what `isinstance` takes for a class of a library; before the library is imported, it has no instances."""
+
+    class Checked(type):
+        def __instancecheck__(cls, instance: object) -> bool:
+            found = getattr(sys.modules.get(library), name, cls)
+            return found is not cls and isinstance(instance, found)
+
+    return Checked(name, (), {})
 
 
-class OptimizedModule(metaclass=_Compiled):
-    """What `isinstance` takes for a compiled module: the instances of PyTorch's class of this name."""
+OptimizedModule = _class_of(_COMPILER, "OptimizedModule")
+"""Class of compiled modules."""
 
 
 def resolve_without_compiler(name: str) -> Any:
-    """Imports an object whose module imports Lightning, without PyTorch's compiler.
+    """Imports an object whose module imports Lightning or torchvision, without PyTorch's compiler and Triton.
 
     Args:
         name: Module and object, `module:object`.
@@ -51,7 +59,13 @@ def resolve_without_compiler(name: str) -> Any:
     def disabled(function: Any = None, recursive: bool = True, **_: Any) -> Any:
         return disable(function, recursive)  # imports the compiler when the function is called
 
-    return resolve_without(_COMPILER, {"OptimizedModule": OptimizedModule, "disable": disabled}, name)
+    stand_ins: dict[str, dict[str, Any]] = {
+        _COMPILER: {"OptimizedModule": OptimizedModule, "disable": disabled},
+        _COMPILER_UTILITIES: {"is_compile_supported": _later(_COMPILER_UTILITIES, "is_compile_supported")},
+    }
+    if find_spec("triton") is not None:
+        stand_ins[_TRITON] = {"JITFunction": _class_of(_TRITON, "JITFunction")}
+    return resolve_without(stand_ins, name)
 
 
 def resolve_without_scipy(name: str) -> Any:
@@ -60,31 +74,31 @@ def resolve_without_scipy(name: str) -> Any:
     Args:
         name: Module and object, `module:object`.
     """
-    return resolve_without(_OPTIMIZE, {"linear_sum_assignment": _linear_sum_assignment}, name)
+    return resolve_without({_OPTIMIZE: {"linear_sum_assignment": _later(_OPTIMIZE, "linear_sum_assignment")}}, name)
 
 
-def resolve_without(library: str, names: Mapping[str, Any], name: str) -> Any:
-    """Imports an object while a stand-in takes the place of a library; afterwards, the library is imported as ever.
+def resolve_without(stand_ins: Mapping[str, Mapping[str, Any]], name: str) -> Any:
+    """Imports an object while stand-ins take the places of modules; afterwards, these are imported as ever.
 
-    If the imports ask for more than the stand-in has, as another version's might, the library is imported for them.
+    If the imports ask for more than a stand-in has, as another version's might, the module is imported for them.
 
     Args:
-        library: Module that is left out; nothing happens if it is imported already.
-        names: Objects of the stand-in by their names in the library.
+        stand_ins: Objects of each stand-in by their names, by the name of the module that is left out. Nothing happens
+            to modules that are imported already.
         name: Module and object, `module:object`.
     """
-    if library in sys.modules:
-        return resolve_name(name)
-    module = _StandIn(library)
-    module.__dict__.update(names)
-    sys.modules[library] = module
+    modules = {library: _StandIn(library) for library in stand_ins if library not in sys.modules}
+    for library, module in modules.items():
+        module.__dict__.update(stand_ins[library])
+        sys.modules[library] = module
     try:
         return resolve_name(name)
     except ImportError:
         pass  # perhaps because a stand-in has no submodules: the import below tells
     finally:
-        if sys.modules.get(library) is module:
-            del sys.modules[library]
+        for library, module in modules.items():
+            if sys.modules.get(library) is module:
+                del sys.modules[library]
     return resolve_name(name)
 
 
@@ -101,6 +115,10 @@ def collection_paused() -> Iterator[None]:
         gc.enable()
 
 
-def _linear_sum_assignment(*args: Any, **options: Any) -> Any:
-    """Calls SciPy's function."""
-    return import_module(_OPTIMIZE).linear_sum_assignment(*args, **options)
+def _later(library: str, name: str) -> Callable[..., Any]:
+    """Returns a function that imports a library's function when it is called."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        return getattr(import_module(library), name)(*args, **options)
+
+    return call

@@ -16,7 +16,7 @@ from ost_lightning.recognition.recognition import Recognition, Unreadable
 from ost_lightning.recognition.recognizer import Recognizer
 from ost_lightning.recognition.result_files import ResultFile, check_format
 from ost_lightning.recognition.sentence_match import SentenceMatch
-from ost_lightning.recognition.sources import STANDARD_INPUT, find_videos
+from ost_lightning.recognition.sources import STANDARD_INPUT, find_videos, require_a_source
 from ost_lightning.recognition.trained_model import TrainedModel, find_checkpoint, load_trained_model
 
 __all__ = [
@@ -42,5 +42,6 @@ __all__ = [
     "find_checkpoint",
     "find_videos",
     "load_trained_model",
+    "require_a_source",
     "write_explanation_page",
 ]

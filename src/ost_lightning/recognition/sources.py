@@ -4,7 +4,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +37,28 @@ def find_videos(sources: Iterable[str | Path]) -> Iterator[str]:
             if video not in seen:
                 seen.add(video)
                 yield video
+
+
+def require_a_source(sources: Sequence[str | Path]) -> None:
+    """Checks, before a model is loaded, that a video may be found: files that are missing among others are left out.
+
+    Args:
+        sources: As for `find_videos`.
+
+    Raises:
+        UserError: If all sources are files or folders that don't exist.
+    """
+    if sources and all(_is_missing(str(source)) for source in sources):
+        raise UserError(
+            f"There is no file or folder {sources[0]}{' (nor any of the others)' if len(sources) > 1 else ''}: name "
+            "videos, folders, patterns or URLs that exist."
+        )
+
+
+def _is_missing(source: str) -> bool:
+    if source == STANDARD_INPUT or is_remote(source) or glob.has_magic(source):
+        return False
+    return not os.path.lexists(source)
 
 
 def _videos_of(source: str) -> Iterable[str]:

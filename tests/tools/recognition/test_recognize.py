@@ -24,6 +24,14 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "clips"
 
 
+@pytest.mark.parametrize("command", ["recognize", "timeline"])
+def test_videos_that_do_not_exist_are_told_before_a_model_is_loaded(
+    command: str, clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "clip.mp4", "--weights=nobody/nothing", "--classes=archery, surfing"]) == 1
+    assert "There is no file or folder clip.mp4" in capsys.readouterr().err
+
+
 def test_a_folder_is_recognized_as_in_python(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (clips / "broken.mp4").write_bytes(b"not a video")
     options = ["--weights=tiny", "--classes=archery, riding a horse", "--output=out.csv", "--top=2"]

@@ -100,13 +100,23 @@ def recognize(
     threads = processes(workers)
     if output is not None:
         output_file(output)
-    from ost_lightning.recognition import Calibration, Recognizer, ResultFile, Unreadable, check_format, find_videos
+    from ost_lightning.recognition import (
+        Calibration,
+        Recognizer,
+        ResultFile,
+        Unreadable,
+        check_format,
+        find_videos,
+        require_a_source,
+    )
     from ost_lightning.recognition.live import LiveFile, LiveSource, WatchSettings, check_live_format
 
     source = live_source(sources, live=live)
     settings = WatchSettings(window, stride, timeout, reconnects, duration)
     if source is not None:
         LiveSource.of(source)
+    else:
+        require_a_source(sources)
     if output is not None:
         (check_format if source is None else check_live_format)(output)
     saved = None if calibration is None else Calibration.load(calibration)

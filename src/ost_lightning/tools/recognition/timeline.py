@@ -68,11 +68,12 @@ def timeline(
         raise UserError("Give either --level or --background, from which the level is measured.")
     if output is None and format is not None:
         raise UserError("--format is that of files: name a file or folder for them with --output.")
-    from ost_lightning.recognition import Recognizer, find_videos
+    from ost_lightning.recognition import Recognizer, find_videos, require_a_source
     from ost_lightning.recognition.timelines import StretchSettings, measure_background
     from ost_lightning.video import VideoReadError
 
     files = None if output is None else _Files(output, format)
+    require_a_source(sources)
     videos = list(find_videos(sources))
     if not videos:
         raise UserError("There are no videos: the list on standard input is empty.")

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ost_lightning.errors import UserError
+from ost_lightning.lean_imports.stand_ins import resolve_without_compiler
 from ost_lightning.video.clips.rand_augment import RandAugmentSetting, clip_rand_augment
 from ost_lightning.video.clips.random_crops import CropOffsets, MultiScaleCrop, RandomCrop, center_box
 from ost_lightning.video.decoding.frame_source import CropSpec
@@ -84,9 +85,8 @@ class TrainingTransform(nn.Module):
         crop: RandomCrop | None = None,
         framing: Framing = "crop",
     ) -> None:
-        from torchvision.transforms import v2
-
         super().__init__()
+        v2 = resolve_without_compiler("torchvision.transforms.v2")
         _check_framing(framing)
         augment = clip_rand_augment(rand_augment) if rand_augment is not None else None
         self.before_crop = augment if rand_augment_before_crop else None

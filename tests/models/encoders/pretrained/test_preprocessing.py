@@ -9,8 +9,9 @@ import torch
 
 from ost_lightning.callbacks.reporting.settings import pixel_statistics
 from ost_lightning.models import CheckpointError, VideoCLIP
-from ost_lightning.models.encoders import NAMED_STATISTICS, PixelStatistics, Preprocessing
-from ost_lightning.models.encoders.pretrained.preprocessing import read_preprocessing
+from ost_lightning.models.encoders import NAMED_STATISTICS, PixelStatistics, Preprocessing, encoder_class
+from ost_lightning.models.encoders.pretrained import hub
+from ost_lightning.models.encoders.pretrained.preprocessing import expected_preprocessing, read_preprocessing
 from ost_lightning.resources import tiny_clip_folder
 
 CLIP, HALF = NAMED_STATISTICS["clip"], NAMED_STATISTICS["half"]
@@ -138,3 +139,24 @@ def test_damaged_clip_settings_are_refused(content: str, tmp_path: Path) -> None
     (tmp_path / "clip_settings.json").write_text(content)
     with pytest.raises(CheckpointError, match=r'clip_settings\.json .*Expected settings such as \{"frames": 8'):
         read_preprocessing(write(tmp_path, OPENAI), DEFAULT)
+
+
+def test_what_a_model_expects_is_known_without_its_architecture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = Preprocessing(48, HALF.mean, HALF.std, resize="squash", filter="bilinear", frames=8, short_side=60)
+    shutil.copy(tiny_clip_folder() / "config.json", tmp_path)
+    saved.save(tmp_path)
+    for pretrained in ("tiny", str(tmp_path)):
+        assert expected_preprocessing(pretrained) == encoder_class(pretrained).load_preprocessing(pretrained)
+    assert expected_preprocessing(str(tmp_path)) == saved
+    cached = {"config.json": str(tmp_path / "config.json"), "preprocessor_config.json": None}
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda _, name: cached[name])
+    assert expected_preprocessing("some/model").resize == "shortest_side"
+    (tmp_path / "config.json").write_text('{"model_type": "siglip", "vision_config": {"image_size": 48}}')
+    assert expected_preprocessing("some/model") is None  # only its encoder knows that SigLIP squashes frames
+    cached["config.json"] = None
+    assert expected_preprocessing("some/model") is None
+    for name, content in (("preprocessor_config.json", "{"), ("config.json", '{"model_type": "clip"}')):
+        (tmp_path / name).write_text(content)
+        assert expected_preprocessing(str(tmp_path)) is None

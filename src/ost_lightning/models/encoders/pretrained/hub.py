@@ -115,6 +115,23 @@ def folder_of(pretrained: str) -> Path:
     return Path(pretrained.removeprefix(OPEN_CLIP).removeprefix("local-dir:"))
 
 
+def local_file_of(pretrained: str, name: str) -> Path | None:
+    """Returns a file of a model that is on this machine, in a folder or in the hub's cache; None if it isn't.
+
+    Args:
+        pretrained: Hub id, folder, or name of a tiny model.
+        name: Name of the file.
+    """
+    folder = folder_of(pretrained)
+    if folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    try:
+        cached = try_to_load_from_cache(pretrained, name)
+    except HFValidationError:
+        return None
+    return Path(cached) if isinstance(cached, str) else None
+
+
 def weights_bytes(pretrained: str) -> int:
     """Returns the size of a model's weights on this machine, in bytes; 0 if they are yet to be downloaded.
 
@@ -123,13 +140,9 @@ def weights_bytes(pretrained: str) -> int:
     """
     folder = folder_of(pretrained)
     if not folder.is_dir():
-        try:
-            config = try_to_load_from_cache(pretrained, "config.json")
-        except HFValidationError:
+        if (config := local_file_of(pretrained, "config.json")) is None:
             return 0
-        if not isinstance(config, str):
-            return 0
-        folder = Path(config).parent
+        folder = config.parent
     sizes = (sum(file.stat().st_size for file in folder.glob(f"*{Path(name).suffix}")) for name in _WEIGHTS)
     return next((size for size in sizes if size), 0)  # a folder may hold the same weights in both formats
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from ost_lightning.errors import CheckpointError
-from ost_lightning.models.encoders.pretrained.hub import local_files_only
+from ost_lightning.models.encoders.pretrained.hub import local_file_of, local_files_only
 from ost_lightning.models.encoders.pretrained.loading import source_of
 
 Triple = tuple[float, float, float]
@@ -144,6 +144,35 @@ def read_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing
     return replace(_image_preprocessing(pretrained, default), **read_clip_settings(Path(source_of(pretrained))))
 
 
+def expected_preprocessing(pretrained: str) -> Preprocessing | None:
+    """Reads a model's preprocessing from its files on this machine, without importing its architecture.
+
+    It is what the encoder expects, as far as files tell: `DualEncoder.load_preprocessing` also knows what its kind of
+    encoder does without a file, and checks more.
+
+    Args:
+        pretrained: Hub id, folder, or name of a tiny model.
+
+    Returns:
+        Preprocessing, CLIP's own if a CLIP has no file; None if the model is not on this machine, has a damaged file or
+        no usual vision tower, or its files don't tell.
+    """
+    config, image = (local_file_of(pretrained, name) for name in ("config.json", _IMAGE_FILE))
+    if config is None:
+        return None
+    known = NAMED_STATISTICS["clip"]
+    try:
+        model = json.loads(config.read_text(encoding="utf-8"))
+        expected = Preprocessing(int(model["vision_config"]["image_size"]), known.mean, known.std)
+        if "num_patches" in model["vision_config"] or (image is None and model["model_type"] != "clip"):
+            return None
+        if image is not None:
+            expected = _preprocessing_in(json.loads(image.read_text(encoding="utf-8")), expected, pretrained)
+        return replace(expected, **read_clip_settings(config.parent))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, CheckpointError):
+        return None  # whoever loads the model tells what is wrong
+
+
 def image_processor_settings(pretrained: str) -> dict[str, Any]:
     """Returns the content of a checkpoint's preprocessor_config.json; empty if there is none.
 
@@ -170,8 +199,11 @@ def image_processor_settings(pretrained: str) -> dict[str, Any]:
 
 def _image_preprocessing(pretrained: str, default: Preprocessing) -> Preprocessing:
     found = image_processor_settings(pretrained)
-    if not found:
-        return default
+    return _preprocessing_in(found, default, pretrained) if found else default
+
+
+def _preprocessing_in(found: Mapping[str, Any], default: Preprocessing, pretrained: str) -> Preprocessing:
+    """Returns the preprocessing in the content of preprocessor_config.json."""
     statistics = PixelStatistics(default.mean, default.std)
     if not found.get("do_normalize", True):
         statistics = NAMED_STATISTICS["none"]
