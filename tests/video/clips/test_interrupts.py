@@ -27,24 +27,30 @@ class Blocked(Dataset[bool]):
         return blocked()
 
 
-def test_workers_of_an_evaluation_are_not_interrupted() -> None:
-    assert list(EvaluationLoader(Blocked(), set=None, num_workers=1, collate_fn=list)) == [[True]]
+@pytest.mark.parametrize("early", [False, True])
+def test_workers_of_an_evaluation_are_not_interrupted(early: bool) -> None:
+    loader = EvaluationLoader(Blocked(), set=None, num_workers=1, collate_fn=list)
+    if early:
+        loader.start_workers()
+    assert list(loader) == [[True]]
     assert not blocked()
 
 
-def test_workers_of_a_training_are_not_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("early", [False, True])
+def test_workers_of_a_training_are_not_interrupted(early: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_loader, "collate_clips", list)
-    sampler = TrainingSampler(1, batch_size=1, seed=0)
     loader = TrainingLoader(
         Blocked(),
-        sampler,
+        TrainingSampler(1, batch_size=1, seed=0),
         1,
         labels=None,
         geometry=None,
-        whole_steps=None,
+        transform=None,
         position=TrainingPosition(),
         workers=1,
         pin_memory=False,
     )
+    if early:
+        loader.start_workers()
     assert list(loader) == [[True]]
     assert not blocked()
