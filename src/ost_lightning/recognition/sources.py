@@ -43,7 +43,7 @@ def require_a_source(sources: Sequence[str | Path]) -> None:
     """Checks, before a model is loaded, that a video may be found: files that are missing among others are left out.
 
     Args:
-        sources: As for `find_videos`.
+        sources: Files, folders, patterns, URLs, or `-` for a list on standard input.
 
     Raises:
         UserError: If all sources are files or folders that don't exist.
