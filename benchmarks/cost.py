@@ -47,7 +47,7 @@ class Side:
     def __init__(self, matcher: Matcher, options: argparse.Namespace) -> None:
         self.options = options
         with tempfile.TemporaryDirectory() as folder:
-            weights = str(save_random_clip(options.patch, Path(folder)))
+            weights = str(save_random_clip(options.patch, Path(folder), options.layers))
             self.clip = VideoCLIP(weights, gradient_checkpointing=options.gradient_checkpointing).to(options.device)
             self.task = ContrastiveRecognition(self.clip, matcher).to(options.device)
         if options.precision == "bf16-true":
@@ -187,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--patch", type=int, default=32, choices=(16, 32))
+    parser.add_argument("--layers", type=int, default=12, help="layers of each tower")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--classes", type=int, default=400)

@@ -64,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--patch", type=int, default=32, choices=(16, 32))
+    parser.add_argument("--layers", type=int, default=12, help="layers of each tower")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--classes", type=int, default=400)

@@ -38,7 +38,7 @@ def precision(options: argparse.Namespace) -> torch.autocast:
 
 def compare_towers(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        weights = str(save_random_clip(options.patch, Path(folder)))
+        weights = str(save_random_clip(options.patch, Path(folder), options.layers))
         sides = {name: VideoCLIP(weights).eval().to(options.device) for name in (options.precision, "fp8")}
     sides["fp8"].encoder.use_fp8([torch.device(options.device)])
     frames = torch.randint(0, 256, (1, options.batch, 3, 224, 224), dtype=torch.uint8, device=options.device)
@@ -103,6 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--patch", type=int, default=32, choices=(16, 32))
+    parser.add_argument("--layers", type=int, default=12, help="layers of each tower")
     parser.add_argument("--batch", type=int, default=8, help="number of frames")
     parser.add_argument("--clips", type=int, default=10, help="rendered videos per class")
     parser.add_argument("--repetitions", type=int, default=11)

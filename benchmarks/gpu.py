@@ -40,7 +40,7 @@ class Part:
     limit: int = 120
 
 
-SMALL = "--patch 32 --frames 1 --batch 1"
+SMALL = "--patch 32 --layers 1 --frames 1 --batch 1"
 QUICK = f"{SMALL} --classes 3 --repetitions 1 --warm_up 0"
 PARTS = {
     "tests": Part(
@@ -58,14 +58,14 @@ PARTS = {
         "Evaluation in fp8, compiled",
         "fp8.py",
         "--patch 16 --batch 512 --precision bf16 --compile",
-        "--batch 1 --clips 1 --repetitions 1",
+        "--layers 1 --batch 1 --clips 1 --repetitions 1",
         60,
     ),
     "tower": Part(
         "The vision tower against transformers",
         "vision_tower.py",
         "--batch 512 --precision bf16 --compile",
-        "--patch 32 --batch 1 --repetitions 1",
+        "--patch 32 --layers 1 --batch 1 --repetitions 1",
     ),
     "feeding": Part(
         "Reading and colors against what the GPU needs",
@@ -97,7 +97,7 @@ PARTS = {
         "Evaluation in fp8, not compiled",
         "fp8.py",
         "--patch 16 --batch 512 --precision bf16 --clips 1",
-        "--batch 1 --clips 1 --repetitions 1 --precision bf16",
+        "--layers 1 --batch 1 --clips 1 --repetitions 1 --precision bf16",
         60,
     ),
     "variants": Part(

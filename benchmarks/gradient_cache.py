@@ -14,6 +14,7 @@ import sys
 import time
 
 import torch
+from own_process import PLAIN_MALLOC
 
 from ost_lightning.matching import OptimalDescriptorSolver
 from ost_lightning.models import VideoCLIP
@@ -21,9 +22,6 @@ from ost_lightning.tasks import ContrastiveRecognition
 from ost_lightning.toyworld.dataset import label_space
 
 MODES = ("at once", "gradient cache", "one micro-batch")
-# glibc keeps freed blocks after it has seen large ones, and resident memory would count them; these settings return
-# every tensor's memory immediately
-PLAIN_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
 def peak(device: torch.device) -> float:

@@ -101,6 +101,7 @@ def report_text(clip: VideoCLIP, solver: OptimalDescriptorSolver, options: argpa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patch", type=int, default=32, help="32 or 16: ViT-B/32 or ViT-B/16")
+    parser.add_argument("--layers", type=int, default=12, help="layers of each tower")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="precision of the towers")
     parser.add_argument("--compile", action="store_true", help="compile the vision tower, as modes/compiled does")
@@ -117,7 +118,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    clip, solver = random_clip(options.patch, options.device).eval(), OptimalDescriptorSolver().to(options.device)
+    clip = random_clip(options.patch, options.device, options.layers).eval()
+    solver = OptimalDescriptorSolver().to(options.device)
     if options.compile:
         compile_vision(clip)
     where = options.device if options.device != "cpu" else f"cpu, {options.threads} thread(s)"

@@ -294,7 +294,7 @@ def compare(options: argparse.Namespace) -> None:
     chosen = options.ingredients or [*MEASURED]
     rows: list[tuple[str, Cost]] = []
     with tempfile.TemporaryDirectory() as folder:
-        weights = options.pretrained or str(save_random_clip(options.patch, Path(folder)))
+        weights = options.pretrained or str(save_random_clip(options.patch, Path(folder), options.layers))
         for name in [*(name for name in MEASURED if name in (OST, *chosen)), OST]:
             rows.append((name, in_own_process(measure, name, weights, options)))
             print(f"{name}: {rows[-1][1]}", file=sys.stderr, flush=True)

@@ -12,10 +12,10 @@ from ost_lightning.resources import tiny_clip_folder
 from ost_lightning.vocabulary import SentenceKind
 
 
-def random_clip(patch: int, device: str, **options: Any) -> VideoCLIP:
+def random_clip(patch: int, device: str, layers: int = 12, **options: Any) -> VideoCLIP:
     """Returns ViT-B/32 or ViT-B/16, with the small packaged tokenizer, which is not timed."""
     with tempfile.TemporaryDirectory() as folder:
-        return VideoCLIP(str(save_random_clip(patch, Path(folder))), **options).to(device)
+        return VideoCLIP(str(save_random_clip(patch, Path(folder), layers)), **options).to(device)
 
 
 def save_random_clip(patch: int, folder: Path, layers: int = 12) -> Path:

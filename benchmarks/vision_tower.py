@@ -28,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--patch", type=int, default=16, choices=(16, 32))
+    parser.add_argument("--layers", type=int, default=12, help="layers of each tower")
     parser.add_argument("--batch", type=int, default=8, help="number of frames")
     parser.add_argument("--repetitions", type=int, default=11)
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--forward", action="store_true", help="measure no gradients")
     options = parser.parse_args()
     torch.manual_seed(0)
-    ours = random_clip(options.patch, options.device)
+    ours = random_clip(options.patch, options.device, options.layers)
     with tempfile.TemporaryDirectory() as folder:
         ours.save_pretrained(Path(folder))
         theirs = CLIPModel.from_pretrained(folder).train().to(options.device)

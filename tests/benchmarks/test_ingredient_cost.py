@@ -1,6 +1,9 @@
 """What the benchmark of ingredients counts: memory of a process, and lines of code."""
 
 import importlib
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +40,35 @@ def test_memory_is_that_of_the_work_alone(script: ModuleType) -> None:
     assert len(large) == 300 * MIB
 
 
+WAITING = """
+import os, time
+from own_process import in_own_process
+
+def work():
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    in_own_process(work, preload=())
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_one_that_wants_its_result(tmp_path: Path, ending: signal.Signals) -> None:
+    script = tmp_path / "waiting.py"
+    script.write_text(WAITING)
+    environment = {**os.environ, "PYTHONPATH": str(BENCHMARKS)}
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        process.send_signal(ending)
+        try:
+            process.communicate(timeout=20)  # until the last process that can write there has ended
+        except subprocess.TimeoutExpired:
+            os.kill(worker, signal.SIGKILL)
+            raise
+
+
 def test_lines_of_code_have_no_words_around_them(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,8 +101,8 @@ def test_ratios_are_those_to_ost(
         return found[arguments[0]] if work is script.measure else 0.5
 
     monkeypatch.setattr(script, "in_own_process", answer)
-    monkeypatch.setattr(script, "save_random_clip", lambda patch, folder: folder)
-    script.compare(script.argparse.Namespace(ingredients=["soft-DTW"], patch=32, classes=7, pretrained=None))
+    monkeypatch.setattr(script, "save_random_clip", lambda patch, folder, layers: folder)
+    script.compare(script.argparse.Namespace(ingredients=["soft-DTW"], patch=32, layers=12, classes=7, pretrained=None))
     table = capsys.readouterr().out
     assert "| soft-DTW | 1.50 | 1.50 | 1.50 | 0.50 |" in table
     assert "| test-time cache | 1.00 | 1.00 | 1.00 | 2.00 |" in table
