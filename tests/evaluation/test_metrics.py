@@ -84,6 +84,17 @@ def test_confusion_takes_memory_for_videos_but_not_for_pairs_of_classes() -> Non
     assert not sum(cells.numel() for cells in counts.cells)
 
 
+def test_confusion_of_many_batches_is_held_in_few_tensors_and_never_waits_for_the_device() -> None:
+    counts = ConfusionCounts(3)
+    for batch in range(100):
+        counts.update(torch.eye(3), torch.tensor([0, 1, batch % 3]))
+    assert len(counts.cells) < 10
+    assert counts.compute().tolist() == [[0, 0, 100], [0, 2, 34], [1, 1, 100], [1, 2, 33], [2, 2, 33]]
+    elsewhere = ConfusionCounts(3).to("meta")  # whose values can't be read
+    for _ in range(2):
+        elsewhere.update(torch.rand(8, 3, device="meta"), torch.zeros(8, dtype=torch.int64, device="meta"))
+
+
 def test_confusion_of_one_class() -> None:
     counts = ConfusionCounts(1)
     counts.update(torch.ones(2, 1), torch.tensor([0, 0]))

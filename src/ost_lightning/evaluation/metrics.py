@@ -105,7 +105,12 @@ class ConfusionCounts(Metric):
         cells = [labels * (self.classes + 1) + predicted + 1]
         if unreadable is not None:
             cells.append(unreadable * (self.classes + 1))
-        cast("list[Tensor]", self.cells).extend(cells)  # a tensor only while processes exchange them
+        kept = cast("list[Tensor]", self.cells)  # a tensor only while processes exchange them
+        kept += cells
+        # joined like the digits of a counter: thousands of small tensors, each between temporary ones that are larger,
+        # would keep most of that memory from being used again
+        while len(kept) > 1 and len(kept[-2]) <= len(kept[-1]):
+            kept[-2:] = [torch.cat(kept[-2:])]
 
     def compute(self) -> Tensor:
         """Returns label, recognized class (-1 for unreadable videos) and number of videos, int64 (P, 3), in order."""
