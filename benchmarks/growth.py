@@ -55,7 +55,7 @@ class Axis:
 MILLION = (100, 1000, 10_000, 100_000, 1_000_000)
 AXES = {
     "videos": Axis("videos", MILLION, (100, 1000), VIDEOS, {"finding files": 100_000}),
-    "predictions": Axis("scored videos", MILLION, (100, 1000), PREDICTIONS, {"report of two runs": 100_000}),
+    "predictions": Axis("scored videos", MILLION, (100, 1000), PREDICTIONS),
     "classes": Axis(
         "classes",
         (10, 100, 1000, 10_000),
