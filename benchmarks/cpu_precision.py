@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
-import torch._inductor.config
 from fp8 import rendered_clips
 from random_clip import random_clip
 from torch import Tensor
@@ -134,6 +133,18 @@ def compare_recognition(clips_per_class: int) -> None:
     print(f"| largest difference of a probability | | {(exact - lower).abs().max().item():.3f} |")
 
 
+def use_inductor() -> None:
+    """Has `torch.compile` pack weights, and compile everything within this process and processes that it waits for."""
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        raise SystemExit("--compile needs a C++ compiler, such as g++, which torch.compile calls on a CPU.")
+    import torch._inductor.config as inductor
+
+    inductor.freezing = True  # weights become constants, because they don't change here
+    # compiled kernels would be found in the cache, and their time would not be that of compilation
+    inductor.force_disable_caches = True
+    inductor.compile_threads = 1
+
+
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -146,12 +157,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     options = parser.parse_args()
     if options.compile:
-        if not any(map(shutil.which, ("c++", "g++", "clang++"))):
-            raise SystemExit("--compile needs a C++ compiler, such as g++, which torch.compile calls on a CPU.")
-        torch._inductor.config.freezing = True  # packs weights; legal because they don't change here
-        # compiled kernels would be found in the cache, and their time would not be that of compilation
-        torch._inductor.config.force_disable_caches = True
-        torch._inductor.config.compile_threads = 1  # processes whose time is counted
+        use_inductor()
     torch.manual_seed(0)
     for patch in options.patch:
         for batch in options.batch:
