@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +35,7 @@ SENTENCES = SentenceSet(
 
 
 @pytest.fixture
-def packings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[torch.dtype]]:
+def packings(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
     """Types in which layers were packed; the number of tokens that makes it worthwhile is 1."""
     found: list[torch.dtype] = []
     pack = packed._PackedWeights.of
@@ -47,7 +46,7 @@ def packings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[torch.dtype]]:
 
     monkeypatch.setattr(packed._PackedWeights, "of", counted)
     monkeypatch.setattr(packed, "_WORTH_PACKING", 1)
-    yield found
+    return found
 
 
 def embed(model: VideoCLIP, tokens: TokenizedSentences | None = None) -> Tensor:
