@@ -31,7 +31,7 @@ class CLIPEncoder(DualEncoder, PromptableEncoder):
     """A `CLIPModel`: OpenAI's CLIP and other models with its architecture (LAION, DataComp, MetaCLIP 1, ...).
 
     The vision tower's last layer is computed for the class token only, except with `eager` attention, which keeps all
-    tokens so that attention maps are complete. On a CPU, evaluation runs the vision tower's layers with packed weights.
+    tokens so that attention maps are complete. On a CPU, evaluation runs the towers' layers with packed weights.
     """
 
     model_type: ClassVar[str] = "clip"
@@ -96,8 +96,7 @@ class CLIPEncoder(DualEncoder, PromptableEncoder):
 
     def encode_embedded_tokens(self, embedded: Tensor, ends: Tensor) -> Tensor:
         """Embeds token embeddings (n, L, W), read at the end tokens' positions (n,), as (n, d)."""
-        states = run_text_tower(self.model.text_model, embedded)
-        features: Tensor = self.model.text_projection(states[torch.arange(len(states), device=states.device), ends])
+        features: Tensor = self.model.text_projection(run_text_tower(self.model.text_model, embedded, ends))
         return features
 
     def encode_prompted_clips(self, pixels: Tensor, prompter: TokenPrompter) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ost_lightning.errors import UserError
 from ost_lightning.models.encoders.base import DualEncoder
-from ost_lightning.models.encoders.towers.packed import linear_map
+from ost_lightning.models.encoders.towers.packed_linear import linear_map
 
 CPUPrecision = Literal["fp32", "bf16", "auto"]
 """Precision in which a CPU embeds frames; `auto` measures whether bf16 is faster."""

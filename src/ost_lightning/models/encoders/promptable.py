@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ost_lightning.models.encoders.base import TowerName
+from ost_lightning.models.encoders.towers.end_token import packed_states, states_at
+from ost_lightning.models.encoders.towers.packed import packed_for_sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +167,16 @@ def causal_mask(states: Tensor) -> Tensor:
     return torch.full((1, 1, length, length), float("-inf"), dtype=states.dtype, device=states.device).triu(1)
 
 
-def run_text_tower(text: Any, embedded: Tensor) -> Tensor:
-    """Runs CLIP's causal text tower on token embeddings (n, L, W); returns the states of all tokens, (n, L, W)."""
+def run_text_tower(text: Any, embedded: Tensor, ends: Tensor) -> Tensor:
+    """Runs CLIP's causal text tower on token embeddings (n, L, W); returns the states at the ends (n,), (n, W)."""
     states = text.embeddings(inputs_embeds=embedded)
+    packed = packed_for_sentences(text, states)
+    if packed is not None:
+        return packed_states(packed, text, states, ends.to(states.device))
     mask = causal_mask(states)
     for layer in text.encoder.layers:
         states = run_layer(layer, states, mask)
-    normalized: Tensor = text.final_layer_norm(states)
-    return normalized
+    return states_at(ends, text.final_layer_norm(states))
 
 
 def run_vision_tower(vision: Any, pixels: Tensor, prompter: TokenPrompter) -> Tensor:

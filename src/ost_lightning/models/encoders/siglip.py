@@ -14,7 +14,7 @@ from transformers.models.siglip.modeling_siglip import SiglipMultiheadAttentionP
 
 from ost_lightning.models.encoders.base import DualEncoder, Tower, TowerName
 from ost_lightning.models.encoders.pretrained.preprocessing import Preprocessing, Resize, StatisticsName
-from ost_lightning.models.encoders.towers.packed import PackedLayers
+from ost_lightning.models.encoders.towers.packed import PackedLayers, packed_for_sentences
 from ost_lightning.models.encoders.towers.sentences import SentenceTokenizer
 from ost_lightning.models.encoders.towers.vision_attention import VisionAttention
 
@@ -83,7 +83,14 @@ class SiglipEncoder(DualEncoder):
 
     def encode_tokens(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Embeds sentences (n, L) as (n, d), read from the last position."""
-        features: Tensor = self.model.get_text_features(input_ids=tokens).pooler_output
+        text = self.model.text_model
+        packed = packed_for_sentences(text, tokens)
+        if packed is None:
+            features: Tensor = self.model.get_text_features(input_ids=tokens).pooler_output
+            return features
+        with packed.packed(text.encoder.layers) as run_layers:
+            states = text.final_layer_norm(run_layers(text.embeddings(input_ids=tokens)))
+            features = text.head(states[:, -1])
         return features
 
     @property

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ost_lightning.errors import CheckpointError
+from ost_lightning.models.encoders.towers.packed import PackedLayers, packed_for_sentences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,10 +32,26 @@ def embed_end_tokens(model: Any, tokens: Tensor, end: int) -> Tensor:
     Returns:
         (n, d), not normalized.
     """
-    states = model.text_model(input_ids=tokens).last_hidden_state
-    ends = (tokens == end).int().argmax(-1)
-    features: Tensor = model.text_projection(states[torch.arange(len(states), device=states.device), ends])
+    text, ends = model.text_model, (tokens == end).int().argmax(-1)
+    packed = packed_for_sentences(text, tokens)
+    if packed is not None:
+        states = packed_states(packed, text, text.embeddings(input_ids=tokens), ends)
+    else:
+        states = states_at(ends, text(input_ids=tokens).last_hidden_state)
+    features: Tensor = model.text_projection(states)
     return features
+
+
+def packed_states(packed: PackedLayers, text: Any, embedded: Tensor, ends: Tensor) -> Tensor:
+    """Runs a causal text tower on embedded tokens (n, L, W); returns the states at the positions (n,), (n, W)."""
+    with packed.packed_causal(text.encoder.layers) as run_layers:
+        states: Tensor = text.final_layer_norm(run_layers(embedded, ends + 1))
+    return states
+
+
+def states_at(positions: Tensor, states: Tensor) -> Tensor:
+    """Returns the states (n, L, W) at one position (n,) of each sentence, (n, W)."""
+    return states[torch.arange(len(states), device=states.device), positions]
 
 
 def end_token(tokenizer: "PreTrainedTokenizerBase", pretrained: str) -> int:

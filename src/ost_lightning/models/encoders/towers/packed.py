@@ -1,9 +1,6 @@
-"""Layers of a transformer on a CPU without gradients, with weights in the layout of oneDNN's matrix products.
+"""Layers of a transformer on a CPU without gradients, with weights in the layout of oneDNN's matrix products."""
 
-The only module that uses PyTorch's operators for packed weights, whose names are private.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -11,6 +8,8 @@ from typing import Any, Final, Self
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ost_lightning.models.encoders.towers.packed_linear import ROWS, PackedLinear, is_supported
 
 _LAYERS: Final = frozenset(
     {
@@ -20,13 +19,16 @@ _LAYERS: Final = frozenset(
         "ClassTokenLayer",
         "MetaClip2EncoderLayer",
         "SiglipEncoderLayer",
+        "XCLIPEncoderLayer",
     }
 )
 """Classes of layers with the parts and the order of CLIP's. The name changes where FSDP shards a layer."""
 _QUICK_GELU: Final = 1.702
-_ROWS: Final = 1024
+_ROWS: Final = ROWS
 """Tokens that pass through all layers together, so that they stay in the processor's caches."""
 _ROWS_PER_THREAD: Final = 256
+_WORTH_PACKING: Final = 1024
+"""Tokens from which on packing pays even if the weights are used only once."""
 _SAMPLED: Final = 64
 """Values per weight that show whether the weight has changed."""
 
@@ -56,7 +58,7 @@ class PackedLayers:
             not torch.is_grad_enabled()
             and inputs.device.type == "cpu"
             and not _is_observed()
-            and _is_supported(_product_type())
+            and is_supported(_product_type())
             and not _is_wrapped(backbone)
             and all(_is_plain(layer) for layer in layers)
         )
@@ -72,11 +74,33 @@ class PackedLayers:
             Function from the input of the first layer, fp32 (n, L, D), to the output of the last one, fp32 (n, L, D);
             (n, 1, D) if that is computed for the class token alone.
         """
+        weights = self._current(layers)
+        with torch.autocast("cpu", enabled=False):
+            yield weights.run
+
+    @contextmanager
+    def packed_causal(self, layers: Sequence[Any]) -> Iterator[Callable[[Tensor, Tensor], Tensor]]:
+        """Like `packed`, for tokens that attend only to themselves and those before.
+
+        Sentences of similar length pass through the layers together, without padding that they don't need. Only the
+        last token of each passes through the second half of the last layer.
+
+        Args:
+            layers: Layers of a tower.
+
+        Yields:
+            Function from the input of the first layer, fp32 (n, L, D), and the number of tokens that count in each row,
+            int64 (n,), to the last layer's output for the last of these tokens, fp32 (n, D).
+        """
+        weights = self._current(layers)
+        with torch.autocast("cpu", enabled=False):
+            yield weights.run_causal
+
+    def _current(self, layers: Sequence[Any]) -> "_PackedWeights":
         product_type, packed = _product_type(), self._packed
         if packed is None or not packed.is_of(layers, product_type):
             packed = self._packed = _PackedWeights.of(layers, product_type)
-        with torch.autocast("cpu", enabled=False):
-            yield packed.run
+        return packed
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return type(self)()  # packed weights can't be copied
@@ -85,35 +109,23 @@ class PackedLayers:
         return type(self), ()
 
 
-def linear_map(weight: Tensor) -> Callable[[Tensor], Tensor]:
-    """Returns a linear map without bias, in the type of its weight (N, M), as the layers would compute it.
+def packed_for_sentences(text: Any, sentences: Tensor) -> PackedLayers | None:
+    """Returns what runs the layers of a text tower with packed weights, which are freed after their use.
+
+    Sentences are embedded once, before many videos, so their weights would only take space afterwards.
 
     Args:
-        weight: Weight in fp32 or bf16.
+        text: Text tower.
+        sentences: Token ids (n, L) or token embeddings (n, L, D).
+
+    Returns:
+        None if the layers can't be run so, or if there are so few tokens that packing takes more time than it saves.
     """
-    if not _is_supported(weight.dtype):
-        return lambda rows: F.linear(rows, weight)
-    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    linear.weight, linear.bias = nn.Parameter(weight), nn.Parameter(weight.new_zeros(len(weight)))
-    return _PackedLinear.of([linear], weight.dtype)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _PackedLinear:
-    weight: Tensor
-    bias: Tensor
-
-    @classmethod
-    def of(cls, linears: Iterable[nn.Linear], dtype: torch.dtype, scales: tuple[float, float] = (1.0, 1.0)) -> Self:
-        """Packs linear layers of the same input as one, with weights and biases multiplied by two numbers."""
-        parts = [(linear.weight.detach(), linear.bias.detach()) for linear in linears]
-        weight = (torch.cat([weight for weight, _ in parts]) * scales[0]).to(dtype)
-        bias = (torch.cat([bias for _, bias in parts]) * scales[1]).to(dtype)
-        return cls(torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS), bias)
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, "none", [], "")
-        return found
+    layers = PackedLayers()
+    # sizes are compared last, because they may be symbols while operations are traced
+    if layers.can_run(text, text.encoder.layers, sentences) and sentences.shape[:2].numel() >= _WORTH_PACKING:
+        return layers
+    return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,11 +142,11 @@ class _PackedLayer:
     """
 
     layer: Any
-    query: _PackedLinear | None
-    inputs: _PackedLinear
-    output: _PackedLinear
-    up: _PackedLinear
-    down: _PackedLinear
+    query: PackedLinear | None
+    inputs: PackedLinear
+    output: PackedLinear
+    up: PackedLinear
+    down: PackedLinear
 
     @classmethod
     def of(cls, layer: Any, dtype: torch.dtype) -> Self:
@@ -145,14 +157,15 @@ class _PackedLayer:
         up, down = (_QUICK_GELU, 1 / _QUICK_GELU) if _has_quick_gelu(mlp) else (1.0, 1.0)
         return cls(
             layer,
-            _PackedLinear.of([first], dtype) if alone else None,
-            _PackedLinear.of(rest if alone else (first, *rest), dtype),
-            _PackedLinear.of([attention.out_proj], dtype),
-            _PackedLinear.of([mlp.fc1], dtype, (up, up)),
-            _PackedLinear.of([mlp.fc2], dtype, (down, 1.0)),
+            PackedLinear.of([first], dtype) if alone else None,
+            PackedLinear.of(rest if alone else (first, *rest), dtype),
+            PackedLinear.of([attention.out_proj], dtype),
+            PackedLinear.of([mlp.fc1], dtype, (up, up)),
+            PackedLinear.of([mlp.fc2], dtype, (down, 1.0)),
         )
 
-    def run(self, states: Tensor, dtype: torch.dtype) -> Tensor:
+    def run(self, states: Tensor, dtype: torch.dtype, causal: bool = False, read_at: Tensor | None = None) -> Tensor:
+        """Maps (n, L, D) to (n, L, D); to (n, 1, D) for a class token, or (n, D) for the positions `read_at` (n,)."""
         layer, heads = self.layer, self.layer.self_attn.num_heads
         rows = layer.layer_norm1(states).to(dtype)
         count = 2 if self.query is not None else 3
@@ -161,8 +174,13 @@ class _PackedLayer:
         if self.query is not None:
             states = states[:, :1]
             query = self.query(rows[:, :1].contiguous()).unflatten(-1, (heads, -1)).transpose(1, 2)
-        attended = F.scaled_dot_product_attention(query, key, value, scale=layer.self_attn.scale)
-        states = states + self.output(attended.transpose(1, 2).flatten(2))
+        scale = layer.self_attn.scale
+        attended = F.scaled_dot_product_attention(query, key, value, is_causal=causal, scale=scale)
+        attended = attended.transpose(1, 2).flatten(2)
+        if read_at is not None:
+            each = torch.arange(len(states))
+            states, attended = states[each, read_at], attended[each, read_at]
+        states = states + self.output(attended)
         hidden = self.up(layer.layer_norm2(states).to(dtype))
         active = F.silu(hidden, inplace=True) if _has_quick_gelu(layer.mlp) else layer.mlp.activation_fn(hidden)
         states += self.down(active)
@@ -200,13 +218,30 @@ class _PackedWeights:
         )
 
     def run(self, tokens: Tensor) -> Tensor:
-        rows = max(_ROWS, _ROWS_PER_THREAD * torch.get_num_threads())
         found = []
-        for states in tokens.split(max(1, rows // tokens.shape[1])):
+        for states in tokens.split(_group_size(tokens.shape[1])):
             for layer in self.layers:
                 states = layer.run(states, self.dtype)
             found.append(states)
         return torch.cat(found)
+
+    def run_causal(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        found = tokens.new_empty(len(tokens), tokens.shape[2])
+        order = lengths.argsort(descending=True)
+        while len(order):
+            longest = int(lengths[order[0]])
+            size = _group_size(longest)
+            group, order = order[:size], order[size:]
+            states = tokens[group, :longest]
+            for layer in self.layers[:-1]:
+                states = layer.run(states, self.dtype, causal=True)
+            found[group] = self.layers[-1].run(states, self.dtype, causal=True, read_at=lengths[group] - 1)
+        return found
+
+
+def _group_size(length: int) -> int:
+    """Number of frames or sentences, of so many tokens each, that pass through all layers together."""
+    return max(1, max(_ROWS, _ROWS_PER_THREAD * torch.get_num_threads()) // length)
 
 
 def _is_observed() -> bool:
@@ -218,18 +253,6 @@ def _is_observed() -> bool:
 
 def _product_type() -> torch.dtype:
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
-
-
-def _is_supported(dtype: torch.dtype) -> bool:
-    """Whether this machine has products with packed weights of a type, which pay on x86 with wide vectors."""
-    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
-        return False
-    if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
-        return False
-    operators = torch.ops.mkldnn
-    if not all(hasattr(operators, name) for name in ("_linear_pointwise", "_reorder_linear_weight")):
-        return False
-    return dtype == torch.float32 or (dtype == torch.bfloat16 and bool(operators._is_mkldnn_bf16_supported()))
 
 
 def _is_plain(layer: Any) -> bool:
