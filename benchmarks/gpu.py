@@ -149,6 +149,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8, help="time of all parts; those that don't fit are named")
     parser.add_argument("--output", type=Path, help="file for the Markdown, which is also printed")
     options = parser.parse_args()
+    if options.device != "cpu" and not torch.cuda.is_available():
+        parser.error("PyTorch finds no GPU. To see that every part works, run it at a tiny size: --device cpu")
     end = time.perf_counter() + 60 * options.minutes
     device = platform.processor() or platform.machine()
     if options.device != "cpu":

@@ -1,5 +1,6 @@
 """The benchmark of a GPU: every part runs, at a tiny size on a CPU, and a failing part is named."""
 
+import os
 import runpy
 import subprocess
 import sys
@@ -53,6 +54,15 @@ def test_a_part_that_fails_or_takes_too_long_is_named(script: dict[str, Any], mo
 
 def test_a_part_that_does_not_fit_into_the_minutes_is_named(script: dict[str, Any]) -> None:
     assert "was left out: the time is over" in script["section"](script["PARTS"]["cost"], "cpu", 9)
+
+
+def test_a_machine_without_a_gpu_is_told_what_to_do() -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)], capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    )
+    assert done.returncode == 2
+    assert "PyTorch finds no GPU" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_tables_are_markdown_and_other_lines_are_fenced(
