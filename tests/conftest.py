@@ -36,6 +36,7 @@ def pytest_collection() -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()
+    gc.set_threshold(700, 10, 50)  # searching all objects for garbage took a twentieth of the time
     gc.enable()
 
 
@@ -68,9 +69,15 @@ def _random_state() -> Iterator[None]:
     """Isolates the random state of tests."""
     import torch
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    if torch.cuda.is_available():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            yield
+    else:  # `manual_seed` would note, test by test, who asked for the seeds of accelerators
+        state = torch.get_rng_state()
+        torch.default_generator.manual_seed(0)
         yield
+        torch.set_rng_state(state)
 
 
 @pytest.fixture(autouse=True)
