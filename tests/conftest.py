@@ -3,7 +3,9 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
@@ -62,6 +64,30 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         del os.environ["OST_CACHE"]
     else:
         os.environ["OST_CACHE"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tiny_models() -> Iterator[None]:
+    """Reads a tiny model from its files once per process, and gives everybody a copy: hundreds of tests load one."""
+    import torch
+
+    from ost_lightning.models.encoders import base
+    from ost_lightning.resources import TINY_MODELS
+
+    load, loaded = base.load_model, {}
+
+    def copied(architecture: Any, pretrained: str, attention: str = "sdpa") -> Any:
+        if pretrained not in TINY_MODELS:
+            return load(architecture, pretrained, attention)
+        key = architecture, pretrained, attention
+        if key not in loaded:
+            with torch.inference_mode(mode=False):  # else copies could not be trained
+                loaded[key] = load(architecture, pretrained, attention)
+        return deepcopy(loaded[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "load_model", copied)
+        yield
 
 
 @pytest.fixture(autouse=True)
