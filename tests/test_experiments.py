@@ -22,6 +22,7 @@ from ost_lightning.resources import shipped
 from ost_lightning.text import LabelSpace
 from tests.datamodules.miniatures import write
 from tests.models.foreign import RELEASED, tokenizer
+from tests.printed_settings import printed_settings
 from tests.videos import write_video
 
 CPU_SETTINGS = [
@@ -343,19 +344,13 @@ def test_a_released_checkpoint_is_evaluated_as_by_its_authors(miniature: Path) -
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_parses_as_an_overlay(path: Path) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["fit", "--config=zeroshot_k400", f"--config=presets/{path.stem}", "--print_config"])
-    assert stop.value.code == 0
+    assert printed_settings("fit", "--config=zeroshot_k400", f"--config=presets/{path.stem}")
 
 
 @pytest.mark.parametrize("experiment", standalone_experiments())
-def test_the_recipe_keeps_the_rest_of_an_experiment(experiment: str, capsys: pytest.CaptureFixture[str]) -> None:
-    configs = []
-    for overlay in ([], ["--config=presets/ost_plus"]):
-        with pytest.raises(SystemExit):
-            main(["fit", f"--config={experiment}", *overlay, "--print_config"])
-        configs.append(yaml.safe_load(capsys.readouterr().out))
-    plain, plus = configs
+def test_the_recipe_keeps_the_rest_of_an_experiment(experiment: str) -> None:
+    plain = printed_settings("fit", f"--config={experiment}")
+    plus = printed_settings("fit", f"--config={experiment}", "--config=presets/ost_plus")
     terms = plus["model"]["init_args"]["matcher"]["init_args"].pop("terms")
     assert terms["spatio_transported"] == terms["temporal_transported"] == terms["order"] == 1
     assert terms["spatio_pooled"] == terms["temporal_pooled"] == terms["name"] == 0
@@ -379,9 +374,7 @@ def test_the_recipe_alone_asks_for_an_experiment(capsys: pytest.CaptureFixture[s
     ids=lambda command: " ".join(command),
 )
 def test_every_documented_command_of_the_protocols_parses(command: tuple[str, ...]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([*command, "--print_config"])
-    assert stop.value.code == 0
+    assert printed_settings(*command)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 import yaml
-from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from ost_lightning.cli import main
 from ost_lightning.resources import shipped
@@ -28,6 +27,8 @@ def with_overlay(arguments: list[str]) -> list[str]:
 def test_the_commands_of_a_sweep_parse_with_and_without_an_overlay(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args  # takes a second
+
     monkeypatch.chdir(tmp_path)
     sweep = yaml.safe_load(path.read_text())
     for chosen in ends(sweep["parameters"]):

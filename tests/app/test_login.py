@@ -4,17 +4,14 @@ import os
 from pathlib import Path
 
 import httpx
-import pytest
-
-pytest.importorskip("gradio", reason="needs the extra app")
 
 from ost_lightning.app import AppSettings
-from ost_lightning.app.server import serving
+from tests.app.conftest import Serving
 
 LOGIN = ("me", "pass:word 1")
 
 
-def test_routes_are_closed_without_the_login_and_uploads_end_with_the_app() -> None:
+def test_routes_are_closed_without_the_login_and_uploads_end_with_the_app(serving: Serving) -> None:
     with serving(AppSettings(weights=("tiny",), auth=LOGIN, device="cpu")) as url:
         folder = Path(os.environ["GRADIO_TEMP_DIR"])
         video = {"files": ("x.mp4", b"video")}

@@ -8,18 +8,15 @@ from typing import Literal
 import httpx
 import pytest
 
+from ost_lightning.app import AppSettings
 from ost_lightning.toyworld.long_videos import write_long_video
 from tests.accessibility import axe_violations, low_contrast, unnamed_controls
-from tests.app.conftest import CLASSES, MAX_UPLOAD
+from tests.app.conftest import CLASSES, MAX_UPLOAD, Serving
 from tests.browser import Browser
 from tests.videos import write_video
 
-pytest.importorskip("gradio", reason="needs the extra app")
 pytest.importorskip("lance", reason="needs the extra library")
 from playwright.sync_api import Page, expect
-
-from ost_lightning.app import AppSettings
-from ost_lightning.app.server import serving
 
 HOSTILE = "<img src=x onerror=alert(1)>${alert(2)}"
 SHARES = ".ost-share"
@@ -30,7 +27,7 @@ expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
+def url(serving: Serving) -> Iterator[str]:
     with serving(AppSettings(weights=("tiny",), examples=True, max_upload=MAX_UPLOAD, device="cpu")) as running:
         yield running
 

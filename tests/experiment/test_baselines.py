@@ -3,11 +3,9 @@ import json
 import sys
 from pathlib import Path
 from types import NoneType
-from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from ost_lightning import Recognizer
 from ost_lightning.cli import main
@@ -18,6 +16,7 @@ from ost_lightning.resources import shipped
 from ost_lightning.tasks import ContrastiveRecognition, SupervisedRecognition, WordBagRecognition
 from ost_lightning.toyworld.dataset import RenderedPart
 from tests.interruptions import Interrupted
+from tests.printed_settings import printed_settings
 
 SMALL = ["--config=toyworld", "--data.train_clips=1", "--data.test_clips=1", "--data.loading.workers=0"]
 SMALL += ["--tracking.wandb=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -107,22 +106,11 @@ def test_baselines_are_overlays_of_an_experiment(name: str) -> None:
     assert float(cli.trainer.callback_metrics["test/unseen/videos"]) == 2
 
 
-def printed(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
-    """Returns the configuration that `--print_config` prints."""
-    with pytest.raises(SystemExit) as stop:
-        main([*options, "--print_config"])
-    assert stop.value.code == 0
-    config: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
-    return config
-
-
 @pytest.mark.parametrize(("experiment", "weight_decay"), [("zeroshot_k400", 1e-3), ("supervised", 0.2)])
 @pytest.mark.parametrize("name", TRAINED)
-def test_a_baseline_trains_the_same_parts_over_any_experiment(
-    name: str, experiment: str, weight_decay: float, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_baseline_trains_the_same_parts_over_any_experiment(name: str, experiment: str, weight_decay: float) -> None:
     """The overlay replaces all settings of the experiment that the baseline's recipe sets differently."""
-    model = printed(capsys, "fit", f"--config={experiment}", f"--config=baselines/{name}")["model"]["init_args"]
+    model = printed_settings("fit", f"--config={experiment}", f"--config=baselines/{name}")["model"]["init_args"]
     video_clip, optimizer = model["video_clip"]["init_args"], model["optimizer"]
     freeze_text, pool, baseline_decay, factor = TRAINED[name]
     assert video_clip["freeze_text"] is freeze_text
@@ -131,8 +119,8 @@ def test_a_baseline_trains_the_same_parts_over_any_experiment(
     assert optimizer["new_module_lr_multiplier"] == factor
 
 
-def test_vifi_clip_has_its_own_fully_supervised_recipe(capsys: pytest.CaptureFixture[str]) -> None:
-    config = printed(capsys, "fit", "--config=supervised", "--config=baselines/vifi_clip_supervised")
+def test_vifi_clip_has_its_own_fully_supervised_recipe() -> None:
+    config = printed_settings("fit", "--config=supervised", "--config=baselines/vifi_clip_supervised")
     model, data = config["model"]["init_args"], config["data"]["init_args"]
     assert model["optimizer"]["learning_rate"] == 2.2e-5
     assert (model["label_smoothing"], model["mixing"]) == (0.1, {"mixup": 0.8, "cutmix": 1.0})
@@ -141,22 +129,22 @@ def test_vifi_clip_has_its_own_fully_supervised_recipe(capsys: pytest.CaptureFix
     assert (clips["color_jitter"], clips["grayscale"]) == (0.8, 0.2)
 
 
-def test_x_clip_is_an_overlay_of_an_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+def test_x_clip_is_an_overlay_of_an_experiment() -> None:
     """Only parses the configuration, because X-CLIP's weights are on the hub."""
-    config = printed(capsys, "test", "--config=own_videos", "--config=baselines/x_clip")
+    config = printed_settings("test", "--config=own_videos", "--config=baselines/x_clip")
     video_clip = config["model"]["init_args"]["video_clip"]
     assert video_clip["class_path"] == "ost_lightning.models.VideoCLIP"
     assert video_clip["init_args"]["pretrained"].startswith("microsoft/xclip")
     assert video_clip["init_args"]["pixel_statistics"] is None
 
 
-def test_recipes_of_other_methods_are_options_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_recipes_of_other_methods_are_options_of_the_command() -> None:
     options = ["--data.clips.stride=16", "--data.clips.rand_augment=rand-m7-n4-mstd0.5-inc1"]
     options += ["--data.clips.training_crop=random_resized", "--data.clips.crop_area=[0.4, 1]"]
     options += ["--model.video_clip.logit_scale.initial=14.29", "--model.video_clip.logit_scale.trained=false"]
     options += ['--model.video_clip.frozen_weights=["*token_embedding*"]', "--model.optimizer.schedule=constant"]
     options += ['--model.optimizer.no_weight_decay=["*queries", "*position*"]', "--model.optimizer.min_lr_fraction=0"]
-    config = printed(capsys, "fit", "--config=toyworld", "--config=baselines/text4vis", *options)
+    config = printed_settings("fit", "--config=toyworld", "--config=baselines/text4vis", *options)
     clips, model = config["data"]["init_args"]["clips"], config["model"]["init_args"]
     assert (clips["stride"], clips["rand_augment"]) == (16, "rand-m7-n4-mstd0.5-inc1")
     assert (clips["training_crop"], clips["crop_area"]) == ("random_resized", [0.4, 1.0])
@@ -228,8 +216,8 @@ def test_trained_towers_are_trained_resumed_tested_and_predict(
 
 
 @pytest.mark.parametrize("name", PROMPTED)
-def test_prompts_are_trained_by_their_released_recipe(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    config = printed(capsys, "fit", "--config=supervised", f"--config=baselines/{name}")
+def test_prompts_are_trained_by_their_released_recipe(name: str) -> None:
+    config = printed_settings("fit", "--config=supervised", f"--config=baselines/{name}")
     model, clips = config["model"]["init_args"], config["data"]["init_args"]["clips"]
     video_clip, optimizer = model["video_clip"]["init_args"], model["optimizer"]
     assert (video_clip["freeze_vision"], video_clip["freeze_text"]) == (True, True)
@@ -331,8 +319,8 @@ def test_trained_towers_from_training_to_predictions(name: str) -> None:
     assert Path("runs/predicted/version_0/predictions.csv").is_file()
 
 
-def test_the_side_network_has_its_released_recipe(capsys: pytest.CaptureFixture[str]) -> None:
-    config = printed(capsys, "fit", "--config=supervised", "--config=baselines/dist")
+def test_the_side_network_has_its_released_recipe() -> None:
+    config = printed_settings("fit", "--config=supervised", "--config=baselines/dist")
     model, clips = config["model"]["init_args"], config["data"]["init_args"]["clips"]
     network = model["video_clip"]["init_args"]["side_network"]["init_args"]
     assert network == {

@@ -9,7 +9,7 @@ import yaml
 from ost_lightning.cli import main
 from ost_lightning.datamodules import HMDB51, UCF101, CombinedDataModule, VideoDataModule, VideoList, VideoLists
 from ost_lightning.errors import UserError
-from ost_lightning.experiment.settings_parser import SettingsParser
+from ost_lightning.experiment.settings_parser import SettingsParser, settings_text
 
 LIST, LABELS = Path("new.txt"), "videos"
 CONTENTS = "arm_3.mp4 0\nsecret_pool.mp4 1\n"
@@ -35,7 +35,7 @@ def parsed(*args: str, settings: dict[str, Any] | None = None) -> VideoDataModul
         args = ("--config=data.yaml", *args)
     config = parser.parse_args(list(args))
     # what is written into a run's config.yaml gives the same data
-    Path("again.yaml").write_text(parser.dump(config))
+    Path("again.yaml").write_text(settings_text(parser, config))
     again = parser.parse_args(["--config=again.yaml"])
     assert again.data == config.data
     return parser.instantiate(config).data

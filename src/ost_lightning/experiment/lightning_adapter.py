@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
+import yaml
 from lightning.fabric.plugins.precision.precision import _PRECISION_INPUT
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from ost_lightning.experiment.settings_parser import SettingsParser
+from ost_lightning.experiment.settings_parser import SettingsParser, settings_text
 
 
 class _ExperimentParser(SettingsParser, LightningArgumentParser):
@@ -52,8 +53,7 @@ class AdaptedLightningCLI(LightningCLI):
 
     def config_text(self) -> str:
         """Returns the complete configuration of the subcommand as YAML."""
-        text: str = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
-        return text
+        return settings_text(self._parser(self.subcommand), self.config[self.subcommand])
 
     def default_callbacks(self, callbacks: Iterable[Callback], trainer: dict[str, Any]) -> list[Callback]:
         """Selects the callbacks of a run among those that the parser configures for every run.
@@ -76,6 +76,13 @@ class AdaptedLightningCLI(LightningCLI):
         if "verbose" in parser.get_defaults():
             parser.set_defaults(verbose=False)  # results are printed in one table, with percentages
         return parser
+
+    def _dump_config(self) -> None:
+        """Keeps the settings that Lightning gives to modules as hyperparameters."""
+        if not hasattr(self, "config_dump"):
+            self.config_dump = yaml.safe_load(settings_text(self.parser, self.config, skip_link_targets=False))
+            if self.subcommand is not None:
+                self.config_dump = self.config_dump[self.subcommand]
 
     def _parse_ckpt_path(self) -> None:
         """Keeps the user's configuration, which Lightning would override by the checkpoint's settings."""

@@ -14,6 +14,7 @@ from ost_lightning.callbacks.recognition import run_folder
 from ost_lightning.callbacks.resuming import CONFIG_IN_CHECKPOINT
 from ost_lightning.dotted_names import flatten
 from ost_lightning.escaping import without_passwords
+from ost_lightning.experiment.settings_parser import settings_text
 from ost_lightning.files import write_text_atomically
 from ost_lightning.models.checkpoints.run_folders import parsed_config
 from ost_lightning.renamed_settings import with_new_names
@@ -53,7 +54,7 @@ class RunConfig(SaveConfigCallback):
 
     @cached_property
     def _text(self) -> str:
-        return without_passwords(self.parser.dump(self.config, skip_none=False))
+        return without_passwords(settings_text(self.parser, self.config))
 
 
 def report_differences(trained: str, current: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import yaml
-from jsonargparse import ArgumentParser, get_loader, set_loader
+from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from jsonargparse._actions import _ActionConfigLoad
 from jsonargparse._core import ArgumentGroup
 from jsonargparse.typing import register_type
@@ -96,6 +96,22 @@ class SettingsParser(_WithoutFiles, ArgumentParser):
         if group not in groups:
             return next((name + dot + setting for name in difflib.get_close_matches(group, groups, n=1)), None)
         return next(iter(difflib.get_close_matches(option, known, n=1, cutoff=0.8)), None)
+
+
+def settings_text(parser: ArgumentParser, settings: Namespace, skip_link_targets: bool = True) -> str:
+    """Returns parsed settings as YAML.
+
+    They were checked when they were parsed; checking them again would take longer than writing them.
+
+    Args:
+        parser: Parser of the settings.
+        settings: All settings; those that are null are written, too.
+        skip_link_targets: Whether settings that follow from others are left out.
+    """
+    text: str = parser.dump(
+        settings, format="yaml", skip_unset=False, skip_validation=True, skip_link_targets=skip_link_targets
+    )
+    return text
 
 
 def _path_text(path: Any) -> str:
