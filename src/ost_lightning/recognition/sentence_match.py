@@ -1,10 +1,14 @@
 """How the frames of a video match a sentence."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from torch import Tensor
 
 from ost_lightning.vocabulary import SentenceKind
+
+_ROUNDING: Final = 1e-5
+"""Relative difference up to which frames contribute the same; copies of a frame can differ in their last digits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +38,10 @@ class SentenceMatch:
 
     @property
     def frame(self) -> int:
-        """Index of the frame that contributes most to the match."""
-        return int((self.shares * self.cosines).argmax())
+        """Index of the frame that contributes most to the match, the first one if several show the same."""
+        contributions = self.shares * self.cosines
+        largest = contributions.max()
+        return int((contributions >= largest - _ROUNDING * largest.abs()).int().argmax())
 
     def when(self, frame: int) -> str:
         """Returns a frame's time in words, or its number if frames have no times.
