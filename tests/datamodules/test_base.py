@@ -12,7 +12,6 @@ from ost_lightning.models.encoders import Preprocessing
 from ost_lightning.text import LabelSpace
 from ost_lightning.video import ClipBatch, VideoRecord
 from ost_lightning.vocabulary import EvaluationStage
-from tests.videos import write_video
 
 HALF = (0.5, 0.5, 0.5)
 LABELS = LabelSpace(("juggling", "swimming"))
@@ -31,14 +30,6 @@ class Own(VideoDataModule):
 
     def evaluation_videos(self, stage: EvaluationStage) -> Mapping[str, LabeledVideos]:
         return {"own": self.videos, "again": self.videos}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("videos")
-    for k in range(4):
-        write_video(folder / f"{k}.mp4", 6, width=80, height=64, seed=k)
-    return folder
 
 
 def test_loaders_carry_the_labels_of_their_videos(folder: Path) -> None:

@@ -15,17 +15,8 @@ from ost_lightning.datamodules import ClipSettings
 from ost_lightning.models.encoders import Preprocessing
 from ost_lightning.video import ClipBatch
 from tests.datamodules.test_base import HALF, Own
-from tests.videos import write_video
 
 EXPECTED = Preprocessing(48, HALF, HALF)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("videos")
-    for k in range(4):
-        write_video(folder / f"{k}.mp4", 6, width=80, height=64, seed=k)
-    return folder
 
 
 @pytest.fixture(autouse=True)
