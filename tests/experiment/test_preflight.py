@@ -131,6 +131,8 @@ def test_the_number_of_processes(devices: object, accelerator: str, count: int |
         ("test", {"ckpt_path": "last.ckpt"}, True),
         ("ablate", {}, False),
         ("test", {"devices": 2}, False),
+        ("test", {"devices": [1]}, False),
+        ("test", {"devices": [0]}, True),
         ("test", {"num_nodes": 2}, False),
         ("test", {"strategy": "ddp_spawn"}, False),
         ("test", {"pretrained": "nobody/nothing"}, False),

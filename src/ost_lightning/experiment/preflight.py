@@ -125,11 +125,13 @@ def start_reading(data: VideoDataModule, settings: Mapping[str, Any], stage: str
     begins = stage in ("validate", "test", "predict") or (stage == "fit" and settings["ckpt_path"] is None)
     if not begins or data.needs_preparation or device_count(trainer) != 1 or trainer["strategy"] not in ("auto", "ddp"):
         return
+    if isinstance(trainer["devices"], list) and trainer["devices"] != [0]:
+        return  # memory for copies to a GPU would be locked by the first one
     if (expected := expected_preprocessing(encoder.get("pretrained") or "")) is not None:
-        data.start_reading(stage, expected, on_gpu=_uses_first_gpu(trainer))
+        data.start_reading(stage, expected, on_gpu=_uses_gpu(trainer))
 
 
-def _uses_first_gpu(trainer: Mapping[str, Any]) -> bool:
+def _uses_gpu(trainer: Mapping[str, Any]) -> bool:
     return trainer["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.device_count() > 0
 
 
