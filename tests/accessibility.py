@@ -48,6 +48,10 @@ _LOW_CONTRAST: Final = """() => {
   return found;
 }"""
 
+_SETTLED: Final = """() => !document.querySelector(".pending") && document.getAnimations().every(
+  ({ effect, playState }) => playState !== "running" || effect.getComputedTiming().endTime === Infinity
+)"""
+
 
 def unnamed_controls(page: "Page") -> list[str]:
     """Returns the roles of controls that a screen reader could not name."""
@@ -74,6 +78,10 @@ def axe_violations(page: "Page", accepted: Sequence[str] = ()) -> list[str]:
         accepted: HTML that is not ours to change; findings that contain one of these are left out.
     """
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    for _ in range(200):  # what fades in has little contrast until it is there
+        if page.evaluate(_SETTLED):
+            break
+        page.wait_for_timeout(50)
     found = axe.Axe().run(page).response["violations"]
     every = [f"{rule['id']}: {node['html']}" for rule in found for node in rule["nodes"]]
     return [one for one in every if not any(part in one for part in accepted)]
